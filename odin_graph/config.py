@@ -1,0 +1,49 @@
+"""One budget for memory and threads, set to the machine at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one process of odin_graph may take of the machine."""
+
+    memory: int
+    """Bytes that caches and buffers together may hold."""
+    threads: int
+    """Threads of TileDB, FAISS, Arrow and torch each."""
+
+    @classmethod
+    def of_machine(cls) -> Self:
+        """Half of the memory that this process may use, and every core it may run on."""
+        return cls(memory=_memory_limit() // 2, threads=_cores())
+
+    def apply(self) -> None:
+        """Set Arrow's threads; TileDB, FAISS and torch take theirs where they are opened."""
+        import pyarrow as pa
+
+        pa.set_cpu_count(self.threads)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory_limit() -> int:
+    limits = [psutil.virtual_memory().total]
+    for path in _CGROUP_LIMITS:
+        try:
+            limits.append(int(path.read_text()))
+        except (OSError, ValueError):  # no cgroup, or the word "max"
+            continue
+    return min(limits)
