@@ -1,0 +1,38 @@
+# One environment, made once and again when its list of packages changes; every target makes it if there is none.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ENGINE ?=
+
+.PHONY: venv quickstart test lint bench soak clean
+
+venv: $(STAMP)  ## the environment alone
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "odin_graph needs Python 3.11 or newer: make PYTHON=python3.11"'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable '.[cpu,dev]'
+	@touch $@
+
+quickstart: $(STAMP)  ## the main job on real images, in about a minute
+	$(RUN) -m odin_graph.cli quickstart --out quickstart-out
+
+test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one
+	$(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE)) tests
+
+lint: $(STAMP)  ## formatting, lint, types, floors: no test, under a minute
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy odin_graph
+	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)  ## every goal, timed; never part of `test`
+	$(RUN) -m benchmarks --json bench.json
+
+soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
+	$(RUN) -m pytest --soak $(if $(ENGINE),--engine=$(ENGINE)) tests
+
+clean:  ## what the targets above left behind; never a workspace
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache quickstart-out bench.json
