@@ -3,6 +3,7 @@
 OdinError
 ├── QueryError              change the call
 │   ├── UnknownNameError    no such thing; the message lists what there is
+│   ├── PositionError       a position beyond the end of an answer
 │   └── ExpressionError     an expression used where it has no meaning
 ├── DataError               what was handed in is refused
 │   ├── MetadataError       a metadata name or type
@@ -61,6 +62,10 @@ class UnknownNameError(QueryError, LookupError):
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""
         end = f" {remedy}" if remedy else ""
         return cls(f"There is no {kind} {name!r}.{hint} There is: {listed}{more}.{end}")
+
+
+class PositionError(QueryError, IndexError):
+    """A position beyond the end of an answer."""
 
 
 class ExpressionError(QueryError, TypeError):

@@ -1,0 +1,123 @@
+"""Checks a step against the workspace when it is built, so that errors come where they are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from odin_graph.catalog.datasets import resolve
+from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.query import prediction_sets
+from odin_graph.query.embedding import METRICS, check_layer
+from odin_graph.query.plan import (
+    AllImages,
+    Column,
+    Cypher,
+    Keys,
+    LayerOf,
+    Members,
+    Nearest,
+    OrderBy,
+    Plan,
+    Representative,
+    Slice,
+    Step,
+    Where,
+    WithColumns,
+)
+from odin_graph.query.scope import Scope
+from odin_graph.query.selection import SELECTIONS
+
+if TYPE_CHECKING:
+    from odin_graph.stores import Stores
+
+
+def bind_plan(stores: Stores, plan: Plan) -> Plan:
+    """A plan from elsewhere (JSON), checked and bound step by step as if it were written here."""
+    match plan.source:
+        case Members(dataset):
+            bound = Plan(Members(resolve(stores, dataset)))
+        case AllImages() | Keys() | Cypher():
+            bound = Plan(plan.source)
+        case _:
+            assert_never(plan.source)
+    for step in plan.steps:
+        bound = bound.then(bind_step(stores, bound, step))
+    return bound
+
+
+def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
+    """The step, its names bound to what they read after the plan so far.
+
+    Raises:
+        QueryError: A name, a type or a number does not fit; names it, says why and what to do.
+    """
+    scope = Scope(stores, plan)
+    match step:
+        case Where(predicate):
+            return Where(scope.predicate(predicate))
+        case OrderBy(keys):
+            if not keys:
+                raise QueryError('order_by() takes at least one key, as in order_by(F("age").desc()).')
+            return OrderBy(tuple(map(scope.sort_key, keys)))
+        case Slice():
+            return _checked_slice(step)
+        case WithColumns(columns):
+            _check_names(columns)
+            return WithColumns(tuple(Column(column.name, scope.value(column.value)) for column in columns))
+        case Nearest():
+            return _bind_nearest(stores, step)
+        case Representative():
+            return _bind_representative(stores, scope, step, plan.dataset)
+    assert_never(step)
+
+
+def _checked_slice(step: Slice) -> Slice:
+    if step.stride < 1:
+        raise QueryError(f"A slice of a query goes forward: its stride is at least 1, not {step.stride}. Order by .desc().")
+    return step
+
+
+def _check_names(columns: tuple[Column, ...]) -> None:
+    twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
+    if twice or not columns:
+        raise QueryError(f"Two columns are named {twice[0]!r}." if twice else "with_columns() takes at least one column.")
+    for column in columns:
+        if not column.name:
+            raise QueryError("A column has no name: give it one.")
+        if column.name == "key":
+            raise QueryError("Every result has the column 'key' already: give yours another name.")
+
+
+def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
+    _check_k("nearest", step.k)
+    if (step.image is None) == (step.vector is None):
+        raise QueryError("nearest() takes an image or a vector.")
+    if step.metric not in METRICS:
+        raise UnknownNameError.of("metric", step.metric, METRICS)
+    return replace(step, by=check_layer(stores, step.by))
+
+
+def _bind_representative(stores: Stores, scope: Scope, step: Representative, dataset: str | None) -> Representative:
+    from odin_graph.query.nodes import FrozenLabel, PredictionField
+
+    _check_k("representative", step.k)
+    if step.method not in SELECTIONS:
+        raise UnknownNameError.of("selection method", step.method, SELECTIONS)
+    by: LayerOf = check_layer(stores, step.by)
+    step = replace(step, by=by)
+    if step.truth is not None or step.predicted is not None:
+        if step.truth is None or step.predicted is None:
+            raise QueryError("A confused pair is a truth and a prediction: give both or none.")
+        return replace(step, truth=scope.value(step.truth), predicted=scope.value(step.predicted))
+    said_over = {held.dataset for held in prediction_sets.sets_of(stores.graph, by.experiment)}
+    if dataset is None or dataset not in said_over:
+        return step  # nothing was said of these images: one group
+    predicted = scope.value(PredictionField(by.experiment, dataset, "predicted"))
+    return replace(step, truth=FrozenLabel(dataset), predicted=predicted)
+
+
+def _check_k(step: str, k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise QueryError(f"{step}() takes how many images it gives, at least 1, not {k!r}.")

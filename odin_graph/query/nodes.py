@@ -1,0 +1,200 @@
+"""The nodes of an expression: frozen, equal by structure, and nothing else.
+
+What users hold is `odin_graph.query.expressions.Expr`, whose operators build these. Plans, caches and the JSON form
+hold the nodes. A literal keeps its type, because in Python ``1 == 1.0 == True``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict, Discriminator
+
+from odin_graph.errors import ExpressionError
+
+CompareOp: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
+ArithmeticOp: TypeAlias = Literal["+", "-", "*", "/"]
+TextOp: TypeAlias = Literal["starts_with", "ends_with", "contains"]
+ValueType: TypeAlias = Literal["bool", "int", "float", "string", "date", "datetime"]
+PredictionName: TypeAlias = Literal["predicted", "wrong", "confidence", "margin", "entropy", "probability"]
+
+INT64 = range(-(2**63), 2**63)
+
+
+class Part:
+    """A part of a query. Its JSON form is closed: a misspelt key is an error, never ignored."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Part):
+    """A literal. Dates are held as ISO 8601 text, so that a node is its JSON form."""
+
+    type: ValueType
+    value: bool | int | float | str
+    node: Literal["value"] = "value"
+
+    def __post_init__(self) -> None:
+        held = {"bool": bool, "int": int, "float": float}.get(self.type, str)
+        if type(self.value) is not held:
+            raise ExpressionError(f"{self.value!r} is no {self.type}: give a value of that type.")
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ExpressionError(
+                f"Nothing is compared with {self.value}: a missing value is found by .is_null(), a bound is a finite number."
+            )
+        if type(self.value) is int and self.value not in INT64:
+            raise ExpressionError(f"{self.value} needs more than 64 bits, which no stored number has: use a float.")
+        if self.type in ("date", "datetime"):
+            try:
+                self.python()
+            except ValueError as error:
+                raise ExpressionError(f"{self.value!r} is no {self.type}: write it as ISO 8601 ({error}).") from error
+
+    def python(self) -> Any:
+        """The value as Python has it."""
+        if self.type == "date":
+            return date.fromisoformat(str(self.value))
+        if self.type == "datetime":
+            return datetime.fromisoformat(str(self.value))
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class ImageField(Part):
+    """A field of the image: one of ours, or free metadata. ``label`` is today's truth."""
+
+    name: str
+    node: Literal["field"] = "field"
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLabel(Part):
+    """The label that a data set version froze for the image: what ``F("label")`` is over that data set."""
+
+    dataset: str
+    node: Literal["frozen-label"] = "frozen-label"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionField(Part):
+    """What an experiment said of the image, in its chosen prediction set over a data set version."""
+
+    experiment: str
+    dataset: str | None
+    """None until a query binds it to the data set that it reads."""
+    name: PredictionName
+    argument: Value | None = None
+    """The class, for ``probability``."""
+    node: Literal["prediction"] = "prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Part):
+    """Two values of comparable types; null where either is."""
+
+    op: CompareOp
+    left: Node
+    right: Node
+    node: Literal["compare"] = "compare"
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic(Part):
+    """``+ - *`` keep integers, ``/`` divides as Python does; null where either is, or where the divisor is zero."""
+
+    op: ArithmeticOp
+    left: Node
+    right: Node
+    node: Literal["arithmetic"] = "arithmetic"
+
+
+@dataclass(frozen=True, slots=True)
+class Both(Part):
+    """And, by SQL's three values. Flat, so that a thousand operands are not a thousand levels."""
+
+    operands: tuple[Node, ...]
+    node: Literal["and"] = "and"
+
+
+@dataclass(frozen=True, slots=True)
+class Either(Part):
+    """Or, by SQL's three values; flat."""
+
+    operands: tuple[Node, ...]
+    node: Literal["or"] = "or"
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Part):
+    """Not; null of null."""
+
+    operand: Node
+    node: Literal["not"] = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class IsIn(Part):
+    """Equal to one of the values; null of null, except that nothing is in an empty list."""
+
+    operand: Node
+    values: tuple[Value, ...]
+    node: Literal["is-in"] = "is-in"
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull(Part):
+    """Whether the value is missing: never null itself."""
+
+    operand: Node
+    node: Literal["is-null"] = "is-null"
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Part):
+    """A test of a string, case-sensitive; null of null."""
+
+    op: TextOp
+    operand: Node
+    pattern: str
+    node: Literal["text"] = "text"
+
+
+Field: TypeAlias = ImageField | FrozenLabel | PredictionField
+Node: TypeAlias = Annotated[
+    Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Text, Discriminator("node")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey(Part):
+    """One key of an order; missing values come last either way."""
+
+    by: Node
+    descending: bool = False
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The operands of a node, left to right."""
+    match node:
+        case Compare(_, left, right) | Arithmetic(_, left, right):
+            return (left, right)
+        case Both(operands) | Either(operands):
+            return operands
+        case Not(operand) | IsIn(operand) | IsNull(operand) | Text(_, operand):
+            return (operand,)
+        case _:
+            return ()
+
+
+def fields(node: Node) -> Iterator[Field]:
+    """Every field that a node reads, left to right, with repetitions."""
+    if isinstance(node, Field):
+        yield node
+    for child in children(node):
+        yield from fields(child)

@@ -1,0 +1,69 @@
+"""A plan as its author would have written it: for `repr` and for messages."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from odin_graph.query.plan import (
+    AllImages,
+    Cypher,
+    Keys,
+    Members,
+    Nearest,
+    OrderBy,
+    Plan,
+    Representative,
+    Slice,
+    Source,
+    Step,
+    Where,
+    WithColumns,
+)
+from odin_graph.query.spelling import spell, spell_key
+
+
+def outline(plan: Plan) -> str:
+    """The plan as Python: ``images("mnist-test@1").where(F("age") > 60)[:10]``."""
+    return _source(plan.source) + "".join(map(_step, plan.steps))
+
+
+def bounds(cut: Slice) -> str:
+    """A slice as Python: ``10:20``."""
+    start, stop = ("" if bound is None else str(bound) for bound in (cut.start, cut.stop))
+    return f"{start}:{stop}:{cut.stride}" if cut.stride != 1 else f"{start}:{stop}"
+
+
+def first_line(text: str, length: int = 60) -> str:
+    """A text on one line, cut short visibly."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def _source(source: Source) -> str:
+    match source:
+        case AllImages():
+            return "images()"
+        case Members(dataset):
+            return f'images("{dataset}")'
+        case Keys(keys):
+            return f"images(<{len(keys):,} images>)"
+        case Cypher(text):
+            return f'images(cypher="{first_line(text)}")'
+    assert_never(source)
+
+
+def _step(step: Step) -> str:
+    match step:
+        case Where(predicate):
+            return f".where({spell(predicate)})"
+        case OrderBy(keys):
+            return f".order_by({', '.join(map(spell_key, keys))})"
+        case Slice():
+            return f"[{bounds(step)}]"
+        case WithColumns(columns):
+            return f".with_columns({', '.join(f'{column.name}={spell(column.value)}' for column in columns)})"
+        case Nearest(by, k):
+            return f".nearest({'an image' if step.image is not None else 'a vector'}, by={by.experiment}:{by.layer}, k={k})"
+        case Representative(by, k):
+            return f".representative({k}, by={by.experiment}:{by.layer}, seed={step.seed})"
+    assert_never(step)

@@ -1,0 +1,158 @@
+"""The logical plan of a query: a source, then steps. Frozen, equal by structure, and with a JSON form (`wire`).
+
+A plan is linear: each step takes the images of the one before. `where` after `limit` filters what the limit left,
+`where` before `nearest` means the nearest of those that pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Discriminator
+
+from odin_graph.query.nodes import Node, Part, SortKey, Value
+
+
+@dataclass(frozen=True, slots=True)
+class AllImages(Part):
+    """Every image that is not deleted, by key."""
+
+    source: Literal["images"] = "images"
+
+
+@dataclass(frozen=True, slots=True)
+class Members(Part):
+    """The members of a data set version, in the set's order."""
+
+    dataset: str
+    """With its version: ``mnist@1``."""
+    source: Literal["dataset"] = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys(Part):
+    """The images of these keys, in this order; a key twice is the image twice."""
+
+    keys: tuple[int, ...]
+    source: Literal["keys"] = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Part):
+    """A parameter of a user's Cypher: a value, None, or a flat list of values."""
+
+    name: str
+    value: Value | None | tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cypher(Part):
+    """The images that a user's Cypher returns, each once, in the order of their first row."""
+
+    text: str
+    parameters: tuple[Parameter, ...] = ()
+    source: Literal["cypher"] = "cypher"
+
+
+@dataclass(frozen=True, slots=True)
+class Where(Part):
+    """Keep the images of which the predicate is true: not those of which it is false or null."""
+
+    predicate: Node
+    step: Literal["where"] = "where"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBy(Part):
+    """Order by the keys; ties by the image's key, missing values last."""
+
+    keys: tuple[SortKey, ...]
+    step: Literal["order-by"] = "order-by"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Part):
+    """A Python slice of the images; the stride is positive."""
+
+    start: int | None = None
+    stop: int | None = None
+    stride: int = 1
+    step: Literal["slice"] = "slice"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOf(Part):
+    """A layer of an experiment's checkpoint, pooled to one vector an image."""
+
+    experiment: str
+    layer: str
+    checkpoint: str | None = None
+    """None is the experiment's chosen one: the best, else the last."""
+    pooling: str = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest(Part):
+    """The k images nearest to an image or a vector, nearest first; a stored image is not among its own neighbours."""
+
+    by: LayerOf
+    k: int
+    image: int | None = None
+    """The key of the stored image that is asked about, or:"""
+    vector: tuple[float, ...] | None = None
+    metric: str = "cosine"
+    step: Literal["nearest"] = "nearest"
+
+
+@dataclass(frozen=True, slots=True)
+class Representative(Part):
+    """At most k images that stand for all, chosen within each confused pair (truth, predicted)."""
+
+    by: LayerOf
+    k: int
+    seed: int = 0
+    method: str = "facility-location"
+    truth: Node | None = None
+    predicted: Node | None = None
+    """None, both, where the experiment has said nothing of these images: they are one group then."""
+    step: Literal["representative"] = "representative"
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Part):
+    """A named column of the result."""
+
+    name: str
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class WithColumns(Part):
+    """Add columns to the result."""
+
+    columns: tuple[Column, ...]
+    step: Literal["with-columns"] = "with-columns"
+
+
+Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher, Discriminator("source")]
+Step: TypeAlias = Annotated[
+    Where | OrderBy | Slice | Nearest | Representative | WithColumns, Discriminator("step")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Part):
+    """A source and the steps over it."""
+
+    source: Source
+    steps: tuple[Step, ...] = ()
+
+    def then(self, step: Step) -> Plan:
+        """The plan with one step more."""
+        return replace(self, steps=(*self.steps, step))
+
+    @property
+    def dataset(self) -> str | None:
+        """The data set version that the plan reads, if it reads one."""
+        return self.source.dataset if isinstance(self.source, Members) else None

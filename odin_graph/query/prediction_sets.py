@@ -1,0 +1,95 @@
+"""Which prediction set answers for an experiment over a data set.
+
+The latest ready set of the chosen checkpoint (the one marked best, else the last); else the latest imported set, which
+has no checkpoint. Sets of other checkpoints never stand in silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.graph import Graph
+
+_SETS = """
+MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)
+OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint
+"""
+_CHECKPOINTS = """
+MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(c:Checkpoint)
+RETURN c.id AS id, c.best AS best, c.created_at AS created_at, c.step AS step
+"""
+_CLASSES = """
+MATCH (:PredictionSet {id: $id})-[:GENERATED_BY]->(:Experiment)-[:USED]->(m:Model)
+RETURN m.classes AS classes
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySet:
+    """A ready prediction set."""
+
+    id: str
+    number: int
+    dataset: str
+    checkpoint: str | None
+
+
+def choose(graph: Graph, experiment: str, dataset: str) -> ReadySet:
+    """The set that ``exp.wrong`` and its like read over a data set version.
+
+    Raises:
+        UnknownNameError: There is no such experiment.
+        QueryError: It has no set that fits; says how to make one.
+    """
+    ready = sets_of(graph, experiment)
+    over = [held for held in ready if held.dataset == dataset]
+    chosen = chosen_checkpoint(graph, experiment)
+    for checkpoint in (chosen, None):
+        fitting = [held for held in over if held.checkpoint == checkpoint]
+        if fitting:
+            return max(fitting, key=lambda held: held.number)
+    others = sorted({held.dataset for held in ready})
+    elsewhere = f" It has predictions over {', '.join(others)}." if others else ""
+    stale = " Those it has over this data set are of other checkpoints." if over else ""
+    of = f" of its checkpoint {chosen}" if chosen else ""
+    raise QueryError(
+        f"Experiment {experiment!r} has no ready predictions over {dataset!r}{of}.{stale or elsewhere} "
+        f'Make them: db.experiment("{experiment}").predict("{dataset}"), or log_predictions() with your own.'
+    )
+
+
+def sets_of(graph: Graph, experiment: str) -> list[ReadySet]:
+    """All ready sets of an experiment.
+
+    Raises:
+        UnknownNameError: There is no such experiment.
+    """
+    rows = graph.read(_SETS, {"experiment": experiment})
+    if not rows:
+        check_experiment(graph, experiment)
+    return [ReadySet(row["id"], row["number"] or 0, row["dataset"], row["checkpoint"]) for row in rows]
+
+
+def check_experiment(graph: Graph, experiment: str) -> None:
+    """Refuse an experiment that does not exist, with those that do."""
+    if graph.read("MATCH (e:Experiment {id: $id}) RETURN e.id AS id", {"id": experiment}):
+        return
+    known = [row["id"] for row in graph.read("MATCH (e:Experiment) RETURN e.id AS id")]
+    raise UnknownNameError.of("experiment", experiment, known)
+
+
+def chosen_checkpoint(graph: Graph, experiment: str) -> str | None:
+    """The checkpoint that speaks for an experiment: the best one, else the last; None if it has none."""
+    held = graph.read(_CHECKPOINTS, {"experiment": experiment})
+    if not held:
+        return None
+    last = max(held, key=lambda row: (bool(row["best"]), str(row["created_at"] or ""), row["step"] or 0, row["id"]))
+    return str(last["id"])
+
+
+def classes_of(graph: Graph, prediction_set: str) -> list[str | int] | None:
+    """The classes of a set's probabilities, in their order; None where no model says them."""
+    rows = graph.read(_CLASSES, {"id": prediction_set})
+    return list(rows[0]["classes"]) if rows and rows[0]["classes"] else None

@@ -1,0 +1,132 @@
+"""The columns that one execution reads, aligned to the images that flow through it.
+
+Metadata columns are read once, together, so that one answer never mixes two states of the graph. What is frozen
+(members, predictions) needs no such care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, assert_never
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from odin_graph.query import cypher_source
+from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
+from odin_graph.query.plan import Cypher
+from odin_graph.query.scope import Scope
+from odin_graph.query.uncertainty import entropy, margin
+
+if TYPE_CHECKING:
+    from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Values by key; the keys are sorted."""
+
+    keys: Keys
+    values: pa.Array
+
+
+class Snapshot:
+    """Reads columns for one execution.
+
+    Args:
+        stores: The open workspace.
+        scope: What the plan's names mean.
+        fields: Every field that the plan reads.
+    """
+
+    def __init__(self, stores: Stores, scope: Scope, fields: Iterable[Field]) -> None:
+        self.stores = stores
+        self._scope = scope
+        self._image_fields = sorted({field.name for field in fields if isinstance(field, ImageField)})
+        self._columns: dict[Field, _Column] = {}
+
+    @cached_property
+    def _images(self) -> pa.Table:
+        return self.stores.columns.images([name for name in self._image_fields if name != "key"])
+
+    @cached_property
+    def live(self) -> Keys:
+        """The keys of all images that are not deleted, sorted."""
+        return _keys(self._images)
+
+    def members(self, dataset: str) -> Keys:
+        """The keys of a data set version, in its order; deleted images are left out."""
+        keys = _keys(self.stores.columns.members(dataset))
+        return keys[self.alive(keys)]
+
+    def alive(self, keys: Keys) -> NDArray[np.bool_]:
+        """Which of the keys are images that are not deleted."""
+        return _found(self.live, keys)[1]
+
+    def cypher_keys(self, cypher: Cypher) -> Keys:
+        """The keys that a user's statement returns."""
+        return cypher_source.keys(self.stores.graph, cypher)
+
+    def column(self, field: Field, keys: Keys) -> pa.Array:
+        """The values of a field for these keys; null where there is none."""
+        held = self._columns.get(field)
+        if held is None:
+            held = self._columns[field] = self._load(field)
+        if held.keys is keys or np.array_equal(held.keys, keys):
+            return held.values
+        positions, found = _found(held.keys, keys)
+        return held.values.take(pa.array(positions, mask=~found))
+
+    def _load(self, field: Field) -> _Column:
+        match field:
+            case ImageField(name):
+                return _Column(self.live, _flat(self._images.column(name)))
+            case FrozenLabel(dataset):
+                members = self.stores.columns.members(dataset)
+                keys = _keys(members)
+                order = np.argsort(keys, kind="stable")
+                return _Column(keys[order], _flat(members.column("label")).take(pa.array(order)))
+            case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
+                predictions = self.stores.columns.predictions(self._scope.prediction_set(field))
+                return _Column(_keys(predictions), _flat(predictions.column(name)))
+            case PredictionField():
+                keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field))
+                return _Column(keys, pa.array(self._of_probabilities(field)(probabilities), from_pandas=True))
+        assert_never(field)
+
+    def _of_probabilities(self, field: PredictionField) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+        match field.name:
+            case "margin":
+                return margin
+            case "entropy":
+                return entropy
+        position = self._scope.class_position(field)
+        return lambda probabilities: probabilities[:, position].astype(np.float64)
+
+
+def _keys(table: pa.Table) -> Keys:
+    keys: Keys = table.column("key").to_numpy()
+    return keys
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    values = column.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # older Arrow gives one of no chunks back for an empty column
+        values = pa.array([], values.type)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return pc.cast(values, pa.string()) if pa.types.is_large_string(values.type) else values
+
+
+def _found(held: Keys, asked: Keys) -> tuple[Keys, NDArray[np.bool_]]:
+    """Where the asked keys stand among the sorted held ones, and which of them are there."""
+    if not len(held):
+        return np.zeros(len(asked), np.int64), np.zeros(len(asked), bool)
+    positions = np.minimum(np.searchsorted(held, asked), len(held) - 1)
+    return positions, held[positions] == asked

@@ -1,0 +1,68 @@
+"""An expression as its author would have written it: for `repr`, for `explain()` and for messages."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from odin_graph.query.nodes import (
+    Arithmetic,
+    Both,
+    Compare,
+    Either,
+    FrozenLabel,
+    ImageField,
+    IsIn,
+    IsNull,
+    Node,
+    Not,
+    PredictionField,
+    SortKey,
+    Text,
+    Value,
+)
+
+_SHOWN = 5
+"""Values of a list that are spelt out."""
+
+
+def spell(node: Node) -> str:
+    """The expression as Python."""
+    match node:
+        case Value():
+            return repr(node.value)
+        case ImageField(name):
+            return f'F("{name}")'
+        case FrozenLabel():
+            return 'F("label")'
+        case PredictionField(experiment, _, name, argument):
+            call = f"({argument.value!r})" if argument is not None else ""
+            return f"{experiment}.{name}{call}"
+        case Compare(op, left, right):
+            return f"{_bracketed(left)} {op} {_bracketed(right)}"
+        case Arithmetic(op, left, right):
+            return f"{_bracketed(left)} {op} {_bracketed(right)}"
+        case Both(operands):
+            return " & ".join(map(_bracketed, operands))
+        case Either(operands):
+            return " | ".join(map(_bracketed, operands))
+        case Not(operand):
+            return f"~{_bracketed(operand)}"
+        case IsIn(operand, values):
+            shown = ", ".join(repr(value.value) for value in values[:_SHOWN])
+            more = f", ... {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+            return f"{_bracketed(operand)}.isin([{shown}{more}])"
+        case IsNull(operand):
+            return f"{_bracketed(operand)}.is_null()"
+        case Text(op, operand, pattern):
+            return f"{_bracketed(operand)}.{op}({pattern!r})"
+    assert_never(node)
+
+
+def spell_key(key: SortKey) -> str:
+    """A sort key as Python."""
+    return f"{_bracketed(key.by)}.desc()" if key.descending else spell(key.by)
+
+
+def _bracketed(node: Node) -> str:
+    said = spell(node)
+    return f"({said})" if isinstance(node, Compare | Arithmetic | Both | Either) else said

@@ -1,0 +1,144 @@
+"""A whole query as one Cypher statement, where it has that form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from odin_graph.errors import QueryError
+from odin_graph.query.cypher import Names, compile_expression, quoted
+from odin_graph.query.cypher_source import parameters
+from odin_graph.query.nodes import PredictionField, SortKey
+from odin_graph.query.plan import (
+    AllImages,
+    Cypher,
+    Keys,
+    Members,
+    Nearest,
+    OrderBy,
+    Plan,
+    Representative,
+    Slice,
+    Source,
+    Where,
+    WithColumns,
+)
+from odin_graph.query.planner import plan_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A Cypher statement with its parameters: ``db.cypher(statement.text, **statement.parameters)`` runs it."""
+
+    text: str
+    parameters: dict[str, Any]
+
+    def __str__(self) -> str:
+        given = "".join(f"\n// ${name} = {value!r}" for name, value in self.parameters.items())
+        return f"{self.text}{given}"
+
+
+def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], str]) -> Statement:
+    """One statement that returns the ``id`` and ``key`` of the images that a bound plan selects.
+
+    Args:
+        plan: The bound plan.
+        prediction_set: The id of the prediction set that a field reads.
+
+    Raises:
+        QueryError: A part has no form in Cypher; names it and says why.
+    """
+    if isinstance(plan.source, Cypher):
+        if plan.steps:
+            raise QueryError(
+                "The steps over images(cypher=...) have no form in Cypher: their source is a statement of its own. "
+                "Write the conditions into it, or run the query."
+            )
+        return Statement(plan.source.text, parameters(plan.source))
+    return _Writer(plan, prediction_set).statement()
+
+
+class _Writer:
+    def __init__(self, plan: Plan, prediction_set: Callable[[PredictionField], str]) -> None:
+        self._plan = plan
+        self._names = Names()
+        self._prediction_set = prediction_set
+        self._columns: list[str] = []
+
+    def statement(self) -> Statement:
+        lines = self._source(self._plan.source)
+        lines.append("WHERE i.deleted IS NULL OR i.deleted = false")
+        lines += self._predictions()
+        order: tuple[SortKey, ...] | None = None
+        for step in self._plan.steps:
+            match step:
+                case Where(predicate):
+                    lines += [f"WITH {self._carried()}", f"WHERE {compile_expression(predicate, self._names)}"]
+                case OrderBy(keys):
+                    order = keys
+                case Slice(start, stop, stride):
+                    lines += [f"WITH {self._carried()}", *self._cut(order, start or 0, stop, stride)]
+                case WithColumns(columns):
+                    for column in columns:
+                        self._columns.append(f"{compile_expression(column.value, self._names)} AS {quoted(column.name)}")
+                case Nearest():
+                    raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
+                case Representative():
+                    raise QueryError(
+                        "representative() has no form in Cypher: it chooses by vectors, which are not in the graph. "
+                        "Run the query."
+                    )
+                case _:
+                    assert_never(step)
+        lines.append(f"RETURN {', '.join(['i.id AS id', 'i.key AS key', *self._columns])}")
+        lines.append(f"ORDER BY {self._order(order)}")
+        return Statement("\n".join(lines), self._names.parameters)
+
+    def _source(self, source: Source) -> list[str]:
+        match source:
+            case AllImages():
+                return ["MATCH (i:Image)"]
+            case Members(dataset):
+                return [f"MATCH (:Dataset {{id: {self._names.parameter(dataset)}}})-[:HAD_MEMBER]->(i:Image)"]
+            case Keys(keys):
+                return [f"UNWIND {self._names.parameter(list(keys))} AS asked", "MATCH (i:Image {key: asked})"]
+            case Cypher():
+                raise AssertionError("answered before")
+        assert_never(source)
+
+    def _predictions(self) -> list[str]:
+        lines = []
+        for said in plan_fields(self._plan):
+            if isinstance(said, PredictionField) and said.dataset is not None:
+                asked = (said.experiment, said.dataset)
+                if asked not in self._names.predictions:
+                    variable = self._names.prediction(*asked)
+                    set_id = self._names.parameter(self._prediction_set(said))
+                    lines.append(
+                        f"OPTIONAL MATCH (i)<-[:OF]-({variable}:Prediction)"
+                        f"-[:PART_OF]->(:PredictionSet {{id: {set_id}, state: 'ready'}})"
+                    )
+        return lines
+
+    def _cut(self, order: tuple[SortKey, ...] | None, start: int, stop: int | None, stride: int) -> list[str]:
+        if start < 0 or (stop or 0) < 0 or stride != 1:
+            raise QueryError("A slice from the end, or with a stride, has no form in Cypher. Run the query.")
+        if order is None and not isinstance(self._plan.source, AllImages):
+            raise QueryError(
+                "A slice in the source's own order has no form in Cypher: that order is an array. "
+                "Give it an order, as in .order_by(F(\"id\"))."
+            )
+        lines = [f"ORDER BY {self._order(order)}", f"SKIP {self._names.parameter(start)}"]
+        return lines if stop is None else [*lines, f"LIMIT {self._names.parameter(max(stop - start, 0))}"]
+
+    def _order(self, order: tuple[SortKey, ...] | None) -> str:
+        keys = []
+        for key in order or ():
+            by = compile_expression(key.by, self._names)
+            # Cypher puts nulls last when ascending and first when descending: we always want them last.
+            keys += [f"{by} IS NULL", f"{by} DESC" if key.descending else by]
+        return ", ".join([*keys, "i.key"])
+
+    def _carried(self) -> str:
+        return ", ".join(["i", *self._names.predictions.values()])

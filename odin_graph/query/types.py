@@ -1,0 +1,140 @@
+"""The types of expressions, known when a step is built: a string is never compared with a number, not even silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+import pyarrow as pa
+
+from odin_graph.errors import ExpressionError
+from odin_graph.query.nodes import (
+    Arithmetic,
+    Both,
+    Compare,
+    Either,
+    Field,
+    FrozenLabel,
+    ImageField,
+    IsIn,
+    IsNull,
+    Node,
+    Not,
+    PredictionField,
+    SortKey,
+    Text,
+    Value,
+)
+from odin_graph.query.spelling import spell
+
+TypeOf: TypeAlias = Callable[[Field], str]
+"""The type of a field: one of `nodes.ValueType`, a list type, or ``null`` where no image has a value yet."""
+
+NUMBERS = frozenset({"int", "float"})
+ORDERED = frozenset({"int", "float", "string", "date", "datetime"})
+_WITH_ARTICLE = {"int": "an int", "null": "always missing"}
+
+
+def check_predicate(node: Node, type_of: TypeOf) -> None:
+    """Refuse a predicate whose types do not fit, or that is no predicate.
+
+    Raises:
+        ExpressionError: Names the part, the types and the remedy.
+    """
+    found = infer(node, type_of)
+    if found not in ("bool", "null"):
+        raise ExpressionError(
+            f"{spell(node)} is {_a(found)}, no condition: compare it with something, or ask .is_null() of it."
+        )
+
+
+def check_sort_key(key: SortKey, type_of: TypeOf) -> None:
+    """Refuse a key whose type has no order."""
+    found = infer(key.by, type_of)
+    if found not in ORDERED | {"bool", "null"}:
+        raise ExpressionError(f"{spell(key.by)} is {_a(found)}, which has no order: order by another field.")
+
+
+def infer(node: Node, type_of: TypeOf) -> str:
+    """The type of an expression.
+
+    Raises:
+        ExpressionError: Its parts do not fit each other.
+    """
+    match node:
+        case Value(found):
+            return found
+        case ImageField() | FrozenLabel() | PredictionField():
+            return type_of(node)
+        case Compare(op, left, right):
+            _check_comparable(node, op, infer(left, type_of), infer(right, type_of))
+            return "bool"
+        case Arithmetic(op, left, right):
+            return _arithmetic(node, op, infer(left, type_of), infer(right, type_of))
+        case Both(operands) | Either(operands):
+            for operand in operands:
+                check_predicate(operand, type_of)
+            return "bool"
+        case Not(operand):
+            check_predicate(operand, type_of)
+            return "bool"
+        case IsIn(operand, values):
+            of = infer(operand, type_of)
+            for value in values:
+                _check_comparable(node, "==", of, value.type)
+            return "bool"
+        case IsNull(operand):
+            infer(operand, type_of)
+            return "bool"
+        case Text(op, operand, _):
+            if (of := infer(operand, type_of)) not in ("string", "null"):
+                raise ExpressionError(f"{spell(node)}: {spell(operand)} is {_a(of)}, and .{op}() tests a string.")
+            return "bool"
+    assert_never(node)
+
+
+def of_arrow(held: pa.DataType) -> str:
+    """The type of an Arrow column, in the words of `nodes.ValueType`."""
+    if pa.types.is_dictionary(held):
+        return of_arrow(held.value_type)
+    if pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held):
+        return f"list[{of_arrow(held.value_type)}]"
+    tests: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
+        ("bool", pa.types.is_boolean),
+        ("int", pa.types.is_integer),
+        ("float", pa.types.is_floating),
+        ("string", pa.types.is_string),
+        ("string", pa.types.is_large_string),
+        ("date", pa.types.is_date),
+        ("datetime", pa.types.is_timestamp),
+        ("null", pa.types.is_null),
+    )
+    for name, test in tests:
+        if test(held):
+            return name
+    return str(held)
+
+
+def _check_comparable(node: Node, op: str, left: str, right: str) -> None:
+    if "null" in (left, right):
+        return
+    if left != right and not {left, right} <= NUMBERS:
+        raise ExpressionError(f"{spell(node)} compares {_a(left)} with {_a(right)}: give {_a(left)}.")
+    if op in ("==", "!="):
+        if left not in ORDERED | {"bool"}:
+            raise ExpressionError(f"{spell(node)} compares {_a(left)}: of such a field only .is_null() can be asked here.")
+    elif left not in ORDERED:
+        raise ExpressionError(f"{spell(node)}: {_a(left)} has no order, so only == and != compare it.")
+
+
+def _arithmetic(node: Node, op: str, left: str, right: str) -> str:
+    for found in (left, right):
+        if found not in NUMBERS | {"null"}:
+            raise ExpressionError(f"{spell(node)} calculates with {_a(found)}: {op} takes numbers.")
+    if op == "/" or "float" in (left, right):
+        return "float"
+    return "null" if "null" in (left, right) else "int"
+
+
+def _a(name: str) -> str:
+    return _WITH_ARTICLE.get(name, f"a {name}")

@@ -1,0 +1,21 @@
+"""How sure a model was, from its probabilities (n, classes)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The largest probability less the second largest; NaN where there is one class alone."""
+    if probabilities.shape[1] < 2:
+        return np.full(len(probabilities), np.nan)
+    two = np.partition(probabilities, -2, axis=1)[:, -2:].astype(np.float64)
+    return two[:, 1] - two[:, 0]
+
+
+def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The entropy in nats; a probability of zero adds nothing."""
+    exact = probabilities.astype(np.float64)
+    logarithms = np.log(exact, where=exact > 0, out=np.zeros_like(exact))
+    return -(exact * logarithms).sum(axis=1)

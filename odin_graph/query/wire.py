@@ -1,0 +1,57 @@
+"""The JSON form of a plan: what the HTTP API takes, what a saved view and a derived data set keep.
+
+It has a version of its own. An older version is read for as long as it can be, a newer one is refused.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from odin_graph.errors import QueryError
+from odin_graph.query import nodes, plan
+from odin_graph.query.plan import Plan
+
+VERSION = 1
+
+
+def to_json(said: Plan) -> dict[str, Any]:
+    """The plan as a JSON object: plain dicts, lists, strings, numbers and truth values."""
+    return {"odin_query": VERSION, **_adapter().dump_python(said, mode="json")}
+
+
+def from_json(data: Any) -> Plan:
+    """The plan of a JSON object, equal to the one that was written.
+
+    Raises:
+        QueryError: It is no plan, or one of a newer odin_graph; names the place.
+    """
+    if not isinstance(data, dict) or "odin_query" not in data:
+        raise QueryError('This is no query: a query is a JSON object with "odin_query", "source" and "steps".')
+    version = data["odin_query"]
+    if version != VERSION or isinstance(version, bool):
+        raise QueryError(f"The query has version {version!r}, and this odin_graph reads {VERSION}: upgrade odin_graph.")
+    body = {name: value for name, value in data.items() if name != "odin_query"}
+    try:
+        # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
+        return _adapter().validate_json(_dumped(body), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
+
+
+def _dumped(body: dict[str, Any]) -> str:
+    import json
+
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise QueryError(f"The query is no JSON: {error}.") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)

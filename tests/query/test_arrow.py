@@ -1,0 +1,69 @@
+"""The evaluation over Arrow columns agrees with the obvious loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odin_graph.errors import QueryError
+from odin_graph.query.arrow import evaluate
+from odin_graph.query.expressions import Expr, F
+from odin_graph.query.nodes import Field, ImageField, Node, PredictionField
+from odin_graph.query.types import infer
+
+from .oracle import Row, value_of
+from .strategies import predicates, rows
+
+ARROW = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us", tz="UTC"),
+}
+TYPES: dict[Field, str] = {ImageField(f"a {name}"): name for name in ARROW}
+TYPES |= {ImageField("int2"): "int", ImageField("float2"): "float"}
+TYPES[PredictionField("vgg/1", "test@1", "wrong")] = "bool"
+
+
+def evaluated(node: Node, images: list[Row]) -> list[Any]:
+    def column(field: Field) -> pa.Array:
+        return pa.array([image[field] for image in images], ARROW[TYPES[field]])
+
+    found: list[Any] = evaluate(node, column, len(images)).to_pylist()
+    return found
+
+
+@given(said=predicates(TYPES), images=st.lists(rows(TYPES), max_size=8))
+def test_columns_agree_with_a_loop(said: Node, images: list[Row]) -> None:
+    """Whatever the predicate: true, false and null come out where the loop has them."""
+    assert infer(said, TYPES.__getitem__) == "bool"
+    assert evaluated(said, images) == [value_of(said, image) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (F("int2") == 2.0**53, [False, True]),
+        (F("int2") > 2.0**53, [True, False]),
+        (F("int2").isin([2**53 + 1, 1.5]), [True, False]),
+    ],
+)
+def test_large_integers_compare_exactly(said: Expr, expected: list[bool]) -> None:
+    """2**53 + 1 has no float: a comparison by way of floats would find it equal to 2**53."""
+    images: list[Row] = [{ImageField("int2"): 2**53 + 1}, {ImageField("int2"): 2**53}]
+    assert evaluated(said.node, images) == expected
+
+
+def test_integers_that_leave_64_bits_are_an_error() -> None:
+    with pytest.raises(QueryError, match="Integer arithmetic leaves 64 bits: multiply by 1.0"):
+        evaluated((F("int2") * F("int2") > 0).node, [{ImageField("int2"): 2**40}])
+
+
+def test_division_by_zero_is_missing() -> None:
+    assert evaluated((1 / F("float2")).node, [{ImageField("float2"): 0.0}, {ImageField("float2"): 4.0}]) == [None, 0.25]
