@@ -1,0 +1,1 @@
+"""What is written as records: images, data sets, models, experiments, prediction sets, and who is writing them."""

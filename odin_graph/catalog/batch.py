@@ -1,0 +1,97 @@
+"""A batch of images on its way in: what every reader yields and `add_images` stores."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.errors import DataError, ShapeError
+
+Pixels = NDArray[Any]
+
+_VERSIONED = re.compile(r"@\d+$")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Images of one transaction. Every column has one entry an image; None stands for a missing value.
+
+    Pixels are (h, w) or (h, w, c), of any integer, float or bool dtype, kept as they are.
+    """
+
+    ids: Sequence[str]
+    pixels: Sequence[Pixels] | Pixels
+    labels: Sequence[Any] | None = None
+    metadata: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Free metadata by name."""
+    paths: Sequence[str | None] | None = None
+    """Where each image was read from."""
+    file_digests: Sequence[str | None] | None = None
+    """SHA-256 of the bytes of each file, hexadecimal."""
+    originals: Sequence[bytes | None] | None = None
+    """The encoded bytes themselves, where they are to be kept."""
+
+    def __post_init__(self) -> None:
+        """Check that the columns fit each other.
+
+        Raises:
+            ShapeError: Columns of other lengths, or pixels that are no image.
+            DataError: An id that is empty, twice in the batch, or looks like a version.
+        """
+        columns = {"pixels": self.pixels, **self.metadata}
+        for name in ("labels", "paths", "file_digests", "originals"):
+            if (column := getattr(self, name)) is not None:
+                columns[name] = column
+        for name, column in columns.items():
+            if len(column) != len(self.ids):
+                raise ShapeError(f"{len(self.ids)} ids, but {len(column)} {name}: give one for each image.")
+        self._check_ids()
+        for id_, image in zip(self.ids, self.pixels, strict=True):
+            _check_pixels(id_, image)
+
+    def _check_ids(self) -> None:
+        seen: set[str] = set()
+        for id_ in self.ids:
+            if not isinstance(id_, str) or not id_:
+                raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
+            if _VERSIONED.search(id_):
+                raise DataError(f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number.")
+            if id_ in seen:
+                raise DataError(f"Two images of the batch have the id {id_!r}: give each its own.")
+            seen.add(id_)
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.ids)
+
+    def arrays(self) -> list[Pixels]:
+        """The pixels, each (h, w, c), C-contiguous and of the machine's byte order."""
+        return [_as_stored(np.asarray(image)) for image in self.pixels]
+
+
+def image_digest(pixels: Pixels) -> str:
+    """SHA-256 over dtype, shape and pixels, hexadecimal; (h, w) and (h, w, 1) are the same image."""
+    held = _as_stored(pixels)
+    head = f"{held.dtype.newbyteorder('<').str}{held.shape}"
+    digest = hashlib.sha256(head.encode())
+    digest.update(held.astype(held.dtype.newbyteorder("<"), copy=False).data)
+    return digest.hexdigest()
+
+
+def _as_stored(pixels: Pixels) -> Pixels:
+    held = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+    return np.ascontiguousarray(held, dtype=held.dtype.newbyteorder("="))
+
+
+def _check_pixels(id_: str, image: Any) -> None:
+    held = np.asarray(image)
+    if held.dtype.kind not in "biuf":
+        raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats or bools.")
+    if held.ndim not in (2, 3) or 0 in held.shape:
+        raise ShapeError(f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands).")

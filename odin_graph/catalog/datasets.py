@@ -1,0 +1,205 @@
+"""Data set versions: an order of images with the labels they had, frozen under a digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog import leases
+from odin_graph.catalog.fields import NewValues
+from odin_graph.catalog.frozen import Content, freeze
+from odin_graph.catalog.segments import discard, name_segments, segments_of
+from odin_graph.schema.properties import now
+from odin_graph.errors import ConflictError, DataError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import batches, create_edges
+from odin_graph.stores import Stores
+
+_VERSIONS = f"""
+MATCH (n:Dataset {{base: $base}})
+RETURN n.id AS id, n.version AS version, n.digest AS digest, n.state AS state, {leases.FIELDS} ORDER BY n.version
+"""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """Where a subset came from: the data set version, and the query that made it, in its JSON form."""
+
+    parent: str
+    query: Mapping[str, Any]
+
+
+def members_array(id: str) -> str:  # noqa: A002 - the users' word for it
+    """The array that holds a version's keys and labels, in its order."""
+    return f"Dataset/{id}/members"
+
+
+def create_dataset(
+    stores: Stores,
+    base: str,
+    keys: NDArray[np.int64],
+    *,
+    label: str | None = "label",
+    labels: pa.Array | None = None,
+    derived: Derivation | None = None,
+    revise: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Freeze images and their labels under an id.
+
+    Args:
+        stores: The open workspace.
+        base: The id without a version: ``"retina-test"``, ``"mnist/train"``.
+        keys: The images, in the order of the set.
+        label: The field that is the truth; None for a set without labels.
+        labels: The labels themselves, in place of the field's values; ``label`` then only names them.
+        derived: Where a subset came from.
+        revise: Make the next version where the id holds other content.
+        metadata: Free metadata of the version.
+
+    Returns:
+        The id with its version. The same content again gives the version that holds it.
+
+    Raises:
+        ConflictError: The id holds other content and ``revise`` is false, or another process is making it.
+        DataError: An image twice, an image that is not there, one without a label, or an id that is none.
+    """
+    check_base(base)
+    content = freeze(stores, keys, label, labels)
+    values = NewValues.of("Dataset", {name: [value] for name, value in (metadata or {}).items()})
+    held = stores.graph.read(_VERSIONS, {"base": base})
+    for row in held:
+        if row["digest"] == content.digest:
+            if row["state"] == "ready":
+                return str(row["id"])
+            return _complete(stores, str(row["id"]), content)
+    unfinished = [row for row in held if row["state"] != "ready"]
+    for row in unfinished:
+        if (holder := leases.of_row(row)) is not None and holder.live:
+            raise leases.busy("Dataset", row["id"], holder)
+    ready = [row for row in held if row["state"] == "ready"]
+    if ready and not revise:
+        latest = ready[-1]["id"]
+        raise ConflictError(
+            f"The data set {base!r} exists with other images, another order or other labels (latest version: {latest}). "
+            f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
+        )
+    version = held[-1]["version"] + 1 if held else 1
+    id_ = _begin(stores, base, version, content, label, derived, ready[-1]["id"] if ready else None, values)
+    return _complete(stores, id_, content)
+
+
+def resolve(stores: Stores, id: str) -> str:  # noqa: A002
+    """The id with its version: ``"mnist"`` is the latest, ``"mnist@1"`` that one.
+
+    Raises:
+        UnknownNameError: There is no such data set, or it is not finished.
+    """
+    rows = stores.graph.read(
+        "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
+        "UNION MATCH (d:Dataset {base: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version",
+        {"id": id},
+    )
+    if not rows:
+        known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
+        raise UnknownNameError.of("data set", id, [row["base"] for row in known])
+    return str(max(rows, key=lambda row: row["version"])["id"])
+
+
+def check_base(base: str) -> None:
+    """Refuse what is no data set id.
+
+    Raises:
+        DataError: Empty, or with an @, which versions end with.
+    """
+    if not isinstance(base, str) or not base.strip():
+        raise DataError(f"{base!r} is no data set id: give a string that is not empty.")
+    if "@" in base:
+        raise DataError(f"The data set id {base!r} has an @, which is for versions: leave it out; versions are numbered for you.")
+
+
+def _begin(
+    stores: Stores,
+    base: str,
+    version: int,
+    content: Content,
+    label: str | None,
+    derived: Derivation | None,
+    before: str | None,
+    values: NewValues,
+) -> str:
+    id_ = f"{base}@{version}"
+    row = {
+        "id": id_,
+        "base": base,
+        "version": version,
+        "digest": content.digest,
+        "size": len(content.keys),
+        "state": "building",
+        "created_at": now(),
+        "label_field": label,
+        "query": json.dumps(derived.query, ensure_ascii=False, sort_keys=True) if derived else None,
+    }
+
+    def make(tx: Transaction) -> None:
+        free = (values.record(tx) or [{}])[0]
+        tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
+        if before is not None:
+            create_edges(tx, "REVISION_OF", ("Dataset", "id"), ("Dataset", "id"), [{"start": id_, "end": before}])
+        if derived is not None:
+            edge = {"start": id_, "end": derived.parent, "query": row["query"]}
+            create_edges(tx, "DERIVED_FROM", ("Dataset", "id"), ("Dataset", "id"), [edge])
+
+    try:
+        stores.graph.execute(make)
+    except ConflictError as error:
+        raise ConflictError(
+            f"Another process began the data set {id_} at the same time. Wait until it is finished and call again: "
+            "the same content then gives its version."
+        ) from error
+    return id_
+
+
+def _complete(stores: Stores, id_: str, content: Content) -> str:
+    """Write what is missing of a building version, and make it ready in one last transaction."""
+    with leases.acquire(stores.graph, "Dataset", id_) as lease:
+        if not segments_of(stores, members_array(id_)):
+            segment = stores.arrays.write_table(members_array(id_), content.table)
+
+            def name(tx: Transaction) -> None:
+                lease.check(tx)
+                name_segments(tx, [segment])
+
+            try:
+                stores.graph.execute(name)
+            except ConflictError:
+                discard(stores, [segment])
+                raise
+        there = stores.graph.read("MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_})
+        missing = np.setdiff1d(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64))
+        for batch in batches(missing.tolist()):
+
+            def join(tx: Transaction, part: list[int] = batch) -> None:
+                lease.check(tx)
+                tx.run(
+                    "MATCH (d:Dataset {id: $id}) UNWIND $keys AS key MATCH (i:Image {key: key}) CREATE (d)-[:HAD_MEMBER]->(i)",
+                    {"id": id_, "keys": part},
+                )
+
+            stores.graph.execute(join)
+
+        def finish(tx: Transaction) -> None:
+            lease.check(tx)
+            tx.run(
+                "MATCH (d:Dataset {id: $id}) SET d.state = 'ready', d.frozen_at = $at",
+                {"id": id_, "at": now()},
+            )
+
+        stores.graph.execute(finish)
+    return id_

@@ -1,0 +1,87 @@
+"""The recorded types of free metadata: one type a name and kind, written with the values it is the type of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from odin_graph.graph import Transaction
+from odin_graph.schema import metadata
+from odin_graph.schema.metadata import FieldType
+
+
+@dataclass(frozen=True)
+class NewValues:
+    """Metadata columns on their way in: checked, typed, and not yet compared with what is recorded."""
+
+    kind: str
+    """What carries them: ``Image``, ``Dataset``, ``Model``, ``Experiment``."""
+    columns: Mapping[str, Sequence[Any]]
+    types: Mapping[str, FieldType]
+
+    @classmethod
+    def of(cls, kind: str, columns: Mapping[str, Sequence[Any]], *, own: Sequence[str] = ()) -> NewValues:
+        """Check names and find the types. A column of nothing but missing values is left out.
+
+        Args:
+            kind: What carries them.
+            columns: The values by name; None and NaN are missing.
+            own: Names of ours that have no fixed type, such as ``label``.
+
+        Raises:
+            MetadataError: A name that is ours, or values that no single type holds.
+        """
+        for name in columns:
+            if name not in own:
+                metadata.check_name(kind, name)
+        found = {name: metadata.classify(values) for name, values in columns.items()}
+        types = {name: type_ for name, type_ in found.items() if type_ is not None}
+        return cls(kind, {name: columns[name] for name in types}, types)
+
+    def record(self, tx: Transaction) -> list[dict[str, Any]]:
+        """Record the types in the transaction that writes the values.
+
+        Returns:
+            For each node its properties, of the recorded types; what is missing is left out.
+
+        Raises:
+            MetadataError: A type that clashes with the recorded one.
+        """
+        recorded = record_types(tx, self.kind, self.types)
+        rows: list[dict[str, Any]] = [{} for _ in range(self._length())]
+        for name, values in self.columns.items():
+            for row, value in zip(rows, values, strict=True):
+                if (stored := metadata.encode(value, recorded[name])) is not None:
+                    row[name] = stored
+        return rows
+
+    def _length(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+
+def record_types(tx: Transaction, kind: str, found: Mapping[str, FieldType]) -> dict[str, FieldType]:
+    """Record types, widening what is recorded; all of them, or none and an error.
+
+    Two writers of a new name meet at the unique id of its (:Field): one of them is retried and sees the other's type.
+    """
+    if not found:
+        return {}
+    ids = {f"{kind}.{name}": name for name in found}
+    held = {
+        ids[row["id"]]: FieldType(row["type"])
+        for row in tx.run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.id AS id, f.type AS type", {"ids": list(ids)})
+    }
+    agreed = {name: metadata.widen(held[name], new) if name in held else new for name, new in found.items()}
+    changed = [
+        {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": type_.value}
+        for name, type_ in agreed.items()
+        if held.get(name) != type_
+    ]
+    new = [row for row in changed if row["name"] not in held]
+    wider = [row for row in changed if row["name"] in held]
+    if new:
+        tx.run("UNWIND $rows AS r CREATE (:Field {id: r.id, kind: r.kind, name: r.name, type: r.type})", {"rows": new})
+    if wider:
+        tx.run("UNWIND $rows AS r MATCH (f:Field {id: r.id}) SET f.type = r.type", {"rows": wider})
+    return agreed

@@ -1,0 +1,100 @@
+"""The content of a data set version: keys, labels, and the digest over both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from odin_graph.errors import DataError
+from odin_graph.stores import Stores
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a version freezes."""
+
+    table: pa.Table
+    """``key`` (int64) and ``label``, in the order of the set."""
+    digest: str
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The keys, in the order of the set."""
+        keys: NDArray[np.int64] = self.table.column("key").to_numpy()
+        return keys
+
+
+def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: pa.Array | None) -> Content:
+    """Look up digests and labels of the images, and check that the set can be frozen.
+
+    Raises:
+        DataError: No image, one twice, one that is not there, or one without a label.
+    """
+    keys = np.asarray(keys, np.int64)
+    if not len(keys):
+        raise DataError("A data set needs at least one image: the list or query that was given is empty.")
+    names = ["id", "digest"] + ([label] if label is not None and labels is None and label not in ("id", "digest") else [])
+    images = stores.columns.images(names)
+    position = _positions(images, keys)
+    rows = images.take(pa.array(position))
+    _check_unique(keys, rows)
+    if label is None:
+        frozen: pa.Array = pa.nulls(len(keys))
+    else:
+        frozen = rows.column(label).combine_chunks() if labels is None else labels
+        _check_labelled(frozen, rows, label)
+    table = pa.table({"key": pa.array(keys), "label": frozen})
+    return Content(table, content_digest(rows.column("digest").to_pylist(), frozen.to_pylist()))
+
+
+def content_digest(digests: Sequence[str], labels: Sequence[Any]) -> str:
+    """SHA-256 over (image digest, label) in order, hexadecimal. A label counts by value and type, as JSON has it."""
+    text: dict[Any, bytes] = {}
+    total = hashlib.sha256()
+    for digest, label in zip(digests, labels, strict=True):
+        # 1, 1.0 and True are one key of a dict, and three labels.
+        known = (type(label), label if not isinstance(label, list) else json.dumps(label))
+        if known not in text:
+            text[known] = json.dumps(label, ensure_ascii=False, default=str).encode() + b"\n"
+        total.update(bytes.fromhex(digest))
+        total.update(text[known])
+    return total.hexdigest()
+
+
+def _positions(images: pa.Table, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    held = images.column("key").to_numpy()
+    position = np.minimum(np.searchsorted(held, keys), max(0, len(held) - 1))
+    found = held[position] == keys if len(held) else np.zeros(len(keys), bool)
+    if not found.all():
+        strange = keys[~found][:5].tolist()
+        raise DataError(f"No image has the key {', '.join(map(str, strange))}: give images of this workspace that are not deleted.")
+    return position
+
+
+def _check_unique(keys: NDArray[np.int64], rows: pa.Table) -> None:
+    _, first, count = np.unique(keys, return_index=True, return_counts=True)
+    if (count > 1).any():
+        ids = rows.column("id").take(pa.array(first[count > 1][:5])).to_pylist()
+        raise DataError(
+            f"{int((count > 1).sum())} images are in the list twice, first {', '.join(map(repr, ids))}: "
+            "a data set holds an image once."
+        )
+
+
+def _check_labelled(labels: pa.Array, rows: pa.Table, label: str) -> None:
+    missing = pc.is_null(labels)
+    if (number := pc.sum(missing).as_py() or 0) == 0:
+        return
+    ids = rows.column("id").filter(missing)[:5].to_pylist()
+    raise DataError(
+        f"{number} of {len(labels)} images have no {label!r}, first {', '.join(map(repr, ids))}. Give them one, "
+        "leave them out (where(~F(...).is_null())), name another field with label=, or say label=None for a set without labels."
+    )

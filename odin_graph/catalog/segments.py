@@ -1,0 +1,60 @@
+"""The (:Segment) nodes: what is named is part of the workspace, what is not is garbage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from odin_graph.arrays import SegmentInfo
+from odin_graph.errors import OdinError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import create_nodes
+from odin_graph.stores import Stores
+
+_log = logging.getLogger(__name__)
+
+
+def segments_of(stores: Stores, array: str) -> list[SegmentInfo]:
+    """The segments of an array, as the graph names them now."""
+    rows = stores.graph.read("MATCH (s:Segment {array: $array}) RETURN s ORDER BY s.min_key", {"array": array})
+    return [SegmentInfo.from_node(row["s"]) for row in rows]
+
+
+def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
+    """Name segments, in the transaction that makes their rows visible."""
+    create_nodes(tx, ("Segment",), [segment.node() for segment in segments])
+
+
+def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[SegmentInfo]) -> bool:
+    """Name new segments in place of old ones, in one transaction; the old files are left to `odin gc`.
+
+    Returns:
+        False if another process swapped some of the old ones first; the new files are removed again then.
+    """
+
+    def swap(tx: Transaction) -> bool:
+        ids = [segment.id for segment in old]
+        gone = tx.run("MATCH (s:Segment) WHERE s.id IN $ids WITH s, s.id AS id DETACH DELETE s RETURN id", {"ids": ids})
+        if len(gone) != len(ids):
+            raise _SwappedAlreadyError
+        name_segments(tx, new)
+        return True
+
+    try:
+        return stores.graph.execute(swap)
+    except _SwappedAlreadyError:
+        discard(stores, new)
+        return False
+
+
+def discard(stores: Stores, segments: Iterable[SegmentInfo]) -> None:
+    """Remove files that were written and will never be named; what cannot be removed is left to `odin gc`."""
+    for segment in segments:
+        try:
+            stores.arrays.remove(segment.uri)
+        except OdinError:
+            _log.warning("%s could not be removed: odin gc will.", segment.uri, exc_info=True)
+
+
+class _SwappedAlreadyError(Exception):
+    """Rolls the transaction back."""
