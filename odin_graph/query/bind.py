@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from odin_graph.query.embedding import METRICS, check_layer
+
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
-from odin_graph.query.embedding import METRICS, check_layer
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -75,14 +76,18 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
 
 def _checked_slice(step: Slice) -> Slice:
     if step.stride < 1:
-        raise QueryError(f"A slice of a query goes forward: its stride is at least 1, not {step.stride}. Order by .desc().")
+        raise QueryError(
+            f"A slice of a query goes forward: its stride is at least 1, not {step.stride}. Order by .desc()."
+        )
     return step
 
 
 def _check_names(columns: tuple[Column, ...]) -> None:
     twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
     if twice or not columns:
-        raise QueryError(f"Two columns are named {twice[0]!r}." if twice else "with_columns() takes at least one column.")
+        raise QueryError(
+            f"Two columns are named {twice[0]!r}." if twice else "with_columns() takes at least one column."
+        )
     for column in columns:
         if not column.name:
             raise QueryError("A column has no name: give it one.")

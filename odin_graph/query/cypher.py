@@ -62,11 +62,17 @@ def compile_expression(node: Node, names: Names) -> str:
     Raises:
         QueryError: A part has no form in Cypher; names it and says why.
     """
+    return _Compiler(names).visit(node)
 
-    def visit(node: Node) -> str:
+
+class _Compiler:
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def visit(self, node: Node) -> str:  # noqa: C901 - one case a node
         match node:
             case Value():
-                return names.parameter(node.python())
+                return self._names.parameter(node.python())
             case ImageField(name):
                 return f"i.{quoted(name)}"
             case FrozenLabel(dataset):
@@ -76,29 +82,29 @@ def compile_expression(node: Node, names: Names) -> str:
                 )
             case PredictionField(experiment, dataset, name):
                 if name not in _ON_NODES or dataset is None:
-                    raise QueryError(f"{spell(node)} has no form in Cypher: probabilities are an array, not in the graph.")
-                return f"{names.prediction(experiment, dataset)}.{name}"
+                    raise QueryError(
+                        f"{spell(node)} has no form in Cypher: probabilities are an array, not in the graph."
+                    )
+                return f"{self._names.prediction(experiment, dataset)}.{name}"
             case Compare(op, left, right):
-                return f"({visit(left)} {_COMPARE[op]} {visit(right)})"
+                return f"({self.visit(left)} {_COMPARE[op]} {self.visit(right)})"
             case Arithmetic("/", left, right):
-                divisor = f"toFloat({visit(right)})"
-                return f"(toFloat({visit(left)}) / CASE WHEN {divisor} = 0.0 THEN null ELSE {divisor} END)"
+                divisor = f"toFloat({self.visit(right)})"
+                return f"(toFloat({self.visit(left)}) / CASE WHEN {divisor} = 0.0 THEN null ELSE {divisor} END)"
             case Arithmetic(op, left, right):
-                return f"({visit(left)} {op} {visit(right)})"
+                return f"({self.visit(left)} {op} {self.visit(right)})"
             case Both(operands):
-                return f"({' AND '.join(map(visit, operands))})"
+                return f"({' AND '.join(map(self.visit, operands))})"
             case Either(operands):
-                return f"({' OR '.join(map(visit, operands))})"
+                return f"({' OR '.join(map(self.visit, operands))})"
             case Not(operand):
-                return f"(NOT {visit(operand)})"
+                return f"(NOT {self.visit(operand)})"
             case IsIn(operand, values):
                 if not values:
                     return "false"
-                return f"({visit(operand)} IN {names.parameter([value.python() for value in values])})"
+                return f"({self.visit(operand)} IN {self._names.parameter([value.python() for value in values])})"
             case IsNull(operand):
-                return f"({visit(operand)} IS NULL)"
+                return f"({self.visit(operand)} IS NULL)"
             case Text(op, operand, pattern):
-                return f"({visit(operand)} {_TEXT[op]} {names.parameter(pattern)})"
+                return f"({self.visit(operand)} {_TEXT[op]} {self._names.parameter(pattern)})"
         assert_never(node)
-
-    return visit(node)

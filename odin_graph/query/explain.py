@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Self
 
-from odin_graph.query.physical import Operator
+from odin_graph.query.operator import Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Explanation:
         parts: list[Part] = []
         operator: Operator | None = top
         while operator is not None:
-            parts.append(Part(operator.describe(), operator.engine, operator.why, operator.rows, operator.seconds))
+            parts.append(Part(operator.does, operator.engine, operator.why, operator.rows, operator.seconds))
             operator = operator.below
         return cls(tuple(parts))
 

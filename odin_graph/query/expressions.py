@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 from odin_graph.errors import ExpressionError
 from odin_graph.query.nodes import (
@@ -35,6 +35,7 @@ Operand: TypeAlias = "Expr | bool | int | float | str | date | datetime"
 class Expr:
     """An expression over images. Compare two of them by ``.node``, which is equal by structure."""
 
+    __array_ufunc__: ClassVar[None] = None  # so that np.float32(0.5) < expression comes to us
     node: Node
 
     def __eq__(self, other: object) -> Expr:  # type: ignore[override]

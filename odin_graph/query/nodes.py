@@ -46,7 +46,7 @@ class Value(Part):
             raise ExpressionError(f"{self.value!r} is no {self.type}: give a value of that type.")
         if isinstance(self.value, float) and not math.isfinite(self.value):
             raise ExpressionError(
-                f"Nothing is compared with {self.value}: a missing value is found by .is_null(), a bound is a finite number."
+                f"Nothing compares with {self.value}: a missing value is found by .is_null(), a bound is finite."
             )
         if type(self.value) is int and self.value not in INT64:
             raise ExpressionError(f"{self.value} needs more than 64 bits, which no stored number has: use a float.")

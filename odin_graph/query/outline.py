@@ -63,7 +63,8 @@ def _step(step: Step) -> str:
         case WithColumns(columns):
             return f".with_columns({', '.join(f'{column.name}={spell(column.value)}' for column in columns)})"
         case Nearest(by, k):
-            return f".nearest({'an image' if step.image is not None else 'a vector'}, by={by.experiment}:{by.layer}, k={k})"
+            to = "an image" if step.image is not None else "a vector"
+            return f".nearest({to}, by={by.experiment}:{by.layer}, k={k})"
         case Representative(by, k):
             return f".representative({k}, by={by.experiment}:{by.layer}, seed={step.seed})"
     assert_never(step)

@@ -43,7 +43,7 @@ class Parameter(Part):
     """A parameter of a user's Cypher: a value, None, or a flat list of values."""
 
     name: str
-    value: Value | None | tuple[Value, ...]
+    value: Value | tuple[Value, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,7 @@ class WithColumns(Part):
 
 
 Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher, Discriminator("source")]
-Step: TypeAlias = Annotated[
-    Where | OrderBy | Slice | Nearest | Representative | WithColumns, Discriminator("step")
-]
+Step: TypeAlias = Annotated[Where | OrderBy | Slice | Nearest | Representative | WithColumns, Discriminator("step")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,10 @@ from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
 
+from odin_graph.query.column_steps import AddColumns, Cut, Filter, Sort
 from odin_graph.query.nearest import NearestImages
 from odin_graph.query.nodes import Field, Node, fields
-from odin_graph.query.physical import (
-    AddColumns,
-    Cut,
-    Filter,
-    Given,
-    Operator,
-    ScanCypher,
-    ScanImages,
-    ScanKeys,
-    ScanMembers,
-    Sort,
-)
+from odin_graph.query.operator import Operator
 from odin_graph.query.plan import (
     AllImages,
     Cypher,
@@ -40,6 +30,7 @@ from odin_graph.query.plan import (
     WithColumns,
 )
 from odin_graph.query.representative import RepresentativeImages
+from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers
 from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
 

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.graph import Graph
+
+from odin_graph.errors import QueryError, UnknownNameError
 
 _SETS = """
 MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint
+RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes
 """
 _CHECKPOINTS = """
 MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(c:Checkpoint)
 RETURN c.id AS id, c.best AS best, c.created_at AS created_at, c.step AS step
-"""
-_CLASSES = """
-MATCH (:PredictionSet {id: $id})-[:GENERATED_BY]->(:Experiment)-[:USED]->(m:Model)
-RETURN m.classes AS classes
 """
 
 
@@ -34,6 +31,11 @@ class ReadySet:
     number: int
     dataset: str
     checkpoint: str | None
+    """None where the predictions were imported."""
+    classes: tuple[str, ...] | None
+    """The classes of its probabilities as text, in their order."""
+    nodes: bool
+    """Whether its predictions are nodes of the graph as well."""
 
 
 def choose(graph: Graph, experiment: str, dataset: str) -> ReadySet:
@@ -69,7 +71,17 @@ def sets_of(graph: Graph, experiment: str) -> list[ReadySet]:
     rows = graph.read(_SETS, {"experiment": experiment})
     if not rows:
         check_experiment(graph, experiment)
-    return [ReadySet(row["id"], row["number"] or 0, row["dataset"], row["checkpoint"]) for row in rows]
+    return [
+        ReadySet(
+            row["id"],
+            row["number"],
+            row["dataset"],
+            row["checkpoint"],
+            tuple(map(str, row["classes"])) if row["classes"] else None,
+            bool(row["nodes"]),
+        )
+        for row in rows
+    ]
 
 
 def check_experiment(graph: Graph, experiment: str) -> None:
@@ -87,9 +99,3 @@ def chosen_checkpoint(graph: Graph, experiment: str) -> str | None:
         return None
     last = max(held, key=lambda row: (bool(row["best"]), str(row["created_at"] or ""), row["step"] or 0, row["id"]))
     return str(last["id"])
-
-
-def classes_of(graph: Graph, prediction_set: str) -> list[str | int] | None:
-    """The classes of a set's probabilities, in their order; None where no model says them."""
-    rows = graph.read(_CLASSES, {"id": prediction_set})
-    return list(rows[0]["classes"]) if rows and rows[0]["classes"] else None

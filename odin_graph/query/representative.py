@@ -8,32 +8,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from odin_graph.query.embedding import vectors_of
+
 from odin_graph.query.nodes import Node
-from odin_graph.query.physical import Operator, values
+from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Representative
 from odin_graph.query.selection import SELECTIONS
 from odin_graph.query.shares import shares
 from odin_graph.query.snapshot import Snapshot
 
 
-class RepresentativeImages(Operator):
+class RepresentativeImages(Over):
     """Choose within each confused pair by the vectors of a layer; the pair that stands for most comes first."""
 
     engine = "arrays"
     why = "vectors of the layer are read, and computed first where they are missing"
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Representative) -> None:
-        super().__init__(snapshot, below)
+        grouped = " within each confused pair" if step.predicted is not None else ""
+        by = f"{step.by.experiment}:{step.by.layer} ({step.method})"
+        super().__init__(snapshot, below, f"{step.k} representative images by {by}{grouped}")
         self.step = step
 
-    def describe(self) -> str:
-        by = self.step.by
-        grouped = " within each confused pair" if self.step.predicted is not None else ""
-        return f"representative {self.step.k} by {by.experiment}:{by.layer} ({self.step.method}){grouped}"
-
-    def _run(self, table: pa.Table) -> pa.Table:
+    def _apply(self, table: pa.Table) -> pa.Table:
         truth, predicted = self._said(self.step.truth, table), self._said(self.step.predicted, table)
         # Sorted by key first: the answer depends on which images there are, not on the order they came in.
         groups = list(_groups(truth, predicted, np.argsort(table.column("key").to_numpy(), kind="stable")))
@@ -50,14 +47,16 @@ class RepresentativeImages(Operator):
                 ]
         chosen.sort()
         picked = pa.array([row for _, _, row in chosen], pa.int64())
-        result = table.take(picked).append_column("stands_for", pa.array([-count for count, _, _ in chosen], pa.int64()))
+        result = table.take(picked).append_column(
+            "stands_for", pa.array([-count for count, _, _ in chosen], pa.int64())
+        )
         if self.step.truth is not None and self.step.predicted is not None:
             result = result.append_column("pair_truth", truth.take(picked))
             result = result.append_column("pair_predicted", predicted.take(picked))
         return result
 
     def _said(self, node: Node | None, table: pa.Table) -> pa.Array:
-        return pa.nulls(table.num_rows) if node is None else values(self.snapshot, node, table)
+        return pa.nulls(table.num_rows) if node is None else self.values(node, table)
 
 
 def _groups(truth: pa.Array, predicted: pa.Array, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -77,4 +76,5 @@ def _codes(said: pa.Array) -> NDArray[np.int64]:
     if pa.types.is_nested(said.type):  # several labels an image: their text stands for them
         said = pa.array([None if value is None else repr(value) for value in said.to_pylist()], pa.string())
     ranked = pc.unique(said.drop_null()).sort()
-    return pc.fill_null(pc.index_in(said, value_set=ranked), -1).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    ranks: NDArray[np.int64] = pc.fill_null(pc.index_in(said, value_set=ranked), -1).cast(pa.int64()).to_numpy()
+    return ranks

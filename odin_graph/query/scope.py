@@ -33,6 +33,7 @@ from odin_graph.query.nodes import (
     Value,
 )
 from odin_graph.query.plan import Plan
+from odin_graph.query.prediction_sets import ReadySet
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -44,7 +45,7 @@ class Scope:
     def __init__(self, stores: Stores, plan: Plan) -> None:
         self._stores = stores
         self._dataset = plan.dataset
-        self._chosen: dict[tuple[str, str], str] = {}
+        self._chosen: dict[tuple[str, str], ReadySet] = {}
 
     @cached_property
     def image_fields(self) -> dict[str, str]:
@@ -75,7 +76,7 @@ class Scope:
         types.infer(bound, self.type_of)
         return bound
 
-    def bind(self, node: Node) -> Node:
+    def bind(self, node: Node) -> Node:  # noqa: C901 - one case a node
         """The same expression, each field bound to what it reads."""
         bind: Callable[[Node], Node] = self.bind
         match node:
@@ -87,7 +88,9 @@ class Scope:
                 return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
             case FrozenLabel(dataset):
                 if dataset != self._dataset:
-                    raise QueryError(f"The query uses the labels frozen in {dataset!r}, but it does not read that data set.")
+                    raise QueryError(
+                        f"The query uses the labels frozen in {dataset!r}, but it does not read that data set."
+                    )
                 return node
             case PredictionField(experiment, dataset):
                 return replace(node, dataset=self._over(node, experiment, dataset))
@@ -120,18 +123,18 @@ class Scope:
             case PredictionField(_, _, "wrong"):
                 return "bool"
             case PredictionField(_, _, "predicted"):
-                return types.of_arrow(columns.predictions(self.prediction_set(field)).schema.field("predicted").type)
+                return types.of_arrow(columns.predictions(self.prediction_set(field).id).schema.field("predicted").type)
             case PredictionField():
                 return "float"
         assert_never(field)
 
-    def prediction_set(self, field: PredictionField) -> str:
-        """The id of the prediction set that a bound field reads, the same throughout one query."""
+    def prediction_set(self, field: PredictionField) -> ReadySet:
+        """The prediction set that a bound field reads, the same throughout one execution."""
         if field.dataset is None:
             raise QueryError(f"exp.{field.name} is not bound to a data set.")
         asked = (field.experiment, field.dataset)
         if asked not in self._chosen:
-            self._chosen[asked] = prediction_sets.choose(self._stores.graph, *asked).id
+            self._chosen[asked] = prediction_sets.choose(self._stores.graph, *asked)
         return self._chosen[asked]
 
     def class_position(self, field: PredictionField) -> int:
@@ -139,17 +142,17 @@ class Scope:
 
         Raises:
             UnknownNameError: The model has no such class.
-            QueryError: No model says the classes of the set.
+            QueryError: The set does not say its classes.
         """
-        said = field.argument.value if field.argument else None
-        classes = prediction_sets.classes_of(self._stores.graph, self.prediction_set(field))
+        classes = self.prediction_set(field).classes
         if classes is None:
             raise QueryError(
-                f"Nothing says which classes the probabilities of {field.experiment!r} are of: its run has no model. "
-                "Log the predictions with classes=."
+                f"Nothing says which classes the probabilities of {field.experiment!r} are of: its predictions were "
+                "logged without. Log them again with classes=."
             )
+        said = str(field.argument.value) if field.argument else ""
         if said not in classes:
-            raise UnknownNameError.of(f"class of {field.experiment!r}", said, map(str, classes))
+            raise UnknownNameError.of(f"class of {field.experiment!r}", said, classes)
         return classes.index(said)
 
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:

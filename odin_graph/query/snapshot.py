@@ -93,10 +93,10 @@ class Snapshot:
                 order = np.argsort(keys, kind="stable")
                 return _Column(keys[order], _flat(members.column("label")).take(pa.array(order)))
             case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
-                predictions = self.stores.columns.predictions(self._scope.prediction_set(field))
+                predictions = self.stores.columns.predictions(self._scope.prediction_set(field).id)
                 return _Column(_keys(predictions), _flat(predictions.column(name)))
             case PredictionField():
-                keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field))
+                keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id)
                 return _Column(keys, pa.array(self._of_probabilities(field)(probabilities), from_pandas=True))
         assert_never(field)
 

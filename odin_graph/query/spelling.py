@@ -25,7 +25,7 @@ _SHOWN = 5
 """Values of a list that are spelt out."""
 
 
-def spell(node: Node) -> str:
+def spell(node: Node) -> str:  # noqa: C901 - one case a node
     """The expression as Python."""
     match node:
         case Value():

@@ -25,6 +25,8 @@ from odin_graph.query.plan import (
     WithColumns,
 )
 from odin_graph.query.planner import plan_fields
+from odin_graph.query.prediction_sets import ReadySet
+from odin_graph.query.spelling import spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,12 @@ class Statement:
         return f"{self.text}{given}"
 
 
-def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], str]) -> Statement:
+def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], ReadySet]) -> Statement:
     """One statement that returns the ``id`` and ``key`` of the images that a bound plan selects.
 
     Args:
         plan: The bound plan.
-        prediction_set: The id of the prediction set that a field reads.
+        prediction_set: The prediction set that a field reads.
 
     Raises:
         QueryError: A part has no form in Cypher; names it and says why.
@@ -60,7 +62,7 @@ def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], str]) -> S
 
 
 class _Writer:
-    def __init__(self, plan: Plan, prediction_set: Callable[[PredictionField], str]) -> None:
+    def __init__(self, plan: Plan, prediction_set: Callable[[PredictionField], ReadySet]) -> None:
         self._plan = plan
         self._names = Names()
         self._prediction_set = prediction_set
@@ -81,7 +83,9 @@ class _Writer:
                     lines += [f"WITH {self._carried()}", *self._cut(order, start or 0, stop, stride)]
                 case WithColumns(columns):
                     for column in columns:
-                        self._columns.append(f"{compile_expression(column.value, self._names)} AS {quoted(column.name)}")
+                        self._columns.append(
+                            f"{compile_expression(column.value, self._names)} AS {quoted(column.name)}"
+                        )
                 case Nearest():
                     raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
                 case Representative():
@@ -114,7 +118,13 @@ class _Writer:
                 asked = (said.experiment, said.dataset)
                 if asked not in self._names.predictions:
                     variable = self._names.prediction(*asked)
-                    set_id = self._names.parameter(self._prediction_set(said))
+                    held = self._prediction_set(said)
+                    if not held.nodes:
+                        raise QueryError(
+                            f"{spell(said)} has no form in Cypher: {held.id} was stored without nodes. "
+                            "to_graph() adds them."
+                        )
+                    set_id = self._names.parameter(held.id)
                     lines.append(
                         f"OPTIONAL MATCH (i)<-[:OF]-({variable}:Prediction)"
                         f"-[:PART_OF]->(:PredictionSet {{id: {set_id}, state: 'ready'}})"
@@ -127,7 +137,7 @@ class _Writer:
         if order is None and not isinstance(self._plan.source, AllImages):
             raise QueryError(
                 "A slice in the source's own order has no form in Cypher: that order is an array. "
-                "Give it an order, as in .order_by(F(\"id\"))."
+                'Give it an order, as in .order_by(F("id")).'
             )
         lines = [f"ORDER BY {self._order(order)}", f"SKIP {self._names.parameter(start)}"]
         return lines if stop is None else [*lines, f"LIMIT {self._names.parameter(max(stop - start, 0))}"]

@@ -55,7 +55,7 @@ def check_sort_key(key: SortKey, type_of: TypeOf) -> None:
         raise ExpressionError(f"{spell(key.by)} is {_a(found)}, which has no order: order by another field.")
 
 
-def infer(node: Node, type_of: TypeOf) -> str:
+def infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     """The type of an expression.
 
     Raises:
@@ -122,7 +122,9 @@ def _check_comparable(node: Node, op: str, left: str, right: str) -> None:
         raise ExpressionError(f"{spell(node)} compares {_a(left)} with {_a(right)}: give {_a(left)}.")
     if op in ("==", "!="):
         if left not in ORDERED | {"bool"}:
-            raise ExpressionError(f"{spell(node)} compares {_a(left)}: of such a field only .is_null() can be asked here.")
+            raise ExpressionError(
+                f"{spell(node)} compares {_a(left)}: of such a field only .is_null() can be asked here."
+            )
     elif left not in ORDERED:
         raise ExpressionError(f"{spell(node)}: {_a(left)} has no order, so only == and != compare it.")
 

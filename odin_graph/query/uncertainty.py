@@ -11,11 +11,13 @@ def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     if probabilities.shape[1] < 2:
         return np.full(len(probabilities), np.nan)
     two = np.partition(probabilities, -2, axis=1)[:, -2:].astype(np.float64)
-    return two[:, 1] - two[:, 0]
+    largest: NDArray[np.float64] = two[:, 1] - two[:, 0]
+    return largest
 
 
 def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """The entropy in nats; a probability of zero adds nothing."""
     exact = probabilities.astype(np.float64)
     logarithms = np.log(exact, where=exact > 0, out=np.zeros_like(exact))
-    return -(exact * logarithms).sum(axis=1)
+    total: NDArray[np.float64] = -(exact * logarithms).sum(axis=1)
+    return total

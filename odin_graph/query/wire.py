@@ -6,12 +6,11 @@ It has a version of its own. An older version is read for as long as it can be, 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from odin_graph.errors import QueryError
-from odin_graph.query import nodes, plan
 from odin_graph.query.plan import Plan
 
 VERSION = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ VALUES: Mapping[str, SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "date": st.dates(date(2020, 1, 1), date(2020, 1, 6)),
     "datetime": st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 2)).map(  # noqa: DTZ001 - made aware below
-        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=timezone.utc)
+        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=UTC)
     ),
 }
 
@@ -45,7 +45,9 @@ def rows(types: Mapping[Field, str]) -> SearchStrategy[dict[Field, Any]]:
 
 def predicates(types: Mapping[Field, str]) -> SearchStrategy[Node]:
     """Conditions whose types fit."""
-    leaves = [_comparisons(types, names) for names in (("int", "float"), ("string",), ("date",), ("datetime",), ("bool",))]
+    leaves = [
+        _comparisons(types, names) for names in (("int", "float"), ("string",), ("date",), ("datetime",), ("bool",))
+    ]
     leaves += [_memberships(field, type_) for field, type_ in types.items()]
     leaves += [_texts(field) for field, type_ in types.items() if type_ == "string"]
     leaves.append(st.sampled_from(list(types)).map(IsNull))
@@ -91,4 +93,6 @@ def _memberships(field: Field, type_: str) -> SearchStrategy[Node]:
 
 
 def _texts(field: Field) -> SearchStrategy[Node]:
-    return st.builds(Text, st.sampled_from(["starts_with", "ends_with", "contains"]), st.just(field), st.sampled_from(WORDS))
+    return st.builds(
+        Text, st.sampled_from(["starts_with", "ends_with", "contains"]), st.just(field), st.sampled_from(WORDS)
+    )

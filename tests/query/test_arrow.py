@@ -61,7 +61,7 @@ def test_large_integers_compare_exactly(said: Expr, expected: list[bool]) -> Non
 
 
 def test_integers_that_leave_64_bits_are_an_error() -> None:
-    with pytest.raises(QueryError, match="Integer arithmetic leaves 64 bits: multiply by 1.0"):
+    with pytest.raises(QueryError, match="Integer arithmetic leaves 64 bits: multiply by"):
         evaluated((F("int2") * F("int2") > 0).node, [{ImageField("int2"): 2**40}])
 
 

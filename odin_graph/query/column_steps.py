@@ -1,0 +1,90 @@
+"""The operators that need nothing but Arrow columns: filter, sort, cut, add columns."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from odin_graph.errors import QueryError
+from odin_graph.query.nodes import Node, SortKey
+from odin_graph.query.operator import Operator, Over
+from odin_graph.query.outline import bounds
+from odin_graph.query.plan import Slice, WithColumns
+from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.spelling import spell, spell_key
+
+
+class Filter(Over):
+    """Keep the rows of which a predicate is true."""
+
+    engine = "columns"
+    why = "metadata, labels and predictions are Arrow columns by key: a scan needs no round trip"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, predicate: Node) -> None:
+        super().__init__(snapshot, below, f"where {spell(predicate)}")
+        self.predicate = predicate
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        keep = self.values(self.predicate, table)
+        return table.filter(keep.cast(pa.bool_()), null_selection_behavior="drop")
+
+
+class Sort(Over):
+    """Order the rows; ties by key, missing values last."""
+
+    engine = "columns"
+    why = "the keys of the order are Arrow columns"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, keys: tuple[SortKey, ...]) -> None:
+        super().__init__(snapshot, below, f"order by {', '.join(map(spell_key, keys))}")
+        self.keys = keys
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        by: dict[str, pa.Array] = {}
+        order: list[tuple[str, str]] = []
+        for position, key in enumerate(self.keys):
+            found = self.values(key.by, table)
+            if pa.types.is_null(found.type):
+                continue  # no image has a value to order by
+            name = f"by{position}"
+            by[name] = found
+            order.append((name, "descending" if key.descending else "ascending"))
+        by["key"] = table.column("key")
+        order.append(("key", "ascending"))
+        return table.take(pc.sort_indices(pa.table(by), sort_keys=order, null_placement="at_end"))
+
+
+class Cut(Over):
+    """A Python slice of the rows."""
+
+    engine = "columns"
+    why = "positions in the order of the answer"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, cut: Slice) -> None:
+        super().__init__(snapshot, below, f"slice [{bounds(cut)}]")
+        self.cut = cut
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        rows = range(*slice(self.cut.start, self.cut.stop, self.cut.stride).indices(table.num_rows))
+        if rows.step == 1:
+            return table.slice(rows.start, len(rows))
+        return table.take(pa.array(rows, pa.int64()))
+
+
+class AddColumns(Over):
+    """Add columns to the rows."""
+
+    engine = "columns"
+    why = "metadata, labels and predictions are Arrow columns by key"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, add: WithColumns) -> None:
+        said = ", ".join(f"{column.name} = {spell(column.value)}" for column in add.columns)
+        super().__init__(snapshot, below, f"columns {said}")
+        self.add = add
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        for column in self.add.columns:
+            if column.name in table.column_names:
+                raise QueryError(f"The result has a column {column.name!r} already: give the new one another name.")
+            table = table.append_column(column.name, self.values(column.value, table))
+        return table

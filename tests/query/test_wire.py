@@ -1,0 +1,110 @@
+"""Every node and step survives its JSON form, and what is no query is refused by its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odin_graph.errors import QueryError
+from odin_graph.query import wire
+from odin_graph.query.expressions import F, as_value
+from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField, SortKey
+from odin_graph.query.plan import (
+    AllImages,
+    Column,
+    Cypher,
+    Keys,
+    LayerOf,
+    Members,
+    Nearest,
+    OrderBy,
+    Parameter,
+    Plan,
+    Representative,
+    Slice,
+    Where,
+    WithColumns,
+)
+
+from .strategies import VALUES, predicates
+
+TYPES: dict[Field, str] = {ImageField(name): name for name in VALUES}
+TYPES |= {FrozenLabel("test@1"): "string", PredictionField("vgg/1", "test@1", "probability", as_value("a")): "float"}
+TYPES |= {PredictionField("vgg/1", None, name): "float" for name in ("confidence", "margin", "entropy")}
+TYPES |= {PredictionField("vgg/1", "test@1", "wrong"): "bool", PredictionField("b", "t@2", "predicted"): "string"}
+
+EXPRESSIONS = predicates(TYPES)
+LAYERS = st.builds(LayerOf, st.text(), st.text(), st.none() | st.text(), st.text())
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+LITERALS = st.one_of(list(VALUES.values())).map(as_value)
+SOURCES = st.one_of(
+    st.just(AllImages()),
+    st.builds(Members, st.text()),
+    st.lists(INTEGERS).map(lambda keys: Keys(tuple(keys))),
+    st.builds(
+        Cypher,
+        st.text(),
+        st.lists(st.builds(Parameter, st.text(), st.none() | LITERALS | st.lists(LITERALS).map(tuple))).map(tuple),
+    ),
+)
+STEPS = st.one_of(
+    st.builds(Where, EXPRESSIONS),
+    st.lists(st.builds(SortKey, EXPRESSIONS, st.booleans())).map(lambda keys: OrderBy(tuple(keys))),
+    st.builds(Slice, st.none() | INTEGERS, st.none() | INTEGERS, INTEGERS),
+    st.lists(st.builds(Column, st.text(), EXPRESSIONS)).map(lambda columns: WithColumns(tuple(columns))),
+    st.builds(Nearest, LAYERS, INTEGERS, st.none() | INTEGERS, st.none() | st.lists(FLOATS).map(tuple), st.text()),
+    st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
+)
+PLANS = st.builds(Plan, SOURCES, st.lists(STEPS, max_size=4).map(tuple))
+
+
+@given(plan=PLANS)
+def test_a_plan_survives_json(plan: Plan) -> None:
+    """Equal by structure, so 1, 1.0 and True come back as they were."""
+    text = json.dumps(wire.to_json(plan), allow_nan=False)
+    read = wire.from_json(json.loads(text))
+    assert read == plan
+    assert hash(read) == hash(plan)
+
+
+def where(predicate: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "odin_query": 1,
+        "source": {"source": "images"},
+        "steps": [{"step": "where", "predicate": predicate}],
+    }
+
+
+AGE = {"node": "field", "name": "age"}
+
+
+def test_defaults_may_be_left_out() -> None:
+    said = where({"node": "compare", "op": ">", "left": AGE, "right": {"node": "value", "type": "int", "value": 1}})
+    assert wire.from_json(said) == Plan(AllImages()).then(Where((F("age") > 1).node))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "This is no query"),
+        ({"source": {"source": "images"}}, "This is no query"),
+        ({"odin_query": 2, "source": {"source": "images"}}, "version 2, and this odin_graph reads 1: upgrade"),
+        ({"odin_query": True, "source": {"source": "images"}}, "version True"),
+        ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
+        (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),
+        (where({**AGE, "nmae": "x"}), "not well formed at steps.0.where.predicate.field.nmae"),
+        (where({"node": "value", "type": "int", "value": "1"}), "'1' is no int"),
+        (where({"node": "value", "type": "int", "value": True}), "True is no int"),
+        (where({"node": "value", "type": "date", "value": "soon"}), "'soon' is no date: write it as ISO 8601"),
+        (where({"node": "value", "type": "float", "value": float("nan")}), "The query is no JSON"),
+    ],
+)
+def test_what_is_no_query_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        wire.from_json(data)
+    assert message in str(caught.value)
