@@ -1,0 +1,29 @@
+"""What the workspace keeps about itself: its identity, its counters, and the types of the users' metadata."""
+
+from __future__ import annotations
+
+from neomodel import IntegerProperty, StringProperty
+
+from odin_graph.schema.base import Record
+
+
+class Workspace(Record):
+    """The one node that names the workspace; its arrays carry the same id."""
+
+    schema_version = IntegerProperty()
+
+
+class Counter(Record):
+    """Gives each number once: `image` counts the keys of images."""
+
+    next = IntegerProperty()
+    """The first number that nobody has reserved."""
+
+
+class Field(Record):
+    """The recorded type of one metadata name of one kind. The id is `KIND.NAME`: `Image.age`."""
+
+    kind = StringProperty(index=True)
+    name = StringProperty()
+    type = StringProperty()
+    """int, float, bool, string, date, datetime, or a list of one: `list[int]`."""

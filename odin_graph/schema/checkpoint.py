@@ -1,0 +1,23 @@
+"""Checkpoints: the weights of a model."""
+
+from __future__ import annotations
+
+from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+
+from odin_graph.schema.base import Record
+
+
+class Checkpoint(Record):
+    """Weights of a model, made by an experiment or imported. The file is named by their digest."""
+
+    weights = StringProperty(index=True)
+    """SHA-256 of the weights, in hex."""
+    epoch = IntegerProperty()
+    step = IntegerProperty()
+    best = BooleanProperty()
+    """Whether the user called it the experiment's best."""
+
+    model = RelationshipTo("odin_graph.schema.model.Model", "SPECIALIZATION_OF")
+    generated_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "GENERATED_BY")
+    prediction_sets = RelationshipFrom("odin_graph.schema.prediction_set.PredictionSet", "DERIVED_FROM")
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")

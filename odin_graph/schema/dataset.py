@@ -1,0 +1,35 @@
+"""Versions of data sets."""
+
+from __future__ import annotations
+
+from neomodel import IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+
+from odin_graph.schema.base import Described
+from odin_graph.schema.lease import Leased
+from odin_graph.schema.properties import InstantProperty, JsonProperty
+from odin_graph.schema.relations import DerivedFrom, Used
+
+
+class Dataset(Leased, Described):
+    """One version of a data set. Order and labels of its members are in its key and label arrays."""
+
+    base = StringProperty(index=True)
+    """The id without the version: `mnist` of `mnist@1`."""
+    version = IntegerProperty()
+    digest = StringProperty(index=True)
+    """SHA-256 over (image digest, label) in order, in hex."""
+    size = IntegerProperty()
+    """Number of members."""
+    state = StringProperty()
+    """building or ready."""
+    frozen_at = InstantProperty()
+    label_field = StringProperty()
+    """The field whose values were fixed as its labels."""
+    query = JsonProperty()
+    """The query that made it, in its JSON form; None where images were listed."""
+
+    members = RelationshipTo("odin_graph.schema.image.Image", "HAD_MEMBER")
+    revision_of = RelationshipTo("odin_graph.schema.dataset.Dataset", "REVISION_OF")
+    derived_from = RelationshipTo("odin_graph.schema.dataset.Dataset", "DERIVED_FROM", model=DerivedFrom)
+    experiments = RelationshipFrom("odin_graph.schema.experiment.Experiment", "USED", model=Used)
+    prediction_sets = RelationshipFrom("odin_graph.schema.prediction_set.PredictionSet", "OF")

@@ -1,0 +1,34 @@
+"""Experiments: one training, or one source of predictions."""
+
+from __future__ import annotations
+
+from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+
+from odin_graph.schema.base import Described
+from odin_graph.schema.lease import Leased
+from odin_graph.schema.properties import InstantProperty, JsonProperty
+from odin_graph.schema.relations import Used
+
+
+class Experiment(Leased, Described):
+    """One run of a training, with what is needed to do it again."""
+
+    state = StringProperty()
+    """running, finished, failed or interrupted."""
+    parameters = JsonProperty()
+    """Hyper-parameters."""
+    seed = IntegerProperty()
+    commit = StringProperty()
+    """git's, of the folder it ran in; with -dirty where files had changed."""
+    packages = JsonProperty()
+    """Versions of the installed packages that it used, by name."""
+    group = StringProperty()
+    tags = ArrayProperty(StringProperty())
+    started_at = InstantProperty()
+    finished_at = InstantProperty()
+
+    datasets = RelationshipTo("odin_graph.schema.dataset.Dataset", "USED", model=Used)
+    model = RelationshipTo("odin_graph.schema.model.Model", "USED", model=Used)
+    informed_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "INFORMED_BY")
+    checkpoints = RelationshipFrom("odin_graph.schema.checkpoint.Checkpoint", "GENERATED_BY")
+    prediction_sets = RelationshipFrom("odin_graph.schema.prediction_set.PredictionSet", "GENERATED_BY")

@@ -1,0 +1,55 @@
+"""Images, and the crops that are images too."""
+
+from __future__ import annotations
+
+from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+
+from odin_graph.schema import keys
+from odin_graph.schema.base import Described
+from odin_graph.schema.properties import ValueProperty
+from odin_graph.schema.relations import DerivedFrom
+
+
+class Image(Described):
+    """One image. Its pixels are in the arrays, under its key; new pixels are a new image.
+
+    Subclass it to declare metadata that is filtered on: ``class Scan(og.schema.Image): age = IntegerProperty()``.
+    """
+
+    key = IntegerProperty(unique_index=True)
+    """int64, never given twice in a workspace: its identity in arrays, columns and indexes."""
+    label = ValueProperty()
+    """Today's truth: a string, a number, or a list of labels. Data set versions fix their own."""
+    digest = StringProperty(index=True)
+    """SHA-256 of dtype, shape and pixels, in hex."""
+    file_digest = StringProperty()
+    """SHA-256 of the file's bytes, where it came from a file."""
+    path = StringProperty()
+    height = IntegerProperty()
+    width = IntegerProperty()
+    bands = IntegerProperty()
+    dtype = StringProperty()
+    """NumPy's name of the pixels' type: uint8, uint16, float32."""
+    is_deleted = BooleanProperty(db_property="deleted")
+    """True on a tombstone, else absent. (`deleted` is neomodel's own word.)"""
+
+    derived_from = RelationshipTo("odin_graph.schema.image.Image", "DERIVED_FROM", model=DerivedFrom)
+    derived_from_video = RelationshipTo("odin_graph.schema.video.Video", "DERIVED_FROM", model=DerivedFrom)
+    derived_from_volume = RelationshipTo("odin_graph.schema.volume.Volume", "DERIVED_FROM", model=DerivedFrom)
+    derivatives = RelationshipFrom("odin_graph.schema.image.Image", "DERIVED_FROM", model=DerivedFrom)
+    root = RelationshipTo("odin_graph.schema.image.Image", "HAS_ROOT")
+    root_video = RelationshipTo("odin_graph.schema.video.Video", "HAS_ROOT")
+    root_volume = RelationshipTo("odin_graph.schema.volume.Volume", "HAS_ROOT")
+    revision_of = RelationshipTo("odin_graph.schema.image.Image", "REVISION_OF")
+    datasets = RelationshipFrom("odin_graph.schema.dataset.Dataset", "HAD_MEMBER")
+    predictions = RelationshipFrom("odin_graph.schema.prediction.Prediction", "OF")
+    label_changes = RelationshipFrom("odin_graph.schema.label_change.LabelChange", "OF")
+
+    def pre_save(self) -> None:
+        """Reserve the key of a new image: a hook of neomodel."""
+        if vars(self)["key"] is None:
+            (self.key,) = keys.reserve()
+
+
+class Crop(Image):
+    """A region cut out of an image: an image in every respect, with its place on DERIVED_FROM."""

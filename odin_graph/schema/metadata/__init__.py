@@ -1,0 +1,24 @@
+"""Free metadata: its names, its types, and its values on their way into the graph and back."""
+
+from __future__ import annotations
+
+from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved, suggest
+from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, type_of, widen
+from odin_graph.schema.metadata.values import decode, encode
+
+__all__ = [
+    "KINDS",
+    "PREFIX",
+    "SCALARS",
+    "FieldType",
+    "check_name",
+    "classify",
+    "decode",
+    "encode",
+    "plain",
+    "reserved",
+    "suggest",
+    "type_of",
+    "widen",
+]

@@ -1,0 +1,79 @@
+"""The names that metadata may have: properties in Cypher, columns in Arrow and attributes in Python at once."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from odin_graph.errors import MetadataError, UnknownNameError
+from odin_graph.schema.nodes import stored_properties
+
+KINDS: Final = ("Image", "Dataset", "Model", "Experiment")
+"""The kinds of nodes that take metadata."""
+
+PREFIX: Final = "odin_"
+"""Whatever we add later starts so."""
+
+LONGEST: Final = 128
+
+# One character joins two words: `Patient ID`, `eye-side`, `dicom.Modality`. No backtick, brace or quote ever passes.
+_JOINT = re.compile("[ .-]")
+_RULE = "letters, digits and underscores, in words joined by one space, hyphen or dot, the first character a letter"
+
+
+def reserved(kind: str) -> tuple[str, ...]:
+    """The names that are ours on a kind of node, sorted.
+
+    Raises:
+        UnknownNameError: The kind takes no metadata.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError.of("kind that takes metadata", kind, KINDS)
+    return tuple(sorted({*stored_properties(kind), "id", "key", "label"}))
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse a name that metadata of a kind may not have.
+
+    A name is letters, digits and underscores, in words joined by one space, hyphen or dot; it begins with a letter
+    (of any script), ends in no underscore, and has 128 characters at most.
+
+    Raises:
+        MetadataError: The name is ours, or breaks the rule.
+        UnknownNameError: The kind takes no metadata.
+    """
+    ours = reserved(kind)
+    if not isinstance(name, str):
+        raise MetadataError(f"A metadata name is a string, not {name!r}.")
+    if name in ours:
+        raise MetadataError(
+            f"{name!r} is a property of ours: give the metadata another name. Ours on {kind} are: {', '.join(ours)}."
+        )
+    if name.lower().startswith(PREFIX):
+        raise MetadataError(
+            f"{name!r}: names that start with {PREFIX!r} are kept for odin_graph. Leave the prefix out."
+        )
+    if not _follows_the_rule(name):
+        near = suggest(name)
+        hint = f" For example {near!r}." if near and near not in ours else ""
+        shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+        raise MetadataError(f"{shown!r} is no metadata name: use {_RULE}, {LONGEST} characters at most.{hint}")
+
+
+def suggest(name: str) -> str:
+    """The nearest name that follows the rule; empty where nothing is left of it."""
+    text = unicodedata.normalize("NFKC", name)
+    words = re.findall(r"\w+", text)
+    return " ".join(words)[:LONGEST].lstrip("_0123456789 ").rstrip("_ ")
+
+
+def _follows_the_rule(name: str) -> bool:
+    return (
+        0 < len(name) <= LONGEST
+        and name[0].isalpha()
+        and not name.endswith("_")
+        and all(f"_{word}".isidentifier() for word in _JOINT.split(name) if word)
+        and all(_JOINT.split(name))
+        and unicodedata.normalize("NFKC", name) == name
+    )

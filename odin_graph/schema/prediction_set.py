@@ -1,0 +1,30 @@
+"""Prediction sets: what one checkpoint, or another source, said of one data set version."""
+
+from __future__ import annotations
+
+from neomodel import ArrayProperty, BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+
+from odin_graph.schema.base import Record
+from odin_graph.schema.lease import Leased
+
+
+class PredictionSet(Leased, Record):
+    """One run of one checkpoint over one data set version; without a checkpoint where predictions were imported."""
+
+    state = StringProperty(index=True)
+    """building or ready. Documented Cypher filters on it."""
+    number = IntegerProperty()
+    """Counts the sets of an experiment over a data set: the latest is the highest."""
+    with_nodes = BooleanProperty(db_property="nodes")
+    """Whether its predictions are nodes as well. (`nodes` is neomodel's own word.)"""
+    rows = IntegerProperty()
+    task = StringProperty()
+    """Registered name of the task that says what `wrong` is."""
+    classes = ArrayProperty()
+    """The classes of its probabilities, in their order; None where it has none."""
+
+    generated_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "GENERATED_BY")
+    checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM")
+    dataset = RelationshipTo("odin_graph.schema.dataset.Dataset", "OF")
+    predictions = RelationshipFrom("odin_graph.schema.prediction.Prediction", "PART_OF")
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")

@@ -1,0 +1,24 @@
+"""The properties of edges that have some: one class an edge type, since neomodel knows an edge by its type alone."""
+
+from __future__ import annotations
+
+from neomodel import StringProperty, StructuredRel
+
+from odin_graph.schema.properties import JsonProperty
+
+
+class DerivedFrom(StructuredRel):
+    """How a thing was made from another. An image says `op` and `params`, a data set says `query`."""
+
+    op = StringProperty()
+    """Registered name of the image operation."""
+    params = JsonProperty()
+    query = JsonProperty()
+    """The query that selected the subset, in its JSON form."""
+
+
+class Used(StructuredRel):
+    """What went into an experiment."""
+
+    role = StringProperty()
+    """Of a data set: train, validation, test, or the user's own word. None for a model."""

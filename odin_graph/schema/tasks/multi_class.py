@@ -1,0 +1,121 @@
+"""One class an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.errors import DataError, ShapeError
+from odin_graph.schema.metadata.types import FieldType
+from odin_graph.schema.tasks import reading
+from odin_graph.schema.tasks.task import Labels, Mask, Predictions
+
+
+@dataclass(frozen=True, slots=True)
+class MultiClass:
+    """Exactly one of the classes is true of an image. A prediction is wrong if it is another class than the label."""
+
+    name: ClassVar[str] = "multi-class"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "sensitivity",
+        "specificity",
+        "auroc",
+        "average-precision",
+        "quadratic-kappa",
+        "confusion",
+    )
+
+    def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
+        """Predicted is a class, of the classes' own type."""
+        reading.index_of(classes)
+        of = FieldType.STRING if isinstance(classes[0], str) else FieldType.INT
+        return {"predicted": of, "confidence": FieldType.FLOAT, "wrong": FieldType.BOOL}
+
+    def read_labels(self, values: Any, classes: Sequence[Any] | None = None) -> Labels:
+        """Classes, from classes, from one-hot rows, or, where classes are names, from their indexes."""
+        rows = reading.as_rows(values, classes)
+        if rows is not None:
+            return self._from_one_hot(rows, classes)
+        known = None if classes is None else reading.index_of(classes)
+        return reading.as_labels(
+            [self._read(value, place, classes, known) for place, value in enumerate(reading.as_list(values))]
+        )
+
+    def decide(self, outputs: NDArray[Any], classes: Sequence[Any]) -> Predictions:
+        """The class of the highest logit; its softmax is the confidence. Of equals the first.
+
+        One logit an image is taken for the second of two classes.
+        """
+        logits = reading.finite(outputs)
+        if len(classes) == 2 and logits.size == len(logits):
+            second = logits.reshape(-1, 1)
+            logits = np.concatenate([np.zeros_like(second), second], axis=1)
+        if logits.ndim != 2 or logits.shape[1] != len(classes):
+            raise ShapeError(
+                f"The outputs have shape {np.shape(outputs)}, and {len(classes)} classes need (n, {len(classes)}): "
+                "check classes= of the model and its last layer."
+            )
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return self._choose(powers / powers.sum(axis=1, keepdims=True), logits.argmax(axis=1), classes)
+
+    def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:
+        """The most probable class. Of equals the first."""
+        given = reading.probabilities_of(probabilities, classes)
+        return self._choose(given, given.argmax(axis=1), classes)
+
+    def wrong(self, predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> Mask:
+        """Another class than the label."""
+        reading.same_length(predicted, labels)
+        truth = np.asarray(labels, dtype=object)
+        known = np.array([label is not None for label in truth], dtype=bool)
+        return reading.masked(np.asarray(np.asarray(predicted, dtype=object) != truth, dtype=bool), known)
+
+    def _choose(
+        self, probabilities: NDArray[np.float64], chosen: NDArray[np.intp], classes: Sequence[Any]
+    ) -> Predictions:
+        reading.index_of(classes)
+        confidence = np.take_along_axis(probabilities, chosen[:, None], axis=1)[:, 0]
+        return Predictions(
+            predicted=np.asarray(classes)[chosen],
+            confidence=confidence.astype(np.float32),
+            probabilities=probabilities.astype(np.float32),
+        )
+
+    def _from_one_hot(self, rows: NDArray[np.bool_], classes: Sequence[Any] | None) -> Labels:
+        ones = rows.sum(axis=1)
+        if (ones != 1).any():
+            where = int((ones != 1).argmax())
+            raise DataError(
+                f"The row at position {where} marks {int(ones[where])} classes, and multi-class needs one: "
+                'if several can be true of an image, say task="multi-label".'
+            )
+        chosen = rows.argmax(axis=1).tolist()
+        return reading.as_labels(chosen if classes is None else [classes[index] for index in chosen])
+
+    def _read(self, value: Any, place: int, classes: Sequence[Any] | None, known: dict[Any, int] | None) -> Any:
+        if isinstance(value, float) and value.is_integer():  # whole numbers in a column that has missing ones
+            value = int(value)
+        if value is None:
+            return None
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise reading.refuse(value, place, "a class is a name or a whole number.")
+        if classes is None or known is None or value in known:
+            return value
+        if isinstance(value, int) and isinstance(classes[0], str) and 0 <= value < len(classes):
+            return classes[value]
+        hint = " (it is text here, a number there)" if str(value) in map(str, classes) else ""
+        raise reading.refuse(
+            value, place, f"it is none of the classes{hint}, which are {', '.join(map(repr, classes))}."
+        )
+
+
+ENTRY = MultiClass()
+"""As it is registered."""

@@ -1,0 +1,116 @@
+"""What the readers of labels share: missing values, and rows of zeros and ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.errors import DataError, ModelError, ShapeError
+from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.tasks.task import Labels, Mask
+
+
+def as_labels(values: Sequence[Any]) -> Labels:
+    """Values as an array of objects, lists among them left whole."""
+    labels = np.empty(len(values), dtype=object)
+    labels[:] = values
+    return labels
+
+
+def as_list(values: Any) -> list[Any]:
+    """Whatever users hold labels in, as a list of plain Python values; missing ones are None."""
+    listed = plain(values.tolist() if hasattr(values, "tolist") else list(values))
+    return listed if isinstance(listed, list) else [listed]
+
+
+def as_rows(values: Any, classes: Sequence[Any] | None) -> NDArray[np.bool_] | None:
+    """Rows of zeros and ones (n, classes), one column a class; None if the values are not that.
+
+    Raises:
+        ShapeError: They are, but with another number of columns than there are classes.
+    """
+    rows = np.asarray(values) if hasattr(values, "ndim") else None
+    if rows is None or rows.ndim != 2 or rows.dtype.kind not in "biuf":
+        return None
+    if not np.isin(rows, (0, 1)).all():
+        return None
+    if classes is not None and rows.shape[1] != len(classes):
+        raise ShapeError(
+            f"The labels have {rows.shape[1]} columns, and there are {len(classes)} classes: give one a class."
+        )
+    return rows.astype(bool)
+
+
+def refuse(value: Any, position: int, reason: str) -> DataError:
+    """The error for one label that cannot be read."""
+    return DataError(f"Label {value!r} at position {position}: {reason}")
+
+
+def index_of(classes: Sequence[Any]) -> dict[Any, int]:
+    """Where each class stands.
+
+    Raises:
+        DataError: They are not all strings or all whole numbers, or one comes twice.
+    """
+    kinds = {type(name) for name in classes}
+    if kinds not in ({str}, {int}):
+        raise DataError(f"Classes are names or whole numbers, all of one kind, and not {list(classes)!r}.")
+    found = {name: place for place, name in enumerate(classes)}
+    if len(found) != len(classes):
+        twice = next(name for place, name in enumerate(classes) if found[name] != place)
+        raise DataError(f"The class {twice!r} comes twice: give each once.")
+    return found
+
+
+def finite(outputs: NDArray[Any], what: str = "The model's outputs") -> NDArray[np.float64]:
+    """The outputs in float64.
+
+    Raises:
+        ModelError: Some are NaN or infinite.
+    """
+    values = np.asarray(outputs, dtype=np.float64)
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        raise ModelError(
+            f"{what} are not finite for {int(bad.sum())} of {len(values)} images, the first at position {int(bad.argmax())}: "
+            "look at the weights (did the training diverge?) and at the preprocessing."
+        )
+    return values
+
+
+def probabilities_of(values: NDArray[Any], classes: Sequence[Any]) -> NDArray[np.float64]:
+    """Probabilities (n, classes) that somebody else calculated, checked.
+
+    Raises:
+        ShapeError: They do not fit the classes.
+        DataError: Some are not between 0 and 1.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if given.ndim != 2 or given.shape[1] != len(classes):
+        raise ShapeError(
+            f"The probabilities have shape {given.shape}, and {len(classes)} classes need (n, {len(classes)})."
+        )
+    bad = ~((given >= 0) & (given <= 1 + 1e-6)).all(axis=1)
+    if bad.any():
+        where = int(bad.argmax())
+        raise DataError(
+            f"The probabilities at position {where} are {given[where].tolist()}, not between 0 and 1: "
+            "if they are logits, apply softmax or sigmoid."
+        )
+    return np.minimum(given, 1.0)
+
+
+def same_length(predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> None:
+    """Refuse predictions and labels that are not one to one."""
+    if len(predicted) != len(labels):
+        raise ShapeError(
+            f"There are {len(predicted)} predictions and {len(labels)} labels: give one label a prediction."
+        )
+
+
+def masked(wrong: NDArray[np.bool_], known: NDArray[np.bool_]) -> Mask:
+    """Right or wrong where it is known."""
+    return np.ma.MaskedArray(wrong & known, mask=~known)

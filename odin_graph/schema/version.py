@@ -1,0 +1,52 @@
+"""What the schema installs in the graph, and how an older workspace becomes one of today.
+
+Everything is installed before any data: ArcadeDB fixes the type of a property that is indexed after integers were
+stored in it as a 32-bit integer, and 1.5 is then silently stored as 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from neomodel import StructuredNode
+from neomodel.properties import Property
+
+from odin_graph.schema.nodes import NODES
+
+VERSION: Final = 1
+"""Of the schema, kept on the `Workspace` node. A workspace with a higher one is refused, with a lower one migrated."""
+
+MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = ()
+"""What turns version N into N + 1: (N, statements), in order. Statements may be run again after a crash."""
+
+
+def constraints() -> list[str]:
+    """The DDL of the whole schema, generated from the node classes. Each statement may be run again."""
+    return list(_statements())
+
+
+def migrations(found: int) -> list[tuple[int, tuple[str, ...]]]:
+    """The steps that a workspace of version ``found`` still has to take: (the version it reaches, statements)."""
+    steps = dict(MIGRATIONS)
+    return [(version + 1, steps.get(version, ())) for version in range(found, VERSION)]
+
+
+def _statements() -> Iterator[str]:
+    for node in NODES:
+        label = node.__label__
+        for name, held in _own_properties(node):
+            stored = held.get_db_property_name(name)
+            if held.unique_index:
+                yield (
+                    f"CREATE CONSTRAINT {label}_{stored}_unique IF NOT EXISTS "
+                    f"FOR (n:{label}) REQUIRE n.{stored} IS UNIQUE"
+                )
+            elif held.index:
+                yield f"CREATE INDEX {label}_{stored} IF NOT EXISTS FOR (n:{label}) ON (n.{stored})"
+
+
+def _own_properties(node: type[StructuredNode]) -> Iterator[tuple[str, Property[Any]]]:
+    """Without those of a label above it: a crop is an image too, and its id is unique among all images."""
+    above = {name for base in node.__mro__[1:] if base in NODES for name in dict(base.__all_properties__)}
+    return ((name, held) for name, held in node.__all_properties__ if name not in above)
