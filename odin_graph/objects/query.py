@@ -38,7 +38,6 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from odin_graph.objects.image import Image
 
 _IMAGES_AT_ONCE = 1_024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 from odin_graph.errors import ExpressionError
@@ -189,7 +189,9 @@ def as_value(value: object) -> Value:
         case str():
             return Value("string", str(value))  # an enum of strings is its text
         case datetime():
-            return Value("datetime", value.isoformat())
+            # As metadata is stored: a time with a zone by its UTC time, all without a zone.
+            utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo is not None else value
+            return Value("datetime", utc.isoformat())
         case date():
             return Value("date", value.isoformat())
     raise ExpressionError(

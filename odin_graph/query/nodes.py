@@ -61,7 +61,10 @@ class Value(Part):
         if self.type == "date":
             return date.fromisoformat(str(self.value))
         if self.type == "datetime":
-            return datetime.fromisoformat(str(self.value))
+            at = datetime.fromisoformat(str(self.value))
+            if at.tzinfo is not None:
+                raise ValueError("a stored time is UTC and has no zone: leave it out")
+            return at
         return self.value
 
 

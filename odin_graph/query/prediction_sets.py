@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odin_graph.graph import Graph
 
 from odin_graph.errors import QueryError, UnknownNameError
 

@@ -50,7 +50,7 @@ class Scope:
     @cached_property
     def image_fields(self) -> dict[str, str]:
         """Every image field there is, ours and free metadata, with its type."""
-        return dict(self._stores.columns.fields("Image"))
+        return {name: str(type_) for name, type_ in self._stores.columns.fields("Image").items()}
 
     def predicate(self, node: Node) -> Node:
         """Bind and check a condition.

@@ -122,7 +122,7 @@ class _Writer:
                     if not held.nodes:
                         raise QueryError(
                             f"{spell(said)} has no form in Cypher: {held.id} was stored without nodes. "
-                            "to_graph() adds them."
+                            "Predict or log them again with nodes=True."
                         )
                     set_id = self._names.parameter(held.id)
                     lines.append(

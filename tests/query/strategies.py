@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -32,8 +32,8 @@ VALUES: Mapping[str, SearchStrategy[Any]] = {
     "string": st.sampled_from(WORDS),
     "bool": st.booleans(),
     "date": st.dates(date(2020, 1, 1), date(2020, 1, 6)),
-    "datetime": st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 2)).map(  # noqa: DTZ001 - made aware below
-        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=UTC)
+    "datetime": st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 2)).map(  # noqa: DTZ001 - as times are stored
+        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
     ),
 }
 

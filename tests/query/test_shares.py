@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,6 @@ def test_every_place_is_given_once(sizes: list[int], k: int) -> None:
     assert sum(given_) == min(k, sum(sizes))
     assert all(0 <= share <= size for share, size in zip(given_, sizes, strict=True))
     ranked = sorted(zip(sizes, given_, strict=True), key=lambda pair: -pair[0])
-    assert all(a[1] >= b[1] for a, b in zip(ranked, ranked[1:], strict=False) if a[0] > b[0])  # larger is never less
+    assert all(a[1] >= b[1] for a, b in pairwise(ranked) if a[0] > b[0])  # larger is never less
     if k >= len(sizes):
         assert all(given_)

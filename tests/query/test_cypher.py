@@ -1,0 +1,107 @@
+"""The text that is compiled: names are quoted, values never enter it, and what has no form says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from odin_graph.errors import QueryError
+from odin_graph.query.cypher import Names, compile_expression
+from odin_graph.query.expressions import Expr, F, as_value
+from odin_graph.query.nodes import FrozenLabel, PredictionField
+from odin_graph.query.plan import (
+    AllImages,
+    Cypher,
+    Keys,
+    LayerOf,
+    Members,
+    Nearest,
+    OrderBy,
+    Plan,
+    Slice,
+    SortKey,
+    Where,
+)
+from odin_graph.query.prediction_sets import ReadySet
+from odin_graph.query.statement import to_cypher
+
+HOSTILE = "x' OR true //"
+WRONG = Expr(PredictionField("vgg/1", "test@1", "wrong"))
+
+
+def ready(field: PredictionField, *, nodes: bool = True) -> ReadySet:
+    return ReadySet(f"{field.experiment}/predictions/1", 1, "test@1", None, ("a", "b"), nodes)
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "parameters"),
+    [
+        (F("age") != 60, "(i.`age` <> $p0)", {"p0": 60}),
+        (F("Patient ID") == HOSTILE, "(i.`Patient ID` = $p0)", {"p0": HOSTILE}),
+        (F("a`) RETURN 1 //") == 1, "(i.`a``) RETURN 1 //` = $p0)", {"p0": 1}),
+        (F("id").contains(HOSTILE), "(i.`id` CONTAINS $p0)", {"p0": HOSTILE}),
+        (F("id").isin([HOSTILE]), "(i.`id` IN $p0)", {"p0": [HOSTILE]}),
+        (F("id").isin([]), "false", {}),
+        (~WRONG | F("age").is_null(), "((NOT said0.wrong) OR (i.`age` IS NULL))", {}),
+    ],
+)
+def test_values_are_parameters_and_names_are_quoted(said: Expr, text: str, parameters: dict[str, Any]) -> None:
+    names = Names()
+    assert compile_expression(said.node, names) == text
+    assert names.parameters == parameters
+
+
+def test_one_statement() -> None:
+    plan = Plan(Members("test@1"), (Where(WRONG.node), OrderBy((F("age").desc(),)), Slice(5, 15)))
+    said = to_cypher(plan, ready)
+    assert said.text.splitlines() == [
+        "MATCH (:Dataset {id: $p0})-[:HAD_MEMBER]->(i:Image)",
+        "WHERE i.deleted IS NULL OR i.deleted = false",
+        "OPTIONAL MATCH (i)<-[:OF]-(said0:Prediction)-[:PART_OF]->(:PredictionSet {id: $p1, state: 'ready'})",
+        "WITH i, said0",
+        "WHERE said0.wrong",
+        "WITH i, said0",
+        "ORDER BY i.`age` IS NULL, i.`age` DESC, i.key",
+        "SKIP $p2",
+        "LIMIT $p3",
+        "RETURN i.id AS id, i.key AS key",
+        "ORDER BY i.`age` IS NULL, i.`age` DESC, i.key",
+    ]
+    assert said.parameters == {"p0": "test@1", "p1": "vgg/1/predictions/1", "p2": 5, "p3": 10}
+
+
+def test_a_users_own_cypher_comes_back() -> None:
+    source = Cypher("MATCH (i:Image) RETURN i")
+    assert to_cypher(Plan(source), ready).text == source.text
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (
+            Plan(Members("t@1"), (Where((Expr(FrozenLabel("t@1")) == "a").node),)),
+            "labels frozen in a data set are an array",
+        ),
+        (
+            Plan(AllImages(), (Where((Expr(PredictionField("v", "t@1", "probability", as_value("a"))) > 0.5).node),)),
+            "v.probability('a') has no form in Cypher: probabilities are an array",
+        ),
+        (Plan(AllImages(), (Nearest(LayerOf("v", "fc"), 3, image=1),)), "nearest() has no form in Cypher"),
+        (Plan(AllImages(), (Slice(-5, None),)), "A slice from the end, or with a stride, has no form"),
+        (Plan(Keys((3, 1)), (Slice(0, 1),)), "A slice in the source's own order has no form"),
+        (Plan(Cypher("RETURN 1"), (Slice(0, 1),)), "The steps over images(cypher=...) have no form"),
+    ],
+)
+def test_what_has_no_form_says_which_part_and_why(plan: Plan, message: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        to_cypher(plan, ready)
+    assert message in str(caught.value)
+
+
+def test_predictions_without_nodes_say_how_to_add_them() -> None:
+    plan = Plan(Members("test@1"), (Where(WRONG.node), OrderBy((SortKey(F("age").node),))))
+    with pytest.raises(
+        QueryError, match=r"vgg/1/predictions/1 was stored without nodes\. Predict or log them again with nodes=True\."
+    ):
+        to_cypher(plan, lambda field: ready(field, nodes=False))
