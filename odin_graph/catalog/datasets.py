@@ -29,10 +29,10 @@ RETURN n.id AS id, n.version AS version, n.digest AS digest, n.state AS state, {
 
 @dataclass(frozen=True)
 class Derivation:
-    """Where a subset came from: the data set version, and the query that made it, in its JSON form."""
+    """What made a data set: a query in its JSON form, and the version that it read, if it read one."""
 
-    parent: str
     query: Mapping[str, Any]
+    parent: str | None = None
 
 
 def members_array(id: str) -> str:  # noqa: A002 - the users' word for it
@@ -59,7 +59,7 @@ def create_dataset(
         keys: The images, in the order of the set.
         label: The field that is the truth; None for a set without labels.
         labels: The labels themselves, in place of the field's values; ``label`` then only names them.
-        derived: Where a subset came from.
+        derived: The query that made it.
         revise: Make the next version where the id holds other content.
         metadata: Free metadata of the version.
 
@@ -152,7 +152,7 @@ def _begin(
         tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
         if before is not None:
             create_edges(tx, "REVISION_OF", ("Dataset", "id"), ("Dataset", "id"), [{"start": id_, "end": before}])
-        if derived is not None:
+        if derived is not None and derived.parent is not None:
             edge = {"start": id_, "end": derived.parent, "query": row["query"]}
             create_edges(tx, "DERIVED_FROM", ("Dataset", "id"), ("Dataset", "id"), [edge])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -62,14 +62,13 @@ class Setup:
         return json.dumps(dict(self.parameters), ensure_ascii=False, sort_keys=True)
 
 
-def start(stores: Stores, setup: Setup, id: str | None = None, beat: Callable[[], None] | None = None) -> Lease:  # noqa: A002
+def start(stores: Stores, setup: Setup, id: str | None = None) -> Lease:  # noqa: A002
     """Begin an experiment, or go on with the one of that id. The lease that is returned has its id.
 
     Args:
         stores: The open workspace.
         setup: What goes in. For an id that exists: what is given must be what is recorded; new roles are added.
         id: The experiment's id; None numbers it: MODEL/1, MODEL/2 ...
-        beat: Called now and then while the experiment runs.
 
     Raises:
         ConflictError: The id exists with other content, or a live process runs it.
@@ -89,7 +88,7 @@ def start(stores: Stores, setup: Setup, id: str | None = None, beat: Callable[[]
         raise DataError("An experiment's id is empty: give a string, or leave it out.")
     elif not _create(stores, setup, id):
         _reopen(stores, setup, id)
-    return _run(stores, id, beat)
+    return _run(stores, id)
 
 
 def end(stores: Stores, lease: Lease, state: State) -> None:
@@ -201,8 +200,8 @@ def _reopen(stores: Stores, setup: Setup, id_: str) -> None:
         stores.graph.execute(lambda tx: _use(tx, id_, added))
 
 
-def _run(stores: Stores, id_: str, beat: Callable[[], None] | None) -> Lease:
-    lease = leases.acquire(stores.graph, "Experiment", id_, beat=beat)
+def _run(stores: Stores, id_: str) -> Lease:
+    lease = leases.acquire(stores.graph, "Experiment", id_)
 
     def record(tx: Transaction) -> None:
         lease.check(tx)

@@ -35,7 +35,7 @@ class NewValues:
         for name in columns:
             if name not in own:
                 metadata.check_name(kind, name)
-        found = {name: metadata.classify(values) for name, values in columns.items()}
+        found = {name: metadata.classify(values, f"{kind}.{name}") for name, values in columns.items()}
         types = {name: type_ for name, type_ in found.items() if type_ is not None}
         return cls(kind, {name: columns[name] for name in types}, types)
 
@@ -52,7 +52,7 @@ class NewValues:
         rows: list[dict[str, Any]] = [{} for _ in range(self._length())]
         for name, values in self.columns.items():
             for row, value in zip(rows, values, strict=True):
-                if (stored := metadata.encode(value, recorded[name])) is not None:
+                if (stored := metadata.encode(value, recorded[name], f"{self.kind}.{name}")) is not None:
                     row[name] = stored
         return rows
 
@@ -69,12 +69,12 @@ def record_types(tx: Transaction, kind: str, found: Mapping[str, FieldType]) -> 
         return {}
     ids = {f"{kind}.{name}": name for name in found}
     held = {
-        ids[row["id"]]: FieldType(row["type"])
+        ids[row["id"]]: FieldType.parse(row["type"])
         for row in tx.run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.id AS id, f.type AS type", {"ids": list(ids)})
     }
-    agreed = {name: metadata.widen(held[name], new) if name in held else new for name, new in found.items()}
+    agreed = {name: metadata.widen(held.get(name), new, f"{kind}.{name}") or new for name, new in found.items()}
     changed = [
-        {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": type_.value}
+        {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": str(type_)}
         for name, type_ in agreed.items()
         if held.get(name) != type_
     ]

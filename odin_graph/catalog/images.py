@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -90,6 +90,24 @@ def add_images(
             if attempt == _ATTEMPTS - 1:
                 raise ConflictError(str(error)) from error.__cause__
     raise AssertionError("unreachable")
+
+
+def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
+    """The keys of images, given as objects with a ``key``, as ids, or as keys.
+
+    Raises:
+        DataError: Ids that are of no image.
+    """
+    listed = list(images)
+    ids = [image for image in listed if isinstance(image, str)]
+    by_id = {row["id"]: row["key"] for row in stores.graph.read(_STORED, {"ids": ids})} if ids else {}
+    if absent := [id_ for id_ in ids if id_ not in by_id]:
+        raise DataError(
+            f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}: "
+            "add the images with db.images.add(...), or correct the ids."
+        )
+    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in listed]
+    return np.array(keys, np.int64)
 
 
 def _add_once(
@@ -211,4 +229,4 @@ class _OvertakenError(Exception):
     """Another writer stored the same ids first."""
 
 
-__all__ = ["AddReport", "ImageBatch", "OnConflict", "add_images"]
+__all__ = ["AddReport", "ImageBatch", "OnConflict", "add_images", "keys_of"]

@@ -51,7 +51,6 @@ class Lease:
         id: The node's id.
         owner: Who holds it, as given to `acquire`.
         seconds: How long a renewal lasts.
-        beat: Called after each renewal, in the renewing thread.
     """
 
     def __init__(
@@ -62,10 +61,11 @@ class Lease:
         owner: str,
         *,
         seconds: float = SECONDS,
-        beat: Callable[[], None] | None = None,
     ) -> None:
         self.label, self.id, self.owner = label, id, owner
-        self._graph, self._seconds, self._beat = graph, seconds, beat
+        self.beat: Callable[[], None] | None = None
+        """Called after each renewal, in the renewing thread."""
+        self._graph, self._seconds = graph, seconds
         self._pid = os.getpid()
         self._stop = threading.Event()
         self._lost = False
@@ -119,8 +119,8 @@ class Lease:
                 )
                 if not held:
                     return
-                if self._beat is not None:
-                    self._beat()
+                if self.beat is not None:
+                    self.beat()
             except OdinError:  # the engine may come back before the lease runs out; `check` decides
                 _log.warning("The lease of %s %r could not be renewed.", self.label, self.id, exc_info=True)
 
@@ -156,7 +156,6 @@ def acquire(
     id: str,  # noqa: A002
     *,
     seconds: float = SECONDS,
-    beat: Callable[[], None] | None = None,
 ) -> Lease:
     """Take the lease of a node that exists, over from a holder that is gone if need be.
 
@@ -165,12 +164,9 @@ def acquire(
     """
     owner = new_owner()
     seen = holder(graph, label, id)
-    if seen is not None and not seen.live:
-        previous: str | None = seen.owner
-    elif seen is None:
-        previous = None
-    else:
+    if seen is not None and seen.live:
         raise busy(label, id, seen)
+    previous = "" if seen is None else seen.owner
 
     def take(tx: Transaction) -> bool:
         tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = $owner", {"id": id, "owner": owner})
@@ -179,14 +175,14 @@ def acquire(
                 f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = null WITH n "
                 "WHERE coalesce(n.lease_owner, '') = $previous "
                 "SET n.lease_owner = $owner, n.lease_until = timestamp() / 1000.0 + $seconds RETURN n.id AS id",
-                {"id": id, "owner": owner, "previous": previous or "", "seconds": seconds},
+                {"id": id, "owner": owner, "previous": previous, "seconds": seconds},
             )
         )
 
     if not graph.execute(take):
         now = holder(graph, label, id)
         raise busy(label, id, now or Holder(owner, live=True))
-    return Lease(graph, label, id, owner, seconds=seconds, beat=beat)
+    return Lease(graph, label, id, owner, seconds=seconds)
 
 
 def lock(tx: Transaction, label: str, id: str, owner: str) -> bool:  # noqa: A002

@@ -46,15 +46,15 @@ def read_log(stores: Stores, experiment: str) -> pa.Table:
 class MetricLog:
     """Buffers rows and writes them by time, at a checkpoint and at the end. Safe to use from several threads."""
 
-    def __init__(self, stores: Stores, experiment: str) -> None:
-        self._stores, self._experiment = stores, experiment
-        held = segments_of(stores, log_array(experiment))
+    def __init__(self, stores: Stores, lease: Lease) -> None:
+        self._stores, self._lease, self._experiment = stores, lease, lease.id
+        held = segments_of(stores, log_array(lease.id))
         self._next = max((segment.max_key for segment in held), default=-1) + 1
         self._rows: list[tuple[int, int | None, str, float, object]] = []
         self._lock = threading.Lock()
         self._written_at = time.monotonic()
 
-    def add(self, lease: Lease, metrics: Mapping[str, float], step: int | None) -> None:
+    def add(self, metrics: Mapping[str, float], step: int | None) -> None:
         """Log values; written at once if the last writing is long ago.
 
         Raises:
@@ -67,9 +67,9 @@ class MetricLog:
                 self._rows.append((self._next, step, name, value, at))
                 self._next += 1
         if time.monotonic() - self._written_at >= SECONDS:
-            self.flush(lease)
+            self.flush()
 
-    def flush(self, lease: Lease) -> None:
+    def flush(self) -> None:
         """Write what is buffered as a segment; when this returns, it is stored."""
         with self._lock:
             self._written_at = time.monotonic()
@@ -79,7 +79,7 @@ class MetricLog:
             segment = self._stores.arrays.write_table(log_array(self._experiment), pa.table(columns, schema=SCHEMA))
 
             def name(tx: Transaction) -> None:
-                lease.check(tx)
+                self._lease.check(tx)
                 name_segments(tx, [segment])
 
             try:

@@ -81,8 +81,7 @@ class PredictionBuild:
         dataset: str,
         *,
         checkpoint: str | None = None,
-        task: str | None = None,
-        classes: Sequence[Any] | None = None,
+        judge: Judge | None = None,
     ) -> Self:
         """Begin a set, or take over the unfinished one of the same experiment, data set version and checkpoint.
 
@@ -91,13 +90,12 @@ class PredictionBuild:
             experiment: The experiment's id.
             dataset: The data set version's id.
             checkpoint: The checkpoint that is run; None for predictions from elsewhere.
-            task: A registered task; None takes the model's, else the one that the labels look like.
-            classes: The classes of the probabilities, in their order; None takes the model's.
+            judge: Says what is wrong; None takes the model's task and classes.
 
         Raises:
             ConflictError: A live process is writing it.
         """
-        judge = Judge.of(stores, experiment, dataset, task, classes)
+        judge = judge or Judge.of(stores, experiment, dataset)
         for row in stores.graph.read(_UNFINISHED, {"experiment": experiment, "dataset": dataset}):
             if row["checkpoint"] == checkpoint:
                 lease = leases.acquire(stores.graph, "PredictionSet", row["id"])
@@ -149,13 +147,19 @@ class PredictionBuild:
             DataError: Images that are no members, or have a prediction already.
         """
         keys = np.asarray(keys, np.int64)
-        table = self._judge.table(keys, predicted, confidence)
-        rows = None if probabilities is None else self._judge.probabilities(keys, probabilities)
+        self.append_columns(
+            self._judge.table(keys, predicted, confidence),
+            None if probabilities is None else self._judge.probabilities(keys, probabilities),
+        )
+
+    def append_columns(self, table: pa.Table, probabilities: NDArray[np.float32] | None) -> None:
+        """The same, of what the judge has read already."""
+        keys: NDArray[np.int64] = table.column("key").to_numpy()
         held = np.concatenate([self._stored, *(pending.column("key").to_numpy() for pending, _ in self._pending)])
         if (twice := np.isin(keys, held)).any() or len(np.unique(keys)) != len(keys):
             first = keys[twice][:5].tolist() or keys[:5].tolist()
             raise DataError(f"Images have a prediction of this set already, keys {first}: give each image once.")
-        self._pending.append((table, rows))
+        self._pending.append((table, probabilities))
         self._pending_rows += len(keys)
         if self._pending_rows >= FLUSH_ROWS or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
@@ -203,6 +207,10 @@ class PredictionBuild:
         self._lease.release()
         return self.id
 
+    def release(self) -> None:
+        """Let go of the set, so that another call can go on with what was flushed."""
+        self._lease.release()
+
     def __enter__(self) -> Self:
         """The build itself."""
         return self
@@ -210,7 +218,7 @@ class PredictionBuild:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the set, so that another call can go on with what was flushed."""
+        """Release it."""
         self._lease.__exit__(kind, error, trace)
 
     def _name(self, segments: list[SegmentInfo]) -> None:

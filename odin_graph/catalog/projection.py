@@ -46,6 +46,8 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
         resumed: Whether some nodes may be there.
     """
     table = columns_of(stores, set_id)
+    if table is None:
+        return
     if resumed:
         table = _without(table, _projected(stores, parent), f"{set_id}:")
     for start in range(0, table.num_rows, BATCH):
@@ -60,9 +62,11 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
         stores.graph.execute(create)
 
 
-def columns_of(stores: Stores, set_id: str) -> pa.Table:
-    """All columns of a set, by key; of one that is still building, too."""
+def columns_of(stores: Stores, set_id: str) -> pa.Table | None:
+    """All columns of a set, by key; of one that is still building, too. None if it has none yet."""
     segments = segments_of(stores, f"PredictionSet/{set_id}/columns")
+    if not segments:
+        return None
     return pa.concat_tables([stores.arrays.read_table(segment) for segment in segments]).sort_by("key")
 
 

@@ -1,0 +1,1 @@
+"""What `odin doctor` checks, one subject a file. Each check yields the faults that it finds."""

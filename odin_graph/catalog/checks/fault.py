@@ -1,0 +1,25 @@
+"""A fault that was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it should be: what, why, and what to do."""
+
+    thing: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.thing}: {self.reason} {self.remedy}"
+
+
+def shown(values: object, number: int = 5) -> str:
+    """The first few of many, for a message."""
+    listed = list(values)  # type: ignore[call-overload]
+    more = f" and {len(listed) - number} more" if len(listed) > number else ""
+    return ", ".join(map(str, listed[:number])) + more

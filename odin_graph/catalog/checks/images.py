@@ -1,0 +1,45 @@
+"""Images: pixels that have the digest they were stored under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from odin_graph.arrays import SegmentedArray
+from odin_graph.catalog.batch import image_digest
+from odin_graph.catalog.checks.fault import Fault, shown
+from odin_graph.catalog.checks.segments import all_segments
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import StoreError
+from odin_graph.stores import Stores
+
+_AT_ONCE = 512
+
+
+def live_images(stores: Stores) -> dict[int, str]:
+    """The digest of each image that is not deleted, by key."""
+    images = stores.columns.images(["digest"])
+    return dict(zip(images.column("key").to_pylist(), images.column("digest").to_pylist(), strict=True))
+
+
+def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
+    """Read every pixel again and compare digests. Minutes for a large workspace: only when it is asked for."""
+    changed: list[int] = []
+    for info in all_segments(stores):
+        if info.array != ARRAY:
+            continue
+        array = SegmentedArray(stores.arrays, [info])
+        keys = stores.arrays.keys(info)
+        try:
+            for start in range(0, len(keys), _AT_ONCE):
+                part = keys[start : start + _AT_ONCE]
+                for key, pixels in zip(part.tolist(), array.read_list(part), strict=True):
+                    if key in images and image_digest(pixels) != images[key]:
+                        changed.append(key)
+        except (StoreError, OSError) as error:
+            yield Fault(f"segment {info.id}", f"Its pixels cannot be read: {error}", "Restore its files from a backup.")
+    if changed:
+        yield Fault(
+            "pixels",
+            f"{len(changed)} images are not what was stored, first keys {shown(changed)}.",
+            "Restore the files from a backup, and have the disk checked.",
+        )

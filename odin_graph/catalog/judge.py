@@ -1,0 +1,153 @@
+"""Who is right: predictions against the labels that a data set version froze, as the task has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.errors import DataError, ShapeError
+from odin_graph.schema.tasks import Task, parse_task, spell_task
+from odin_graph.stores import Stores
+
+_MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task, m.classes AS classes"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Turns predictions over one data set version into the columns of a set."""
+
+    task: Task
+    classes: tuple[Any, ...] | None
+    """In the order of the probabilities; None where nobody has said them."""
+    dataset: str
+    keys: NDArray[np.int64]
+    """The members, in the order of the set."""
+    labels: NDArray[Any]
+    """Of each member, as the task has them; None where it has none."""
+
+    @property
+    def task_name(self) -> str:
+        """The task, as it is recorded."""
+        return spell_task(self.task)
+
+    @classmethod
+    def of(
+        cls,
+        stores: Stores,
+        experiment: str,
+        dataset: str,
+        task: str | None = None,
+        classes: Sequence[Any] | None = None,
+    ) -> Self:
+        """The judge of an experiment over a data set version.
+
+        Args:
+            stores: The open workspace.
+            experiment: The experiment's id.
+            dataset: The data set version's id.
+            task: A registered task; None takes the model's, else the one that the labels look like.
+            classes: In the order of the probabilities; None takes the model's.
+        """
+        members = stores.columns.members(dataset)
+        model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
+        said = classes if classes is not None else model["classes"]
+        judge = parse_task(task or model["task"] or _task_of(members.column("label").type))
+        known = tuple(said) if said else None
+        labels = _read(judge, members.column("label").to_pylist(), known)
+        return cls(judge, known, dataset, members.column("key").to_numpy(), labels)
+
+    def table(self, keys: NDArray[np.int64], predicted: Any, confidence: Any | None) -> pa.Table:
+        """The columns key, predicted, confidence, wrong.
+
+        Raises:
+            DataError: A key that is no member, or a prediction that is missing or no class.
+            ShapeError: Columns of other lengths.
+        """
+        for name, column in (("predictions", predicted), ("confidences", confidence)):
+            if column is not None and len(column) != len(keys):
+                raise ShapeError(f"{len(keys)} images, but {len(column)} {name}: give one for each image.")
+        position = self._positions(keys)
+        said = _read(self.task, predicted, self.classes)
+        if any(value is None for value in said):
+            raise DataError("A prediction is missing (None or NaN): leave its image out.")
+        wrong = self.task.wrong(said, self.labels[position])
+        return pa.table(
+            {
+                "key": pa.array(keys, pa.int64()),
+                "predicted": pa.array(said.tolist()),
+                "confidence": _confidence(confidence, len(keys)),
+                "wrong": pa.array(wrong.data, mask=np.ma.getmaskarray(wrong)),
+            }
+        )
+
+    def probabilities(self, keys: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.float32]:
+        """The probabilities as they are stored.
+
+        Raises:
+            ShapeError: Not one row an image and one column a class.
+            DataError: Nobody has said the classes.
+        """
+        rows = np.ascontiguousarray(given, np.float32)
+        if self.classes is None:
+            raise DataError("Probabilities mean nothing without the order of their classes: give classes=[...].")
+        if rows.shape != (len(keys), len(self.classes)):
+            raise ShapeError(
+                f"The probabilities have shape {rows.shape}, which is not ({len(keys)} images, {len(self.classes)} classes)."
+            )
+        return rows
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        return np.argsort(self.keys, kind="stable")
+
+    def _positions(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        held = self.keys[self._order]
+        position = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+        if (strange := held[position] != keys).any():
+            raise DataError(
+                f"{int(strange.sum())} of the images are not in {self.dataset!r}, first keys {keys[strange][:5].tolist()}: "
+                "predict over a data set that holds them."
+            )
+        return self._order[position]
+
+
+def _task_of(held: pa.DataType) -> str:
+    if pa.types.is_list(held) or pa.types.is_large_list(held):
+        return "multi-label"
+    return "regression" if pa.types.is_floating(held) else "multi-class"
+
+
+def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[Any]:
+    """Values as the task has them.
+
+    Values of the classes' own type stand for themselves: a data set may hold classes that a model does not know, and
+    is then wrong about. Only others (indexes, one-hot rows) need the classes.
+    """
+    listed = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
+    if classes is not None and _same_type(listed, type(classes[0])):
+        classes = None
+    return task.read_labels(listed, classes)
+
+
+def _same_type(values: Any, kind: type) -> bool:
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            return False
+        values = values.tolist()
+    flat = (item for value in values for item in (value if isinstance(value, list | tuple) else (value,)))
+    return all(item is None or type(item) is kind for item in flat)
+
+
+def _confidence(given: Any | None, number: int) -> pa.Array:
+    if given is None:
+        return pa.nulls(number, pa.float64())
+    values = np.asarray(given, np.float64)
+    if values.shape != (number,):
+        raise ShapeError(f"The confidences have shape {values.shape}: give one number an image.")
+    return pa.array(values, from_pandas=True)

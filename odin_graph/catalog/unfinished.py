@@ -1,0 +1,35 @@
+"""Parents in state ``building`` that nobody goes on with."""
+
+from __future__ import annotations
+
+from odin_graph.stores import Stores
+
+PARENTS = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSet", "VectorIndex")
+"""What is built under a parent that is not visible before it is ready."""
+
+_BATCH = 10_000
+
+
+def remove_unfinished(stores: Stores, label: str, id: str) -> None:  # noqa: A002 - the users' word for it
+    """Remove a building parent with all that it gathered; its files become garbage.
+
+    Done in batches, the parent last, so that an interrupted removal can be repeated.
+    """
+    parameters = {"id": id, "prefix": f"{label}/{id}/", "batch": _BATCH}
+    while stores.graph.write(
+        f"MATCH (:{label} {{id: $id, state: 'building'}})<-[:PART_OF]-(p:Prediction) WITH p LIMIT $batch "
+        "DETACH DELETE p RETURN 1 AS one LIMIT 1",
+        parameters,
+    ):
+        pass
+    while stores.graph.write(
+        f"MATCH (:{label} {{id: $id, state: 'building'}})-[m:HAD_MEMBER]->() WITH m LIMIT $batch "
+        "DELETE m RETURN 1 AS one LIMIT 1",
+        parameters,
+    ):
+        pass
+    stores.graph.write(
+        f"MATCH (n:{label} {{id: $id, state: 'building'}}) WITH n "
+        "OPTIONAL MATCH (s:Segment) WHERE s.array STARTS WITH $prefix DETACH DELETE s, n",
+        parameters,
+    )

@@ -1,0 +1,259 @@
+"""Data set versions, and the collection ``db.datasets``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog import datasets as catalog
+from odin_graph.catalog.datasets import Derivation
+from odin_graph.catalog.images import keys_of
+from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.objects.query import Query
+from odin_graph.query.plan import Members, Plan
+from odin_graph.schema.metadata import decode
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.image import Image
+
+_SHOWN_CLASSES = 12
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """One version of a data set: images in an order, with the labels they had. Nothing in it ever changes."""
+
+    _stores: Stores
+    id: str
+    """With its version: ``mnist@1``."""
+
+    def __len__(self) -> int:
+        return int(self._record["size"])
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.id!r}: {len(self):,} images{self._classes_line()}, digest {self.digest[:12]})"
+
+    def _repr_html_(self) -> str:
+        counts = self.counts()
+        rows = "".join(
+            f"<tr><td>{escape(str(label))}</td><td align='right'>{n:,}</td></tr>"
+            for label, n in list(counts.items())[:_SHOWN_CLASSES]
+        )
+        more = f"<tr><td colspan='2'>and {len(counts) - _SHOWN_CLASSES} more</td></tr>" if len(counts) > _SHOWN_CLASSES else ""
+        return f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code><table>{rows}{more}</table>"
+
+    @property
+    def base(self) -> str:
+        """The id without the version."""
+        return str(self._record["base"])
+
+    @property
+    def version(self) -> int:
+        """1, 2, 3 ..."""
+        return int(self._record["version"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over (image digest, label) in order, hexadecimal."""
+        return str(self._record["digest"])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The version's free metadata."""
+        from odin_graph.schema.metadata import reserved
+
+        ours = set(reserved("Dataset"))
+        return {name: decode(value) for name, value in self._record.items() if name not in ours}
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The images' keys, in the order of the set."""
+        keys: NDArray[np.int64] = self._stores.columns.members(self.id).column("key").to_numpy()
+        return keys
+
+    @property
+    def labels(self) -> list[Any]:
+        """The labels, in the order of the set; None for each image of a set without labels."""
+        labels: list[Any] = self._stores.columns.members(self.id).column("label").to_pylist()
+        return labels
+
+    @property
+    def classes(self) -> list[Any]:
+        """The distinct labels, sorted; those inside the lists of a multi-label set."""
+        return sorted(self.counts())
+
+    def counts(self) -> dict[Any, int]:
+        """How often each label occurs, by label."""
+        flat = (item for label in self.labels if label is not None for item in (label if isinstance(label, list) else [label]))
+        return dict(sorted(Counter(flat).items()))
+
+    def images(self) -> Query:
+        """Its images, as a query."""
+        return Query(self._stores.address, Plan(Members(self.id)))
+
+    def to_torch(self, **options: Any) -> Any:
+        """Its images as a torch data set; the options are those of `Query.to_torch`."""
+        return self.images().to_torch(**options)
+
+    def split(
+        self,
+        fractions: Mapping[str, float],
+        *,
+        stratify: str | None = None,
+        group: str | None = None,
+        seed: int = 0,
+        revise: bool = False,
+    ) -> dict[str, Dataset]:
+        """Split into data sets ``ID/PART``, each DERIVED_FROM this one, with its frozen labels.
+
+        Args:
+            fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
+            stratify: A field whose values keep their proportions in each part, usually ``"label"``.
+            group: A field that is never torn apart, such as the patient: all images of a value go to one part.
+            seed: The same seed gives the same split.
+            revise: Make next versions where the parts exist with other images.
+        """
+        from odin_graph.ingest.split import split_positions
+
+        keys, labels = self.keys, pa.array(self.labels)
+        columns = {name: self._field(name) for name in {stratify, group} - {None}}
+        parts = split_positions(
+            len(keys),
+            fractions,
+            stratify=None if stratify is None else columns[stratify],
+            group=None if group is None else columns[group],
+            seed=seed,
+        )
+        made: dict[str, Dataset] = {}
+        for part, positions in parts.items():
+            said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "seed": seed, "part": part}
+            id_ = catalog.create_dataset(
+                self._stores,
+                f"{self.base}/{part}",
+                keys[positions],
+                label=self._record.get("label_field"),
+                labels=labels.take(pa.array(positions)),
+                derived=Derivation({"odin_split": 1, "dataset": self.id, **said}, self.id),
+                revise=revise,
+            )
+            made[part] = Dataset(self._stores, id_)
+        return made
+
+    def _field(self, name: str) -> list[Any]:
+        """A field of each image, in the order of the set."""
+        values: list[Any] = self.images().to_arrow(name).column(name).to_pylist()
+        return values
+
+    def _classes_line(self) -> str:
+        if (field := self._record.get("label_field")) is None:
+            return ", no labels"
+        number = len(self.classes)
+        return f", {number} classes of {field!r}" if number <= max(_SHOWN_CLASSES, len(self) // 2) else f", labels {field!r}"
+
+    @property
+    def _record(self) -> Mapping[str, Any]:
+        held = self.__dict__.get("_held")
+        if held is None:
+            rows = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": self.id})
+            if not rows:
+                raise UnknownNameError.of("data set", self.id, Datasets(self._stores))
+            held = self.__dict__["_held"] = rows[0]["d"]  # frozen, so it is read once
+        record: Mapping[str, Any] = held
+        return record
+
+
+class Datasets:
+    """The data sets of a workspace: ``db.datasets``."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def create(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        images: Query | Dataset | Iterable[Image | str | int],
+        *,
+        label: str | None = "label",
+        labels: Sequence[Any] | None = None,
+        revise: bool = False,
+        **metadata: Any,
+    ) -> Dataset:
+        """Freeze images and their labels under an id. The same content again gives the version that is there.
+
+        Args:
+            id: The id, without a version; the first version is ``ID@1``.
+            images: A query, whose order is kept, or images, their ids or keys.
+            label: The field that is the truth; None for a set without labels.
+            labels: The labels themselves, one an image, in place of the field's values.
+            revise: Make the next version where the id exists with other content.
+            metadata: Free metadata of the version.
+
+        Raises:
+            ConflictError: The id exists with other content.
+            DataError: An image twice, one that is not there, or one without a label.
+        """
+        catalog.check_base(id)
+        query = images.images() if isinstance(images, Dataset) else images
+        if isinstance(query, Query):
+            frozen = query.plan.dataset is not None and label == "label" and labels is None
+            table = query.to_arrow("label") if frozen else query.run()
+            keys = table.column("key").to_numpy()
+            given = table.column("label").combine_chunks() if frozen else labels
+            derived: Derivation | None = Derivation(query.to_json(), query.plan.dataset)
+        else:
+            keys, given, derived = keys_of(self._stores, query), labels, None
+        made = catalog.create_dataset(
+            self._stores,
+            id,
+            keys,
+            label=label,
+            labels=None if given is None else _as_labels(given, len(keys)),
+            derived=derived,
+            revise=revise,
+            metadata=metadata,
+        )
+        return Dataset(self._stores, made)
+
+    def __getitem__(self, id: str) -> Dataset:  # noqa: A002
+        return Dataset(self._stores, catalog.resolve(self._stores, id))
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return isinstance(id, str) and any(id in (held, held.rpartition("@")[0]) for held in self._ids())
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids with their versions."""
+        return iter(self._ids())
+
+    def __len__(self) -> int:
+        return len(self._ids())
+
+    def __repr__(self) -> str:
+        return f"Datasets({', '.join(self._ids()) or 'none yet'})"
+
+    def _ids(self) -> list[str]:
+        rows = self._stores.graph.read(
+            "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id ORDER BY d.base, d.version"
+        )
+        return [str(row["id"]) for row in rows]
+
+
+def _as_labels(labels: Any, number: int) -> pa.Array:
+    if len(labels) != number:
+        raise DataError(f"There are {number} images and {len(labels)} labels: give one for each image.")
+    if isinstance(labels, pa.Array):
+        return labels
+    try:
+        return pa.array(labels, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"The labels are of several types ({error}): make all strings, or all numbers.") from error

@@ -1,0 +1,157 @@
+"""A run: an experiment while it is being made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from odin_graph.catalog import experiments as catalog
+from odin_graph.catalog.experiments import Setup, State
+from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.metrics import MetricLog, read_log
+from odin_graph.catalog.datasets import resolve
+from odin_graph.errors import OdinError, QueryError
+from odin_graph.objects.experiment import Experiment
+from odin_graph.objects.predicting import Predicting
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+    from odin_graph.objects.checkpoint import Checkpoint
+
+
+class Run(Predicting):
+    """An experiment while it is being made: log to it, save checkpoints, predict, finish.
+
+    As a context manager it finishes at the end; an exception makes it ``failed``, Ctrl-C ``interrupted``. A process
+    that dies leaves it ``interrupted`` when it is next looked at. ``db.run(id=...)`` goes on with it.
+    """
+
+    def __init__(self, stores: Stores, lease: Lease, log: MetricLog) -> None:
+        self._stores, self._lease, self._log = stores, lease, log
+        self._ended: State | None = None
+
+    @classmethod
+    def start(
+        cls,
+        stores: Stores,
+        model: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the users' word for it
+        datasets: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        informed_by: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Begin an experiment, or go on with the one of that id; the arguments are those of `Workspace.run`."""
+        setup = Setup(
+            model=_id(model),
+            datasets={
+                role: resolve(stores, str(_id(dataset))) for role, dataset in (datasets or {}).items() if dataset is not None
+            },
+            parameters=params,
+            seed=seed,
+            group=group,
+            tags=tags,
+            informed_by=_experiment_of(stores, informed_by),
+            metadata=metadata or {},
+        )
+        lease = catalog.start(stores, setup, id)
+        log = MetricLog(stores, lease)
+        lease.beat = log.flush
+        return cls(stores, lease, log)
+
+    @property
+    def id(self) -> str:
+        """The experiment's id."""
+        return self._lease.id
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that it makes."""
+        return Experiment(self._stores, self.id)
+
+    @property
+    def state(self) -> State:
+        """``running`` until it has ended."""
+        return self._ended or "running"
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers, such as the loss: ``run.log({"loss": 0.3}, step=1)``.
+
+        They are stored some seconds later, and at the latest with the next checkpoint or the end.
+        """
+        self._check_running()
+        self._log.add(metrics, step)
+
+    def metrics(self) -> pa.Table:
+        """Everything that was logged: step, name, value, at."""
+        if self._ended is None:
+            self._log.flush()
+        return read_log(self._stores, self.id)
+
+    def checkpoint(
+        self,
+        module: torch.nn.Module | Mapping[str, torch.Tensor],
+        *,
+        best: bool = False,
+        epoch: int | None = None,
+        step: int | None = None,
+    ) -> Checkpoint:
+        """Save the weights. What was logged so far is stored too.
+
+        Args:
+            module: The model, or its state dict.
+            best: Whether it is the best so far: then it is the one that speaks for the experiment.
+            epoch: Of the training.
+            step: Of the training.
+        """
+        from odin_graph.objects.checkpoint import Checkpoint
+
+        self._check_running()
+        self._log.flush()
+        made = self._save(module, best=best, epoch=epoch, step=step)
+        return Checkpoint(self._stores, made)
+
+    def finish(self, state: State = "finished") -> Experiment:
+        """Store what was logged, and record how it ended."""
+        if self._ended is None:
+            self._log.flush()
+            self._log.compact()
+            catalog.end(self._stores, self._lease, state)
+            self._ended = state
+        return self.experiment
+
+    def __enter__(self) -> Self:
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish. Where an error is on its way already, a failure to record it does not hide it."""
+        if error is None:
+            self.finish()
+            return
+        try:
+            self.finish("failed" if isinstance(error, Exception) else "interrupted")
+        except OdinError as second:
+            error.add_note(f"odin_graph could not record that {self.id!r} ended: {second}")
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r}: {self.state})"
+
+    def _check_running(self) -> None:
+        if self._ended is not None:
+            raise QueryError(f'The run {self.id!r} is {self._ended}: go on with it by db.run(id="{self.id}").')
+
+
+def _id(thing: Any) -> str | None:
+    return None if thing is None else str(getattr(thing, "id", thing))
