@@ -1,0 +1,16 @@
+from odin_graph import errors as errors
+from odin_graph import ops as ops
+from odin_graph import schema as schema
+from odin_graph.config import Budget as Budget
+from odin_graph.errors import OdinError as OdinError
+from odin_graph.objects.checkpoint import Checkpoint as Checkpoint
+from odin_graph.objects.dataset import Dataset as Dataset
+from odin_graph.objects.experiment import Experiment as Experiment
+from odin_graph.objects.image import Image as Image
+from odin_graph.objects.layer import Layer as Layer
+from odin_graph.objects.model import Model as Model
+from odin_graph.objects.query import Query as Query
+from odin_graph.objects.run import Run as Run
+from odin_graph.query.expressions import F as F
+from odin_graph.workspace import Workspace as Workspace
+from odin_graph.workspace import connect as connect

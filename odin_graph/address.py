@@ -1,0 +1,103 @@
+"""Where a workspace lives: what a query pickles instead of a driver."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from multiprocessing.context import get_spawning_popen
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from odin_graph.errors import WorkspaceError
+
+SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A workspace folder with its embedded engine, or a Neo4j server and an arrays root.
+
+    Two addresses are equal when they name the same workspace; who logs in makes no difference.
+    """
+
+    arrays: str
+    """The arrays' root: a local folder, or ``s3://``, ``gs://``, ``azure://``."""
+    folder: str | None = None
+    """The workspace folder, when the engine is the embedded one."""
+    graph: str | None = None
+    """The server's Bolt address, when it is not."""
+    database: str | None = None
+    user: str | None = field(default=None, compare=False)
+    password: str | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        path: str | os.PathLike[str] | None,
+        *,
+        graph: str | None = None,
+        arrays: str | os.PathLike[str] | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+    ) -> Address:
+        """Read what a user gave to `connect`.
+
+        Raises:
+            WorkspaceError: Neither or both of a folder and a server, an unknown scheme, no password.
+        """
+        if (path is None) == (graph is None):
+            raise WorkspaceError(
+                'Give a folder, connect("retina.odin"), for the embedded engine, '
+                'or a server, connect(graph="neo4j://host", arrays="retina-arrays"); not both.'
+            )
+        if graph is None:
+            if user or password or database:
+                raise WorkspaceError("user=, password= and database= are for a server given with graph=.")
+            folder = Path(os.fspath(path)).expanduser().resolve()  # type: ignore[arg-type]
+            return cls(arrays=os.fspath(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
+        parts = urlsplit(graph)
+        if parts.scheme not in SCHEMES or not parts.hostname:
+            raise WorkspaceError(
+                f"{_without_secret(graph)!r} is no graph address: write neo4j://host:7687 ({', '.join(SCHEMES)})."
+            )
+        if parts.username or parts.password:
+            raise WorkspaceError(
+                "A password in the address ends up in logs: give user= and password=, or ODIN_GRAPH_PASSWORD."
+            )
+        if arrays is None:
+            raise WorkspaceError(
+                f'{graph} holds the graph alone: say where pixels go, arrays="folder" or arrays="s3://bucket/prefix".'
+            )
+        root = os.fspath(arrays)
+        return cls(
+            arrays=root if "://" in root else str(Path(root).expanduser().resolve()),
+            graph=graph,
+            database=database or os.environ.get("ODIN_GRAPH_DATABASE"),
+            user=user or os.environ.get("ODIN_GRAPH_USER") or "neo4j",
+            password=password or os.environ.get("ODIN_GRAPH_PASSWORD"),
+        )
+
+    def __str__(self) -> str:
+        """The address as a person writes it; never a password."""
+        return self.folder or f"{self.graph} + {self.arrays}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A password travels to a process that multiprocessing spawns, and into no file."""
+        state = {name: getattr(self, name) for name in ("arrays", "folder", "graph", "database", "user", "password")}
+        if get_spawning_popen() is None:
+            state["password"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; what did not travel comes from the environment when the workspace is opened."""
+        if state["graph"] and state["password"] is None:
+            state["password"] = os.environ.get("ODIN_GRAPH_PASSWORD")
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+
+def _without_secret(address: str) -> str:
+    parts = urlsplit(address)
+    return address.replace(f":{parts.password}@", ":***@") if parts.password else address

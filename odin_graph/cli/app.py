@@ -1,0 +1,45 @@
+"""The typer application: gathers the verbs, and prints our errors as a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+
+from odin_graph.cli.bolt import bolt
+from odin_graph.cli.doctor import doctor
+from odin_graph.cli.gc import gc
+from odin_graph.cli.info import info
+from odin_graph.cli.quickstart import quickstart
+from odin_graph.cli.up import up
+from odin_graph.errors import OdinError
+
+app = typer.Typer(name="odin", no_args_is_help=True, pretty_exceptions_show_locals=False)
+for verb in (quickstart, info, doctor, gc, up, bolt):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(installed_version("odin-graph"))
+        raise typer.Exit
+
+
+@app.callback()
+def _odin(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """A database for deep learning over images: lineage, pixels, predictions and activations in one query."""
+
+
+def main() -> None:
+    """Run a verb. Exit 2 on an error of ours, with its message alone on standard error."""
+    try:
+        app()
+    except OdinError as error:
+        print(f"odin: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,49 @@
+"""Install the schema before any data, migrate an older workspace, refuse a newer one."""
+
+from __future__ import annotations
+
+import uuid
+
+from odin_graph import schema
+from odin_graph.errors import SchemaVersionError
+from odin_graph.graph.connection import Graph
+
+
+def install(graph: Graph) -> str:
+    """Make the graph's schema today's, and return the workspace's id. May be run again and by several at once.
+
+    Raises:
+        SchemaVersionError: The workspace was written by a newer odin_graph.
+    """
+    found = version(graph)
+    if found is not None and found > schema.VERSION:
+        raise SchemaVersionError(
+            f"The workspace at {graph.address} has schema version {found}, this odin_graph knows {schema.VERSION}: "
+            "upgrade odin_graph (pip install --upgrade odin-graph)."
+        )
+    if found != schema.VERSION:
+        for statement in schema.constraints():
+            graph.autocommit(statement)
+        for reached, statements in schema.migrations(found if found is not None else schema.VERSION):
+            for statement in statements:
+                graph.write(statement)
+            graph.write("MATCH (w:Workspace) SET w.schema_version = $version", {"version": reached})
+    (held,) = (
+        graph.write(
+            "MERGE (o:Counter {id: 'workspace'}) SET o.locked = true "
+            "WITH o OPTIONAL MATCH (w:Workspace) WITH o, count(w) AS there "
+            "FOREACH (_ IN CASE WHEN there = 0 THEN [1] ELSE [] END | "
+            "CREATE (:Workspace {id: $id, schema_version: $version})) "
+            "WITH o MATCH (w:Workspace) RETURN w.id AS id",
+            {"id": uuid.uuid4().hex, "version": schema.VERSION},
+        )
+        if found is None
+        else graph.read("MATCH (w:Workspace) RETURN w.id AS id")
+    )
+    return str(held["id"])
+
+
+def version(graph: Graph) -> int | None:
+    """The schema version of the workspace; None where there is none yet."""
+    rows = graph.read("MATCH (w:Workspace) RETURN w.schema_version AS version")
+    return int(rows[0]["version"]) if rows else None

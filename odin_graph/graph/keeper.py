@@ -1,0 +1,188 @@
+"""The engine's process: ArcadeDB in a JVM of its own, up while somebody holds the users' lock.
+
+Started by `odin_graph.graph.embedded` as ``python -m odin_graph.graph.keeper FOLDER``. JVM and keeper are one process,
+so a killed keeper leaves no orphan.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from odin_graph.graph.endpoint import Endpoint
+from odin_graph.graph.locks import seize
+from odin_graph.graph.token import COUNTERS, record_counters
+
+DATABASE: Final = "odin"
+READER: Final = "reader"
+IDLE_SECONDS: Final = 3.0
+"""How long nobody must have used the engine before it stops: two scripts in a row share one start."""
+HEAP: Final = "768m"
+
+_ALL = ["createRecord", "readRecord", "updateRecord", "deleteRecord"]
+GROUPS: Final = {
+    "version": 1,
+    "databases": {
+        "*": {
+            "groups": {
+                "admin": {
+                    "access": ["updateSecurity", "updateSchema", "updateDatabaseSettings"],
+                    "resultSetLimit": -1,
+                    "readTimeout": -1,
+                    "types": {"*": {"access": _ALL}},
+                },
+                "readonly": {
+                    "access": [],
+                    "resultSetLimit": -1,
+                    "readTimeout": -1,
+                    "types": {"*": {"access": ["readRecord"]}},
+                },
+            }
+        }
+    },
+}
+"""ArcadeDB's READ access mode does not stop a write; a log-in of this group does."""
+
+
+def main(folder: Path) -> None:
+    """Start the engine, say where it is, stop when nobody uses it or on SIGTERM."""
+    os.umask(0o077)
+    wanted = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: wanted.set())
+    server, endpoint = _start(folder)
+    endpoint.write(folder / "endpoint.json")
+    users = folder / "users.lock"
+    lock = _wait_until_unused(users, wanted)
+    (folder / "endpoint.json").unlink(missing_ok=True)
+    _keep_token(folder, endpoint)
+    server.stop()
+    if lock is not None:
+        os.close(lock)  # whoever waited to use it finds no endpoint now, and starts the next engine
+    os._exit(0)  # the JVM's own threads would keep the process
+
+
+def _start(folder: Path) -> tuple[Any, Endpoint]:
+    from arcadedb_embedded.server import ArcadeDBServer
+
+    config = folder / "config"
+    config.mkdir(exist_ok=True)
+    (config / "server-groups.json").write_text(json.dumps(GROUPS))
+    passwords = _passwords(folder)
+    bolt, http = _free_ports()
+    server = ArcadeDBServer(
+        root_path=str(folder),
+        root_password=passwords["root"],
+        config={
+            "host": "127.0.0.1",
+            "http_port": http,
+            "bolt_port": bolt,
+            "mode": "production",
+            "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
+            "server_defaultDatabases": f"{DATABASE}[root]",
+        },
+        jvm_kwargs={"heap_size": HEAP, "jvm_args": ["-XX:TieredStopAtLevel=4", "-XX:+UseSerialGC", "-Xshare:auto"]},
+    )
+    server.start()
+    address = f"http://127.0.0.1:{http}"
+    _make_reader(address, passwords)
+    generation, counted = _take_token(folder)
+    return server, Endpoint(
+        address=f"bolt://127.0.0.1:{bolt}",
+        user="root",
+        password=passwords["root"],
+        database=DATABASE,
+        reader=READER,
+        reader_password=passwords["reader"],
+        http=address,
+        generation=generation,
+        counted=counted,
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+    )
+
+
+def _wait_until_unused(users: Path, wanted: threading.Event) -> int | None:
+    """The users' lock, taken when nobody has held it for a while; None on a signal."""
+    unused_since: float | None = None
+    while not wanted.wait(0.25):
+        handle = seize(users)
+        if handle is None:
+            unused_since = None
+            continue
+        unused_since = unused_since or time.monotonic()
+        if time.monotonic() - unused_since >= IDLE_SECONDS:
+            return handle
+        os.close(handle)
+    return None
+
+
+def _passwords(folder: Path) -> dict[str, str]:
+    """Made once for each workspace; the umask keeps the file to this user."""
+    file = folder / "passwords.json"
+    if not file.exists():
+        fresh = folder / ".passwords.json"
+        fresh.write_text(json.dumps({"root": secrets.token_urlsafe(24), "reader": secrets.token_urlsafe(24)}))
+        fresh.replace(file)
+    held: dict[str, str] = json.loads(file.read_text())
+    return held
+
+
+def _make_reader(address: str, passwords: dict[str, str]) -> None:
+    user = {"name": READER, "password": passwords["reader"], "databases": {DATABASE: ["readonly"]}}
+    body = json.dumps({"command": f"create user {json.dumps(user)}"}).encode()
+    login = base64.b64encode(f"root:{passwords['root']}".encode()).decode()
+    request = urllib.request.Request(
+        f"{address}/api/v1/server",
+        data=body,
+        headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+    )
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError as error:
+        if "already" not in error.read().decode(errors="replace"):
+            raise
+
+
+def _take_token(folder: Path) -> tuple[str, tuple[int, ...]]:
+    """The stored token, which this engine continues; a new generation after an unclean stop."""
+    file = folder / "token.json"
+    try:
+        held = json.loads(file.read_text())
+        generation, counted = str(held["generation"]), tuple(int(n) for n in held["counted"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return uuid.uuid4().hex, (0,) * len(COUNTERS)
+    file.unlink()  # if this engine is killed, the next one begins a new generation
+    return generation, counted
+
+
+def _keep_token(folder: Path, endpoint: Endpoint) -> None:
+    counted = [base + now for base, now in zip(endpoint.counted, record_counters(endpoint), strict=True)]
+    fresh = folder / ".token.json"
+    fresh.write_text(json.dumps({"generation": endpoint.generation, "counted": counted}))
+    fresh.replace(folder / "token.json")
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,69 @@
+"""What `db.cypher` returns: rows, and the same as Arrow or pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from neo4j.graph import Node, Path, Relationship
+
+from odin_graph.graph.values import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Records(Sequence[dict[str, Any]]):
+    """The rows of a statement, each a dict by column name; graph objects stay the driver's own."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        self.columns = list(columns)
+        self._rows = rows
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Records:
+        """One row, or a slice of them."""
+        return Records(self.columns, self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows, one after another."""
+        return iter(self._rows)
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table: nodes and relationships as their properties, paths as lists of nodes'."""
+        import pyarrow as pa
+
+        columns = {name: [_flat(row[name]) for row in self._rows] for name in self.columns}
+        return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a pandas data frame."""
+        return self.to_arrow().to_pandas()
+
+    def __repr__(self) -> str:
+        """The number of rows and the names of the columns."""
+        return f"Records({len(self):,} rows: {', '.join(self.columns)})"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(max_rows=20))
+
+
+def _flat(value: Any) -> Any:
+    match value:
+        case Node() | Relationship():
+            return {name: plain(held) for name, held in value.items()}
+        case Path():
+            return [_flat(node) for node in value.nodes]
+        case list():
+            return [_flat(held) for held in value]
+        case dict():
+            return {name: _flat(held) for name, held in value.items()}
+    return plain(value)

@@ -1,0 +1,86 @@
+"""Writing many nodes and edges: UNWIND batches with every property named.
+
+``CREATE (:L {a: r.a})`` is ten times faster on ArcadeDB than ``SET n = map``, so rows are grouped by their names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from odin_graph.errors import QueryError
+from odin_graph.graph.connection import Transaction
+
+T = TypeVar("T")
+BATCH: Final = 10_000
+"""Rows a statement: fewer cost round trips, more cost the engine memory."""
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The items in lists of up to ``size``."""
+    held = iter(items)
+    while batch := list(islice(held, size)):
+        yield batch
+
+
+def quoted(name: str) -> str:
+    """A label, type or property name as it stands in Cypher.
+
+    Raises:
+        QueryError: It is empty or holds a character that no quoting makes safe on both engines.
+    """
+    if not name or "`" in name or "\\" in name or not name.isprintable():
+        raise QueryError(
+            f"{name!r} cannot be a name in the graph: it is empty, or holds a backtick, a backslash or a control character."
+        )
+    return f"`{name}`"
+
+
+def create_nodes(tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Create a node a row. A value of None is a property that is not there."""
+    alike: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        held = {name: value for name, value in row.items() if value is not None}
+        alike[tuple(sorted(held))].append(held)
+    label = "".join(f":{quoted(name)}" for name in labels)
+    for names, members in alike.items():
+        cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}}})"
+        for batch in batches(members):
+            tx.run(cypher, {"rows": batch})
+
+
+def create_edges(
+    tx: Transaction,
+    edge: str,
+    start: tuple[str, str],
+    end: tuple[str, str],
+    rows: Iterable[Mapping[str, Any]],
+) -> None:
+    """Create an edge a row, between nodes that exist.
+
+    Args:
+        tx: The transaction.
+        edge: Its type.
+        start: Label and property that ``row["start"]`` is looked up in; an indexed one.
+        end: The same for ``row["end"]``.
+        rows: ``start``, ``end``, and the edge's own properties.
+    """
+    alike: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        alike[
+            tuple(sorted(name for name, value in row.items() if value is not None and name not in ("start", "end")))
+        ].append(row)
+    for names, members in alike.items():
+        properties = f" {{{_properties(names)}}}" if names else ""
+        cypher = (
+            f"UNWIND $rows AS r MATCH (a:{quoted(start[0])} {{{quoted(start[1])}: r.start}}) "
+            f"MATCH (b:{quoted(end[0])} {{{quoted(end[1])}: r.end}}) CREATE (a)-[:{quoted(edge)}{properties}]->(b)"
+        )
+        for batch in batches(members):
+            tx.run(cypher, {"rows": [dict(row) for row in batch]})
+
+
+def _properties(names: Iterable[str]) -> str:
+    return ", ".join(f"{quoted(name)}: r.{quoted(name)}" for name in names)

@@ -1,0 +1,207 @@
+"""`connect()` and the `Workspace` it returns: what users hold as `db`. Thin: everything is done below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from odin_graph.address import Address
+from odin_graph.analysis.compare import Comparison
+from odin_graph.catalog.doctor import Report, examine
+from odin_graph.catalog.gc import Collected, collect_garbage
+from odin_graph.graph import Records
+from odin_graph.objects.dataset import Dataset, Datasets
+from odin_graph.objects.experiment import Experiment, Experiments
+from odin_graph.objects.image import Image
+from odin_graph.objects.images import Images
+from odin_graph.objects.model import Model
+from odin_graph.objects.models import Models
+from odin_graph.objects.run import Run
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.checkpoint import Checkpoint
+
+
+def connect(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    graph: str | None = None,
+    arrays: str | os.PathLike[str] | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    database: str | None = None,
+    create: bool = True,
+) -> Workspace:
+    """Open a workspace, and make it if there is none.
+
+    Args:
+        path: A folder, for the embedded graph engine: ``"retina.odin"``.
+        graph: A Neo4j server instead: ``"neo4j://host"``, with ``+s`` for TLS.
+        arrays: With ``graph``, where pixels and activations go: a folder, ``s3://``, ``gs://`` or ``azure://``.
+        user: The server's log-in; else ``ODIN_GRAPH_USER``, else ``neo4j``.
+        password: The server's password; else ``ODIN_GRAPH_PASSWORD``.
+        database: The server's database; else ``ODIN_GRAPH_DATABASE``, else the user's home database.
+        create: False to refuse where there is no workspace yet.
+
+    Raises:
+        WorkspaceError: The address makes no sense, is no workspace, or belongs to a newer odin_graph.
+        EngineError: The graph engine does not start, answer, or let us in.
+    """
+    address = Address.of(path, graph=graph, arrays=arrays, user=user, password=password, database=database)
+    stores = Stores.open(address, create=create)
+    stores.keep()
+    stores.graph.lend_to_neomodel(if_free=True)
+    return Workspace(stores)
+
+
+class Workspace:
+    """One open workspace. Use it as a context manager, or `close` it."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    @property
+    def images(self) -> Images:
+        """All images: ``db.images()`` and ``db.images("dataset")`` are queries, ``db.images.add(...)`` stores."""
+        return Images(self._stores)
+
+    def image(self, id: str) -> Image:  # noqa: A002 - the users' word for it
+        """One image by its id."""
+        return self.images[id]
+
+    @property
+    def datasets(self) -> Datasets:
+        """The data sets: ``create(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
+        return Datasets(self._stores)
+
+    def dataset(self, id: str) -> Dataset:  # noqa: A002
+        """One data set version by its id; the bare id is the latest."""
+        return self.datasets[id]
+
+    @property
+    def models(self) -> Models:
+        """The models: ``add(id, factory, ...)``, ``["vgg16-bn"]``."""
+        return Models(self._stores)
+
+    def model(self, id: str) -> Model:  # noqa: A002
+        """One model by its id."""
+        return self.models[id]
+
+    @property
+    def experiments(self) -> Experiments:
+        """The experiments, by id."""
+        return Experiments(self._stores)
+
+    def experiment(self, id: str) -> Experiment:  # noqa: A002
+        """One experiment by its id."""
+        return self.experiments[id]
+
+    def run(
+        self,
+        model: Model | str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002
+        train: Dataset | str | None = None,
+        validation: Dataset | str | None = None,
+        test: Dataset | str | None = None,
+        uses: Mapping[str, Dataset | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        informed_by: Experiment | Checkpoint | str | None = None,
+        **metadata: Any,
+    ) -> Run:
+        """Start an experiment, or go on with the interrupted one of that id. Also a context manager.
+
+        Args:
+            model: The model that it trains; None where predictions come from elsewhere.
+            id: Its id; by default MODEL/N.
+            train: The data set version it is trained on.
+            validation: The one it is tuned on.
+            test: The one it is judged on.
+            uses: Further data sets by role, in your own words.
+            params: Hyper-parameters, kept as JSON.
+            seed: The random seed, recorded.
+            group: A name that gathers experiments.
+            tags: Words to find it by.
+            informed_by: The experiment that this one is fine-tuned or revised from.
+            metadata: Free metadata, queryable like the rest.
+        """
+        return Run.start(
+            self._stores,
+            model,
+            id=id,
+            datasets={"train": train, "validation": validation, "test": test, **(uses or {})},
+            params=params,
+            seed=seed,
+            group=group,
+            tags=tags,
+            informed_by=informed_by,
+            metadata=metadata,
+        )
+
+    def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
+        """How two experiments differ on a data set: both right, only one, both wrong."""
+        raise NotImplementedError
+
+    def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
+        """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).
+
+        Reading is enforced by the engine: a statement that writes is refused unless ``write`` is true.
+
+        Args:
+            query: The statement. Values go in as parameters, ``$age``, never into the text.
+            write: Run it in a write transaction.
+            timeout: Seconds after which the engine gives up.
+            params: The parameters.
+        """
+        if write:
+            return self._stores.graph.user_write(query, params, timeout=timeout)
+        return self._stores.graph.user_read(query, params, timeout=timeout)
+
+    def orm(self) -> None:
+        """Lend this workspace's connection to neomodel, whose connection is one per process."""
+        self._stores.graph.lend_to_neomodel()
+
+    def doctor(self) -> Report:
+        """Check graph, arrays and indexes against each other."""
+        return examine(self._stores)
+
+    def gc(self, *, dry_run: bool = False) -> Collected:
+        """Remove what no live node names; what a live lease holds is spared."""
+        return collect_garbage(self._stores, dry_run=dry_run)
+
+    def close(self) -> None:
+        """Close the connections. The embedded engine stops by itself a few seconds after its last user has gone."""
+        self._stores.close()
+
+    def __enter__(self) -> Self:
+        """The workspace itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """The address and what there is: ``Workspace('retina.odin': 5,000 images, 3 datasets ...)``."""
+        counts = ", ".join(f"{number:,} {name}" for name, number in self._counts().items())
+        return f"Workspace('{self._stores.address}': {counts})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{name}</td><td align='right'>{n:,}</td></tr>" for name, n in self._counts().items())
+        return f"<b>{escape(str(self._stores.address))}</b><table>{rows}</table>"
+
+    def _counts(self) -> dict[str, int]:
+        kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
+        return {
+            name: self._stores.graph.read(f"MATCH (n:{label}) RETURN count(n) AS n")[0]["n"]
+            for name, label in kinds.items()
+        }
