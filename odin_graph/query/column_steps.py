@@ -51,7 +51,7 @@ class Sort(Over):
             order.append((name, "descending" if key.descending else "ascending"))
         by["key"] = table.column("key")
         order.append(("key", "ascending"))
-        return table.take(pc.sort_indices(pa.table(by), sort_keys=order, null_placement="at_end"))
+        return table.take(pc.sort_indices(pa.table(by), sort_keys=order))  # Arrow, too, puts nulls last either way
 
 
 class Cut(Over):

@@ -156,16 +156,17 @@ class Scope:
         return classes.index(said)
 
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
-        if dataset is None and self._dataset is None:
-            over = sorted({held.dataset for held in prediction_sets.sets_of(self._stores.graph, experiment)})
-            known = f" It has predictions over {', '.join(over)}." if over else ""
+        over = dataset or self._dataset
+        if over is None:
+            known = sorted({held.dataset for held in prediction_sets.sets_of(self._stores.graph, experiment)})
+            there = f" It has predictions over {', '.join(known)}." if known else ""
             raise QueryError(
-                f"Experiment {experiment!r} predicts over data sets, and this query reads none.{known} "
-                f'Say which: exp.on("{over[0] if over else "mnist-test"}").{field.name}.'
+                f"Experiment {experiment!r} predicts over data sets, and this query reads none.{there} "
+                f'Say which: exp.on("{known[0] if known else "mnist-test"}").{field.name}.'
             )
-        bound = replace(field, dataset=resolve(self._stores, dataset) if dataset else self._dataset)
+        version = over if over == self._dataset else resolve(self._stores, over)
+        bound = replace(field, dataset=version)
         self.prediction_set(bound)
         if bound.name == "probability":
             self.class_position(bound)
-        assert bound.dataset is not None
-        return bound.dataset
+        return version
