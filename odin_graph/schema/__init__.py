@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from odin_graph.schema.activation_set import ActivationSet
 from odin_graph.schema.attribution_set import AttributionSet
+from odin_graph.schema.base import Node, Record
 from odin_graph.schema.bookkeeping import Counter, Field, Workspace
 from odin_graph.schema.checkpoint import Checkpoint
 from odin_graph.schema.dataset import Dataset
@@ -45,8 +46,10 @@ __all__ = [
     "Image",
     "LabelChange",
     "Model",
+    "Node",
     "Prediction",
     "PredictionSet",
+    "Record",
     "Segment",
     "Used",
     "VectorIndex",

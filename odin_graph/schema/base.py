@@ -1,32 +1,82 @@
-"""The two kinds of nodes: those whose properties are all ours, and those that take the user's metadata beside them."""
+"""What every node has in common: it is saved whole or not at all."""
 
 from __future__ import annotations
 
-from neomodel import RelationshipTo, StringProperty, StructuredNode
-from neomodel.contrib.sync_.semi_structured import SemiStructuredNode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
+from neo4j.exceptions import ConstraintError
+from neomodel import StringProperty, StructuredNode, db
+from neomodel.exceptions import ConstraintValidationFailed
+
+from odin_graph.errors import ConflictError
 from odin_graph.schema.properties import InstantProperty, now
 
 
-class Record(StructuredNode):
+class Node(StructuredNode):
+    """Base for node types of your own: ``class Patient(og.schema.Node): name = StringProperty(unique_index=True)``.
+
+    neomodel saves outside of a transaction, where ArcadeDB keeps what a failing statement made before it failed: an
+    empty node for each id that was taken. Here everything that writes is one transaction.
+    """
+
+    __abstract_node__ = True
+
+    def save(self) -> Self:
+        """Create the node, or write its properties.
+
+        Raises:
+            ConflictError: Another node has its id, or another value that is unique.
+        """
+        with atomic(type(self)):
+            super().save()
+        return self
+
+    @classmethod
+    def bulk_save(cls, nodes: list[Any]) -> list[Any]:
+        """Save many nodes at once; as `save`."""
+        with atomic(cls):
+            return super().bulk_save(nodes)
+
+    @classmethod
+    def _bulk_create(cls, *props: Any, **options: Any) -> list[Any]:
+        with atomic(cls):
+            return list(super()._bulk_create(*props, **options))
+
+    @classmethod
+    def _bulk_get_or_create(cls, *props: Any, **options: Any) -> list[Any]:
+        with atomic(cls):
+            return list(super()._bulk_get_or_create(*props, **options))
+
+
+class Record(Node):
     """A node with an id that is unique among those of its label."""
 
     __abstract_node__ = True
 
     uid = StringProperty(db_property="id", unique_index=True, required=True)
     """`id` in the graph and everywhere else; neomodel keeps that name to itself."""
-    created_at = InstantProperty(default=now)
+    created_at = InstantProperty()
+
+    def pre_save(self) -> None:
+        """Date a new node: a hook of neomodel."""
+        if not self.was_saved and vars(self)["created_at"] is None:
+            self.created_at = now()
 
 
-class Described(SemiStructuredNode):
-    """A node that takes free metadata as plain properties, which are attributes here.
-
-    Metadata whose name is an attribute of every node already (`labels`, `save` ...) is the attribute with an underscore
-    behind it: `labels_`. No metadata name ends in an underscore, so that this is unambiguous.
-    """
-
-    __abstract_node__ = True
-
-    uid = StringProperty(db_property="id", unique_index=True, required=True)
-    created_at = InstantProperty(default=now)
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")
+@contextmanager
+def atomic(node: type[StructuredNode]) -> Iterator[None]:
+    """One transaction: the one that is open, or one of its own."""
+    try:
+        if db._active_transaction is None:  # noqa: SLF001 - neomodel has no other way to ask
+            with db.transaction:
+                yield
+        else:
+            yield
+    except (ConstraintValidationFailed, ConstraintError) as error:  # ArcadeDB raises its own at the commit
+        unique = [name for name, held in node.__all_properties__ if held.unique_index]
+        raise ConflictError(
+            f"{node.__name__}: another node has the same {' or '.join(unique)} already. "
+            "Take another, or change the one there is: nodes.get(...)."
+        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
-from odin_graph.schema.base import Described
+from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import InstantProperty, JsonProperty
 from odin_graph.schema.relations import Used

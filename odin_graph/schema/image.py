@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema import keys
-from odin_graph.schema.base import Described
+from odin_graph.schema.described import Described
 from odin_graph.schema.properties import ValueProperty
 from odin_graph.schema.relations import DerivedFrom
 
@@ -16,8 +19,11 @@ class Image(Described):
     Subclass it to declare metadata that is filtered on: ``class Scan(og.schema.Image): age = IntegerProperty()``.
     """
 
-    key = IntegerProperty(unique_index=True)
-    """int64, never given twice in a workspace: its identity in arrays, columns and indexes."""
+    key = IntegerProperty(index=True, unique=True)
+    """int64, never given twice in a workspace: its identity in arrays, columns and indexes.
+
+    `unique` is ours: neomodel would look up what it has by a `unique_index` too, before there is a key.
+    """
     label = ValueProperty()
     """Today's truth: a string, a number, or a list of labels. Data set versions fix their own."""
     digest = StringProperty(index=True)
@@ -46,10 +52,25 @@ class Image(Described):
     label_changes = RelationshipFrom("odin_graph.schema.label_change.LabelChange", "OF")
 
     def pre_save(self) -> None:
-        """Reserve the key of a new image: a hook of neomodel."""
+        """Reserve the key of a new image, and see to its metadata: a hook of neomodel."""
         if vars(self)["key"] is None:
             (self.key,) = keys.reserve()
+        super().pre_save()
+
+    @classmethod
+    def _bulk_create(cls, *props: Any, **options: Any) -> list[Any]:
+        return super()._bulk_create(*_with_keys(props), **options)
+
+    @classmethod
+    def _bulk_get_or_create(cls, *props: Any, **options: Any) -> list[Any]:
+        return super()._bulk_get_or_create(*_with_keys(props), **options)
 
 
 class Crop(Image):
     """A region cut out of an image: an image in every respect, with its place on DERIVED_FROM."""
+
+
+def _with_keys(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    new = [row for row in rows if row.get("key") is None]
+    reserved = iter(keys.reserve(len(new)) if new else ())
+    return [dict(row) if row.get("key") is not None else {**row, "key": next(reserved)} for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, StringProperty
 
-from odin_graph.schema.base import Described
+from odin_graph.schema.described import Described
 from odin_graph.schema.properties import JsonProperty
 from odin_graph.schema.relations import Used
 

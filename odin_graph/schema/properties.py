@@ -37,7 +37,7 @@ class InstantProperty(Property[datetime]):
 
 
 class JsonProperty(JSONProperty):
-    """A structure as JSON text: unicode is kept, and keys are sorted, so that equal structures compare equal in Cypher."""
+    """A structure as JSON text: unicode kept, keys sorted, so that equal structures are equal text in Cypher."""
 
     @validator
     def deflate(self, value: Any) -> str:

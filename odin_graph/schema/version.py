@@ -37,7 +37,7 @@ def _statements() -> Iterator[str]:
         label = node.__label__
         for name, held in _own_properties(node):
             stored = held.get_db_property_name(name)
-            if held.unique_index:
+            if held.unique_index or getattr(held, "unique", False):
                 yield (
                     f"CREATE CONSTRAINT {label}_{stored}_unique IF NOT EXISTS "
                     f"FOR (n:{label}) REQUIRE n.{stored} IS UNIQUE"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from neomodel import IntegerProperty, RelationshipFrom, StringProperty
+from neomodel import IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
-from odin_graph.schema.base import Described
+from odin_graph.schema.base import Record
 from odin_graph.schema.relations import DerivedFrom
 
 
-class Video(Described):
+class Video(Record):
     """A video, of which frames are images."""
 
-    key = IntegerProperty(unique_index=True)
+    key = IntegerProperty(index=True, unique=True)
     digest = StringProperty(index=True)
     file_digest = StringProperty()
     path = StringProperty()
 
     derivatives = RelationshipFrom("odin_graph.schema.image.Image", "DERIVED_FROM", model=DerivedFrom)
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")

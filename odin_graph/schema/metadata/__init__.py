@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved, suggest
 from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.metadata.recording import Run, record_types
 from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, type_of, widen
 from odin_graph.schema.metadata.values import decode, encode
 
@@ -12,11 +13,13 @@ __all__ = [
     "PREFIX",
     "SCALARS",
     "FieldType",
+    "Run",
     "check_name",
     "classify",
     "decode",
     "encode",
     "plain",
+    "record_types",
     "reserved",
     "suggest",
     "type_of",

@@ -7,7 +7,6 @@ import unicodedata
 from typing import Final
 
 from odin_graph.errors import MetadataError, UnknownNameError
-from odin_graph.schema.nodes import stored_properties
 
 KINDS: Final = ("Image", "Dataset", "Model", "Experiment")
 """The kinds of nodes that take metadata."""
@@ -30,7 +29,9 @@ def reserved(kind: str) -> tuple[str, ...]:
     """
     if kind not in KINDS:
         raise UnknownNameError.of("kind that takes metadata", kind, KINDS)
-    return tuple(sorted({*stored_properties(kind), "id", "key", "label"}))
+    from odin_graph.schema.nodes import stored_properties  # the node classes stand on this module
+
+    return stored_properties(kind)
 
 
 def check_name(kind: str, name: str) -> None:

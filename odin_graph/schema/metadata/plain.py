@@ -16,14 +16,19 @@ def plain(value: Any) -> Any:
         return value
     if type(value) is float:
         return None if math.isnan(value) else value
+    if isinstance(value, str):  # NumPy's strings, and enumerations, whose str() would be their name
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return [plain(item) for item in value]
     if _is_missing(value):
         return None
     if hasattr(value, "to_pydatetime"):  # pandas' Timestamp, which is a datetime with nanoseconds
         return value.to_pydatetime(warn=False)
-    if hasattr(value, "tolist") and not isinstance(value, (str, bytes)):  # NumPy's scalars and arrays
-        return plain(_microseconds(value).tolist())
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays
+        listed = _microseconds(value).tolist()
+        return listed if type(listed) is type(value) else plain(listed)  # a longdouble stays one
     return value
 
 

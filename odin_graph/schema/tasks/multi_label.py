@@ -119,7 +119,7 @@ class MultiLabel:
 
 
 def _marked(row: NDArray[np.bool_], names: Sequence[Any]) -> list[Any]:
-    return [names[index] for index in np.flatnonzero(row)]
+    return [names[index] for index in np.flatnonzero(row).tolist()]
 
 
 ENTRY = MultiLabel()

@@ -75,8 +75,8 @@ def finite(outputs: NDArray[Any], what: str = "The model's outputs") -> NDArray[
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
         raise ModelError(
-            f"{what} are not finite for {int(bad.sum())} of {len(values)} images, the first at position {int(bad.argmax())}: "
-            "look at the weights (did the training diverge?) and at the preprocessing."
+            f"{what} are not finite for {int(bad.sum())} of {len(values)} images, the first at position "
+            f"{int(bad.argmax())}: look at the weights (did the training diverge?) and at the preprocessing."
         )
     return values
 

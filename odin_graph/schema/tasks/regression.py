@@ -51,12 +51,12 @@ class Regression:
         numbers = reading.finite(outputs)
         if numbers.size != len(numbers):
             raise ShapeError(
-                f"The outputs have shape {np.shape(outputs)}, and regression needs one number an image, (n,) or (n, 1): "
-                "log each of several targets as a prediction set of its own."
+                f"The outputs have shape {np.shape(outputs)}, and regression needs one number an image, (n,) or "
+                "(n, 1): log each of several targets as a prediction set of its own."
             )
         return Predictions(predicted=numbers.reshape(-1), confidence=None, probabilities=None)
 
-    def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:
+    def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:  # noqa: ARG002
         """Refused: a number has no probabilities."""
         raise DataError("A regression task has no probabilities: give predicted= instead.")
 
