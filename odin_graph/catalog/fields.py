@@ -8,7 +8,7 @@ from typing import Any
 
 from odin_graph.graph import Transaction
 from odin_graph.schema import metadata
-from odin_graph.schema.metadata import FieldType
+from odin_graph.schema.metadata import FieldType, record_types
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class NewValues:
         Raises:
             MetadataError: A type that clashes with the recorded one.
         """
-        recorded = record_types(tx, self.kind, self.types)
+        recorded = record_types(tx.run, self.kind, self.types)
         rows: list[dict[str, Any]] = [{} for _ in range(self._length())]
         for name, values in self.columns.items():
             for row, value in zip(rows, values, strict=True):
@@ -58,30 +58,3 @@ class NewValues:
 
     def _length(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
-
-
-def record_types(tx: Transaction, kind: str, found: Mapping[str, FieldType]) -> dict[str, FieldType]:
-    """Record types, widening what is recorded; all of them, or none and an error.
-
-    Two writers of a new name meet at the unique id of its (:Field): one of them is retried and sees the other's type.
-    """
-    if not found:
-        return {}
-    ids = {f"{kind}.{name}": name for name in found}
-    held = {
-        ids[row["id"]]: FieldType.parse(row["type"])
-        for row in tx.run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.id AS id, f.type AS type", {"ids": list(ids)})
-    }
-    agreed = {name: metadata.widen(held.get(name), new, f"{kind}.{name}") or new for name, new in found.items()}
-    changed = [
-        {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": str(type_)}
-        for name, type_ in agreed.items()
-        if held.get(name) != type_
-    ]
-    new = [row for row in changed if row["name"] not in held]
-    wider = [row for row in changed if row["name"] in held]
-    if new:
-        tx.run("UNWIND $rows AS r CREATE (:Field {id: r.id, kind: r.kind, name: r.name, type: r.type})", {"rows": new})
-    if wider:
-        tx.run("UNWIND $rows AS r MATCH (f:Field {id: r.id}) SET f.type = r.type", {"rows": wider})
-    return agreed

@@ -16,7 +16,7 @@ def check_metadata(stores: Stores) -> Iterator[Fault]:
     """Compare each value of free metadata with the type recorded for its name."""
     recorded: dict[str, dict[str, FieldType]] = {kind: {} for kind in KINDS}
     for row in stores.graph.read("MATCH (f:Field) RETURN f.kind AS kind, f.name AS name, f.type AS type"):
-        recorded.setdefault(row["kind"], {})[row["name"]] = FieldType.parse(row["type"])
+        recorded.setdefault(row["kind"], {})[row["name"]] = FieldType(row["type"])
     for kind, types in recorded.items():
         ours = set(reserved(kind)) | {"odin_lock"}
         foreign: Counter[str] = Counter()
