@@ -72,7 +72,9 @@ class Registry(Generic[T]):
                 raise UnknownNameError.of(self.kind, name, self)
             if len(points) > 1:
                 claims = ", ".join(sorted(point.value for point in points))
-                raise ConflictError(f"Several packages register the {self.kind} {name!r}: {claims}. Uninstall all but one.")
+                raise ConflictError(
+                    f"Several packages register the {self.kind} {name!r}: {claims}. Uninstall all but one."
+                )
             self._entries.setdefault(name, self._load(points[0]))
         return self._entries[name]
 
@@ -91,7 +93,7 @@ class Registry(Generic[T]):
     def _load(self, point: EntryPoint) -> T:
         try:
             entry: T = point.load()
-        except Exception as error:  # noqa: BLE001 - whatever a plug-in's import raises, the plug-in is named
+        except Exception as error:
             raise PluginError(f"The {self.kind} {point.name!r} ({point.value}) cannot be loaded: {error}") from error
         return entry
 

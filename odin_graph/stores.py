@@ -17,10 +17,6 @@ from odin_graph.errors import MismatchError, MissingWorkspaceError
 from odin_graph.graph import Graph, install
 from odin_graph.vectors import VectorStore
 
-FORMAT = 1
-"""Of the workspace folder. The graph's schema has a version of its own."""
-
-
 @dataclass(frozen=True, eq=False)
 class Stores:
     """Graph, arrays, columns and vectors of one workspace, opened together and checked to belong together."""
@@ -47,26 +43,23 @@ class Stores:
         """
         budget = Budget.of_machine()
         budget.apply()
-        if address.folder is not None:
-            _prepare_folder(Path(address.folder), create=create)
+        folder = Path(address.folder) if address.folder is not None else None
+        if folder is not None:
+            prepare_folder(folder, create=create)
         graph = _open_graph(address)
         try:
-            held = graph.read("MATCH (w:Workspace) RETURN w.id AS id")
-            if not held and not create:
-                raise MissingWorkspaceError(
-                    f"There is no workspace at {address}. Open it with create=True to make one."
-                )
-            install(graph)
-            workspace_id = _workspace_id(graph, proposed=uuid.uuid4().hex)
-            arrays = ArrayStore(address.arrays, budget, cache=None)
-            stored = arrays.claim(workspace_id)
-            if stored != workspace_id:
+            if not create and version(graph) is None:
+                raise MissingWorkspaceError(f"There is no workspace at {address}: open it with create=True to make one.")
+            workspace_id = install(graph)
+            cache = folder / "cache" if folder is not None else _user_cache() / workspace_id
+            arrays = ArrayStore(address.arrays, budget, cache / "decoded")
+            owner = arrays.claim(workspace_id)
+            if owner != workspace_id:
                 raise MismatchError(
-                    f"The graph of {address} is workspace {workspace_id}, its arrays are of workspace {stored}. "
+                    f"The graph of {address} is workspace {workspace_id}, the arrays there belong to workspace {owner}. "
                     "Open each graph with the arrays it was made with."
                 )
-            cache = _cache_folder(address, workspace_id)
-            columns = Columns(graph, arrays, cache)
+            columns = Columns(graph, arrays, cache / "columns")
             vectors = VectorStore(arrays, budget)
         except BaseException:
             graph.close()
@@ -97,7 +90,33 @@ class Stores:
         self.graph.close()
 
 
+def _open_graph(address: Address) -> Graph:
+    if address.folder is not None:
+        graph = Graph(*open_embedded(Path(address.folder) / "engine"))
+    else:
+        if address.password is None:
+            raise LoginError(f"{address.graph} asks for a password: give password=, or set ODIN_GRAPH_PASSWORD.")
+        graph = Graph(Endpoint(address.graph or "", address.user or "", address.password, address.database))
+    try:
+        graph.verify()
+    except BaseException:
+        graph.close()
+        raise
+    return graph
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "odin-graph" / "workspaces"
+
+
 # By process, too: a forked child opens its own.
 _open: dict[tuple[int, Address], Stores] = {}
 _lock = threading.Lock()
-os.register_at_fork(after_in_child=lambda: globals().__setitem__("_lock", threading.Lock()))
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -16,7 +16,9 @@ _log = logging.getLogger(__name__)
 
 def segments_of(stores: Stores, array: str) -> list[SegmentInfo]:
     """The segments of an array, as the graph names them now."""
-    rows = stores.graph.read("MATCH (s:Segment {array: $array}) RETURN s ORDER BY s.min_key", {"array": array})
+    rows = stores.graph.read(
+        "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.min_key", {"array": array}
+    )
     return [SegmentInfo.from_node(row["s"]) for row in rows]
 
 
@@ -48,12 +50,17 @@ def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[Segm
 
 
 def discard(stores: Stores, segments: Iterable[SegmentInfo]) -> None:
-    """Remove files that were written and will never be named; what cannot be removed is left to `odin gc`."""
-    for segment in segments:
+    """Remove files that were written and will never be named; what cannot be removed is left to `odin gc`.
+
+    A transaction whose commit was lost on the way is run again and then meets itself: what the graph names stays.
+    """
+    by_id = {segment.id: segment for segment in segments}
+    named = stores.graph.read("MATCH (s:Segment) WHERE s.id IN $ids RETURN s.id AS id", {"ids": list(by_id)})
+    for id_ in by_id.keys() - {row["id"] for row in named}:
         try:
-            stores.arrays.remove(segment.uri)
+            stores.arrays.remove(by_id[id_].uri)
         except OdinError:
-            _log.warning("%s could not be removed: odin gc will.", segment.uri, exc_info=True)
+            _log.warning("%s could not be removed: odin gc will.", by_id[id_].uri, exc_info=True)
 
 
 class _SwappedAlreadyError(Exception):

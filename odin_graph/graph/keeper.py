@@ -91,9 +91,14 @@ def _start(folder: Path) -> tuple[Any, Endpoint]:
             "host": "127.0.0.1",
             "http_port": http,
             "bolt_port": bolt,
-            "mode": "production",
+            "mode": "development",  # production hides why a statement failed
             "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
             "server_defaultDatabases": f"{DATABASE}[root]",
+            "server_saltIterations": 1000,  # passwords are 192 random bits: slow hashing protects words, and costs 0.4 s
+            "polyglotEngineEnabled": False,
+            "txWalFlush": 1,  # what is acknowledged also stands when the machine goes down
+            "bolt_maxMessageSize": 1 << 28,  # a batch of rows with long metadata
+            "bolt_packstream_maxElements": 1 << 24,  # the keys of a whole archive as one parameter
         },
         jvm_kwargs={"heap_size": HEAP, "jvm_args": ["-XX:TieredStopAtLevel=4", "-XX:+UseSerialGC", "-Xshare:auto"]},
     )

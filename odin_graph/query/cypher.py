@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
+from odin_graph.graph.writer import quoted
 from odin_graph.query.nodes import (
     Arithmetic,
     Both,
@@ -49,11 +50,6 @@ class Names:
     def prediction(self, experiment: str, dataset: str) -> str:
         """The variable of the image's prediction by an experiment."""
         return self.predictions.setdefault((experiment, dataset), f"said{len(self.predictions)}")
-
-
-def quoted(name: str) -> str:
-    """A name as Cypher's identifier, whatever it holds."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def compile_expression(node: Node, names: Names) -> str:

@@ -7,9 +7,12 @@ has no checkpoint. Sets of other checkpoints never stand in silently.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
+from typing import TYPE_CHECKING
 
 from odin_graph.errors import QueryError, UnknownNameError
+
+if TYPE_CHECKING:
+    from odin_graph.graph import Graph
 
 _SETS = """
 MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)

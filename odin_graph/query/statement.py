@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
-from odin_graph.query.cypher import Names, compile_expression, quoted
+from odin_graph.graph.writer import quoted
+from odin_graph.query.cypher import Names, compile_expression
 from odin_graph.query.cypher_source import parameters
 from odin_graph.query.nodes import PredictionField, SortKey
 from odin_graph.query.plan import (

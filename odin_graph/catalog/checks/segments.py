@@ -56,4 +56,4 @@ def check_pixels(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
 
 def all_segments(stores: Stores) -> list[SegmentInfo]:
     """Every segment that the graph names."""
-    return [SegmentInfo.from_node(row["s"]) for row in stores.graph.read("MATCH (s:Segment) RETURN s ORDER BY s.id")]
+    return [SegmentInfo.from_node(row["s"]) for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")]

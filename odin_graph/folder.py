@@ -1,0 +1,53 @@
+"""The workspace folder: ``workspace.json`` marks it, ``engine/``, ``arrays/`` and ``cache/`` stand in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from odin_graph.errors import MissingWorkspaceError, SchemaVersionError, WorkspaceError
+
+MARK: Final = "workspace.json"
+FORMAT: Final = 1
+"""Of the folder. The graph's schema has a version of its own."""
+
+
+def prepare_folder(folder: Path, *, create: bool) -> None:
+    """Check that a folder is a workspace, or make it one.
+
+    Raises:
+        MissingWorkspaceError: There is none, and it is not to be made.
+        WorkspaceError: It is something else.
+        SchemaVersionError: A newer odin_graph made it.
+    """
+    mark = folder / MARK
+    if mark.exists():
+        _check(folder, mark)
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorkspaceError(f"{folder} is there and is no workspace: choose a new name, or an empty folder.")
+    if not create:
+        raise MissingWorkspaceError(f"There is no workspace at {folder}: open it with create=True to make one.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=folder, prefix=".workspace-")
+        with os.fdopen(handle, "w") as out:
+            json.dump({"format": FORMAT}, out)
+        Path(fresh).replace(mark)
+    except OSError as error:
+        raise WorkspaceError(f"A workspace cannot be made at {folder}: {error.strerror}. Choose a folder you may write to.") from error
+
+
+def _check(folder: Path, mark: Path) -> None:
+    try:
+        found = int(json.loads(mark.read_text())["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(f"{mark} is damaged: restore it, or write {{'format': {FORMAT}}} into it.") from error
+    if found > FORMAT:
+        raise SchemaVersionError(
+            f"The workspace {folder} has format {found}, this odin_graph knows {FORMAT}: "
+            "upgrade odin_graph (pip install --upgrade odin-graph)."
+        )

@@ -1,0 +1,156 @@
+"""Both graph engines, real ones, one server of each a session; every test gets an empty workspace on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import odin_graph as og
+from odin_graph.address import Address
+from odin_graph.graph import Graph, install, open_embedded
+from odin_graph.stores import Stores
+from tests.engines.neo4j import LTS, CannotRunError, Neo4jServer
+
+ENGINES = ("arcadedb", "neo4j")
+os.environ.setdefault("ODIN_PROGRESS", "0")
+settings.register_profile(
+    "odin",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("odin")
+_missing: dict[str, str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", choices=ENGINES, help="run on one graph engine alone")
+    parser.addoption("--soak", action="store_true", help="the long counts, and the older Neo4j too")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--engine")
+        names = [only] if only else [*ENGINES, *(["neo4j-lts"] if metafunc.config.getoption("--soak") else [])]
+        metafunc.parametrize("engine", names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--soak"):
+        for item in items:
+            if "soak" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="a long count: make soak"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for why in _missing.values():
+        terminalreporter.write_line(f"ONE GRAPH ENGINE DID NOT RUN. {why}", red=True)
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the long counts are asked for."""
+    return bool(request.config.getoption("--soak"))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine: its name, and a graph that holds the server up and is wiped between tests."""
+
+    name: str
+    graph: Graph
+    folder: Path | None
+
+    def address(self, arrays: Path) -> Address:
+        """Of a workspace on this engine with its arrays in that folder."""
+        if self.folder is not None:
+            return Address(arrays=str(arrays), folder=str(self.folder))
+        held = self.graph.endpoint
+        return Address(
+            arrays=str(arrays), graph=held.address, database=held.database, user=held.user, password=held.password
+        )
+
+    def wipe(self) -> None:
+        """Remove all data; the schema stays."""
+        while True:
+            rows = self.graph.write("MATCH (n) WITH n LIMIT 20000 DETACH DELETE n RETURN count(n) AS n")
+            if not rows[0]["n"]:
+                return
+
+
+_running: dict[str, Engine] = {}
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The engine that this run of the test is for."""
+    name: str = request.param
+    if name in _missing:
+        pytest.skip(_missing[name])
+    if name not in _running:
+        try:
+            _running[name] = _start(name, request.config)
+        except CannotRunError as why:
+            if name in os.environ.get("ODIN_REQUIRE_ENGINES", "").split(","):
+                raise
+            _missing[name] = str(why)
+            pytest.skip(str(why))
+    return _running[name]
+
+
+def _start(name: str, config: pytest.Config) -> Engine:
+    if name == "arcadedb":
+        folder = Path(tempfile.mkdtemp(prefix="odin-tests-")) / "tests.odin"
+        address = Address.of(folder)
+        Stores.open(address).close()  # makes the folder a workspace
+        endpoint, release = open_embedded(folder / "engine")
+        graph = Graph(endpoint, release)
+        config.add_cleanup(graph.close)
+        return Engine(name, graph, folder)
+    server = Neo4jServer(LTS) if name == "neo4j-lts" else Neo4jServer()
+    config.add_cleanup(server.stop)
+    graph = Graph(server.endpoint)
+    config.add_cleanup(graph.close)
+    return Engine(name, graph, None)
+
+
+@pytest.fixture
+def graph(engine: Engine) -> Graph:
+    """An empty graph with the schema installed."""
+    engine.wipe()
+    install(engine.graph)
+    return engine.graph
+
+
+@pytest.fixture
+def address(engine: Engine, tmp_path: Path) -> Address:
+    """Of an empty workspace on the engine, not yet opened."""
+    engine.wipe()
+    return engine.address(tmp_path / "arrays")
+
+
+@pytest.fixture
+def stores(address: Address) -> Iterator[Stores]:
+    """The engines of an empty workspace, opened."""
+    held = Stores.open(address)
+    held.keep()
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def db(address: Address) -> Iterator[og.Workspace]:
+    """An empty workspace, as a user holds it."""
+    from odin_graph.workspace import Workspace
+
+    held = Stores.open(address)
+    held.keep()
+    held.graph.lend_to_neomodel()
+    with Workspace(held) as workspace:
+        yield workspace

@@ -1,0 +1,1 @@
+"""Real servers for the tests, one of each kind a session."""

@@ -1,0 +1,142 @@
+"""A Neo4j server without an installation: Maven's jars, kept in the user's cache folder, and a Java."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import neo4j
+from filelock import FileLock
+
+from odin_graph.graph import Endpoint
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+<modelVersion>4.0.0</modelVersion><groupId>odin</groupId><artifactId>neo4j-for-tests</artifactId><version>1</version>
+<dependencies><dependency>
+<groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{version}</version>
+</dependency></dependencies></project>
+"""
+CONFIG = """server.bolt.listen_address=127.0.0.1:{bolt}
+server.http.enabled=false
+server.https.enabled=false
+server.memory.heap.initial_size=512m
+server.memory.pagecache.size=256m
+dbms.usage_report.enabled=false
+"""
+OPENS = ["java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch"]
+
+
+class CannotRunError(Exception):
+    """What is missing, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A pinned version, the class that starts it, and the Java it needs."""
+
+    version: str
+    main: str
+    newest_java: bool
+
+
+LATEST = Release("2026.08.1", "org.neo4j.server.Neo4jCommunity", newest_java=True)
+LTS = Release("5.26.30", "org.neo4j.server.CommunityEntryPoint", newest_java=False)
+
+
+class Neo4jServer:
+    """One running server with an empty data folder. Stop it."""
+
+    def __init__(self, release: Release = LATEST) -> None:
+        jars, java = _jars(release), _java(release)
+        self.home = Path(tempfile.mkdtemp(prefix="odin-neo4j-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        (self.home / "conf").mkdir()
+        (self.home / "conf" / "neo4j.conf").write_text(CONFIG.format(bolt=port))
+        self.log = self.home / "server.log"
+        command = [java, "-Xmx768m", *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS)]
+        command += ["-cp", f"{jars}/*", release.main, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
+        with self.log.open("wb") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        password = secrets.token_urlsafe(16)
+        self.endpoint = Endpoint(f"bolt://127.0.0.1:{port}", "neo4j", password, database="neo4j")
+        self._first_login(password)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _first_login(self, password: str) -> None:
+        until = time.monotonic() + 90
+        while True:
+            try:
+                with (
+                    neo4j.GraphDatabase.driver(self.endpoint.address, auth=("neo4j", "neo4j")) as driver,
+                    driver.session(database="system") as session,
+                ):
+                    session.run("ALTER CURRENT USER SET PASSWORD FROM 'neo4j' TO $new", new=password).consume()
+                return
+            except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.TransientError) as error:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    self.stop_quietly()
+                    raise CannotRunError(f"Neo4j did not start: {self._last_words()}") from error
+                time.sleep(0.2)
+
+    def stop_quietly(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "no log"
+
+
+def _jars(release: Release) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "odin-graph" / "neo4j"
+    jars = cache / release.version
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{release.version}.lock"):
+        if jars.exists():
+            return jars
+        if shutil.which("mvn") is None:
+            raise CannotRunError("Neo4j did not run: Maven is missing (Debian: apt-get install maven).")
+        fresh = Path(tempfile.mkdtemp(dir=cache))
+        (fresh / "pom.xml").write_text(POM.format(version=release.version))
+        fetched = subprocess.run(
+            ["mvn", "-q", "-B", "-f", fresh / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}/jars"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if fetched.returncode:
+            raise CannotRunError(f"Neo4j did not run: Maven could not fetch its jars.\n{fetched.stdout[-2000:]}")
+        (fresh / "jars").replace(jars)
+        shutil.rmtree(fresh)
+        return jars
+
+
+def _java(release: Release) -> str:
+    if release.newest_java:
+        package = find_spec("arcadedb_embedded")
+        if package is not None and package.origin is not None:
+            inside = Path(package.origin).parent / "jre" / "bin" / "java"
+            if inside.exists():
+                return str(inside)
+    for found in (f"{os.environ.get('JAVA_HOME', '')}/bin/java", shutil.which("java")):
+        if found and Path(found).exists():
+            return found
+    raise CannotRunError("Neo4j did not run: Java is missing (Debian: apt-get install openjdk-17-jre-headless).")
