@@ -17,7 +17,7 @@ from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
 from odin_graph.graph.records import Records
 from odin_graph.graph.token import ChangeToken, embedded_token
-from odin_graph.graph.values import plain
+from odin_graph.graph.values import parameters, plain
 
 T = TypeVar("T")
 
@@ -205,7 +205,7 @@ def _user_work(
 ) -> Callable[[neo4j.ManagedTransaction], Records]:
     @neo4j.unit_of_work(timeout=timeout)
     def work(tx: neo4j.ManagedTransaction) -> Records:
-        result = tx.run(cast(LiteralString, cypher), dict(params))
+        result = tx.run(cast(LiteralString, cypher), parameters(params))
         names = result.keys()
         return Records(names, [dict(zip(names, map(plain, record.values()), strict=True)) for record in result])
 
