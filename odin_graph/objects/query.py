@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from odin_graph.address import Address
+from odin_graph.catalog.images import keys_of
 from odin_graph.errors import ExpressionError, PositionError, QueryError
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_plan, bind_step
@@ -38,6 +39,7 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from odin_graph.objects.image import Image
 
 _IMAGES_AT_ONCE = 1_024
@@ -95,7 +97,7 @@ class Query:
         from odin_graph.query.embedding import layer_of
 
         if isinstance(to, str) or hasattr(to, "key"):
-            return self._then(Nearest(layer_of(by), k, image=_key_of(self._stores, to), metric=metric))
+            return self._then(Nearest(layer_of(by), k, image=int(keys_of(self._stores, [to])[0]), metric=metric))
         return self._then(Nearest(layer_of(by), k, vector=_vector(to), metric=metric))
 
     def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Query:
@@ -242,15 +244,6 @@ def _sort_key(key: Expr | SortKey) -> SortKey:
 def _in_order(fields: Any) -> list[str]:
     first = [name for name in ("id", "label") if name in fields]
     return [*first, *sorted(name for name in fields if name not in {*first, "key"})]
-
-
-def _key_of(stores: Stores, image: Any) -> int:
-    if not isinstance(image, str):
-        return int(image.key)
-    rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key", {"id": image})
-    if not rows:
-        raise QueryError(f"There is no image {image!r}. Give an image, its id, or a vector.")
-    return int(rows[0]["key"])
 
 
 def _vector(given: Any) -> tuple[float, ...]:

@@ -1,0 +1,141 @@
+"""`Image`: one image as users hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from html import escape
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from odin_graph.arrays import SegmentedArray
+
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import UnknownNameError
+from odin_graph.schema.metadata import reserved
+from odin_graph.stores import Stores
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image:
+    """One image: its fields as they were when it was looked up, and its pixels when they are asked for."""
+
+    _stores: Stores = field(repr=False)
+    key: int
+    """Its identity in arrays, columns and indexes."""
+    fields: Mapping[str, Any]
+    """Every field that has a value, ours and free metadata."""
+
+    @classmethod
+    def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
+        """The images of these keys, in this order; their fields are read together."""
+        table = stores.columns.images([name for name in stores.columns.fields("Image") if name != "key"])
+        held: NDArray[np.int64] = table.column("key").to_numpy()
+        rows = table.take(pa.array(np.searchsorted(held, keys))).to_pylist()
+        for row in rows:
+            yield cls(stores, row.pop("key"), {name: value for name, value in row.items() if value is not None})
+
+    @classmethod
+    def of_id(cls, stores: Stores, id: str) -> Self:  # noqa: A002 - the users' word for it
+        """The image of an id.
+
+        Raises:
+            UnknownNameError: There is none, or it was deleted.
+        """
+        rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
+        if not rows or rows[0]["deleted"]:
+            # The nearest names help; all of a million do not.
+            known = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN i.id AS id LIMIT 1000")
+            raise UnknownNameError.of("image", id, [row["id"] for row in known])
+        return next(cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)))
+
+    @property
+    def id(self) -> str:
+        """The user's id; by default the path that it was read from."""
+        return str(self.fields["id"])
+
+    @property
+    def label(self) -> Any:
+        """Today's truth; None where there is none. A data set version keeps the label that it froze."""
+        return self.fields.get("label")
+
+    @property
+    def path(self) -> str | None:
+        """Where it was read from."""
+        path: str | None = self.fields.get("path")
+        return path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of dtype, shape and pixels, hexadecimal."""
+        return str(self.fields["digest"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and bands."""
+        return int(self.fields["height"]), int(self.fields["width"]), int(self.fields["bands"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its pixels."""
+        return np.dtype(str(self.fields["dtype"]))
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was stored, in UTC."""
+        at: datetime | None = self.fields.get("created_at")
+        return at
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The free metadata that it has."""
+        ours = set(reserved("Image"))
+        return {name: value for name, value in self.fields.items() if name not in ours}
+
+    def __getitem__(self, name: str) -> Any:
+        """A field; None where the image has no value of it.
+
+        Raises:
+            UnknownNameError: No image has such a field.
+        """
+        if name in self.fields:
+            return self.fields[name]
+        known = self._stores.columns.fields("Image")
+        if name not in known:
+            raise UnknownNameError.of("image field", name, known)
+        return None
+
+    @cached_property
+    def pixels(self) -> NDArray[Any]:
+        """The pixels (h, w, bands), of the dtype that they came in."""
+        array = SegmentedArray(self._stores.arrays, self._stores.columns.segments(ARRAY))
+        return array.read_list(np.array([self.key], np.int64))[0]
+
+    def __eq__(self, other: object) -> bool:
+        """The same image of the same workspace."""
+        return isinstance(other, Image) and (self.key, self._stores.address) == (other.key, other._stores.address)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        height, width, bands = self.shape
+        label = f", label {self.label!r}" if self.label is not None else ""
+        return f"Image({self.id!r}: {width} x {height} x {bands} {self.dtype}{label})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in _shown(self.fields)
+        )
+        return f"<b>{escape(self.id)}</b><table>{rows}</table>"
+
+
+def _shown(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return sorted((name, value) for name, value in fields.items() if name not in ("id", "digest", "file_digest"))
