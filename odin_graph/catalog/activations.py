@@ -1,0 +1,139 @@
+"""Activation sets: rows of a layer by key, in segments; a ready set grows by further ones."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
+from odin_graph.catalog import leases
+from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.errors import ConflictError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import create_edges
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+MANY = 8
+"""A set of more segments is compacted."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRef:
+    """A layer of a checkpoint, pooled to one vector an image."""
+
+    checkpoint: str
+    layer: str
+    pooling: str = "mean"
+
+    @property
+    def set_id(self) -> str:
+        """The id of its activation set."""
+        return f"{self.checkpoint}/activations/{self.layer}/{self.pooling}"
+
+
+def rows_array(set_id: str) -> str:
+    """The array of a set's rows, float32 (n, d)."""
+    return f"ActivationSet/{set_id}/rows"
+
+
+def rows_of(stores: Stores, set_id: str) -> SegmentedArray:
+    """The rows that are stored."""
+    return SegmentedArray(stores.arrays, segments_of(stores, rows_array(set_id)))
+
+
+@contextmanager
+def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
+    """The set, made if there is none, while no other process adds to it; it is ready afterwards.
+
+    Another process that is at it is waited for: what it computes need not be computed here.
+    """
+    _create(stores, ref)
+    lease = _acquire(stores, ref.set_id)
+    with lease:
+        growth = Growth(stores, ref.set_id, lease)
+        yield growth
+        growth.finish()
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """A set that is being added to."""
+
+    stores: Stores
+    set_id: str
+    lease: Lease
+
+    def missing(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The keys that no segment covers."""
+        return rows_of(self.stores, self.set_id).missing(keys)
+
+    def add(self, keys: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Write a further segment and name it: a crash later loses nothing of it."""
+        segment = self.stores.arrays.write_dense(rows_array(self.set_id), keys, rows)
+
+        def name(tx: Transaction) -> None:
+            self.lease.check(tx)
+            name_segments(tx, [segment])
+
+        try:
+            self.stores.graph.execute(name)
+        except ConflictError:
+            discard(self.stores, [segment])
+            raise
+
+    def finish(self) -> None:
+        """Compact if there are many segments; make the set ready."""
+        segments: list[SegmentInfo] = segments_of(self.stores, rows_array(self.set_id))
+        if len(segments) > MANY:
+            swap_segments(self.stores, segments, compact(self.stores.arrays, segments))
+
+        def ready(tx: Transaction) -> None:
+            self.lease.check(tx)
+            tx.run("MATCH (s:ActivationSet {id: $id}) SET s.state = 'ready'", {"id": self.set_id})
+
+        self.stores.graph.execute(ready)
+
+
+def _create(stores: Stores, ref: LayerRef) -> None:
+    if stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.id AS id", {"id": ref.set_id}):
+        return
+    row = {
+        "id": ref.set_id,
+        "state": "building",
+        "layer": ref.layer,
+        "pooling": ref.pooling,
+        "codec": "float32",
+        "created_at": now(),
+    }
+
+    def make(tx: Transaction) -> None:
+        tx.run("CREATE (s:ActivationSet) SET s = $row", {"row": row})
+        edge = {"start": ref.set_id, "end": ref.checkpoint}
+        create_edges(tx, "DERIVED_FROM", ("ActivationSet", "id"), ("Checkpoint", "id"), [edge])
+
+    try:
+        stores.graph.execute(make)
+    except ConflictError:  # another process made it a moment ago
+        _log.debug("%s was made by another process", ref.set_id)
+
+
+def _acquire(stores: Stores, set_id: str) -> Lease:
+    told = False
+    while True:
+        try:
+            return leases.acquire(stores.graph, "ActivationSet", set_id)
+        except ConflictError as busy:
+            if not told:
+                _log.warning("Waiting: %s", busy)
+                told = True
+            time.sleep(0.5)

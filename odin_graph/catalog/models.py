@@ -1,0 +1,138 @@
+"""Models as records: the definition, what a dry run found, and how pixels become its input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from odin_graph.catalog.fields import NewValues
+from odin_graph.errors import ConflictError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+_COMPARED = ("definition", "preprocess", "classes", "task", "input_shape")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model's node. Nested values are JSON text, as the graph holds them."""
+
+    id: str
+    definition: str
+    definition_digest: str
+    """Of what the definition builds, whatever its layout."""
+    tree: str
+    """A list of layers, see `runtime.layers.LayerRow`."""
+    preprocess: str
+    """A `Pipeline`."""
+    parameters: int
+    input_shape: tuple[int, ...] | None = None
+    classes: tuple[str | int, ...] | None = None
+    task: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what the model says of an image."""
+        return hashlib.sha256(json.dumps(list(self._compared().values())).encode()).hexdigest()
+
+    def differences(self, other: ModelRecord) -> list[str]:
+        """What decides what the model says, and is not the same in the other."""
+        mine, theirs = self._compared(), other._compared()
+        return [name for name in _COMPARED if mine[name] != theirs[name]]
+
+    def to_node(self) -> dict[str, Any]:
+        """The properties of its node."""
+        row = {
+            "id": self.id,
+            "definition": self.definition,
+            "tree": self.tree,
+            "preprocess": self.preprocess,
+            "parameters": self.parameters,
+            "input_shape": list(self.input_shape) if self.input_shape else None,
+            "classes": list(self.classes) if self.classes else None,
+            "task": self.task,
+            "digest": self.digest,
+        }
+        return {name: value for name, value in row.items() if value is not None}
+
+    @classmethod
+    def of_node(cls, node: Mapping[str, Any]) -> Self:
+        """What `to_node` gave."""
+        definition = json.loads(node["definition"])
+        return cls(
+            id=node["id"],
+            definition=node["definition"],
+            definition_digest=definition["digest"],
+            tree=node["tree"],
+            preprocess=node["preprocess"],
+            parameters=node["parameters"],
+            input_shape=tuple(node["input_shape"]) if node.get("input_shape") else None,
+            classes=tuple(node["classes"]) if node.get("classes") else None,
+            task=node.get("task"),
+        )
+
+    def _compared(self) -> dict[str, Any]:
+        # The version of odin_graph that wrote a pipeline is a record, no part of what it does.
+        steps = json.loads(self.preprocess)["ops"]
+        values = (self.definition_digest, steps, self.classes, self.task, self.input_shape)
+        return {name: json.loads(json.dumps(value)) for name, value in zip(_COMPARED, values, strict=True)}
+
+
+def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None) -> bool:
+    """Store a model; the same one again is what is there.
+
+    Returns:
+        Whether it is new.
+
+    Raises:
+        ConflictError: Another model has the id; says in what they differ.
+        MetadataError: A metadata name that is ours, or of another type than recorded.
+    """
+    values = NewValues.of("Model", {name: [value] for name, value in (metadata or {}).items()})
+
+    def make(tx: Transaction) -> None:
+        free = (values.record(tx) or [{}])[0]
+        tx.run("CREATE (m:Model) SET m = $row", {"row": {**free, **record.to_node(), "created_at": now()}})
+
+    if (held := _read(stores, record.id)) is None:
+        try:
+            stores.graph.execute(make)
+        except ConflictError:  # another process was faster: then it is as if it had been there
+            held = _read(stores, record.id)
+            if held is None:
+                raise
+        else:
+            return True
+    if differ := held.differences(record):
+        raise ConflictError(
+            f"There is a model {record.id!r} already, with other {', '.join(differ)}. Give the new one another id; "
+            "other weights of the same model are a checkpoint."
+        )
+    return False
+
+
+def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users' word for it
+    """The model of that id.
+
+    Raises:
+        UnknownNameError: There is none; lists those there are.
+    """
+    record = _read(stores, id)
+    if record is None:
+        raise UnknownNameError.of("model", id, model_ids(stores), remedy="db.models.add(...) adds one.")
+    return record
+
+
+def model_ids(stores: Stores) -> list[str]:
+    """Every model, oldest first."""
+    rows = stores.graph.read("MATCH (m:Model) RETURN m.id AS id ORDER BY m.created_at, m.id")
+    return [str(row["id"]) for row in rows]
+
+
+def _read(stores: Stores, id_: str) -> ModelRecord | None:
+    rows = stores.graph.read("MATCH (m:Model {id: $id}) RETURN properties(m) AS node", {"id": id_})
+    return ModelRecord.of_node(rows[0]["node"]) if rows else None

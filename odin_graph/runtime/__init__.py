@@ -1,0 +1,1 @@
+"""Running a torch model: definitions, hooks, layers, batches, devices."""

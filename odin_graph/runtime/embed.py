@@ -1,0 +1,174 @@
+"""Embeddings on demand: what a layer says of images, pooled, stored once, and indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odin_graph.catalog.activations import LayerRef, growing, rows_of
+from odin_graph.catalog.checkpoints import checkpoint_of
+from odin_graph.catalog.models import model_of
+from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
+from odin_graph.runtime.hooks import CALL, captured
+from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.layers import LayerRow
+from odin_graph.runtime.model import Runnable, layers_of
+from odin_graph.runtime.pixels import pixel_blocks
+from odin_graph.runtime.pooling import POOLINGS
+from odin_graph.runtime.progress import progress_bar
+from odin_graph.stores import Stores
+
+SEGMENT_BYTES = 256 * 2**20
+"""Rows are written when there are so many, and at the end: all that a crash costs."""
+
+Keys = NDArray[np.int64]
+
+
+def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
+    """The row of the layer in its model's table.
+
+    Raises:
+        UnknownNameError: There is no such checkpoint, layer or pooling; lists those there are.
+        QueryError: The layer runs several times, or not at all.
+    """
+    POOLINGS.get(ref.pooling)
+    record = checkpoint_of(stores, ref.checkpoint)
+    if record.model is None:
+        raise ModelError(f"The checkpoint {record.id!r} belongs to no model, so it has no layers that could be run.")
+    model = model_of(stores, record.model)
+    name, _, call = ref.layer.partition(CALL)
+    table = {row.name: row for row in layers_of(model)}
+    row = table.get(name)
+    if row is None or not name:
+        raise UnknownNameError.of(f"layer of the model {model.id!r}:", name, (known for known in table if known))
+    if model.input_shape is None:
+        return row  # nobody knows how often it runs before it has run
+    if row.calls == 0:
+        ran = ", ".join(list(known for known, held in table.items() if known and held.calls)[:20])
+        raise QueryError(f"The layer {name!r} of {model.id!r} does not run by itself: choose one that does, {ran}.")
+    if row.calls > 1 and not call:
+        choices = ", ".join(f"{name}{CALL}{place + 1}" for place in range(row.calls))
+        raise QueryError(f"The layer {name!r} runs {row.calls} times in a pass: say which call you mean, {choices}.")
+    if call and not (call.isdigit() and 1 <= int(call) <= row.calls):
+        raise QueryError(
+            f"{ref.layer!r} names no call of {name!r}: it runs {row.calls} times, {name}{CALL}1 is the first."
+        )
+    return row
+
+
+def ensure_embeddings(
+    stores: Stores,
+    ref: LayerRef,
+    keys: Keys,
+    *,
+    device: str | torch.device | None = None,
+    batch: int | None = None,
+    progress: bool = True,
+) -> str:
+    """Compute and store the rows that are missing. Returns the id of the activation set.
+
+    Args:
+        stores: The open workspace.
+        ref: The layer.
+        keys: The images, in any order; a key may come twice.
+        device: Where to run; by default an accelerator, else the CPU.
+        batch: Images at once; by default as many as fit.
+        progress: Show a progress bar, if anything is missing.
+
+    Raises:
+        UnknownNameError: There is no such checkpoint, layer or pooling.
+        ShapeError: The model refuses the images, or the layer gives another length for some of them.
+    """
+    check_layer(stores, ref)
+    wanted = np.unique(np.asarray(keys, np.int64))
+    if _is_ready(stores, ref.set_id) and not len(rows_of(stores, ref.set_id).missing(wanted)):
+        return ref.set_id
+    with growing(stores, ref) as growth:
+        missing = growth.missing(wanted)
+        if len(missing):
+            runnable = Runnable.load(stores, ref.checkpoint, device=device, batch=batch)
+            writer = _Writer(growth.add)
+            with progress_bar(f"{ref.layer} of {ref.checkpoint}", len(missing), show=progress) as done:
+                for part, rows in _embed(stores, runnable, ref, missing):
+                    writer.add(part, rows)
+                    done(len(part))
+            writer.flush()
+    return ref.set_id
+
+
+def embeddings(stores: Stores, ref: LayerRef, keys: Keys, **how: Any) -> NDArray[np.float32]:
+    """The vectors (n, d) of images, in the order of the keys; what is missing is computed first.
+
+    Args:
+        stores: The open workspace.
+        ref: The layer.
+        keys: The images.
+        how: ``device``, ``batch``, ``progress`` of `ensure_embeddings`.
+    """
+    set_id = ensure_embeddings(stores, ref, keys, **how)
+    found: NDArray[np.float32] = rows_of(stores, set_id).read(np.asarray(keys, np.int64))
+    return found
+
+
+class _Writer:
+    """Gathers rows into segments of a good size."""
+
+    def __init__(self, write: Any) -> None:
+        self._write = write
+        self._keys: list[Keys] = []
+        self._rows: list[NDArray[np.float32]] = []
+        self._bytes = 0
+        self._length: int | None = None
+
+    def add(self, keys: Keys, rows: NDArray[np.float32]) -> None:
+        if self._length not in (None, rows.shape[1]):
+            raise ShapeError(
+                f"The layer gives {self._length} numbers of one image and {rows.shape[1]} of another, since their sizes "
+                "differ: choose pooling='mean' or 'max', or add the model with a preprocess= that resizes."
+            )
+        self._length = rows.shape[1]
+        self._keys.append(keys)
+        self._rows.append(rows)
+        self._bytes += rows.nbytes
+        if self._bytes >= SEGMENT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._keys:
+            self._write(np.concatenate(self._keys), np.concatenate(self._rows))
+        self._keys, self._rows, self._bytes = [], [], 0
+
+
+def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any:
+    pool = POOLINGS.get(ref.pooling)
+    with captured(runnable.module, [ref.layer], reduce=pool) as outputs:
+
+        def take(_: object) -> Tensor:
+            if ref.layer not in outputs:
+                raise QueryError(f"The layer {ref.layer!r} of {runnable.model.id!r} does not run: choose another.")
+            held = outputs[ref.layer]
+            if held.ndim != 2:
+                raise ShapeError(
+                    f"The pooling {ref.pooling!r} gave {tuple(held.shape)} for the layer {ref.layer!r}, and one vector an "
+                    "image is (n, d): choose another layer or pooling."
+                )
+            return held
+
+        for block, images in pixel_blocks(stores, keys, least=runnable.batch):
+            for start in range(0, len(block), runnable.batch):
+                part = slice(start, start + runnable.batch)
+                yield block[part], runnable.run(to_inputs(runnable.pipeline, images[part]), take).numpy()
+
+
+def _is_ready(stores: Stores, set_id: str) -> bool:
+    return bool(
+        stores.graph.read("MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN s.id AS id", {"id": set_id})
+    )
+
+
+__all__: Sequence[str] = ["LayerRef", "check_layer", "embeddings", "ensure_embeddings"]

@@ -1,0 +1,24 @@
+"""A progress bar over images, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
+    """Yields what to call with the number of images that were done.
+
+    Args:
+        what: What is done with them: ``predict``.
+        total: How many there are.
+        show: False for silence.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not show or not total) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)

@@ -1,0 +1,54 @@
+"""Small networks that the tests define, train and look into."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SmallNet(nn.Module):
+    """Two convolutions and a classifier; ``relu`` runs twice."""
+
+    def __init__(self, classes: int = 10, width: int = 8) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width * 2, 3, stride=2)
+        self.norm = nn.BatchNorm2d(width * 2)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(width * 2, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.first(x))
+        x = self.relu(self.norm(self.second(x)))
+        return self.head(self.drop(x.mean((2, 3))))
+
+
+class Fixed(nn.Module):
+    """Takes 28 x 28 pixels and nothing else."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU())
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+class Tied(nn.Module):
+    """Two names for one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Linear(784, 784, bias=False)
+        self.decode = nn.Linear(784, 784, bias=False)
+        self.decode.weight = self.encode.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(torch.relu(self.encode(x.flatten(1))))
+
+
+def small_net(width: int = 8) -> SmallNet:
+    """A factory."""
+    return SmallNet(width=width)
