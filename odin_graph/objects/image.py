@@ -113,7 +113,8 @@ class Image:
     def pixels(self) -> NDArray[Any]:
         """The pixels (h, w, bands), of the dtype that they came in."""
         array = SegmentedArray(self._stores.arrays, self._stores.columns.segments(ARRAY))
-        return array.read_list(np.array([self.key], np.int64))[0]
+        pixels: NDArray[Any] = array.read_list(np.array([self.key], np.int64))[0]
+        return pixels
 
     def __eq__(self, other: object) -> bool:
         """The same image of the same workspace."""

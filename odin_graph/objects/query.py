@@ -159,7 +159,8 @@ class Query:
 
     def to_pandas(self, *names: str) -> pd.DataFrame:
         """The same as a DataFrame."""
-        return self.to_arrow(*names).to_pandas()
+        frame: pd.DataFrame = self.to_arrow(*names).to_pandas()
+        return frame
 
     def __iter__(self) -> Iterator[Image]:
         from odin_graph.objects.image import Image

@@ -112,6 +112,10 @@ class Expr:
         """Whether it is missing. Every other test of a missing value is neither true nor false."""
         return Expr(IsNull(self.node))
 
+    def is_not_null(self) -> Expr:
+        """Whether there is a value."""
+        return ~self.is_null()
+
     def starts_with(self, text: str) -> Expr:
         """Whether a string starts with the text."""
         return self._text("starts_with", text)
