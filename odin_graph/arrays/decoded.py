@@ -1,0 +1,71 @@
+"""Whole segments decoded into raw, memory-mapped files: what random batches read instead of compressed tiles.
+
+Never the truth: named by segment, built from it, dropped at any time, shared by processes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays.segment import SegmentInfo
+
+
+class DecodedCache:
+    """Raw files under a budget; the ones that were not used for longest go first.
+
+    Args:
+        folder: A local folder.
+        budget: Bytes that all files together may take.
+    """
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self._folder = folder
+        self._budget = budget
+
+    def rows(self, info: SegmentInfo, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """All rows of a segment, mapped from its file, or decoded where they do not fit in the budget."""
+        shape, file = (info.rows, *info.shape), self._folder / f"{info.id}.raw"
+        try:
+            mapped: NDArray[Any] = np.memmap(file, dtype=info.dtype, mode="r", shape=shape)
+        except (FileNotFoundError, ValueError):  # not there, or cut short
+            rows = decode()
+            return rows if rows.nbytes > self._budget else self._keep(file, rows)
+        os.utime(file)
+        return mapped
+
+    def _keep(self, file: Path, rows: NDArray[Any]) -> NDArray[Any]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._make_room(rows.nbytes)
+        handle, fresh = tempfile.mkstemp(dir=self._folder)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                rows.tofile(out)
+            Path(fresh).replace(file)
+        except OSError:  # a full disk costs speed, not the answer
+            Path(fresh).unlink(missing_ok=True)
+        return rows
+
+    def _make_room(self, needed: int) -> None:
+        files = [(stat.st_mtime, stat.st_size, file) for file in self._folder.iterdir() if (stat := _stat(file))]
+        room = min(self._budget, shutil.disk_usage(self._folder).free // 2) - needed
+        held = sum(size for _, size, _ in files)
+        for _, size, file in sorted(files):
+            if held <= room:
+                return
+            file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
+            held -= size
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        return file.stat()
+    except FileNotFoundError:  # another process made room at the same time
+        return None

@@ -1,0 +1,59 @@
+"""What the graph says of one stored segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal, Self
+
+import numpy as np
+
+Codec = Literal["dense", "ragged", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One immutable piece of an array. The `Segment` node holds the same, and makes its rows visible."""
+
+    id: str
+    array: str
+    """The array it is a piece of: ``pixels``, ``PredictionSet/<id>/columns`` ..."""
+    uri: str
+    """Below the arrays' root."""
+    keys: str
+    """Digest of its sorted keys, which names the file that holds them."""
+    rows: int
+    codec: Codec
+    dtype: str
+    """NumPy's name of it; empty for a table."""
+    shape: tuple[int, ...]
+    """Of one row; empty where rows differ, or are scalars."""
+    min_key: int
+    max_key: int
+
+    @classmethod
+    def from_node(cls, node: Mapping[str, Any]) -> Self:
+        """Read it from the properties of its node."""
+        return cls(
+            id=node["id"],
+            array=node["array"],
+            uri=node["uri"],
+            keys=node["keys"],
+            rows=int(node["rows"]),
+            codec=node["codec"],
+            dtype=node["dtype"],
+            shape=tuple(int(size) for size in node.get("shape") or ()),
+            min_key=int(node["min_key"]),
+            max_key=int(node["max_key"]),
+        )
+
+    def node(self) -> dict[str, Any]:
+        """The properties of its node."""
+        held = {name: getattr(self, name) for name in self.__slots__}
+        return {**held, "shape": list(self.shape)}
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one decoded row of a dense segment."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
