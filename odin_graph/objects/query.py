@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from html import escape
@@ -39,8 +39,10 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from odin_graph.objects.image import Image
+    from odin_graph.runtime.torch_dataset import PixelDataset
 
 _IMAGES_AT_ONCE = 1_024
 """Images whose fields are fetched together while iterating."""
@@ -179,6 +181,32 @@ class Query:
         if not found:
             raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
         return found[0]
+
+    def to_torch(
+        self,
+        *,
+        model: Any = None,
+        classes: Sequence[str | int] | None = None,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> PixelDataset:
+        """A map-style torch data set: (bands, h, w) float32 and the target of each image, in the query's order.
+
+        It pickles, and its workers may fork or be spawned.
+
+        Args:
+            model: A model or its id: its preprocessing is applied, and targets are indexes into its classes.
+                Without one the values are unscaled.
+            classes: The order of the class indexes, where there is no model; by default the labels, sorted.
+            transform: Applied to each tensor, such as an augmentation.
+        """
+        from odin_graph.query.torch_data import torch_dataset
+
+        table = self.to_arrow("label")
+        said = None if model is None else str(getattr(model, "id", model))
+        keys = table.column("key").to_numpy()
+        return torch_dataset(
+            self._stores, keys, table.column("label"), model=said, classes=classes, transform=transform
+        )
 
     # Elsewhere
 
