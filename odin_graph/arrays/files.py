@@ -71,6 +71,23 @@ class Files:
             return (self.local / uri).exists()
         return bool(self._vfs().is_file(self.path(uri)) or self._vfs().is_dir(self.path(uri)))
 
+    def touch(self, uri: str) -> bool:
+        """Make a file young again; False where there is none, or where the store cannot."""
+        if self.local is None:
+            return False
+        try:
+            os.utime(self.local / uri)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def age(self, uri: str) -> float:
+        """Seconds since it was last written; 0 where the store does not say, or nothing is there."""
+        try:
+            return max(time.time() - (self.local / uri).stat().st_mtime, 0.0) if self.local is not None else 0.0
+        except FileNotFoundError:
+            return 0.0
+
     def read(self, uri: str) -> bytes:
         """A whole file.
 
@@ -149,9 +166,8 @@ class Files:
 
     def _stat(self, vfs: Any, uri: str) -> StoredFile:
         path = self.path(uri)
-        age = time.time() - (self.local / uri).stat().st_mtime if self.local is not None else 0.0
         size = vfs.dir_size(path) if vfs.is_dir(path) else vfs.file_size(path)
-        return StoredFile(uri, int(size), max(age, 0.0))
+        return StoredFile(uri, int(size), self.age(uri))
 
     def _vfs(self) -> tiledb.VFS:
         return tiledb.VFS(ctx=self.context())

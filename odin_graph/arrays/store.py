@@ -164,9 +164,15 @@ class ArrayStore:
         """Everything below the root that a node should name."""
         return [file for folder in FOLDERS for file in self._files.list(folder)]
 
-    def remove(self, uri: str) -> None:
-        """Remove a file or a segment that no node names."""
-        self._files.remove(uri)
+    def remove(self, uri: str, *, unless_younger: float | None = None) -> None:
+        """Remove a file or a segment that no node names.
+
+        Args:
+            uri: Below the root.
+            unless_younger: Seconds; leave it if it was written, or touched, since.
+        """
+        if unless_younger is None or self._files.age(uri) >= unless_younger:
+            self._files.remove(uri)
 
     def _new(
         self, array: str, keys: Keys, n: int, codec: Codec, dtype: str, shape: tuple[int, ...], *, empty: bool = False
@@ -182,7 +188,8 @@ class ArrayStore:
             twice = int(ordered[np.flatnonzero(np.diff(ordered) == 0)[0]])
             raise ShapeError(f"{array}: the key {twice} is there twice; a segment has each key once.")
         digest = hashlib.sha256(ordered.tobytes()).hexdigest()
-        if not self._files.exists(keys_uri(digest)):
+        # Touched, so that `odin gc`, which spares what is young, does not take a vector that was garbage until now.
+        if not self._files.touch(keys_uri(digest)):
             out = io.BytesIO()
             np.save(out, ordered, allow_pickle=False)
             self._files.write(keys_uri(digest), out.getvalue())

@@ -61,7 +61,9 @@ class ImageBatch:
             if not isinstance(id_, str) or not id_:
                 raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
             if _VERSIONED.search(id_):
-                raise DataError(f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number.")
+                raise DataError(
+                    f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number."
+                )
             if id_ in seen:
                 raise DataError(f"Two images of the batch have the id {id_!r}: give each its own.")
             seen.add(id_)
@@ -94,4 +96,6 @@ def _check_pixels(id_: str, image: Any) -> None:
     if held.dtype.kind not in "biuf":
         raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats or bools.")
     if held.ndim not in (2, 3) or 0 in held.shape:
-        raise ShapeError(f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands).")
+        raise ShapeError(
+            f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands)."
+        )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog import files
 from odin_graph.catalog.leases import Lease
-from odin_graph.catalog.weights import from_safetensors, to_safetensors
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
@@ -75,11 +74,19 @@ def add_checkpoint(
         ConflictError: The id exists with other weights.
         ModelError: Something in them is no tensor.
     """
+    from odin_graph.catalog.weights import to_safetensors  # torch
+
     digest = files.put(stores, files.WEIGHTS, to_safetensors(weights))
-    if id is None:
-        owner = experiment or model or "weights"
-        id = f"{owner}/{stores.graph.reserve_keys(1, counter=f'checkpoints of {owner}').start}"
-    row: dict[str, Any] = {"id": id, "weights": digest, "best": best, "epoch": epoch, "step": step, "created_at": now()}
+    owner = experiment or model or "weights"
+    id_ = id or f"{owner}/{stores.graph.reserve_keys(1, counter=f'checkpoints of {owner}').start}"
+    row: dict[str, Any] = {
+        "id": id_,
+        "weights": digest,
+        "best": best,
+        "epoch": epoch,
+        "step": step,
+        "created_at": now(),
+    }
     ends = [("SPECIALIZATION_OF", "Model", model), ("GENERATED_BY", "Experiment", experiment)]
 
     def make(tx: Transaction) -> None:
@@ -88,14 +95,14 @@ def add_checkpoint(
         tx.run("CREATE (c:Checkpoint) SET c = $row", {"row": {k: v for k, v in row.items() if v is not None}})
         for edge, label, end in ends:
             if end is not None:
-                create_edges(tx, edge, ("Checkpoint", "id"), (label, "id"), [{"start": id, "end": end}])
+                create_edges(tx, edge, ("Checkpoint", "id"), (label, "id"), [{"start": id_, "end": end}])
 
-    held = _read(stores, id)
+    held = _read(stores, id_)
     if held is None:
         stores.graph.execute(make)
     elif (held.weights, held.model, held.experiment) != (digest, model, experiment):
-        raise ConflictError(f"There is a checkpoint {id!r} already, with other weights: give this one another id.")
-    return id
+        raise ConflictError(f"There is a checkpoint {id_!r} already, with other weights: give this one another id.")
+    return id_
 
 
 def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
@@ -117,6 +124,8 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
     Raises:
         StoreError: The file is gone, or is not what it was.
     """
+    from odin_graph.catalog.weights import from_safetensors  # torch
+
     return from_safetensors(files.get(stores, files.WEIGHTS, record.weights))
 
 

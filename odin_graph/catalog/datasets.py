@@ -15,10 +15,10 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.frozen import Content, freeze
 from odin_graph.catalog.segments import discard, name_segments, segments_of
-from odin_graph.schema.properties import now
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
+from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _VERSIONS = f"""
@@ -121,7 +121,9 @@ def check_base(base: str) -> None:
     if not isinstance(base, str) or not base.strip():
         raise DataError(f"{base!r} is no data set id: give a string that is not empty.")
     if "@" in base:
-        raise DataError(f"The data set id {base!r} has an @, which is for versions: leave it out; versions are numbered for you.")
+        raise DataError(
+            f"The data set id {base!r} has an @, which is for versions: leave it out; versions are numbered for you."
+        )
 
 
 def _begin(
@@ -148,7 +150,7 @@ def _begin(
     }
 
     def make(tx: Transaction) -> None:
-        free = (values.record(tx) or [{}])[0]
+        (free,) = values.record(tx)
         tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
         if before is not None:
             create_edges(tx, "REVISION_OF", ("Dataset", "id"), ("Dataset", "id"), [{"start": id_, "end": before}])
@@ -181,7 +183,9 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
             except ConflictError:
                 discard(stores, [segment])
                 raise
-        there = stores.graph.read("MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_})
+        there = stores.graph.read(
+            "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
+        )
         missing = np.setdiff1d(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64))
         for batch in batches(missing.tolist()):
 

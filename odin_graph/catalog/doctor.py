@@ -74,7 +74,10 @@ def examine(stores: Stores, *, deep: bool = False) -> Report:
     counts = {label: stores.graph.read(f"MATCH (n:{label}) RETURN count(n) AS n")[0]["n"] for label in _COUNTED}
     return Report(
         workspace=str(stores.address),
-        checked={**{f"{label} nodes": number for label, number in counts.items()}, "segments": len(all_segments(stores))},
+        checked={
+            **{f"{label} nodes": number for label, number in counts.items()},
+            "segments": len(all_segments(stores)),
+        },
         faults=tuple(faults),
         unfinished=tuple(_unfinished(stores)),
         garbage=len(collect_garbage(stores, dry_run=True, grace=0.0).files),

@@ -12,10 +12,10 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.provenance import commit_of, package_versions
-from odin_graph.schema.properties import now
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
+from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
@@ -164,8 +164,10 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
     }
 
     def make(tx: Transaction) -> None:
-        free = (values.record(tx) or [{}])[0]
-        tx.run("CREATE (e:Experiment) SET e = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
+        (free,) = values.record(tx)
+        tx.run(
+            "CREATE (e:Experiment) SET e = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}}
+        )
         _use(tx, id_, setup.datasets)
         if setup.model is not None:
             create_edges(tx, "USED", ("Experiment", "id"), ("Model", "id"), [{"start": id_, "end": setup.model}])

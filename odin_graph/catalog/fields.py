@@ -39,8 +39,12 @@ class NewValues:
         types = {name: type_ for name, type_ in found.items() if type_ is not None}
         return cls(kind, {name: columns[name] for name in types}, types)
 
-    def record(self, tx: Transaction) -> list[dict[str, Any]]:
+    def record(self, tx: Transaction, number: int = 1) -> list[dict[str, Any]]:
         """Record the types in the transaction that writes the values.
+
+        Args:
+            tx: That transaction.
+            number: How many nodes there are.
 
         Returns:
             For each node its properties, of the recorded types; what is missing is left out.
@@ -49,12 +53,9 @@ class NewValues:
             MetadataError: A type that clashes with the recorded one.
         """
         recorded = record_types(tx.run, self.kind, self.types)
-        rows: list[dict[str, Any]] = [{} for _ in range(self._length())]
+        rows: list[dict[str, Any]] = [{} for _ in range(number)]
         for name, values in self.columns.items():
             for row, value in zip(rows, values, strict=True):
                 if (stored := metadata.encode(value, recorded[name], f"{self.kind}.{name}")) is not None:
                     row[name] = stored
         return rows
-
-    def _length(self) -> int:
-        return len(next(iter(self.columns.values()))) if self.columns else 0

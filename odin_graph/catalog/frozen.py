@@ -41,7 +41,9 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     keys = np.asarray(keys, np.int64)
     if not len(keys):
         raise DataError("A data set needs at least one image: the list or query that was given is empty.")
-    names = ["id", "digest"] + ([label] if label is not None and labels is None and label not in ("id", "digest") else [])
+    names = ["id", "digest"] + (
+        [label] if label is not None and labels is None and label not in ("id", "digest") else []
+    )
     images = stores.columns.images(names)
     position = _positions(images, keys)
     rows = images.take(pa.array(position))
@@ -75,7 +77,9 @@ def _positions(images: pa.Table, keys: NDArray[np.int64]) -> NDArray[np.int64]:
     found = held[position] == keys if len(held) else np.zeros(len(keys), bool)
     if not found.all():
         strange = keys[~found][:5].tolist()
-        raise DataError(f"No image has the key {', '.join(map(str, strange))}: give images of this workspace that are not deleted.")
+        raise DataError(
+            f"No image has the key {', '.join(map(str, strange))}: give images of this workspace that are not deleted."
+        )
     return position
 
 

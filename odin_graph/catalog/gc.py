@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from odin_graph.arrays import StoredFile
+from odin_graph.arrays import StoredFile, keys_uri
 from odin_graph.catalog import leases
+from odin_graph.catalog.checks.files import named_files
+from odin_graph.catalog.checks.segments import all_segments
 from odin_graph.catalog.unfinished import PARENTS, remove_unfinished
+from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 GRACE_SECONDS = 3_600.0
 """A younger file may be one that its writer is about to name."""
 ABANDONED_SECONDS = 7 * 86_400.0
 """An unfinished parent is kept so long, for the same call to go on with it."""
+
+# Where there was a lease its end counts, so that a long build is not old by its beginning.
+_UNFINISHED = f"""
+MATCH (n:{{label}} {{{{state: 'building'}}}})
+RETURN n.id AS id, {leases.FIELDS},
+       coalesce(n.lease_until < timestamp() / 1000.0 - $seconds, n.created_at < $before, true) AS old
+"""
 
 
 @dataclass(frozen=True)
@@ -57,22 +68,38 @@ def collect_garbage(
         grace: Seconds for which a file is spared after it was written.
         abandoned_after: Seconds for which an unfinished parent is kept after its writer was last heard of.
     """
-    parents: list[str] = []
-    spared: list[str] = []
-    for label in PARENTS:
-        for row in stores.graph.read(_UNFINISHED.format(label=label, lease=leases.FIELDS), {"after": abandoned_after}):
-            holder = leases.of_row(row)
-            if row["abandoned"] and not (holder is not None and holder.live):
-                parents.append(row["id"])
-                if not dry_run:
-                    remove_unfinished(stores, label, row["id"])
-            else:
-                spared.append(row["id"])
-    named = named_uris(stores)
-    files = tuple(
-        file for file in stores.arrays.files() if file.uri not in named and file.age >= grace
-    )
+    parents, spared = _sort_parents(stores, abandoned_after)
     if not dry_run:
-        for file in files:
-            stores.arrays.remove(file.uri)
-    return Collected(dry_run, files, tuple(parents), tuple(spared))
+        for label, id_ in parents:
+            remove_unfinished(stores, label, id_)
+    # Listed before the names are read: a file that is written in between is not in the list.
+    old = [file for file in stores.arrays.files() if file.age >= grace]
+    named = named_uris(stores)
+    garbage = tuple(file for file in old if file.uri not in named)
+    if not dry_run:
+        for file in garbage:
+            stores.arrays.remove(file.uri, unless_younger=grace)
+    return Collected(dry_run, garbage, tuple(id_ for _, id_ in parents), spared)
+
+
+def named_uris(stores: Stores) -> set[str]:
+    """Every file that a node names."""
+    named = {file.uri for file in named_files(stores)}
+    for info in all_segments(stores):
+        named |= {info.uri, keys_uri(info.keys)}
+    return named
+
+
+def _sort_parents(stores: Stores, abandoned_after: float) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """The unfinished parents that were abandoned, by label and id, and the ids of the others."""
+    abandoned: list[tuple[str, str]] = []
+    spared: list[str] = []
+    before = now() - timedelta(seconds=abandoned_after)
+    for label in PARENTS:
+        for row in stores.graph.read(_UNFINISHED.format(label=label), {"before": before, "seconds": abandoned_after}):
+            holder = leases.of_row(row)
+            if row["old"] and not (holder is not None and holder.live):
+                abandoned.append((label, str(row["id"])))
+            else:
+                spared.append(str(row["id"]))
+    return abandoned, tuple(spared)

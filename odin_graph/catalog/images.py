@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.catalog.arrivals import OnConflict, sort_out, stored_keys
 from odin_graph.catalog.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.pixels import write_originals, write_pixels
@@ -19,14 +20,7 @@ from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
-OnConflict: TypeAlias = Literal["error", "skip", "revise"]
-
 _ATTEMPTS = 4
-_STORED = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.key AS key, i.digest AS digest"
-_REVISIONS = """
-UNWIND $ids AS id MATCH (i:Image {id: id})<-[:REVISION_OF*1..]-(r:Image)
-RETURN id, r.id AS revision, r.key AS key, r.digest AS digest
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +38,6 @@ class AddReport:
     def total(self) -> int:
         """The size of the batch."""
         return len(self.keys)
-
-
-@dataclass(frozen=True, eq=False)
-class _Version:
-    id: str
-    key: int
-    digest: str
 
 
 def add_images(
@@ -100,7 +87,7 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     """
     listed = list(images)
     ids = [image for image in listed if isinstance(image, str)]
-    by_id = {row["id"]: row["key"] for row in stores.graph.read(_STORED, {"ids": ids})} if ids else {}
+    by_id = stored_keys(stores, ids)
     if absent := [id_ for id_ in ids if id_ not in by_id]:
         raise DataError(
             f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}: "
@@ -119,27 +106,8 @@ def _add_once(
     on_conflict: OnConflict,
     labels: Sequence[str],
 ) -> AddReport:
-    known = _versions(stores, batch, digests)
-    keys = np.zeros(len(batch), np.int64)
-    new: list[int] = []
-    revised: dict[int, _Version] = {}
-    refused: list[str] = []
-    for position, (id_, digest) in enumerate(zip(batch.ids, digests, strict=True)):
-        versions = known.get(id_, [])
-        same = next((version for version in versions if version.digest == digest), None)
-        if same is not None:
-            keys[position] = same.key
-        elif not versions:
-            new.append(position)
-        elif on_conflict == "skip":
-            keys[position] = versions[-1].key
-        elif on_conflict == "revise":
-            revised[position] = versions[-1]
-            new.append(position)
-        else:
-            refused.append(id_)
-    if refused:
-        raise _conflict(refused)
+    found = sort_out(stores, batch.ids, digests, on_conflict)
+    keys, new = found.keys, found.new
     if not new:
         return AddReport(keys, added=0, skipped=len(batch), revised=0)
     reserved = stores.graph.reserve_keys(len(new))
@@ -147,18 +115,22 @@ def _add_once(
     segments = write_pixels(stores, keys[new], [arrays[position] for position in new])
     if batch.originals is not None:
         segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
-    rows = []
-    for position in new:
-        id_ = _next_version(revised[position].id) if position in revised else batch.ids[position]
-        rows.append(_own_properties(batch, position, id_, int(keys[position]), arrays[position], digests[position]))
+    rows = [
+        {
+            **_own_properties(batch, position, arrays[position]),
+            "id": found.id_of(position, batch.ids[position]),
+            "key": int(keys[position]),
+            "digest": digests[position],
+        }
+        for position in new
+    ]
+    edges = [{"start": int(keys[position]), "end": before.key} for position, before in found.before.items()]
 
     def name(tx: Transaction) -> None:
-        metadata = values.record(tx)
-        full = [{**row, **(metadata[position] if metadata else {})} for row, position in zip(rows, new, strict=True)]
-        create_nodes(tx, labels, full)
+        free = values.record(tx, len(batch))
+        create_nodes(tx, labels, [{**free[position], **row} for row, position in zip(rows, new, strict=True)])
         name_segments(tx, segments)
-        if revised:
-            edges = [{"start": int(keys[position]), "end": before.key} for position, before in revised.items()]
+        if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
 
     try:
@@ -169,60 +141,20 @@ def _add_once(
     except DataError:
         discard(stores, segments)
         raise
-    return AddReport(keys, added=len(new) - len(revised), skipped=len(batch) - len(new), revised=len(revised))
+    return AddReport(keys, added=len(new) - len(edges), skipped=len(batch) - len(new), revised=len(edges))
 
 
-def _own_properties(
-    batch: ImageBatch,
-    position: int,
-    id_: str,
-    key: int,
-    pixels: Pixels,
-    digest: str,
-) -> dict[str, Any]:
+def _own_properties(batch: ImageBatch, position: int, pixels: Pixels) -> dict[str, Any]:
     height, width, bands = pixels.shape
-    row: dict[str, Any] = {
-        "id": id_,
-        "key": key,
-        "digest": digest,
+    return {
         "height": height,
         "width": width,
         "bands": bands,
         "dtype": str(pixels.dtype),
         "created_at": now(),
+        "path": None if batch.paths is None else batch.paths[position],
+        "file_digest": None if batch.file_digests is None else batch.file_digests[position],
     }
-    if batch.paths is not None and batch.paths[position] is not None:
-        row["path"] = batch.paths[position]
-    if batch.file_digests is not None and batch.file_digests[position] is not None:
-        row["file_digest"] = batch.file_digests[position]
-    return row
-
-
-def _versions(stores: Stores, batch: ImageBatch, digests: Sequence[str]) -> dict[str, list[_Version]]:
-    """The versions of each id that is known, oldest first. Revisions are looked up only where pixels differ."""
-    rows = stores.graph.read(_STORED, {"ids": list(batch.ids)})
-    found = {row["id"]: [_Version(row["id"], row["key"], row["digest"])] for row in rows}
-    differ = [id_ for id_, digest in zip(batch.ids, digests, strict=True) if id_ in found and found[id_][0].digest != digest]
-    if differ:
-        for row in stores.graph.read(_REVISIONS, {"ids": differ}):
-            found[row["id"]].append(_Version(row["revision"], row["key"], row["digest"]))
-        for versions in found.values():
-            versions[1:] = sorted(versions[1:], key=lambda version: int(version.id.rpartition("@")[2]))
-    return found
-
-
-def _next_version(id_: str) -> str:
-    base, _, number = id_.rpartition("@")
-    return f"{base}@{int(number) + 1}" if base and number.isdigit() else f"{id_}@2"
-
-
-def _conflict(ids: Sequence[str]) -> ConflictError:
-    listed = ", ".join(repr(id_) for id_ in ids[:5])
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return ConflictError(
-        f"Stored already with other pixels: {listed}{more}. Give the new images other ids, or say what to do: "
-        'on_conflict="skip" keeps the old ones, "revise" stores the new ones as their next versions.'
-    )
 
 
 class _OvertakenError(Exception):

@@ -26,6 +26,9 @@ from odin_graph.graph import Graph, Transaction
 SECONDS = 300.0
 """How long a lease holds. Renewals are few, because each of them makes cached columns stale."""
 
+LOCK = "odin_lock"
+"""A property that a transaction sets to lock a node, and takes away again before it commits."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +80,7 @@ class Lease:
         Raises:
             ConflictError: The lease is not ours any more.
         """
-        if not lock(tx, self.label, self.id, self.owner):
+        if not is_held(tx, self.label, self.id, self.owner):
             self._lost = True
             raise ConflictError(
                 f"{self.label} {self.id!r} was taken over by another process, because this one was not heard of for "
@@ -130,8 +133,6 @@ def new_owner() -> str:
     return f"{_host()}:{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(4)}"
 
 
-
-
 def holder(graph: Graph, label: str, id: str) -> Holder | None:  # noqa: A002
     """Who holds the lease of a node; None if nobody does."""
     rows = graph.read(f"MATCH (n:{label} {{id: $id}}) RETURN {FIELDS}", {"id": id})
@@ -169,11 +170,10 @@ def acquire(
     previous = "" if seen is None else seen.owner
 
     def take(tx: Transaction) -> bool:
-        tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = $owner", {"id": id, "owner": owner})
+        _lock(tx, label, id)
         return bool(
             tx.run(
-                f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = null WITH n "
-                "WHERE coalesce(n.lease_owner, '') = $previous "
+                f"MATCH (n:{label} {{id: $id}}) WHERE coalesce(n.lease_owner, '') = $previous "
                 "SET n.lease_owner = $owner, n.lease_until = timestamp() / 1000.0 + $seconds RETURN n.id AS id",
                 {"id": id, "owner": owner, "previous": previous, "seconds": seconds},
             )
@@ -185,13 +185,12 @@ def acquire(
     return Lease(graph, label, id, owner, seconds=seconds)
 
 
-def lock(tx: Transaction, label: str, id: str, owner: str) -> bool:  # noqa: A002
-    """Lock the node until the transaction ends; whether the lease is the owner's."""
-    tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = $owner", {"id": id, "owner": owner})
+def is_held(tx: Transaction, label: str, id: str, owner: str) -> bool:  # noqa: A002
+    """Whether the lease is the owner's, which it then is until the transaction ends."""
+    _lock(tx, label, id)
     return bool(
         tx.run(
-            f"MATCH (n:{label} {{id: $id}}) SET n.odin_lock = null WITH n WHERE n.lease_owner = $owner RETURN n.id AS id",
-            {"id": id, "owner": owner},
+            f"MATCH (n:{label} {{id: $id}}) WHERE n.lease_owner = $owner RETURN n.id AS id", {"id": id, "owner": owner}
         )
     )
 
@@ -202,6 +201,12 @@ def busy(label: str, id: str, held: Holder) -> ConflictError:  # noqa: A002
         f"{label} {id!r} is being written by {held}. Wait until it is finished, or end that process; "
         f"a process that is not heard of for {SECONDS:.0f} seconds loses its claim."
     )
+
+
+def _lock(tx: Transaction, label: str, id_: str) -> None:
+    # Neo4j locks what is written, not what is read: a statement that reads after this one reads under the lock.
+    # ArcadeDB notices at the commit that both have written.
+    tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.{LOCK} = true SET n.{LOCK} = null", {"id": id_})
 
 
 def _host() -> str:

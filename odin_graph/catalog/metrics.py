@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
-from odin_graph.schema.properties import now
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
+from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 SECONDS = 20.0
@@ -75,7 +75,10 @@ class MetricLog:
             self._written_at = time.monotonic()
             if not self._rows:
                 return
-            columns = [pa.array(column, type_) for column, type_ in zip(zip(*self._rows, strict=True), SCHEMA.types, strict=True)]
+            columns = [
+                pa.array(column, type_)
+                for column, type_ in zip(zip(*self._rows, strict=True), SCHEMA.types, strict=True)
+            ]
             segment = self._stores.arrays.write_table(log_array(self._experiment), pa.table(columns, schema=SCHEMA))
 
             def name(tx: Transaction) -> None:

@@ -95,7 +95,7 @@ def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] |
     values = NewValues.of("Model", {name: [value] for name, value in (metadata or {}).items()})
 
     def make(tx: Transaction) -> None:
-        free = (values.record(tx) or [{}])[0]
+        (free,) = values.record(tx)
         tx.run("CREATE (m:Model) SET m = $row", {"row": {**free, **record.to_node(), "created_at": now()}})
 
     if (held := _read(stores, record.id)) is None:

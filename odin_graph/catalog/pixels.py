@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentInfo, compact
 from odin_graph.catalog.batch import Pixels
-from odin_graph.catalog.segments import name_segments, segments_of, swap_segments
+from odin_graph.catalog.segments import segments_of, swap_segments
 from odin_graph.stores import Stores
 
 ARRAY = "pixels"
@@ -48,9 +48,7 @@ def write_pixels(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixel
     return written
 
 
-def write_originals(
-    stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]
-) -> list[SegmentInfo]:
+def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]) -> list[SegmentInfo]:
     """Write the encoded bytes of the images that have any."""
     held = [position for position, original in enumerate(originals) if original is not None]
     if not held:
@@ -97,7 +95,6 @@ def _groups(segments: Sequence[SegmentInfo], most_bytes: int) -> list[list[Segme
 def _most_rows(segment: SegmentInfo, most_bytes: int) -> int:
     # A ragged row has no size of its own: count what an image of a megapixel takes.
     row = math.prod(segment.shape) if segment.codec == "dense" else 2**20
-    return min(ROWS, max(2, most_bytes // max(1, row * np.dtype(segment.dtype).itemsize)))
+    held = row * int(np.dtype(segment.dtype).itemsize)
+    return min(ROWS, max(2, most_bytes // max(1, held)))
 
-
-__all__ = ["ARRAY", "ORIGINALS", "compact_pixels", "name_segments", "write_originals", "write_pixels"]

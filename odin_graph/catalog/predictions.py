@@ -172,7 +172,9 @@ class PredictionBuild:
         table = pa.concat_tables([table for table, _ in self._pending])
         parts = [rows for _, rows in self._pending if rows is not None]
         if parts and len(parts) != len(self._pending):
-            raise DataError("Some predictions came with probabilities and some without: give them for all, or for none.")
+            raise DataError(
+                "Some predictions came with probabilities and some without: give them for all, or for none."
+            )
         keys: NDArray[np.int64] = table.column("key").to_numpy()
         segments = [self._stores.arrays.write_table(columns_array(self.id), table.sort_by("key"))]
         if parts:

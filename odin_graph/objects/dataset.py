@@ -50,7 +50,11 @@ class Dataset:
             f"<tr><td>{escape(str(label))}</td><td align='right'>{n:,}</td></tr>"
             for label, n in list(counts.items())[:_SHOWN_CLASSES]
         )
-        more = f"<tr><td colspan='2'>and {len(counts) - _SHOWN_CLASSES} more</td></tr>" if len(counts) > _SHOWN_CLASSES else ""
+        more = (
+            f"<tr><td colspan='2'>and {len(counts) - _SHOWN_CLASSES} more</td></tr>"
+            if len(counts) > _SHOWN_CLASSES
+            else ""
+        )
         return f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code><table>{rows}{more}</table>"
 
     @property
@@ -95,7 +99,12 @@ class Dataset:
 
     def counts(self) -> dict[Any, int]:
         """How often each label occurs, by label."""
-        flat = (item for label in self.labels if label is not None for item in (label if isinstance(label, list) else [label]))
+        flat = (
+            item
+            for label in self.labels
+            if label is not None
+            for item in (label if isinstance(label, list) else [label])
+        )
         return dict(sorted(Counter(flat).items()))
 
     def images(self) -> Query:
@@ -127,7 +136,7 @@ class Dataset:
         from odin_graph.ingest.split import split_positions
 
         keys, labels = self.keys, pa.array(self.labels)
-        columns = {name: self._field(name) for name in {stratify, group} - {None}}
+        columns = {name: self._field(name) for name in (stratify, group) if name is not None}
         parts = split_positions(
             len(keys),
             fractions,
@@ -159,7 +168,11 @@ class Dataset:
         if (field := self._record.get("label_field")) is None:
             return ", no labels"
         number = len(self.classes)
-        return f", {number} classes of {field!r}" if number <= max(_SHOWN_CLASSES, len(self) // 2) else f", labels {field!r}"
+        return (
+            f", {number} classes of {field!r}"
+            if number <= max(_SHOWN_CLASSES, len(self) // 2)
+            else f", labels {field!r}"
+        )
 
     @property
     def _record(self) -> Mapping[str, Any]:

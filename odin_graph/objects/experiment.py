@@ -20,8 +20,9 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
     from odin_graph.objects.checkpoint import Checkpoint
-    from odin_graph.objects.dataset import Dataset
     from odin_graph.objects.layer import Layer
+
+    from odin_graph.objects.dataset import Dataset
 
 _SUMMARY = """
 MATCH (e:Experiment {id: $id})
@@ -162,7 +163,9 @@ class Experiment(Predicting, PredictionExpressions):
             "checkpoints": len(self.checkpoints),
             "prediction sets": len(self.predictions),
         }
-        rows = "".join(f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in said.items() if v is not None)
+        rows = "".join(
+            f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in said.items() if v is not None
+        )
         return f"<b>{escape(self.id)}</b><table>{rows}</table>"
 
     def _summary(self) -> dict[str, Any]:

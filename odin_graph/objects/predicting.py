@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets import resolve
-from odin_graph.catalog.predictions import PredictionBuild, latest_ready
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.catalog.projection import to_graph
 from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.imports import import_predictions
+from odin_graph.catalog.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.projection import to_graph
 from odin_graph.errors import QueryError
 from odin_graph.query.prediction_sets import chosen_checkpoint
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.checkpoint import Checkpoint
+
     from odin_graph.objects.dataset import Dataset
     from odin_graph.objects.image import Image
 
@@ -111,4 +112,3 @@ class Predicting:
 
     def _dataset(self, dataset: Any) -> str:
         return resolve(self._stores, str(getattr(dataset, "id", dataset)))
-

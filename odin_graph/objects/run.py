@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from odin_graph.catalog import experiments as catalog
+from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.experiments import Setup, State
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.metrics import MetricLog, read_log
-from odin_graph.catalog.datasets import resolve
-from odin_graph.errors import OdinError, QueryError
+from odin_graph.errors import DataError, OdinError, QueryError
 from odin_graph.objects.experiment import Experiment
 from odin_graph.objects.predicting import Predicting
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
-
     from odin_graph.objects.checkpoint import Checkpoint
 
 
@@ -54,7 +53,9 @@ class Run(Predicting):
         setup = Setup(
             model=_id(model),
             datasets={
-                role: resolve(stores, str(_id(dataset))) for role, dataset in (datasets or {}).items() if dataset is not None
+                role: resolve(stores, str(_id(dataset)))
+                for role, dataset in (datasets or {}).items()
+                if dataset is not None
             },
             parameters=params,
             seed=seed,
@@ -113,11 +114,21 @@ class Run(Predicting):
             epoch: Of the training.
             step: Of the training.
         """
+        from odin_graph.catalog.checkpoints import add_checkpoint
         from odin_graph.objects.checkpoint import Checkpoint
 
         self._check_running()
         self._log.flush()
-        made = self._save(module, best=best, epoch=epoch, step=step)
+        made = add_checkpoint(
+            self._stores,
+            self.experiment.model,
+            module,
+            experiment=self.id,
+            best=best,
+            epoch=epoch,
+            step=step,
+            lease=self._lease,
+        )
         return Checkpoint(self._stores, made)
 
     def finish(self, state: State = "finished") -> Experiment:
@@ -155,3 +166,11 @@ class Run(Predicting):
 
 def _id(thing: Any) -> str | None:
     return None if thing is None else str(getattr(thing, "id", thing))
+
+
+def _experiment_of(thing: Any) -> str | None:
+    """The id of an experiment, or of the one that made a checkpoint."""
+    made_by = getattr(thing, "experiment", thing)
+    if thing is not None and made_by is None:
+        raise DataError(f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out.")
+    return _id(made_by)

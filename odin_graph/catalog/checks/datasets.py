@@ -18,7 +18,9 @@ _RESTORE = "Restore the arrays from a backup, or make a new version of the data 
 
 def check_datasets(stores: Stores) -> Iterator[Fault]:
     """Order, labels and edges of each ready version agree with its digest."""
-    for row in stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.digest AS digest, d.size AS size"):
+    for row in stores.graph.read(
+        "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.digest AS digest, d.size AS size"
+    ):
         thing = f"data set {row['id']!r}"
         segments = segments_of(stores, members_array(row["id"]))
         if len(segments) != 1:
@@ -31,7 +33,8 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             continue
         keys = members.column("key").to_numpy()
         edges = stores.graph.read(
-            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key, i.digest AS digest", {"id": row["id"]}
+            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key, i.digest AS digest",
+            {"id": row["id"]},
         )
         joined = {edge["key"]: edge["digest"] for edge in edges}
         if len(edges) != row["size"] or not np.array_equal(np.sort(keys), np.array(sorted(joined), np.int64)):

@@ -1,29 +1,40 @@
-"""Files that nodes name and that are no segments: weights and indexes."""
+"""Files that nodes name and that are no segments: weights, programs and indexes."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from odin_graph.catalog import files
 from odin_graph.catalog.checks.fault import Fault
 from odin_graph.stores import Stores
 
-_NAMED = (
-    ("checkpoint", "MATCH (n:Checkpoint) WHERE n.weights IS NOT NULL RETURN n.id AS id, n.weights AS name"),
-    ("index", "MATCH (n:VectorIndex {state: 'ready'}) WHERE n.uri IS NOT NULL RETURN n.id AS id, n.uri AS name"),
-)
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file, and what names it."""
+
+    uri: str
+    thing: str
+    remedy: str
 
 
-def weights_uri(digest: str) -> str:
-    """Where weights are kept, below the arrays' root."""
-    return f"weights/{digest}.safetensors"
+def named_files(stores: Stores) -> Iterator[NamedFile]:
+    """Every file that a node names and that is no segment."""
+    for row in stores.graph.read("MATCH (c:Checkpoint) WHERE c.weights IS NOT NULL RETURN c.id AS id, c.weights AS digest"):
+        yield NamedFile(files.WEIGHTS.uri(row["digest"]), f"checkpoint {row['id']!r}", "Restore it from a backup.")
+    for row in stores.graph.read("MATCH (m:Model) WHERE m.definition IS NOT NULL RETURN m.id AS id, m.definition AS json"):
+        definition = json.loads(row["json"])
+        if definition.get("kind") == "program":
+            yield NamedFile(files.PROGRAMS.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup.")
+    for row in stores.graph.read("MATCH (v:VectorIndex) WHERE v.uri IS NOT NULL RETURN v.id AS id, v.uri AS uri"):
+        yield NamedFile(row["uri"], f"index {row['id']!r}", "Remove its node: it is built again when it is asked for.")
 
 
 def check_files(stores: Stores) -> Iterator[Fault]:
-    """The weights of every checkpoint and the file of every index are there."""
+    """Every one of them is there."""
     there = {file.uri for file in stores.arrays.files()}
-    for kind, statement in _NAMED:
-        for row in stores.graph.read(statement):
-            uri = weights_uri(row["name"]) if kind == "checkpoint" else row["name"]
-            if uri not in there:
-                remedy = "Restore it from a backup." if kind == "checkpoint" else "It is built again when it is asked for."
-                yield Fault(f"{kind} {row['id']!r}", f"Its file {uri} is missing.", remedy)
+    for named in named_files(stores):
+        if named.uri not in there:
+            yield Fault(named.thing, f"Its file {named.uri} is missing.", named.remedy)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from odin_graph.catalog.checks.fault import Fault
+from odin_graph.catalog.leases import LOCK
 from odin_graph.schema.metadata import KINDS, FieldType, decode, reserved
 from odin_graph.stores import Stores
 
@@ -18,26 +19,28 @@ def check_metadata(stores: Stores) -> Iterator[Fault]:
     for row in stores.graph.read("MATCH (f:Field) RETURN f.kind AS kind, f.name AS name, f.type AS type"):
         recorded.setdefault(row["kind"], {})[row["name"]] = FieldType(row["type"])
     for kind, types in recorded.items():
-        ours = set(reserved(kind)) | {"odin_lock"}
-        foreign: Counter[str] = Counter()
-        unknown: Counter[str] = Counter()
-        for rows in stores.graph.stream(f"MATCH (n:{kind}) RETURN properties(n) AS held", size=_AT_ONCE):
-            for row in rows:
-                for name, value in row["held"].items():
-                    if name in types:
-                        foreign[name] += decode(value, types[name]) is None and value != []
-                    elif name not in ours:
-                        unknown[name] += 1
-        for name, number in sorted(foreign.items()):
-            if number:
-                yield Fault(
-                    f"metadata {kind}.{name}",
-                    f"{number} values are not {types[name]}, so they read as missing.",
-                    "Have the client that wrote them convert them.",
-                )
-        for name, number in sorted(unknown.items()):
-            yield Fault(
-                f"metadata {kind}.{name}",
-                f"{number} values were written past odin_graph, and no type is recorded.",
-                f"Remove the property, or write it with db.{kind.lower()}s instead.",
-            )
+        yield from _check_kind(stores, kind, types)
+
+
+def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Iterator[Fault]:
+    ours = {*reserved(kind), LOCK}
+    foreign: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    for rows in stores.graph.stream(f"MATCH (n:{kind}) RETURN properties(n) AS held", size=_AT_ONCE):
+        for name, value in (item for row in rows for item in row["held"].items()):
+            if name in types:
+                foreign[name] += decode(value, types[name]) is None and value != []
+            elif name not in ours:
+                unknown[name] += 1
+    for name, number in sorted((+foreign).items()):
+        yield Fault(
+            f"metadata {kind}.{name}",
+            f"{number} values are not {types[name]}, so they read as missing.",
+            "Have the client that wrote them convert them.",
+        )
+    for name, number in sorted(unknown.items()):
+        yield Fault(
+            f"metadata {kind}.{name}",
+            f"{number} values were written past odin_graph, and no type is recorded.",
+            "Remove the property, or store it through odin_graph.",
+        )

@@ -44,7 +44,9 @@ def check_pixels(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
         yield Fault("pixels", f"{lost.size} images have none, first keys {shown(lost)}.", _RESTORE)
     if (twice := keys[count > 1]).size:
         yield Fault(
-            "pixels", f"{twice.size} images are in several segments, first keys {shown(twice)}.", "Report it: it is a bug of ours."
+            "pixels",
+            f"{twice.size} images are in several segments, first keys {shown(twice)}.",
+            "Report it: it is a bug of ours.",
         )
     if (strange := np.setdiff1d(keys, expected)).size:
         yield Fault(
@@ -56,4 +58,7 @@ def check_pixels(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
 
 def all_segments(stores: Stores) -> list[SegmentInfo]:
     """Every segment that the graph names."""
-    return [SegmentInfo.from_node(row["s"]) for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")]
+    return [
+        SegmentInfo.from_node(row["s"])
+        for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")
+    ]

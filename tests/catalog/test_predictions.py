@@ -1,0 +1,248 @@
+"""Prediction sets: seen whole or not at all, resumed, judged by frozen labels, projected into the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from odin_graph.catalog import predictions as module
+from odin_graph.catalog.datasets import create_dataset
+from odin_graph.catalog.experiments import Setup, end, start
+from odin_graph.catalog.images import add_images
+from odin_graph.catalog.imports import import_predictions
+from odin_graph.catalog.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.projection import to_graph
+from odin_graph.catalog.segments import segments_of
+from odin_graph.errors import ConflictError, DataError, ShapeError
+from odin_graph.stores import Stores
+from tests.catalog.test_images import batch
+
+CLASSES = ["cat", "dog", "owl"]
+
+
+@pytest.fixture
+def keys(stores: Stores) -> np.ndarray:
+    """Six images in data set pets@1, labelled cat, dog, cat, dog ...; experiment vgg/1."""
+    keys = add_images(stores, batch(6, labels=["cat", "dog"] * 3)).keys
+    create_dataset(stores, "pets", keys)
+    end(stores, start(stores, Setup(), "vgg/1"), "finished")
+    return keys
+
+
+def columns(stores: Stores, set_id: str) -> dict[str, list[Any]]:
+    return dict(stores.columns.predictions(set_id).select(["key", "predicted", "confidence", "wrong"]).to_pydict())
+
+
+def nodes(stores: Stores, set_id: str) -> list[dict[str, Any]]:
+    return stores.graph.read(
+        "MATCH (:PredictionSet {id: $id, state: 'ready'})<-[:PART_OF]-(p:Prediction)-[:OF]->(i:Image) "
+        "RETURN p.id AS id, i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong ORDER BY key",
+        {"id": set_id},
+    )
+
+
+def ready(stores: Stores) -> list[str]:
+    return [
+        row["id"] for row in stores.graph.read("MATCH (s:PredictionSet {state: 'ready'}) RETURN s.id AS id ORDER BY id")
+    ]
+
+
+def test_columns_and_nodes_say_the_same(stores: Stores, keys: np.ndarray) -> None:
+    said = ["cat", "cat", "owl", "dog", "cat", "dog"]
+    made = import_predictions(stores, "vgg/1", "pets@1", None, said, confidence=[0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    assert made == "vgg/1/predictions/1"
+    expected = {
+        "key": keys.tolist(),
+        "predicted": said,
+        "confidence": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
+        "wrong": [False, True, True, False, False, False],
+    }
+    assert columns(stores, made) == expected
+    rows = nodes(stores, made)
+    assert [row["id"] for row in rows] == [f"{made}:{key}" for key in keys]
+    assert {name: [row[name] for row in rows] for name in expected} == expected
+    lineage = stores.graph.read(
+        "MATCH (e:Experiment)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset) "
+        "RETURN e.id AS e, d.id AS d, s.rows AS rows, s.nodes AS nodes, s.state AS state, s.lease_owner AS owner"
+    )
+    assert lineage == [{"e": "vgg/1", "d": "pets@1", "rows": 6, "nodes": True, "state": "ready", "owner": None}]
+
+
+def test_wrong_is_against_the_frozen_labels(stores: Stores, keys: np.ndarray) -> None:
+    stores.graph.write("MATCH (i:Image) SET i.label = 'owl'")
+    made = import_predictions(stores, "vgg/1", "pets@1", None, ["cat", "dog"] * 3)
+    assert columns(stores, made)["wrong"] == [False] * 6
+
+
+def test_without_labels_wrong_is_unknown(stores: Stores, keys: np.ndarray) -> None:
+    create_dataset(stores, "unlabelled", keys, label=None)
+    made = import_predictions(stores, "vgg/1", "unlabelled@1", None, ["cat"] * 6)
+    assert columns(stores, made)["wrong"] == [None] * 6
+    assert [row["wrong"] for row in nodes(stores, made)] == [None] * 6
+
+
+def test_probabilities_alone_say_class_and_confidence(stores: Stores, keys: np.ndarray) -> None:
+    rows = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.5 + 0.125
+    made = import_predictions(stores, "vgg/1", "pets@1", None, None, probabilities=rows, classes=CLASSES)
+    held, stored = stores.columns.probabilities(made)
+    np.testing.assert_array_equal(held, keys)
+    np.testing.assert_array_equal(stored, rows)
+    assert columns(stores, made)["predicted"] == ["cat", "dog", "owl", "cat", "dog", "owl"]
+    assert columns(stores, made)["confidence"] == [0.625] * 6
+    assert stores.graph.read("MATCH (s:PredictionSet) RETURN s.classes AS c, s.task AS t") == [
+        {"c": CLASSES, "t": "multi-class"}
+    ]
+
+
+def test_indexes_are_read_as_classes(stores: Stores, keys: np.ndarray) -> None:
+    made = import_predictions(stores, "vgg/1", "pets@1", None, np.array([0, 1, 2, 1, 0, 1]), classes=CLASSES)
+    assert columns(stores, made)["predicted"] == ["cat", "dog", "owl", "dog", "cat", "dog"]
+
+
+def test_a_class_that_the_model_does_not_know_is_wrong(stores: Stores, keys: np.ndarray) -> None:
+    made = import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6, classes=["cat", "fox"])
+    assert columns(stores, made)["wrong"] == [False, True] * 3
+
+
+def test_some_of_the_images_in_any_order(stores: Stores, keys: np.ndarray) -> None:
+    made = import_predictions(stores, "vgg/1", "pets@1", keys[[5, 0]], ["dog", "dog"])
+    assert columns(stores, made) == {
+        "key": [keys[0], keys[5]],
+        "predicted": ["dog", "dog"],
+        "confidence": [None, None],
+        "wrong": [True, False],
+    }
+
+
+def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarray) -> None:
+    first = import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6)
+    assert import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6) == first
+    second = import_predictions(stores, "vgg/1", "pets@1", None, ["dog"] * 6)
+    assert second != first
+    assert latest_ready(stores, "vgg/1", "pets@1", None) == second
+    assert ready(stores) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"keys": [0, 0], "predicted": ["cat", "cat"]}, DataError, "An image is given twice"),
+        ({"keys": [0], "predicted": ["cat", "cat"]}, ShapeError, "1 images, but 2 predictions"),
+        ({"keys": [0], "predicted": [None]}, DataError, "A prediction is missing"),
+        ({"keys": [0], "predicted": None}, DataError, "Nothing says what was predicted"),
+        (
+            {"keys": [0], "predicted": ["cat"], "probabilities": [[1.0]]},
+            DataError,
+            "without the order of their classes",
+        ),
+        (
+            {"keys": [0], "predicted": ["cat"], "probabilities": [[1.0]], "classes": CLASSES},
+            ShapeError,
+            r"shape \(1, 1\), which is not \(1 images, 3 classes\)",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    stores: Stores, keys: np.ndarray, given: dict[str, Any], error: type, says: str
+) -> None:
+    positions = given.pop("keys")
+    with pytest.raises(error, match=says):
+        import_predictions(stores, "vgg/1", "pets@1", keys[positions], given.pop("predicted"), **given)
+    assert stores.graph.read("MATCH (s:PredictionSet) RETURN s.id AS id") == [], "nothing is left behind"
+
+
+def test_images_outside_of_the_data_set_are_refused(stores: Stores, keys: np.ndarray) -> None:
+    with pytest.raises(DataError, match="1 of the images are not in 'pets@1', first keys \\[99999\\]"):
+        import_predictions(stores, "vgg/1", "pets@1", np.array([99999]), ["cat"])
+
+
+def test_a_building_set_is_invisible_and_resumed(stores: Stores, keys: np.ndarray) -> None:
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1") as build:
+        build.append(keys[:4], ["cat"] * 4, np.full(4, 0.5))
+        build.flush()
+    assert ready(stores) == []
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1") as again:
+        assert (again.id, again.resumed) == (build.id, True)
+        np.testing.assert_array_equal(again.missing(), keys[4:])
+        again.append(keys[4:], ["dog"] * 2, np.full(2, 0.25))
+        again.finish()
+    assert columns(stores, build.id)["predicted"] == ["cat"] * 4 + ["dog"] * 2
+    assert len(nodes(stores, build.id)) == 6
+    assert len(segments_of(stores, module.columns_array(build.id))) == 1, "flushes are made one segment"
+
+
+def test_half_projected_nodes_are_completed(stores: Stores, keys: np.ndarray) -> None:
+    """A crash between two batches of nodes: the others are added, none is there twice."""
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1") as build:
+        build.append(keys, ["cat"] * 6)
+        build.flush()
+    stores.graph.write(
+        "MATCH (s:PredictionSet), (i:Image {key: $key}) "
+        "CREATE (s)<-[:PART_OF]-(:Prediction {id: $id, predicted: 'cat', wrong: false})-[:OF]->(i)",
+        {"key": int(keys[0]), "id": f"{build.id}:{keys[0]}"},
+    )
+    assert import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6) == build.id
+    assert [row["key"] for row in nodes(stores, build.id)] == keys.tolist()
+
+
+def test_leftovers_of_other_predictions_are_dropped(stores: Stores, keys: np.ndarray) -> None:
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1") as build:
+        build.append(keys, ["owl"] * 6)
+        build.flush()
+    made = import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6)
+    assert columns(stores, made)["predicted"] == ["cat"] * 6
+    assert ready(stores) == [made]
+    assert stores.graph.read("MATCH (s:PredictionSet {state: 'building'}) RETURN s.id AS id") == []
+
+
+def test_two_processes_do_not_write_one_set(stores: Stores, keys: np.ndarray) -> None:
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1"):
+        with pytest.raises(ConflictError, match="is being written by process"):
+            PredictionBuild.begin(stores, "vgg/1", "pets@1")
+
+
+def test_each_image_once(stores: Stores, keys: np.ndarray) -> None:
+    with PredictionBuild.begin(stores, "vgg/1", "pets@1") as build:
+        build.append(keys[:2], ["cat", "cat"])
+        with pytest.raises(DataError, match="have a prediction of this set already"):
+            build.append(keys[1:3], ["cat", "cat"])
+
+
+def test_an_empty_set_is_no_result(stores: Stores, keys: np.ndarray) -> None:
+    with (
+        PredictionBuild.begin(stores, "vgg/1", "pets@1") as build,
+        pytest.raises(DataError, match="has no predictions"),
+    ):
+        build.finish()
+
+
+def test_nodes_are_added_later_all_at_once(stores: Stores, keys: np.ndarray) -> None:
+    made = import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 6, nodes=False)
+    assert nodes(stores, made) == []
+    before = columns(stores, made)
+    to_graph(stores, made)
+    to_graph(stores, made)
+    assert [row["id"] for row in nodes(stores, made)] == [f"{made}:{key}" for key in keys]
+    assert columns(stores, made) == before
+    assert ready(stores) == [made]
+    assert stores.graph.read("MATCH (s:PredictionSet) RETURN count(s) AS n") == [{"n": 1}], "no stand-in stays"
+    assert latest_ready(stores, "vgg/1", "pets@1", None) == made, "its lineage is as it was"
+
+
+def test_regression_is_wrong_beyond_its_tolerance(stores: Stores, keys: np.ndarray) -> None:
+    create_dataset(stores, "ages", keys, labels=pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+    said = [1.0, 2.4, 3.6, 4.0, 5.0, 9.0]
+    plain = import_predictions(stores, "vgg/1", "ages@1", None, said)
+    assert columns(stores, plain)["wrong"] == [None] * 6
+    judged = import_predictions(stores, "vgg/1", "ages@1", None, said, task='regression {"tolerance": 0.5}')
+    assert columns(stores, judged)["wrong"] == [False, False, True, False, False, True]
+
+
+def test_many_labels_an_image(stores: Stores, keys: np.ndarray) -> None:
+    create_dataset(stores, "scenes", keys[:3], labels=pa.array([["cat"], ["cat", "dog"], []]))
+    made = import_predictions(stores, "vgg/1", "scenes@1", None, [["cat"], ["cat"], []], task="multi-label")
+    assert columns(stores, made)["wrong"] == [False, True, False]
+    assert [row["predicted"] for row in nodes(stores, made)] == [["cat"], ["cat"], []]
