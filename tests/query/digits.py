@@ -1,0 +1,63 @@
+"""A workspace of real images (scikit-learn's 8 x 8 digits) with two models and what they said."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import odin_graph as og
+from odin_graph.catalog.images import ImageBatch, add_images
+
+NAMES = ("DME", "drusen", "normal")
+"""What the digits 0, 1 and 2 stand for, so that examples read as a user's."""
+IMAGES = 120
+
+
+class SmallCNN(nn.Module):
+    """Eight channels, a mean over positions, a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(8, len(NAMES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        return logits
+
+
+def build(db: og.Workspace) -> None:
+    """The data set ``retina-test``, and the experiments ``small-cnn/1`` and ``small-cnn/2`` that predicted over it."""
+    digits = load_digits(n_class=len(NAMES))
+    pixels = digits.images[:IMAGES].astype(np.uint8)
+    labels = [NAMES[digit] for digit in digits.target[:IMAGES]]
+    metadata = {
+        "age": [None if n % 10 == 3 else 30 + n % 50 for n in range(IMAGES)],
+        "iop": [10.0 + n % 13 for n in range(IMAGES)],
+        "site": [("Pilot A", "Zürich", "Lima")[n % 3] for n in range(IMAGES)],
+    }
+    batch = ImageBatch([f"scan{n:03}.png" for n in range(IMAGES)], pixels, labels=labels, metadata=metadata)
+    add_images(db._stores, batch)
+    test = db.datasets.create("retina-test", db.images())
+    model = db.models.add("small-cnn", SmallCNN, classes=list(NAMES), task="multi-class", input_shape=(1, 8, 8))
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with db.run(model, test=test, seed=seed) as run:
+            run.checkpoint(_trained(test), best=True)
+            run.predict(test)
+
+
+def _trained(test: og.Dataset) -> nn.Module:
+    """A few steps: better than chance, and often wrong."""
+    module = SmallCNN()
+    steps = torch.optim.Adam(module.parameters(), lr=1e-2)
+    items = test.to_torch(model="small-cnn")
+    inputs = torch.stack([item[0] for item in items])
+    targets = torch.tensor([item[1] for item in items])
+    for _ in range(15):
+        steps.zero_grad()
+        nn.functional.cross_entropy(module(inputs), targets).backward()
+        steps.step()
+    return module
