@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from odin_graph.arrays import SegmentedArray
 
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import UnknownNameError
@@ -112,8 +111,7 @@ class Image:
     @cached_property
     def pixels(self) -> NDArray[Any]:
         """The pixels (h, w, bands), of the dtype that they came in."""
-        array = SegmentedArray(self._stores.arrays, self._stores.columns.segments(ARRAY))
-        pixels: NDArray[Any] = array.read_list(np.array([self.key], np.int64))[0]
+        pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
         return pixels
 
     def __eq__(self, other: object) -> bool:

@@ -128,7 +128,6 @@ class Query:
     def __len__(self) -> int:
         return self.count()
 
-    @property
     def keys(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The images' keys, in order."""
         keys: np.ndarray[Any, np.dtype[np.int64]] = self.run().column("key").to_numpy()

@@ -81,6 +81,8 @@ class _Evaluator:
 
     def visit(self, node: Node) -> Datum:  # noqa: C901 - one case a node
         match node:
+            case Value("datetime"):
+                return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
             case Value():
                 return pa.scalar(node.python())
             case ImageField() | FrozenLabel() | PredictionField():

@@ -41,7 +41,7 @@ def vgg(stores: Stores, world: World) -> Experiment:
 
 
 def test_a_data_set_is_in_its_order(members: Query, world: World) -> None:
-    assert members.keys.tolist() == world.keys
+    assert members.keys().tolist() == world.keys
     assert len(members) == members.count() == 35
     assert [image.key for image in members] == world.keys
 
@@ -62,9 +62,9 @@ def test_slices_do_what_a_list_does(members: Query, world: World) -> None:
         slice(5, 2),
         slice(-3, -1),
     ):
-        assert members[cut].keys.tolist() == world.keys[cut], cut
-        assert members[3:][cut].keys.tolist() == world.keys[3:][cut], cut
-    assert members.limit(4).keys.tolist() == world.keys[:4]
+        assert members[cut].keys().tolist() == world.keys[cut], cut
+        assert members[3:][cut].keys().tolist() == world.keys[3:][cut], cut
+    assert members.limit(4).keys().tolist() == world.keys[:4]
     assert [members[position].key for position in (0, 7, -1)] == [world.keys[position] for position in (0, 7, -1)]
 
 
@@ -77,7 +77,7 @@ def test_a_position_beyond_the_end(members: Query) -> None:
 
 def test_where_after_limit_filters_what_the_limit_left(members: Query, world: World) -> None:
     expected = [key for key in world.keys[:10] if (world.rows[key][ImageField("visits")] or 0) > 1]
-    assert members.limit(10).where(F("visits") > 1).keys.tolist() == expected
+    assert members.limit(10).where(F("visits") > 1).keys().tolist() == expected
 
 
 def test_a_misspelt_field_lists_what_there_is(members: Query) -> None:
@@ -104,9 +104,9 @@ def test_the_label_over_a_data_set_is_the_frozen_one(
     first = world.keys[0]
     was = world.rows[first][FrozenLabel(world.dataset)]
     stores.graph.write("MATCH (i:Image {key: $key}) SET i.label = 'corrected'", {"key": first})
-    assert everything.where(F("label") == "corrected").keys.tolist() == [first]
+    assert everything.where(F("label") == "corrected").keys().tolist() == [first]
     assert members.where(F("label") == "corrected").count() == 0
-    assert first in members.where(F("label") == was).keys
+    assert first in members.where(F("label") == was).keys()
     assert members[:1].to_arrow("label").column("label").to_pylist() == [was]
 
 
@@ -114,7 +114,7 @@ def test_writes_of_others_are_seen_at_once(stores: Stores, everything: Query) ->
     old = everything.where(F("visits") == 77)
     assert old.count() == 0
     stores.graph.write("MATCH (i:Image {id: $id}) SET i.visits = 77", {"id": everything[4].id})
-    assert old.keys.tolist() == [everything[4].key]
+    assert old.keys().tolist() == [everything[4].key]
 
 
 def test_deleted_images_are_not_seen(stores: Stores, members: Query, everything: Query, world: World) -> None:
@@ -122,7 +122,7 @@ def test_deleted_images_are_not_seen(stores: Stores, members: Query, everything:
     stores.graph.write("MATCH (i:Image {key: $key}) SET i.deleted = true", {"key": gone})
     source = Query(stores.address, Plan(cypher_source("MATCH (i:Image) RETURN i.key", {})))
     for query in (members, everything, source, members.where(F("id") != "")):
-        assert gone not in query.keys
+        assert gone not in query.keys()
     assert gone not in [row["key"] for row in stores.graph.read(*_statement(everything.where(F("id") != "")))]
 
 
@@ -137,10 +137,10 @@ def _statement(query: Query) -> tuple[str, dict[str, object]]:
 def test_what_a_model_said(members: Query, vgg: Experiment, world: World) -> None:
     probabilities = world.probabilities["vgg/1"]
     dme = members.where(vgg.probability("DME") > 0.5)
-    assert dme.keys.tolist() == [key for key in world.keys if probabilities.get(key, [0])[0] > 0.5]
+    assert dme.keys().tolist() == [key for key in world.keys if probabilities.get(key, [0])[0] > 0.5]
     torn = members.where(vgg.margin < 0.2)
     margins = {key: np.subtract(*np.sort(np.float64(row))[:-3:-1]) for key, row in probabilities.items()}
-    assert torn.keys.tolist() == [key for key in world.keys if key in margins and margins[key] < 0.2]
+    assert torn.keys().tolist() == [key for key in world.keys if key in margins and margins[key] < 0.2]
     table = members.with_columns(h=vgg.entropy).to_arrow("id")
     for key, found in zip(table.column("key").to_pylist(), table.column("h").to_pylist(), strict=True):
         row = np.float64(probabilities[key]) if key in probabilities else None
@@ -154,7 +154,7 @@ def test_two_experiments_in_one_expression(stores: Stores, members: Query, vgg: 
     expected = [
         key for key in world.keys if world.rows[key][said["vgg/1"]] is True and world.rows[key][said["cnn/1"]] is False
     ]
-    assert members.where(vgg.wrong & ~cnn.wrong).keys.tolist() == expected
+    assert members.where(vgg.wrong & ~cnn.wrong).keys().tolist() == expected
 
 
 def test_predictions_need_a_data_set(everything: Query, vgg: Experiment, world: World) -> None:
@@ -165,13 +165,13 @@ def test_predictions_need_a_data_set(everything: Query, vgg: Experiment, world: 
         'Say which: exp.on("test@1").wrong.'
     )
     wrong = [key for key in world.keys if world.rows[key][PredictionField("vgg/1", "test@1", "wrong")]]
-    assert everything.where(vgg.on("test").wrong).keys.tolist() == sorted(wrong)
+    assert everything.where(vgg.on("test").wrong).keys().tolist() == sorted(wrong)
 
 
 def test_no_predictions_says_how_to_make_them(stores: Stores, members: Query, vgg: Experiment) -> None:
     from odin_graph.catalog.datasets import create_dataset
 
-    other = create_dataset(stores, "other", members.keys[:5])
+    other = create_dataset(stores, "other", members.keys()[:5])
     with pytest.raises(QueryError) as caught:
         Query(stores.address, Plan(Members(other))).where(vgg.wrong)
     assert "has no ready predictions over 'other@1'. It has predictions over test@1." in str(caught.value)
@@ -189,7 +189,7 @@ def test_no_predictions_says_how_to_make_them(stores: Stores, members: Query, vg
 def test_any_cypher_is_a_source(stores: Stores, world: World, returned: str) -> None:
     text = f"MATCH (i:Image) WHERE i.visits > $n WITH i ORDER BY i.key DESC RETURN {returned}"
     query = Query(stores.address, Plan(cypher_source(text, {"n": 1})))
-    found = query.keys.tolist()
+    found = query.keys().tolist()
     assert found == sorted(found, reverse=True)
     assert (
         query.where(F("visits") == 2).count() == Query(query.address, Plan(AllImages())).where(F("visits") == 2).count()

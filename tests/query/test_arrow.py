@@ -24,7 +24,7 @@ ARROW = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "date": pa.date32(),
-    "datetime": pa.timestamp("us"),
+    "datetime": pa.timestamp("us", tz="UTC"),
 }
 TYPES: dict[Field, str] = {ImageField(f"a {name}"): name for name in ARROW}
 TYPES |= {ImageField("int2"): "int", ImageField("float2"): "float"}

@@ -36,10 +36,10 @@ def test_columns_and_cypher_agree_with_a_loop(stores: Stores, cases: int) -> Non
         plan = Plan(Members(world.dataset)).then(Where(said))
         query = Query.from_json(stores.address, Query(stores.address, plan).to_json())
         expected = [key for key in world.keys if value_of(said, world.rows[key]) is True]
-        assert query.keys.tolist() == expected
+        assert query.keys().tolist() == expected
         ordered = Query(stores.address, query.plan.then(OrderBy(tuple(order))))
         expected = in_order(world, expected, order)
-        assert ordered.keys.tolist() == expected
+        assert ordered.keys().tolist() == expected
         statement = ordered.to_cypher()
         assert [row["key"] for row in stores.graph.user_read(statement.text, statement.parameters)] == expected
 

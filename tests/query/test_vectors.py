@@ -34,17 +34,17 @@ def test_nearest_is_exact_among_those_that_pass(retina: og.Workspace) -> None:
     test = retina.images("retina-test")
     passing = test.where(F("age") > 50)
     asked = passing[3]
-    keys = passing.keys[passing.keys != asked.key]
+    keys = passing.keys()[passing.keys() != asked.key]
     all_, one = vectors(retina, keys), vectors(retina, np.array([asked.key]))[0]
     cosine = 1 - all_ @ one / (np.linalg.norm(all_, axis=1) * np.linalg.norm(one))
     expected = keys[np.lexsort((keys, cosine))][:7]
     for to in (asked, asked.id):
         found = passing.nearest(to, by=layer, k=7)
-        assert asked.key not in found.keys  # a stored image is not among its own neighbours
-        assert found.keys.tolist() == expected.tolist()
+        assert asked.key not in found.keys()  # a stored image is not among its own neighbours
+        assert found.keys().tolist() == expected.tolist()
         np.testing.assert_allclose(found.run().column("distance").to_numpy(), np.sort(cosine)[:7], atol=1e-5)
     by_vector = passing.nearest(one, by=layer, k=1, metric="l2")
-    assert by_vector.keys.tolist() == [asked.key]  # a vector has no image of its own
+    assert by_vector.keys().tolist() == [asked.key]  # a vector has no image of its own
     assert by_vector.run().column("distance").to_pylist() == [pytest.approx(0, abs=1e-3)]
     assert len(passing.nearest(asked, by=layer, k=1000)) == len(passing) - 1
     assert len(test.where(F("age") > 1000).nearest(asked, by=layer, k=3)) == 0
