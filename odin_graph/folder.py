@@ -13,6 +13,8 @@ from odin_graph.errors import MissingWorkspaceError, SchemaVersionError, Workspa
 MARK: Final = "workspace.json"
 FORMAT: Final = 1
 """Of the folder. The graph's schema has a version of its own."""
+_FRESH: Final = ".workspace-"
+"""Of another process that makes the same workspace at this moment."""
 
 
 def prepare_folder(folder: Path, *, create: bool) -> None:
@@ -27,18 +29,22 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
     if mark.exists():
         _check(folder, mark)
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (
+        not folder.is_dir() or any(not child.name.startswith(_FRESH) for child in folder.iterdir())
+    ):
         raise WorkspaceError(f"{folder} is there and is no workspace: choose a new name, or an empty folder.")
     if not create:
         raise MissingWorkspaceError(f"There is no workspace at {folder}: open it with create=True to make one.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=folder, prefix=".workspace-")
+        handle, fresh = tempfile.mkstemp(dir=folder, prefix=_FRESH)
         with os.fdopen(handle, "w") as out:
             json.dump({"format": FORMAT}, out)
         Path(fresh).replace(mark)
     except OSError as error:
-        raise WorkspaceError(f"A workspace cannot be made at {folder}: {error.strerror}. Choose a folder you may write to.") from error
+        raise WorkspaceError(
+            f"A workspace cannot be made at {folder}: {error.strerror}. Choose a folder you may write to."
+        ) from error
 
 
 def _check(folder: Path, mark: Path) -> None:

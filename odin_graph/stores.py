@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,6 +15,7 @@ from odin_graph.config import Budget
 from odin_graph.errors import MismatchError, MissingWorkspaceError
 from odin_graph.graph import Graph, install
 from odin_graph.vectors import VectorStore
+
 
 @dataclass(frozen=True, eq=False)
 class Stores:
@@ -49,7 +49,9 @@ class Stores:
         graph = _open_graph(address)
         try:
             if not create and version(graph) is None:
-                raise MissingWorkspaceError(f"There is no workspace at {address}: open it with create=True to make one.")
+                raise MissingWorkspaceError(
+                    f"There is no workspace at {address}: open it with create=True to make one."
+                )
             workspace_id = install(graph)
             cache = folder / "cache" if folder is not None else _user_cache() / workspace_id
             arrays = ArrayStore(address.arrays, budget, cache / "decoded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import odin_graph as og
+from odin_graph import schema
 from odin_graph.address import Address
+from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, install, open_embedded
 from odin_graph.stores import Stores
 from tests.engines.neo4j import LTS, CannotRunError, Neo4jServer
@@ -77,11 +80,13 @@ class Engine:
         )
 
     def wipe(self) -> None:
-        """Remove all data; the schema stays."""
-        while True:
-            rows = self.graph.write("MATCH (n) WITH n LIMIT 20000 DETACH DELETE n RETURN count(n) AS n")
-            if not rows[0]["n"]:
-                return
+        """Remove all data; the schema stays, and the workspace is a new one."""
+        while self.graph.write("MATCH (n) WITH n LIMIT 20000 DETACH DELETE n RETURN count(n) AS n")[0]["n"]:
+            pass
+        self.graph.write(
+            "CREATE (:Workspace {id: $id, schema_version: $version})",
+            {"id": uuid.uuid4().hex, "version": schema.VERSION},
+        )
 
 
 _running: dict[str, Engine] = {}
@@ -107,16 +112,16 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def _start(name: str, config: pytest.Config) -> Engine:
     if name == "arcadedb":
         folder = Path(tempfile.mkdtemp(prefix="odin-tests-")) / "tests.odin"
-        address = Address.of(folder)
-        Stores.open(address).close()  # makes the folder a workspace
-        endpoint, release = open_embedded(folder / "engine")
-        graph = Graph(endpoint, release)
+        prepare_folder(folder, create=True)
+        graph = Graph(*open_embedded(folder / "engine"))
         config.add_cleanup(graph.close)
+        install(graph)
         return Engine(name, graph, folder)
     server = Neo4jServer(LTS) if name == "neo4j-lts" else Neo4jServer()
     config.add_cleanup(server.stop)
     graph = Graph(server.endpoint)
     config.add_cleanup(graph.close)
+    install(graph)
     return Engine(name, graph, None)
 
 
@@ -124,7 +129,6 @@ def _start(name: str, config: pytest.Config) -> Engine:
 def graph(engine: Engine) -> Graph:
     """An empty graph with the schema installed."""
     engine.wipe()
-    install(engine.graph)
     return engine.graph
 
 

@@ -1,0 +1,158 @@
+"""The columns of one workspace. Metadata goes stale when the graph changes; what is frozen never does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.arrays import ArrayStore, SegmentedArray, SegmentInfo
+from odin_graph.columns import snapshot_file
+from odin_graph.columns.fields import arrow_type, column, fields
+from odin_graph.errors import StoreError, UnknownNameError
+from odin_graph.graph import ChangeToken, Graph
+from odin_graph.graph.writer import quoted
+from odin_graph.schema.metadata import FieldType
+
+ROWS: Final = 20_000
+"""Keys a statement: one list of rows comes in several times faster than as many records."""
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True)
+class _Held:
+    token: ChangeToken
+    table: pa.Table
+    """Sorted by key; any of the names."""
+
+
+class Columns:
+    """Arrow columns by key, read from the graph and the arrays, and kept.
+
+    Args:
+        graph: The graph.
+        arrays: The arrays, which hold what is frozen.
+        folder: A local folder for columns of this workspace; can be dropped at any time.
+    """
+
+    def __init__(self, graph: Graph, arrays: ArrayStore, folder: Path) -> None:
+        self._graph = graph
+        self._arrays = arrays
+        self._folder = folder
+        self._held: dict[str, _Held] = {}
+        self._loading = threading.RLock()
+        self._tables = lru_cache(maxsize=64)(self._read_table)
+
+    def fields(self, kind: str = "Image") -> dict[str, FieldType]:
+        """Every field of a kind with its type, ours and free metadata."""
+        return fields(self._graph, kind)
+
+    def images(self, names: Sequence[str]) -> pa.Table:
+        """The columns ``key`` and ``names`` of all images that are not deleted, sorted by key; null where missing.
+
+        Raises:
+            UnknownNameError: There is no such field.
+        """
+        wanted = list(dict.fromkeys(["key", *names]))
+        with self._loading:
+            token = self._graph.change_token()
+            held = self._current("Image", token)
+            missing = [name for name in wanted if held is None or name not in held.column_names]
+            if missing:
+                held = self._refresh("Image", wanted if held is None else [*held.column_names, *missing])
+            assert held is not None
+            return held.select(wanted)
+
+    def segments(self, array: str) -> tuple[SegmentInfo, ...]:
+        """The segments of an array that the graph names, in the order they were made in."""
+        rows = self._graph.read(
+            "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.created_at, s.id", {"array": array}
+        )
+        return tuple(SegmentInfo.from_node(row["s"]) for row in rows)
+
+    def array(self, array: str) -> SegmentedArray:
+        """An array by name, over the segments that it has now."""
+        return SegmentedArray(self._arrays, self.segments(array))
+
+    def members(self, dataset: str) -> pa.Table:
+        """Columns ``key`` and ``label`` of a data set version, in its order, with the labels it froze."""
+        return self._table(f"Dataset/{dataset}/members")
+
+    def predictions(self, set_id: str) -> pa.Table:
+        """Columns ``key``, ``predicted``, ``confidence``, ``wrong`` of a prediction set, sorted by key."""
+        return self._table(f"PredictionSet/{set_id}/columns")
+
+    def probabilities(self, set_id: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Keys (n,), sorted, and probabilities (n, classes) of a prediction set."""
+        array = self.array(f"PredictionSet/{set_id}/probabilities")
+        keys = array.coverage()
+        return keys, array.read(keys)
+
+    def _table(self, array: str) -> pa.Table:
+        segments = self.segments(array)
+        if not segments:
+            raise StoreError(f"{array} has no stored table. Run `odin doctor`.")
+        return self._tables(segments)
+
+    def _read_table(self, segments: tuple[SegmentInfo, ...]) -> pa.Table:
+        """Cached by the segments themselves: those never change."""
+        tables = [self._arrays.read_table(info) for info in segments]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive").sort_by("key")
+
+    def _current(self, kind: str, token: ChangeToken) -> pa.Table | None:
+        held = self._held.get(kind)
+        if held is not None and held.token == token:
+            return held.table
+        saved = snapshot_file.load(self._file(kind), str(token))
+        if saved is not None:
+            self._held[kind] = _Held(token, saved)
+        return saved
+
+    def _refresh(self, kind: str, names: Sequence[str]) -> pa.Table:
+        """Load, and load again where somebody wrote meanwhile, so that no snapshot is torn."""
+        types = self._types(kind, names)
+        for _ in range(_TRIES):
+            before = self._graph.change_token()
+            table = self._load(kind, types)
+            if self._graph.change_token() == before:
+                self._held[kind] = _Held(before, table)
+                snapshot_file.save(self._file(kind), table, str(before))
+                break
+            types = self._types(kind, names)
+        return table  # under steady writes as good as any, and not kept
+
+    def _types(self, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
+        known = self.fields(kind)
+        for name in names:
+            if name not in known:
+                raise UnknownNameError.of(f"{kind.lower()} field", name, known)
+        return {name: known[name] for name in names}
+
+    def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
+        (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last")
+        values = ", ".join(f"n.{quoted(name)}" for name in types)
+        statement = f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL RETURN collect([{values}]) AS rows"
+        parts: list[pa.Table] = []
+        if ends["first"] is not None:
+            for first in range(ends["first"], ends["last"] + 1, ROWS):
+                (found,) = self._graph.read(statement, {"first": first, "end": first + ROWS})
+                if found["rows"]:
+                    parts.append(_as_table(found["rows"], types))
+        if not parts:
+            return pa.table({name: pa.array([], arrow_type(field)) for name, field in types.items()})
+        return pa.concat_tables(parts).sort_by("key").combine_chunks()
+
+    def _file(self, kind: str) -> Path:
+        return self._folder / f"{kind}.arrow"
+
+
+def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.Table:
+    columns = list(zip(*rows, strict=True))
+    return pa.table({name: column(values, field) for (name, field), values in zip(types.items(), columns, strict=True)})

@@ -1,0 +1,31 @@
+"""Metadata columns on disk, so that the next process need not read the graph again."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import feather
+
+_TOKEN: Final = b"odin_graph.token"
+
+
+def load(file: Path, token: str) -> pa.Table | None:
+    """The table that was saved under this token; None where there is none, or it is damaged."""
+    try:
+        table = feather.read_table(file, memory_map=True)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return table if (table.schema.metadata or {}).get(_TOKEN) == token.encode() else None
+
+
+def save(file: Path, table: pa.Table, token: str) -> None:
+    """Save a table under a token, in the place of the one before. Where that fails, only time is lost."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as fresh:
+            feather.write_feather(table.replace_schema_metadata({_TOKEN: token.encode()}), fresh, compression="lz4")
+        Path(fresh.name).replace(file)
