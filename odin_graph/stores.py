@@ -12,8 +12,10 @@ from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
-from odin_graph.errors import MismatchError, MissingWorkspaceError
-from odin_graph.graph import Graph, install
+from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
+from odin_graph.folder import prepare_folder
+from odin_graph.graph import Endpoint, Graph, install, open_embedded
+from odin_graph.graph.install import version
 from odin_graph.vectors import VectorStore
 
 
