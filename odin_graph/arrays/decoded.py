@@ -30,14 +30,17 @@ class DecodedCache:
         self._folder = folder
         self._budget = budget
 
+    def takes(self, info: SegmentInfo) -> bool:
+        """Whether a dense segment fits in the budget at all; one that does not is read tile by tile."""
+        return info.rows * info.row_bytes <= self._budget
+
     def rows(self, info: SegmentInfo, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """All rows of a segment, mapped from its file, or decoded where they do not fit in the budget."""
+        """All rows of a segment that it takes, mapped from its file, which is made where there is none."""
         shape, file = (info.rows, *info.shape), self._folder / f"{info.id}.raw"
         try:
             mapped: NDArray[Any] = np.memmap(file, dtype=info.dtype, mode="r", shape=shape)
         except (FileNotFoundError, ValueError):  # not there, or cut short
-            rows = decode()
-            return rows if rows.nbytes > self._budget else self._keep(file, rows)
+            return self._keep(file, decode())
         os.utime(file)
         return mapped
 

@@ -1,9 +1,8 @@
-"""Rows of one shape as a TileDB array (position, element), tiled by rows."""
+"""Rows of one shape as a dense TileDB array by position."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -13,46 +12,74 @@ from numpy.typing import NDArray
 from odin_graph.arrays.segment import SegmentInfo
 
 TILE_BYTES: Final = 1 << 20
-"""Of one tile before compression: a few hundred small images, or one large one."""
+"""Of one tile before compression: a few hundred small images, or a part of a large one."""
 _STORED_AS: Final = {"bool": "uint8", "float16": "uint16"}
 """What TileDB has no type for, kept bit by bit as another."""
 
 
 def write(path: str, rows: NDArray[Any], context: tiledb.Ctx) -> None:
-    """Write rows (n, ...) as a new array."""
-    flat = stored(rows).reshape(len(rows), -1)
-    n, width = flat.shape
-    tile = max(1, min(n, TILE_BYTES // max(1, width * flat.itemsize)))
+    """Write rows (n, ...), none of them empty, as a new array."""
+    held = stored(rows)
     domain = tiledb.Domain(
-        tiledb.Dim("position", domain=(0, n - 1), tile=tile, dtype=np.int64, ctx=context),
-        tiledb.Dim("element", domain=(0, width - 1), tile=width, dtype=np.int64, ctx=context),
+        *(
+            tiledb.Dim(f"d{axis}", domain=(0, size - 1), tile=tile, dtype=np.uint64, ctx=context)
+            for axis, (size, tile) in enumerate(zip(held.shape, tile_shape(held.shape, held.itemsize), strict=True))
+        ),
         ctx=context,
     )
-    value = tiledb.Attr(name="value", dtype=flat.dtype, filters=filters(flat.dtype), ctx=context)
+    value = tiledb.Attr(name="value", dtype=held.dtype, filters=filters(held.dtype, context), ctx=context)
     tiledb.Array.create(path, tiledb.ArraySchema(domain=domain, attrs=[value], ctx=context), ctx=context)
     with tiledb.open(path, "w", ctx=context) as array:
-        array[:] = flat
+        array[...] = held
 
 
 def read_runs(path: str, info: SegmentInfo, runs: Sequence[NDArray[np.int64]], context: tiledb.Ctx) -> NDArray[Any]:
     """Rows of runs of successive positions, one after another."""
     with tiledb.open(path, "r", ctx=context) as array:
-        parts = [array[int(run[0]) : int(run[-1]) + 1]["value"] for run in runs]
-    flat = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return restored(flat, info.dtype).reshape(-1, *info.shape) if prod(info.shape) else flat
+        # Straight into place: holding the parts as well would take the memory twice.
+        found = np.empty((sum(map(len, runs)), *info.shape), array.attr(0).dtype)
+        start = 0
+        for run in runs:
+            found[start : start + len(run)] = array[int(run[0]) : int(run[-1]) + 1]["value"]
+            start += len(run)
+    return restored(found, info.dtype)
 
 
-def filters(dtype: np.dtype[Any]) -> tiledb.FilterList:
-    """Zstandard; the bytes of wider numbers are shuffled first, which helps it."""
-    shuffle = [tiledb.ByteShuffleFilter()] if dtype.itemsize > 1 else []
-    return tiledb.FilterList([*shuffle, tiledb.ZstdFilter(level=3)])
+def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
+    """Where the array is not of the shape and dtype that its node says."""
+    with tiledb.open(path, "r", ctx=context) as array:
+        shape, dtype = tuple(int(size) for size in array.shape), array.attr(0).dtype
+        held = array.nonempty_domain()
+    expected = (info.rows, *info.shape)
+    if shape != expected or dtype != np.dtype(_STORED_AS.get(info.dtype, info.dtype)):
+        return [f"holds {dtype} of shape {shape}, and its node says {info.dtype} of shape {expected}"]
+    return [] if held is not None and int(held[0][1]) == info.rows - 1 else ["was never written to its end"]
+
+
+def tile_shape(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """How far a tile extends along each axis: about `TILE_BYTES`, whole rows where they fit."""
+    room = max(1, TILE_BYTES // itemsize)
+    extents: list[int] = []
+    for size in reversed(shape):
+        extents.append(max(1, min(size, room)))
+        room //= extents[-1]
+    return tuple(reversed(extents))
+
+
+def filters(dtype: np.dtype[Any], context: tiledb.Ctx) -> tiledb.FilterList:
+    """Zstandard, for wider numbers after a shuffle of their bytes; a checksum, so that damage never reads as pixels."""
+    shuffle = [tiledb.ByteShuffleFilter(ctx=context)] if dtype.itemsize > 1 else []
+    return tiledb.FilterList(
+        [*shuffle, tiledb.ZstdFilter(level=1, ctx=context), tiledb.ChecksumMD5Filter(ctx=context)], ctx=context
+    )
 
 
 def stored(values: NDArray[Any]) -> NDArray[Any]:
-    """The same bits in a dtype that TileDB has."""
-    return np.ascontiguousarray(values).view(_STORED_AS.get(values.dtype.name, values.dtype))
+    """The same values in a dtype that TileDB has, in the machine's byte order."""
+    held = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
+    return held.view(_STORED_AS.get(held.dtype.name, held.dtype))
 
 
 def restored(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """The bits in their own dtype again."""
-    return np.ascontiguousarray(values).view(np.dtype(dtype))
+    """The values in their own dtype again."""
+    return values.view(np.dtype(dtype))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import tiledb
 
+from odin_graph.arrays.context import context
+from odin_graph.arrays.names import written_at
 from odin_graph.config import Budget
 from odin_graph.errors import SpaceError, StoreError
 
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded", "File too large")
-_FRESH: Final = ".fresh-"
+FRESH: Final = "fresh"
+"""The folder of what is being written; what a crash leaves there is garbage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +39,17 @@ class Files:
 
     Args:
         root: A local folder, or ``s3://``, ``gs://``, ``azure://``.
-        budget: For TileDB's threads and its cache of tiles.
+        budget: For TileDB's threads and memory.
     """
 
     def __init__(self, root: str, budget: Budget) -> None:
         self.root = root.rstrip("/")
         self.local = Path(root) if "://" not in root else None
         self._budget = budget
-        self._contexts: dict[int, tiledb.Ctx] = {}
-        if self.local is not None:
-            self.local.mkdir(parents=True, exist_ok=True)
 
     def context(self) -> tiledb.Ctx:
-        """TileDB's context of this process: its threads do not live through a fork, so a child makes its own."""
-        pid = os.getpid()
-        if pid not in self._contexts:
-            threads = str(self._budget.threads)
-            self._contexts[pid] = tiledb.Ctx(
-                {
-                    "sm.compute_concurrency_level": threads,
-                    "sm.io_concurrency_level": threads,
-                    "sm.tile_cache_size": str(self._budget.memory // 32),
-                    "sm.memory_budget": str(self._budget.memory // 4),
-                }
-            )
-        return self._contexts[pid]
+        """TileDB's context of this process."""
+        return context(self._budget)
 
     def path(self, uri: str) -> str:
         """The full address of a file below the root."""
@@ -71,28 +61,11 @@ class Files:
             return (self.local / uri).exists()
         return bool(self._vfs().is_file(self.path(uri)) or self._vfs().is_dir(self.path(uri)))
 
-    def touch(self, uri: str) -> bool:
-        """Make a file young again; False where there is none, or where the store cannot."""
-        if self.local is None:
-            return False
-        try:
-            os.utime(self.local / uri)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def age(self, uri: str) -> float:
-        """Seconds since it was last written; 0 where the store does not say, or nothing is there."""
-        try:
-            return max(time.time() - (self.local / uri).stat().st_mtime, 0.0) if self.local is not None else 0.0
-        except FileNotFoundError:
-            return 0.0
-
     def read(self, uri: str) -> bytes:
         """A whole file.
 
         Raises:
-            StoreError: It is missing.
+            StoreError: It is missing, or cannot be read.
         """
         try:
             if self.local is not None:
@@ -100,82 +73,163 @@ class Files:
             with self._vfs().open(self.path(uri), "rb") as file:
                 return bytes(file.read())
         except (OSError, tiledb.TileDBError) as error:
-            raise StoreError(f"{self.path(uri)} cannot be read: {error}. Run `odin doctor`.") from error
+            raise StoreError(f"{self.path(uri)} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
 
     def write(self, uri: str, data: bytes) -> None:
-        """Write a file whole, or not at all. On a local disk it stands when this returns."""
-        with self.writing(uri):
-            if self.local is None:  # an object appears when it is complete
-                with self._vfs().open(self.path(uri), "wb") as file:
-                    file.write(data)
-                return
-            target = self.local / uri
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f"{_FRESH}{uuid.uuid4().hex}")
+        """Write a file whole, or not at all; on a local disk it outlives a crash once this returns.
+
+        Raises:
+            SpaceError: No space is left.
+        """
+        with self.writing(uri) as path:
+            self.put(path, data)
+
+    def write_once(self, uri: str, data: bytes) -> bool:
+        """Write a file unless it is there; whether it was written. Of several writers at once, one wins.
+
+        Raises:
+            SpaceError: No space is left.
+        """
+        if self.exists(uri):
+            return False
+        try:
+            with self.writing(uri, publish=_link) as path:
+                self.put(path, data)
+        except FileExistsError:
+            return False
+        return True
+
+    def touch(self, uri: str) -> bool:
+        """Make a file look newly written, so that `odin gc` spares it; whether it is there."""
+        if self.local is None:
+            return self.exists(uri)
+        try:
+            os.utime(self.local / uri)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def age(self, uri: str) -> float:
+        """Seconds since it was written or touched; 0 where nobody can say, so that nobody takes it for old."""
+        if self.local is None:
+            made = written_at(uri)
+        else:
             try:
-                with fresh.open("wb") as out:
-                    out.write(data)
-                    out.flush()
-                    os.fsync(out.fileno())
-                fresh.replace(target)
-            except BaseException:
-                fresh.unlink(missing_ok=True)
-                raise
-            _sync_folder(target.parent)
+                made = (self.local / uri).stat().st_mtime
+            except FileNotFoundError:
+                made = None
+        return max(0.0, time.time() - made) if made is not None else 0.0
 
     @contextmanager
-    def writing(self, uri: str) -> Iterator[None]:
-        """Turn the errors of a full disk into ours."""
+    def writing(self, uri: str, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[str]:
+        """Where to write a file or a folder that takes its name when the block ends; it is removed if the block fails.
+
+        An object store has no rename: there the path is the final one, and no node names it before it is complete.
+
+        Raises:
+            SpaceError: No space is left.
+            StoreError: The store refuses it.
+        """
         try:
-            yield
+            if self.local is None:
+                yield self.path(uri)
+                return
+            target, fresh = self.local / uri, self.local / FRESH / uuid.uuid4().hex
+            for folder in (target.parent, fresh.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            yield str(fresh)
+            _sync(fresh)
+            publish(fresh, target)
+            _sync_one(target.parent)
+        except FileExistsError:
+            self._clear(fresh)
+            raise
         except (OSError, tiledb.TileDBError) as error:
+            self._clear(self.path(uri) if self.local is None else fresh)
             if any(reason in str(error) for reason in _NO_SPACE):
                 raise SpaceError(
-                    f"No space is left at {self.root}, writing {uri}: nothing of it is kept. "
-                    "Free some, for example with `odin gc`, and call again."
+                    f"No space is left at {self.root} to write {uri}; nothing of it is kept. "
+                    "Make room, for example with `odin gc`, and call again: it goes on where it stopped."
                 ) from error
-            raise StoreError(f"{self.path(uri)} cannot be written: {error}") from error
-
-    def sync(self, uri: str) -> None:
-        """Let a folder that was just written stand through a crash of the machine."""
-        if self.local is None:
-            return
-        for folder, _, names in os.walk(self.local / uri):
-            for name in names:
-                handle = os.open(os.path.join(folder, name), os.O_RDONLY)  # noqa: PTH118 - as os.walk says it
-                os.fsync(handle)
-                os.close(handle)
-            _sync_folder(Path(folder))
-        _sync_folder((self.local / uri).parent)
+            raise StoreError(f"{self.path(uri)} cannot be written: {_reason(error)}.") from error
+        except BaseException:
+            self._clear(self.path(uri) if self.local is None else fresh)
+            raise
 
     def remove(self, uri: str) -> None:
-        """Remove a file or a folder; nothing happens where there is none."""
+        """Remove a file or a folder; nothing happens where there is none.
+
+        Raises:
+            StoreError: The store refuses it.
+        """
         path, vfs = self.path(uri), self._vfs()
-        if vfs.is_dir(path):
-            vfs.remove_dir(path)
-        elif vfs.is_file(path):
-            vfs.remove_file(path)
+        try:
+            if vfs.is_dir(path):
+                vfs.remove_dir(path)
+            elif vfs.is_file(path):
+                vfs.remove_file(path)
+        except tiledb.TileDBError as error:
+            if self.exists(uri):
+                raise StoreError(f"{path} cannot be removed: {_reason(error)}.") from error
 
     def list(self, folder: str) -> list[StoredFile]:
         """What stands in a folder below the root, its own folders counted as one each."""
-        vfs: Any = self._vfs()
+        vfs = self._vfs()
         if not vfs.is_dir(self.path(folder)):
             return []
         names = sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in vfs.ls(self.path(folder)))
-        return [self._stat(vfs, f"{folder}/{name}") for name in names]
+        return [file for name in names if (file := self._stat(vfs, f"{folder}/{name}"))]
 
-    def _stat(self, vfs: Any, uri: str) -> StoredFile:
+    def _stat(self, vfs: tiledb.VFS, uri: str) -> StoredFile | None:
         path = self.path(uri)
-        size = vfs.dir_size(path) if vfs.is_dir(path) else vfs.file_size(path)
+        try:
+            size = vfs.dir_size(path) if vfs.is_dir(path) else vfs.file_size(path)
+        except tiledb.TileDBError:  # its writer has just finished, or gc was faster
+            return None
         return StoredFile(uri, int(size), self.age(uri))
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Write data to a full address, one that `writing` gave."""
+        if self.local is not None:
+            Path(path).write_bytes(data)
+            return
+        with self._vfs().open(path, "wb") as file:
+            file.write(bytes(data))
+
+    def _clear(self, path: str | Path) -> None:
+        if isinstance(path, Path):
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return
+        with suppress(StoreError):
+            self.remove(path.removeprefix(f"{self.root}/"))
 
     def _vfs(self) -> tiledb.VFS:
         return tiledb.VFS(ctx=self.context())
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _link(fresh: Path, target: Path) -> None:
+    """Take the name only if nobody has it, which a rename does not ask."""
+    os.link(fresh, target)
+    fresh.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Let a file, or a folder with all that is in it, outlive a crash of the machine."""
+    if path.is_dir():
+        for held in path.iterdir():
+            _sync(held)
+    _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""Rows of different shapes: all elements in one flat TileDB array, beside where each row starts and its shape."""
+"""Rows of different shapes: all elements in one flat TileDB array, beside an array of the rows' shapes."""
 
 from __future__ import annotations
 
@@ -9,34 +9,23 @@ import numpy as np
 import tiledb
 from numpy.typing import NDArray
 
-from odin_graph.arrays.dense import TILE_BYTES, filters, restored, stored
+from odin_graph.arrays import dense
 from odin_graph.arrays.segment import SegmentInfo
 
 
 def write(path: str, rows: Sequence[NDArray[Any]], context: tiledb.Ctx) -> None:
-    """Write rows as a new group of two arrays, ``elements`` and ``index``."""
-    index = np.array([(row.size, *row.shape) for row in rows], dtype=np.int64)
-    elements = np.concatenate([stored(row).reshape(-1) for row in rows])
-    tiledb.Group.create(path, ctx=context)
-    # An array has at least one element, also where every row is empty.
-    held = elements if elements.size else np.zeros(1, elements.dtype)
-    tile = min(held.size, TILE_BYTES // held.itemsize)
-    domain = tiledb.Domain(
-        tiledb.Dim("element", domain=(0, held.size - 1), tile=tile, dtype=np.int64, ctx=context), ctx=context
-    )
-    value = tiledb.Attr(name="value", dtype=held.dtype, filters=filters(held.dtype), ctx=context)
-    tiledb.Array.create(f"{path}/elements", tiledb.ArraySchema(domain=domain, attrs=[value], ctx=context), ctx=context)
-    with tiledb.open(f"{path}/elements", "w", ctx=context) as array:
-        array[:] = held
-    tiledb.from_numpy(f"{path}/index", index, ctx=context).close()
+    """Write rows of one dtype and number of dimensions as two arrays, ``elements`` and ``shapes``."""
+    shapes = np.array([row.shape for row in rows], np.int64).reshape(len(rows), -1)
+    elements = np.concatenate([dense.stored(row).reshape(-1) for row in rows])
+    tiledb.VFS(ctx=context).create_dir(path)
+    # An array has at least one element, also where every row is empty or a scalar.
+    dense.write(f"{path}/elements", elements if elements.size else np.zeros(1, elements.dtype), context)
+    dense.write(f"{path}/shapes", shapes if shapes.size else np.zeros((len(rows), 1), np.int64), context)
 
 
 def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: tiledb.Ctx) -> list[NDArray[Any]]:
     """Rows by position, in the order asked for."""
-    with tiledb.open(f"{path}/index", "r", ctx=context) as array:
-        index: NDArray[np.int64] = array[:]
-    ends = np.cumsum(index[:, 0])
-    starts = ends - index[:, 0]
+    shapes, starts, ends = _index(path, context)
     distinct, back = np.unique(positions, return_inverse=True)
     runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1) if len(distinct) else []
     rows: list[NDArray[Any]] = []
@@ -45,6 +34,28 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
             first, last = int(starts[run[0]]), int(ends[run[-1]])
             flat = array[first:last]["value"] if last > first else np.empty(0, array.attr(0).dtype)
             for position in run:
-                part = flat[starts[position] - first : ends[position] - first]
-                rows.append(restored(part, info.dtype).reshape(index[position, 1:]))
+                # A copy, so that one row kept does not keep all of its run.
+                part = flat[starts[position] - first : ends[position] - first].copy()
+                rows.append(dense.restored(part, info.dtype).reshape(shapes[position]))
     return [rows[position] for position in back]
+
+
+def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
+    """Where the arrays are not as its node says."""
+    shapes, _, ends = _index(path, context)
+    if len(shapes) != info.rows:
+        return [f"holds {len(shapes)} rows, and its node says {info.rows}"]
+    with tiledb.open(f"{path}/elements", "r", ctx=context) as array:
+        size, dtype = int(array.shape[0]), array.attr(0).dtype
+    if size < ends[-1] or dtype != dense.stored(np.empty(0, info.dtype)).dtype:
+        return [f"holds {size} elements of {dtype}, and its rows have {int(ends[-1])} of {info.dtype}"]
+    return []
+
+
+def _index(path: str, context: tiledb.Ctx) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The rows' shapes, and where each row starts and ends among the elements."""
+    with tiledb.open(f"{path}/shapes", "r", ctx=context) as array:
+        shapes: NDArray[np.int64] = array[...]["value"]
+    sizes = shapes.prod(axis=1)
+    ends = np.cumsum(sizes)
+    return shapes, ends - sizes, ends

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import prod
 from typing import Any, Literal, Self
 
 import numpy as np
+
+from odin_graph.arrays.names import written_at
 
 Codec = Literal["dense", "ragged", "table"]
 
@@ -51,7 +54,8 @@ class SegmentInfo:
     def node(self) -> dict[str, Any]:
         """The properties of its node."""
         held = {name: getattr(self, name) for name in self.__slots__}
-        return {**held, "shape": list(self.shape)}
+        made = datetime.fromtimestamp(written_at(self.id) or 0, UTC).replace(tzinfo=None)
+        return {**held, "shape": list(self.shape), "created_at": made}
 
     @property
     def row_bytes(self) -> int:

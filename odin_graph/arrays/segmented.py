@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays.segment import SegmentInfo
-from odin_graph.arrays.store import ArrayStore, Keys
+from odin_graph.arrays.keys import Keys
+from odin_graph.arrays.store import ArrayStore
 from odin_graph.errors import ShapeError, StoreError
 
 

@@ -6,13 +6,9 @@ A segment is written under a name of its own before any node names it, so a read
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,28 +17,25 @@ import pyarrow as pa
 import tiledb
 from numpy.typing import NDArray
 
-from odin_graph.arrays import dense, ragged
+from odin_graph.arrays import dense, ragged, tables
+from odin_graph.arrays.checking import faults
 from odin_graph.arrays.decoded import DecodedCache
-from odin_graph.arrays.files import Files, StoredFile
+from odin_graph.arrays.files import FRESH, Files, StoredFile
+from odin_graph.arrays.keys import Keys, KeyVectors
+from odin_graph.arrays.names import fresh_name
 from odin_graph.arrays.segment import Codec, SegmentInfo
 from odin_graph.config import Budget
 from odin_graph.errors import ShapeError, StoreError
 
-Keys = NDArray[np.int64]
 OWNER: Final = "workspace.json"
-FOLDERS: Final = ("segments", "keys", "weights", "indexes", "programs")
+FOLDERS: Final = ("segments", "keys", "weights", "indexes", "programs", FRESH)
 """What stands below the root, each file or segment under a name that is never given twice."""
 _FEW_RUNS: Final = 8
 """So many slices are read from TileDB one by one; more are cheaper from the decoded segment."""
 
 
-def keys_uri(digest: str) -> str:
-    """Where a key vector is kept, below the root; segments of the same keys share it."""
-    return f"keys/{digest}.npy"
-
-
 class ArrayStore:
-    """All segments below one root.
+    """All segments below one root. Safe to share between threads, and by a forked child.
 
     Args:
         root: A local folder, or ``s3://``, ``gs://``, ``azure://``.
@@ -54,18 +47,21 @@ class ArrayStore:
         self.root = root
         self.budget = budget
         self._files = Files(root, budget)
-        self._cache = DecodedCache(cache, budget.memory) if cache is not None else None
-        self._keys = lru_cache(maxsize=256)(self._read_keys)
+        self._cache = DecodedCache(cache, budget.memory // 2) if cache is not None else None
+        self._keys = KeyVectors(self._files)
 
     @property
     def raw(self) -> Files:
         """The files below the root, for what is no segment: weights, indexes, programs."""
         return self._files
 
+    def cache_in(self, folder: Path) -> None:
+        """Keep decoded segments in a local folder from now on."""
+        self._cache = DecodedCache(folder, self.budget.memory // 2)
+
     def claim(self, workspace_id: str) -> str:
         """Mark the root as a workspace's; the id of the workspace that it belongs to, ours if it had none."""
-        if not self._files.exists(OWNER):
-            self._files.write(OWNER, json.dumps({"id": workspace_id}).encode())
+        self._files.write_once(OWNER, json.dumps({"id": workspace_id}).encode())
         try:
             return str(json.loads(self._files.read(OWNER))["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -77,57 +73,75 @@ class ArrayStore:
         Args:
             array: The array that it is a piece of.
             keys: (n,) distinct keys, in any order.
-            rows: (n, ...) one row a key, any numeric dtype or bool.
+            rows: (n, ...) one row a key, none of them empty, of bools, integers or floats up to 64 bits.
+
+        Raises:
+            ShapeError: Keys or rows that cannot be stored.
+            SpaceError: No space is left.
         """
-        order, info = self._new(array, keys, len(rows), "dense", rows.dtype.name, rows.shape[1:])
-        self._write(info, lambda path: dense.write(path, rows[order], self._files.context()))
+        rows = np.asarray(rows)
+        if rows.ndim == 0 or 0 in rows.shape[1:]:
+            raise ShapeError(f"{array}: rows of shape {rows.shape} hold nothing that could be stored.")
+        dtype = _dtype(array, rows.dtype)
+        keys, order = _sorted(array, keys, len(rows))
+        with self._new(array, keys, "dense", dtype, rows.shape[1:]) as (info, path):
+            dense.write(path, rows if order is None else rows[order], self._files.context())
         return info
 
     def write_ragged(self, array: str, keys: Keys, rows: Sequence[NDArray[Any]]) -> SegmentInfo:
-        """Store rows of one dtype and number of dimensions, and of any shapes, as a new segment."""
-        kinds = {(row.dtype, row.ndim) for row in rows}
-        if len(kinds) > 1:
-            raise ShapeError(
-                f"The rows of one segment have one dtype and number of dimensions, not {sorted(map(str, kinds))}."
-            )
-        dtype = rows[0].dtype.name if rows else ""
-        order, info = self._new(array, keys, len(rows), "ragged", dtype, ())
-        self._write(
-            info, lambda path: ragged.write(path, [rows[position] for position in order], self._files.context())
-        )
+        """Store rows of one dtype and number of dimensions, and of any shapes, as a new segment.
+
+        Raises:
+            ShapeError: Keys or rows that cannot be stored.
+            SpaceError: No space is left.
+        """
+        kinds = {(_dtype(array, row.dtype), row.ndim) for row in rows}
+        if len(kinds) > 1 or any(ndim == 0 for _, ndim in kinds):
+            listed = ", ".join(f"{dtype} of {ndim} dimensions" for dtype, ndim in sorted(kinds))
+            raise ShapeError(f"{array}: the rows of a segment have one dtype and one number of dimensions, not {listed}.")
+        keys, order = _sorted(array, keys, len(rows))
+        with self._new(array, keys, "ragged", next(iter(kinds))[0], ()) as (info, path):
+            ragged.write(path, rows if order is None else [rows[place] for place in order], self._files.context())
         return info
 
     def write_table(self, array: str, table: pa.Table) -> SegmentInfo:
-        """Store an Arrow table with an int64 column ``key`` as a new segment; its rows keep their order."""
-        keys = table.column("key").to_numpy().astype(np.int64, copy=False)
-        _, info = self._new(array, keys, table.num_rows, "table", "", (), empty=True)
-        sink = io.BytesIO()
-        with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-            writer.write_table(table)
-        self._files.write(info.uri, sink.getvalue())
+        """Store an Arrow table with an int64 column ``key`` as a new segment; its rows keep their order.
+
+        Raises:
+            ShapeError: There is no such column, or it has a key twice or nulls.
+            SpaceError: No space is left.
+        """
+        if "key" not in table.column_names or table.schema.field("key").type != pa.int64():
+            raise ShapeError(f"{array}: a table needs a column 'key' of int64; it has {', '.join(table.column_names)}.")
+        if table.column("key").null_count:
+            raise ShapeError(f"{array}: {table.column('key').null_count} rows of the table have no key.")
+        keys, _ = _sorted(array, table.column("key").to_numpy(), table.num_rows, empty=True)
+        with self._new(array, keys, "table", "", ()) as (info, path):
+            self._files.put(path, tables.to_bytes(table))
         return info
 
     def keys(self, info: SegmentInfo) -> Keys:
-        """The sorted keys (rows,) of a segment."""
-        return self._keys(info.keys)
+        """The sorted keys (rows,) of a segment, read-only."""
+        return self._keys.read(info.keys)
 
     def read(self, info: SegmentInfo, positions: NDArray[np.int64] | slice) -> NDArray[Any]:
-        """Rows (n, ...) of a dense segment by position, in the order asked for."""
+        """Rows (n, ...) of a dense segment by position, in the order asked for.
+
+        Scattered positions are read from the decoded segment, which the first such read makes.
+        """
         if info.codec != "dense":
             raise ShapeError(f"Segment {info.id} of {info.array} holds rows of different shapes: read them as a list.")
         if isinstance(positions, slice):
-            start, stop, step = positions.indices(info.rows)
-            positions = np.arange(start, stop, step, dtype=np.int64)
+            positions = np.arange(*positions.indices(info.rows), dtype=np.int64)
         if not len(positions):
             return np.empty((0, *info.shape), np.dtype(info.dtype))
         with self._reading(info):
             distinct, back = np.unique(positions, return_inverse=True)
             runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1)
-            if len(runs) <= _FEW_RUNS or self._cache is None:
+            if len(runs) <= _FEW_RUNS or self._cache is None or not self._cache.takes(info):
                 found = dense.read_runs(self._full(info), info, runs, self._files.context())
-                return found if len(back) == len(found) and np.array_equal(distinct, positions) else found[back]
-            whole = self._cache.rows(info, lambda: self._whole(info))
-            return np.asarray(whole[positions])
+                return found if np.array_equal(distinct, positions) else found[back]
+            return np.asarray(self._cache.rows(info, lambda: self._whole(info))[positions])
 
     def read_list(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Rows of a dense or a ragged segment by position, in the order asked for."""
@@ -138,30 +152,19 @@ class ArrayStore:
 
     def read_table(self, info: SegmentInfo) -> pa.Table:
         """The table of a segment, its rows in the order they were written in."""
-        data = self._files.read(info.uri)
-        try:
-            return pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        except pa.ArrowInvalid as error:
-            raise StoreError(f"{self._full(info)} is damaged: {error}. Run `odin doctor`.") from error
+        return tables.read(self._files, info.uri)
 
-    def check(self, info: SegmentInfo) -> list[str]:
-        """What is wrong with a segment, reading all of it; nothing if it is as the graph says."""
-        try:
-            keys = self._read_keys(info.keys)
-            if len(keys) != info.rows:
-                return [f"has {info.rows} rows and {len(keys)} keys"]
-            if info.codec == "table":
-                rows = self.read_table(info).num_rows
-            elif info.codec == "dense":
-                rows = len(self._whole(info))
-            else:
-                rows = len(self.read_list(info, np.arange(info.rows)))
-        except StoreError as error:
-            return [str(error)]
-        return [] if rows == info.rows else [f"should have {info.rows} rows and has {rows}"]
+    def check(self, info: SegmentInfo, *, deep: bool = False) -> list[str]:
+        """What is wrong with a segment, each in a phrase; nothing if it is as the graph says.
+
+        Args:
+            info: As its node says.
+            deep: Also read every row, against the checksums of its tiles.
+        """
+        return faults(self._files, self._keys, info, deep=deep)
 
     def files(self) -> list[StoredFile]:
-        """Everything below the root that a node should name."""
+        """Everything below the root that a node should name, and what broken writers left."""
         return [file for folder in FOLDERS for file in self._files.list(folder)]
 
     def remove(self, uri: str, *, unless_younger: float | None = None) -> None:
@@ -174,53 +177,20 @@ class ArrayStore:
         if unless_younger is None or self._files.age(uri) >= unless_younger:
             self._files.remove(uri)
 
+    @contextmanager
     def _new(
-        self, array: str, keys: Keys, n: int, codec: Codec, dtype: str, shape: tuple[int, ...], *, empty: bool = False
-    ) -> tuple[NDArray[np.int64], SegmentInfo]:
-        keys = np.asarray(keys, dtype=np.int64)
-        if keys.shape != (n,):
-            raise ShapeError(f"{array}: {n} rows need {n} keys, not keys of shape {keys.shape}.")
-        if not n and not empty:
-            raise ShapeError(f"{array}: a segment has at least one row.")
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        if n and (np.diff(ordered) == 0).any():
-            twice = int(ordered[np.flatnonzero(np.diff(ordered) == 0)[0]])
-            raise ShapeError(f"{array}: the key {twice} is there twice; a segment has each key once.")
-        digest = hashlib.sha256(ordered.tobytes()).hexdigest()
-        # Touched, so that `odin gc`, which spares what is young, does not take a vector that was garbage until now.
-        if not self._files.touch(keys_uri(digest)):
-            out = io.BytesIO()
-            np.save(out, ordered, allow_pickle=False)
-            self._files.write(keys_uri(digest), out.getvalue())
-        name = uuid.uuid4().hex
-        low, high = (int(ordered[0]), int(ordered[-1])) if n else (0, -1)
-        return order, SegmentInfo(name, array, f"segments/{name}", digest, n, codec, dtype, shape, low, high)
-
-    def _write(self, info: SegmentInfo, write: Callable[[str], None]) -> None:
-        try:
-            with self._files.writing(info.uri):
-                write(self._full(info))
-                self._files.sync(info.uri)
-        except BaseException:
-            self._files.remove(info.uri)
-            raise
+        self, array: str, keys: Keys, codec: Codec, dtype: str, shape: tuple[int, ...]
+    ) -> Iterator[tuple[SegmentInfo, str]]:
+        """The info of a new segment and where to write it; it takes its name when the block ends."""
+        name = fresh_name()
+        low, high = (int(keys[0]), int(keys[-1])) if len(keys) else (0, -1)
+        uri, digest = f"segments/{name}", self._keys.write(keys)
+        info = SegmentInfo(name, array, uri, digest, len(keys), codec, dtype, shape, low, high)
+        with self._files.writing(uri) as path:
+            yield info, path
 
     def _whole(self, info: SegmentInfo) -> NDArray[Any]:
         return dense.read_runs(self._full(info), info, [np.arange(info.rows)], self._files.context())
-
-    def _read_keys(self, digest: str) -> Keys:
-        data = self._files.read(keys_uri(digest))
-        try:
-            keys: Keys = np.load(io.BytesIO(data), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StoreError(f"{self._files.path(keys_uri(digest))} is damaged. Run `odin doctor`.") from error
-        if hashlib.sha256(keys.tobytes()).hexdigest() != digest:
-            raise StoreError(
-                f"{self._files.path(keys_uri(digest))} holds other keys than its name says. Run `odin doctor`."
-            )
-        keys.flags.writeable = False
-        return keys
 
     @contextmanager
     def _reading(self, info: SegmentInfo) -> Iterator[None]:
@@ -231,3 +201,25 @@ class ArrayStore:
 
     def _full(self, info: SegmentInfo) -> str:
         return self._files.path(info.uri)
+
+
+def _sorted(array: str, keys: Keys, n: int, *, empty: bool = False) -> tuple[Keys, NDArray[np.int64] | None]:
+    """The keys in their order, and where each stood; None if they stood so already."""
+    given = np.asarray(keys)
+    if given.shape != (n,) or given.dtype.kind not in "iu":
+        raise ShapeError(f"{array}: {n} rows need {n} integer keys, not {given.dtype} of shape {given.shape}.")
+    if not n and not empty:
+        raise ShapeError(f"{array}: a segment has at least one row.")
+    given = given.astype(np.int64, copy=False)
+    steps = np.diff(given)
+    order = None if (steps > 0).all() else np.argsort(given, kind="stable")
+    ordered = given if order is None else given[order]
+    if (twice := np.flatnonzero(np.diff(ordered) == 0)).size:
+        raise ShapeError(f"{array}: the key {ordered[twice[0]]} is there twice; a segment has each key once.")
+    return ordered, order
+
+
+def _dtype(array: str, dtype: np.dtype[Any]) -> str:
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise ShapeError(f"{array}: rows of {dtype} are not stored; give bools, integers or floats up to 64 bits.")
+    return dtype.name

@@ -1,0 +1,64 @@
+"""What can be wrong with a segment: `odin doctor` asks for each that the graph names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import tiledb
+
+from odin_graph.arrays import dense, ragged, tables
+from odin_graph.arrays.files import Files
+from odin_graph.arrays.keys import KeyVectors
+from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.errors import StoreError
+
+_ROWS: Final = 4096
+"""Read at once by a deep check, so that it takes little memory."""
+
+
+def faults(files: Files, vectors: KeyVectors, info: SegmentInfo, *, deep: bool) -> list[str]:
+    """What is wrong with a segment, each in a phrase.
+
+    Args:
+        files: The store's files.
+        vectors: The store's key vectors.
+        info: As its node says.
+        deep: Also read every row, against the checksums of its tiles.
+    """
+    found: list[str] = []
+    for part in (_keys(vectors, info), _rows(files, info, deep=deep)):
+        try:
+            found += part
+        except (StoreError, tiledb.TileDBError) as error:
+            found.append(str(error).strip())
+    return found
+
+
+def _keys(vectors: KeyVectors, info: SegmentInfo) -> Iterator[str]:
+    keys = vectors.verified(info.keys)
+    if len(keys) != info.rows:
+        yield f"has {info.rows} rows and {len(keys)} keys"
+    elif len(keys) and (int(keys[0]), int(keys[-1])) != (info.min_key, info.max_key):
+        yield f"has keys from {keys[0]} to {keys[-1]}, and its node says from {info.min_key} to {info.max_key}"
+
+
+def _rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
+    if not files.exists(info.uri):
+        yield f"{files.path(info.uri)} is missing"
+        return
+    path, context = files.path(info.uri), files.context()
+    match info.codec:
+        case "table":
+            rows = tables.read(files, info.uri).num_rows
+            if rows != info.rows:
+                yield f"should have {info.rows} rows and has {rows}"
+        case "dense":
+            yield from dense.faults(path, info, context)
+            for start in range(0, info.rows if deep else 0, _ROWS):
+                dense.read_runs(path, info, [np.arange(start, min(start + _ROWS, info.rows))], context)
+        case "ragged":
+            yield from ragged.faults(path, info, context)
+            for start in range(0, info.rows if deep else 0, _ROWS):
+                ragged.read(path, info, np.arange(start, min(start + _ROWS, info.rows)), context)

@@ -1,0 +1,51 @@
+"""TileDB's contexts: its thread pools, bounded by the budget, and made anew in a forked child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Final
+
+import tiledb
+
+from odin_graph.config import Budget
+
+_contexts: dict[Budget, tiledb.Ctx] = {}
+_lock = threading.Lock()
+
+_SHARE: Final = 4
+"""TileDB's queries may hold a quarter of the budget; the caches have the rest."""
+
+
+def context(budget: Budget) -> tiledb.Ctx:
+    """The context of this process for a budget.
+
+    TileDB's own default context is never used: making it replaces ``os.fork`` by one that warns, and ours may be
+    forked (see `_forget`).
+    """
+    with _lock:
+        if budget not in _contexts:
+            memory = str(budget.memory // _SHARE)
+            _contexts[budget] = tiledb.Ctx(
+                {
+                    "sm.compute_concurrency_level": str(budget.threads),
+                    "sm.io_concurrency_level": str(budget.threads),
+                    "sm.mem.total_budget": memory,
+                    "sm.memory_budget": memory,
+                    "sm.memory_budget_var": memory,
+                }
+            )
+        return _contexts[budget]
+
+
+def _forget() -> None:
+    """In a forked child: the parent's threads are not here, so its contexts can be neither used nor destroyed."""
+    global _lock
+    _lock = threading.Lock()
+    for held in _contexts.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))  # a destructor would wait for those threads for ever
+    _contexts.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

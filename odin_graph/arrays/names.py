@@ -1,0 +1,23 @@
+"""Names that are given once: UUIDs of version 7, which say when they were made also where a store keeps no dates."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import uuid
+
+_HEX = re.compile(r"[0-9a-f]{12}7[0-9a-f]{19}")
+
+
+def fresh_name() -> str:
+    """32 hexadecimal digits: 48 bits of milliseconds, the version, 74 random bits. They sort by time."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return uuid.UUID(int=value).hex
+
+
+def written_at(uri: str) -> float | None:
+    """When the name in a uri was given, in seconds since the epoch; None if it is no such name."""
+    found = _HEX.fullmatch(uri.rpartition("/")[2].partition(".")[0])
+    return int(found[0][:12], 16) / 1000 if found else None
