@@ -11,6 +11,8 @@ class Workspace(Record):
     """The one node that names the workspace; its arrays carry the same id."""
 
     schema_version = IntegerProperty()
+    fields = IntegerProperty()
+    """Counts the changes of recorded metadata types: where writers of them meet."""
 
 
 class Counter(Record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from odin_graph.schema.metadata.types import FieldType, widen
@@ -14,7 +14,8 @@ Run: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[str, FieldType]:
     """Record types, widening what is recorded; all of them, or none and an error.
 
-    Two writers of a new name meet at the unique id of its (:Field): one of them is retried and sees the other's type.
+    Writers that change a type meet at the (:Workspace): on Neo4j the second one waits there, on ArcadeDB its transaction
+    is run again. Either way it sees what the first has recorded.
 
     Args:
         run: Runs a statement in the transaction that writes the values.
@@ -29,10 +30,13 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
     """
     if not found:
         return {}
-    ids = [f"{kind}.{name}" for name in found]
-    rows = run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type", {"ids": ids})
-    held = {row["name"]: FieldType(row["type"]) for row in rows}
-    agreed = {name: widen(held[name], new, f"{kind}.{name}") if name in held else new for name, new in found.items()}
+    held = _held(run, kind, found)
+    agreed = _agreed(kind, found, held)
+    if agreed == held:
+        return agreed
+    run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1", {})
+    held = _held(run, kind, found)
+    agreed = _agreed(kind, found, held)
     changed = [
         {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": type_.value}
         for name, type_ in agreed.items()
@@ -43,3 +47,13 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
     if wider := [row for row in changed if row["name"] in held]:
         run("UNWIND $rows AS r MATCH (f:Field {id: r.id}) SET f.type = r.type", {"rows": wider})
     return agreed
+
+
+def _held(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
+    ids = [f"{kind}.{name}" for name in names]
+    rows = run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type", {"ids": ids})
+    return {row["name"]: FieldType(row["type"]) for row in rows}
+
+
+def _agreed(kind: str, found: Mapping[str, FieldType], held: Mapping[str, FieldType]) -> dict[str, FieldType]:
+    return {name: widen(held[name], new, f"{kind}.{name}") if name in held else new for name, new in found.items()}

@@ -64,7 +64,7 @@ def type_of(value: Any) -> FieldType | None:
     Raises:
         MetadataError: It is of no type that is stored: beyond 64 bits, a list of lists, of several types, an object.
     """
-    value = plain(value)
+    given, value = value, plain(value)
     if value is None:
         return None
     if not isinstance(value, list):
@@ -72,7 +72,7 @@ def type_of(value: Any) -> FieldType | None:
     found: FieldType | None = None
     for item in value:
         if item is None:
-            raise MetadataError(f"{_shown(value)} has missing values inside, which no graph stores: leave them out.")
+            raise MetadataError(f"{_shown(given)} has missing values inside, which no graph stores: leave them out.")
         if isinstance(item, list):
             raise MetadataError(f"{_shown(value)} is a list of lists, which no graph stores: make a field of each.")
         here = _scalar(item).listed

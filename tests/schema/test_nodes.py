@@ -1,0 +1,62 @@
+"""The node classes: what is stored is pinned, since every other floor writes these names."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+from neomodel import StructuredNode
+
+from odin_graph import schema
+from odin_graph.schema.edges import TYPES
+
+STORED = {
+    "Image": "bands created_at deleted digest dtype file_digest height id key label path width",
+    "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
+    "Video": "created_at digest file_digest id key path",
+    "Volume": "created_at digest file_digest id key path",
+    "Dataset": "base created_at digest frozen_at id label_field lease_owner lease_until query size state version",
+    "Model": "classes created_at definition digest id input_shape parameters preprocess task tree",
+    "Experiment": (
+        "commit created_at finished_at group id lease_owner lease_until packages parameters seed started_at state tags"
+    ),
+    "Checkpoint": "best created_at epoch id step weights",
+    "PredictionSet": "classes created_at id lease_owner lease_until nodes number rows state task",
+    "Prediction": "confidence id predicted wrong",
+    "ActivationSet": "codec created_at id layer lease_owner lease_until pooling state",
+    "AttributionSet": "codec created_at id layer lease_owner lease_until method params state",
+    "VectorIndex": "created_at id lease_owner lease_until metric state uri",
+    "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",
+    "LabelChange": "after at before by created_at id why",
+    "Deletion": "at by created_at id why",
+    "Workspace": "created_at fields id schema_version",
+    "Counter": "created_at id next",
+    "Field": "created_at id kind name type",
+}
+
+
+def test_what_each_node_stores() -> None:
+    assert {label: " ".join(schema.stored_properties(label)) for label in schema.LABELS} == STORED
+
+
+def test_every_class_of_the_package_is_in_the_registry() -> None:
+    for module in pkgutil.walk_packages(schema.__path__, "odin_graph.schema."):
+        importlib.import_module(module.name)
+
+    def below(node: type[StructuredNode]) -> set[type[StructuredNode]]:
+        return {held for child in node.__subclasses__() for held in {child, *below(child)}}
+
+    ours = {held for held in below(StructuredNode) if held.__module__.startswith("odin_graph.")}
+    assert {held for held in ours if "__label__" in vars(held)} == set(schema.NODES)
+
+
+def test_no_label_is_also_a_relationship_type() -> None:
+    """ArcadeDB keeps both in one name space."""
+    assert {label.lower() for label in schema.LABELS}.isdisjoint(held.lower() for held in TYPES)
+
+
+@pytest.mark.parametrize("node", schema.NODES, ids=lambda node: node.__name__)
+def test_every_property_and_class_is_known_to_neomodel_by_our_name(node: type[StructuredNode]) -> None:
+    assert node.__label__ == node.__name__
+    assert getattr(schema, node.__name__) is node
