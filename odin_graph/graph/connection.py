@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString, TypeVar, cast
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
 
+from odin_graph.errors import ConflictError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
@@ -123,7 +124,10 @@ class Graph:
 
     def reserve_keys(self, n: int, counter: str = "image") -> range:
         """Reserve ``n`` numbers of a counter, which nobody else ever gets. The first ever is 1."""
-        return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
+        try:
+            return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
+        except ConflictError:  # two were the first to ask, and made the counter at once: now it is there
+            return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
 
     def lend_to_neomodel(self, *, if_free: bool = False) -> None:
         """Let neomodel, whose connection is one per process, use this workspace.
