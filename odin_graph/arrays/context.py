@@ -19,14 +19,11 @@ _SHARE: Final = 4
 
 
 def context(budget: Budget) -> tiledb.Ctx:
-    """The context of this process for a budget.
-
-    TileDB's own default context is never used: making it replaces ``os.fork`` by one that warns, and ours may be
-    forked (see `_forget`).
-    """
+    """The context of this process for a budget. TileDB's own default context, which a fork breaks, is never used."""
     with _lock:
         if budget not in _contexts:
             memory = str(budget.memory // _SHARE)
+            fork = os.fork
             _contexts[budget] = tiledb.Ctx(
                 {
                     "sm.compute_concurrency_level": str(budget.threads),
@@ -36,6 +33,7 @@ def context(budget: Budget) -> tiledb.Ctx:
                     "sm.memory_budget_var": memory,
                 }
             )
+            os.fork = fork  # TileDB puts one there that warns at every fork, also of those who need not fear it
         return _contexts[budget]
 
 

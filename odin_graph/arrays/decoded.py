@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from odin_graph.arrays.segment import SegmentInfo
@@ -36,25 +37,38 @@ class DecodedCache:
 
     def rows(self, info: SegmentInfo, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """All rows of a segment that it takes, mapped from its file, which is made where there is none."""
-        shape, file = (info.rows, *info.shape), self._folder / f"{info.id}.raw"
+        if (mapped := self._mapped(info)) is not None:
+            return mapped
         try:
-            mapped: NDArray[Any] = np.memmap(file, dtype=info.dtype, mode="r", shape=shape)
-        except (FileNotFoundError, ValueError):  # not there, or cut short
-            return self._keep(file, decode())
-        os.utime(file)
-        return mapped
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Of several workers that want the same segment one decodes it.
+            with FileLock(self._folder / f"{info.id}.lock"):
+                return mapped if (mapped := self._mapped(info)) is not None else self._keep(info, decode())
+        except OSError:  # a folder that cannot be written costs speed, not the answer
+            return decode()
 
-    def _keep(self, file: Path, rows: NDArray[Any]) -> NDArray[Any]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def _mapped(self, info: SegmentInfo) -> NDArray[Any] | None:
+        file, shape = self._file(info), (info.rows, *info.shape)
+        try:
+            if file.stat().st_size != info.rows * info.row_bytes:
+                return None
+            os.utime(file)
+            return np.memmap(file, dtype=info.dtype, mode="r", shape=shape)
+        except (OSError, ValueError):  # not there, or another process has just dropped it
+            return None
+
+    def _keep(self, info: SegmentInfo, rows: NDArray[Any]) -> NDArray[Any]:
         self._make_room(rows.nbytes)
         handle, fresh = tempfile.mkstemp(dir=self._folder)
         try:
             with os.fdopen(handle, "wb") as out:
-                rows.tofile(out)
-            Path(fresh).replace(file)
-        except OSError:  # a full disk costs speed, not the answer
+                out.write(memoryview(np.ascontiguousarray(rows)).cast("B"))
+            Path(fresh).replace(self._file(info))
+        except OSError:
             Path(fresh).unlink(missing_ok=True)
-        return rows
+            return rows
+        mapped = self._mapped(info)
+        return rows if mapped is None else mapped
 
     def _make_room(self, needed: int) -> None:
         files = [(stat.st_mtime, stat.st_size, file) for file in self._folder.iterdir() if (stat := _stat(file))]
@@ -63,8 +77,12 @@ class DecodedCache:
         for _, size, file in sorted(files):
             if held <= room:
                 return
-            file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
-            held -= size
+            if size:  # a lock is empty, and may be held
+                file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
+                held -= size
+
+    def _file(self, info: SegmentInfo) -> Path:
+        return self._folder / f"{info.id}.raw"
 
 
 def _stat(file: Path) -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""Key vectors: the sorted int64 keys of segments, in files named by their digest that segments of the same keys share."""
+"""Key vectors: sorted int64 keys, in files named by their digest, which segments of the same keys share."""
 
 from __future__ import annotations
 

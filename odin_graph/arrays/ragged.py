@@ -18,9 +18,9 @@ def write(path: str, rows: Sequence[NDArray[Any]], context: tiledb.Ctx) -> None:
     shapes = np.array([row.shape for row in rows], np.int64).reshape(len(rows), -1)
     elements = np.concatenate([dense.stored(row).reshape(-1) for row in rows])
     tiledb.VFS(ctx=context).create_dir(path)
-    # An array has at least one element, also where every row is empty or a scalar.
+    # An array has at least one element, also where every row is empty.
     dense.write(f"{path}/elements", elements if elements.size else np.zeros(1, elements.dtype), context)
-    dense.write(f"{path}/shapes", shapes if shapes.size else np.zeros((len(rows), 1), np.int64), context)
+    dense.write(f"{path}/shapes", shapes, context)
 
 
 def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: tiledb.Ctx) -> list[NDArray[Any]]:
@@ -38,6 +38,12 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
                 part = flat[starts[position] - first : ends[position] - first].copy()
                 rows.append(dense.restored(part, info.dtype).reshape(shapes[position]))
     return [rows[position] for position in back]
+
+
+def decoded_bytes(path: str, info: SegmentInfo, context: tiledb.Ctx) -> int:
+    """How much memory the rows take."""
+    _, _, ends = _index(path, context)
+    return int(ends[-1]) * np.dtype(info.dtype).itemsize
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:

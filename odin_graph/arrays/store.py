@@ -55,10 +55,6 @@ class ArrayStore:
         """The files below the root, for what is no segment: weights, indexes, programs."""
         return self._files
 
-    def cache_in(self, folder: Path) -> None:
-        """Keep decoded segments in a local folder from now on."""
-        self._cache = DecodedCache(folder, self.budget.memory // 2)
-
     def claim(self, workspace_id: str) -> str:
         """Mark the root as a workspace's; the id of the workspace that it belongs to, ours if it had none."""
         self._files.write_once(OWNER, json.dumps({"id": workspace_id}).encode())
@@ -98,7 +94,9 @@ class ArrayStore:
         kinds = {(_dtype(array, row.dtype), row.ndim) for row in rows}
         if len(kinds) > 1 or any(ndim == 0 for _, ndim in kinds):
             listed = ", ".join(f"{dtype} of {ndim} dimensions" for dtype, ndim in sorted(kinds))
-            raise ShapeError(f"{array}: the rows of a segment have one dtype and one number of dimensions, not {listed}.")
+            raise ShapeError(
+                f"{array}: the rows of a segment have one dtype and one number of dimensions, not {listed}."
+            )
         keys, order = _sorted(array, keys, len(rows))
         with self._new(array, keys, "ragged", next(iter(kinds))[0], ()) as (info, path):
             ragged.write(path, rows if order is None else [rows[place] for place in order], self._files.context())
@@ -153,6 +151,13 @@ class ArrayStore:
     def read_table(self, info: SegmentInfo) -> pa.Table:
         """The table of a segment, its rows in the order they were written in."""
         return tables.read(self._files, info.uri)
+
+    def decoded_bytes(self, info: SegmentInfo) -> int:
+        """How much memory the rows of a dense or ragged segment take."""
+        if info.codec == "dense":
+            return info.rows * info.row_bytes
+        with self._reading(info):
+            return ragged.decoded_bytes(self._full(info), info, self._files.context())
 
     def check(self, info: SegmentInfo, *, deep: bool = False) -> list[str]:
         """What is wrong with a segment, each in a phrase; nothing if it is as the graph says.
