@@ -106,7 +106,7 @@ def test_the_label_over_a_data_set_is_the_frozen_one(
     stores.graph.write("MATCH (i:Image {key: $key}) SET i.label = 'corrected'", {"key": first})
     assert everything.where(F("label") == "corrected").keys().tolist() == [first]
     assert members.where(F("label") == "corrected").count() == 0
-    assert first in members.where(F("label") == was).keys()
+    assert first in members.where(F("label") == was).keys().tolist()
     assert members[:1].to_arrow("label").column("label").to_pylist() == [was]
 
 
@@ -122,7 +122,7 @@ def test_deleted_images_are_not_seen(stores: Stores, members: Query, everything:
     stores.graph.write("MATCH (i:Image {key: $key}) SET i.deleted = true", {"key": gone})
     source = Query(stores.address, Plan(cypher_source("MATCH (i:Image) RETURN i.key", {})))
     for query in (members, everything, source, members.where(F("id") != "")):
-        assert gone not in query.keys()
+        assert gone not in query.keys().tolist()
     assert gone not in [row["key"] for row in stores.graph.read(*_statement(everything.where(F("id") != "")))]
 
 
@@ -223,7 +223,7 @@ def test_values_stay_values(stores: Stores, world: World) -> None:
     hostile = "' OR true RETURN i //"
     source = cypher_source("MATCH (i:Image) WHERE i.id = $id RETURN i", {"id": hostile})
     assert Query(stores.address, Plan(source)).count() == 0
-    assert stores.graph.user_read(*_statement(Query(stores.address, Plan(AllImages())).where(F("id") == hostile))) == []
+    assert not stores.graph.user_read(*_statement(Query(stores.address, Plan(AllImages())).where(F("id") == hostile)))
 
 
 # Elsewhere

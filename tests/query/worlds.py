@@ -13,7 +13,7 @@ from odin_graph.catalog import experiments
 from odin_graph.catalog.datasets import create_dataset
 from odin_graph.catalog.experiments import Setup
 from odin_graph.catalog.images import ImageBatch, add_images
-from odin_graph.catalog.predictions import PredictionBuild
+from odin_graph.catalog.imports import import_predictions
 from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
 from odin_graph.stores import Stores
 
@@ -109,9 +109,16 @@ def _predict(
     drawn = np.random.default_rng(random.randrange(2**32)).dirichlet([0.5] * len(CLASSES), len(said)).astype(np.float32)
     predicted = [CLASSES[position] for position in drawn.argmax(axis=1)]
     confidence = drawn.max(axis=1).astype(np.float64)
-    with PredictionBuild.begin(stores, experiment, dataset, classes=CLASSES) as building:
-        building.append(np.array(said), predicted, confidence, drawn)
-        building.finish()
+    import_predictions(
+        stores,
+        experiment,
+        dataset,
+        np.array(said),
+        predicted,
+        confidence=confidence,
+        probabilities=drawn,
+        classes=CLASSES,
+    )
     experiments.end(stores, lease, "finished")
     for key in members:
         rows[key] |= {PredictionField(experiment, dataset, name): None for name in ("predicted", "wrong", "confidence")}
