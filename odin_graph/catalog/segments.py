@@ -9,22 +9,20 @@ from odin_graph.arrays import SegmentInfo
 from odin_graph.errors import OdinError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_nodes
+from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _log = logging.getLogger(__name__)
 
 
 def segments_of(stores: Stores, array: str) -> list[SegmentInfo]:
-    """The segments of an array, as the graph names them now."""
-    rows = stores.graph.read(
-        "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.min_key", {"array": array}
-    )
-    return [SegmentInfo.from_node(row["s"]) for row in rows]
+    """The segments of an array that the graph names now, in the order they were made in."""
+    return list(stores.columns.segments(array))
 
 
 def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
     """Name segments, in the transaction that makes their rows visible."""
-    create_nodes(tx, ("Segment",), [segment.node() for segment in segments])
+    create_nodes(tx, ("Segment",), [{**segment.node(), "created_at": now()} for segment in segments])
 
 
 def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[SegmentInfo]) -> bool:

@@ -1,0 +1,136 @@
+"""The doctor: clean when all is well, and each kind of damage named with its remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from odin_graph.catalog.datasets import create_dataset
+from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.experiments import Setup, end, start
+from odin_graph.catalog.images import add_images
+from odin_graph.catalog.imports import import_predictions
+from odin_graph.catalog.segments import segments_of
+from odin_graph.stores import Stores
+from tests.catalog.test_images import batch
+
+SET = "vgg/1/predictions/1"
+
+
+@pytest.fixture
+def keys(stores: Stores) -> np.ndarray:
+    """A workspace with one of everything."""
+    keys = add_images(stores, batch(20, labels=["cat", "dog"] * 10, metadata={"age": list(range(20))})).keys
+    create_dataset(stores, "pets", keys)
+    end(stores, start(stores, Setup(datasets={"train": "pets@1"}), "vgg/1"), "finished")
+    rows = np.tile(np.array([[0.75, 0.25]], np.float32), (20, 1))
+    import_predictions(stores, "vgg/1", "pets@1", None, ["cat"] * 20, probabilities=rows, classes=["cat", "dog"])
+    return keys
+
+
+def file_of(stores: Stores, array: str) -> Path:
+    (segment,) = segments_of(stores, array)
+    return Path(stores.arrays.root) / segment.uri
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_a_sound_workspace_is_called_sound(stores: Stores, keys: np.ndarray) -> None:
+    report = examine(stores, deep=True)
+    assert report.faults == ()
+    assert report.sound
+    assert report.checked["Image nodes"] == 20
+    assert report.checked["Prediction nodes"] == 20
+    assert (report.unfinished, report.garbage) == ((), 0)
+    assert "sound (20 Image nodes" in str(report)
+
+
+def test_an_empty_workspace_is_sound(stores: Stores) -> None:
+    assert examine(stores, deep=True).sound
+
+
+GRAPH = {
+    "an image node removed": (
+        "MATCH (i:Image {id: 'i3'}) DETACH DELETE i",
+        {"pixels", "data set 'pets@1'", f"prediction set '{SET}'"},
+    ),
+    "an image added past us": ("CREATE (:Image {id: 'x', key: 99999, digest: 'ab'})", {"pixels"}),
+    "an edge of a data set removed": (
+        "MATCH (:Dataset)-[m:HAD_MEMBER]->(:Image {id: 'i3'}) DELETE m",
+        {"data set 'pets@1'"},
+    ),
+    "a digest changed": (
+        "MATCH (i:Image {id: 'i3'}) SET i.digest = '00'",
+        {"data set 'pets@1'", "pixels"},
+    ),
+    "a prediction changed": (
+        "MATCH (p:Prediction {id: $set + ':' + toString($key)}) SET p.predicted = 'dog'",
+        {f"prediction set '{SET}'"},
+    ),
+    "a prediction's wrong changed": (
+        "MATCH (p:Prediction {id: $set + ':' + toString($key)}) SET p.wrong = NOT p.wrong",
+        {f"prediction set '{SET}'"},
+    ),
+    "a prediction removed": (
+        "MATCH (p:Prediction {id: $set + ':' + toString($key)}) DETACH DELETE p",
+        {f"prediction set '{SET}'"},
+    ),
+    "metadata of another type": ("MATCH (i:Image {id: 'i3'}) SET i.age = 'old'", {"metadata Image.age"}),
+    "metadata past us": ("MATCH (i:Image {id: 'i3'}) SET i.colour = 'red'", {"metadata Image.colour"}),
+    "weights that are gone": ("CREATE (:Checkpoint {id: 'vgg/1/1', weights: 'ab'})", {"checkpoint 'vgg/1/1'"}),
+    "an index that is gone": ("CREATE (:VectorIndex {id: 'v', state: 'ready', uri: 'indexes/v'})", {"index 'v'"}),
+    "probabilities gone from the graph": (
+        "MATCH (s:Segment) WHERE s.array ENDS WITH 'columns' DETACH DELETE s",
+        {f"prediction set '{SET}'"},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", GRAPH)
+def test_damage_in_the_graph_is_named(stores: Stores, keys: np.ndarray, damage: str) -> None:
+    statement, things = GRAPH[damage]
+    stores.graph.write(statement, {"set": SET, "key": int(keys[3])})
+    report = examine(stores, deep=True)
+    assert {fault.thing for fault in report.faults} == things
+    assert not report.sound
+    for fault in report.faults:
+        assert fault.reason.endswith(".")
+        assert fault.remedy.endswith(".")
+        assert str(fault) in str(report)
+
+
+@pytest.mark.parametrize(
+    "array", ["pixels", "Dataset/pets@1/members", f"PredictionSet/{SET}/columns", f"PredictionSet/{SET}/probabilities"]
+)
+def test_lost_files_are_named(stores: Stores, keys: np.ndarray, array: str) -> None:
+    (segment,) = segments_of(stores, array)
+    remove(file_of(stores, array))
+    report = examine(stores, deep=True)
+    assert f"segment {segment.id} of {array!r}" in {fault.thing for fault in report.faults}
+
+
+@pytest.mark.parametrize("write", [lambda path: path.write_bytes(b"no"), lambda path: path.unlink()])
+def test_a_key_vector_that_is_gone_or_damaged_is_named(
+    stores: Stores, keys: np.ndarray, write: Callable[[Path], object]
+) -> None:
+    (segment,) = segments_of(stores, "pixels")
+    write(Path(stores.arrays.root) / f"keys/{segment.keys}.npy")
+    fresh = Stores.open(stores.address, create=False)  # another process, which has not read the keys yet
+    try:
+        assert f"segment {segment.id} of 'pixels'" in {fault.thing for fault in examine(fresh).faults}
+    finally:
+        fresh.close()
+
+
+def test_changed_pixels_are_found_by_a_deep_look(stores: Stores, keys: np.ndarray) -> None:
+    other = stores.arrays.write_dense("pixels", keys, np.zeros((20, 5, 4, 3), np.uint8))
+    stores.graph.write("MATCH (s:Segment {array: 'pixels'}) SET s.uri = $uri", {"uri": other.uri})
+    assert examine(stores).sound
+    (fault,) = examine(stores, deep=True).faults
+    assert fault.reason.startswith("20 images are not what was stored")
