@@ -25,6 +25,9 @@ class Counter(Record):
 class Field(Record):
     """The recorded type of one metadata name of one kind. The id is `KIND.NAME`: `Image.age`."""
 
+    uid = StringProperty(db_property="id", index=True, required=True)
+    """Unique since writers of types meet at the Workspace. A constraint would have ArcadeDB refuse the second of them
+    for good, instead of running it again."""
     kind = StringProperty(index=True)
     name = StringProperty()
     type = StringProperty()

@@ -14,8 +14,8 @@ Run: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[str, FieldType]:
     """Record types, widening what is recorded; all of them, or none and an error.
 
-    Writers that change a type meet at the (:Workspace): on Neo4j the second one waits there, on ArcadeDB its transaction
-    is run again. Either way it sees what the first has recorded.
+    Writers that change a type meet at the (:Workspace): on Neo4j the second one waits there, on ArcadeDB its
+    transaction is run again. Either way it sees what the first has recorded.
 
     Args:
         run: Runs a statement in the transaction that writes the values.
