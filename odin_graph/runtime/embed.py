@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
     if model.input_shape is None:
         return row  # nobody knows how often it runs before it has run
     if row.calls == 0:
-        ran = ", ".join(list(known for known, held in table.items() if known and held.calls)[:20])
+        ran = ", ".join([known for known, held in table.items() if known and held.calls][:20])
         raise QueryError(f"The layer {name!r} of {model.id!r} does not run by itself: choose one that does, {ran}.")
     if row.calls > 1 and not call:
         choices = ", ".join(f"{name}{CALL}{place + 1}" for place in range(row.calls))
@@ -128,8 +127,8 @@ class _Writer:
     def add(self, keys: Keys, rows: NDArray[np.float32]) -> None:
         if self._length not in (None, rows.shape[1]):
             raise ShapeError(
-                f"The layer gives {self._length} numbers of one image and {rows.shape[1]} of another, since their sizes "
-                "differ: choose pooling='mean' or 'max', or add the model with a preprocess= that resizes."
+                f"The layer gives {self._length} numbers of one image and {rows.shape[1]} of another, since "
+                "their sizes differ: choose pooling='mean' or 'max', or add the model with a preprocess= that resizes."
             )
         self._length = rows.shape[1]
         self._keys.append(keys)
@@ -154,8 +153,8 @@ def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any
             held = outputs[ref.layer]
             if held.ndim != 2:
                 raise ShapeError(
-                    f"The pooling {ref.pooling!r} gave {tuple(held.shape)} for the layer {ref.layer!r}, and one vector an "
-                    "image is (n, d): choose another layer or pooling."
+                    f"The pooling {ref.pooling!r} gave {tuple(held.shape)} for the layer {ref.layer!r}, and one "
+                    "vector an image is (n, d): choose another layer or pooling."
                 )
             return held
 
@@ -169,6 +168,3 @@ def _is_ready(stores: Stores, set_id: str) -> bool:
     return bool(
         stores.graph.read("MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN s.id AS id", {"id": set_id})
     )
-
-
-__all__: Sequence[str] = ["LayerRef", "check_layer", "embeddings", "ensure_embeddings"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,8 @@ from odin_graph.stores import Stores
 
 BLOCK_BYTES = 64 * 2**20
 MOST_ROWS = 4_096
+_RAGGED = 2**20
+"""Bytes of an image, where every image has a size of its own."""
 
 Keys = NDArray[np.int64]
 Images = list[NDArray[Any]]
@@ -32,8 +33,8 @@ def pixel_blocks(stores: Stores, keys: Keys, *, least: int = 1) -> Iterator[tupl
     segments = stores.columns.segments(ARRAY)
     pixels = SegmentedArray(stores.arrays, segments)
     ordered = np.sort(keys)
-    widest = max((math.prod(held.shape) * np.dtype(held.dtype).itemsize for held in segments if held.shape), default=0)
-    rows = max(least, min(MOST_ROWS, BLOCK_BYTES // max(1, widest)))
+    widest = max((held.row_bytes for held in segments if held.codec == "dense"), default=_RAGGED)
+    rows = max(least, min(MOST_ROWS, BLOCK_BYTES // widest))
     blocks = [ordered[start : start + rows] for start in range(0, len(ordered), rows)]
     if not blocks:
         return

@@ -65,6 +65,7 @@ def _task_of(runnable: Runnable) -> tuple[str, tuple[str | int, ...]]:
     model = runnable.model
     if model.task is None:
         raise ModelError(
-            f"The model {model.id!r} does not say what its outputs mean: add it with classes=, or with task='regression'."
+            f"The model {model.id!r} does not say what its outputs mean: add it with classes=, or with "
+            "task='regression'."
         )
     return model.task, model.classes or ()

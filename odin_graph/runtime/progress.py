@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +17,10 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
     Args:
         what: What is done with them: ``predict``.
         total: How many there are.
-        show: False for silence.
+        show: False for silence, as is ``ODIN_PROGRESS=0``.
     """
+    show = show and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not show or not total) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

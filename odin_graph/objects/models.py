@@ -1,0 +1,94 @@
+"""The models of a workspace: ``db.models``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from odin_graph.catalog.models import add_model, model_ids, model_of
+from odin_graph.objects.model import Model
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+    from odin_graph.ops import ImageOp, Pipeline
+
+
+class Models:
+    """Adds models, and finds them by id."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def add(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        factory: str | Callable[..., torch.nn.Module] | torch.nn.Module,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
+        classes: Sequence[str | int] | None = None,
+        task: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        **metadata: Any,
+    ) -> Model:
+        """Store a model: what is needed to build and run it again. The same one again is the one that is there.
+
+        Args:
+            id: Its id.
+            factory: A class or function that returns a module, or its name, ``"package.module:name"``. Of one that
+                only this notebook or script has, the source is kept, with what it uses. A module itself is kept as an
+                exported program, which can be run and not trained: its class and arguments are better.
+            args: What the factory is called with; values that JSON has.
+            kwargs: The same, by name.
+            preprocess: The image operations that turn pixels into its input, in order.
+            classes: The names or numbers of the classes, in the order of its outputs.
+            task: What the outputs mean; ``multi-class`` where classes are given.
+            input_shape: (bands, height, width) of its input after preprocessing. With it the shapes of all layers are
+                found and the outputs are checked against the classes.
+            metadata: Free metadata, queryable like the rest.
+
+        Raises:
+            ModelError: It cannot be recorded or built; says what to do instead.
+            ShapeError: It does not take the input, or its outputs do not fit its classes.
+            ConflictError: Another model has the id.
+        """
+        from odin_graph.runtime.describe import describe
+
+        record = describe(
+            self._stores,
+            id,
+            factory,
+            args=args,
+            kwargs=kwargs,
+            preprocess=preprocess,
+            classes=classes,
+            task=task,
+            input_shape=input_shape,
+        )
+        add_model(self._stores, record, metadata)
+        return Model(self._stores, id)
+
+    def __getitem__(self, id: str) -> Model:  # noqa: A002
+        model_of(self._stores, id)
+        return Model(self._stores, id)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in model_ids(self._stores)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(model_ids(self._stores))
+
+    def __len__(self) -> int:
+        return len(model_ids(self._stores))
+
+    def __repr__(self) -> str:
+        return f"Models({', '.join(self) or 'none yet'})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{escape(repr(self[id_]))}</td></tr>" for id_ in self)
+        return f"<table>{rows or '<tr><td>no models yet</td></tr>'}</table>"

@@ -1,0 +1,142 @@
+"""Embeddings: pooled outputs of the layer, computed once, and found again by the index."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from odin_graph.catalog.activations import LayerRef, index_of, rows_array
+from odin_graph.catalog.segments import segments_of
+from odin_graph.errors import QueryError, ShapeError, UnknownNameError
+from odin_graph.runtime import embed
+from odin_graph.runtime.embed import embeddings, ensure_embeddings
+from odin_graph.runtime.index import ensure_index, nearest_in_layer
+from odin_graph.stores import Stores
+from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
+
+LAYER = LayerRef("small/trained", "relu#2")
+
+
+def by_hand(pooling: str) -> NDArray[np.float32]:
+    module = trained()
+    with torch.no_grad():
+        maps = module.norm(module.second(module.first(as_inputs(digits()[0])).relu())).relu()
+    pooled = {"mean": maps.mean((2, 3)), "max": maps.amax((2, 3)), "flatten": maps.flatten(1)}
+    return pooled[pooling].numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "flatten"])
+def test_they_are_what_torch_pools_by_hand(stores: Stores, pooling: str) -> None:
+    keys, checkpoint = add_digits(stores), add_trained(stores)
+    order = np.array([5, 3, 3, 299, 0])
+    found = embeddings(stores, LayerRef(checkpoint, "relu#2", pooling), keys[order], batch=3)
+    np.testing.assert_allclose(found, by_hand(pooling)[order], atol=1e-5)
+
+
+def test_only_what_is_missing_is_computed(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, _ = add_digits(stores), add_trained(stores)
+    ran: list[int] = []
+    real = embed._embed
+
+    def counted(*args: object) -> object:
+        for part, rows in real(*args):
+            ran.extend(part.tolist())
+            yield part, rows
+
+    monkeypatch.setattr(embed, "_embed", counted)
+    ensure_embeddings(stores, LAYER, keys[:100])
+    ensure_embeddings(stores, LAYER, keys[50:200])
+    ensure_embeddings(stores, LAYER, keys[:200])
+    assert sorted(ran) == sorted(keys[:200])
+    assert [held.rows for held in segments_of(stores, rows_array(LAYER.set_id))] == [100, 100]
+    np.testing.assert_allclose(embeddings(stores, LAYER, keys[:200]), by_hand("mean")[:200], atol=1e-5)
+    (row,) = stores.graph.read(
+        "MATCH (s:ActivationSet)-[:DERIVED_FROM]->(c:Checkpoint) "
+        "RETURN s.state AS state, s.lease_owner AS owner, c.id AS id"
+    )
+    assert row == {"state": "ready", "owner": None, "id": "small/trained"}
+
+
+def test_many_small_segments_become_one(stores: Stores) -> None:
+    keys, _ = add_digits(stores), add_trained(stores)
+    for start in range(0, 50, 5):
+        ensure_embeddings(stores, LAYER, keys[start : start + 5])
+    assert len(segments_of(stores, rows_array(LAYER.set_id))) <= 3
+    np.testing.assert_allclose(embeddings(stores, LAYER, keys[:50]), by_hand("mean")[:50], atol=1e-5)
+
+
+def test_a_break_keeps_what_was_written(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, _ = add_digits(stores), add_trained(stores)
+    monkeypatch.setattr(embed, "SEGMENT_BYTES", 1)
+    real = embed._embed
+
+    def breaking(*args: object) -> object:
+        for place, held in enumerate(real(*args)):
+            if place == 2:
+                raise KeyboardInterrupt
+            yield held
+
+    monkeypatch.setattr(embed, "_embed", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_embeddings(stores, LAYER, keys, batch=50)
+    assert sum(held.rows for held in segments_of(stores, rows_array(LAYER.set_id))) == 100
+    assert not embed._is_ready(stores, LAYER.set_id)
+    monkeypatch.setattr(embed, "_embed", real)
+    np.testing.assert_allclose(embeddings(stores, LAYER, keys), by_hand("mean"), atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "inner-product"])
+def test_the_nearest_are_those_of_a_full_scan(stores: Stores, metric: str) -> None:
+    pytest.importorskip("faiss")
+    keys, _ = add_digits(stores), add_trained(stores)
+    among = np.sort(keys[20:220])
+    vectors = by_hand("mean").astype(np.float64)
+    query = vectors[:4]
+    found, distance = nearest_in_layer(stores, LAYER, query.astype(np.float32), 6, among=among, metric=metric)
+    chosen = vectors[np.searchsorted(keys, among)]
+    if metric == "l2":
+        full = np.linalg.norm(query[:, None] - chosen[None], axis=2)
+    else:
+        unit = (lambda v: v / np.linalg.norm(v, axis=1, keepdims=True)) if metric == "cosine" else (lambda v: v)
+        full = 1 - unit(query) @ unit(chosen).T if metric == "cosine" else -(query @ chosen.T)
+    nearest = np.argsort(full, axis=1, kind="stable")[:, :6]
+    assert found.tolist() == among[nearest].tolist()
+    np.testing.assert_allclose(distance, np.take_along_axis(full, nearest, axis=1), atol=1e-5)
+
+
+def test_the_index_is_kept_and_grows_with_the_set(stores: Stores) -> None:
+    pytest.importorskip("faiss")
+    keys, _ = add_digits(stores), add_trained(stores)
+    ensure_embeddings(stores, LAYER, keys[:50])
+    ensure_index(stores, LAYER)
+    first = index_of(stores, LAYER.set_id, "cosine")
+    ensure_index(stores, LAYER)
+    assert index_of(stores, LAYER.set_id, "cosine") == first
+    ensure_embeddings(stores, LAYER, keys[:80])
+    ensure_index(stores, LAYER)
+    assert index_of(stores, LAYER.set_id, "cosine") != first
+    stores.arrays.remove(index_of(stores, LAYER.set_id, "cosine") or "")
+    query = by_hand("mean")[:1]
+    found, _ = nearest_in_layer(stores, LAYER, query, 1, among=keys[:80])
+    assert found.tolist() == [[keys[0]]]
+
+
+def test_names_are_checked_before_anything_runs(stores: Stores) -> None:
+    add_trained(stores)
+    with pytest.raises(UnknownNameError, match=r"no layer of the model 'small': 'haed'. Did you mean 'head'"):
+        embed.check_layer(stores, LayerRef("small/trained", "haed"))
+    with pytest.raises(QueryError, match=r"'relu' runs 2 times in a pass: say which call you mean, relu#1, relu#2"):
+        embed.check_layer(stores, LayerRef("small/trained", "relu"))
+    with pytest.raises(QueryError, match=r"'relu#3' names no call of 'relu'"):
+        embed.check_layer(stores, LayerRef("small/trained", "relu#3"))
+    with pytest.raises(UnknownNameError, match="There is: flatten, max, mean"):
+        embed.check_layer(stores, LayerRef("small/trained", "head", "median"))
+
+
+def test_a_query_of_another_length_is_refused(stores: Stores) -> None:
+    pytest.importorskip("faiss")
+    keys, _ = add_digits(stores, 10), add_trained(stores)
+    with pytest.raises(ShapeError, match=r"have 16 numbers .*shape \(1, 3\)"):
+        nearest_in_layer(stores, LAYER, np.ones((1, 3), np.float32), 2, among=keys)
