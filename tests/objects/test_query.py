@@ -243,7 +243,11 @@ def test_json_is_checked_as_if_it_were_written_here(members: Query) -> None:
         Query.from_json(members.address, said)
 
 
-def test_a_query_runs_in_another_process(members: Query, vgg: Experiment) -> None:
+def test_a_query_runs_in_another_process(
+    members: Query, vgg: Experiment, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stores.address.password is not None:  # it does not travel in a pickle
+        monkeypatch.setenv("ODIN_GRAPH_PASSWORD", stores.address.password)
     query = members.where(vgg.wrong)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(len, (query,)) == len(query)
