@@ -22,8 +22,8 @@ def lend(graph: Graph, *, if_free: bool) -> None:
     held = _holder() if _holder is not None else None
     if if_free and held is not None and held is not graph:
         return
+    db._database_name = graph.database  # first: set_connection asks the database for its version
     db.set_connection(driver=graph.driver())
-    db._database_name = graph.database
     keys.lend(graph.reserve_keys)
     if held is not graph:
         _holder = weakref.ref(graph)
