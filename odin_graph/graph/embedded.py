@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,8 @@ def _start(folder: Path) -> Endpoint:
             start_new_session=True,  # Ctrl-C in the user's terminal is not meant for it
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
+    # It outlives this call, and may outlive this process. Should it end first, somebody has to collect it.
+    threading.Thread(target=keeper.wait, name="keeper of the graph engine", daemon=True).start()
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         endpoint = Endpoint.read(folder / "endpoint.json")

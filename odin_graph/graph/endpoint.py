@@ -55,6 +55,7 @@ class Endpoint:
     def alive(self) -> bool:
         """Whether the process that serves it is still the one that wrote it."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
