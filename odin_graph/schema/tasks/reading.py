@@ -72,7 +72,7 @@ def finite(outputs: NDArray[Any], what: str = "The model's outputs") -> NDArray[
         ModelError: Some are NaN or infinite.
     """
     values = np.asarray(outputs, dtype=np.float64)
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if bad.any():
         raise ModelError(
             f"{what} are not finite for {int(bad.sum())} of {len(values)} images, the first at position "
