@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from odin_graph import schema
+from odin_graph.catalog.arrivals import OnConflict
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
+from odin_graph.ingest import IngestReport, entries_of, ingest
+from odin_graph.ingest.ingest import BATCH, OnError
 from odin_graph.objects.dataset import Dataset
 from odin_graph.objects.image import Image
 from odin_graph.objects.query import Query
 from odin_graph.query.cypher_source import cypher_source
 from odin_graph.query.plan import AllImages, Keys, Members, Plan, Source
 from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Images:
@@ -45,6 +53,62 @@ class Images:
                 f"images() knows no {', '.join(params)}: parameters are for cypher=, conditions for where()."
             )
         return self._query(self._source(source))
+
+    def add(
+        self,
+        source: str | os.PathLike[str] | pd.DataFrame | None = None,
+        *,
+        images: Any = None,
+        labels: Sequence[Any] | None = None,
+        ids: Sequence[str] | None = None,
+        metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
+        prefix: str = "image",
+        root: str | os.PathLike[str] | None = None,
+        kind: type[schema.Image] = schema.Image,
+        on_error: OnError = "raise",
+        on_conflict: OnConflict = "error",
+        keep_originals: bool = False,
+        batch_size: int = BATCH,
+        progress: bool = True,
+    ) -> IngestReport:
+        """Store images. Interrupted and called again, it goes on where it stopped.
+
+        Args:
+            source: A folder of class folders (the id is the path in it, the label the first folder's name), or a
+                manifest: CSV, Parquet or DataFrame with a column ``path``, where they are there ``id`` and ``label``,
+                and any others, which are metadata.
+            images: Arrays instead: (n, h, w), (n, h, w, bands), or a list of images of any shapes.
+            labels: With ``images``: one for each, None where there is none.
+            ids: With ``images``: one for each; by default PREFIX/000000 and so on.
+            metadata: With ``images``: columns by name, one value for each image.
+            prefix: Of the default ids. Give each array its own.
+            root: Where the relative paths of a manifest begin; by default its own folder.
+            kind: A subclass of `schema.Image` whose declared fields are filled from the metadata.
+            on_error: ``"raise"`` at an image that cannot be read, or ``"skip"`` it and report it.
+            on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"``, or ``"revise"``, which
+                makes a new image ``ID@2``.
+            keep_originals: Store the encoded bytes of files as well.
+            batch_size: Images a transaction at most: the unit that is stored whole or not at all.
+            progress: Show a bar.
+
+        Raises:
+            UnreadableImageError: Names the file and the reason.
+            ConflictError: An id is there with other pixels, or twice.
+            MetadataError: A metadata name or type is refused.
+        """
+        entries = entries_of(source, images=images, labels=labels, ids=ids, metadata=metadata, prefix=prefix, root=root)
+        if not issubclass(kind, schema.Image):
+            raise QueryError(f"kind= takes a subclass of og.schema.Image, not {kind!r}.")
+        return ingest(
+            self._stores,
+            entries,
+            labels=kind.inherited_labels(),
+            on_error=on_error,
+            on_conflict=on_conflict,
+            keep_originals=keep_originals,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     def __getitem__(self, id: str) -> Image:  # noqa: A002 - the users' word for it
         """One image by its id."""

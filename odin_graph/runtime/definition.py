@@ -93,21 +93,21 @@ def define(
         args, given = (*factory.args, *args), {**factory.keywords, **given}
         factory = factory.func
     if isinstance(factory, str):
-        factory, target = import_target(factory), factory
+        target, live = factory, import_target(factory)
     else:
         _check_callable(factory)
-        target = f"{factory.__module__}:{factory.__qualname__}"
+        target, live = f"{factory.__module__}:{factory.__qualname__}", factory
     plain_args = tuple(_as_json(f"argument {place}", value) for place, value in enumerate(args))
     plain_kwargs = {name: _as_json(f"argument {name!r}", value) for name, value in given.items()}
     module = target.partition(":")[0]
-    if module not in ("__main__", "__mp_main__") and _is_importable(target, factory):
-        return Definition("factory", target, plain_args, plain_kwargs, packages=_packages(module)), factory
-    if not isinstance(factory, type) and not hasattr(factory, "__code__"):
+    if module not in ("__main__", "__mp_main__") and _is_importable(target, live):
+        return Definition("factory", target, plain_args, plain_kwargs, packages=_packages(module)), live
+    if not isinstance(live, type) and not hasattr(live, "__code__"):
         raise ModelError(
             f"{target} can neither be imported nor has it source: define the model in a module or a notebook."
         )
-    source = capture(factory)
-    return Definition("source", factory.__name__, plain_args, plain_kwargs, source, _packages("torch")), factory
+    source = capture(live)
+    return Definition("source", live.__name__, plain_args, plain_kwargs, source, _packages("torch")), live
 
 
 def import_target(target: str) -> Factory:

@@ -19,7 +19,7 @@ from odin_graph.runtime.layers import LayerRow
 from odin_graph.runtime.model import Runnable, layers_of
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.pooling import POOLINGS
-from odin_graph.runtime.progress import progress_bar
+from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
 
 SEGMENT_BYTES = 256 * 2**20

@@ -86,7 +86,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _module(model: nn.Module, name: str) -> nn.Module:
-    for known, module in model.named_modules(remove_duplicate=False):
-        if known == name:
-            return module
-    raise UnknownNameError.of("layer", name, (known for known, _ in model.named_modules() if known))
+    found: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if name in found:
+        return found[name]
+    raise UnknownNameError.of("layer", name, filter(None, found))

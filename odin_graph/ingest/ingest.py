@@ -1,0 +1,152 @@
+"""Entries become stored images, batch by batch; what is acknowledged stands, and a repeated call goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
+from odin_graph.catalog.pixels import compact_pixels
+from odin_graph.errors import ConflictError, DataError
+from odin_graph.graph.writer import batches
+from odin_graph.ingest.decoding import Decoded, decoded
+from odin_graph.ingest.entry import Entry
+from odin_graph.progress import progress_bar
+from odin_graph.stores import Stores
+
+OnError: TypeAlias = Literal["raise", "skip"]
+BATCH: Final = 10_000
+"""Images a transaction, unless their pixels reach the other limit before."""
+BATCH_BYTES: Final = 256 << 20
+_SHOWN: Final = 10
+
+
+@dataclass
+class IngestReport:
+    """What became of the images of a call."""
+
+    added: int = 0
+    already_there: int = 0
+    """The same id with the same pixels, or, with ``on_conflict="skip"``, with others."""
+    revised: int = 0
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    """Name and reason of each image that was left out (``on_error="skip"``)."""
+
+    def __str__(self) -> str:
+        """Counts, and the first errors by name and reason."""
+        parts = [f"{self.added:,} added", f"{self.already_there:,} already there"]
+        if self.revised:
+            parts.append(f"{self.revised:,} revised")
+        lines = [", ".join(parts)]
+        if self.errors:
+            lines[0] += f", {len(self.errors):,} left out:"
+            lines += [f"  {reason}" for _, reason in self.errors[:_SHOWN]]
+            if len(self.errors) > _SHOWN:
+                lines.append(f"  and {len(self.errors) - _SHOWN:,} more, in .errors")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def ingest(
+    stores: Stores,
+    entries: Sequence[Entry],
+    *,
+    labels: Sequence[str] = ("Image",),
+    on_error: OnError = "raise",
+    on_conflict: OnConflict = "error",
+    keep_originals: bool = False,
+    batch_size: int = BATCH,
+    progress: bool = True,
+) -> IngestReport:
+    """Read and store entries.
+
+    Args:
+        stores: The open workspace.
+        entries: What to store.
+        labels: Of the nodes.
+        on_error: ``"raise"`` stops at the first image that cannot be read, ``"skip"`` leaves it out and reports it.
+            Batches that were stored before it stand either way.
+        on_conflict: For ids that are there with other pixels; see `add_images`.
+        keep_originals: Store the encoded bytes of files as well.
+        batch_size: Images a transaction at most.
+        progress: Show a bar.
+
+    Raises:
+        UnreadableImageError: Names the file and the reason.
+        ConflictError: An id is there with other pixels, or twice in what was given.
+    """
+    if on_error not in ("raise", "skip"):
+        raise DataError(f'on_error={on_error!r} is not known: give "raise" or "skip".')
+    if batch_size < 1:
+        raise DataError(f"batch_size={batch_size} is not known: give 1 or more.")
+    _refuse_twins(entries)
+    report = IngestReport()
+    with progress_bar("add images", len(entries), show=progress) as advance:
+        for batch in _batched(_read(stores, entries, keep_originals), report, on_error, batch_size):
+            good = [item for item in batch if not item.known]
+            if good:
+                said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels)
+                report.added += said.added
+                report.already_there += said.skipped
+                report.revised += said.revised
+            report.already_there += len(batch) - len(good)
+            advance(len(batch))
+        compact_pixels(stores)
+    return report
+
+
+def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Iterator[Decoded]:
+    for part in batches(entries, BATCH):
+        known: dict[str, str] = {}
+        files = [entry.id for entry in part if entry.path is not None]
+        if files:
+            rows = stores.graph.read(
+                "UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.file_digest IS NOT NULL AND i.deleted IS NULL "
+                "RETURN i.id AS id, i.file_digest AS digest",
+                {"ids": files},
+            )
+            known = {row["id"]: row["digest"] for row in rows}
+        yield from decoded(part, known, threads=stores.budget.threads, keep_data=keep_originals)
+
+
+def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, most: int) -> Iterator[list[Decoded]]:
+    batch: list[Decoded] = []
+    size = 0
+    for item in items:
+        if item.error is not None:
+            if on_error == "raise":
+                raise item.error
+            report.errors.append((item.entry.id, str(item.error)))
+            continue
+        batch.append(item)
+        size += item.pixels.nbytes if item.pixels is not None else 0
+        if len(batch) >= most or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
+    names = dict.fromkeys(name for item in items for name in item.entry.metadata)
+    pixels: list[Any] = [item.pixels for item in items]
+    paths = [str(item.entry.path) if item.entry.path is not None else None for item in items]
+    return ImageBatch(
+        ids=[item.entry.id for item in items],
+        pixels=pixels,
+        labels=[item.entry.label for item in items],
+        metadata={name: [item.entry.metadata.get(name) for item in items] for name in names},
+        paths=paths,
+        file_digests=[item.file_digest for item in items],
+        originals=[item.data for item in items] if keep_originals else None,
+    )
+
+
+def _refuse_twins(entries: Sequence[Entry]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.id in seen:
+            raise ConflictError(f"Two images of the call have the id {entry.id!r}: give each its own.")
+        seen.add(entry.id)
