@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from html import escape
-from operator import and_
-from typing import TYPE_CHECKING, Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import pyarrow as pa
 
 from odin_graph.address import Address
-from odin_graph.catalog.images import keys_of
-from odin_graph.errors import ExpressionError, PositionError, QueryError
+from odin_graph.errors import PositionError
+from odin_graph.objects.steps import Steps
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_plan, bind_step
+from odin_graph.query.bind import bind_columns, bind_plan, bind_step
 from odin_graph.query.executor import LocalExecutor
 from odin_graph.query.explain import Explanation
 from odin_graph.query.expressions import Expr, F, as_node
-from odin_graph.query.nodes import SortKey
 from odin_graph.query.outline import outline
-from odin_graph.query.plan import (
-    Column,
-    Nearest,
-    OrderBy,
-    Plan,
-    Representative,
-    Slice,
-    Step,
-    Where,
-    WithColumns,
-)
+from odin_graph.query.plan import Column, Plan, Slice, Step
 from odin_graph.query.scope import Scope
 from odin_graph.query.statement import Statement, to_cypher
 from odin_graph.stores import Stores
@@ -41,17 +28,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.image import Image
+    from odin_graph.query.predictions import PredictionExpressions
     from odin_graph.runtime.torch_dataset import PixelDataset
 
 _IMAGES_AT_ONCE = 1_024
 """Images whose fields are fetched together while iterating."""
-_SHOWN = 10
-"""Rows of a notebook's display."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query:
+class Query(Steps):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
@@ -61,62 +48,6 @@ class Query:
     plan: Plan
     _answer: list[tuple[Any, pa.Table]] = field(default_factory=list, init=False)
     """The last answer and the state of the graph that it is of: `len`, `explain` and a loop ask the same thing."""
-
-    # Steps
-
-    def where(self, *predicates: Expr) -> Query:
-        """Keep the images of which every predicate is true (not false, not unknown)."""
-        if not predicates:
-            raise QueryError('where() takes at least one condition, as in where(F("label") == "DME").')
-        for predicate in predicates:
-            if not isinstance(predicate, Expr):
-                raise ExpressionError(f'where() takes expressions, as in F("label") == "DME", not {predicate!r:.80}.')
-        return self._then(Where(reduce(and_, predicates).node))
-
-    def order_by(self, *keys: Expr | SortKey) -> Query:
-        """Order by the keys; ``.desc()`` turns one round. Ties go by the image's key, missing values come last."""
-        return self._then(OrderBy(tuple(map(_sort_key, keys))))
-
-    def limit(self, k: int) -> Query:
-        """The first k images."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 0:
-            raise QueryError(f"limit() takes a number of images, not {k!r}.")
-        return self._then(Slice(None, k))
-
-    def with_columns(self, **columns: Expr) -> Query:
-        """Add columns to what `to_arrow` and `to_pandas` give: ``with_columns(said=exp.predicted)``."""
-        return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
-
-    def nearest(self, to: Any, *, by: Any, k: int, metric: str = "cosine") -> Query:
-        """The k nearest of these images, nearest first: exactly the k nearest that passed the steps so far.
-
-        Args:
-            to: An image, its id, or a vector of the layer's length. A stored image is not among its neighbours.
-            by: A layer of an experiment. Vectors that are missing are computed.
-            k: How many; fewer only if fewer are there.
-            metric: ``cosine``, ``l2`` or ``inner-product``. The column ``distance`` holds it.
-        """
-        from odin_graph.query.embedding import layer_of
-
-        if isinstance(to, str) or hasattr(to, "key"):
-            return self._then(Nearest(layer_of(by), k, image=int(keys_of(self._stores, [to])[0]), metric=metric))
-        return self._then(Nearest(layer_of(by), k, vector=_vector(to), metric=metric))
-
-    def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Query:
-        """At most k images that stand for these; the column ``stands_for`` says for how many each.
-
-        Over a data set that the layer's experiment has predictions for, the images are chosen within each confused
-        pair (truth, predicted), whose places are in proportion to its size. Deterministic.
-
-        Args:
-            k: How many.
-            by: A layer of an experiment, whose vectors say what is alike. Those that are missing are computed.
-            seed: For methods that draw by chance.
-            method: A registered selection method.
-        """
-        from odin_graph.query.embedding import layer_of
-
-        return self._then(Representative(layer_of(by), k, seed, method))
 
     # Answers
 
@@ -142,25 +73,26 @@ class Query:
             self._answer[:] = [(token, held)]
         return held
 
-    def to_arrow(self, *names: str) -> pa.Table:
+    def to_arrow(self, *names: str, **columns: Expr) -> pa.Table:
         """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
 
         Args:
             names: The image fields to give, all of them by default.
+            columns: Further columns: ``to_arrow("id", said=exp.predicted)``.
         """
         scope = Scope(self._stores, self.plan)
-        added = self.run()
-        wanted = names or _in_order(scope.image_fields)
-        absent = [name for name in wanted if name not in added.column_names]
+        answer = self.run()
+        wanted: dict[str, Expr] = {name: F(name) for name in names or _in_order(scope.image_fields)} | columns
+        absent = {name: said for name, said in wanted.items() if name not in answer.column_names}
         if not absent:
-            return added
-        add = WithColumns(tuple(Column(name, scope.value(F(name).node)) for name in absent))
-        table = LocalExecutor(self._stores).extend(self.plan, added, add)
-        return table.select(["key", *absent, *(name for name in added.column_names if name != "key")])
+            return answer
+        add = bind_columns(scope, tuple(Column(name, as_node(said)) for name, said in absent.items()))
+        table = LocalExecutor(self._stores).extend(self.plan, answer, add)
+        return table.select(["key", *absent, *(name for name in answer.column_names if name != "key")])
 
-    def to_pandas(self, *names: str) -> pd.DataFrame:
+    def to_pandas(self, *names: str, **columns: Expr) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names).to_pandas()
+        frame: pd.DataFrame = self.to_arrow(*names, **columns).to_pandas()
         return frame
 
     def __iter__(self) -> Iterator[Image]:
@@ -207,6 +139,26 @@ class Query:
             self._stores, keys, table.column("label"), model=said, classes=classes, transform=transform
         )
 
+    def sheet(self, *, predictions: PredictionExpressions | None = None, title: str | None = None) -> ContactSheet:
+        """The images on one sheet, with truth, prediction and confidence, and what the steps added.
+
+        Args:
+            predictions: The experiment whose predictions stand below the images; by default the one that the query
+                speaks of first.
+            title: Stands above them; by default the query and its count.
+        """
+        from odin_graph.objects.pictures import sheet_of
+
+        return sheet_of(self, predictions, title)
+
+    def show(self, **how: Any) -> None:
+        """Display the contact sheet; the options are those of `sheet`."""
+        self.sheet(**how).show()
+
+    def save(self, path: str | Path, **how: Any) -> Path:
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
+        return self.sheet(**how).save(path)
+
     # Elsewhere
 
     def to_json(self) -> dict[str, Any]:
@@ -234,11 +186,9 @@ class Query:
         return f"Query({outline(self.plan)})"
 
     def _repr_html_(self) -> str:
-        said = f"<code>{escape(outline(self.plan))}</code>"
-        if any(isinstance(step, Nearest | Representative) for step in self.plan.steps) and self._held() is None:
-            return f"{said}<br>not run yet"  # a display never starts a model
-        rows = self[:_SHOWN].to_pandas().to_html(index=False, border=0)
-        return f"{said}<br>{self.count():,} images{rows}"
+        from odin_graph.objects.pictures import html_of
+
+        return html_of(self, ran=self._held() is not None)
 
     def __getstate__(self) -> tuple[Address, Plan]:
         return self.address, self.plan
@@ -251,8 +201,8 @@ class Query:
     def _stores(self) -> Stores:
         return Stores.at(self.address)
 
-    def _then(self, step: Step) -> Query:
-        return Query(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))
+    def _then(self, step: Step) -> Self:
+        return type(self)(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))
 
     def _held(self, token: Any = None) -> pa.Table | None:
         if not self._answer:
@@ -261,24 +211,6 @@ class Query:
         return table if of == (token if token is not None else self._stores.graph.change_token()) else None
 
 
-def _sort_key(key: Expr | SortKey) -> SortKey:
-    if isinstance(key, SortKey):
-        return key
-    if not isinstance(key, Expr):
-        raise ExpressionError(f'order_by() takes expressions, as in F("age") or F("age").desc(), not {key!r:.80}.')
-    return SortKey(key.node)
-
-
 def _in_order(fields: Any) -> list[str]:
     first = [name for name in ("id", "label") if name in fields]
     return [*first, *sorted(name for name in fields if name not in {*first, "key"})]
-
-
-def _vector(given: Any) -> tuple[float, ...]:
-    try:
-        vector = np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
-        raise QueryError(f"nearest() takes an image, its id, or a vector, not {given!r:.80}.") from error
-    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
-        raise QueryError(f"nearest() takes a vector of finite numbers, not an array of shape {vector.shape}.")
-    return tuple(vector.tolist())

@@ -6,11 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from odin_graph.query.embedding import METRICS, check_layer
-
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
+from odin_graph.query.embedding import METRICS, check_layer
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -65,13 +64,18 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
         case Slice():
             return _checked_slice(step)
         case WithColumns(columns):
-            _check_names(columns)
-            return WithColumns(tuple(Column(column.name, scope.value(column.value)) for column in columns))
+            return bind_columns(scope, columns)
         case Nearest():
             return _bind_nearest(stores, step)
         case Representative():
             return _bind_representative(stores, scope, step, plan.dataset)
     assert_never(step)
+
+
+def bind_columns(scope: Scope, columns: tuple[Column, ...]) -> WithColumns:
+    """Columns, their expressions bound; raises as `bind_step` does."""
+    _check_names(columns)
+    return WithColumns(tuple(Column(column.name, scope.value(column.value)) for column in columns))
 
 
 def _checked_slice(step: Slice) -> Slice:

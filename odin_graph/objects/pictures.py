@@ -1,0 +1,73 @@
+"""How a query looks: its contact sheet, and its display in a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import QueryError
+from odin_graph.query.nodes import PredictionField
+from odin_graph.query.outline import outline
+from odin_graph.query.plan import Nearest, Plan, Representative
+from odin_graph.query.planner import plan_fields
+from odin_graph.query.predictions import PredictionExpressions, PredictionsOn
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query import Query
+
+_ROWS = 10
+"""Rows of a notebook's display."""
+_TEXTS = ("predicted", "confidence", "stands_for", "distance")
+"""Columns that a tile has words for."""
+
+
+def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str | None) -> ContactSheet:
+    """The images of a query on one sheet.
+
+    Args:
+        query: At least one image.
+        predictions: Whose predictions stand below the images; None is the experiment that the query speaks of first.
+        title: None is the query and its count.
+    """
+    said = predictions or _speaker(query.plan)
+    columns = {} if said is None else {"predicted": said.predicted, "confidence": said.confidence}
+    table = query.to_arrow("id", "label", **columns)
+    if not table.num_rows:
+        raise QueryError(f"{outline(query.plan)} selects no image, so there is nothing to show.")
+    shown = table.slice(0, MOST)
+    pixels = Stores.at(query.address).columns.array(ARRAY).read_list(shown.column("key").to_numpy())
+    tiles = [
+        Tile(image, row["id"], truth=row["label"], **{name: row[name] for name in _TEXTS if name in row})
+        for row, image in zip(shown.to_pylist(), pixels, strict=True)
+    ]
+    number = (
+        f"{table.num_rows:,} images" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,} images"
+    )
+    return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title)
+
+
+def html_of(query: Query, *, ran: bool) -> str:
+    """The query, its count and its first images; a display never starts a model.
+
+    Args:
+        query: The query.
+        ran: Whether its answer is there already.
+    """
+    said = f"<code>{escape(outline(query.plan))}</code>"
+    if ran:
+        first = query.to_pandas().head(_ROWS)
+    elif any(isinstance(step, Nearest | Representative) for step in query.plan.steps):
+        return f"{said}<br>not run yet"
+    else:
+        first = query[:_ROWS].to_pandas()
+    return f"{said}<br>{query.count():,} images{first.to_html(index=False, border=0)}"
+
+
+def _speaker(plan: Plan) -> PredictionExpressions | None:
+    for field in plan_fields(plan):
+        if isinstance(field, PredictionField) and field.dataset is not None:
+            return PredictionsOn(field.experiment, field.dataset)
+    return None
