@@ -61,7 +61,7 @@ class Run(Predicting):
             seed=seed,
             group=group,
             tags=tags,
-            informed_by=_experiment_of(stores, informed_by),
+            informed_by=_experiment_of(informed_by),
             metadata=metadata or {},
         )
         lease = catalog.start(stores, setup, id)
