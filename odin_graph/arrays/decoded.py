@@ -41,8 +41,8 @@ class DecodedCache:
             return mapped
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Of several workers that want the same segment one decodes it.
-            with FileLock(self._folder / f"{info.id}.lock"):
+            # Of several workers that want the same segment one decodes it. Sixteen locks, so that none pile up.
+            with FileLock(self._folder / f"{info.id[-1]}.lock"):
                 return mapped if (mapped := self._mapped(info)) is not None else self._keep(info, decode())
         except OSError:  # a folder that cannot be written costs speed, not the answer
             return decode()
@@ -62,7 +62,7 @@ class DecodedCache:
         handle, fresh = tempfile.mkstemp(dir=self._folder)
         try:
             with os.fdopen(handle, "wb") as out:
-                out.write(memoryview(np.ascontiguousarray(rows)).cast("B"))
+                rows.tofile(out)
             Path(fresh).replace(self._file(info))
         except OSError:
             Path(fresh).unlink(missing_ok=True)

@@ -58,8 +58,8 @@ class SegmentedArray:
                 rows = np.empty((len(keys), *part.shape[1:]), part.dtype)
             if (part.shape[1:], part.dtype) != (rows.shape[1:], rows.dtype):
                 raise ShapeError(
-                    f"The rows of {info.array} differ: {rows.dtype} of shape {rows.shape[1:]}, and {part.dtype} of shape "
-                    f"{part.shape[1:]}. Read them as a list, or ask for those of one shape."
+                    f"The rows of {info.array} differ: {rows.dtype} of shape {rows.shape[1:]}, and {part.dtype} of "
+                    f"shape {part.shape[1:]}. Read them as a list, or ask for those of one shape."
                 )
             rows[asked] = part
         assert rows is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ _SCANNED: Final = 0.25
 _SPARE: Final = 8
 """Candidates beyond k, for ties and for the last digits of float32."""
 _ROUNDING: Final = 1e-5
-"""Relative, between float32 sums in FAISS's order and ours in float64."""
+"""Of the largest score there can be, between FAISS's sums in float32 and ours in float64; more for long vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +60,26 @@ class VectorIndex:
     def _passing(self, among: Keys | None) -> Keys:
         if among is None:
             return np.arange(len(self.keys))
-        return np.flatnonzero(np.isin(self.keys, among))
+        return np.flatnonzero(np.isin(self.keys, np.asarray(among, np.int64)))
 
     def _nearest(self, query: NDArray[np.float32], positions: Keys, k: int) -> Keys:
         """Positions that hold the k nearest for certain: more are asked for while the last may be a tie."""
         asked = min(k + _SPARE, len(positions))
         while True:
             found, scores = self._candidates(query, positions, asked)
-            margin = _ROUNDING * max(abs(float(scores[k - 1])), 1e-12)
-            if asked == len(positions) or abs(float(scores[-1]) - float(scores[k - 1])) > margin:
+            if asked == len(positions) or abs(float(scores[-1]) - float(scores[k - 1])) > self._margin(query):
                 return found
             asked = min(asked * 4, len(positions))
+
+    def _margin(self, query: NDArray[np.float32]) -> float:
+        """How far a score may be off: a sum of d products is off by the size of its largest terms, not by its own."""
+        length = float(np.linalg.norm(query.astype(np.float64)))
+        size = (length + self._longest) ** 2 if self.metric == "l2" else length * self._longest
+        return max(_ROUNDING, self.dimensions * float(np.finfo(np.float32).eps)) * size
+
+    @cached_property
+    def _longest(self) -> float:
+        return float(np.sqrt(np.einsum("nd,nd->n", self.vectors(), self.vectors(), dtype=np.float64).max(initial=0.0)))
 
     def _candidates(self, query: NDArray[np.float32], positions: Keys, n: int) -> tuple[Keys, NDArray[np.float32]]:
         if len(positions) <= _SCANNED * len(self.keys):

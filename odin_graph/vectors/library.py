@@ -19,4 +19,4 @@ def faiss() -> ModuleType:
         raise MissingExtraError(
             'Nearest neighbours need FAISS: pip install "odin-graph[cpu]", or "odin-graph[gpu]" on CUDA, never both.'
         ) from error
-    return module  # type: ignore[no-any-return]
+    return module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -38,8 +39,10 @@ class VectorStore:
             ShapeError: The shapes do not fit, or a vector holds NaN or infinity.
         """
         check_metric(metric)
-        if vectors.ndim != 2 or len(vectors) != len(keys) or not len(keys):
+        if vectors.ndim != 2 or len(vectors) != len(keys) or not vectors.size:
             raise ShapeError(f"An index takes vectors (n, d) and n keys, not {vectors.shape} and {keys.shape}.")
+        if (np.diff(keys) <= 0).any():
+            raise ShapeError("An index takes its vectors by sorted keys, each once: sort them first.")
         finite = np.isfinite(vectors).all(axis=1)
         if not finite.all():
             raise ShapeError(
@@ -79,7 +82,14 @@ class VectorStore:
         """
         if k < 1:
             raise QueryError(f"k is the number of neighbours, at least 1, not {k}.")
-        faiss().omp_set_num_threads(self._budget.threads)
+        if queries.ndim > 2 or queries.shape[-1] != index.dimensions:
+            raise ShapeError(
+                f"The index holds vectors of {index.dimensions} numbers, the queries have {queries.shape}."
+            )
+        if not np.isfinite(queries).all():
+            raise ShapeError("A query holds NaN or infinity, which is near to nothing.")
+        # OpenMP's threads stay behind at a fork, and a child that called for them would wait for ever.
+        faiss().omp_set_num_threads(1 if _forked else self._budget.threads)
         return index.search(np.atleast_2d(queries), k, among)
 
     def _open(self, uri: str) -> VectorIndex:
@@ -87,5 +97,17 @@ class VectorStore:
         if f"indexes/{hashlib.sha256(data).hexdigest()}.npz" != uri:
             raise StoreError(f"The index {uri} was altered or cut short: build it again.")
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
+            faiss().omp_set_num_threads(1 if _forked else self._budget.threads)
             flat = faiss().deserialize_index(held["index"])
             return VectorIndex(uri, str(held["metric"]), held["keys"], flat)
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
