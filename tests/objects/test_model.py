@@ -35,7 +35,7 @@ def test_what_is_added_is_there(db: og.Workspace) -> None:
     assert {row.name: row.shape for row in held.layers}["second"] == (8, 13, 13)
     assert held.definition["target"] == "tests.runtime.networks:SmallNet"
     assert (list(db.models), len(db.models), "small" in db.models) == (["small"], 1, True)
-    assert repr(held) == "Model('small': 498 parameters, input 1 x 28 x 28, 10 classes, multi-class)"
+    assert repr(held) == "Model('small': 442 parameters, input 1 x 28 x 28, 10 classes, multi-class)"
     assert "<td>Conv2d</td>" in held._repr_html_()
     assert isinstance(held.build(), SmallNet)
     assert db.cypher("MATCH (m:Model {source: 'paper'}) RETURN m.width_note AS n")[0]["n"] == 4

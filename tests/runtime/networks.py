@@ -15,7 +15,7 @@ class SmallNet(nn.Module):
         self.second = nn.Conv2d(width, width * 2, 3, stride=2)
         self.norm = nn.BatchNorm2d(width * 2)
         self.relu = nn.ReLU(inplace=True)
-        self.drop = nn.Dropout(0.5)
+        self.drop = nn.Dropout(0.1)
         self.head = nn.Linear(width * 2, classes)
 
     def forward(self, x: Tensor) -> Tensor:
