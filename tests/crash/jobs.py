@@ -1,0 +1,109 @@
+"""The jobs that are killed: each acknowledges what it was told is stored, and can be called again.
+
+Run as a process: ``python -m tests.crash.jobs JOB ADDRESS ACKNOWLEDGED``, with the address as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from odin_graph.address import Address
+from odin_graph.catalog import projection
+from odin_graph.catalog.batch import ImageBatch
+from odin_graph.catalog.experiments import Setup, end, start
+from odin_graph.catalog.images import add_images
+from odin_graph.catalog.pixels import compact_pixels
+from odin_graph.catalog.predictions import PredictionBuild, latest_ready
+from odin_graph.stores import Stores
+
+Acknowledge = Callable[[str], None]
+
+BATCHES = 16
+IMAGES = 20
+"""In a batch."""
+CHUNK = 20
+"""Predictions that are flushed at once."""
+CLASSES = ["cat", "dog"]
+
+
+def batch(number: int) -> ImageBatch:
+    """The same images whenever they are asked for; some of odd shapes."""
+    generator = np.random.default_rng(number)
+    pixels = [generator.integers(0, 255, (4, 4, 1), np.uint8) for _ in range(IMAGES - 3)]
+    pixels += [generator.integers(0, 60_000, (3 + odd, 5, 1), np.uint16) for odd in range(3)]
+    return ImageBatch(
+        [f"{number}/{position}" for position in range(IMAGES)],
+        pixels,
+        labels=[CLASSES[position % 2] for position in range(IMAGES)],
+        metadata={"batch": [number] * IMAGES},
+        originals=[bytes(image.tobytes()) for image in pixels],
+    )
+
+
+def ingest(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Add all batches, then compact."""
+    for number in range(BATCHES):
+        add_images(stores, batch(number))
+        acknowledge(str(number))
+    compact_pixels(stores)
+    acknowledge("done")
+
+
+def predict(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Predict over the data set ``all@1``, in small steps."""
+    projection.BATCH = 2 * CHUNK
+    lease = start(stores, Setup(datasets={"test": "all@1"}), "crash")
+    if latest_ready(stores, "crash", "all@1", None) is None:
+        with PredictionBuild.begin(stores, "crash", "all@1") as build:
+            missing = build.missing()
+            for first in range(0, len(missing), CHUNK):
+                keys = missing[first : first + CHUNK]
+                build.append(keys, said(keys), confidence(keys))
+                build.flush()
+                for key in keys.tolist():
+                    acknowledge(str(key))
+            acknowledge("projecting")
+            build.finish()
+    acknowledge("done")
+    end(stores, lease, "finished")
+
+
+def said(keys: np.ndarray) -> list[str]:
+    """What is predicted of an image."""
+    return [CLASSES[key % 3 % 2] for key in keys.tolist()]
+
+
+def confidence(keys: np.ndarray) -> np.ndarray:
+    """How sure it is."""
+    return np.asarray(keys % 7 / 8, np.float64)
+
+
+JOBS = {"ingest": ingest, "predict": predict}
+
+
+def main(job: str, address: str, acknowledged: str) -> None:
+    """Open the workspace, say so, do the job."""
+    stores = Stores.open(Address(**json.loads(address)), create=False)
+    handle = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def acknowledge(what: str) -> None:
+        os.write(handle, f"{what}\n".encode())
+
+    acknowledge("open")
+    JOBS[job](stores, acknowledge)
+    stores.close()
+
+
+def read_acknowledged(path: Path) -> list[str]:
+    """What a job has acknowledged so far."""
+    return path.read_text().split() if path.exists() else []
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,56 @@
+"""Start a job, wait for a random moment of it, kill it with -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from odin_graph.address import Address
+from tests.crash.jobs import read_acknowledged
+
+START_SECONDS = 60.0
+LONGEST_PAUSE = 0.5
+"""After the acknowledgement that is waited for: longer than a step takes, so that every place in it may be hit."""
+
+
+def seeds(number: int) -> list[object]:
+    """Seeds for the three runs of a usual test, and the twenty of `make soak`."""
+    return [seed if seed < 3 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(number)]
+
+
+@contextmanager
+def running(job: str, address: Address, acknowledged: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a job; killed and waited for at the end."""
+    command = [sys.executable, "-m", "tests.crash.jobs", job, json.dumps(asdict(address)), str(acknowledged)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_a_moment(process: subprocess.Popen[bytes], acknowledged: Path, chance: random.Random, most: int) -> None:
+    """Wait until the job has acknowledged a random number of things, and a random while longer."""
+    wanted = chance.randrange(1, most)
+    until = time.monotonic() + START_SECONDS
+    while len(read_acknowledged(acknowledged)) < wanted and process.poll() is None:
+        assert time.monotonic() < until, f"the job acknowledged {read_acknowledged(acknowledged)} in {START_SECONDS} s"
+        time.sleep(0.002)
+    assert process.poll() in (None, 0), f"the job failed by itself: exit {process.returncode}"
+    time.sleep(chance.uniform(0, LONGEST_PAUSE) ** 2)  # squared: short pauses more often
+
+
+def kill(pid: int) -> None:
+    """End a process as a crash does."""
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,119 @@
+"""Runs: an experiment while it is being made."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from odin_graph.catalog.images import add_images
+from odin_graph.errors import ConflictError, DataError, QueryError
+from odin_graph.objects.dataset import Datasets
+from odin_graph.objects.experiment import Experiments
+from odin_graph.objects.run import Run
+from odin_graph.stores import Stores
+from tests.catalog.test_images import batch
+
+
+@pytest.fixture
+def world(stores: Stores) -> Stores:
+    """Data set pets@1 of four images, labelled cat, dog, cat, dog."""
+    add_images(stores, batch(4, labels=["cat", "dog"] * 2))
+    Datasets(stores).create("pets", [f"i{n}" for n in range(4)])
+    return stores
+
+
+def state(stores: Stores, id: str) -> str:  # noqa: A002
+    return str(stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.state AS s", {"id": id})[0]["s"])
+
+
+def test_a_whole_run(world: Stores) -> None:
+    with Run.start(world, id="vgg/1", datasets={"train": "pets", "test": None}, params={"lr": 0.1}) as run:
+        assert run.state == "running"
+        run.log({"loss": 0.5}, step=1)
+        run.log({"loss": 0.25}, step=2)
+        assert run.metrics().column("value").to_pylist() == [0.5, 0.25]
+        made = run.log_predictions("pets", ["cat", "cat", "cat", "dog"], confidence=[0.5, 0.5, 0.75, 1.0])
+    exp = run.experiment
+    assert (exp.state, exp.datasets, exp.parameters, exp.predictions) == ("finished", {"train": "pets@1"}, {"lr": 0.1}, [made])
+    assert exp.metrics().column("step").to_pylist() == [1, 2]
+    assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
+    wrong = Datasets(world)["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
+    assert [image.id for image in wrong] == ["i1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"), [(ValueError("diverged"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(1), "interrupted")]
+)
+def test_how_it_ended_is_recorded(world: Stores, error: BaseException, becomes: str) -> None:
+    with pytest.raises(type(error)), Run.start(world, id="mine") as run:
+        run.log({"loss": 1.0})
+        raise error
+    assert state(world, "mine") == run.state == becomes
+    assert run.metrics().column("value").to_pylist() == [1.0], "what was logged before is kept"
+
+
+def test_an_ended_run_takes_nothing_more(world: Stores) -> None:
+    run = Run.start(world, id="mine")
+    run.finish()
+    run.finish()
+    with pytest.raises(QueryError) as caught:
+        run.log({"loss": 1.0})
+    assert str(caught.value) == "The run 'mine' is finished: go on with it by db.run(id=\"mine\")."
+    with Run.start(world, id="mine") as again:
+        again.log({"loss": 2.0})
+    assert again.metrics().column("value").to_pylist() == [2.0]
+
+
+def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path: Path) -> None:
+    """It is refused while that process lives, and goes on after it was killed."""
+    import json
+    from dataclasses import asdict
+
+    script = (
+        "import json, sys, time\n"
+        "from odin_graph.address import Address\n"
+        "from odin_graph.objects.run import Run\n"
+        "from odin_graph.stores import Stores\n"
+        "run = Run.start(Stores.open(Address(**json.loads(sys.argv[1]))), id='mine')\n"
+        "run.log({'loss': 1.0}, step=1)\n"
+        "run.metrics()\n"
+        "print('running', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, json.dumps(asdict(world.address))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+        assert Experiments(world)["mine"].state == "running"
+        with pytest.raises(ConflictError, match=f"'mine' is being written by process {process.pid} on "):
+            Run.start(world, id="mine")
+        process.send_signal(signal.SIGKILL)
+    assert Experiments(world)["mine"].state == "interrupted"
+    with Run.start(world, id="mine") as run:
+        run.log({"loss": 0.5}, step=2)
+    assert run.metrics().column("step").to_pylist() == [1, 2]
+    assert state(world, "mine") == "finished"
+
+
+def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
+    with Run.start(world, id="mine") as run, pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"):
+        run.predict("pets")
+
+
+def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:
+    class Imported:
+        id = "imagenet"
+        experiment = None
+
+    with pytest.raises(DataError, match="The checkpoint 'imagenet' was made by no experiment"):
+        Run.start(world, id="mine", informed_by=Imported())
+
+
+def test_prints_what_it_is(world: Stores) -> None:
+    with Run.start(world, id="mine") as run:
+        assert repr(run) == "Run('mine': running)"
+    assert repr(run) == "Run('mine': finished)"
