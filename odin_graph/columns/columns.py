@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +17,19 @@ from numpy.typing import NDArray
 from odin_graph.arrays import ArrayStore, SegmentedArray, SegmentInfo
 from odin_graph.columns import snapshot_file
 from odin_graph.columns.fields import arrow_type, column, fields
-from odin_graph.errors import StoreError, UnknownNameError
+from odin_graph.columns.recent import Recent
+from odin_graph.errors import EngineError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.writer import quoted
 from odin_graph.schema.metadata import FieldType
 
 ROWS: Final = 20_000
 """Keys a statement: one list of rows comes in several times faster than as many records."""
-_TRIES: Final = 5
+_PATIENCE: Final = 60.0
+"""Seconds in which a snapshot is tried again while others write."""
+
+
+Probabilities: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float32]]"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,11 @@ class Columns:
         self._folder = folder
         self._held: dict[str, _Held] = {}
         self._loading = threading.RLock()
-        self._tables = lru_cache(maxsize=64)(self._read_table)
+        self._tables: Recent[pa.Table] = Recent(arrays.budget.memory // 8, lambda table: int(table.nbytes))
+        self._probabilities: Recent[Probabilities] = Recent(
+            arrays.budget.memory // 8, lambda held: held[0].nbytes + held[1].nbytes
+        )
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def fields(self, kind: str = "Image") -> dict[str, FieldType]:
         """Every field of a kind with its type, ours and free metadata."""
@@ -91,15 +101,31 @@ class Columns:
 
     def probabilities(self, set_id: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Keys (n,), sorted, and probabilities (n, classes) of a prediction set."""
-        array = self.array(f"PredictionSet/{set_id}/probabilities")
-        keys = array.coverage()
-        return keys, array.read(keys)
+        segments = self.segments(f"PredictionSet/{set_id}/probabilities")
+
+        def load() -> Probabilities:
+            array = SegmentedArray(self._arrays, segments)
+            keys = array.coverage()
+            rows = array.read(keys)
+            rows.flags.writeable = False
+            return keys, rows
+
+        if not segments:
+            raise StoreError(
+                f"The prediction set {set_id!r} has no probabilities: it was logged without. "
+                "Log them with log_predictions(probabilities=..., classes=...)."
+            )
+        return self._probabilities.get(segments, load)
 
     def _table(self, array: str) -> pa.Table:
         segments = self.segments(array)
         if not segments:
             raise StoreError(f"{array} has no stored table. Run `odin doctor`.")
-        return self._tables(segments)
+        return self._tables.get(segments, lambda: self._read_table(segments))
+
+    def _after_fork(self) -> None:
+        """In a forked child: whoever held the lock is not here."""
+        self._loading = threading.RLock()
 
     def _read_table(self, segments: tuple[SegmentInfo, ...]) -> pa.Table:
         """Cached by the segments themselves: those never change."""
@@ -116,17 +142,24 @@ class Columns:
         return saved
 
     def _refresh(self, kind: str, names: Sequence[str]) -> pa.Table:
-        """Load, and load again where somebody wrote meanwhile, so that no snapshot is torn."""
-        types = self._types(kind, names)
-        for _ in range(_TRIES):
+        """Load, and load again where somebody wrote meanwhile, so that no snapshot is torn.
+
+        Raises:
+            EngineError: Others write all the time.
+        """
+        until = time.monotonic() + _PATIENCE
+        while True:
             before = self._graph.change_token()
-            table = self._load(kind, types)
+            table = self._load(kind, self._types(kind, names))
             if self._graph.change_token() == before:
                 self._held[kind] = _Held(before, table)
                 snapshot_file.save(self._file(kind), table, str(before))
-                break
-            types = self._types(kind, names)
-        return table  # under steady writes as good as any, and not kept
+                return table
+            if time.monotonic() > until:
+                raise EngineError(
+                    f"The graph was written to whenever the {kind.lower()} columns were read, for {_PATIENCE:.0f} "
+                    "seconds: no two of them belong together. Ask again when the writing has ended or paused."
+                )
 
     def _types(self, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
         known = self.fields(kind)

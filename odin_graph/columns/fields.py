@@ -59,6 +59,7 @@ def arrow_type(field: FieldType) -> pa.DataType:
 def column(values: Sequence[Any], field: FieldType) -> pa.Array:
     """Values from the driver as an Arrow array; one of another type than the recorded is null."""
     held = {type(value) for value in values} - {type(None)}
-    if not held <= _PYTHON.get(field, frozenset()):
+    large = field is FieldType.FLOAT and int in held  # Arrow refuses integers that a float cannot hold exactly
+    if large or not held <= _PYTHON.get(field, frozenset()):
         values = [decode(value, field) for value in values]
-    return pa.array(values, arrow_type(field))
+    return pa.array(values, arrow_type(field), from_pandas=field is FieldType.FLOAT)  # NaN is missing

@@ -1,0 +1,169 @@
+"""Columns agree with the graph, whoever wrote it, and are read again only when something has changed."""
+
+import threading
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from odin_graph.arrays import ArrayStore
+from odin_graph.columns import Columns
+from odin_graph.config import Budget
+from odin_graph.errors import StoreError, UnknownNameError
+from odin_graph.graph import Graph
+
+BUDGET = Budget(memory=256 << 20, threads=2)
+
+
+@pytest.fixture
+def columns(graph: Graph, tmp_path: Path) -> Columns:
+    return Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+
+
+def record(graph: Graph, **types: str) -> None:
+    for name, type_ in types.items():
+        graph.write(
+            "CREATE (:Field {id: $id, kind: 'Image', name: $name, type: $type})",
+            {"id": f"Image.{name}", "name": name, "type": type_},
+        )
+
+
+def add(graph: Graph, *rows: dict[str, object]) -> None:
+    graph.write("UNWIND $rows AS r CREATE (i:Image) SET i = r", {"rows": list(rows)})
+
+
+def test_every_type_comes_as_arrows_own_and_what_is_missing_is_null(graph: Graph, columns: Columns) -> None:
+    record(graph, age="int", iop="float", left="bool", eye="string", born="date", seen="datetime", tags="list[string]")
+    at = datetime(2020, 1, 2, 3, 4, 5, 678)  # noqa: DTZ001 - as it is stored
+    full = {
+        "age": 2**40,
+        "iop": 1.5,
+        "left": True,
+        "eye": "ö",
+        "born": date(1950, 2, 3),
+        "seen": at,
+        "tags": ["a", "b"],
+    }
+    add(graph, {"id": "b", "key": 9, "iop": 2}, {"id": "a", "key": 3, **full})
+    table = columns.images([*full])
+    assert table.column("key").to_pylist() == [3, 9]
+    assert {name: table.schema.field(name).type for name in full} == {
+        "age": pa.int64(),
+        "iop": pa.float64(),
+        "left": pa.bool_(),
+        "eye": pa.string(),
+        "born": pa.date32(),
+        "seen": pa.timestamp("us", tz="UTC"),
+        "tags": pa.list_(pa.string()),
+    }
+    assert table.drop_columns("key").to_pylist()[0] == full | {"seen": at.replace(tzinfo=UTC)}
+    assert table.drop_columns("key").to_pylist()[1] == dict.fromkeys(full) | {"iop": 2.0}
+
+
+def test_what_a_foreign_client_wrote_of_another_type_reads_as_null(graph: Graph, columns: Columns) -> None:
+    record(graph, eye="string", age="int", iop="float")
+    add(graph, {"id": "a", "key": 1, "eye": 7, "age": "old", "iop": True}, {"id": "b", "key": 2, "eye": "L", "age": 3})
+    assert columns.images(["eye", "age", "iop"]).to_pydict() == {
+        "key": [1, 2],
+        "eye": [None, "L"],
+        "age": [None, 3],
+        "iop": [None, None],
+    }
+
+
+def test_a_foreign_write_is_noticed_and_nothing_else_is_read(
+    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(graph, age="int")
+    add(graph, *({"id": str(key), "key": key, "age": key} for key in range(1, 50)))
+    statements: list[str] = []
+    read = graph.read
+    monkeypatch.setattr(graph, "read", lambda cypher, params=None: statements.append(cypher) or read(cypher, params))
+    assert columns.images(["age"]).num_rows == 49
+    asked = len(statements)
+    assert columns.images(["age"]).column("age").to_pylist() == list(range(1, 50))
+    assert len(statements) == asked
+    graph.write("MATCH (i:Image {key: 7}) SET i.age = 70")
+    assert columns.images(["age"]).column("age").to_pylist()[6] == 70
+    graph.write("MATCH (i:Image {key: 8}) SET i.deleted = true")
+    assert 8 not in columns.images(["age"]).column("key").to_pylist()
+
+
+def test_the_next_process_reads_the_file_and_not_the_graph(
+    graph: Graph, columns: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(graph, age="int")
+    add(graph, *({"id": str(key), "key": key, "age": key} for key in range(1, 50)))
+    first = columns.images(["age"])
+    other = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+    monkeypatch.setattr(graph, "read", lambda *_: pytest.fail("the graph was read"))
+    assert other.images(["age"]).equals(first)
+
+
+def test_a_damaged_file_costs_time_alone(graph: Graph, columns: Columns, tmp_path: Path) -> None:
+    add(graph, {"id": "a", "key": 1})
+    columns.images(["id"])
+    for file in (tmp_path / "cache").rglob("*.arrow"):
+        file.write_bytes(file.read_bytes()[:40])
+    other = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+    assert other.images(["id"]).to_pydict() == {"key": [1], "id": ["a"]}
+
+
+def test_no_snapshot_is_torn(graph: Graph, columns: Columns) -> None:
+    """A writer moves all images at once from one value to the next; a snapshot shows one value, whenever it is taken."""
+    record(graph, at="int")
+    add(graph, *({"id": str(key), "key": key * 15_000, "at": 0} for key in range(1, 8)))
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.wait(0.05):
+            number += 1
+            graph.write("MATCH (i:Image) SET i.at = $number", {"number": number})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            assert len(set(columns.images(["at"]).column("at").to_pylist())) == 1
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_frozen_tables_and_probabilities(graph: Graph, columns: Columns, tmp_path: Path) -> None:
+    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+
+    def name(info: object) -> None:
+        graph.write("CREATE (s:Segment) SET s = $row", {"row": info.node()})  # type: ignore[attr-defined]
+
+    name(store.write_table("Dataset/a@1/members", pa.table({"key": [5, 2, 9], "label": ["x", None, "y"]})))
+    assert columns.members("a@1").to_pydict() == {"key": [5, 2, 9], "label": ["x", None, "y"]}
+    for keys in ([5, 9], [2]):
+        part = {
+            "key": keys,
+            "predicted": ["x"] * len(keys),
+            "confidence": [0.5] * len(keys),
+            "wrong": [False] * len(keys),
+        }
+        name(store.write_table("PredictionSet/p/columns", pa.table(part)))
+        name(store.write_dense("PredictionSet/p/probabilities", np.array(keys), np.array(keys, np.float32)[:, None]))
+        assert set(keys) <= set(columns.predictions("p").column("key").to_pylist())
+    assert columns.predictions("p").column("key").to_pylist() == [2, 5, 9]
+    keys, rows = columns.probabilities("p")
+    assert keys.tolist() == rows[:, 0].tolist() == [2, 5, 9]
+    with pytest.raises(StoreError, match="no probabilities"):
+        columns.probabilities("q")
+
+
+def test_an_unknown_field_lists_those_there_are(graph: Graph, columns: Columns) -> None:
+    record(graph, age="int")
+    with pytest.raises(UnknownNameError) as caught:
+        columns.images(["agee"])
+    assert str(caught.value).startswith("There is no image field 'agee'. Did you mean 'age'? There is: age, bands, ")
+
+
+def test_an_empty_workspace_has_empty_columns(graph: Graph, columns: Columns) -> None:
+    assert columns.images(["id", "height"]).to_pydict() == {"key": [], "id": [], "height": []}
