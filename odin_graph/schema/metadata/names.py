@@ -64,9 +64,12 @@ def check_name(kind: str, name: str) -> None:
 
 def suggest(name: str) -> str:
     """The nearest name that follows the rule; empty where nothing is left of it."""
-    text = unicodedata.normalize("NFKC", name)
-    words = re.findall(r"\w+", text)
-    return " ".join(words)[:LONGEST].lstrip("_0123456789 ").rstrip("_ ")
+    text = "".join(letter if f"_{letter}".isidentifier() else " " for letter in unicodedata.normalize("NFKC", name))
+    near = " ".join(text.split())[:LONGEST]
+    while near and not near[0].isalpha():
+        near = near[1:]
+    near = near.rstrip("_ ")
+    return near if _follows_the_rule(near) else ""
 
 
 def _follows_the_rule(name: str) -> bool:
