@@ -28,8 +28,8 @@ class SmallCNN(nn.Module):
         return logits
 
 
-def build(db: og.Workspace) -> None:
-    """The data set ``retina-test``, and the experiments ``small-cnn/1`` and ``small-cnn/2`` that predicted over it."""
+def build(db: og.Workspace, experiments: int = 2) -> None:
+    """The data set ``retina-test``, and the experiments ``small-cnn/1``, ``small-cnn/2`` ... that predicted over it."""
     digits = load_digits(n_class=len(NAMES))
     pixels = digits.images[:IMAGES].astype(np.uint8)
     labels = [NAMES[digit] for digit in digits.target[:IMAGES]]
@@ -42,7 +42,7 @@ def build(db: og.Workspace) -> None:
     add_images(db._stores, batch)
     test = db.datasets.create("retina-test", db.images())
     model = db.models.add("small-cnn", SmallCNN, classes=list(NAMES), task="multi-class", input_shape=(1, 8, 8))
-    for seed in (1, 2):
+    for seed in range(1, experiments + 1):
         torch.manual_seed(seed)
         with db.run(model, test=test, seed=seed) as run:
             run.checkpoint(_trained(test), best=True)

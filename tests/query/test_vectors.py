@@ -17,7 +17,7 @@ from tests.query import digits
 
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
-    digits.build(db)
+    digits.build(db, experiments=1)
     return db
 
 
