@@ -16,13 +16,15 @@ _lock = threading.Lock()
 
 _SHARE: Final = 4
 """TileDB's queries may hold a quarter of the budget; the caches have the rest."""
+_LEAST: Final = 256 << 20
+"""Below, it refuses a query that needs a few tiles at once."""
 
 
 def context(budget: Budget) -> tiledb.Ctx:
     """The context of this process for a budget. TileDB's own default context, which a fork breaks, is never used."""
     with _lock:
         if budget not in _contexts:
-            memory = str(budget.memory // _SHARE)
+            memory = str(max(_LEAST, budget.memory // _SHARE))
             fork = os.fork
             _contexts[budget] = tiledb.Ctx(
                 {

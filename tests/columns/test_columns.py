@@ -112,7 +112,7 @@ def test_a_damaged_file_costs_time_alone(graph: Graph, columns: Columns, tmp_pat
 
 
 def test_no_snapshot_is_torn(graph: Graph, columns: Columns) -> None:
-    """A writer moves all images at once from one value to the next; a snapshot shows one value, whenever it is taken."""
+    """A writer moves all images at once from one value to the next; a snapshot shows one, whenever it is taken."""
     record(graph, at="int")
     add(graph, *({"id": str(key), "key": key * 15_000, "at": 0} for key in range(1, 8)))
     stop = threading.Event()
