@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from odin_graph.address import Address
-from odin_graph.analysis.compare import Comparison
+from odin_graph.analysis.compare import Comparison, compare
+from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
 from odin_graph.graph import Records
@@ -147,7 +148,8 @@ class Workspace:
 
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
         """How two experiments differ on a data set: both right, only one, both wrong."""
-        raise NotImplementedError
+        on_id = resolve(self._stores, str(getattr(on, "id", on)))
+        return compare(self._stores, *(self.experiments[str(getattr(one, "id", one))].id for one in (a, b)), on_id)
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
         """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.entry import Entry
-from odin_graph.ingest.reader import read_pixels
+from odin_graph.ingest.reader import Readers
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,11 +38,12 @@ def decoded(entries: Iterable[Entry], known: Mapping[str, str], *, threads: int,
         threads: Zlib and JPEG decoding let go of the interpreter's lock.
         keep_data: Hand the encoded bytes on.
     """
+    readers = Readers.installed()
     with ThreadPoolExecutor(threads, thread_name_prefix="odin-ingest") as pool:
         waiting: deque[Future[Decoded]] = deque()
         try:
             for entry in entries:
-                waiting.append(pool.submit(_decode, entry, known.get(entry.id), keep_data))
+                waiting.append(pool.submit(_decode, entry, readers, known.get(entry.id), keep_data))
                 if len(waiting) > threads * 4:
                     yield waiting.popleft().result()
             while waiting:
@@ -52,7 +53,7 @@ def decoded(entries: Iterable[Entry], known: Mapping[str, str], *, threads: int,
                 future.cancel()
 
 
-def _decode(entry: Entry, known: str | None, keep_data: bool) -> Decoded:
+def _decode(entry: Entry, readers: Readers, known: str | None, keep_data: bool) -> Decoded:
     if entry.path is None:
         return Decoded(entry, entry.pixels)
     try:
@@ -63,7 +64,7 @@ def _decode(entry: Entry, known: str | None, keep_data: bool) -> Decoded:
     if digest == known:
         return Decoded(entry, known=True)
     try:
-        pixels = read_pixels(entry.path, data)
+        pixels = readers.read(entry.path, data)
     except UnreadableImageError as error:
         return Decoded(entry, error=error)
     return Decoded(entry, pixels, digest, data if keep_data else None)

@@ -121,7 +121,7 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
             report.errors.append((item.entry.id, str(item.error)))
             continue
         batch.append(item)
-        size += item.pixels.nbytes if item.pixels is not None else 0
+        size += (0 if item.pixels is None else item.pixels.nbytes) + len(item.data or b"")
         if len(batch) >= most or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -16,7 +16,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from odin_graph.errors import UnreadableImageError
 
-_WIDE: Final = ("I;16", "I;16B", "I;16L", "I;16N")
+_WIDE: Final = "I;16"
+"""The start of Pillow's names for 16 bits of grey, in either byte order."""
+_COLOUR: Final = ("RGB", "RGBA", "LA")
 _AS_IT_IS: Final = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 
 
@@ -32,27 +34,45 @@ class PillowReader:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 return _pixels(image, data)
+        except UnreadableImageError:
+            raise
         except UnidentifiedImageError as error:
             raise UnreadableImageError("it is no image, or of a format that Pillow does not know") from error
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise UnreadableImageError(f"it is broken ({error})") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise UnreadableImageError(
+                f"it would unpack to more pixels than is safe ({error}). If you trust the file, "
+                "raise PIL.Image.MAX_IMAGE_PIXELS"
+            ) from error
+        except Exception as error:  # noqa: BLE001 - a broken file makes decoders raise anything: struct.error, KeyError
+            raise UnreadableImageError(f"it is broken ({str(error) or type(error).__name__})") from error
 
 
 def _pixels(image: Image.Image, data: bytes) -> NDArray[Any]:
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":  # a phone's JPEG with previews behind the picture: the picture is meant
         raise UnreadableImageError(f"it holds {frames} frames: hand them in one by one as arrays")
-    if image.mode in ("RGB", "RGBA", "LA") and any("16" in str(tile[3]) for tile in image.tile):
+    raw = _raw_mode(image)
+    if image.mode in _COLOUR and "16" in raw:
         return _wide_png(image, data)
+    wide = image.mode.startswith(_WIDE) or (image.mode == "I" and raw.startswith(_WIDE))
     image = ImageOps.exif_transpose(image)
-    if image.mode in _WIDE:
+    if wide:
         pixels = np.asarray(image).astype(np.uint16)
     elif image.mode in _AS_IT_IS:
         pixels = np.asarray(image)
     else:
-        transparent = image.mode == "PA" or "transparency" in image.info
+        transparent = image.mode in ("PA", "RGBa", "La") or "transparency" in image.info
         pixels = np.asarray(image.convert("RGBA" if transparent else "RGB"))
     return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file itself packs a pixel: ``RGB;16B``. Empty where its decoder does not say."""
+    for tile in getattr(image, "tile", ()):  # only images that come from files have tiles
+        said = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]
+        if isinstance(said, str):
+            return said
+    return ""
 
 
 def _wide_png(image: Image.Image, data: bytes) -> NDArray[Any]:
@@ -64,10 +84,7 @@ def _wide_png(image: Image.Image, data: bytes) -> NDArray[Any]:
     import torch
     from torchvision.io import ImageReadMode, decode_png
 
-    try:
-        planes = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED)
-    except RuntimeError as error:
-        raise UnreadableImageError(f"it is broken ({error})") from error
+    planes = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED)
     pixels: NDArray[Any] = planes.permute(1, 2, 0).numpy()
     return pixels
 
