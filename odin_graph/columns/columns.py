@@ -171,8 +171,10 @@ class Columns:
     def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
         (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last")
         values = ", ".join(f"n.{quoted(name)}" for name in types)
-        statement = f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL "
+        statement = (
+            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL "
             f"RETURN collect([{values}]) AS rows"
+        )
         parts: list[pa.Table] = []
         if ends["first"] is not None:
             for first in range(ends["first"], ends["last"] + 1, ROWS):
