@@ -1,0 +1,1 @@
+"""Expressions and nodes -> logical plan -> columns, Cypher, arrays and vectors; the executor."""
