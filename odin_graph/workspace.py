@@ -13,7 +13,7 @@ from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
-from odin_graph.graph import Records
+from odin_graph.graph import Endpoint, Records
 from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.image import Image
@@ -165,6 +165,11 @@ class Workspace:
         if write:
             return self._stores.graph.user_write(query, params, timeout=timeout)
         return self._stores.graph.user_read(query, params, timeout=timeout)
+
+    @property
+    def bolt(self) -> Endpoint:
+        """How other Bolt clients reach the graph: address, database and log-ins. It holds passwords: do not print it."""
+        return self._stores.graph.endpoint
 
     def orm(self) -> None:
         """Lend this workspace's connection to neomodel, whose connection is one per process."""

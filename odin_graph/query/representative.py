@@ -36,11 +36,11 @@ class RepresentativeImages(Over):
         groups = list(_groups(truth, predicted, np.argsort(table.column("key").to_numpy(), kind="stable")))
         keys = table.column("key").to_numpy()
         select = SELECTIONS.get(self.step.method)
+        vectors = vectors_of(self.snapshot.stores, self.step.by, keys)  # in one pass, whatever the groups
         chosen: list[tuple[int, int, int]] = []
         for rows, places in zip(groups, shares([len(rows) for rows in groups], self.step.k), strict=True):
             if places:
-                vectors = vectors_of(self.snapshot.stores, self.step.by, keys[rows])
-                positions, stands_for = select(vectors, places, seed=self.step.seed)
+                positions, stands_for = select(vectors[rows], places, seed=self.step.seed)
                 chosen += [
                     (-int(count), int(keys[rows[position]]), int(rows[position]))
                     for position, count in zip(positions, stands_for, strict=True)

@@ -1,0 +1,29 @@
+"""`odin up`: hold a workspace's engine up for other programs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def up(workspace: Annotated[Path, typer.Argument(help="The workspace's folder; made if there is none.")]) -> None:
+    """Hold the graph engine of a workspace up, until Ctrl-C, so that other programs find it running."""
+    from odin_graph.workspace import connect
+
+    with connect(workspace) as db:
+        typer.echo(f"The graph engine of {workspace} is up at {db.bolt.address}. Ctrl-C stops it.")
+        wait()
+
+
+def wait() -> None:
+    """Until Ctrl-C or SIGTERM."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        ended.wait()
+    except KeyboardInterrupt:
+        typer.echo("Stopped.")
