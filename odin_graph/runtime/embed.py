@@ -13,13 +13,13 @@ from odin_graph.catalog.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.checkpoints import checkpoint_of
 from odin_graph.catalog.models import model_of
 from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
+from odin_graph.progress import progress_bar
 from odin_graph.runtime.hooks import CALL, captured
 from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.layers import LayerRow
 from odin_graph.runtime.model import Runnable, layers_of
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.pooling import POOLINGS
-from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
 
 SEGMENT_BYTES = 256 * 2**20

@@ -109,7 +109,7 @@ class Runnable:
         try:
             with torch.inference_mode():
                 taken = take(self.module(inputs.to(self.device))).to("cpu")
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             if len(inputs) == 1:
                 raise ModelError(f"{self.device} has too little memory for one image: give device='cpu'.") from error
         except (RuntimeError, ValueError) as error:

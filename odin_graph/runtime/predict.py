@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from odin_graph.errors import ModelError
+from odin_graph.progress import progress_bar
 from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.outputs import logits_of
 from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.progress import progress_bar
 from odin_graph.schema.tasks import TASKS
 from odin_graph.schema.tasks.task import Predictions
 from odin_graph.stores import Stores

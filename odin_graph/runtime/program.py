@@ -38,7 +38,7 @@ def export_program(module: nn.Module, input_shape: Sequence[int]) -> Program:
     modes = [(held, held.training) for held in module.modules()]
     like = next(module.parameters(), torch.empty(0))
     try:
-        batch = torch.export.Dim("batch", min=1, max=65_536)
+        batch = torch.export.Dim("batch")
         example = (torch.zeros((2, *input_shape), dtype=like.dtype, device=like.device),)
         exported = torch.export.export(module.eval(), example, dynamic_shapes=({0: batch},))
         buffer = io.BytesIO()
