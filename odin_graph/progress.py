@@ -1,4 +1,4 @@
-"""A progress bar over images, on standard error."""
+"""A progress bar over images, on standard error: one for all long work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
     """Yields what to call with the number of images that were done.
 
+    It shows in a terminal and in a notebook. In a log file and with ``ODIN_PROGRESS=0`` it is silent.
+
     Args:
         what: What is done with them: ``predict``.
         total: How many there are.
-        show: False for silence, as is ``ODIN_PROGRESS=0``.
+        show: False for silence.
     """
-    show = show and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
+    console = Console(stderr=True)
+    seen = console.is_terminal or console.is_jupyter
+    show = show and seen and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
+    with Progress(*columns, console=console, disable=not show) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

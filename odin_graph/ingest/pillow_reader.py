@@ -2,7 +2,7 @@
 
 Palettes and CMYK become RGB (RGBA where a palette has transparency), since their numbers are no intensities; a camera's
 orientation is applied, which moves pixels and changes none. Pillow reads colour of 16 bits a band as 8 bits without a
-word: such PNG is read by torchvision, other such files are refused.
+word: such PNG is read by `wide_png`, other such files are refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from odin_graph.errors import UnreadableImageError
+from odin_graph.ingest.wide_png import decode_wide_png
 
 _WIDE: Final = "I;16"
 """The start of Pillow's names for 16 bits of grey, in either byte order."""
@@ -43,7 +44,7 @@ class PillowReader:
                 f"it would unpack to more pixels than is safe ({error}). If you trust the file, "
                 "raise PIL.Image.MAX_IMAGE_PIXELS"
             ) from error
-        except Exception as error:  # noqa: BLE001 - a broken file makes decoders raise anything: struct.error, KeyError
+        except Exception as error:  # a broken file makes decoders raise anything: struct.error, KeyError, zlib.error
             raise UnreadableImageError(f"it is broken ({str(error) or type(error).__name__})") from error
 
 
@@ -81,12 +82,7 @@ def _wide_png(image: Image.Image, data: bytes) -> NDArray[Any]:
             f"it is {image.format} of 16 bits a band in colour, which Pillow would cut to 8: read it yourself "
             "(for example with tifffile) and hand in arrays"
         )
-    import torch
-    from torchvision.io import ImageReadMode, decode_png
-
-    planes = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.UNCHANGED)
-    pixels: NDArray[Any] = planes.permute(1, 2, 0).numpy()
-    return pixels
+    return decode_wide_png(data)
 
 
 READER: Final = PillowReader()

@@ -18,6 +18,7 @@ def split_positions(
     *,
     stratify: Sequence[Any] | None = None,
     group: Sequence[Any] | None = None,
+    ids: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, NDArray[np.int64]]:
     """Deal n images to parts.
@@ -27,6 +28,7 @@ def split_positions(
         fractions: The parts and their shares, which sum to 1.
         stratify: (n,) values, each of which keeps its share in every part, as far as whole images allow.
         group: (n,) values; all images of one go to one part. An image without a value is a group of its own.
+        ids: (n,) ids. With them the same images are dealt alike, in whatever order they come.
         seed: The same seed deals alike.
 
     Returns:
@@ -38,11 +40,13 @@ def split_positions(
     _check(fractions)
     names, shares = list(fractions), np.array(list(fractions.values()), np.float64)
     draw = np.random.default_rng(seed)
-    strata = _codes(stratify, n) if stratify is not None else np.zeros(n, np.int64)
+    order = np.array(sorted(range(n), key=ids.__getitem__), np.int64) if ids is not None else np.arange(n)
+    strata = _codes(stratify, order) if stratify is not None else np.zeros(n, np.int64)
+    part = np.empty(n, np.int64)
     if group is None:
-        part = _deal(strata, shares, draw)
+        part[order] = _deal(strata, shares, draw)
     else:
-        part = _deal_groups(_codes(group, n, alone=True), strata, shares, draw, names)
+        part[order] = _deal_groups(_codes(group, order, alone=True), strata, shares, draw, names)
     found = {name: np.flatnonzero(part == index) for index, name in enumerate(names)}
     empty = [name for name, positions in found.items() if not len(positions)]
     if empty:
@@ -61,13 +65,13 @@ def _check(fractions: Mapping[str, float]) -> None:
             raise DataError(f"{name!r} cannot be the name of a part: it is empty, or holds @ or /.")
 
 
-def _codes(values: Sequence[Any], n: int, *, alone: bool = False) -> NDArray[np.int64]:
-    """A number for each distinct value, in an order that does not hang on theirs; with ``alone`` each None its own."""
-    if len(values) != n:
-        raise DataError(f"{n} images, but {len(values)} values to split by.")
+def _codes(values: Sequence[Any], order: NDArray[np.int64], *, alone: bool = False) -> NDArray[np.int64]:
+    """In that order, a number for each distinct value, the same for any order; with ``alone`` each None is its own."""
+    if len(values) != len(order):
+        raise DataError(f"{len(order)} images, but {len(values)} values to split by.")
     keys = [
-        ("", str(row)) if alone and value is None else (type(value).__name__, str(value))
-        for row, value in enumerate(values)
+        ("", f"{place:012}") if alone and values[row] is None else (type(values[row]).__name__, str(values[row]))
+        for place, row in enumerate(order)
     ]
     index = {key: code for code, key in enumerate(sorted(set(keys)))}
     return np.array([index[key] for key in keys], np.int64)

@@ -55,7 +55,8 @@ class Dataset:
             if len(counts) > _SHOWN_CLASSES
             else ""
         )
-        return f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code><table>{rows}{more}</table>"
+        head = f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code>"
+        return f"{head}<table>{rows}{more}</table>"
 
     @property
     def base(self) -> str:
@@ -142,6 +143,7 @@ class Dataset:
             fractions,
             stratify=None if stratify is None else columns[stratify],
             group=None if group is None else columns[group],
+            ids=self._field("id"),  # the same images are dealt alike, whatever order they were stored in
             seed=seed,
         )
         made: dict[str, Dataset] = {}

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import UnknownNameError
 from odin_graph.schema.metadata import reserved
@@ -108,11 +110,32 @@ class Image:
             raise UnknownNameError.of("image field", name, known)
         return None
 
+    def __getattr__(self, name: str) -> Any:
+        """Free metadata by name: ``image.age``. A name that is an attribute of every image is ``image["shape"]``."""
+        if name.startswith("_") or name == "fields":  # asked for by copying and pickling, before there are fields
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except UnknownNameError as error:  # what `hasattr` and `getattr` expect
+            raise AttributeError(str(error)) from error
+
     @cached_property
     def pixels(self) -> NDArray[Any]:
         """The pixels (h, w, bands), of the dtype that they came in."""
         pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
         return pixels
+
+    def sheet(self) -> ContactSheet:
+        """Its picture with its label; above 8 bits stretched, for looking at only."""
+        return contact_sheet([Tile(self.pixels, self.id, truth=self.label)])
+
+    def show(self) -> None:
+        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
+        self.sheet().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture that `show` displays, as .png, .pdf, .svg or .jpg. The pixels themselves are `pixels`."""
+        return self.sheet().save(path)
 
     def __eq__(self, other: object) -> bool:
         """The same image of the same workspace."""

@@ -13,6 +13,7 @@ from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
 from odin_graph.ingest import IngestReport, entries_of, ingest
 from odin_graph.ingest.ingest import BATCH, OnError
+from odin_graph.ingest.kind import entries_of_kind
 from odin_graph.objects.dataset import Dataset
 from odin_graph.objects.image import Image
 from odin_graph.objects.query import Query
@@ -84,7 +85,7 @@ class Images:
             prefix: Of the default ids. Give each array its own.
             root: Where the relative paths of a manifest begin; by default its own folder.
             kind: A subclass of `schema.Image` whose declared fields are filled from the metadata.
-            on_error: ``"raise"`` at an image that cannot be read, or ``"skip"`` it and report it.
+            on_error: ``"raise"`` at an image that cannot be read, or ``"skip"`` it and report it by name and reason.
             on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"``, or ``"revise"``, which
                 makes a new image ``ID@2``.
             keep_originals: Store the encoded bytes of files as well.
@@ -97,11 +98,9 @@ class Images:
             MetadataError: A metadata name or type is refused.
         """
         entries = entries_of(source, images=images, labels=labels, ids=ids, metadata=metadata, prefix=prefix, root=root)
-        if not issubclass(kind, schema.Image):
-            raise QueryError(f"kind= takes a subclass of og.schema.Image, not {kind!r}.")
         return ingest(
             self._stores,
-            entries,
+            entries_of_kind(kind, entries),
             labels=kind.inherited_labels(),
             on_error=on_error,
             on_conflict=on_conflict,
