@@ -65,7 +65,9 @@ def test_a_subset_keeps_frozen_labels_and_lineage(stores: Stores, datasets: Data
     stores.graph.write("MATCH (i:Image) SET i.label = 'corrected'")
     cats = datasets.create("cats", whole.images().where(F("label") == "cat"))
     assert cats.labels == ["cat"] * 4
-    rows = stores.graph.read("MATCH (a:Dataset)-[r:DERIVED_FROM]->(b:Dataset) RETURN a.id AS a, r.query AS q, b.id AS b")
+    rows = stores.graph.read(
+        "MATCH (a:Dataset)-[r:DERIVED_FROM]->(b:Dataset) RETURN a.id AS a, r.query AS q, b.id AS b"
+    )
     assert (rows[0]["a"], rows[0]["b"]) == ("cats@1", "pets@1")
     again = Query.from_json(stores.address, json.loads(rows[0]["q"]))
     assert again.keys().tolist() == cats.keys.tolist(), "the recorded query finds the same images"
@@ -103,7 +105,7 @@ def test_prints_what_it_is(datasets: Datasets, images: Query) -> None:
 
 def test_unknown_names_list_what_there_is(datasets: Datasets, images: Query) -> None:
     datasets.create("pets", images)
-    with pytest.raises(UnknownNameError, match="There is no data set 'pest'. Did you mean 'pets'"):
+    with pytest.raises(UnknownNameError, match=r"There is no data set 'pest'\. Did you mean 'pets'"):
         datasets["pest"]
 
 

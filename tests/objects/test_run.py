@@ -38,7 +38,12 @@ def test_a_whole_run(world: Stores) -> None:
         assert run.metrics().column("value").to_pylist() == [0.5, 0.25]
         made = run.log_predictions("pets", ["cat", "cat", "cat", "dog"], confidence=[0.5, 0.5, 0.75, 1.0])
     exp = run.experiment
-    assert (exp.state, exp.datasets, exp.parameters, exp.predictions) == ("finished", {"train": "pets@1"}, {"lr": 0.1}, [made])
+    assert (exp.state, exp.datasets, exp.parameters, exp.predictions) == (
+        "finished",
+        {"train": "pets@1"},
+        {"lr": 0.1},
+        [made],
+    )
     assert exp.metrics().column("step").to_pylist() == [1, 2]
     assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
     wrong = Datasets(world)["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
@@ -46,11 +51,13 @@ def test_a_whole_run(world: Stores) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "becomes"), [(ValueError("diverged"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(1), "interrupted")]
+    ("error", "becomes"),
+    [(ValueError("diverged"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(1), "interrupted")],
 )
 def test_how_it_ended_is_recorded(world: Stores, error: BaseException, becomes: str) -> None:
-    with pytest.raises(type(error)), Run.start(world, id="mine") as run:
-        run.log({"loss": 1.0})
+    run = Run.start(world, id="mine")
+    run.log({"loss": 1.0})
+    with pytest.raises(type(error)), run:
         raise error
     assert state(world, "mine") == run.state == becomes
     assert run.metrics().column("value").to_pylist() == [1.0], "what was logged before is kept"
@@ -100,7 +107,10 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
 
 
 def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
-    with Run.start(world, id="mine") as run, pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"):
+    with (
+        Run.start(world, id="mine") as run,
+        pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"),
+    ):
         run.predict("pets")
 
 

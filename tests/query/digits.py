@@ -31,7 +31,7 @@ class SmallCNN(nn.Module):
 def build(db: og.Workspace, experiments: int = 2) -> None:
     """The data set ``retina-test``, and the experiments ``small-cnn/1``, ``small-cnn/2`` ... that predicted over it."""
     digits = load_digits(n_class=len(NAMES))
-    pixels = digits.images[:IMAGES].astype(np.uint8)
+    pixels = (digits.images[:IMAGES] * 15).astype(np.uint8)
     labels = [NAMES[digit] for digit in digits.target[:IMAGES]]
     metadata = {
         "age": [None if n % 10 == 3 else 30 + n % 50 for n in range(IMAGES)],
