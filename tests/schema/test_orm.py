@@ -16,7 +16,7 @@ from odin_graph.graph import Graph
 from odin_graph.schema import foreign, keys
 
 
-class Scan(schema.Image):
+class Octa(schema.Image):
     age = IntegerProperty()
 
 
@@ -24,9 +24,9 @@ class Visit(StructuredRel):
     day = IntegerProperty()
 
 
-class Patient(schema.Node):
+class Person(schema.Node):
     name = StringProperty(unique_index=True, required=True)
-    scans = RelationshipTo(schema.Image, "HAS_SCAN", model=Visit)
+    scans = RelationshipTo(schema.Image, "HAS_OCTA", model=Visit)
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def test_bulk_methods_reserve_keys_too(orm: Graph) -> None:
 
 
 def test_a_subclass_is_filtered_by_the_fields_it_declares(orm: Graph) -> None:
-    Scan(uid="old", age=70).save()
-    Scan(uid="young", age=30).save()
+    Octa(uid="old", age=70).save()
+    Octa(uid="young", age=30).save()
     schema.Image(uid="plain").save()
-    assert [scan.uid for scan in Scan.nodes.filter(age__gt=60)] == ["old"]
-    assert set(Scan.nodes.get(uid="old").labels()) == {"Scan", "Image"}
-    assert {type(image).__name__ for image in schema.Image.nodes} == {"Scan", "Image"}
+    assert [scan.uid for scan in Octa.nodes.filter(age__gt=60)] == ["old"]
+    assert set(Octa.nodes.get(uid="old").labels()) == {"Octa", "Image"}
+    assert {type(image).__name__ for image in schema.Image.nodes} == {"Octa", "Image"}
     assert orm.read("MATCH (f:Field) RETURN f.id AS id, f.type AS type") == [{"id": "Image.age", "type": "int"}]
 
 
@@ -157,10 +157,10 @@ def test_edges_of_ours_carry_their_properties(orm: Graph) -> None:
 
 def test_users_own_node_and_edge_types(orm: Graph) -> None:
     image = schema.Image(uid="a").save()
-    ann = Patient(name="Ann").save()
+    ann = Person(name="Ann").save()
     assert ann.scans.connect(image, {"day": 3}).day == 3
-    assert [scan.uid for scan in Patient.nodes.get(name="Ann").scans.all()] == ["a"]
-    rows = orm.read("MATCH (p:Patient)-[h:HAS_SCAN]->(i:Image) RETURN p.name AS name, h.day AS day, i.id AS id")
+    assert [scan.uid for scan in Person.nodes.get(name="Ann").scans.all()] == ["a"]
+    rows = orm.read("MATCH (p:Person)-[h:HAS_OCTA]->(i:Image) RETURN p.name AS name, h.day AS day, i.id AS id")
     assert rows == [{"name": "Ann", "day": 3, "id": "a"}]
 
 
