@@ -87,7 +87,8 @@ def create_dataset(
     if ready and not revise:
         latest = ready[-1]["id"]
         raise ConflictError(
-            f"The data set {base!r} exists with other images, another order or other labels (latest version: {latest}). "
+            f"The data set {base!r} exists with other images, another order or other labels "
+            f"(latest version: {latest}). "
             f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
         )
     version = held[-1]["version"] + 1 if held else 1
@@ -192,7 +193,8 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
             def join(tx: Transaction, part: list[int] = batch) -> None:
                 lease.check(tx)
                 tx.run(
-                    "MATCH (d:Dataset {id: $id}) UNWIND $keys AS key MATCH (i:Image {key: key}) CREATE (d)-[:HAD_MEMBER]->(i)",
+                    "MATCH (d:Dataset {id: $id}) UNWIND $keys AS key "
+                    "MATCH (i:Image {key: key}) CREATE (d)-[:HAD_MEMBER]->(i)",
                     {"id": id_, "keys": part},
                 )
 

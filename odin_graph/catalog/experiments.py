@@ -57,7 +57,8 @@ class Setup:
                 json.dumps({name: value}, allow_nan=False)
             except (TypeError, ValueError) as error:
                 raise DataError(
-                    f"The parameter {name!r} is {value!r}, which JSON does not hold ({error}): give numbers, strings, lists or dicts."
+                    f"The parameter {name!r} is {value!r}, which JSON does not hold ({error}): "
+                    "give numbers, strings, lists or dicts."
                 ) from error
         return json.dumps(dict(self.parameters), ensure_ascii=False, sort_keys=True)
 

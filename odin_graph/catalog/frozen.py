@@ -100,5 +100,6 @@ def _check_labelled(labels: pa.Array, rows: pa.Table, label: str) -> None:
     ids = rows.column("id").filter(missing)[:5].to_pylist()
     raise DataError(
         f"{number} of {len(labels)} images have no {label!r}, first {', '.join(map(repr, ids))}. Give them one, "
-        "leave them out (where(~F(...).is_null())), name another field with label=, or say label=None for a set without labels."
+        "leave them out (where(~F(...).is_null())), name another field with label=, "
+        "or say label=None for a set without labels."
     )

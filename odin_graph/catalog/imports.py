@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.judge import Judge
-from odin_graph.catalog.predictions import PredictionBuild, latest_ready, probabilities_array
+from odin_graph.catalog.predictions import PredictionBuild, has_twice, latest_ready, probabilities_array
 from odin_graph.catalog.projection import columns_of, to_graph
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.unfinished import remove_unfinished
@@ -56,7 +56,7 @@ def import_predictions(
     """
     judge = Judge.of(stores, experiment, dataset, task, classes)
     keys = judge.keys if keys is None else np.asarray(keys, np.int64)
-    if len(np.unique(keys)) != len(keys):
+    if has_twice(keys):
         raise DataError("An image is given twice: give one prediction an image.")
     rows = None if probabilities is None else judge.probabilities(keys, probabilities)
     if predicted is None:

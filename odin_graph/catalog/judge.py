@@ -59,7 +59,7 @@ class Judge:
         said = classes if classes is not None else model["classes"]
         judge = parse_task(task or model["task"] or _task_of(members.column("label").type))
         known = tuple(said) if said else None
-        labels = _read(judge, members.column("label").to_pylist(), known)
+        labels = _read(judge, _labels(members.column("label")), known)
         return cls(judge, known, dataset, members.column("key").to_numpy(), labels)
 
     def table(self, keys: NDArray[np.int64], predicted: Any, confidence: Any | None) -> pa.Table:
@@ -98,7 +98,8 @@ class Judge:
             raise DataError("Probabilities mean nothing without the order of their classes: give classes=[...].")
         if rows.shape != (len(keys), len(self.classes)):
             raise ShapeError(
-                f"The probabilities have shape {rows.shape}, which is not ({len(keys)} images, {len(self.classes)} classes)."
+                f"The probabilities have shape {rows.shape}, "
+                f"which is not ({len(keys)} images, {len(self.classes)} classes)."
             )
         return rows
 
@@ -111,10 +112,14 @@ class Judge:
         position = np.minimum(np.searchsorted(held, keys), len(held) - 1)
         if (strange := held[position] != keys).any():
             raise DataError(
-                f"{int(strange.sum())} of the images are not in {self.dataset!r}, first keys {keys[strange][:5].tolist()}: "
-                "predict over a data set that holds them."
+                f"{int(strange.sum())} of the images are not in {self.dataset!r}, "
+                f"first keys {keys[strange][:5].tolist()}: predict over a data set that holds them."
             )
         return self._order[position]
+
+
+def _labels(column: pa.ChunkedArray) -> Any:
+    return column.to_pylist() if pa.types.is_null(column.type) or pa.types.is_nested(column.type) else column
 
 
 def _task_of(held: pa.DataType) -> str:
@@ -124,24 +129,49 @@ def _task_of(held: pa.DataType) -> str:
 
 
 def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[Any]:
-    """Values as the task has them.
+    """Values as the task has them, (n,) of object.
 
     Values of the classes' own type stand for themselves: a data set may hold classes that a model does not know, and
     is then wrong about. Only others (indexes, one-hot rows) need the classes.
     """
-    listed = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
-    if classes is not None and _same_type(listed, type(classes[0])):
-        classes = None
-    return task.read_labels(listed, classes)
+    held = _as_column(values)
+    if held is None:  # rows, lists, or what only the task can say something about
+        return task.read_labels(values, None if _same_type(values, classes) else classes)
+    distinct = held.dictionary.to_pylist()
+    known = None if _same_type(distinct, classes) else classes
+    try:
+        read = task.read_labels(distinct, known)
+    except DataError:
+        return task.read_labels(values, known)  # once more, for the message to say where
+    # A few classes, many images: each class is read once.
+    position = held.indices.fill_null(len(distinct)).to_numpy()
+    values_read: NDArray[Any] = np.append(read, [None])[position]
+    return values_read
 
 
-def _same_type(values: Any, kind: type) -> bool:
+def _as_column(values: Any) -> pa.DictionaryArray | None:
+    """Plain values, each distinct one once; None where they are no such column."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype == object):
+        return None
+    try:
+        column = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+    plain = pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    return column.dictionary_encode() if plain else None
+
+
+def _same_type(values: Any, classes: tuple[Any, ...] | None) -> bool:
+    if classes is None:
+        return True
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             return False
         values = values.tolist()
     flat = (item for value in values for item in (value if isinstance(value, list | tuple) else (value,)))
-    return all(item is None or type(item) is kind for item in flat)
+    return all(item is None or type(item) is type(classes[0]) for item in flat)
 
 
 def _confidence(given: Any | None, number: int) -> pa.Array:

@@ -93,7 +93,8 @@ class Lease:
         if self._lost or os.getpid() != self._pid:
             return
         self._graph.write(
-            f"MATCH (n:{self.label} {{id: $id}}) WHERE n.lease_owner = $owner SET n.lease_owner = null, n.lease_until = null",
+            f"MATCH (n:{self.label} {{id: $id}}) WHERE n.lease_owner = $owner "
+            "SET n.lease_owner = null, n.lease_until = null",
             {"id": self.id, "owner": self.owner},
         )
 

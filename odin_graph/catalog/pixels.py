@@ -97,4 +97,3 @@ def _most_rows(segment: SegmentInfo, most_bytes: int) -> int:
     row = math.prod(segment.shape) if segment.codec == "dense" else 2**20
     held = row * int(np.dtype(segment.dtype).itemsize)
     return min(ROWS, max(2, most_bytes // max(1, held)))
-

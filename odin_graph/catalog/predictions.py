@@ -156,7 +156,7 @@ class PredictionBuild:
         """The same, of what the judge has read already."""
         keys: NDArray[np.int64] = table.column("key").to_numpy()
         held = np.concatenate([self._stored, *(pending.column("key").to_numpy() for pending, _ in self._pending)])
-        if (twice := np.isin(keys, held)).any() or len(np.unique(keys)) != len(keys):
+        if (twice := np.isin(keys, held)).any() or has_twice(keys):
             first = keys[twice][:5].tolist() or keys[:5].tolist()
             raise DataError(f"Images have a prediction of this set already, keys {first}: give each image once.")
         self._pending.append((table, probabilities))
@@ -248,3 +248,8 @@ def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:
     """The keys that the segments of a set cover."""
     held = [stores.arrays.keys(segment) for segment in segments_of(stores, columns_array(set_id))]
     return np.concatenate([np.empty(0, np.int64), *held])
+
+
+def has_twice(keys: NDArray[np.int64]) -> bool:
+    """Whether a key is there twice."""
+    return bool((np.diff(np.sort(keys)) == 0).any())

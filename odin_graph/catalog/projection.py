@@ -21,7 +21,8 @@ _CREATE = """
 MATCH (s:PredictionSet {id: $parent})
 UNWIND $rows AS r
 MATCH (i:Image {key: r.key})
-CREATE (s)<-[:PART_OF]-(:Prediction {id: r.id, predicted: r.predicted, confidence: r.confidence, wrong: r.wrong})-[:OF]->(i)
+CREATE (s)<-[:PART_OF]-(:Prediction {id: r.id, predicted: r.predicted, confidence: r.confidence, wrong: r.wrong})
+       -[:OF]->(i)
 """
 _EDGES = """
 MATCH (s:PredictionSet {id: $id})

@@ -20,9 +20,8 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
     from odin_graph.objects.checkpoint import Checkpoint
-    from odin_graph.objects.layer import Layer
-
     from odin_graph.objects.dataset import Dataset
+    from odin_graph.objects.layer import Layer
 
 _SUMMARY = """
 MATCH (e:Experiment {id: $id})
@@ -105,7 +104,8 @@ class Experiment(Predicting, PredictionExpressions):
         from odin_graph.objects.checkpoint import Checkpoint
 
         rows = self._stores.graph.read(
-            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) RETURN c.id AS id ORDER BY c.created_at, c.id",
+            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) "
+            "RETURN c.id AS id ORDER BY c.created_at, c.id",
             {"id": self.id},
         )
         return [Checkpoint(self._stores, row["id"]) for row in rows]
@@ -142,7 +142,7 @@ class Experiment(Predicting, PredictionExpressions):
         """A layer of its chosen checkpoint, or of the one that is given."""
         from odin_graph.objects.layer import Layer
 
-        chosen = getattr(checkpoint, "id", checkpoint)
+        chosen = checkpoint if checkpoint is None else str(checkpoint)
         return Layer(self._stores, self.id, name, checkpoint=chosen, pooling=pooling)
 
     def __str__(self) -> str:

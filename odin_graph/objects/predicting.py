@@ -18,7 +18,6 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.checkpoint import Checkpoint
-
     from odin_graph.objects.dataset import Dataset
     from odin_graph.objects.image import Image
 

@@ -20,6 +20,7 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
+
     from odin_graph.objects.checkpoint import Checkpoint
 
 
@@ -172,5 +173,7 @@ def _experiment_of(thing: Any) -> str | None:
     """The id of an experiment, or of the one that made a checkpoint."""
     made_by = getattr(thing, "experiment", thing)
     if thing is not None and made_by is None:
-        raise DataError(f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out.")
+        raise DataError(
+            f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out."
+        )
     return _id(made_by)

@@ -22,7 +22,7 @@ def keys(stores: Stores) -> np.ndarray:
     return add_images(stores, batch(6, labels=["cat", "dog"] * 3, metadata={"age": [1, 2, 3, None, 5, 6]})).keys
 
 
-def members(stores: Stores, id: str) -> list[tuple[int, Any]]:
+def members(stores: Stores, id: str) -> list[tuple[int, Any]]:  # noqa: A002
     table = stores.columns.members(id)
     return list(zip(table.column("key").to_pylist(), table.column("label").to_pylist(), strict=True))
 

@@ -32,7 +32,7 @@ def world(stores: Stores) -> Stores:
     return stores
 
 
-def held(stores: Stores, id: str) -> dict[str, Any]:
+def held(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002
     return dict(stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN properties(e) AS e", {"id": id})[0]["e"])
 
 
@@ -132,7 +132,8 @@ def test_a_running_experiment_is_not_opened_twice(world: Stores) -> None:
 
 def test_a_dead_process_leaves_it_interrupted_when_next_seen(world: Stores) -> None:
     world.graph.write(
-        "CREATE (:Experiment {id: 'dead', state: 'running', lease_owner: $owner, lease_until: timestamp() / 1000.0 + 300})",
+        "CREATE (:Experiment {id: 'dead', state: 'running', lease_owner: $owner, "
+        "lease_until: timestamp() / 1000.0 + 300})",
         {"owner": dead_owner()},
     )
     live = start(world, Setup(), "live")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from odin_graph.catalog import leases
-from odin_graph.catalog.datasets import create_dataset
+from odin_graph.catalog.datasets import create_dataset, resolve
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.experiments import Setup, end, start
 from odin_graph.catalog.gc import collect_garbage
@@ -34,7 +36,8 @@ def unfinished(stores: Stores, keys: np.ndarray) -> str:
         build.append(keys, ["cat"] * 6)
         build.flush()
     stores.graph.write(
-        "MATCH (s:PredictionSet), (i:Image) CREATE (s)<-[:PART_OF]-(:Prediction {id: s.id + ':' + toString(i.key)})-[:OF]->(i)"
+        "MATCH (s:PredictionSet), (i:Image) "
+        "CREATE (s)<-[:PART_OF]-(:Prediction {id: s.id + ':' + toString(i.key)})-[:OF]->(i)"
     )
     return build.id
 
@@ -65,8 +68,6 @@ def test_a_key_vector_that_is_used_again_is_young_again(stores: Stores, keys: np
     vector = f"keys/{lost.keys}.npy"
     assert stores.arrays.raw.local is not None
     path = stores.arrays.raw.local / vector
-    import os
-
     os.utime(path, (1.0, 1.0))
     again = stores.arrays.write_dense("other", np.array([901]), np.zeros((1, 2), np.uint8))
     assert again.keys == lost.keys
@@ -113,7 +114,5 @@ def test_an_abandoned_data_set_goes_with_its_edges(stores: Stores, keys: np.ndar
     assert stores.graph.read("MATCH (d:Dataset) RETURN d.id AS id") == [{"id": "pets@1"}]
     assert stores.graph.read("MATCH (i:Image) RETURN count(i) AS n") == [{"n": 6}]
     with pytest.raises(UnknownNameError):
-        from odin_graph.catalog.datasets import resolve
-
         resolve(stores, "pets@2")
     assert examine(stores).sound

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from odin_graph.arrays import SegmentedArray
 
+from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.batch import ImageBatch, image_digest
 from odin_graph.catalog.images import add_images
 from odin_graph.catalog.pixels import compact_pixels

@@ -39,7 +39,8 @@ def columns(stores: Stores, set_id: str) -> dict[str, list[Any]]:
 def nodes(stores: Stores, set_id: str) -> list[dict[str, Any]]:
     return stores.graph.read(
         "MATCH (:PredictionSet {id: $id, state: 'ready'})<-[:PART_OF]-(p:Prediction)-[:OF]->(i:Image) "
-        "RETURN p.id AS id, i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong ORDER BY key",
+        "RETURN p.id AS id, i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong "
+        "ORDER BY key",
         {"id": set_id},
     )
 
@@ -199,9 +200,9 @@ def test_leftovers_of_other_predictions_are_dropped(stores: Stores, keys: np.nda
 
 
 def test_two_processes_do_not_write_one_set(stores: Stores, keys: np.ndarray) -> None:
-    with PredictionBuild.begin(stores, "vgg/1", "pets@1"):
-        with pytest.raises(ConflictError, match="is being written by process"):
-            PredictionBuild.begin(stores, "vgg/1", "pets@1")
+    mine = PredictionBuild.begin(stores, "vgg/1", "pets@1")
+    with mine, pytest.raises(ConflictError, match="is being written by process"):
+        PredictionBuild.begin(stores, "vgg/1", "pets@1")
 
 
 def test_each_image_once(stores: Stores, keys: np.ndarray) -> None:

@@ -33,7 +33,7 @@ def seeds(number: int) -> list[object]:
 def running(job: str, address: Address, acknowledged: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process of a job; killed and waited for at the end."""
     command = [sys.executable, "-m", "tests.crash.jobs", job, json.dumps(asdict(address)), str(acknowledged)]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()}) as process:
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}) as process:
         try:
             yield process
         finally:

@@ -1,4 +1,4 @@
-"""kill -9 of the embedded engine itself, and of the process that uses it: the next open finds all that was acknowledged."""
+"""kill -9 of the embedded engine and of the process that uses it: the next open finds all that was acknowledged."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ def test_killed_prediction(stores: Stores, address: Address, acknowledged: Path,
         wait_for_a_moment(process, acknowledged, chance, len(keys) + 4)
         kill(process.pid)
     told = read_acknowledged(acknowledged)
-    seen = stores.graph.read(
-        "MATCH (p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}) RETURN count(p) AS n"
-    )
+    seen = stores.graph.read("MATCH (p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}) RETURN count(p) AS n")
     held = latest_ready(stores, "crash", "all@1", None)
     assert seen == [{"n": 0 if held is None else len(keys)}], "a set is seen whole or not at all"
     assert held is not None or "done" not in told

@@ -22,12 +22,18 @@ class NamedFile:
 
 def named_files(stores: Stores) -> Iterator[NamedFile]:
     """Every file that a node names and that is no segment."""
-    for row in stores.graph.read("MATCH (c:Checkpoint) WHERE c.weights IS NOT NULL RETURN c.id AS id, c.weights AS digest"):
+    for row in stores.graph.read(
+        "MATCH (c:Checkpoint) WHERE c.weights IS NOT NULL RETURN c.id AS id, c.weights AS digest"
+    ):
         yield NamedFile(files.WEIGHTS.uri(row["digest"]), f"checkpoint {row['id']!r}", "Restore it from a backup.")
-    for row in stores.graph.read("MATCH (m:Model) WHERE m.definition IS NOT NULL RETURN m.id AS id, m.definition AS json"):
+    for row in stores.graph.read(
+        "MATCH (m:Model) WHERE m.definition IS NOT NULL RETURN m.id AS id, m.definition AS json"
+    ):
         definition = json.loads(row["json"])
         if definition.get("kind") == "program":
-            yield NamedFile(files.PROGRAMS.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup.")
+            yield NamedFile(
+                files.PROGRAMS.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup."
+            )
     for row in stores.graph.read("MATCH (v:VectorIndex) WHERE v.uri IS NOT NULL RETURN v.id AS id, v.uri AS uri"):
         yield NamedFile(row["uri"], f"index {row['id']!r}", "Remove its node: it is built again when it is asked for.")
 
