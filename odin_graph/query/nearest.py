@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from odin_graph.query.embedding import search
 
+from odin_graph.query.embedding import search
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Nearest
 from odin_graph.query.snapshot import Snapshot

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from odin_graph.query.embedding import vectors_of
 
+from odin_graph.query.embedding import vectors_of
 from odin_graph.query.nodes import Node
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Representative
