@@ -25,7 +25,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path, dtype_backend="numpy_nullable")
-        return pd.read_csv(
+        frame = pd.read_csv(
             path,
             dtype={"path": "string", "id": "string"},
             dtype_backend="numpy_nullable",  # integers with gaps stay integers
@@ -34,6 +34,9 @@ def read_manifest(path: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:  # pandas' and Arrow's parser errors are ValueErrors
         raise DataError(f"The manifest {path} cannot be read: {error}") from error
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells for an index, and shifts the rest
+        raise DataError(f"The manifest {path} cannot be read: its rows have more cells than its first line has names.")
+    return frame
 
 
 def entries_of_frame(frame: pd.DataFrame, root: Path, name: str) -> list[Entry]:
