@@ -22,7 +22,7 @@ class TestLocal(SegmentStoreConformance):
 
     def raw(self, path: Path, info: SegmentInfo, position: int) -> NDArray[Any]:
         with tiledb.open(str(path / "arrays" / info.uri), ctx=tiledb.Ctx()) as array:
-            return array[position]["value"]
+            return array[position]["value"].reshape(info.shape)
 
 
 class TestLocalWithCache(TestLocal):
@@ -40,7 +40,7 @@ class TestByAddress(SegmentStoreConformance):
 
     def raw(self, path: Path, info: SegmentInfo, position: int) -> NDArray[Any]:
         with tiledb.open(str(path / info.uri), ctx=tiledb.Ctx()) as array:
-            return array[position]["value"]
+            return array[position]["value"].reshape(info.shape)
 
 
 class Unsorted(ArrayStore):
