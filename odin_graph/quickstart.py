@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.ops import ImageOp
 
 SEED = 0
 EPOCHS = 4
@@ -36,7 +37,9 @@ class Wide(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(16 * 7 * 7, classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.features(images))
+        """Logits (n, classes) of images (n, bands, 28, 28)."""
+        logits: torch.Tensor = self.head(self.features(images))
+        return logits
 
 
 class Deep(nn.Module):
@@ -51,7 +54,9 @@ class Deep(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(64 * 3 * 3, classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.features(images))
+        """Logits (n, classes) of images (n, bands, 28, 28)."""
+        logits: torch.Tensor = self.head(self.features(images))
+        return logits
 
 
 def main(data: Path | None = None, out: Path = Path("quickstart-out"), graph: str | None = None) -> None:
@@ -147,7 +152,7 @@ def run(db: og.Workspace, name: str, factory: type[nn.Module], train: og.Dataset
     """Train one model unless that was done before, and store what it says of every test image."""
     id_ = f"{name}-{factory.__name__.lower()}"
     bands = db.images(train)[0].shape[2]
-    preprocess: list[object] = [og.ops.ToFloat(), og.ops.Resize(size=(SIDE, SIDE))]
+    preprocess: list[ImageOp] = [og.ops.ToFloat(), og.ops.Resize(size=(SIDE, SIDE))]
     if bands not in (1, 3):
         preprocess.insert(0, og.ops.ToRgb())
         bands = 3
@@ -170,7 +175,7 @@ def run(db: og.Workspace, name: str, factory: type[nn.Module], train: og.Dataset
             for images, targets in loader:
                 loss = nn.functional.cross_entropy(net(images), targets)
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
             run.log({"loss": loss.item()}, step=epoch)
         run.checkpoint(net, best=True, epoch=EPOCHS)
@@ -184,6 +189,4 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    from odin_graph.cli.quickstart import quickstart
-
-    typer.run(quickstart)
+    typer.run(main)

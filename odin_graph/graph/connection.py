@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, LiteralString, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
@@ -35,7 +35,7 @@ class Transaction:
 
     def run(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a statement and return its rows. Values go in as parameters."""
-        result = self._open.run(cast(LiteralString, cypher), dict(params or {}))
+        result = self._open.run(cypher, dict(params or {}))
         names = result.keys()
         return [dict(zip(names, map(plain, record.values()), strict=True)) for record in result]
 
@@ -88,14 +88,15 @@ class Graph:
     ) -> Iterator[list[dict[str, Any]]]:
         """The rows of a statement that reads, in lists of up to ``size``, without holding them all."""
         with translated(self.address), self._session(neo4j.READ_ACCESS, fetch_size=size) as session:
-            result = session.run(cast(LiteralString, cypher), dict(params or {}))
+            result = session.run(cypher, dict(params or {}))
+            names = result.keys()
             while rows := result.fetch(size):
-                yield [{name: plain(value) for name, value in record.items()} for record in rows]
+                yield [dict(zip(names, map(plain, record.values()), strict=True)) for record in rows]
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
         with translated(self.address), self._session() as session:
-            session.run(cast(LiteralString, cypher)).consume()
+            session.run(cypher).consume()
 
     def user_read(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement where the engine itself refuses a write.
@@ -209,7 +210,7 @@ def _user_work(
 ) -> Callable[[neo4j.ManagedTransaction], Records]:
     @neo4j.unit_of_work(timeout=timeout)
     def work(tx: neo4j.ManagedTransaction) -> Records:
-        result = tx.run(cast(LiteralString, cypher), parameters(params))
+        result = tx.run(cypher, parameters(params))
         names = result.keys()
         return Records(names, [dict(zip(names, map(plain, record.values()), strict=True)) for record in result])
 

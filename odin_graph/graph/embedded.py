@@ -51,7 +51,7 @@ def _start(folder: Path) -> Endpoint:
         )
     log = folder / "engine.log"
     (folder / "endpoint.json").unlink(missing_ok=True)
-    with log.open("ab") as out:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         keeper = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "odin_graph.graph.keeper", str(folder)],
             stdin=subprocess.DEVNULL,

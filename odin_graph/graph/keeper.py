@@ -94,7 +94,8 @@ def _start(folder: Path) -> tuple[Any, Endpoint]:
             "mode": "development",  # production hides why a statement failed
             "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
             "server_defaultDatabases": f"{DATABASE}[root]",
-            "server_saltIterations": 1000,  # passwords are 192 random bits: slow hashing protects words, and costs 0.4 s
+            # Passwords are 192 random bits: slow hashing protects words, and costs 0.4 s.
+            "server_saltIterations": 1000,
             "polyglotEngineEnabled": False,
             "txWalFlush": 1,  # what is acknowledged also stands when the machine goes down
             "bolt_maxMessageSize": 1 << 28,  # a batch of rows with long metadata
@@ -151,13 +152,13 @@ def _make_reader(address: str, passwords: dict[str, str]) -> None:
     user = {"name": READER, "password": passwords["reader"], "databases": {DATABASE: ["readonly"]}}
     body = json.dumps({"command": f"create user {json.dumps(user)}"}).encode()
     login = base64.b64encode(f"root:{passwords['root']}".encode()).decode()
-    request = urllib.request.Request(
+    request = urllib.request.Request(  # noqa: S310 - our own address, on loopback
         f"{address}/api/v1/server",
         data=body,
         headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
     )
     try:
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         if "already" not in error.read().decode(errors="replace"):
             raise

@@ -46,7 +46,8 @@ class Records(Sequence[dict[str, Any]]):
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas data frame."""
-        return self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     def __repr__(self) -> str:
         """The number of rows and the names of the columns."""

@@ -1,0 +1,57 @@
+"""Other processes that use a workspace, for tests: functions that `spawn` can find by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from odin_graph.graph import Endpoint, Graph
+
+
+def reserve(endpoint: Endpoint, times: int, each: int) -> list[int]:
+    """Reserve keys again and again, as one of many writers."""
+    graph = Graph(endpoint)
+    try:
+        return [key for _ in range(times) for key in graph.reserve_keys(each)]
+    finally:
+        graph.close()
+
+
+USER = """
+import sys, time
+from pathlib import Path
+from odin_graph.graph import Graph, open_embedded
+graph = Graph(*open_embedded(Path(sys.argv[1])))
+graph.verify()
+print(graph.endpoint.pid, flush=True)
+if "stay" in sys.argv:
+    time.sleep(600)
+graph.close()
+"""
+
+
+def start_user(folder: Path, *, stay: bool = True) -> tuple[subprocess.Popen[str], int]:
+    """A process that opens the engine of a folder; and the pid of the keeper that it found."""
+    user = subprocess.Popen(
+        [sys.executable, "-c", USER, str(folder), *(["stay"] if stay else [])], stdout=subprocess.PIPE, text=True
+    )
+    assert user.stdout is not None
+    return user, int(user.stdout.readline())
+
+
+def wait_until_gone(pid: int, seconds: float = 20) -> bool:
+    """Whether a process ends in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(pid, os.WNOHANG)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            return True
+        time.sleep(0.1)
+    return False
