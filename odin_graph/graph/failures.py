@@ -49,7 +49,7 @@ def translated(address: str) -> Iterator[None]:
 
 def ours(error: Neo4jError | DriverError, address: str) -> OdinError:
     """The error of ours that says what the driver's means."""
-    message = (getattr(error, "message", None) or " ".join(map(str, error.args)) or str(error)).strip()
+    message = (" ".join(map(str, error.args)) or getattr(error, "message", None) or str(error)).strip()
     match error:
         case AuthError() if not isinstance(error, Forbidden):
             return LoginError(
