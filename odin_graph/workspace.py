@@ -149,7 +149,8 @@ class Workspace:
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
         """How two experiments differ on a data set: both right, only one, both wrong."""
         on_id = resolve(self._stores, str(getattr(on, "id", on)))
-        return compare(self._stores, *(self.experiments[str(getattr(one, "id", one))].id for one in (a, b)), on_id)
+        first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
+        return compare(self._stores, first, second, on_id)
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
         """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).
@@ -168,16 +169,20 @@ class Workspace:
 
     @property
     def bolt(self) -> Endpoint:
-        """How other Bolt clients reach the graph: address, database and log-ins. It holds passwords: do not print it."""
+        """How other Bolt clients reach the graph: address, database and log-ins, passwords among them."""
         return self._stores.graph.endpoint
 
     def orm(self) -> None:
         """Lend this workspace's connection to neomodel, whose connection is one per process."""
         self._stores.graph.lend_to_neomodel()
 
-    def doctor(self) -> Report:
-        """Check graph, arrays and indexes against each other."""
-        return examine(self._stores)
+    def doctor(self, *, deep: bool = False) -> Report:
+        """Check graph, arrays and indexes against each other.
+
+        Args:
+            deep: Also read every pixel again and compare digests.
+        """
+        return examine(self._stores, deep=deep)
 
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Remove what no live node names; what a live lease holds is spared."""

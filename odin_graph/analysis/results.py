@@ -16,6 +16,7 @@ from odin_graph.analysis import scores
 from odin_graph.analysis.scores import Scores
 from odin_graph.errors import QueryError
 from odin_graph.query.prediction_sets import choose
+from odin_graph.schema.tasks import parse_task
 from odin_graph.stores import Stores
 
 
@@ -164,7 +165,8 @@ def _task(stores: Stores, experiment: str, set_id: str) -> tuple[str, list[Any]]
         "m.task AS model_task, m.classes AS model_classes",
         {"set": set_id, "experiment": experiment},
     )
-    return row["task"] or row["model_task"] or "multi-class", list(row["classes"] or row["model_classes"] or [])
+    said = row["task"] or row["model_task"] or "multi-class"
+    return parse_task(said).name, list(row["classes"] or row["model_classes"] or [])
 
 
 def _probabilities(stores: Stores, set_id: str, keys: NDArray[np.int64]) -> NDArray[np.float32] | None:

@@ -53,7 +53,8 @@ class Predicting:
 
         stores: Stores = self._stores
         over = self._dataset(dataset)
-        chosen = getattr(checkpoint, "id", checkpoint) or chosen_checkpoint(stores.graph, self.id)
+        given = None if checkpoint is None else str(getattr(checkpoint, "id", checkpoint))
+        chosen = given or chosen_checkpoint(stores.graph, self.id)
         if chosen is None:
             raise QueryError(
                 f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "

@@ -18,7 +18,7 @@ from odin_graph.runtime.build import call, inspect, run_source
 from odin_graph.runtime.definition import Definition, Factory, define
 from odin_graph.runtime.layers import LayerRow, layer_table
 from odin_graph.runtime.program import export_program, load_program
-from odin_graph.schema.tasks import TASKS
+from odin_graph.schema.tasks import parse_task
 from odin_graph.stores import Stores
 
 
@@ -105,7 +105,7 @@ def _of_module(
 
 def _check_outputs(id_: str, task: str, classes: tuple[str | int, ...] | None, table: tuple[LayerRow, ...]) -> None:
     """Refuse a task whose decision the outputs do not fit; without an input shape only the names are checked."""
-    kind = TASKS.get(task)
+    kind = parse_task(task)
     kind.columns(classes or ())
     shape = table[0].shape
     if shape is None:

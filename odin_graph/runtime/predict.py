@@ -14,7 +14,7 @@ from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.outputs import logits_of
 from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.schema.tasks import TASKS
+from odin_graph.schema.tasks import parse_task
 from odin_graph.schema.tasks.task import Predictions
 from odin_graph.stores import Stores
 
@@ -48,7 +48,7 @@ def predict_batches(
     task, classes = _task_of(runnable)
     with progress_bar(f"predict with {checkpoint}", len(keys), show=progress) as done:
         for said_of, logits in forward(stores, runnable, keys):
-            yield said_of, TASKS.get(task).decide(logits, classes)
+            yield said_of, parse_task(task).decide(logits, classes)
             done(len(said_of))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError
-from odin_graph.schema.tasks import TASKS
+from odin_graph.schema.tasks import parse_task
 
 
 def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int] | None) -> NDArray[Any]:
@@ -25,16 +25,17 @@ def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int] | 
         DataError: A label is missing, or is none of the classes.
     """
     known = list(classes) if classes else None
-    read = TASKS.get(task).read_labels(list(labels), known)
+    kind = parse_task(task)
+    read = kind.read_labels(list(labels), known)
     missing = sum(label is None for label in read)
     if missing:
         raise DataError(
             f"{missing} of {len(labels)} images have no label, so there is nothing to train them on: "
             'leave them out, query.where(F("label").is_not_null()).'
         )
-    if task == "regression":
+    if kind.name == "regression":
         return np.array(list(read), np.float32)
-    if task == "multi-label":
+    if kind.name == "multi-label":
         known = known or sorted({name for names in read for name in names})
         return np.array([[name in names for name in known] for names in read], np.float32).reshape(len(read), -1)
     known = known or sorted(set(read))
