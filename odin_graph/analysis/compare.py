@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from odin_graph.errors import QueryError
 from odin_graph.query.prediction_sets import choose
 from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Keys = NDArray[np.int64]
 
@@ -32,11 +34,15 @@ class Comparison:
     @property
     def p_value(self) -> float:
         """McNemar's exact test: how likely so uneven a split of the disagreements is if both err alike."""
+        from scipy.stats import binomtest  # takes most of a second to import
+
         disagreed = len(self.only_a) + len(self.only_b)
         return float(binomtest(len(self.only_a), disagreed).pvalue) if disagreed else 1.0
 
     def table(self) -> pd.DataFrame:
         """Counts and shares of the four parts."""
+        import pandas as pd
+
         parts = {
             "both right": self.both_right,
             f"only {self.a}": self.only_a,

@@ -7,14 +7,16 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INCHES: Final = 1.75
 """The width of one image on the sheet."""
@@ -102,6 +104,8 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None
         title: Stands above them.
         columns: Images a row; by default as many as make the sheet about square, five at least.
     """
+    from matplotlib.figure import Figure  # not before a picture is drawn: it takes half a second to import
+
     if not tiles:
         raise QueryError("There is no image to show: the query selects none.")
     shown = tiles[:MOST]
