@@ -21,7 +21,7 @@ from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeErro
 DRAW = np.random.default_rng(0)
 
 
-class Scan(og.schema.Image):
+class Angiogram(og.schema.Image):
     age = IntegerProperty()
     eye = StringProperty(required=True)
 
@@ -226,10 +226,10 @@ def test_declared_fields_are_filled_and_filtered_by_the_orm(db: og.Workspace) ->
     db.images.add(
         images=np.zeros((3, 4, 4), np.uint8),
         metadata={"age": [70, "54", None], "eye": ["left", "right", "left"], "site": ["A", "B", "C"]},
-        kind=Scan,
+        kind=Angiogram,
     )
-    assert [scan.uid for scan in Scan.nodes.filter(age__gt=60)] == ["image/000000"]
-    assert Scan.nodes.get(uid="image/000001").age == 54
+    assert [scan.uid for scan in Angiogram.nodes.filter(age__gt=60)] == ["image/000000"]
+    assert Angiogram.nodes.get(uid="image/000001").age == 54
     assert db.images().where(F("age") > 50).count() == 2
     assert len(db.images) == 3
 
@@ -237,14 +237,14 @@ def test_declared_fields_are_filled_and_filtered_by_the_orm(db: og.Workspace) ->
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"age": [1]}, "'image/000000' has no 'eye', which Scan requires"),
-        ({"age": ["old"], "eye": ["left"]}, "'age' of 'image/000000' is 'old', which IntegerProperty of Scan refuses"),
-        ({"age": [1.5], "eye": ["left"]}, "'age' of 'image/000000' is 1.5, which IntegerProperty of Scan refuses"),
+        ({"age": [1]}, "'image/000000' has no 'eye', which Angiogram requires"),
+        ({"age": ["old"], "eye": ["left"]}, "'age' of 'image/000000' is 'old', which IntegerProperty of Angiogram refuses"),
+        ({"age": [1.5], "eye": ["left"]}, "'age' of 'image/000000' is 1.5, which IntegerProperty of Angiogram refuses"),
     ],
 )
 def test_declared_fields_are_checked(db: og.Workspace, metadata: dict[str, list[object]], message: str) -> None:
     with pytest.raises(MetadataError) as caught:
-        db.images.add(images=np.zeros((1, 4, 4), np.uint8), metadata=metadata, kind=Scan)
+        db.images.add(images=np.zeros((1, 4, 4), np.uint8), metadata=metadata, kind=Angiogram)
     assert message in str(caught.value)
     assert len(db.images) == 0
 
