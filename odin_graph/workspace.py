@@ -13,7 +13,7 @@ from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
-from odin_graph.graph import Endpoint, Records
+from odin_graph.graph import Endpoint, Records, lend_to_neomodel
 from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.image import Image
@@ -55,7 +55,7 @@ def connect(
     address = Address.of(path, graph=graph, arrays=arrays, user=user, password=password, database=database)
     stores = Stores.open(address, create=create)
     stores.keep()
-    stores.graph.lend_to_neomodel(if_free=True)
+    lend_to_neomodel(stores.graph, if_free=True)
     return Workspace(stores)
 
 
@@ -174,7 +174,7 @@ class Workspace:
 
     def orm(self) -> None:
         """Lend this workspace's connection to neomodel, whose connection is one per process."""
-        self._stores.graph.lend_to_neomodel()
+        lend_to_neomodel(self._stores.graph)
 
     def doctor(self, *, deep: bool = False) -> Report:
         """Check graph, arrays and indexes against each other.

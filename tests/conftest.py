@@ -16,7 +16,7 @@ import odin_graph as og
 from odin_graph import schema
 from odin_graph.address import Address
 from odin_graph.folder import prepare_folder
-from odin_graph.graph import Graph, install, open_embedded
+from odin_graph.graph import Graph, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
 from tests.engines.neo4j import LTS, CannotRunError, Neo4jServer
 
@@ -155,6 +155,6 @@ def db(address: Address) -> Iterator[og.Workspace]:
 
     held = Stores.open(address)
     held.keep()
-    held.graph.lend_to_neomodel()
+    lend_to_neomodel(held.graph)
     with Workspace(held) as workspace:
         yield workspace

@@ -6,6 +6,7 @@ from odin_graph.graph.connection import Graph, Transaction
 from odin_graph.graph.embedded import open_embedded
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.install import install
+from odin_graph.graph.orm import lend_to_neomodel
 from odin_graph.graph.records import Records
 from odin_graph.graph.token import ChangeToken
 from odin_graph.graph.writer import batches, create_edges, create_nodes
@@ -20,5 +21,6 @@ __all__ = [
     "create_edges",
     "create_nodes",
     "install",
+    "lend_to_neomodel",
     "open_embedded",
 ]

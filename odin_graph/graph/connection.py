@@ -6,13 +6,14 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
 
-from odin_graph.errors import ConflictError
+from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
@@ -35,9 +36,13 @@ class Transaction:
 
     def run(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a statement and return its rows. Values go in as parameters."""
-        result = self._open.run(cypher, dict(params or {}))
+        return list(self.records(cypher, params or {}))
+
+    def records(self, cypher: str, params: Mapping[str, Any]) -> Records:
+        """Run a statement and return its rows with the names of the columns, which are known without a row too."""
+        result = self._open.run(cypher, dict(params))
         names = result.keys()
-        return [dict(zip(names, map(plain, record.values()), strict=True)) for record in result]
+        return Records(names, [_row(names, record) for record in result])
 
 
 class Graph:
@@ -54,8 +59,10 @@ class Graph:
         self.database = endpoint.database
         self._release = release
         self._drivers: dict[tuple[int, bool], neo4j.Driver] = {}
+        self._at_close: list[Callable[[], None]] = []
         self._opening = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        self._closed = False
+        _graphs.add(self)
 
     def verify(self) -> None:
         """Ask the engine for a sign of life.
@@ -91,7 +98,7 @@ class Graph:
             result = session.run(cypher, dict(params or {}))
             names = result.keys()
             while rows := result.fetch(size):
-                yield [dict(zip(names, map(plain, record.values()), strict=True)) for record in rows]
+                yield [_row(names, record) for record in rows]
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
@@ -106,14 +113,13 @@ class Graph:
             QueryError: The engine refuses it.
         """
         statements.refuse_files(cypher)
-        with translated(self.address), self._session(neo4j.READ_ACCESS, reader=True) as session:
-            return session.execute_read(_user_work(cypher, params, timeout))
+        return self._managed(
+            lambda tx: tx.records(cypher, parameters(params)), neo4j.READ_ACCESS, reader=True, timeout=timeout
+        )
 
     def user_write(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement in a write transaction."""
-        work = _user_work(cypher, params, timeout)
-        with translated(self.address), self._session() as session:
-            return session.execute_write(work)
+        return self._managed(lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout)
 
     def change_token(self) -> ChangeToken:
         """What changes when anybody writes, and only then."""
@@ -130,21 +136,15 @@ class Graph:
         except ConflictError:  # two were the first to ask, and made the counter at once: now it is there
             return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
 
-    def lend_to_neomodel(self, *, if_free: bool = False) -> None:
-        """Let neomodel, whose connection is one per process, use this workspace.
-
-        Args:
-            if_free: Leave it where it is if another open workspace holds it.
-        """
-        from odin_graph.graph import orm
-
-        orm.lend(self, if_free=if_free)
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Have something done just before the connections are closed."""
+        self._at_close.append(call)
 
     def close(self) -> None:
         """Close the connections, and stop using an embedded engine."""
-        from odin_graph.graph import orm
-
-        orm.take_back(self)
+        while self._at_close:
+            self._at_close.pop()()
+        self._closed = True
         for (pid, _), driver in self._drivers.items():
             if pid == os.getpid():
                 driver.close()
@@ -153,14 +153,24 @@ class Graph:
             self._release()
             self._release = None
 
-    def _managed(self, work: Callable[[Transaction], T], access: str) -> T:
+    def _managed(
+        self,
+        work: Callable[[Transaction], T],
+        access: str,
+        *,
+        reader: bool = False,
+        timeout: float | None = None,
+    ) -> T:
         """As the driver's own managed transactions, which do not know ArcadeDB's conflicts."""
         until = time.monotonic() + RETRY_SECONDS
         pause = 0.01
         with translated(self.address):
             while True:
                 try:
-                    with self._session(access) as session, session.begin_transaction() as tx:
+                    with (
+                        self._session(access, reader=reader) as session,
+                        session.begin_transaction(timeout=timeout) as tx,
+                    ):
                         answer = work(Transaction(tx))
                         tx.commit()
                         return answer
@@ -178,40 +188,46 @@ class Graph:
         )
 
     def _driver(self, *, reader: bool) -> neo4j.Driver:
+        if self._closed:
+            raise WorkspaceError(f"The workspace at {self.address} is closed: open it again with og.connect(...).")
         which = os.getpid(), reader
         with self._opening:
             if which not in self._drivers:
                 user, password = self.endpoint.user, self.endpoint.password
                 if reader:
                     user, password = self.endpoint.reader or "", self.endpoint.reader_password or ""
-                with translated(self.address):
-                    self._drivers[which] = neo4j.GraphDatabase.driver(
-                        self.address,
-                        auth=(user, password),
-                        connection_timeout=CONNECT_SECONDS,
-                        max_transaction_retry_time=RETRY_SECONDS,
-                        notifications_min_severity="OFF",
-                    )
+                try:
+                    with translated(self.address):
+                        self._drivers[which] = neo4j.GraphDatabase.driver(
+                            self.address,
+                            auth=(user, password),
+                            connection_timeout=CONNECT_SECONDS,
+                            max_transaction_retry_time=RETRY_SECONDS,
+                            notifications_min_severity="OFF",
+                        )
+                except ValueError as error:  # of urllib, which the driver reads the address with
+                    raise UnreachableError(f"{self.address!r} is no address of a graph engine: {error}.") from error
             return self._drivers[which]
 
     def _forget(self) -> None:
-        """In a forked child: the parent's drivers are not ours to use or to close, its lock may be held by no one."""
+        """In a forked child: the parent's drivers are not ours to use or to close, its lock may be held for ever."""
         self._opening = threading.Lock()
         _PARENTS.append(dict(self._drivers))
         self._drivers.clear()
 
 
+def _row(names: Sequence[str], record: neo4j.Record) -> dict[str, Any]:
+    return dict(zip(names, map(plain, record.values()), strict=True))
+
+
 # Kept from being collected in a forked child, where their destructors would talk over the parent's sockets.
 _PARENTS: list[Mapping[Any, neo4j.Driver]] = []
+_graphs: weakref.WeakSet[Graph] = weakref.WeakSet()
 
 
-def _user_work(
-    cypher: str, params: Mapping[str, Any], timeout: float | None
-) -> Callable[[neo4j.ManagedTransaction], Records]:
-    @neo4j.unit_of_work(timeout=timeout)
-    def work(tx: neo4j.ManagedTransaction) -> Records:
-        result = tx.run(cypher, parameters(params))
-        names = result.keys()
-        return Records(names, [dict(zip(names, map(plain, record.values()), strict=True)) for record in result])
+def _after_fork() -> None:
+    for graph in list(_graphs):
+        graph._forget()  # noqa: SLF001
 
-    return work
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 import os
-import weakref
-from typing import TYPE_CHECKING
 
+from neomodel import db
+
+from odin_graph.graph.connection import Graph
 from odin_graph.schema import keys
 
-if TYPE_CHECKING:
-    from odin_graph.graph.connection import Graph
-
-_holder: weakref.ref[Graph] | None = None
+_holder: Graph | None = None
 
 
-def lend(graph: Graph, *, if_free: bool) -> None:
-    """Give neomodel the driver of ``graph``, and new images their keys from its counter."""
-    from neomodel import db
+def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
+    """Give neomodel the driver of ``graph``, and new images their keys from its counter, until it is closed.
 
+    Args:
+        graph: The graph of an open workspace.
+        if_free: Leave the connection where it is if another open workspace holds it.
+    """
     global _holder
-    held = _holder() if _holder is not None else None
-    if if_free and held is not None and held is not graph:
+    if if_free and _holder is not None and _holder is not graph:
         return
-    db._database_name = graph.database  # first: set_connection asks the database for its version
+    db._database_name = graph.database  # noqa: SLF001 - first: set_connection asks the database for its version
     db.set_connection(driver=graph.driver())
-    keys.lend(graph.reserve_keys)
-    if held is not graph:
-        _holder = weakref.ref(graph)
+    keys.lend(graph.reserve_keys, graph.address)
+    if _holder is not graph:
+        _holder = graph
+        graph.at_close(lambda: _take_back(graph))
 
 
-def take_back(graph: Graph) -> None:
-    """Where neomodel holds the driver of ``graph``, take it away: it is about to be closed."""
-    from neomodel import db
-
+def _take_back(graph: Graph) -> None:
     global _holder
-    if _holder is not None and _holder() is graph:
+    if _holder is graph:
         db.driver = None
         keys.lend(None)
         _holder = None
 
 
 def _after_fork() -> None:
-    held = _holder() if _holder is not None else None
-    if held is not None:
-        lend(held, if_free=False)
+    if _holder is not None:
+        lend_to_neomodel(_holder)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -10,7 +10,8 @@ from neo4j.exceptions import ConstraintError
 from neomodel import StringProperty, StructuredNode, db
 from neomodel.exceptions import ConstraintValidationFailed
 
-from odin_graph.errors import ConflictError
+from odin_graph.errors import ConflictError, MismatchError
+from odin_graph.schema import keys
 from odin_graph.schema.properties import InstantProperty, now
 
 
@@ -23,15 +24,38 @@ class Node(StructuredNode):
 
     __abstract_node__ = True
 
+    @classmethod
+    def inflate(cls, graph_entity: Any) -> Self:
+        """From the driver's node. It remembers which workspace it is from."""
+        node: Self = super().inflate(graph_entity)
+        if isinstance(node, cls):
+            node._workspace = keys.owner()
+        return node
+
     def save(self) -> Self:
         """Create the node, or write its properties.
 
         Raises:
             ConflictError: Another node has its id, or another value that is unique.
+            MismatchError: It is from another workspace than the one that neomodel is connected to.
         """
+        self._check_workspace()
         with atomic(type(self)):
             super().save()
+        self._workspace = keys.owner()
         return self
+
+    def _pre_action_check(self, action: str) -> None:  # before everything that neomodel does with a saved node
+        self._check_workspace()
+        super()._pre_action_check(action)
+
+    def _check_workspace(self) -> None:
+        held: str | None = vars(self).get("_workspace")
+        if held is not None and held != keys.owner():
+            raise MismatchError(
+                f"This {type(self).__name__} is from the workspace at {held}, and the ORM is connected to "
+                f"{keys.owner() or 'no workspace'}: call orm() of its own workspace first."
+            )
 
     @classmethod
     def bulk_save(cls, nodes: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Where a new image of the ORM gets its key from: the workspace whose connection neomodel uses lends its counter."""
+"""The workspace whose connection neomodel uses: its name, and its counter, from which new images get their keys."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ KeySource = Callable[[int], Sequence[int]]
 """Reserves that many keys, which are never given again."""
 
 _source: KeySource | None = None
+_owner: str | None = None
 
 
-def lend(source: KeySource | None) -> None:
-    """Let new images take their keys from ``source``; None takes it away. Done where neomodel is lent a driver."""
-    global _source
-    _source = source
+def lend(source: KeySource | None, owner: str | None = None) -> None:
+    """Let new images take their keys from ``source``; None takes it away. Done where neomodel is lent a driver.
+
+    Args:
+        source: Reserves keys.
+        owner: The workspace's address, by which a node knows where it is from.
+    """
+    global _source, _owner
+    _source, _owner = source, owner
+
+
+def owner() -> str | None:
+    """The address of the workspace that neomodel is connected to; None if it is to none of ours."""
+    return _owner
 
 
 def reserve(n: int = 1) -> Sequence[int]:

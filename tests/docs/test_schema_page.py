@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from odin_graph import schema
-from odin_graph.graph import Graph
+from odin_graph.graph import Graph, lend_to_neomodel
 from odin_graph.schema.tasks import TASKS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_task_table_lists_the_tasks_with_their_parameters() -> None:
 
 
 def test_the_example_runs(graph: Graph) -> None:
-    graph.lend_to_neomodel()
+    lend_to_neomodel(graph)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     page = types.ModuleType("page")
     exec(compile(code, "docs/schema.md", "exec"), vars(page))

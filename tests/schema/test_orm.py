@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from neomodel import IntegerProperty, RelationshipTo, StringProperty, StructuredRel
 
 from odin_graph import schema
-from odin_graph.errors import ConflictError, MetadataError, WorkspaceError
-from odin_graph.graph import Graph
+from odin_graph.errors import ConflictError, MetadataError, MismatchError, WorkspaceError
+from odin_graph.graph import Graph, lend_to_neomodel
 from odin_graph.schema import foreign, keys
 
 
@@ -33,7 +34,7 @@ class Person(schema.Node):
 def orm(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
     """The graph, lent to neomodel."""
     monkeypatch.setattr(foreign, "_seen", (0.0, ()))
-    graph.lend_to_neomodel()
+    lend_to_neomodel(graph)
     yield graph
     keys.lend(None)
 
@@ -175,3 +176,21 @@ def test_a_thread_uses_the_same_workspace(orm: Graph) -> None:
 def test_every_class_is_saved_and_found(orm: Graph, node: Any) -> None:
     node(uid="it").save()
     assert type(node.nodes.get(uid="it")) is node
+
+
+def test_a_node_of_another_workspace_is_not_written_here(orm: Graph) -> None:
+    """neomodel has one connection a process: what was read through another one would land in the wrong graph."""
+    mine = schema.Image(uid="mine").save()
+    other = Graph(replace(orm.endpoint, address=orm.address.replace("127.0.0.1", "localhost")))
+    lend_to_neomodel(other)
+    try:
+        mine.label = "changed"
+        for act in (mine.save, mine.refresh, mine.delete):
+            with pytest.raises(MismatchError, match=r"call orm\(\) of its own workspace first"):
+                act()
+        lend_to_neomodel(orm)
+        mine.save()
+        assert schema.Image.nodes.get(uid="mine").label == "changed"
+    finally:
+        other.close()
+        lend_to_neomodel(orm)
