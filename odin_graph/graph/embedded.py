@@ -65,10 +65,11 @@ def _start(folder: Path) -> Endpoint:
     threading.Thread(target=keeper.wait, name="keeper of the graph engine", daemon=True).start()
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
+        ended = keeper.poll() is not None  # asked first: a keeper ends where another one has come to serve
         endpoint = Endpoint.read(folder / "endpoint.json")
         if endpoint is not None:
             return endpoint
-        if keeper.poll() is not None:
+        if ended:
             raise EngineStartError(
                 f"The graph engine of {folder} ended as it started (exit {keeper.returncode}).\n{_end(log)}"
             )

@@ -59,7 +59,7 @@ def ours(error: Neo4jError | DriverError, address: str) -> OdinError:
             return ReadOnlyError(f"The statement writes, and this log-in only reads: use write=True. ({message})")
         case ClientError() if (error.code or "").endswith("AccessMode"):
             return ReadOnlyError(f"The statement writes, and reading was asked for: use write=True. ({message})")
-        case ConstraintError() | ClientError() if "Constraint" in (error.code or ""):
+        case ConstraintError():
             return ConflictError(f"Something of that id exists already: {message}")
         case ClientError() if "DatabaseNotFound" in (error.code or ""):
             return UnreachableError(f"{address} has no such database: {message}. Give one that exists with database=.")

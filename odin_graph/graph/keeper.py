@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
 import uuid
@@ -32,6 +33,8 @@ READER: Final = "reader"
 IDLE_SECONDS: Final = 3.0
 """How long nobody must have used the engine before it stops: two scripts in a row share one start."""
 HEAP: Final = "768m"
+STOP_SECONDS: Final = 30.0
+"""After which an engine that does not stop is ended: its log of writes is on disk, and the next start replays it."""
 
 _ALL = ["createRecord", "readRecord", "updateRecord", "deleteRecord"]
 GROUPS: Final = {
@@ -61,19 +64,44 @@ GROUPS: Final = {
 def main(folder: Path) -> None:
     """Start the engine, say where it is, stop when nobody uses it or on SIGTERM."""
     os.umask(0o077)
-    wanted = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: wanted.set())
+    _be_the_only_keeper(folder)
+    try:
+        _serve(folder)
+    except BaseException:  # noqa: BLE001 - whatever it was, the process ends here
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # the JVM's own threads would keep the process
+    os._exit(0)
+
+
+def _be_the_only_keeper(folder: Path) -> None:
+    """Wait while another keeper is about to stop; where it serves, there is nothing to do.
+
+    The lock is held until the process ends, however it ends.
+    """
+    while seize(folder / "keeper.lock") is None:
+        if Endpoint.read(folder / "endpoint.json") is not None:
+            os._exit(0)
+        time.sleep(0.05)
+
+
+def _serve(folder: Path) -> None:
     server, endpoint = _start(folder)
+    wanted = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # after the start, in which the JVM takes them
+        signal.signal(number, lambda *_: wanted.set())
     endpoint.write(folder / "endpoint.json")
     users = folder / "users.lock"
-    lock = _wait_until_unused(users, wanted)
+    alone = _wait_until_unused(users, wanted)
     (folder / "endpoint.json").unlink(missing_ok=True)
-    _keep_token(folder, endpoint)
+    late = threading.Timer(STOP_SECONDS, os._exit, [1])
+    late.daemon = True
+    late.start()
+    # Held until the process ends: whoever waits to use the engine finds no endpoint then, and starts the next one.
+    # Where a signal stops it under its users, they may write until the end: then the token is not known.
+    if alone or seize(users):
+        _keep_token(folder, endpoint)
     server.stop()
-    if lock is not None:
-        os.close(lock)  # whoever waited to use it finds no endpoint now, and starts the next engine
-    os._exit(0)  # the JVM's own threads would keep the process
 
 
 def _start(folder: Path) -> tuple[Any, Endpoint]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from neo4j.graph import Node, Path, Relationship
 
+from odin_graph.errors import QueryError
 from odin_graph.graph.values import plain
 
 if TYPE_CHECKING:
@@ -38,11 +39,23 @@ class Records(Sequence[dict[str, Any]]):
         return iter(self._rows)
 
     def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table: nodes and relationships as their properties, paths as lists of nodes'."""
+        """The rows as an Arrow table: nodes and relationships as their properties, paths as lists of nodes'.
+
+        Raises:
+            QueryError: A column holds values of several types, or of one that Arrow does not have.
+        """
         import pyarrow as pa
 
-        columns = {name: [_flat(row[name]) for row in self._rows] for name in self.columns}
-        return pa.table({name: pa.array(values) for name, values in columns.items()})
+        columns = {}
+        for name in self.columns:
+            try:
+                columns[name] = pa.array([_flat(row[name]) for row in self._rows])
+            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+                raise QueryError(
+                    f"The column {name!r} is no Arrow column: {error}. Return values of one type, such as "
+                    f"toString({name}), or use the records as they are."
+                ) from error
+        return pa.table(columns)
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas data frame."""

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from neo4j.time import Date, DateTime
+from neo4j.time import Date, DateTime, Time
 
 
 def plain(value: Any) -> Any:
     """The driver's temporal types as ``datetime``'s; everything else as it is."""
     match value:
-        case Date() | DateTime():
+        case Date() | DateTime() | Time():
             return value.to_native()
         case list():
             return [plain(held) for held in value]
+        case dict():
+            return {name: plain(held) for name, held in value.items()}
     return value
 
 

@@ -117,7 +117,15 @@ def _jars(release: Release) -> Path:
         fresh = Path(tempfile.mkdtemp(dir=cache))
         (fresh / "pom.xml").write_text(POM.format(version=release.version))
         fetched = subprocess.run(
-            ["mvn", "-q", "-B", "-f", fresh / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}/jars"],
+            [
+                "mvn",
+                "-q",
+                "-B",
+                "-f",
+                fresh / "pom.xml",
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={fresh}/jars",
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -112,7 +112,7 @@ def test_wrong_statement_says_what_the_engine_said(graph: Graph) -> None:
 
 
 def test_wrong_password(graph: Graph) -> None:
-    other = Graph(dataclasses.replace(graph.endpoint, password="wrong-password"))  # noqa: S106
+    other = Graph(dataclasses.replace(graph.endpoint, password="wrong-password"))
     with pytest.raises(LoginError, match="ODIN_GRAPH_PASSWORD") as caught:
         other.verify()
     assert "wrong-password" not in str(caught.value)

@@ -119,7 +119,7 @@ def test_forked_child_opens_its_own_connection(graph: Graph) -> None:
     """As a DataLoader's workers do: parent and child use the same object at the same time."""
     graph.write("CREATE (:Probe), (:Probe)")
     context = multiprocessing.get_context("fork")
-    answers: multiprocessing.Queue[int] = context.Queue()  # type: ignore[assignment]
+    answers: multiprocessing.Queue[int] = context.Queue()
     children = [context.Process(target=_child_counts, args=(graph, answers)) for _ in range(2)]
     for child in children:
         child.start()

@@ -1,0 +1,138 @@
+"""The embedded engine when it is told to stop, when several open it at once, and when its endpoint file lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from odin_graph.errors import WorkspaceError
+from odin_graph.graph import Endpoint, Graph, open_embedded
+from tests.graph.processes import start_user, wait_until_gone
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Of an engine; whatever keeper is left in it is killed at the end."""
+    held = tmp_path / "engine"
+    yield held
+    endpoint = Endpoint.read(held / "endpoint.json")
+    if endpoint is not None:
+        os.kill(endpoint.pid, signal.SIGKILL)
+        assert wait_until_gone(endpoint.pid)
+
+
+def test_a_signal_without_users_is_a_clean_stop(folder: Path) -> None:
+    graph = Graph(*open_embedded(folder))
+    graph.write("CREATE (:Probe {n: 1})")
+    token, pid = graph.change_token(), graph.endpoint.pid
+    graph.close()
+    os.kill(pid, signal.SIGTERM)
+    assert wait_until_gone(pid)
+    assert not (folder / "endpoint.json").exists()
+    again = Graph(*open_embedded(folder))
+    assert again.change_token() == token
+    again.close()
+
+
+def test_a_signal_under_its_users_stops_it_and_keeps_no_token(folder: Path) -> None:
+    """A user may write between the last look at the counters and the stop: the token would call that unchanged.
+
+    Whoever opens the engine while it stops waits for the next one.
+    """
+    graph = Graph(*open_embedded(folder))
+    graph.write("CREATE (:Probe {n: 1})")
+    token, pid = graph.change_token(), graph.endpoint.pid
+    os.kill(pid, signal.SIGTERM)
+    again = Graph(*open_embedded(folder))
+    if again.endpoint.pid == pid:  # attached in the moment before the signal was seen
+        again.close()
+        assert wait_until_gone(pid)
+        again = Graph(*open_embedded(folder))
+    graph.close()
+    assert again.endpoint.pid != pid
+    assert wait_until_gone(pid)
+    assert again.read("MATCH (p:Probe) RETURN p.n AS n") == [{"n": 1}]
+    assert again.change_token() != token
+    again.close()
+
+
+def test_processes_that_open_at_once_share_one_engine(folder: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        users = list(pool.map(lambda _: start_user(folder), range(4)))
+    try:
+        assert len({pid for _, pid in users}) == 1
+        running = [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if "odin_graph.graph.keeper" in (process.info["cmdline"] or []) and str(folder) in process.info["cmdline"]
+        ]
+        assert running == [users[0][1]]
+    finally:
+        for user, _ in users:
+            user.kill()
+            user.wait()
+            user.stdout.close()  # type: ignore[union-attr]
+    assert wait_until_gone(users[0][1])
+
+
+@pytest.mark.parametrize("lie", ["", "{", "[]", "null", '{"address": "bolt://127.0.0.1:1"}'])
+def test_a_torn_endpoint_file_is_none(tmp_path: Path, lie: str) -> None:
+    file = tmp_path / "endpoint.json"
+    file.write_text(lie)
+    assert Endpoint.read(file) is None
+
+
+def test_a_pid_that_was_given_again_is_stale(tmp_path: Path) -> None:
+    """The file names a process that lives, but was created at another time than the keeper."""
+    file = tmp_path / "endpoint.json"
+    mine = psutil.Process()
+    endpoint = Endpoint("bolt://127.0.0.1:1", "root", "x", pid=mine.pid, started=mine.create_time())
+    endpoint.write(file)
+    assert Endpoint.read(file) == endpoint
+    replace(endpoint, started=mine.create_time() - 60).write(file)
+    assert Endpoint.read(file) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["endpoint.json"]
+
+
+def test_an_endpoint_file_is_never_read_half_written(tmp_path: Path) -> None:
+    file = tmp_path / "endpoint.json"
+    mine = psutil.Process()
+    endpoint = Endpoint("bolt://127.0.0.1:1", "root", "x" * 100_000, pid=mine.pid, started=mine.create_time())
+    endpoint.write(file)
+    done = threading.Event()
+
+    def write() -> None:
+        for _ in range(50):
+            endpoint.write(file)
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        while not done.is_set() and not writer.done():
+            assert json.loads(file.read_text())["password"] == endpoint.password
+        writer.result()
+
+
+def test_the_keeper_keeps_nothing_of_its_starter(folder: Path) -> None:
+    """Neither its lock, nor its session, nor a folder: the starter is free to go, and to be deleted."""
+    graph = Graph(*open_embedded(folder))
+    keeper = psutil.Process(graph.endpoint.pid)
+    try:
+        assert os.getsid(keeper.pid) == keeper.pid != os.getsid(0)
+        assert keeper.cwd() == "/"
+        held = [Path(file.path).name for file in keeper.open_files()]
+        assert "users.lock" not in held
+        assert "start.lock" not in held
+    finally:
+        graph.close()
+    with pytest.raises(WorkspaceError, match="closed"):
+        graph.read("RETURN 1")
