@@ -60,7 +60,7 @@ class Stores:
             owner = arrays.claim(workspace_id)
             if owner != workspace_id:
                 raise MismatchError(
-                    f"The graph of {address} is workspace {workspace_id}, the arrays there belong to workspace {owner}. "
+                    f"The graph of {address} is workspace {workspace_id}, its arrays belong to workspace {owner}. "
                     "Open each graph with the arrays it was made with."
                 )
             columns = Columns(graph, arrays, cache / "columns")

@@ -238,7 +238,10 @@ def test_declared_fields_are_filled_and_filtered_by_the_orm(db: og.Workspace) ->
     ("metadata", "message"),
     [
         ({"age": [1]}, "'image/000000' has no 'eye', which Angiogram requires"),
-        ({"age": ["old"], "eye": ["left"]}, "'age' of 'image/000000' is 'old', which IntegerProperty of Angiogram refuses"),
+        (
+            {"age": ["old"], "eye": ["left"]},
+            "'age' of 'image/000000' is 'old', which IntegerProperty of Angiogram refuses",
+        ),
         ({"age": [1.5], "eye": ["left"]}, "'age' of 'image/000000' is 1.5, which IntegerProperty of Angiogram refuses"),
     ],
 )
