@@ -17,10 +17,10 @@ def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
 
     Args:
         graph: The graph of an open workspace.
-        if_free: Leave the connection where it is if another open workspace holds it.
+        if_free: Leave the connection where it is if another open workspace holds it, or if it is the user's own.
     """
     global _holder
-    if if_free and _holder is not None and _holder is not graph:
+    if if_free and _holder is not graph and db.driver is not None:
         return
     db._database_name = graph.database  # noqa: SLF001 - first: set_connection asks the database for its version
     db.set_connection(driver=graph.driver())
@@ -33,14 +33,15 @@ def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
 def _take_back(graph: Graph) -> None:
     global _holder
     if _holder is graph:
-        db.driver = None
+        if db.driver is graph.driver():  # else the user has given neomodel another since
+            db.driver = None
         keys.lend(None)
         _holder = None
 
 
 def _after_fork() -> None:
     if _holder is not None:
-        lend_to_neomodel(_holder)
+        db.driver = _holder.driver()  # it connects when it is used; what set_connection asks the server is known
 
 
 os.register_at_fork(after_in_child=_after_fork)
