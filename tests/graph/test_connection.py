@@ -65,13 +65,22 @@ def test_token_changes_on_every_write_and_on_no_read(graph: Graph) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["CREATE (:Probe)", "MATCH (n) DETACH DELETE n", "MATCH (w:Workspace) SET w.x = 1", "MERGE (:Probe {n: 9})"],
+    [
+        "CREATE (:Probe)",
+        "MATCH (n) DETACH DELETE n",
+        "MATCH (w:Workspace) SET w.x = 1",
+        "MERGE (:Probe {n: 9})",
+        "CREATE INDEX of_a_reader IF NOT EXISTS FOR (p:Probe) ON (p.n)",
+        "MATCH (w:Workspace) REMOVE w.id",
+        "MATCH (w:Workspace) CALL (w) { SET w.x = 1 } RETURN w",
+        "FOREACH (n IN [1] | CREATE (:Probe {n: n}))",
+    ],
 )
 def test_reading_is_enforced(graph: Graph, statement: str) -> None:
-    before = graph.read("MATCH (n) RETURN count(n) AS n")
+    before = graph.read("MATCH (n) RETURN count(n) AS n, count(n.id) AS ids, count(n.x) AS x")
     with pytest.raises(ReadOnlyError, match="write=True"):
         graph.user_read(statement, {})
-    assert graph.read("MATCH (n) RETURN count(n) AS n") == before
+    assert graph.read("MATCH (n) RETURN count(n) AS n, count(n.id) AS ids, count(n.x) AS x") == before
 
 
 @pytest.mark.parametrize(
