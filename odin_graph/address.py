@@ -47,7 +47,7 @@ class Address:
         Raises:
             WorkspaceError: Neither or both of a folder and a server, an unknown scheme, no password.
         """
-        if (path is None) == (graph is None):
+        if (path is None) == (graph is None) or path == "":
             raise WorkspaceError(
                 'Give a folder, connect("retina.odin"), for the embedded engine, '
                 'or a server, connect(graph="neo4j://host", arrays="retina-arrays"); not both.'
@@ -56,13 +56,12 @@ class Address:
             if user or password or database:
                 raise WorkspaceError("user=, password= and database= are for a server given with graph=.")
             folder = Path(os.fspath(path)).expanduser().resolve()  # type: ignore[arg-type]
-            return cls(arrays=os.fspath(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
-        parts = urlsplit(graph)
-        if parts.scheme not in SCHEMES or not parts.hostname:
+            return cls(arrays=_root(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
+        if not _is_bolt(graph):
             raise WorkspaceError(
                 f"{_without_secret(graph)!r} is no graph address: write neo4j://host:7687 ({', '.join(SCHEMES)})."
             )
-        if parts.username or parts.password:
+        if "@" in graph:
             raise WorkspaceError(
                 "A password in the address ends up in logs: give user= and password=, or ODIN_GRAPH_PASSWORD."
             )
@@ -70,9 +69,8 @@ class Address:
             raise WorkspaceError(
                 f'{graph} holds the graph alone: say where pixels go, arrays="folder" or arrays="s3://bucket/prefix".'
             )
-        root = os.fspath(arrays)
         return cls(
-            arrays=root if "://" in root else str(Path(root).expanduser().resolve()),
+            arrays=_root(arrays),
             graph=graph,
             database=database or os.environ.get("ODIN_GRAPH_DATABASE"),
             user=user or os.environ.get("ODIN_GRAPH_USER") or "neo4j",
@@ -98,6 +96,20 @@ class Address:
             object.__setattr__(self, name, value)
 
 
+def _root(arrays: str | os.PathLike[str]) -> str:
+    """An object store's address as it is; a folder absolute, so that a query finds it from another working folder."""
+    root = os.fspath(arrays)
+    return root if "://" in root else str(Path(root).expanduser().resolve())
+
+
+def _is_bolt(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        return False
+
+
 def _without_secret(address: str) -> str:
-    parts = urlsplit(address)
-    return address.replace(f":{parts.password}@", ":***@") if parts.password else address
+    scheme = address[: address.find("://") + 3] if "://" in address else ""
+    return f"{scheme}***@{address.rpartition('@')[2]}" if "@" in address else address
