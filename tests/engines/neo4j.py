@@ -71,6 +71,10 @@ class Neo4jServer:
         self.endpoint = Endpoint(f"bolt://127.0.0.1:{port}", "neo4j", password, database="neo4j")
         self._first_login(password)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self) -> None:
         self._process.terminate()
         try:
