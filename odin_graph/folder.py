@@ -51,7 +51,7 @@ def _check(folder: Path, mark: Path) -> None:
     try:
         found = int(json.loads(mark.read_text())["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(f"{mark} is damaged: restore it, or write {{'format': {FORMAT}}} into it.") from error
+        raise WorkspaceError(f'{mark} is damaged: restore it, or write {{"format": {FORMAT}}} into it.') from error
     if found > FORMAT:
         raise SchemaVersionError(
             f"The workspace {folder} has format {found}, this odin_graph knows {FORMAT}: "
