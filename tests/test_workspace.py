@@ -321,7 +321,7 @@ def test_cypher_writes_where_that_is_said(db: og.Workspace) -> None:
 
 def test_images_of_cypher_only_read(db: og.Workspace) -> None:
     add_digits(db)
-    with pytest.raises(og.ReadOnlyError, match="only reads|reading was asked for"):
+    with pytest.raises(og.ReadOnlyError, match=r"only reads|reading was asked for"):
         db.images(cypher="MATCH (i:Image) SET i.n = 99 RETURN i").count()
     assert db.images().where(F("n") == 99).count() == 0
 
