@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.analysis.display import displayable
+from odin_graph.analysis.picture import DPI, INK, Picture
 from odin_graph.errors import QueryError
 
 if TYPE_CHECKING:
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
 
 INCHES: Final = 1.75
 """The width of one image on the sheet."""
-DPI: Final = 120
 MOST: Final = 200
 """Images on a sheet; more are said to be left out, never silently."""
-_WRONG, _RIGHT, _INK = "#b2182b", "#1b7837", "#222222"
+_WRONG, _RIGHT = "#b2182b", "#1b7837"
 
 
 @dataclass(frozen=True)
@@ -60,40 +58,8 @@ class Tile:
         return "\n".join(textwrap.shorten(line, 26, placeholder="…") for line in lines)
 
 
-class ContactSheet:
-    """A drawn sheet: `save` writes it, `show` displays it, a notebook shows it by itself."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-
-    def save(self, path: str | Path) -> Path:
-        """Write it in the format of the suffix (png, pdf, svg, jpg); returns the path."""
-        target = Path(path)
-        if target.suffix.lower() not in {".png", ".pdf", ".svg", ".jpg", ".jpeg"}:
-            raise QueryError(f"A sheet is saved as .png, .pdf, .svg or .jpg, not {target.name!r}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.figure.savefig(target, dpi=DPI)
-        return target
-
-    def show(self) -> None:
-        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
-        try:
-            from IPython import get_ipython
-            from IPython.display import display
-        except ImportError:
-            pass
-        else:
-            if get_ipython() is not None:
-                display(self)
-                return
-        from PIL import Image
-
-        Image.open(io.BytesIO(self._repr_png_())).show()
-
-    def _repr_png_(self) -> bytes:
-        out = io.BytesIO()
-        self.figure.savefig(out, format="png", dpi=DPI)
-        return out.getvalue()
+class ContactSheet(Picture):
+    """Images in rows."""
 
 
 def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None = None) -> ContactSheet:
@@ -121,9 +87,7 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None
     figure = Figure(figsize=(wide, down * cell + top), facecolor="white")
     height = down * cell + top
     if heading:
-        figure.text(
-            0.08 / wide, 1 - 0.08 / height, heading, ha="left", va="top", fontsize=11, color=_INK, weight="bold"
-        )
+        figure.text(0.08 / wide, 1 - 0.08 / height, heading, ha="left", va="top", fontsize=11, color=INK, weight="bold")
     for place, tile in enumerate(shown):
         row, column = divmod(place, across)
         _draw(
@@ -157,7 +121,7 @@ def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], li
         ha="center",
         va="top",
         fontsize=8,
-        color=_INK,
+        color=INK,
         linespacing=1.15,
     )
     name = tile.name if len(tile.name) <= 26 else f"…{tile.name[-25:]}"

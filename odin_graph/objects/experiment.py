@@ -134,7 +134,7 @@ class Experiment(Predicting, PredictionExpressions):
             dataset: A data set that it has predictions over.
             by: A field to group by, such as the patient.
         """
-        from odin_graph.analysis.results import results
+        from odin_graph.analysis.measure import results
 
         return results(self._stores, self.id, self._dataset(dataset), by=by)
 

@@ -1,0 +1,56 @@
+"""A drawn picture: saved, displayed, or shown by a notebook."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from odin_graph.errors import QueryError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI: Final = 120
+INK: Final = "#222222"
+_SUFFIXES: Final = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+
+
+class Picture:
+    """A figure: `save` writes it, `show` displays it, a notebook shows it by itself."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    def save(self, path: str | Path) -> Path:
+        """Write it in the format of the suffix (png, pdf, svg, jpg); returns the path.
+
+        Raises:
+            QueryError: Another suffix.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in _SUFFIXES:
+            raise QueryError(f"A picture is saved as {', '.join(_SUFFIXES[:-1])}, not as {target.name!r}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.figure.savefig(target, dpi=DPI)
+        return target
+
+    def show(self) -> None:
+        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
+        try:
+            from IPython import get_ipython
+            from IPython.display import display
+        except ImportError:
+            pass
+        else:
+            if get_ipython() is not None:
+                display(self)
+                return
+        from PIL import Image
+
+        Image.open(io.BytesIO(self._repr_png_())).show()
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.figure.savefig(out, format="png", dpi=DPI)
+        return out.getvalue()
