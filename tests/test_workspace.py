@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,7 +260,13 @@ def test_things_print_well_in_a_terminal_and_in_a_notebook(db: og.Workspace) -> 
         run.log({"loss": 0.3}, step=1)
     experiment = db.experiment("exp<b>")
     query = db.images("digits<b>").where(F("label") == 3)
-    said = {"Workspace": db, "Dataset": dataset, "Experiment": experiment, "Model": model, "Query": query}
+    said: dict[str, Any] = {
+        "Workspace": db,
+        "Dataset": dataset,
+        "Experiment": experiment,
+        "Model": model,
+        "Query": query,
+    }
     for name, thing in said.items():
         text, page = repr(thing), thing._repr_html_()
         assert text.startswith(name), text

@@ -15,7 +15,7 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.frozen import Content, freeze
 from odin_graph.catalog.segments import discard, name_segments, segments_of
-from odin_graph.errors import ConflictError, DataError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
 from odin_graph.schema.properties import now
@@ -67,7 +67,8 @@ def create_dataset(
         The id with its version. The same content again gives the version that holds it.
 
     Raises:
-        ConflictError: The id holds other content and ``revise`` is false, or another process is making it.
+        FrozenError: The id holds other content and ``revise`` is false.
+        ConflictError: Another process is making it.
         DataError: An image twice, an image that is not there, one without a label, or an id that is none.
     """
     check_base(base)
@@ -86,7 +87,7 @@ def create_dataset(
     ready = [row for row in held if row["state"] == "ready"]
     if ready and not revise:
         latest = ready[-1]["id"]
-        raise ConflictError(
+        raise FrozenError(
             f"The data set {base!r} exists with other images, another order or other labels "
             f"(latest version: {latest}). "
             f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
@@ -109,7 +110,8 @@ def resolve(stores: Stores, id: str) -> str:  # noqa: A002
     )
     if not rows:
         known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
-        raise UnknownNameError.of("data set", id, [row["base"] for row in known])
+        remedy = "" if known else "db.datasets.create(id, images) makes one."
+        raise UnknownNameError.of("data set", id, [row["base"] for row in known], remedy=remedy)
     return str(max(rows, key=lambda row: row["version"])["id"])
 
 

@@ -117,7 +117,8 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
     for item in items:
         if item.error is not None:
             if on_error == "raise":
-                raise item.error
+                remedy = 'Mend it or take it away, or leave such images out and have them listed: on_error="skip".'
+                raise type(item.error)(f"{str(item.error).rstrip('.')}. {remedy}") from item.error
             report.errors.append((item.entry.id, str(item.error)))
             continue
         batch.append(item)

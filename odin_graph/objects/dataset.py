@@ -215,7 +215,7 @@ class Datasets:
             metadata: Free metadata of the version.
 
         Raises:
-            ConflictError: The id exists with other content.
+            FrozenError: The id exists with other content.
             DataError: An image twice, one that is not there, or one without a label.
         """
         catalog.check_base(id)
