@@ -15,7 +15,7 @@ from odin_graph.config import Budget
 from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Endpoint, Graph, install, open_embedded
-from odin_graph.graph.install import version
+from odin_graph.graph.installation import version
 from odin_graph.vectors import VectorStore
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,8 @@ from odin_graph.graph.locks import alone, hold, release
 START_SECONDS: Final = 60.0
 """After which a start has failed. It takes about three on an idle machine."""
 LOG_LINES: Final = 15
+LEAST_SPACE: Final = 1 << 20
+"""Bytes that an engine cannot start without."""
 
 
 def open_embedded(folder: Path) -> tuple[Endpoint, Callable[[], None]]:
@@ -79,5 +82,8 @@ def _start(folder: Path) -> Endpoint:
 
 
 def _end(log: Path) -> str:
+    """Why it failed: a full disk, which the log itself cannot tell, and the end of the log."""
+    full = shutil.disk_usage(log.parent).free < LEAST_SPACE
+    room = f"No space is left at {log.parent}: make room, and open the workspace again.\n" if full else ""
     lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-    return f"The end of {log}:\n" + "\n".join(lines)
+    return f"{room}The end of {log}:\n" + "\n".join(lines)

@@ -96,6 +96,8 @@ def test_secrets_are_this_users_and_ports_are_loopback(folder: Path) -> None:
         ]
         assert len(listening) == 2
         assert set(listening) == {"127.0.0.1"}
+        # The one plug-in that ArcadeDB loads unasked answers nobody.
+        assert json.loads((folder / "config" / "mcp-config.json").read_text())["enabled"] is False
     finally:
         graph.close()
 

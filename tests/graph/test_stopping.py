@@ -132,6 +132,9 @@ def test_the_keeper_keeps_nothing_of_its_starter(folder: Path) -> None:
         held = [Path(file.path).name for file in keeper.open_files()]
         assert "users.lock" not in held
         assert "start.lock" not in held
+        written = [Path(file.path) for file in keeper.open_files() if file.mode != "r"]
+        assert written
+        assert [file for file in written if not file.is_relative_to(folder)] == []
     finally:
         graph.close()
     with pytest.raises(WorkspaceError, match="closed"):
