@@ -279,3 +279,15 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
         add_digits(db, 25, prefix="more")
         assert len(db.images) == 45, "what fits is stored"
         assert_sound(db)
+
+
+def test_no_space_left_for_the_engine(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 1 << 16) as folder:
+        limited = not folder.is_mount()
+        with pytest.raises(og.EngineStartError) as caught:
+            og.connect(folder / "retina.odin")
+    said = str(caught.value)
+    assert f"The graph engine of {folder / 'retina.odin' / 'engine'}" in said
+    assert limited or "No space is left at" in said
+    assert limited or "make room" in said
+    assert "The end of" in said
