@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -139,3 +140,11 @@ def test_the_keeper_keeps_nothing_of_its_starter(folder: Path) -> None:
         graph.close()
     with pytest.raises(WorkspaceError, match="closed"):
         graph.read("RETURN 1")
+
+
+def test_the_engine_of_a_deleted_folder_goes_with_it(folder: Path) -> None:
+    """A temporary workspace is often removed before its engine has stopped: no process may stay for ever."""
+    graph = Graph(*open_embedded(folder))
+    graph.close()
+    shutil.rmtree(folder)
+    assert wait_until_gone(graph.endpoint.pid)
