@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.picture import INK, Picture
+from odin_graph.analysis.picture import INK, Picture, fonts
 
 _WRITTEN = 24
 """Up to this many classes the counts are written into the cells."""
@@ -33,7 +33,7 @@ def confusion_picture(counts: NDArray[np.int64], classes: Sequence[Any], *, titl
     names = [name if len(name) <= 18 else f"{name[:17]}…" for name in map(str, classes)]
     longest = max(map(len, names), default=1)
     side = min(max(0.42 * n, 2.2), 12.0)
-    beside, below = 0.55 + 0.085 * longest, 0.55 + (0.0 if longest <= 3 else 0.07 * longest)
+    beside, below = 0.55 + 0.085 * longest, 0.55 + (0.0 if longest <= 3 else 0.055 * longest)
     above = 0.5 if title else 0.15
     wide, high = max(side + beside + 0.25, 0.09 * len(title) + 0.4), side + below + above
     figure = Figure(figsize=(wide, high), facecolor="white")
@@ -45,16 +45,28 @@ def confusion_picture(counts: NDArray[np.int64], classes: Sequence[Any], *, titl
             ink = "white" if shares[row, column] > 0.55 else INK
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=7, color=ink)
     if n <= _NAMED:
+        words: dict[str, Any] = {"fontsize": 8, "family": fonts(), "parse_math": False}
         turned: dict[str, Any] = {} if longest <= 3 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(n), names, fontsize=8, **turned)
-        axes.set_yticks(range(n), names, fontsize=8)
+        axes.set_xticks(range(n), names, **words, **turned)
+        axes.set_yticks(range(n), names, **words)
     axes.tick_params(length=0)
     axes.set_xlabel("predicted", fontsize=9, color=INK)
     axes.set_ylabel("truth", fontsize=9, color=INK)
     for spine in axes.spines.values():
         spine.set_color("#bbbbbb")
     if title:
-        figure.text(0.12 / wide, 1 - 0.12 / high, title, ha="left", va="top", fontsize=10, weight="bold", color=INK)
+        figure.text(
+            0.12 / wide,
+            1 - 0.12 / high,
+            title,
+            ha="left",
+            va="top",
+            fontsize=10,
+            weight="bold",
+            color=INK,
+            parse_math=False,
+            family=fonts(),
+        )
     return Picture(figure)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.analysis.display import displayable
-from odin_graph.analysis.picture import DPI, INK, Picture
+from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ INCHES: Final = 1.75
 """The width of one image on the sheet."""
 MOST: Final = 200
 """Images on a sheet; more are said to be left out, never silently."""
-_WRONG, _RIGHT = "#b2182b", "#1b7837"
+_WRONG, _RIGHT, _ASKED, _PLAIN = "#d95f02", "#2166ac", INK, "#bbbbbb"
+"""Orange and blue, which colour-blind people tell apart; a cross or a tick says the same without colour."""
+_TEXT: Final[dict[str, Any]] = {"color": INK, "parse_math": False}
+"""Names are shown as they are: a $ begins no formula."""
+_LETTERS: Final = 26
+"""Of a line below an image."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +37,44 @@ class Tile:
     """(h, w, bands), any dtype."""
     name: str
     truth: Any = None
+    """A class, a list of classes, or a number."""
     predicted: Any = None
     confidence: float | None = None
+    wrong: bool | None = None
+    """As the task has it; None where nothing says so."""
     stands_for: int | None = None
     distance: float | None = None
-
-    @property
-    def wrong(self) -> bool | None:
-        """Whether the prediction differs from the truth; None where one is missing."""
-        return None if self.truth is None or self.predicted is None else bool(self.truth != self.predicted)
+    asked: bool = False
+    """It is what the others are the nearest to."""
 
     def caption(self) -> str:
-        """Truth, prediction and confidence, and what a step added; a cross or a tick says it without colour."""
+        """Truth, prediction and confidence, and what a step added."""
         lines = []
         if self.predicted is not None:
             mark = {True: "✗ ", False: "✓ ", None: ""}[self.wrong]
             sure = "" if self.confidence is None else f" {self.confidence:.0%}"
-            lines.append(f"{mark}said {self.predicted}{sure}")
+            lines.append(f"{mark}said {_shortened(self.predicted, _LETTERS - len(mark) - len(sure) - 5)}{sure}")
         if self.truth is not None:
-            lines.append(f"truth {self.truth}")
+            lines.append(f"truth {_shortened(self.truth, _LETTERS - 6)}")
         if self.stands_for is not None:
             lines.append(f"stands for {self.stands_for:,}")
         if self.distance is not None:
             lines.append(f"distance {self.distance:.3f}")
-        return "\n".join(textwrap.shorten(line, 26, placeholder="…") for line in lines)
+        if self.asked:
+            lines.append("nearest to this:")
+        return "\n".join(lines)
+
+    @property
+    def colour(self) -> str:
+        """Of its frame."""
+        return _ASKED if self.asked else {True: _WRONG, False: _RIGHT, None: _PLAIN}[self.wrong]
+
+
+def _shortened(said: Any, letters: int) -> str:
+    if isinstance(said, list):
+        said = ", ".join(map(str, said)) or "none"
+    text = f"{said:.4g}" if isinstance(said, float) else str(said)
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 class ContactSheet(Picture):
@@ -77,25 +96,23 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None
     shown = tiles[:MOST]
     across = min(len(shown), columns or max(5, int(np.ceil(np.sqrt(len(shown) * 1.4)))))
     down = -(-len(shown) // across)
+    inches = INCHES if len(shown) > 1 else 2 * INCHES
     lines = max(tile.caption().count("\n") + 1 if tile.caption() else 0 for tile in shown) + 1
     tall = max(tile.pixels.shape[0] / tile.pixels.shape[1] for tile in shown)
-    cell = INCHES * min(max(tall, 0.5), 2.0) + 0.15 * lines + 0.12
+    cell = inches * min(max(tall, 0.5), 2.0) + 0.15 * lines + 0.12
     left_out = f" (the first {MOST:,} of {len(tiles):,})" if len(tiles) > MOST else ""
-    wide = max(across * INCHES, 4.0)
-    heading = textwrap.fill(title + left_out, int(wide * 11)) if title else left_out
+    wide = max(across * inches, 4.0 if title else 0.0)
+    heading = textwrap.fill(title + left_out, int(wide * 11))
     top = 0.24 * (heading.count("\n") + 1) + 0.12 if heading else 0.08
     figure = Figure(figsize=(wide, down * cell + top), facecolor="white")
     height = down * cell + top
     if heading:
-        figure.text(0.08 / wide, 1 - 0.08 / height, heading, ha="left", va="top", fontsize=11, color=INK, weight="bold")
+        words: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 11, "weight": "bold"}
+        figure.text(0.08 / wide, 1 - 0.08 / height, heading, **words, **_TEXT, family=fonts())
     for place, tile in enumerate(shown):
         row, column = divmod(place, across)
-        _draw(
-            figure,
-            tile,
-            (column * INCHES / wide, 1 - (top + (row + 1) * cell) / height, INCHES / wide, cell / height),
-            lines,
-        )
+        left, bottom = column * inches / wide, 1 - (top + (row + 1) * cell) / height
+        _draw(figure, tile, (left, bottom, inches / wide, cell / height), lines)
     return ContactSheet(figure)
 
 
@@ -104,25 +121,29 @@ def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], li
     inch = high / (figure.get_figheight() * high)  # of the figure's height
     text = (0.15 * lines + 0.1) * inch
     axes = figure.add_axes((left + wide * 0.04, bottom + text, wide * 0.92, high - text - 0.03 * inch))
-    pixels = displayable(tile.pixels)
-    # Few pixels are shown as the squares they are; many are averaged, not skipped.
+    pixels = _reduced(displayable(tile.pixels))
     axes.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) < INCHES * DPI else "antialiased")
+    axes.set_anchor("S")  # a flat image stands on its caption
     axes.set_xticks([])
     axes.set_yticks([])
-    colour = {True: _WRONG, False: _RIGHT, None: "#bbbbbb"}[tile.wrong]
     for side in axes.spines.values():
-        side.set_color(colour)
-        side.set_linewidth(0.8 if tile.wrong is None else 1.8)
+        side.set_color(tile.colour)
+        side.set_linewidth(0.8 if tile.colour == _PLAIN else 2.2)
     middle = left + wide / 2
-    figure.text(
-        middle,
-        bottom + text - 0.04 * inch,
-        tile.caption(),
-        ha="center",
-        va="top",
-        fontsize=8,
-        color=INK,
-        linespacing=1.15,
-    )
-    name = tile.name if len(tile.name) <= 26 else f"…{tile.name[-25:]}"
-    figure.text(middle, bottom + 0.02 * inch, name, ha="center", va="bottom", fontsize=6, color="#777777")
+    below: dict[str, Any] = {"va": "top", "fontsize": 8, "linespacing": 1.15, "family": fonts()}
+    figure.text(middle, bottom + text - 0.04 * inch, tile.caption(), ha="center", **below, **_TEXT)
+    name = tile.name if len(tile.name) <= _LETTERS else f"…{tile.name[1 - _LETTERS :]}"
+    small: dict[str, Any] = {"va": "bottom", "fontsize": 6, "color": "#777777", "family": fonts()}
+    figure.text(middle, bottom + 0.02 * inch, name, ha="center", parse_math=False, **small)
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """At most twice what is seen: few pixels stay the squares they are, many are averaged and not kept."""
+    from PIL import Image
+
+    most = int(4 * INCHES * DPI)
+    if max(pixels.shape[:2]) <= most:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.thumbnail((most, most), Image.Resampling.BOX)
+    return np.asarray(image)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 
 DPI: Final = 120
 INK: Final = "#222222"
+_FONTS: Final = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
+    "Yu Gothic", "Malgun Gothic", "Arial Unicode MS",
+)  # fmt: skip
 _SUFFIXES: Final = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
 
@@ -32,7 +38,7 @@ class Picture:
         if target.suffix.lower() not in _SUFFIXES:
             raise QueryError(f"A picture is saved as {', '.join(_SUFFIXES[:-1])}, not as {target.name!r}.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.figure.savefig(target, dpi=DPI)
+        self._draw(target, target.suffix[1:].lower())
         return target
 
     def show(self) -> None:
@@ -52,5 +58,20 @@ class Picture:
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()
-        self.figure.savefig(out, format="png", dpi=DPI)
+        self._draw(out, "png")
         return out.getvalue()
+
+    def _draw(self, target: Path | io.BytesIO, format_: str) -> None:
+        with warnings.catch_warnings():
+            # A class in a script that no installed font has is drawn as boxes; the user can do nothing about it here.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            self.figure.savefig(target, format=format_, dpi=DPI)
+
+
+@cache
+def fonts() -> list[str]:
+    """The usual font, then those that have what it lacks, as far as they are installed."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _FONTS if name in installed)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import QueryError
+from odin_graph.objects.image import Image
 from odin_graph.query.nodes import PredictionField
 from odin_graph.query.outline import outline
 from odin_graph.query.plan import Nearest, Plan, Representative
@@ -20,12 +23,12 @@ if TYPE_CHECKING:
 
 _ROWS = 10
 """Rows of a notebook's display."""
-_TEXTS = ("predicted", "confidence", "stands_for", "distance")
+_TEXTS = ("predicted", "confidence", "wrong", "stands_for", "distance")
 """Columns that a tile has words for."""
 
 
 def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str | None) -> ContactSheet:
-    """The images of a query on one sheet.
+    """The images of a query on one sheet; before its neighbours the stored image that they are the nearest to.
 
     Args:
         query: At least one image.
@@ -33,13 +36,14 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
         title: None is the query and its count.
     """
     said = predictions or _speaker(query.plan)
-    columns = {} if said is None else {"predicted": said.predicted, "confidence": said.confidence}
+    columns = {} if said is None else {name: getattr(said, name) for name in ("predicted", "confidence", "wrong")}
     table = query.to_arrow("id", "label", **columns)
     if not table.num_rows:
         raise QueryError(f"{outline(query.plan)} selects no image, so there is nothing to show.")
     shown = table.slice(0, MOST)
     pixels = Stores.at(query.address).columns.array(ARRAY).read_list(shown.column("key").to_numpy())
-    tiles = [
+    tiles = _asked_about(query)
+    tiles += [
         Tile(image, row["id"], truth=row["label"], **{name: row[name] for name in _TEXTS if name in row})
         for row, image in zip(shown.to_pylist(), pixels, strict=True)
     ]
@@ -47,6 +51,14 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
         f"{table.num_rows:,} images" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,} images"
     )
     return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title)
+
+
+def _asked_about(query: Query) -> list[Tile]:
+    keys = [step.image for step in query.plan.steps if isinstance(step, Nearest) and step.image is not None]
+    if not keys:
+        return []
+    image = next(Image.of_keys(Stores.at(query.address), np.array(keys[-1:], np.int64)))
+    return [Tile(image.pixels, image.id, truth=image.label, asked=True)]
 
 
 def html_of(query: Query, *, ran: bool) -> str:

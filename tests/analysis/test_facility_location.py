@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics.pairwise import cosine_similarity
 
 from odin_graph.analysis.facility_location import facility_location
+from odin_graph.errors import DataError
 
 SMALL = st.tuples(st.integers(1, 7), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.integers(-3, 3).map(float))
@@ -43,7 +44,7 @@ def test_at_least_the_share_of_the_best_that_greedy_promises(vectors: NDArray[np
 
 
 def test_equals_the_plain_greedy_on_digits() -> None:
-    """Lazy evaluation changes the work, not the choice."""
+    """Gains kept exact by what changed are those of counting all anew."""
     vectors = load_digits().data[:300].astype(np.float32)
     near = similar(vectors)
     nearest, expected = np.zeros(len(vectors)), []
@@ -76,3 +77,27 @@ def test_vectors_of_zeros_are_images_too() -> None:
     positions, stands_for = facility_location(np.array([[0, 0], [1, 0], [2, 0]], np.float32), 3, seed=0)
     assert stands_for.tolist() == [3], "nothing is nearer to a vector of zeros than what was chosen"
     assert positions.tolist() == [1]
+
+
+@given(vectors=SMALL, k=st.integers(2, 7), scale=st.floats(0.1, 50))
+def test_a_first_choice_stands_whatever_follows_and_whatever_the_lengths(
+    vectors: NDArray[np.float32], k: int, scale: float
+) -> None:
+    few, _ = facility_location(vectors, k - 1, seed=0)
+    more, _ = facility_location((vectors * np.float32(scale)).astype(np.float32), k, seed=0)
+    assert more[: len(few)].tolist() == few.tolist()
+
+
+def test_many_are_taken_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = load_digits().data[:400].astype(np.float32)
+    whole = facility_location(vectors, 30, seed=0)
+    monkeypatch.setattr("odin_graph.analysis.facility_location._BLOCK", 3 * len(vectors))
+    for one, two in zip(whole, facility_location(vectors, 30, seed=0), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_what_is_not_finite_is_refused() -> None:
+    vectors = np.ones((5, 2), np.float32)
+    vectors[3, 1] = np.nan
+    with pytest.raises(DataError, match=r"The vectors of 1 of 5 images are not finite, the first at position 3: look"):
+        facility_location(vectors, 2, seed=0)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from odin_graph.analysis.contact_sheet import Tile, contact_sheet
+from odin_graph.analysis.confusion import confusion_picture
+from odin_graph.analysis.contact_sheet import MOST, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
 
@@ -58,8 +59,12 @@ def test_a_sheet_is_saved_in_the_format_of_its_name(tmp_path: Path) -> None:
 
 def test_wrong_is_said_without_colour() -> None:
     pixels = np.zeros((4, 4, 1), np.uint8)
-    assert Tile(pixels, "i", truth="a", predicted="b").caption().startswith("✗")
-    assert Tile(pixels, "i", truth="a", predicted="a").caption().startswith("✓")
+    wrong, right = (Tile(pixels, "i", truth="a", predicted="b", wrong=wrong) for wrong in (True, False))
+    assert wrong.caption().startswith("✗")
+    assert right.caption().startswith("✓")
+    assert len({wrong.colour, right.colour, Tile(pixels, "i", truth="a").colour}) == 3
+    unjudged = Tile(pixels, "i", truth=31.123456, predicted=30.98765, confidence=None)
+    assert unjudged.caption() == "said 30.99\ntruth 31.12", "a number beside another is not wrong by itself"
     assert Tile(pixels, "i", truth="a").caption() == "truth a"
     assert "stands for 12" in Tile(pixels, "i", stands_for=12).caption()
 
@@ -67,3 +72,53 @@ def test_wrong_is_said_without_colour() -> None:
 def test_nothing_to_show_is_an_error() -> None:
     with pytest.raises(QueryError, match="selects none"):
         contact_sheet([])
+
+
+def test_captions_stay_within_their_image() -> None:
+    pixels = np.zeros((4, 4, 1), np.uint8)
+    tile = Tile(pixels, "i", truth="n" * 80, predicted=["DME", "d" * 80], confidence=0.5, wrong=True)
+    assert all(len(line) <= 26 for line in tile.caption().splitlines())
+    assert tile.caption().splitlines()[0].endswith("… 50%"), "the confidence is not cut off"
+    assert Tile(pixels, "i", truth=[], asked=True).caption() == "truth none\nnearest to this:"
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    """Neither a formula between dollar signs nor a script that no font has stops a picture."""
+    tile = Tile(np.zeros((4, 4, 1), np.uint8), "$x_1$ \\frac{", truth="日本", predicted="$", wrong=True)
+    assert contact_sheet([tile], title="$\\bad{$").save(tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_more_than_fit_are_said_to_be_left_out() -> None:
+    tile = Tile(np.zeros((2, 2, 1), np.uint8), "i")
+    sheet = contact_sheet([tile] * (MOST + 3), title="Blank")
+    assert len(sheet.figure.axes) == MOST
+    assert sheet.figure.texts[0].get_text() == f"Blank (the first {MOST} of {MOST + 3})"
+
+
+def test_few_pixels_are_squares_and_many_are_averaged() -> None:
+    """A checkerboard of single pixels is black and white where it is small, grey where it is large."""
+    shades = []
+    for side in (8, 2048):
+        board = (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
+        drawn = Image.open(io.BytesIO(contact_sheet([Tile(board, "")])._repr_png_())).convert("L")
+        width, height = drawn.size
+        middle = np.asarray(drawn)[height // 4 : height // 2, width // 4 : width * 3 // 4]
+        shades.append(float(middle.std()))
+    assert shades[0] > 120
+    assert shades[1] < 10
+
+
+def test_a_confusion_matrix_is_drawn_with_its_counts(tmp_path: Path) -> None:
+    counts = np.array([[90, 0, 1], [4, 3, 0], [0, 0, 0]])
+    drawn = confusion_picture(counts, ["normal", "diabetic macular edema", "$x$"], title="vgg/1 on retina@1")
+    axes = drawn.figure.axes[0]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "3", "4", "90"], "no zeros: they only distract"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["normal", "diabetic macular …", "$x$"]
+    colours = axes.images[0].get_array()
+    (red, _, blue) = colours[0, 0]
+    assert blue > red, "right is blue"
+    assert colours[0, 2][0] > colours[0, 2][2], "a single wrong one is orange"
+    assert (colours[0, 1] == 1).all(), "nothing is white"
+    assert drawn.save(tmp_path / "confusion.png").stat().st_size > 1000
+    many = np.eye(200, dtype=np.int64)
+    assert confusion_picture(many, range(200)).figure.axes[0].texts[:] == []
