@@ -19,8 +19,8 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -28,7 +28,7 @@ import odin_graph as og
 from odin_graph import F
 
 SEED = 0
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Wide(nn.Module):
@@ -111,22 +111,23 @@ def main(data: Path | None = None, out: Path = Path("quickstart-out"), graph: st
         console.print(f"Both wrong, and {better.id} more than 90% sure: {', '.join(i.id for i in sure[:5]) or 'none'}")
 
         heading("5. Where does one of them come from? In Cypher")
-        console.print(Syntax(LINEAGE.strip(), "cypher", background_color="default"), "")
+        console.print(Text(LINEAGE, style="dim"))
         for row in db.cypher(LINEAGE, image=first.id, experiment=worse.id):
             console.print(*(f"{name:>11}  {value}" for name, value in row.items()), sep="\n")
 
         heading("6. Next")
-        console.print("Look:     ", *(f"[green]{out / name}.png[/]" for name in ("wrong", "neighbours", "confusion")))
+        console.print("Look at:  ", *(f"[green]{out / name}.png[/]" for name in PICTURES))
         if not graph:
             console.print(f"Check it:  [green]odin doctor {workspace}[/]")
             console.print(f"Cypher:    [green]odin bolt {workspace}[/] prints the address for any Bolt client")
             code = NEXT.format(workspace=workspace, worse=worse.id, better=better.id, test=test.id)
             console.print(f"Python:    the images that {better.id} gets right and {worse.id} does not")
-            console.print(Syntax(code.strip(), "python", background_color="default"))
+            console.print(Text(code, style="dim"))
         console.print("Your own:  [green]odin quickstart --data DIR[/] takes a folder of class folders")
     console.print(f"\nDone in {time.monotonic() - began:.0f} s.")
 
 
+PICTURES = ("wrong", "neighbours", "confusion")
 LINEAGE = """
 MATCH (i:Image {id: $image})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}),
       (s)-[:OF]->(d:Dataset), (s)-[:DERIVED_FROM]->(c:Checkpoint),
@@ -196,7 +197,8 @@ def trained(
         net = factory(**shape)
         batches = DataLoader(train.to_torch(model=model), batch_size=settings["batch"], shuffle=True)
         optimiser = torch.optim.Adam(net.parameters(), lr=settings["lr"])
-        for epoch in track(range(settings["epochs"]), f"train {id_}", console=console, transient=True):
+        silent = not console.is_terminal
+        for epoch in track(range(settings["epochs"]), f"train {id_}", console=console, transient=True, disable=silent):
             for images, targets in batches:
                 loss = nn.functional.cross_entropy(net(images), targets)
                 optimiser.zero_grad()

@@ -16,7 +16,7 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
+    from rich.console import Group
 
 Keys = NDArray[np.int64]
 
@@ -57,22 +57,20 @@ class Comparison:
         """The table and the test."""
         return f"{self._head()}\n{self.table().to_string(formatters={'share': '{:.1%}'.format})}\n{self._test()}"
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         """The same, where rich prints it."""
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(
-            box=None, header_style="dim", pad_edge=False, caption=self._test(), caption_justify="left",
-            title=Text(self._head()), title_style="bold", title_justify="left",
-        )  # fmt: skip
+        table = Table(box=None, header_style="dim", padding=(0, 1))
         table.add_column("right")
         for name in ("images", "share"):
             table.add_column(name, justify="right")
         n = max(sum(map(len, self._parts().values())), 1)
         for name, keys in self._parts().items():
             table.add_row(Text(name), f"{len(keys):,}", f"{len(keys) / n:.1%}")
-        return table
+        return Group(Text(self._head(), style="bold"), table, Text(self._test()))
 
     def _repr_html_(self) -> str:
         table = self.table().to_html(border=0, formatters={"share": "{:.1%}".format})

@@ -61,7 +61,7 @@ class Tile:
         if self.distance is not None:
             lines.append(f"distance {self.distance:.3f}")
         if self.asked:
-            lines.append("nearest to this:")
+            lines.append("nearest to this one")
         return "\n".join(lines)
 
     @property

@@ -124,7 +124,7 @@ class Results:
         parts: list[RenderableType] = [Text(self._head(), style="bold"), overall]
         frame = self._table()
         if len(frame):
-            table = Table(box=None, header_style="dim", pad_edge=False)
+            table = Table(box=None, header_style="dim", padding=(0, 1))
             for name in frame.columns:
                 table.add_column(str(name), justify="left" if name in ("class", self.by) else "right")
             for row in frame.itertuples(index=False):

@@ -79,7 +79,7 @@ def test_captions_stay_within_their_image() -> None:
     tile = Tile(pixels, "i", truth="n" * 80, predicted=["DME", "d" * 80], confidence=0.5, wrong=True)
     assert all(len(line) <= 26 for line in tile.caption().splitlines())
     assert tile.caption().splitlines()[0].endswith("… 50%"), "the confidence is not cut off"
-    assert Tile(pixels, "i", truth=[], asked=True).caption() == "truth none\nnearest to this:"
+    assert Tile(pixels, "i", truth=[], asked=True).caption() == "truth none\nnearest to this one"
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
