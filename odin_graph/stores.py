@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
-from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
+from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError, UnreachableError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Endpoint, Graph, install, open_embedded
 from odin_graph.graph.installation import version
 from odin_graph.vectors import VectorStore
+
+_LOOKS: Final = 3
+_LOOK_AGAIN_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +100,23 @@ class Stores:
 
 def _open_graph(address: Address) -> Graph:
     if address.folder is not None:
-        graph = Graph(*open_embedded(Path(address.folder) / "engine"))
-    else:
-        if address.password is None:
-            raise LoginError(f"{address.graph} asks for a password: give password=, or set ODIN_GRAPH_PASSWORD.")
-        graph = Graph(Endpoint(address.graph or "", address.user or "", address.password, address.database))
+        return _open_embedded(Path(address.folder) / "engine")
+    if address.password is None:
+        raise LoginError(f"{address.graph} asks for a password: give password=, or set ODIN_GRAPH_PASSWORD.")
+    return _verified(Graph(Endpoint(address.graph or "", address.user or "", address.password, address.database)))
+
+
+def _open_embedded(folder: Path) -> Graph:
+    """The engine of a folder, looked up again where it was killed in the moment between look-up and connection."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return _verified(Graph(*open_embedded(folder)))
+        except UnreachableError:
+            time.sleep(_LOOK_AGAIN_SECONDS)  # until the process has gone, and its endpoint is seen to be stale
+    return _verified(Graph(*open_embedded(folder)))
+
+
+def _verified(graph: Graph) -> Graph:
     try:
         graph.verify()
     except BaseException:
