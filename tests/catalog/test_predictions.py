@@ -149,6 +149,7 @@ def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarra
 def test_what_makes_no_sense_is_refused(
     stores: Stores, keys: np.ndarray, given: dict[str, Any], error: type, says: str
 ) -> None:
+    given = dict(given)  # the next engine is given the same
     positions = given.pop("keys")
     with pytest.raises(error, match=says):
         import_predictions(stores, "vgg/1", "pets@1", keys[positions], given.pop("predicted"), **given)
