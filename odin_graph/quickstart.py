@@ -152,7 +152,7 @@ def ingest(db: og.Workspace, folder: Path | None) -> og.Dataset:
         classes = [F("id").starts_with(f"{inside.name}/") for inside in folder.iterdir() if inside.is_dir()]
         if len(classes) < 2:
             raise og.errors.DataError(
-                f"{folder} has {len(classes)} class folders, and to tell images apart takes two: "
+                f"{folder} has {len(classes) or 'no'} class folder, and to tell images apart takes two: "
                 "put the images of each class into a folder of their own."
             )
         name, images = folder.resolve().name.replace("@", "-"), db.images().where(reduce(or_, classes))
@@ -192,7 +192,7 @@ def trained(
         return db.experiment(id_)
 
     torch.manual_seed(SEED)
-    settings: dict[str, Any] = {"lr": 2e-3, "batch": 64, "epochs": max(4, 12_000 // len(train))}
+    settings: dict[str, Any] = {"lr": 2e-3, "batch": 64, "epochs": min(max(4, 12_000 // len(train)), 40)}
     with db.run(model, id=id_, train=train, test=test, params=settings, seed=SEED) as run:
         net = factory(**shape)
         batches = DataLoader(train.to_torch(model=model), batch_size=settings["batch"], shuffle=True)

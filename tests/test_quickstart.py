@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import odin_graph as og
+from odin_graph import quickstart
 from tests.conftest import Engine
 
 
@@ -48,7 +50,7 @@ def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path) -> None:
     assert "300 already there" in second.stdout
     assert reach.password not in first.stdout + first.stderr
 
-    parts = re.findall(r"^(?:both|only) \S+\s+(\d+) +\d", first.stdout, re.MULTILINE)
+    parts = re.findall(r"^ (?:both|only) \S+\s+(\d+) +\d", first.stdout, re.MULTILINE)
     assert len(parts) == 4
     assert sum(map(int, parts)) == 120, "every test image is in one part"
     assert re.findall(r"accuracy [\d.]+%", first.stdout) == re.findall(r"accuracy [\d.]+%", second.stdout)
@@ -56,3 +58,50 @@ def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path) -> None:
         assert re.search(rf"^\s+{name}  \S", first.stdout, re.MULTILINE), name
     for name in ("wrong.png", "neighbours.png"):
         assert np.asarray(Image.open(tmp_path / name).convert("L")).std() > 10, f"{name} is blank"
+
+
+def test_folders_that_are_easy_mixed_and_growing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Grey and colour of several sizes, a broken file; nothing is wrong; more images are a next version."""
+    quickstart.console.file = None  # the captured standard output
+    root, out = tmp_path / "dark@light", tmp_path / "out"
+    draw = np.random.default_rng(0)
+
+    def add(first: int, last: int) -> None:
+        for position in range(first, last):
+            for name, low in (("dark", 0), ("light", 200)):
+                shape = (30 + position % 3, 32, 3) if position % 2 else (30, 32)
+                (root / name).mkdir(parents=True, exist_ok=True)
+                pixels = draw.integers(low, low + 40, shape).astype(np.uint8)
+                Image.fromarray(pixels).save(root / name / f"{position:02d}.png")
+
+    add(0, 15)
+    (root / "dark" / "broken.png").write_bytes(b"\x89PNG\r\n")
+    quickstart.main(root, out)
+    said = capsys.readouterr().out
+    assert "30 added" in said
+    assert "broken.png" in said, "what was left out is named"
+    assert "it gets right, and is least sure of" in said
+    assert (out / "wrong.png").stat().st_size > 1000
+
+    add(15, 20)
+    quickstart.main(root, out)
+    said = capsys.readouterr().out
+    assert "10 added, 30 already there" in said
+    assert "dark-light@2" in said
+    assert "dark-light-wide/2" in said, "what was trained on the first version stays beside it"
+    with og.connect(out / "quickstart.odin") as db:
+        assert db.experiment("dark-light-wide/1").datasets["train"] == "dark-light/train@1"
+        assert db.experiment("dark-light-wide/2").datasets["train"] == "dark-light/train@2"
+        assert db.doctor().sound
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "only").mkdir(parents=True)
+    Image.new("L", (9, 9)).save(tmp_path / "mine" / "only" / "a.png")
+    with pytest.raises(og.errors.DataError, match=r"mine has 1 class folder, .* takes two: put the images of each"):
+        quickstart.main(tmp_path / "mine", tmp_path / "out")
+
+
+def test_the_example_is_the_verb() -> None:
+    example = Path(__file__).parent.parent / "examples" / "quickstart.py"
+    assert example.read_text() == Path(quickstart.__file__).read_text()
