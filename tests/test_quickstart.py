@@ -50,7 +50,7 @@ def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path) -> None:
     assert "300 already there" in second.stdout
     assert reach.password not in first.stdout + first.stderr
 
-    parts = re.findall(r"^ (?:both|only) \S+\s+(\d+) +\d", first.stdout, re.MULTILINE)
+    parts = re.findall(r"^ *(?:both|only) \S+\s+(\d+) +\d", first.stdout, re.MULTILINE)
     assert len(parts) == 4
     assert sum(map(int, parts)) == 120, "every test image is in one part"
     assert re.findall(r"accuracy [\d.]+%", first.stdout) == re.findall(r"accuracy [\d.]+%", second.stdout)
