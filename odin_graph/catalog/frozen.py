@@ -44,7 +44,7 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     names = ["id", "digest"] + (
         [label] if label is not None and labels is None and label not in ("id", "digest") else []
     )
-    images = stores.columns.images(names)
+    images = stores.columns.images(names, keys)
     position = _positions(images, keys)
     rows = images.take(pa.array(position))
     _check_unique(keys, rows)

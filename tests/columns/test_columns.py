@@ -1,12 +1,15 @@
 """Columns agree with the graph, whoever wrote it, and are read again only when something has changed."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from odin_graph.arrays import ArrayStore
 from odin_graph.columns import Columns
@@ -131,6 +134,41 @@ def test_no_snapshot_is_torn(graph: Graph, columns: Columns) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_writer_who_never_stops_keeps_nobody_waiting(
+    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read then is committed and no older than the call, and is not kept."""
+    monkeypatch.setattr("odin_graph.columns.columns._PATIENCE", 0.0)
+    monkeypatch.setattr(columns, "_load", _writing_after(columns._load, graph))
+    record(graph, at="int")
+    add(graph, {"id": "a", "key": 1, "at": 0})
+    first = columns.images(["at"]).column("at").to_pylist()[0]
+    assert columns.images(["at"]).column("at").to_pylist()[0] > first
+    assert not list(columns._folder.glob("*.arrow"))
+
+
+@given(st.sets(st.integers(1, 60)), st.booleans())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_some_keys_are_those_rows_of_all(graph: Graph, columns: Columns, wanted: set[int], warm: bool) -> None:
+    if not graph.read("MATCH (i:Image) RETURN count(i) AS n")[0]["n"]:
+        add(graph, *({"id": str(key), "key": key} for key in range(1, 50)), {"id": "x", "key": 50, "deleted": True})
+    keys = np.array(sorted(wanted, reverse=True), np.int64)
+    graph.write("MATCH (i:Image {key: 1}) SET i.id = i.id")  # columns are stale now
+    if warm:
+        columns.images(["id"])
+    expected = [key for key in sorted(wanted) if key < 50]
+    assert columns.images(["id"], keys).to_pydict() == {"key": expected, "id": [str(key) for key in expected]}
+
+
+def _writing_after(load: Callable[..., pa.Table], graph: Graph) -> Callable[..., pa.Table]:
+    def loaded(*given: object) -> pa.Table:
+        table = load(*given)
+        graph.write("MATCH (i:Image) SET i.at = i.at + 1")
+        return table
+
+    return loaded
 
 
 def test_frozen_tables_and_probabilities(graph: Graph, columns: Columns, tmp_path: Path) -> None:
