@@ -43,14 +43,20 @@ def timed(into: list[float]) -> Iterator[None]:
     into.append(time.perf_counter() - began)
 
 
-def paired(ours: Callable[[], float], raw: Callable[[], float], times: int) -> tuple[float, float, float]:
-    """Median seconds of ours, of the peer, and of their ratio; in alternating order, for a machine that is not idle."""
+def paired(
+    ours: Callable[[], float], raw: Callable[[], float], times: int, *, warm: int = 1
+) -> tuple[float, float, float]:
+    """Median seconds of ours, of the peer, and of their ratio; in alternating order, for a machine that is not idle.
+
+    The first ``warm`` pairs do not count: a Java engine compiles what it runs often, for whoever comes first.
+    """
     pairs = []
-    for turn in range(times):
+    for turn in range(warm + times):
         first, second = (ours, raw) if turn % 2 == 0 else (raw, ours)
         one, two = first(), second()
         pairs.append((one, two) if turn % 2 == 0 else (two, one))
-    return median(a for a, _ in pairs), median(b for _, b in pairs), median(a / b for a, b in pairs)
+    counted = pairs[warm:]
+    return median(a for a, _ in counted), median(b for _, b in counted), median(a / b for a, b in counted)
 
 
 def run(name: str, measure: Callable[[bool], list[Row]]) -> int:

@@ -41,10 +41,14 @@ def quoted(name: str) -> str:
 
 def create_nodes(tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Create a node a row. A value of None is a property that is not there."""
-    alike: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    alike: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    orders: dict[tuple[str, ...], tuple[str, ...]] = {}  # sorting the names of each row would cost more than sending it
     for row in rows:
-        held = {name: value for name, value in row.items() if value is not None}
-        alike[tuple(sorted(held))].append(held)
+        held = row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
+        order = tuple(held)
+        if order not in orders:
+            orders[order] = tuple(sorted(order))
+        alike[orders[order]].append(held)
     label = "".join(f":{quoted(name)}" for name in labels)
     for names, members in alike.items():
         cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}}})"
