@@ -50,15 +50,22 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
     if resumed:
         table = _without(table, _projected(stores, parent), f"{set_id}:")
     for start in range(0, table.num_rows, BATCH):
-        rows = table.slice(start, BATCH).to_pylist()
-        for row in rows:
-            row["id"] = f"{set_id}:{row['key']}"
+        rows = _rows(table.slice(start, BATCH), set_id)
 
         def create(tx: Transaction, rows: list[dict[str, object]] = rows) -> None:
             lease.check(tx)
             tx.run(_CREATE, {"parent": parent, "rows": rows})
 
         stores.graph.execute(create)
+
+
+def _rows(part: pa.Table, set_id: str) -> list[dict[str, object]]:
+    # Column by column: Arrow makes a row's dict in ten times the time.
+    names = ("key", "predicted", "confidence", "wrong")
+    return [
+        {"id": f"{set_id}:{key}", "key": key, "predicted": predicted, "confidence": confidence, "wrong": wrong}
+        for key, predicted, confidence, wrong in zip(*(part.column(name).to_pylist() for name in names), strict=True)
+    ]
 
 
 def columns_of(stores: Stores, set_id: str) -> pa.Table | None:
