@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from neomodel import RelationshipFrom, RelationshipTo, StringProperty
 
-from odin_graph.schema.base import Record
+from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 
 
-class ActivationSet(Leased, Record):
+class ActivationSet(Leased, Described):
     """The stored activations of one layer. Which images they cover, their segments say."""
 
     state = StringProperty()
@@ -21,4 +21,3 @@ class ActivationSet(Leased, Record):
 
     checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM")
     indexes = RelationshipFrom("odin_graph.schema.vector_index.VectorIndex", "DERIVED_FROM")
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")

@@ -7,9 +7,10 @@ from neomodel import RelationshipTo, StringProperty
 from odin_graph.schema.base import Record
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import JsonProperty
+from odin_graph.schema.tombstone import Tombstoned
 
 
-class AttributionSet(Leased, Record):
+class AttributionSet(Leased, Tombstoned, Record):
     """The stored maps of one method at one layer. Which images they cover, their segments say."""
 
     state = StringProperty()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema.base import Record
+from odin_graph.schema.tombstone import Tombstoned
 
 
-class Checkpoint(Record):
+class Checkpoint(Tombstoned, Record):
     """Weights of a model, made by an experiment or imported. The file is named by their digest."""
 
     weights = StringProperty(index=True)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from neomodel import StringProperty
+from neomodel import ArrayProperty, IntegerProperty, StringProperty
 
 from odin_graph.schema.base import Record
+from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import InstantProperty
 
 
-class Deletion(Record):
-    """When, by whom and why something was deleted."""
+class Deletion(Leased, Record):
+    """When, by whom and why things were deleted, one node a call. Of a purge also how far it has come."""
 
     at = InstantProperty()
     by = StringProperty()
     why = StringProperty()
+    state = StringProperty()
+    """Of a purge: purging, then purged. Absent where only tombstones were made."""
+    files = ArrayProperty(StringProperty())
+    """Of a purge: what its swaps replaced and it has still to destroy, below the arrays' root."""
+    images = IntegerProperty()
+    """Of a purge: how many images it destroyed."""

@@ -15,9 +15,10 @@ from odin_graph.schema.metadata.recording import record_types
 from odin_graph.schema.metadata.types import classify
 from odin_graph.schema.metadata.values import decode, encode
 from odin_graph.schema.properties import now
+from odin_graph.schema.tombstone import Tombstoned
 
 
-class Described(Record):
+class Described(Tombstoned, Record):
     """A node with an id and free metadata, whose names are attributes here: ``image.age``.
 
     Metadata named as an attribute that every node has (`labels`, `save` ...) is the attribute with an underscore behind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+from neomodel import IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema import keys
 from odin_graph.schema.described import Described
@@ -36,8 +36,6 @@ class Image(Described):
     bands = IntegerProperty()
     dtype = StringProperty()
     """NumPy's name of the pixels' type: uint8, uint16, float32."""
-    is_deleted = BooleanProperty(db_property="deleted")
-    """True on a tombstone, else absent. (`deleted` is neomodel's own word.)"""
 
     derived_from = RelationshipTo("odin_graph.schema.image.Image", "DERIVED_FROM", model=DerivedFrom)
     derived_from_video = RelationshipTo("odin_graph.schema.video.Video", "DERIVED_FROM", model=DerivedFrom)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from neomodel import ArrayProperty, BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
-from odin_graph.schema.base import Record
+from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 
 
-class PredictionSet(Leased, Record):
+class PredictionSet(Leased, Described):
     """One run of one checkpoint over one data set version; without a checkpoint where predictions were imported."""
 
     state = StringProperty(index=True)
@@ -27,4 +27,3 @@ class PredictionSet(Leased, Record):
     checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM")
     dataset = RelationshipTo("odin_graph.schema.dataset.Dataset", "OF")
     predictions = RelationshipFrom("odin_graph.schema.prediction.Prediction", "PART_OF")
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")

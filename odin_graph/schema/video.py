@@ -6,9 +6,10 @@ from neomodel import IntegerProperty, RelationshipFrom, RelationshipTo, StringPr
 
 from odin_graph.schema.base import Record
 from odin_graph.schema.relations import DerivedFrom
+from odin_graph.schema.tombstone import Tombstoned
 
 
-class Video(Record):
+class Video(Tombstoned, Record):
     """A video, of which frames are images."""
 
     key = IntegerProperty(index=True, unique=True)

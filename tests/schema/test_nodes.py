@@ -14,22 +14,25 @@ from odin_graph.schema.edges import TYPES
 STORED = {
     "Image": "bands created_at deleted digest dtype file_digest height id key label path width",
     "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
-    "Video": "created_at digest file_digest id key path",
-    "Volume": "created_at digest file_digest id key path",
-    "Dataset": "base created_at digest frozen_at id label_field lease_owner lease_until query size state version",
-    "Model": "classes created_at definition digest id input_shape parameters preprocess task tree",
-    "Experiment": (
-        "commit created_at finished_at group id lease_owner lease_until packages parameters seed started_at state tags"
+    "Video": "created_at deleted digest file_digest id key path",
+    "Volume": "created_at deleted digest file_digest id key path",
+    "Dataset": (
+        "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state version"
     ),
-    "Checkpoint": "best created_at epoch id step weights",
-    "PredictionSet": "classes created_at id lease_owner lease_until nodes number rows state task",
+    "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
+    "Experiment": (
+        "commit created_at deleted finished_at group id lease_owner lease_until packages parameters seed started_at "
+        "state tags"
+    ),
+    "Checkpoint": "best created_at deleted epoch id step weights",
+    "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
     "Prediction": "confidence id predicted wrong",
-    "ActivationSet": "codec created_at id layer lease_owner lease_until pooling state",
-    "AttributionSet": "codec created_at id layer lease_owner lease_until method params state",
+    "ActivationSet": "codec created_at deleted id layer lease_owner lease_until pooling state",
+    "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
     "VectorIndex": "created_at id lease_owner lease_until metric state uri",
     "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",
     "LabelChange": "after at before by created_at id why",
-    "Deletion": "at by created_at id why",
+    "Deletion": "at by created_at files id images lease_owner lease_until state why",
     "Workspace": "created_at fields id schema_version",
     "Counter": "created_at id next",
     "Field": "created_at id kind name type",
