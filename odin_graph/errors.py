@@ -125,7 +125,7 @@ class StoreError(OdinError):
 
 
 class SpaceError(StoreError, OSError):
-    """No space is left where the arrays are written."""
+    """No space is left where the arrays or the embedded graph are written."""
 
 
 class EngineError(OdinError):

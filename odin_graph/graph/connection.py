@@ -71,7 +71,7 @@ class Graph:
             UnreachableError: Nobody answers.
             LoginError: The user or the password is refused.
         """
-        with translated(self.address), self._session() as session:
+        with translated(self.endpoint), self._session() as session:
             session.run("RETURN 1").consume()
 
     def driver(self) -> neo4j.Driver:
@@ -94,7 +94,7 @@ class Graph:
         self, cypher: str, params: Mapping[str, Any] | None = None, size: int = 10_000
     ) -> Iterator[list[dict[str, Any]]]:
         """The rows of a statement that reads, in lists of up to ``size``, without holding them all."""
-        with translated(self.address), self._session(neo4j.READ_ACCESS, fetch_size=size) as session:
+        with translated(self.endpoint), self._session(neo4j.READ_ACCESS, fetch_size=size) as session:
             result = session.run(cypher, dict(params or {}))
             names = result.keys()
             while rows := result.fetch(size):
@@ -102,7 +102,7 @@ class Graph:
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
-        with translated(self.address), self._session() as session:
+        with translated(self.endpoint), self._session() as session:
             session.run(cypher).consume()
 
     def user_read(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
@@ -125,7 +125,7 @@ class Graph:
         """What changes when anybody writes, and only then."""
         if self.endpoint.http is not None:
             return embedded_token(self.endpoint)
-        with translated(self.address), self._session(neo4j.READ_ACCESS) as session:
+        with translated(self.endpoint), self._session(neo4j.READ_ACCESS) as session:
             session.run("RETURN 1").consume()
             return ChangeToken("", "|".join(sorted(session.last_bookmarks().raw_values)))
 
@@ -164,7 +164,7 @@ class Graph:
         """As the driver's own managed transactions, which do not know ArcadeDB's conflicts."""
         until = time.monotonic() + RETRY_SECONDS
         pause = 0.01
-        with translated(self.address):
+        with translated(self.endpoint):
             while True:
                 try:
                     with (
@@ -197,7 +197,7 @@ class Graph:
                 if reader:
                     user, password = self.endpoint.reader or "", self.endpoint.reader_password or ""
                 try:
-                    with translated(self.address):
+                    with translated(self.endpoint):
                         self._drivers[which] = neo4j.GraphDatabase.driver(
                             self.address,
                             auth=(user, password),

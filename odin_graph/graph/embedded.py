@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from odin_graph.errors import EngineStartError
-from odin_graph.graph.endpoint import Endpoint
+from odin_graph.graph.endpoint import LEAST_SPACE, Endpoint
 from odin_graph.graph.locks import alone, hold, release
 
 START_SECONDS: Final = 60.0
 """After which a start has failed. It takes about three on an idle machine."""
 LOG_LINES: Final = 15
-LEAST_SPACE: Final = 1 << 20
-"""Bytes that an engine cannot start without."""
+LOG_BYTES: Final = 1 << 20
+"""Above which a log is put aside at the next start, in place of the one before."""
 
 
 def open_embedded(folder: Path) -> tuple[Endpoint, Callable[[], None]]:
@@ -54,6 +54,8 @@ def _start(folder: Path) -> Endpoint:
         )
     log = folder / "engine.log"
     (folder / "endpoint.json").unlink(missing_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         keeper = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "odin_graph.graph.keeper", str(folder)],

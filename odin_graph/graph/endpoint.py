@@ -7,9 +7,12 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
+
+LEAST_SPACE: Final = 1 << 20
+"""Bytes that an embedded engine cannot work without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Endpoint:
     """Of the change counters: they start again at 0 with the engine."""
     counted: tuple[int, ...] = ()
     """What the counters stood at when the engine was stopped cleanly the last time."""
+    folder: str = ""
+    """The embedded engine's own, on this machine."""
     pid: int = 0
     started: float = 0.0
     """When the keeper's process was created, since a pid alone is given again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -27,28 +28,33 @@ from odin_graph.errors import (
     OdinError,
     QueryError,
     ReadOnlyError,
+    SpaceError,
     UnreachableError,
 )
+from odin_graph.graph.endpoint import LEAST_SPACE, Endpoint
 
 RETRIED: Final = ("ConcurrentModification", "NeedRetry", "DeadlockDetected")
 """Words of ArcadeDB's own errors that its Bolt server does not mark as transient."""
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
-    """Turn an error of the driver into one of ours, with the driver's as its cause.
-
-    Args:
-        address: Of the engine, for the message. Never holds a password.
-    """
+def translated(endpoint: Endpoint) -> Iterator[None]:
+    """Turn an error of the driver into one of ours, with the driver's as its cause."""
     try:
         yield
     except (Neo4jError, DriverError) as error:
-        raise ours(error, address) from error
+        raise ours(error, endpoint) from error
 
 
-def ours(error: Neo4jError | DriverError, address: str) -> OdinError:
+def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
     """The error of ours that says what the driver's means."""
+    address = endpoint.address
+    full = bool(endpoint.folder) and shutil.disk_usage(endpoint.folder).free < LEAST_SPACE
+    if full and not isinstance(error, CypherSyntaxError):  # what the engine says then does not name the reason
+        return SpaceError(
+            f"No space is left at {endpoint.folder}, where the graph engine writes; what is acknowledged stands. "
+            "Make room, for example with `odin gc`, and call again."
+        )
     message = (" ".join(map(str, error.args)) or getattr(error, "message", None) or str(error)).strip()
     match error:
         case AuthError() if not isinstance(error, Forbidden):

@@ -162,6 +162,7 @@ def _start(folder: Path) -> tuple[Any, Endpoint]:
         reader_password=passwords["reader"],
         http=address,
         generation=generation,
+        folder=str(folder),
         counted=counted,
         pid=os.getpid(),
         started=psutil.Process().create_time(),

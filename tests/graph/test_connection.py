@@ -188,9 +188,9 @@ def test_every_error_of_the_driver_is_ours() -> None:
     ]
     assert len(classes) > 20
     for held in classes:
-        error = ours(held("what happened"), "bolt://host")
+        error = ours(held("what happened"), Endpoint("bolt://host", "u", "p"))
         assert isinstance(error, OdinError), held
         assert "bolt://host" in str(error) or isinstance(error, QueryError | ConflictError | ReadOnlyError), held
-    assert isinstance(ours(driver_errors.ServiceUnavailable("x"), "bolt://host"), UnreachableError)
-    assert isinstance(ours(driver_errors.AuthError("x"), "bolt://host"), LoginError)
-    assert isinstance(ours(driver_errors.TransientError("x"), "bolt://host"), EngineError)
+    assert isinstance(ours(driver_errors.ServiceUnavailable("x"), Endpoint("bolt://host", "u", "p")), UnreachableError)
+    assert isinstance(ours(driver_errors.AuthError("x"), Endpoint("bolt://host", "u", "p")), LoginError)
+    assert isinstance(ours(driver_errors.TransientError("x"), Endpoint("bolt://host", "u", "p")), EngineError)
