@@ -5,8 +5,20 @@ from __future__ import annotations
 from odin_graph.arrays.compaction import compact
 from odin_graph.arrays.files import Files, StoredFile
 from odin_graph.arrays.keys import keys_uri
+from odin_graph.arrays.names import segment_parts
+from odin_graph.arrays.pruning import without
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.arrays.segmented import SegmentedArray
 from odin_graph.arrays.store import ArrayStore
 
-__all__ = ["ArrayStore", "Files", "SegmentInfo", "SegmentedArray", "StoredFile", "compact", "keys_uri"]
+__all__ = [
+    "ArrayStore",
+    "Files",
+    "SegmentInfo",
+    "SegmentedArray",
+    "StoredFile",
+    "compact",
+    "keys_uri",
+    "segment_parts",
+    "without",
+]

@@ -8,6 +8,7 @@ import time
 import uuid
 
 _HEX = re.compile(r"[0-9a-f]{12}7[0-9a-f]{19}")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def fresh_name() -> str:
@@ -15,6 +16,23 @@ def fresh_name() -> str:
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     return uuid.UUID(int=value).hex
+
+
+def segment_uri(name: str, array: str, keys: str) -> str:
+    """Where a segment is kept. What no node names still says which keys it holds, so that a purge finds it.
+
+    Args:
+        name: Its own.
+        array: The array that it is a piece of; the first word of it is in the address.
+        keys: The digest of its keys.
+    """
+    return f"segments/{name}.{_NO_WORD.sub('_', array.partition('/')[0])}.{keys}"
+
+
+def segment_parts(uri: str) -> tuple[str, str] | None:
+    """The first word of a segment's array and the digest of its keys; None for an address that does not say so."""
+    parts = uri.rpartition("/")[2].split(".")
+    return (parts[1], parts[2]) if uri.startswith("segments/") and len(parts) == 3 else None
 
 
 def written_at(uri: str) -> float | None:

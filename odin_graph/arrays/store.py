@@ -22,7 +22,7 @@ from odin_graph.arrays.checking import faults
 from odin_graph.arrays.decoded import DecodedCache
 from odin_graph.arrays.files import FRESH, Files, StoredFile
 from odin_graph.arrays.keys import Keys, KeyVectors
-from odin_graph.arrays.names import fresh_name
+from odin_graph.arrays.names import fresh_name, segment_uri
 from odin_graph.arrays.segment import Codec, SegmentInfo
 from odin_graph.config import Budget
 from odin_graph.errors import ShapeError, StoreError
@@ -122,6 +122,14 @@ class ArrayStore:
         """The sorted keys (rows,) of a segment, read-only."""
         return self._keys.read(info.keys)
 
+    def keys_of(self, digest: str) -> Keys:
+        """The sorted keys that a digest stands for, read-only; of a segment too that no node names.
+
+        Raises:
+            StoreError: They are missing or damaged.
+        """
+        return self._keys.read(digest)
+
     def read(self, info: SegmentInfo, positions: NDArray[np.int64] | slice) -> NDArray[Any]:
         """Rows (n, ...) of a dense segment by position, in the order asked for.
 
@@ -189,7 +197,8 @@ class ArrayStore:
         """The info of a new segment and where to write it; it takes its name when the block ends."""
         name = fresh_name()
         low, high = (int(keys[0]), int(keys[-1])) if len(keys) else (0, -1)
-        uri, digest = f"segments/{name}", self._keys.write(keys)
+        digest = self._keys.write(keys)
+        uri = segment_uri(name, array, digest)
         info = SegmentInfo(name, array, uri, digest, len(keys), codec, dtype, shape, low, high)
         with self._files.writing(uri) as path:
             yield info, path

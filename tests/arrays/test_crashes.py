@@ -109,7 +109,7 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> N
             writer.wait()
             there = {file.uri for file in store.files()}
             for _, segment, keys in acknowledged:
-                assert {f"segments/{segment}", f"keys/{keys}.npy"} <= there
+                assert {f"segments/{segment}.pixels.{keys}", f"keys/{keys}.npy"} <= there
     # What stands under a final name is whole, acknowledged or not.
     for file in store.files():
         if file.uri.startswith("segments/"):
