@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from odin_graph.catalog.differing import differing
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.errors import ConflictError, DataError
@@ -30,6 +31,8 @@ class IngestReport:
     already_there: int = 0
     """The same id with the same pixels, or, with ``on_conflict="skip"``, with others."""
     revised: int = 0
+    differing: list[str] = field(default_factory=list)
+    """Ids of those already there whose label or metadata are others than this call gave; they were left as they are."""
     errors: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of each image that was left out (``on_error="skip"``)."""
 
@@ -44,6 +47,11 @@ class IngestReport:
             lines += [f"  {reason}" for _, reason in self.errors[:_SHOWN]]
             if len(self.errors) > _SHOWN:
                 lines.append(f"  and {len(self.errors) - _SHOWN:,} more, in .errors")
+        if self.differing:
+            lines.append(
+                f"{len(self.differing):,} are there with another label or metadata, first {self.differing[0]!r}, and "
+                "were left as they are: db.labels.set(...) and db.images.update(...) change them."
+            )
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -86,12 +94,16 @@ def ingest(
     with progress_bar("add images", len(entries), show=progress) as advance:
         for batch in _batched(_read(stores, entries, keep_originals), report, on_error, batch_size):
             good = [item for item in batch if not item.known]
+            there = [item for item in batch if item.known]
             if good:
                 said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels)
                 report.added += said.added
                 report.already_there += said.skipped
                 report.revised += said.revised
+                there += good if said.skipped else []
             report.already_there += len(batch) - len(good)
+            if there:
+                report.differing += differing(stores, [item.entry.id for item in there], _columns(there))
             advance(len(batch))
         compact_pixels(stores)
     return report
@@ -130,15 +142,22 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
         yield batch
 
 
-def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
+def _columns(items: Sequence[Decoded]) -> dict[str, list[Any]]:
+    """Labels and metadata of entries, by name."""
     names = dict.fromkeys(name for item in items for name in item.entry.metadata)
+    columns = {name: [item.entry.metadata.get(name) for item in items] for name in names}
+    return {"label": [item.entry.label for item in items], **columns}
+
+
+def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
+    columns = _columns(items)
     pixels: list[Any] = [item.pixels for item in items]
     paths = [str(item.entry.path) if item.entry.path is not None else None for item in items]
     return ImageBatch(
         ids=[item.entry.id for item in items],
         pixels=pixels,
-        labels=[item.entry.label for item in items],
-        metadata={name: [item.entry.metadata.get(name) for item in items] for name in names},
+        labels=columns.pop("label"),
+        metadata=columns,
         paths=paths,
         file_digests=[item.file_digest for item in items],
         originals=[item.data for item in items] if keep_originals else None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,30 @@ def test_arrays(db: og.Workspace) -> None:
     np.testing.assert_array_equal(db.images["mnist/000042"].pixels[:, :, 0], images[42])
     assert db.images().where(F("eye") == "left").count() == 50
     assert str(db.images.add(images=images, labels=digits[::50], prefix="mnist")) == "0 added, 100 already there"
+
+
+def test_a_repeated_call_says_what_it_did_not_change(db: og.Workspace, folder: Path, tmp_path: Path) -> None:
+    images = DRAW.integers(0, 256, (4, 5, 5), np.uint8)
+    when = [datetime(2026, 1, day, tzinfo=ZoneInfo("Europe/Berlin")) for day in (1, 2, 3, 4)]
+    given = {
+        "labels": ["x", "x", None, "y"],
+        "metadata": {"age": [1, 2, 3, 4], "seen": when, "few": [[1], [2], [], [3]]},
+    }
+    first = db.images.add(images=images, **given)
+    again = db.images.add(images=images, **given)
+    assert first.differing == again.differing == []
+    assert str(again) == "0 added, 4 already there"
+    for name, value, differs in (("age", 1.0, True), ("age", None, False), ("new", "n", True), ("few", [9], True)):
+        report = db.images.add(images=images[1:2], ids=["image/000001"], metadata={name: [value]})
+        assert report.differing == ["image/000001"] * differs, (name, value)
+    report = db.images.add(images=images, labels=["x", "z", "z", "y"])
+    assert report.differing == ["image/000001", "image/000002"]
+    assert "2 are there with another label or metadata, first 'image/000001'" in str(report)
+    assert "db.labels.set(...)" in str(report)
+    assert [image.label for image in db.images()] == ["x", "x", None, "y"]
+    db.images.add(folder)
+    manifest = pd.DataFrame({"path": ["things/coins.png"], "id": ["things/coins.png"], "label": ["money"]})
+    assert db.images.add(manifest, root=folder).differing == ["things/coins.png"]
 
 
 def test_arrays_of_any_shapes_and_dtypes(db: og.Workspace) -> None:
