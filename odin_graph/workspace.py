@@ -214,6 +214,6 @@ class Workspace:
     def _counts(self) -> dict[str, int]:
         kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
         return {
-            name: self._stores.graph.read(f"MATCH (n:{label}) RETURN count(n) AS n")[0]["n"]
+            name: self._stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN count(n) AS n")[0]["n"]
             for name, label in kinds.items()
         }

@@ -105,7 +105,15 @@ class Growth:
 
 
 def _create(stores: Stores, ref: LayerRef) -> None:
-    if stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.id AS id", {"id": ref.set_id}):
+    rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": ref.set_id})
+    if rows and not rows[0]["deleted"]:
+        return
+    if rows:  # what was deleted is computed again: its node comes back to life
+        stores.graph.write(
+            "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building' "
+            "WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
+            {"id": ref.set_id},
+        )
         return
     row = {
         "id": ref.set_id,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from odin_graph.stores import Stores
 
 OnConflict: TypeAlias = Literal["error", "skip", "revise"]
 
-_STORED = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.key AS key, i.digest AS digest"
+_STORED = """
+UNWIND $ids AS id MATCH (i:Image {id: id})
+RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted
+"""
 _REVISIONS = """
 UNWIND $ids AS id MATCH (i:Image {id: id})<-[:REVISION_OF*1..]-(r:Image)
-RETURN id, r.id AS revision, r.key AS key, r.digest AS digest
+RETURN id, r.id AS revision, r.key AS key, r.digest AS digest, r.deleted AS deleted
 """
 
 
@@ -27,7 +30,8 @@ class Version:
 
     id: str
     key: int
-    digest: str
+    digest: str | None
+    """None of one that was deleted: it stands for no pixels any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conf
     known = _versions(stores, ids, digests)
     found = Arrivals(np.zeros(len(ids), np.int64), [])
     refused: list[str] = []
+    deleted: list[str] = []
     for position, (id_, digest) in enumerate(zip(ids, digests, strict=True)):
         versions = known.get(id_)
         if versions is None:
@@ -70,28 +75,44 @@ def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conf
             found.before[position] = versions[-1]
             found.new.append(position)
         else:
-            refused.append(id_)
+            (deleted if versions[-1].digest is None else refused).append(id_)
+    if deleted:
+        raise _deleted(deleted)
     if refused:
         raise _conflict(refused)
     return found
 
 
 def stored_keys(stores: Stores, ids: Sequence[str]) -> dict[str, int]:
-    """The keys of the ids that are of an image."""
-    return {row["id"]: row["key"] for row in stores.graph.read(_STORED, {"ids": list(ids)})} if ids else {}
+    """The keys of the ids that are of an image, one that was not deleted."""
+    rows = stores.graph.read(_STORED, {"ids": list(ids)}) if ids else []
+    return {row["id"]: row["key"] for row in rows if not row["deleted"]}
 
 
 def _versions(stores: Stores, ids: Sequence[str], digests: Sequence[str]) -> dict[str, list[Version]]:
     """The versions of each id that is known, oldest first. Revisions are looked up only where pixels differ."""
     rows = stores.graph.read(_STORED, {"ids": list(ids)})
-    found = {row["id"]: [Version(row["id"], row["key"], row["digest"])] for row in rows}
+    found = {row["id"]: [Version(row["id"], row["key"], _digest(row))] for row in rows}
     differ = [id_ for id_, digest in zip(ids, digests, strict=True) if id_ in found and found[id_][0].digest != digest]
     if differ:
         for row in stores.graph.read(_REVISIONS, {"ids": differ}):
-            found[row["id"]].append(Version(row["revision"], row["key"], row["digest"]))
+            found[row["id"]].append(Version(row["revision"], row["key"], _digest(row)))
         for versions in found.values():
             versions[1:] = sorted(versions[1:], key=lambda version: int(version.id.rpartition("@")[2]))
     return found
+
+
+def _digest(row: Mapping[str, Any]) -> str | None:
+    return None if row["deleted"] else row["digest"]
+
+
+def _deleted(ids: Sequence[str]) -> ConflictError:
+    listed = ", ".join(repr(id_) for id_ in ids[:5])
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return ConflictError(
+        f"Deleted before: {listed}{more}. What was deleted does not come back unasked: leave these images out, or say "
+        'what to do: on_conflict="skip" leaves them deleted, "revise" stores them as next versions.'
+    )
 
 
 def _conflict(ids: Sequence[str]) -> ConflictError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog import files
+from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.leases import Lease
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _READ = """
-MATCH (c:Checkpoint {id: $id})
+MATCH (c:Checkpoint {id: $id}) WHERE c.deleted IS NULL
 OPTIONAL MATCH (c)-[:SPECIALIZATION_OF]->(m:Model)
 OPTIONAL MATCH (c)-[:GENERATED_BY]->(e:Experiment)
 RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.best AS best,
@@ -97,6 +98,8 @@ def add_checkpoint(
             if end is not None:
                 create_edges(tx, edge, ("Checkpoint", "id"), (label, "id"), [{"start": id_, "end": end}])
 
+    if id is not None and (deleted := deletion_of(stores, "Checkpoint", id_)) is not None:
+        raise deleted
     held = _read(stores, id_)
     if held is None:
         stores.graph.execute(make)
@@ -113,7 +116,9 @@ def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
     """
     record = _read(stores, id)
     if record is None:
-        known = [row["id"] for row in stores.graph.read("MATCH (c:Checkpoint) RETURN c.id AS id")]
+        known = [
+            row["id"] for row in stores.graph.read("MATCH (c:Checkpoint) WHERE c.deleted IS NULL RETURN c.id AS id")
+        ]
         raise UnknownNameError.of("checkpoint", id, known)
     return record
 
@@ -132,7 +137,8 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
 def of_model(stores: Stores, model: str) -> list[str]:
     """The checkpoints of a model, oldest first."""
     rows = stores.graph.read(
-        "MATCH (:Model {id: $id})<-[:SPECIALIZATION_OF]-(c:Checkpoint) RETURN c.id AS id ORDER BY c.created_at, c.id",
+        "MATCH (:Model {id: $id})<-[:SPECIALIZATION_OF]-(c:Checkpoint) WHERE c.deleted IS NULL "
+        "RETURN c.id AS id ORDER BY c.created_at, c.id",
         {"id": model},
     )
     return [str(row["id"]) for row in rows]

@@ -75,16 +75,17 @@ def create_dataset(
     content = freeze(stores, keys, label, labels)
     values = NewValues.of("Dataset", {name: [value] for name, value in (metadata or {}).items()})
     held = stores.graph.read(_VERSIONS, {"base": base})
-    for row in held:
+    kept = [row for row in held if row["state"] != "deleted"]
+    for row in kept:
         if row["digest"] == content.digest:
             if row["state"] == "ready":
                 return str(row["id"])
             return _complete(stores, str(row["id"]), content)
-    unfinished = [row for row in held if row["state"] != "ready"]
+    unfinished = [row for row in kept if row["state"] != "ready"]
     for row in unfinished:
         if (holder := leases.of_row(row)) is not None and holder.live:
             raise leases.busy("Dataset", row["id"], holder)
-    ready = [row for row in held if row["state"] == "ready"]
+    ready = [row for row in kept if row["state"] == "ready"]
     if ready and not revise:
         latest = ready[-1]["id"]
         raise FrozenError(

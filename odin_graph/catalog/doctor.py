@@ -9,11 +9,12 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.checks.datasets import check_datasets
 from odin_graph.catalog.checks.fault import Fault
 from odin_graph.catalog.checks.files import check_files
-from odin_graph.catalog.checks.images import check_digests, live_images
+from odin_graph.catalog.checks.images import check_digests, live_images, tombstones
 from odin_graph.catalog.checks.metadata import check_metadata
 from odin_graph.catalog.checks.predictions import check_predictions
 from odin_graph.catalog.checks.segments import all_segments, check_pixels, check_segments
 from odin_graph.catalog.gc import collect_garbage
+from odin_graph.catalog.purge import unfinished_purges
 from odin_graph.catalog.unfinished import PARENTS
 from odin_graph.stores import Stores
 
@@ -63,7 +64,7 @@ def examine(stores: Stores, *, deep: bool = False) -> Report:
     images = live_images(stores)
     faults = [
         *check_segments(stores),
-        *check_pixels(stores, images),
+        *check_pixels(stores, images, tombstones(stores)),
         *check_datasets(stores),
         *check_predictions(stores),
         *check_metadata(stores),
@@ -91,4 +92,4 @@ def _unfinished(stores: Stores) -> list[str]:
         for row in rows:
             holder = leases.of_row(row)
             found.append(f"{label} {row['id']}" + (f" ({holder})" if holder is not None and holder.live else ""))
-    return found
+    return found + [f"the purge {id_} (any next purge goes on with it)" for id_ in unfinished_purges(stores)]

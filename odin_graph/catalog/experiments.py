@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from odin_graph.catalog import leases
+from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.provenance import commit_of, package_versions
@@ -111,7 +112,9 @@ def settle(stores: Stores) -> list[str]:
 
     Called whenever experiments are looked at: a process that was killed cannot say so itself.
     """
-    rows = stores.graph.read(f"MATCH (n:Experiment {{state: 'running'}}) RETURN n.id AS id, {leases.FIELDS}")
+    rows = stores.graph.read(
+        f"MATCH (n:Experiment {{state: 'running'}}) WHERE n.deleted IS NULL RETURN n.id AS id, {leases.FIELDS}"
+    )
     dead = [(row["id"], held) for row in rows if (held := leases.of_row(row)) is not None and not held.live]
     for id_, held in dead:
         stores.graph.write(
@@ -141,8 +144,8 @@ def _check_names(stores: Stores, setup: Setup) -> None:
 
 
 def _check(stores: Stores, label: str, kind: str, id_: str, remedy: str) -> None:
-    if not stores.graph.read(f"MATCH (n:{label} {{id: $id}}) RETURN n.id AS id", {"id": id_}):
-        known = stores.graph.read(f"MATCH (n:{label}) RETURN n.id AS id")
+    if not stores.graph.read(f"MATCH (n:{label} {{id: $id}}) WHERE n.deleted IS NULL RETURN n.id AS id", {"id": id_}):
+        known = stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN n.id AS id")
         raise UnknownNameError.of(kind, id_, [row["id"] for row in known], remedy=remedy)
 
 
@@ -184,6 +187,8 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
 
 
 def _reopen(stores: Stores, setup: Setup, id_: str) -> None:
+    if (deleted := deletion_of(stores, "Experiment", id_)) is not None:
+        raise deleted
     held = stores.graph.read(_HELD, {"id": id_})[0]
     used = {role: dataset for role, dataset in held["datasets"] if role is not None}
     recorded = json.loads(held["parameters"]) if held["parameters"] else {}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
@@ -98,6 +99,8 @@ def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] |
         (free,) = values.record(tx)
         tx.run("CREATE (m:Model) SET m = $row", {"row": {**free, **record.to_node(), "created_at": now()}})
 
+    if (deleted := deletion_of(stores, "Model", record.id)) is not None:
+        raise deleted
     if (held := _read(stores, record.id)) is None:
         try:
             stores.graph.execute(make)
@@ -129,10 +132,12 @@ def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users'
 
 def model_ids(stores: Stores) -> list[str]:
     """Every model, oldest first."""
-    rows = stores.graph.read("MATCH (m:Model) RETURN m.id AS id ORDER BY m.created_at, m.id")
+    rows = stores.graph.read("MATCH (m:Model) WHERE m.deleted IS NULL RETURN m.id AS id ORDER BY m.created_at, m.id")
     return [str(row["id"]) for row in rows]
 
 
 def _read(stores: Stores, id_: str) -> ModelRecord | None:
-    rows = stores.graph.read("MATCH (m:Model {id: $id}) RETURN properties(m) AS node", {"id": id_})
+    rows = stores.graph.read(
+        "MATCH (m:Model {id: $id}) WHERE m.deleted IS NULL RETURN properties(m) AS node", {"id": id_}
+    )
     return ModelRecord.of_node(rows[0]["node"]) if rows else None

@@ -124,9 +124,11 @@ class PredictionBuild:
         return cls(stores, id_, judge, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)
 
     def missing(self) -> NDArray[np.int64]:
-        """The members of the data set, in its order, that have no prediction yet."""
+        """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
+        alive = self._stores.columns.images([], self._judge.keys).column("key").to_numpy()
         held = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
-        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate(held))]
+        keys = self._judge.keys[np.isin(self._judge.keys, alive)]
+        return keys[~np.isin(keys, np.concatenate(held))]
 
     def append(
         self,

@@ -104,7 +104,7 @@ class Experiment(Predicting, PredictionExpressions):
         from odin_graph.objects.checkpoint import Checkpoint
 
         rows = self._stores.graph.read(
-            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) "
+            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
             "RETURN c.id AS id ORDER BY c.created_at, c.id",
             {"id": self.id},
         )
@@ -200,7 +200,8 @@ class Experiments:
         """The experiments of a group, with a tag, in a state; oldest first."""
         catalog.settle(self._stores)
         rows = self._stores.graph.read(
-            "MATCH (e:Experiment) WHERE ($group IS NULL OR e.group = $group) AND ($state IS NULL OR e.state = $state) "
+            "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
+            "AND ($state IS NULL OR e.state = $state) "
             "AND ($tag IS NULL OR $tag IN e.tags) RETURN e.id AS id ORDER BY e.started_at, e.id",
             {"group": group, "tag": tag, "state": state},
         )
@@ -211,5 +212,7 @@ class Experiments:
 
     def _ids(self) -> list[str]:
         catalog.settle(self._stores)
-        rows = self._stores.graph.read("MATCH (e:Experiment) RETURN e.id AS id ORDER BY e.started_at, e.id")
+        rows = self._stores.graph.read(
+            "MATCH (e:Experiment) WHERE e.deleted IS NULL RETURN e.id AS id ORDER BY e.started_at, e.id"
+        )
         return [str(row["id"]) for row in rows]

@@ -20,7 +20,7 @@ OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes
 """
 _CHECKPOINTS = """
-MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(c:Checkpoint)
+MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL
 RETURN c.id AS id, c.best AS best, c.created_at AS created_at, c.step AS step
 """
 
@@ -88,9 +88,9 @@ def sets_of(graph: Graph, experiment: str) -> list[ReadySet]:
 
 def check_experiment(graph: Graph, experiment: str) -> None:
     """Refuse an experiment that does not exist, with those that do."""
-    if graph.read("MATCH (e:Experiment {id: $id}) RETURN e.id AS id", {"id": experiment}):
+    if graph.read("MATCH (e:Experiment {id: $id}) WHERE e.deleted IS NULL RETURN e.id AS id", {"id": experiment}):
         return
-    known = [row["id"] for row in graph.read("MATCH (e:Experiment) RETURN e.id AS id")]
+    known = [row["id"] for row in graph.read("MATCH (e:Experiment) WHERE e.deleted IS NULL RETURN e.id AS id")]
     raise UnknownNameError.of("experiment", experiment, known)
 
 

@@ -21,6 +21,18 @@ def live_images(stores: Stores) -> dict[int, str]:
     return dict(zip(images.column("key").to_pylist(), images.column("digest").to_pylist(), strict=True))
 
 
+def tombstones(stores: Stores) -> set[int]:
+    """The keys of images that were deleted, and whose pixels may be there: not those of a purge that is done."""
+    held: set[int] = set()
+    purged: set[int] = set()
+    for rows in stores.graph.stream(
+        "MATCH (x:Deletion)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key, x.state AS state"
+    ):
+        for row in rows:
+            (purged if row["state"] == "purged" else held).add(row["key"])
+    return held - purged
+
+
 def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
     """Read every pixel again and compare digests. Minutes for a large workspace: only when it is asked for."""
     changed: list[int] = []

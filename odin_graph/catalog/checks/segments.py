@@ -23,12 +23,13 @@ def check_segments(stores: Stores) -> Iterator[Fault]:
             yield Fault(f"segment {info.id} of {info.array!r}", reason, "Restore its files from a backup.")
 
 
-def check_pixels(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
+def check_pixels(stores: Stores, images: dict[int, str], deleted: set[int]) -> Iterator[Fault]:
     """Every image has pixels, once; no pixels without an image.
 
     Args:
         stores: The open workspace.
         images: The digest of each image that is not deleted, by key.
+        deleted: The keys of those that were deleted and not purged: their pixels may be there.
     """
     covered: list[NDArray[np.int64]] = []
     for info in all_segments(stores):
@@ -48,11 +49,11 @@ def check_pixels(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
             f"{twice.size} images are in several segments, first keys {shown(twice)}.",
             "Report it: it is a bug of ours.",
         )
-    if (strange := np.setdiff1d(keys, expected)).size:
+    if (strange := np.setdiff1d(keys, np.concatenate([expected, np.array(sorted(deleted), np.int64)]))).size:
         yield Fault(
             "pixels",
-            f"{strange.size} keys are of no image, first {shown(strange)}.",
-            "Look for a client that deletes image nodes itself, and let it use db.images instead.",
+            f"{strange.size} keys are of no image, or of one that was purged, first {shown(strange)}.",
+            "Look for a client that deletes image nodes itself, and let it use db.images instead; purge again.",
         )
 
 

@@ -1,0 +1,64 @@
+"""What a purge cannot destroy: said, so that a person can."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.graph.writer import batches
+from odin_graph.stores import Stores
+
+_TRAINED: Final = """
+UNWIND $keys AS key MATCH (:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset)<-[u:USED]-(e:Experiment)
+RETURN DISTINCT e.id AS experiment, u.role AS role
+"""
+_WEIGHTS: Final = """
+UNWIND $ids AS id MATCH (c:Checkpoint)-[:GENERATED_BY]->(:Experiment {id: id}) RETURN count(c) AS n
+"""
+_COPIES: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key}) WITH i WHERE i.digest IS NOT NULL
+MATCH (c:Image {digest: i.digest}) WHERE c.deleted IS NULL RETURN DISTINCT c.id AS id, c.key AS key
+"""
+_REVISIONS: Final = """
+UNWIND $keys AS key MATCH (:Image {key: key})-[:REVISION_OF]-(r:Image) WHERE r.deleted IS NULL
+RETURN DISTINCT r.id AS id, r.key AS key
+"""
+_SHOWN: Final = 5
+
+
+def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
+    """What will outlive a purge of these images, each in a sentence. Ask before it: afterwards digests are gone."""
+    roles: dict[str, set[str]] = {}
+    copies: dict[int, str] = {}
+    revisions: dict[int, str] = {}
+    for part in batches(keys.tolist(), 1_000):
+        for row in stores.graph.read(_TRAINED, {"keys": part}):
+            roles.setdefault(row["experiment"], set()).add(row["role"] or "")
+        for cypher, found in ((_COPIES, copies), (_REVISIONS, revisions)):
+            found.update((row["key"], row["id"]) for row in stores.graph.read(cypher, {"keys": part}))
+    ours = set(keys.tolist())
+    said: list[str] = []
+    if trained := sorted(id_ for id_, used in roles.items() if used - {"test"}):
+        weights = stores.graph.read(_WEIGHTS, {"ids": trained})[0]["n"]
+        said.append(
+            f"{weights:,} checkpoints of {_some(trained)}, trained or tuned on them: weights may remember what they "
+            "saw. Train them again without."
+        )
+    if roles:
+        said.append(f"metrics and hyper-parameters that were logged by {_some(sorted(roles))}.")
+    if others := sorted(id_ for key, id_ in copies.items() if key not in ours):
+        said.append(f"images with the same pixels under other ids: {_some(others)}. Purge them too if they should go.")
+    if others := sorted(id_ for key, id_ in revisions.items() if key not in ours):
+        said.append(f"other revisions of them: {_some(others)}. Purge them too if they should go.")
+    said.append(
+        "pictures, tables and data sets that were exported; caches and running processes of other machines; backups; "
+        "what the graph engine's own files keep of overwritten records until it reuses their pages."
+    )
+    return tuple(said)
+
+
+def _some(ids: list[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
