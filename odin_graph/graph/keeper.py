@@ -19,11 +19,13 @@ import traceback
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
+from odin_graph.errors import UnreachableError
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.locks import seize
 from odin_graph.graph.token import COUNTERS, record_counters
@@ -80,13 +82,16 @@ def main(folder: Path) -> None:
     """Start the engine, say where it is, stop when nobody uses it or on SIGTERM."""
     os.umask(0o077)
     _be_the_only_keeper(folder)
+    status = 1
     try:
         _serve(folder)
+        status = 0
     except BaseException:  # noqa: BLE001 - whatever it was, the process ends here
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)  # the JVM's own threads would keep the process
-    os._exit(0)
+        with suppress(OSError):  # the log is on a disk that may be full
+            traceback.print_exc()
+            sys.stderr.flush()
+    finally:
+        os._exit(status)  # the JVM's own threads would keep the process
 
 
 def _be_the_only_keeper(folder: Path) -> None:
@@ -115,7 +120,8 @@ def _serve(folder: Path) -> None:
     # Held until the process ends: whoever waits to use the engine finds no endpoint then, and starts the next one.
     # Where a signal stops it under its users, they may write until the end: then the token is not known.
     if alone or seize(users):
-        _keep_token(folder, endpoint)
+        with suppress(OSError, UnreachableError):  # without a token the next start begins a new generation
+            _keep_token(folder, endpoint)
     server.stop()
 
 
