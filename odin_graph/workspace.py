@@ -14,12 +14,15 @@ from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
+from odin_graph.objects.activations import ActivationSets
 from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.image import Image
 from odin_graph.objects.images import Images
+from odin_graph.objects.labels import Labels
 from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
+from odin_graph.objects.predictions import PredictionSets
 from odin_graph.objects.run import Run
 from odin_graph.stores import Stores
 
@@ -100,6 +103,21 @@ class Workspace:
     def experiment(self, id: str) -> Experiment:  # noqa: A002
         """One experiment by its id."""
         return self.experiments[id]
+
+    @property
+    def predictions(self) -> PredictionSets:
+        """The prediction sets, by id."""
+        return PredictionSets(self._stores)
+
+    @property
+    def activations(self) -> ActivationSets:
+        """The activation sets, by id."""
+        return ActivationSets(self._stores)
+
+    @property
+    def labels(self) -> Labels:
+        """Corrections of labels: ``set(images, label)``, ``history(image)``, ``stale()``."""
+        return Labels(self._stores)
 
     def run(
         self,

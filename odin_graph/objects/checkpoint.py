@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odin_graph.catalog.checkpoints import CheckpointRecord, checkpoint_of, load_weights
+from odin_graph.objects.verbs import Deletable
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Checkpoint:
+class Checkpoint(Deletable):
     """The weights of a model at one moment of its training, or from elsewhere."""
 
+    KIND = "Checkpoint"
     _stores: Stores
     id: str
 

@@ -17,6 +17,9 @@ from odin_graph.catalog.datasets import Derivation
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.query import Query
+from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.verbs import CollectionVerbs, Verbs
+from odin_graph.query.expressions import Expr
 from odin_graph.query.plan import Members, Plan
 from odin_graph.schema.metadata import decode
 from odin_graph.stores import Stores
@@ -28,9 +31,10 @@ _SHOWN_CLASSES = 12
 
 
 @dataclass(frozen=True, repr=False)
-class Dataset:
+class Dataset(Verbs):
     """One version of a data set: images in an order, with the labels they had. Nothing in it ever changes."""
 
+    KIND = "Dataset"
     _stores: Stores
     id: str
     """With its version: ``mnist@1``."""
@@ -42,7 +46,8 @@ class Dataset:
         return self.id
 
     def __repr__(self) -> str:
-        return f"Dataset({self.id!r}: {len(self):,} images{self._classes_line()}, digest {self.digest[:12]})"
+        gone = f", {number:,} of them deleted since" if (number := len(self._gone())) else ""
+        return f"Dataset({self.id!r}: {len(self):,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
 
     def _repr_html_(self) -> str:
         counts = self.counts()
@@ -97,6 +102,15 @@ class Dataset:
     def classes(self) -> list[Any]:
         """The distinct labels, sorted; those inside the lists of a multi-label set."""
         return sorted(self.counts())
+
+    @property
+    def deleted(self) -> list[str]:
+        """The ids of its members that were deleted since: it has them in its order, and shows them no more."""
+        rows = self._stores.graph.read(
+            "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id ORDER BY id",
+            {"keys": self._gone().tolist()},
+        )
+        return [str(row["id"]) for row in rows]
 
     def counts(self) -> dict[Any, int]:
         """How often each label occurs, by label."""
@@ -176,6 +190,14 @@ class Dataset:
             else f", labels {field!r}"
         )
 
+    def _gone(self) -> NDArray[np.int64]:
+        keys = self.keys
+        gone: NDArray[np.int64] = np.setdiff1d(keys, self._stores.columns.images([], keys).column("key").to_numpy())
+        return gone
+
+    def _forget(self) -> None:
+        self.__dict__.pop("_held", None)
+
     @property
     def _record(self) -> Mapping[str, Any]:
         held = self.__dict__.get("_held")
@@ -188,8 +210,10 @@ class Dataset:
         return record
 
 
-class Datasets:
+class Datasets(CollectionVerbs):
     """The data sets of a workspace: ``db.datasets``."""
+
+    KIND = "Dataset"
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -239,6 +263,17 @@ class Datasets:
             metadata=metadata,
         )
         return Dataset(self._stores, made)
+
+    def insert(self, *what: Any, **how: Any) -> Dataset:
+        """Freeze images under an id: another word for `create`."""
+        return self.create(*what, **how)
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
+        """The versions of which every condition is true: ``select(F("size") > 1000, base="retina")``."""
+        return select(self._stores, self.KIND, lambda id_: Dataset(self._stores, id_), conditions, equal)
+
+    def _ids_of(self, things: Iterable[Any]) -> list[Any]:
+        return [catalog.resolve(self._stores, str(id_)) for id_ in super()._ids_of(things)]
 
     def __getitem__(self, id: str) -> Dataset:  # noqa: A002
         return Dataset(self._stores, catalog.resolve(self._stores, id))

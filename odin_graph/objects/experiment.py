@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ import pyarrow as pa
 from odin_graph.catalog import experiments as catalog
 from odin_graph.catalog.metrics import read_log
 from odin_graph.objects.predicting import Predicting
+from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.verbs import CollectionVerbs, Verbs
+from odin_graph.query.expressions import Expr
 from odin_graph.query.prediction_sets import chosen_checkpoint, sets_of
 from odin_graph.query.predictions import PredictionExpressions
 from odin_graph.stores import Stores
@@ -33,9 +36,10 @@ RETURN properties(e) AS own, datasets, m.id AS model
 
 
 @dataclass(frozen=True, repr=False)
-class Experiment(Predicting, PredictionExpressions):
+class Experiment(Verbs, Predicting, PredictionExpressions):
     """One training, or one source of predictions. Its ``wrong``, ``confidence`` ... go into ``where``."""
 
+    KIND = "Experiment"
     _stores: Stores
     id: str
 
@@ -175,8 +179,10 @@ class Experiment(Predicting, PredictionExpressions):
         return rows[0]
 
 
-class Experiments:
+class Experiments(CollectionVerbs):
     """The experiments of a workspace: ``db.experiments``."""
+
+    KIND = "Experiment"
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -206,6 +212,40 @@ class Experiments:
             {"group": group, "tag": tag, "state": state},
         )
         return [Experiment(self._stores, row["id"]) for row in rows]
+
+    def insert(
+        self,
+        id: str | None = None,  # noqa: A002
+        model: Any = None,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        **what: Any,
+    ) -> Experiment:
+        """Store an experiment that ran elsewhere, finished; ``db.run(...)`` records one while it runs.
+
+        Args:
+            id: Its id; by default MODEL/N.
+            model: The model that it trained.
+            metrics: What came out, logged at once.
+            what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
+                ``informed_by``, and free metadata, as in `Workspace.run`.
+        """
+        from odin_graph.objects.run import Run
+
+        ours = ("params", "seed", "group", "tags", "informed_by")
+        said = {name: what.pop(name) for name in ours if name in what}
+        uses = what.pop("uses", None) or {}
+        roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
+        run = Run.start(self._stores, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
+        with run:
+            if metrics:
+                run.log(metrics)
+        return Experiment(self._stores, run.id)
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Experiment]:
+        """The experiments of which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
+        catalog.settle(self._stores)
+        return select(self._stores, self.KIND, lambda id_: Experiment(self._stores, id_), conditions, equal)
 
     def __repr__(self) -> str:
         return f"Experiments({', '.join(self._ids()) or 'none yet'})"

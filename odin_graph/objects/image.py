@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import UnknownNameError
+from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Image:
+class Image(ImageVerbs):
     """One image: its fields as they were when it was looked up, and its pixels when they are asked for."""
 
     _stores: Stores = field(repr=False)
@@ -34,7 +35,7 @@ class Image:
     @classmethod
     def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
         """The images of these keys, in this order; their fields are read together."""
-        table = stores.columns.images([name for name in stores.columns.fields("Image") if name != "key"])
+        table = stores.columns.images([name for name in stores.columns.fields("Image") if name != "key"], keys)
         held: NDArray[np.int64] = table.column("key").to_numpy()
         rows = table.take(pa.array(np.searchsorted(held, keys))).to_pylist()
         for row in rows:

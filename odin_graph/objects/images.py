@@ -16,6 +16,7 @@ from odin_graph.ingest.ingest import BATCH, OnError
 from odin_graph.ingest.kind import entries_of_kind
 from odin_graph.objects.dataset import Dataset
 from odin_graph.objects.image import Image
+from odin_graph.objects.image_verbs import ImagesVerbs
 from odin_graph.objects.query import Query
 from odin_graph.query.cypher_source import cypher_source
 from odin_graph.query.plan import AllImages, Keys, Members, Plan, Source
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Images:
+class Images(ImagesVerbs):
     """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` one image."""
 
     def __init__(self, stores: Stores) -> None:

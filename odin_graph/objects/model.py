@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from odin_graph.catalog import checkpoints as catalog
 from odin_graph.catalog.models import ModelRecord, model_of
 from odin_graph.objects.checkpoint import Checkpoint
+from odin_graph.objects.verbs import Verbs
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ _SHOWN = 40
 
 
 @dataclass(frozen=True, repr=False)
-class Model:
+class Model(Verbs):
     """A model's definition, its preprocessing, and what a dry run found of its layers. Its weights are checkpoints."""
 
+    KIND = "Model"
     _stores: Stores
     id: str
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.models import add_model, model_ids, model_of
 from odin_graph.objects.model import Model
+from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.verbs import CollectionVerbs
+from odin_graph.query.expressions import Expr
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from odin_graph.ops import ImageOp, Pipeline
 
 
-class Models:
+class Models(CollectionVerbs):
     """Adds models, and finds them by id."""
+
+    KIND = "Model"
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -71,6 +76,14 @@ class Models:
         )
         add_model(self._stores, record, metadata)
         return Model(self._stores, id)
+
+    def insert(self, *what: Any, **how: Any) -> Model:
+        """Store a model: another word for `add`."""
+        return self.add(*what, **how)
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Model]:
+        """The models of which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
+        return select(self._stores, self.KIND, lambda id_: Model(self._stores, id_), conditions, equal)
 
     def __getitem__(self, id: str) -> Model:  # noqa: A002
         model_of(self._stores, id)

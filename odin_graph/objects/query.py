@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from odin_graph.address import Address
 from odin_graph.errors import PositionError
+from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.steps import Steps
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_columns, bind_plan, bind_step
@@ -38,7 +39,7 @@ _IMAGES_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(Steps):
+class Query(Steps, QueryVerbs):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.

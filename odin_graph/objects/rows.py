@@ -1,0 +1,70 @@
+"""Tables that users hand in for things that are there: a column that says which, and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from odin_graph.errors import DataError
+from odin_graph.ingest.manifest import values_of
+
+_TELL: Final = ("id", "key")
+
+
+def rows_of(source: Any) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Ids (strings) or keys (ints), and the columns beside them; None where a value is missing.
+
+    Args:
+        source: A DataFrame with a column, or an index, ``id`` or ``key``; an Arrow table; a dict of columns; or a dict
+            of dicts by id: ``{"a.png": {"age": 61}}``.
+
+    Raises:
+        DataError: Nothing says which things the rows are of.
+    """
+    if isinstance(source, Mapping) and source and all(isinstance(row, Mapping) for row in source.values()):
+        names = dict.fromkeys(str(name) for row in source.values() for name in row)
+        return list(source), {name: [row.get(name) for row in source.values()] for name in names}
+    columns = _columns_of(source)
+    tell = next((name for name in _TELL if name in columns), None)
+    if tell is None:
+        raise DataError(
+            f"Nothing says which things the rows are of: give a column 'id' or 'key' (there is: "
+            f"{', '.join(columns) or 'none'})."
+        )
+    things = columns.pop(tell)
+    if tell == "id":
+        columns.pop("key", None)  # a table of ours has both, and they say the same
+    if None in things:
+        raise DataError(f"Row {things.index(None) + 1} of the table has no {tell}: every row needs one.")
+    for name, values in columns.items():
+        if len(values) != len(things):
+            raise DataError(f"The column {name!r} has {len(values)} values, and there are {len(things)} rows.")
+    return [int(thing) for thing in things] if tell == "key" else [str(thing) for thing in things], columns
+
+
+def _columns_of(source: Any) -> dict[str, list[Any]]:
+    if isinstance(source, pd.DataFrame):
+        frame = source.reset_index() if source.index.name in _TELL and source.index.name not in source else source
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) != len(names):
+            raise DataError(f"The table has columns of one name: {', '.join(sorted(names))}. Give each its own.")
+        return {name: values_of(frame.iloc[:, place]) for place, name in enumerate(names)}
+    if isinstance(source, pa.Table | pa.RecordBatch):
+        return {name: source.column(name).to_pylist() for name in source.schema.names}
+    if isinstance(source, Mapping):
+        return {str(name): _listed(str(name), values) for name, values in source.items()}
+    raise DataError(
+        f"{type(source).__name__} is no table: give a DataFrame, an Arrow table, a dict of columns with 'id' or "
+        "'key', or a dict of dicts by id."
+    )
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise DataError(f"The column {name!r} is {values!r:.60}: give one value a row.")
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return list(values.to_pylist())
+    return list(values)
