@@ -1,0 +1,219 @@
+"""The four verbs: the same words on every kind; what is refused changes nothing."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import odin_graph as og
+from odin_graph import F
+from odin_graph.catalog.doctor import examine
+from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, UnknownNameError
+
+IDS = [f"i{number}" for number in range(8)]
+
+
+@pytest.fixture
+def pets(db: og.Workspace) -> og.Workspace:
+    """Eight images of two kinds, a frozen version of six, an experiment that predicted over it."""
+    pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
+    db.images.insert(images=pixels, ids=IDS, labels=["cat", "dog"] * 4, metadata={"age": list(range(8))})
+    db.datasets.insert("pets", db.images(IDS[:6]))
+    exp = db.experiments.insert("e/1", train="pets", params={"lr": 0.1}, metrics={"loss": 0.5}, site="Lima")
+    db.predictions.insert(exp, "pets", ["cat"] * 6)
+    return db
+
+
+def test_every_collection_knows_the_four_words(db: og.Workspace) -> None:
+    for collection in (db.images, db.datasets, db.models, db.experiments, db.predictions, db.activations):
+        for word in ("insert", "select", "update", "delete"):
+            assert callable(getattr(collection, word)), (collection, word)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda rows: pd.DataFrame(rows),
+        lambda rows: pd.DataFrame(rows).set_index("id"),
+        lambda rows: pa.table(rows),
+        lambda rows: rows,
+        lambda rows: {
+            id_: {"iop": iop, "eye": eye} for id_, iop, eye in zip(rows["id"], rows["iop"], rows["eye"], strict=True)
+        },
+    ],
+)
+def test_metadata_comes_from_tables_of_any_make(pets: og.Workspace, table: object) -> None:
+    rows = {"id": ["i3", "i1"], "iop": [12.5, None], "eye": ["left", "right"]}
+    assert pets.images.update(table(rows)).updated == 2  # type: ignore[operator]
+    frame = pets.images(["i1", "i3", "i5"]).to_pandas("id", "iop", "eye", "age")
+    assert frame["eye"].tolist()[:2] == ["right", "left"]
+    assert frame["iop"].isna().tolist() == [True, False, True]
+    assert frame["age"].tolist() == [1, 3, 5]
+
+
+def test_a_missing_value_in_a_table_leaves_what_is_there_unless_told(pets: og.Workspace) -> None:
+    rows = {"key": pets.images().keys()[:2].tolist(), "age": [None, 50]}
+    pets.images.update(rows)
+    assert [pets.image(id_).age for id_ in ("i0", "i1")] == [0, 50]
+    pets.images.update(rows, missing="remove")
+    assert pets.image("i0").age is None
+
+
+def test_an_image_and_a_query_are_updated_by_keyword(pets: og.Workspace) -> None:
+    image = pets.image("i2").update(age=33, seen=date(2026, 1, 2))
+    assert (image.age, image["seen"]) == (33, date(2026, 1, 2))
+    assert pets.image("i2").metadata == {"age": 33, "seen": date(2026, 1, 2)}
+    assert image.update(age=None).metadata == pets.image("i2").metadata == {"seen": date(2026, 1, 2)}
+    done = pets.images("pets").where(F("age") > 2).update(half=F("age") / 2, site="Lima")
+    assert (done.updated, set(done.fields)) == (3, {"half", "site"})
+    assert [pets.image(id_)["half"] for id_ in ("i1", "i3", "i5")] == [None, 1.5, 2.5]
+
+
+def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
+    before = pets.images().to_pandas()
+    with pytest.raises(MetadataError, match=r"Image.age is int, and a value of it is string"):
+        pets.images.update({"id": IDS, "site": ["Lima"] * 8, "age": [*range(7), "old"]})
+    with pytest.raises(MetadataError, match="a property of ours"):
+        pets.images.update({"id": IDS, "digest": ["x"] * 8})
+    with pytest.raises(MetadataError, match=r"db\.labels\.set"):
+        pets.images.update({"id": IDS, "label": ["cat"] * 8})
+    with pytest.raises(DataError, match="1 ids are of no image, first 'nobody'"):
+        pets.images.update({"id": ["i0", "nobody"], "site": ["Lima", "Bonn"]})
+    with pytest.raises(UnknownNameError, match="1 of 2 are no image"):
+        pets.images.update({"key": [int(pets.image("i0").key), 10**9], "site": ["Lima", "Bonn"]})
+    with pytest.raises(DataError, match="1 things are in the update twice"):
+        pets.images.update({"id": ["i0", "i0"], "site": ["Lima", "Bonn"]})
+    with pytest.raises(DataError, match="'site' has 1 values, and there are 2 rows"):
+        pets.images.update({"id": ["i0", "i1"], "site": ["Lima"]})
+    with pytest.raises(DataError, match="give a column 'id' or 'key'"):
+        pets.images.update({"path": ["i0"], "site": ["Lima"]})
+    pd.testing.assert_frame_equal(pets.images().to_pandas(), before)
+
+
+def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:
+    things = [pets.experiments["e/1"], pets.datasets["pets"], pets.predictions[pets.experiments["e/1"].predictions[0]]]
+    for thing in things:
+        before = dict(thing.metadata)
+        assert thing.update(good=True, grade=1).update({"grade": 2.5}).metadata == {
+            **before,
+            "good": True,
+            "grade": 2.5,
+        }
+        assert thing.update(grade=None).metadata == {**before, "good": True}
+    assert pets.experiments.select(F("good"), site="Lima").ids == ("e/1",)
+    assert pets.datasets.select(F("size") > 5, F("good")).ids == ("pets@1",)
+    assert pets.predictions.select(experiment="e/1", dataset="pets", good=True).ids == (things[2].id,)
+    assert pets.predictions.select(experiment="e/2").ids == ()
+    pets.experiments.update({"id": ["e/1"], "lr": [0.1]})
+    frame = pets.experiments.select(F("lr") < 1).to_pandas()
+    assert frame[["id", "lr", "site"]].values.tolist() == [["e/1", 0.1, "Lima"]]
+    assert pets.experiments.select().update(note="seen").updated == 1
+    assert pets.experiments["e/1"].metadata["note"] == "seen"
+    assert examine(pets._stores).sound
+
+
+def test_select_refuses_what_it_does_not_know(pets: og.Workspace) -> None:
+    with pytest.raises(UnknownNameError, match=r"There is no field of Experiment 'sit'. Did you mean 'site'\?"):
+        pets.experiments.select(sit="Lima")
+    with pytest.raises(og.ExpressionError):
+        pets.experiments.select(F("site") > 3)
+    assert pets.images.select("pets", F("age") > 3).to_pandas("id")["id"].tolist() == ["i4", "i5"]
+    assert len(pets.images.select(F("age") > 3)) == 4
+
+
+def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> None:
+    digest = pets.datasets["pets"].digest
+    with pytest.raises(FrozenError, match=r"^The image is in the data set version pets@1\. Nothing was deleted\."):
+        pets.image("i0").delete()
+    with pytest.raises(FrozenError, match="Of 8 Image nodes 6 are in the data set version pets@1"):
+        pets.images().delete()
+    assert len(pets.images()) == 8
+    report = pets.images(["i0", "i7"]).delete(why="blurred", by="Ann", force=True)
+    assert report.deleted == {"Image": 2}
+    assert report.used == ("1 is in the data set version pets@1",)
+    held = pets.datasets["pets"]
+    assert (held.digest, len(held), held.deleted, held.images().to_pandas("id")["id"].tolist()) == (
+        digest,
+        6,
+        ["i0"],
+        IDS[1:6],
+    )
+    assert "1 of them deleted since" in repr(held)
+    assert examine(pets._stores, deep=True).sound
+
+
+def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) -> None:
+    key = pets.image("i7").key
+    pets.image("i7").delete(why="blurred")
+    assert len(pets.images()) == len(pets.images) == 7
+    assert pets.images([key]).count() == 0
+    assert pets.images(cypher="MATCH (i:Image) RETURN i").count() == 7
+    for ask in (lambda: pets.image("i7"), lambda: pets.images["i7"]):
+        with pytest.raises(UnknownNameError):
+            ask()
+    with pytest.raises(DataError, match="of no image"):
+        pets.images(["i7"])
+    with pytest.raises(DataError):
+        pets.datasets.create("others", [key])
+    rows = pets.cypher("MATCH (i:Image {id: 'i7'})-[:INVALIDATED_BY]->(x) RETURN x.why AS why, x.by AS by, x.at AS at")
+    assert (rows[0]["why"], rows[0]["by"]) == ("blurred", getpass.getuser())
+    assert "Nothing was deleted" in str(pets.images.delete("i7"))
+    with pytest.raises(UnknownNameError, match="are of no image, first 'nobody'"):
+        pets.images.delete(["i1", "nobody"])
+
+
+def test_what_was_deleted_does_not_come_back_unasked(pets: og.Workspace) -> None:
+    pixels = pets.image("i7").pixels
+    pets.image("i7").delete()
+    with pytest.raises(ConflictError, match="Deleted before: 'i7'"):
+        pets.images.add(images=[pixels], ids=["i7"])
+    assert pets.images.add(images=[pixels], ids=["i7"], on_conflict="skip").added == 0
+    assert pets.images.add(images=[pixels], ids=["i7"], on_conflict="revise").revised == 1
+    assert examine(pets._stores, deep=True).sound
+
+
+def test_data_sets_experiments_and_their_parts(pets: og.Workspace) -> None:
+    with pytest.raises(FrozenError, match=r"Dataset 'pets@1' is used by the experiment e/1; is what is judged by"):
+        pets.datasets["pets"].delete()
+    said = pets.experiments["e/1"].predictions
+    report = pets.experiments["e/1"].delete(why="wrong seed")
+    assert report.deleted == {"Experiment": 1, "PredictionSet": 1}
+    assert list(pets.experiments) == list(pets.predictions) == []
+    assert "0 experiments" in repr(pets)
+    for ask in (lambda: pets.experiments["e/1"], lambda: pets.predictions[said[0]]):
+        with pytest.raises(UnknownNameError):
+            ask()
+    with pytest.raises(ConflictError, match=r"Experiment 'e/1' was deleted by .*: wrong seed"):
+        pets.run(id="e/1")
+    pets.datasets["pets"].delete()
+    assert list(pets.datasets) == []
+    with pytest.raises(UnknownNameError):
+        pets.images("pets")
+    again = pets.datasets.create("pets", pets.images(IDS[:6]))
+    assert again.id == "pets@2"
+    pets.images().where(F("age") > 6).delete()
+    assert examine(pets._stores, deep=True).sound
+
+
+def test_a_running_experiment_is_not_deleted(pets: og.Workspace) -> None:
+    with pets.run(id="e/2", train="pets"), pytest.raises(ConflictError, match="is being written by process"):
+        pets.experiments.delete("e/2")
+    assert pets.experiments.delete(["e/2"]).deleted == {"Experiment": 1}
+
+
+def test_new_pixels_are_a_revision_with_its_metadata(pets: og.Workspace) -> None:
+    old = pets.image("i2")
+    new = old.revise(old.pixels + 1, age=3)
+    assert (new.id, new.label, new.age) == ("i2@2", "cat", 3)
+    np.testing.assert_array_equal(new.pixels, old.pixels + 1)
+    (third, same) = pets.images.revise(["i2@2", "i3"], [old.pixels + 2, pets.image("i3").pixels])
+    assert (third.id, third.age, same.id) == ("i2@3", 3, "i3")
+    rows = pets.cypher("MATCH (:Image {id: 'i2@3'})-[:REVISION_OF*]->(i) RETURN i.id AS id ORDER BY id")
+    assert [row["id"] for row in rows] == ["i2", "i2@2"]
+    with pytest.raises(UnknownNameError, match="images to revise are not there, first 'nobody'"):
+        pets.images.revise(["nobody"], [old.pixels])
