@@ -26,6 +26,8 @@ T = TypeVar("T")
 RETRY_SECONDS: Final = 30.0
 """How long a transaction that lost against another is run again, as the driver's managed ones are."""
 CONNECT_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 20.0
+"""In which an engine that takes a connection greets, or a connection becomes free."""
 
 
 class Transaction:
@@ -202,6 +204,7 @@ class Graph:
                             self.address,
                             auth=(user, password),
                             connection_timeout=CONNECT_SECONDS,
+                            connection_acquisition_timeout=ANSWER_SECONDS,
                             max_transaction_retry_time=RETRY_SECONDS,
                             notifications_min_severity="OFF",
                         )

@@ -194,3 +194,12 @@ def test_every_error_of_the_driver_is_ours() -> None:
     assert isinstance(ours(driver_errors.ServiceUnavailable("x"), Endpoint("bolt://host", "u", "p")), UnreachableError)
     assert isinstance(ours(driver_errors.AuthError("x"), Endpoint("bolt://host", "u", "p")), LoginError)
     assert isinstance(ours(driver_errors.TransientError("x"), Endpoint("bolt://host", "u", "p")), EngineError)
+
+
+def test_a_server_that_takes_the_call_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odin_graph.graph.connection.ANSWER_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        graph = Graph(Endpoint(f"bolt://127.0.0.1:{mute.getsockname()[1]}", "u", "p"))
+        with pytest.raises(UnreachableError, match="No graph engine answers at bolt://127"):
+            graph.verify()
+        graph.close()
