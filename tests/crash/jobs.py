@@ -20,6 +20,8 @@ from odin_graph.catalog.experiments import Setup, end, start
 from odin_graph.catalog.images import add_images
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.purge import keys_of_any, purge
+from odin_graph.catalog.updates import update_metadata
 from odin_graph.stores import Stores
 
 Acknowledge = Callable[[str], None]
@@ -30,6 +32,10 @@ IMAGES = 20
 CHUNK = 20
 """Predictions that are flushed at once."""
 CLASSES = ["cat", "dog"]
+ROUNDS = 5
+"""Updates of all images."""
+PURGED = [f"0/{position}" for position in (0, 3, 18)]
+"""Images of the first batch, the last of an odd shape."""
 
 
 def batch(number: int) -> ImageBatch:
@@ -84,7 +90,24 @@ def confidence(keys: np.ndarray) -> np.ndarray:
     return np.asarray(keys % 7 / 8, np.float64)
 
 
-JOBS = {"ingest": ingest, "predict": predict}
+def update(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Give all images a new metadata field, again and again."""
+    keys = stores.columns.images([]).column("key").to_pylist()
+    for number in range(ROUNDS):
+        update_metadata(stores, "Image", keys, {"round": [number] * len(keys), "site": [f"site {number}"] * len(keys)})
+        acknowledge(str(number))
+    acknowledge("done")
+
+
+def purge_some(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Purge images of the first batch, one after another."""
+    for id_ in PURGED:
+        purge(stores, keys_of_any(stores, [id_]), force=True)
+        acknowledge(id_)
+    acknowledge("done")
+
+
+JOBS = {"ingest": ingest, "predict": predict, "update": update, "purge": purge_some}
 
 
 def main(job: str, address: str, acknowledged: str) -> None:
