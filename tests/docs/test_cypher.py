@@ -34,12 +34,30 @@ IMAGES = [
     {"id": "b/1", "key": 4, "label": "normal", "age": 70, "patientID": "Bo"},
     {"id": "b/2", "key": 5, "label": "drusen", "age": 70, "patientID": "Bo"},
     {"id": "c/1", "key": 6, "label": "normal", "age": 33, "patientID": "Cy"},
+    # What was deleted: a scan that both experiments got wrong, a crop of a/1 that vgg/1 was trained on.
+    {"id": "d/1", "key": 7, "label": "normal", "age": 90, "patientID": "Di", "deleted": True},
+    {"id": "a/4", "key": 8, "label": "DME", "age": 61, "patientID": "Ann", "deleted": True},
 ]
-MEMBERS = {"train@1": ["a/3", "b/1"], "train@2": ["a/3"], "test@1": ["a/1", "b/2", "c/1"]}
+MEMBERS = {
+    "train@1": ["a/3", "b/1", "a/4"],
+    "train@2": ["a/3"],
+    "train@3": ["a/3"],
+    "test@1": ["a/1", "b/2", "c/1", "d/1"],
+}
 # Of each experiment, over test@1: (image, predicted, confidence, wrong).
 SAID = {
-    "vgg/1": [("a/1", "normal", 0.95, True), ("b/2", "normal", 0.6, True), ("c/1", "normal", 0.9, False)],
-    "vgg/2": [("a/1", "DME", 0.8, False), ("b/2", "DME", 0.7, True), ("c/1", "normal", 0.7, False)],
+    "vgg/1": [
+        ("a/1", "normal", 0.95, True),
+        ("b/2", "normal", 0.6, True),
+        ("c/1", "normal", 0.9, False),
+        ("d/1", "DME", 0.99, True),
+    ],
+    "vgg/2": [
+        ("a/1", "DME", 0.8, False),
+        ("b/2", "DME", 0.7, True),
+        ("c/1", "normal", 0.7, False),
+        ("d/1", "DME", 0.9, True),
+    ],
 }
 
 
@@ -54,10 +72,12 @@ NODES = [
         "Dataset",
         {"id": "train@1", "base": "train", "version": 1, "size": 2, "state": "ready", "frozen_at": at(1)},
         {"id": "train@2", "base": "train", "version": 2, "size": 1, "state": "ready", "frozen_at": at(9)},
+        {"id": "train@3", "base": "train", "version": 3, "size": 1, "state": "deleted", "deleted": True},
         {"id": "test@1", "base": "test", "version": 1, "size": 3, "state": "ready", "frozen_at": at(1)},
     ),
     nodes("Model", {"id": "vgg", "task": "multi-class", "classes": ["normal", "DME", "drusen"]}),
     nodes("Experiment", *({"id": f"vgg/{n}", "state": "finished"} for n in (1, 2, 3))),
+    nodes("Experiment", {"id": "vgg/4", "state": "finished", "deleted": True}),
     nodes("Checkpoint", {"id": "vgg/1/0", "best": True}, {"id": "vgg/2/0", "best": True}),
     nodes(
         "PredictionSet",
@@ -78,14 +98,18 @@ NODES = [
 ]
 EDGES: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
     ("HAD_MEMBER", "Dataset", "Image", [(d, image) for d, members in MEMBERS.items() for image in members]),
-    ("REVISION_OF", "Dataset", "Dataset", [("train@2", "train@1")]),
+    ("REVISION_OF", "Dataset", "Dataset", [("train@2", "train@1"), ("train@3", "train@2")]),
     (
         "DERIVED_FROM",
         "Image",
         "Image",
-        [("a/2", "a/1", {"op": "crop", "params": "{}"}), ("a/3", "a/2", {"op": "rotate", "params": "{}"})],
+        [
+            ("a/2", "a/1", {"op": "crop", "params": "{}"}),
+            ("a/3", "a/2", {"op": "rotate", "params": "{}"}),
+            ("a/4", "a/1", {"op": "crop", "params": "{}"}),
+        ],
     ),
-    ("HAS_ROOT", "Image", "Image", [("a/2", "a/1"), ("a/3", "a/1")]),
+    ("HAS_ROOT", "Image", "Image", [("a/2", "a/1"), ("a/3", "a/1"), ("a/4", "a/1")]),
     (
         "USED",
         "Experiment",
@@ -95,6 +119,7 @@ EDGES: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
             ("vgg/1", "test@1", {"role": "test"}),
             ("vgg/2", "train@2", {"role": "train"}),
             ("vgg/2", "test@1", {"role": "test"}),
+            ("vgg/4", "train@1", {"role": "train"}),
         ],
     ),
     ("USED", "Experiment", "Model", [("vgg/1", "vgg"), ("vgg/2", "vgg")]),
