@@ -53,8 +53,8 @@ def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
     if others := sorted(id_ for key, id_ in revisions.items() if key not in ours):
         said.append(f"other revisions of them: {_some(others)}. Purge them too if they should go.")
     said.append(
-        "pictures, tables and data sets that were exported; caches and running processes of other machines; backups; "
-        "what the graph engine's own files keep of overwritten records until it reuses their pages."
+        "pictures, tables and data sets that were exported; what running processes hold; caches of other machines; "
+        "backups; what the graph engine's own files keep of overwritten records until it reuses their pages."
     )
     return tuple(said)
 
