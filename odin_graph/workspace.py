@@ -24,9 +24,12 @@ from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
 from odin_graph.objects.run import Run
+from odin_graph.objects.tables import Tables, sql
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from odin_graph.objects.checkpoint import Checkpoint
 
 
@@ -184,6 +187,28 @@ class Workspace:
         if write:
             return self._stores.graph.user_write(query, params, timeout=timeout)
         return self._stores.graph.user_read(query, params, timeout=timeout)
+
+    @property
+    def tables(self) -> Tables:
+        """The four tables, as Arrow: ``images(dataset)``, ``models()``, ``experiments()``, ``per_image(exp)``."""
+        return Tables(self._stores)
+
+    def sql(self, statement: str, /, *, timeout: float | None = None, **params: Any) -> pa.Table:
+        """Run a SELECT over the tables ``images``, ``models``, ``experiments``, ``members`` and ``predictions``.
+
+        DuckDB runs it on the columns: scans and joins over millions of rows. It reads no files and changes nothing.
+        ``predictions`` and ``members`` have the ``key`` of the image; ``members`` the label that a version froze.
+
+        Args:
+            statement: One SELECT. Values go in as parameters, ``$age``, never into the text.
+            timeout: Seconds after which it is given up.
+            params: The parameters.
+
+        Raises:
+            ReadOnlyError: It is no SELECT, or reads files.
+            QueryError: It is refused; says why.
+        """
+        return sql(self._stores, statement, params, timeout)
 
     @property
     def bolt(self) -> Endpoint:

@@ -6,7 +6,7 @@ import io
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from odin_graph.errors import QueryError
 
@@ -50,7 +50,8 @@ class Picture:
             pass
         else:
             if get_ipython() is not None:
-                display(self)
+                untyped: Any = display
+                untyped(self)
                 return
         from PIL import Image
 

@@ -1,0 +1,94 @@
+"""SQL over Arrow tables, through DuckDB in memory: it reads what it is handed, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from odin_graph.config import Budget
+from odin_graph.errors import QueryError, ReadOnlyError
+
+_CLOSED: Final = (
+    "SET enable_external_access = false",
+    "SET python_enable_replacements = false",  # a table's name is never a variable of the program
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET lock_configuration = true",
+)
+_READ: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+def run_sql(
+    sql: str,
+    params: Mapping[str, Any],
+    tables: Mapping[str, Callable[[], pa.Table]],
+    budget: Budget,
+    *,
+    timeout: float | None = None,
+) -> pa.Table:
+    """Run one SELECT.
+
+    Args:
+        sql: The statement; values go in as ``$name``.
+        params: The values.
+        tables: What there is, by name; made only where the statement holds the name.
+        budget: For DuckDB's memory and threads.
+        timeout: Seconds after which it is given up.
+
+    Raises:
+        ReadOnlyError: It is no SELECT, or reads files.
+        QueryError: DuckDB refuses it, or it took too long.
+    """
+    with duckdb.connect(":memory:") as base:
+        _check(base, sql)
+        base.execute(f"SET threads = {budget.threads}")
+        base.execute(f"SET memory_limit = '{budget.memory // (1 << 20)}MiB'")
+        for name, make in tables.items():
+            if re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):
+                base.register(name, make())
+        for setting in _CLOSED:
+            base.execute(setting)
+        with _translated(tables, timeout), _interrupted(base, timeout):
+            return base.sql(sql, params=dict(params)).to_arrow_table()
+
+
+def _check(base: duckdb.DuckDBPyConnection, sql: str) -> None:
+    try:
+        statements = base.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(f"The SQL cannot be read: {error}") from error
+    if len(statements) != 1 or statements[0].type not in _READ:
+        raise ReadOnlyError("db.sql() runs one SELECT; data is changed through db.images, db.datasets and the like.")
+
+
+@contextmanager
+def _interrupted(base: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterator[None]:
+    if timeout is None:
+        yield
+        return
+    timer = threading.Timer(timeout, base.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _translated(tables: Iterable[str], timeout: float | None) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise QueryError(f"The SQL took longer than {timeout} seconds: narrow it, or give it more.") from error
+    except duckdb.PermissionException as error:
+        raise ReadOnlyError(f"db.sql() reads the workspace's tables and no files: {error}") from error
+    except duckdb.CatalogException as error:
+        raise QueryError(f"{error}\nThere are the tables {', '.join(tables)}.") from error
+    except duckdb.Error as error:
+        raise QueryError(f"DuckDB refuses the SQL: {error}") from error
