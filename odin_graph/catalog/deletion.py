@@ -33,25 +33,20 @@ HAVE_STATE: Final = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSe
 """Their state becomes ``deleted``, so that whoever asks for what is ready does not find them."""
 LEASED: Final = ("Dataset", "Experiment", "PredictionSet", "ActivationSet", "AttributionSet")
 
-# What goes with a thing, since it is a part of it: (its label, the pattern from the part to the thing).
+# What goes with a thing (t), since it is a part (p) of it: its label, and the pattern from the thing to it.
 _PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Experiment": (
-        ("Checkpoint", "(p:Checkpoint)-[:GENERATED_BY]->(:Experiment {id: thing})"),
-        ("PredictionSet", "(p:PredictionSet)-[:GENERATED_BY]->(:Experiment {id: thing})"),
-        (
-            "ActivationSet",
-            "(p:ActivationSet)-[:DERIVED_FROM]->(:Checkpoint)-[:GENERATED_BY]->(:Experiment {id: thing})",
-        ),
-        (
-            "AttributionSet",
-            "(p:AttributionSet)-[:DERIVED_FROM]->(:Checkpoint)-[:GENERATED_BY]->(:Experiment {id: thing})",
-        ),
+        ("Checkpoint", "(t)<-[:GENERATED_BY]-(p:Checkpoint)"),
+        ("PredictionSet", "(t)<-[:GENERATED_BY]-(p:PredictionSet)"),
+        ("ActivationSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:ActivationSet)"),
+        ("AttributionSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:AttributionSet)"),
     ),
     "Checkpoint": (
-        ("ActivationSet", "(p:ActivationSet)-[:DERIVED_FROM]->(:Checkpoint {id: thing})"),
-        ("AttributionSet", "(p:AttributionSet)-[:DERIVED_FROM]->(:Checkpoint {id: thing})"),
+        ("ActivationSet", "(t)<-[:DERIVED_FROM]-(p:ActivationSet)"),
+        ("AttributionSet", "(t)<-[:DERIVED_FROM]-(p:AttributionSet)"),
     ),
 }
+_BEGIN: Final = "UNWIND $things AS thing MATCH (t:{0} {{id: thing}})"
 _SHOWN: Final = 5
 
 
@@ -155,7 +150,7 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
 def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
     for part, pattern in _PARTS.get(label, ()):
         rows = tx.run(
-            f"UNWIND $things AS thing MATCH {pattern} WHERE p.deleted IS NULL RETURN DISTINCT p.id AS id",
+            f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.deleted IS NULL RETURN DISTINCT p.id AS id",
             {"things": list(things)},
         )
         if rows:
@@ -169,7 +164,7 @@ def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple
     for part, pattern in _PARTS.get(label, ()):
         if part in LEASED:
             rows = stores.graph.read(
-                f"UNWIND $things AS thing MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
+                f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
                 {"things": list(things)},
             )
             yield part, [row["id"] for row in rows]

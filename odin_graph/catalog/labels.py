@@ -34,7 +34,7 @@ CREATE (:LabelChange {id: r.id, before: r.before, after: r.after, at: $at, by: $
        -[:OF]->(i)
 """
 _HISTORY: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key})<-[:OF]-(c:LabelChange)
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange)
 RETURN i.id AS image, c.at AS at, c.by AS by, c.before AS before, c.after AS after, c.why AS why, c.id AS id
 """
 

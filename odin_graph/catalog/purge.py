@@ -32,10 +32,10 @@ from odin_graph.stores import Stores
 _FEW: Final = 1_000
 """Images whose predictions are removed in one transaction."""
 _DERIVED: Final = """
-UNWIND $keys AS key MATCH (d:Image)-[:DERIVED_FROM]->(:Image {key: key}) RETURN DISTINCT d.key AS key
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:DERIVED_FROM]-(d:Image) RETURN DISTINCT d.key AS key
 """
 _PURGED: Final = """
-UNWIND $keys AS key MATCH (:Image {key: key})-[:INVALIDATED_BY]->(x:Deletion) WHERE x.state IS NOT NULL
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion) WHERE x.state IS NOT NULL
 RETURN collect(DISTINCT key) AS keys
 """
 _MARK: Final = """
@@ -43,10 +43,10 @@ MATCH (x:Deletion {id: $deletion}) UNWIND $keys AS key MATCH (n:Image {key: key}
 SET n.deleted = true CREATE (n)-[:INVALIDATED_BY]->(x)
 """
 _SAID: Final = """
-UNWIND $keys AS key MATCH (:Image {key: key})<-[:OF]-(p:Prediction) DETACH DELETE p RETURN count(p) AS n
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(p:Prediction) DETACH DELETE p RETURN count(p) AS n
 """
 _CORRECTED: Final = """
-UNWIND $keys AS key MATCH (:Image {key: key})<-[:OF]-(c:LabelChange) DETACH DELETE c RETURN count(c) AS n
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange) DETACH DELETE c RETURN count(c) AS n
 """
 
 

@@ -11,18 +11,19 @@ from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
 
 _TRAINED: Final = """
-UNWIND $keys AS key MATCH (:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset)<-[u:USED]-(e:Experiment)
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
+WITH DISTINCT d MATCH (d)<-[u:USED]-(e:Experiment)
 RETURN DISTINCT e.id AS experiment, u.role AS role
 """
 _WEIGHTS: Final = """
-UNWIND $ids AS id MATCH (c:Checkpoint)-[:GENERATED_BY]->(:Experiment {id: id}) RETURN count(c) AS n
+UNWIND $ids AS id MATCH (e:Experiment {id: id}) MATCH (e)<-[:GENERATED_BY]-(c:Checkpoint) RETURN count(c) AS n
 """
 _COPIES: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) WITH i WHERE i.digest IS NOT NULL
 MATCH (c:Image {digest: i.digest}) WHERE c.deleted IS NULL RETURN DISTINCT c.id AS id, c.key AS key
 """
 _REVISIONS: Final = """
-UNWIND $keys AS key MATCH (:Image {key: key})-[:REVISION_OF]-(r:Image) WHERE r.deleted IS NULL
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:REVISION_OF]-(r:Image) WHERE r.deleted IS NULL
 RETURN DISTINCT r.id AS id, r.key AS key
 """
 _SHOWN: Final = 5

@@ -13,16 +13,16 @@ from odin_graph.stores import Stores
 
 # The labels of a version are those of its making: only what was corrected later can differ from them.
 _CORRECTED = """
-MATCH (c:LabelChange)-[:OF]->(i:Image)<-[:HAD_MEMBER]-(d:Dataset {state: 'ready'})
-WHERE i.deleted IS NULL AND d.label_field = 'label' AND c.at >= d.created_at
+MATCH (c:LabelChange) MATCH (c)-[:OF]->(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
+WHERE i.deleted IS NULL AND d.state = 'ready' AND d.label_field = 'label' AND c.at >= d.created_at
 RETURN DISTINCT d.id AS dataset, i.id AS image, i.key AS key, i.label AS today
 """
 _USERS = """
 UNWIND $ids AS id MATCH (d:Dataset {id: id})
-OPTIONAL MATCH (s:PredictionSet {state: 'ready'})-[:OF]->(d)
+OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {state: 'ready'})
 OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE e.deleted IS NULL
 RETURN d.id AS dataset, s.id AS said, e.id AS experiment, 'predicted' AS role
-UNION UNWIND $ids AS id MATCH (d:Dataset {id: id})<-[u:USED]-(e:Experiment) WHERE e.deleted IS NULL
+UNION UNWIND $ids AS id MATCH (d:Dataset {id: id}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE e.deleted IS NULL
 RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
 """
 

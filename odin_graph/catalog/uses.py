@@ -10,47 +10,41 @@ from odin_graph.graph.writer import batches
 
 _SHOWN: Final = 5
 
-# Each: what is said of the thing, and the pattern from what uses it (u) to the thing: an id, of images a key.
+# Each: what is said of the thing, and the pattern from the thing (t) to what uses it (u).
 _USES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "Image": (("in the data set version", "(u:Dataset)-[:HAD_MEMBER]->(:Image {key: thing}) WHERE u.deleted IS NULL"),),
+    "Image": (("in the data set version", "(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL"),),
     "Dataset": (
-        ("used by the experiment", "(u:Experiment)-[:USED]->(:Dataset {id: thing}) WHERE u.deleted IS NULL"),
-        (
-            "what is judged by the prediction set",
-            "(u:PredictionSet)-[:OF]->(:Dataset {id: thing}) WHERE u.state = 'ready'",
-        ),
+        ("used by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
+        ("what is judged by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
     ),
     "Model": (
-        ("trained by the experiment", "(u:Experiment)-[:USED]->(:Model {id: thing}) WHERE u.deleted IS NULL"),
-        ("run by the checkpoint", "(u:Checkpoint)-[:SPECIALIZATION_OF]->(:Model {id: thing}) WHERE u.deleted IS NULL"),
+        ("trained by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
+        ("run by the checkpoint", "(t)<-[:SPECIALIZATION_OF]-(u:Checkpoint) WHERE u.deleted IS NULL"),
     ),
     "Experiment": (
         (
             "gone on from by the experiment",
-            "(u:Experiment)-[:INFORMED_BY]->(:Experiment {id: thing}) WHERE u.deleted IS NULL AND NOT u.id IN $things",
+            "(t)<-[:INFORMED_BY]-(u:Experiment) WHERE u.deleted IS NULL AND NOT u.id IN $things",
         ),
         (
             "the maker of the weights of the prediction set",
-            """(e:Experiment)<-[:GENERATED_BY]-(u:PredictionSet)-[:DERIVED_FROM]->(:Checkpoint)
-               -[:GENERATED_BY]->(:Experiment {id: thing}) WHERE u.state = 'ready' AND NOT e.id IN $things""",
+            """(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(u:PredictionSet)-[:GENERATED_BY]->(e:Experiment)
+               WHERE u.state = 'ready' AND NOT e.id IN $things""",
         ),
     ),
     "Checkpoint": (
-        (
-            "what was run for the prediction set",
-            "(u:PredictionSet)-[:DERIVED_FROM]->(:Checkpoint {id: thing}) WHERE u.state = 'ready'",
-        ),
+        ("what was run for the prediction set", "(t)<-[:DERIVED_FROM]-(u:PredictionSet) WHERE u.state = 'ready'"),
     ),
     "Video": (
         (
             "the root of images in the data set version",
-            "(u:Dataset)-[:HAD_MEMBER]->(:Image)-[:HAS_ROOT]->(:Video {id: thing}) WHERE u.deleted IS NULL",
+            "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
         ),
     ),
     "Volume": (
         (
             "the root of images in the data set version",
-            "(u:Dataset)-[:HAD_MEMBER]->(:Image)-[:HAS_ROOT]->(:Volume {id: thing}) WHERE u.deleted IS NULL",
+            "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
         ),
     ),
 }
@@ -66,7 +60,9 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
     """
     found: list[str] = []
     for phrase, pattern in _USES.get(label, ()):
-        cypher = f"UNWIND $things AS thing MATCH {pattern} RETURN u.id AS user, count(DISTINCT thing) AS n"
+        # Two clauses, so that ArcadeDB begins at the thing, and not at every member of every data set.
+        begin = f"UNWIND $things AS thing MATCH (t:{label} {{{'key' if label == 'Image' else 'id'}: thing}})"
+        cypher = f"{begin} MATCH {pattern} RETURN u.id AS user, count(DISTINCT thing) AS n"
         users: dict[str, int] = {}
         for part in batches(things):
             for row in tx.run(cypher, {"things": part}):
