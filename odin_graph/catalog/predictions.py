@@ -17,6 +17,7 @@ from odin_graph.catalog.judge import Judge
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.projection import project
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
@@ -125,10 +126,9 @@ class PredictionBuild:
 
     def missing(self) -> NDArray[np.int64]:
         """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
-        alive = self._stores.columns.images([], self._judge.keys).column("key").to_numpy()
+        gone = np.array(list(deleted_members(self._stores, self._judge.dataset)), np.int64)
         held = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
-        keys = self._judge.keys[np.isin(self._judge.keys, alive)]
-        return keys[~np.isin(keys, np.concatenate(held))]
+        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate([gone, *held]))]
 
     def append(
         self,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from odin_graph.catalog import datasets as catalog
 from odin_graph.catalog.datasets import Derivation
 from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.query import Query
 from odin_graph.objects.selection import Selection, select
@@ -46,7 +47,7 @@ class Dataset(Verbs):
         return self.id
 
     def __repr__(self) -> str:
-        gone = f", {number:,} of them deleted since" if (number := len(self._gone())) else ""
+        gone = f", {number:,} of them deleted since" if (number := len(self.deleted)) else ""
         return f"Dataset({self.id!r}: {len(self):,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
 
     def _repr_html_(self) -> str:
@@ -106,11 +107,7 @@ class Dataset(Verbs):
     @property
     def deleted(self) -> list[str]:
         """The ids of its members that were deleted since: it has them in its order, and shows them no more."""
-        rows = self._stores.graph.read(
-            "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id ORDER BY id",
-            {"keys": self._gone().tolist()},
-        )
-        return [str(row["id"]) for row in rows]
+        return sorted(deleted_members(self._stores, self.id).values())
 
     def counts(self) -> dict[Any, int]:
         """How often each label occurs, by label."""
@@ -189,11 +186,6 @@ class Dataset(Verbs):
             if number <= max(_SHOWN_CLASSES, len(self) // 2)
             else f", labels {field!r}"
         )
-
-    def _gone(self) -> NDArray[np.int64]:
-        keys = self.keys
-        gone: NDArray[np.int64] = np.setdiff1d(keys, self._stores.columns.images([], keys).column("key").to_numpy())
-        return gone
 
     def _forget(self) -> None:
         self.__dict__.pop("_held", None)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.arrays import compact
 from odin_graph.catalog import leases
 from odin_graph.catalog.activations import LayerRef, growing, name_index
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.catalog.purge import unfinished_purges
+from odin_graph.catalog.segments import name_segments, segments_of, swap_segments
 from odin_graph.errors import ConflictError, FrozenError, StoreError, UnknownNameError
 from odin_graph.graph.writer import create_edges
 from odin_graph.stores import Stores
@@ -251,3 +253,33 @@ def test_an_index_that_nothing_names_tells_its_keys(clinic: og.Workspace) -> Non
         assert held["keys"].size
     clinic.image(f"scan{SECRET:02}.png").purge(force=True)
     assert stores.arrays.raw.list("indexes") == []
+
+
+def test_a_compaction_that_began_before_cannot_bring_it_back(clinic: og.Workspace) -> None:
+    """Its new segment holds the image under another name: it is found, or never named."""
+    stores = clinic._stores
+    for number in range(2):
+        draw = np.random.default_rng(number)
+        images = [draw.integers(0, 256, (16, 16, 1), np.uint8) for _ in range(20)]
+        add_images(stores, ImageBatch([f"late {number} {n}" for n in range(20)], images))
+    image = clinic.image("late 0 3")
+    needle = [image.pixels.tobytes()]
+    group = [info for info in segments_of(stores, "pixels") if info.codec == "dense" and info.shape == (16, 16, 1)]
+    merged = compact(stores.arrays, group)
+    image.purge()
+    assert holds(Path(stores.address.arrays), needle) == []
+    assert not swap_segments(stores, group, merged)
+    assert holds(Path(stores.address.arrays), needle) == []
+    assert examine(stores, deep=True).sound
+
+
+def test_the_doctor_finds_what_a_purge_should_have_taken(clinic: og.Workspace) -> None:
+    stores = clinic._stores
+    key = clinic.image("more/000000").key
+    clinic.image("more/000001").delete()
+    assert examine(stores, deep=True).sound, "what was deleted keeps its pixels"
+    clinic.image("more/000000").purge()
+    back = stores.arrays.write_dense("pixels", np.array([key]), np.ones((1, 3, 3, 1), np.uint8))
+    stores.graph.execute(lambda tx: name_segments(tx, [back]))
+    (fault,) = examine(stores).faults
+    assert "or of one that was purged" in fault.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.catalog import updates
 from odin_graph.catalog.doctor import examine
-from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, StoreError, UnknownNameError
 
 IDS = [f"i{number}" for number in range(8)]
 
@@ -93,6 +95,26 @@ def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
     with pytest.raises(DataError, match="give a column 'id' or 'key'"):
         pets.images.update({"path": ["i0"], "site": ["Lima"]})
     pd.testing.assert_frame_equal(pets.images().to_pandas(), before)
+
+
+def test_more_than_one_transaction_holds_can_be_repeated(pets: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates, "AT_ONCE", 3)
+    frame = pd.DataFrame({"id": IDS, "score": [0.5 * number for number in range(8)]})
+    write, calls = updates._write, []
+
+    def fail_at_the_third(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise StoreError("the power is gone")
+        write(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(updates, "_write", fail_at_the_third)
+        with pytest.raises(StoreError):
+            pets.images.update(frame)
+    assert pets.images().to_arrow("score").column("score").null_count == 2
+    assert pets.images.update(frame).updated == 8
+    assert pets.images().to_pandas("score")["score"].tolist() == frame["score"].tolist()
 
 
 def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:

@@ -1,0 +1,41 @@
+"""What was deleted: told from the (:Deletion) nodes, so that it costs by what was deleted, not by what there is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from odin_graph.schema.metadata import decode
+from odin_graph.stores import Stores
+
+# One clause a step, so that ArcadeDB begins at the deletions, which are few.
+_MEMBERS: Final = """
+MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
+WHERE d.id = $dataset AND i.deleted = true
+RETURN DISTINCT i.key AS key, i.id AS id, i.digest IS NULL AS purged ORDER BY key
+"""
+_ALL: Final = """
+MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(n)
+RETURN labels(n) AS labels, n.id AS id, x.at AS at, x.by AS by, x.why AS why, x.state AS state, x.id AS deletion
+"""
+_SHOWN_AS: Final = "Image"
+
+
+def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
+    """The members of a version that were deleted since it was frozen: their ids by key."""
+    return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset})}
+
+
+def purged_members(stores: Stores, dataset: str) -> dict[int, str]:
+    """Those of which nothing is left: their ids by key. The digest of such a version cannot be computed again."""
+    return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset}) if row["purged"]}
+
+
+def deletions(stores: Stores) -> list[dict[str, Any]]:
+    """Every tombstone: kind, id, at (UTC), by, why, and whether it was purged; the oldest first."""
+    found: list[dict[str, Any]] = []
+    for rows in stores.graph.stream(_ALL):
+        for row in rows:
+            kind = _SHOWN_AS if _SHOWN_AS in row["labels"] else row["labels"][0]
+            said = {"kind": kind, "id": row["id"], "at": decode(row["at"]), "by": row["by"], "why": row["why"]}
+            found.append({**said, "purged": row["state"] == "purged"})
+    return sorted(found, key=lambda row: (row["at"], row["kind"], row["id"]))
