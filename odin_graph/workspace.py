@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from odin_graph.address import Address
 from odin_graph.analysis.compare import Comparison, compare
+from odin_graph.analysis.impact import Impact, impact
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
+from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.tombstones import deletions
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
 from odin_graph.objects.activations import ActivationSets
 from odin_graph.objects.dataset import Dataset, Datasets
@@ -23,11 +26,13 @@ from odin_graph.objects.labels import Labels
 from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
+from odin_graph.objects.query import Query
 from odin_graph.objects.run import Run
 from odin_graph.objects.tables import Tables, sql
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from odin_graph.objects.checkpoint import Checkpoint
@@ -167,6 +172,20 @@ class Workspace:
             metadata=metadata,
         )
 
+    def impact(self, images: Any) -> Impact:
+        """Everything to be redone if these images, or their labels, are wrong: as a table and drawn.
+
+        Derived images, data sets that hold any of them, experiments by role, checkpoints that learned from them,
+        prediction sets and results.
+
+        Args:
+            images: A query, an image, or images, their ids or keys.
+        """
+        if isinstance(images, Query):
+            return impact(self._stores, images.keys().tolist())
+        listed = [images] if isinstance(images, Image | str | int) else images
+        return impact(self._stores, keys_of(self._stores, listed).tolist())
+
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
         """How two experiments differ on a data set: both right, only one, both wrong."""
         on_id = resolve(self._stores, str(getattr(on, "id", on)))
@@ -218,6 +237,12 @@ class Workspace:
     def orm(self) -> None:
         """Lend this workspace's connection to neomodel, whose connection is one per process."""
         lend_to_neomodel(self._stores.graph)
+
+    def deletions(self) -> pd.DataFrame:
+        """Every tombstone: kind, id, at (UTC), by, why, and whether it was purged; the oldest first."""
+        import pandas as pd
+
+        return pd.DataFrame(deletions(self._stores), columns=["kind", "id", "at", "by", "why", "purged"])
 
     def doctor(self, *, deep: bool = False) -> Report:
         """Check graph, arrays and indexes against each other.

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,12 @@ from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
+from odin_graph.objects.lineage import Relatives, used_by
+from odin_graph.objects.selection import Selection
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,6 +129,18 @@ class Image(ImageVerbs):
         """The pixels (h, w, bands), of the dtype that they came in."""
         pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
         return pixels
+
+    def ancestors(self) -> Relatives:
+        """What it was made from, at any distance: crops, originals, older pixels, volumes and videos."""
+        return Relatives.reached(self._stores, self.id, self.key, "ancestors")
+
+    def descendants(self) -> Relatives:
+        """What was made from it: ``db.image(x).descendants().used_by(og.Experiment)``."""
+        return Relatives.reached(self._stores, self.id, self.key, "descendants")
+
+    def used_by(self, kind: type[T]) -> Selection[T]:
+        """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that the image itself went into."""
+        return used_by(self._stores, (self.key,), kind)
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label; above 8 bits stretched, for looking at only."""

@@ -1,0 +1,213 @@
+"""Impact: what must be done again if these images, or their labels, are wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from odin_graph.analysis.lineage import walk
+from odin_graph.graph.writer import batches
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.analysis.picture import Picture
+
+JUDGED: Final = "test"
+"""The role in which a data set judges an experiment and teaches it nothing."""
+_IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id"
+_DATASETS: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset)
+WHERE d.state = 'ready' AND d.deleted IS NULL RETURN d.id AS id, collect(i.id) AS images
+"""
+_EXPERIMENTS: Final = """
+UNWIND $ids AS id MATCH (d:Dataset {id: id})<-[u:USED]-(e:Experiment)
+WHERE e.deleted IS NULL RETURN e.id AS id, u.role AS role, d.id AS cause
+"""
+_INFORMED: Final = """
+UNWIND $ids AS id MATCH (c:Experiment {id: id})<-[:INFORMED_BY]-(e:Experiment)
+WHERE e.deleted IS NULL RETURN e.id AS id, c.id AS cause
+"""
+_CHECKPOINTS: Final = """
+UNWIND $ids AS id MATCH (e:Experiment {id: id})<-[:GENERATED_BY]-(c:Checkpoint)
+WHERE c.deleted IS NULL RETURN c.id AS id, e.id AS cause
+"""
+_SETS: Final = """
+UNWIND $ids AS id MATCH (c:{kind} {id: id})<-[:{edge}]-(s:PredictionSet)
+WHERE s.state = 'ready' AND s.deleted IS NULL RETURN DISTINCT s.id AS id, c.id AS cause
+"""
+_RESULTS: Final = """
+UNWIND $ids AS id MATCH (s:PredictionSet {id: id})-[:GENERATED_BY]->(e:Experiment)
+MATCH (s)-[:OF]->(d:Dataset) RETURN DISTINCT e.id AS experiment, d.id AS dataset ORDER BY experiment, dataset
+"""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """``effect`` is wrong because ``cause`` is; both are (kind, id)."""
+
+    cause: tuple[str, str]
+    effect: tuple[str, str]
+    role: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Impact:
+    """Everything to be redone, by kind and id, each list in the order of its ids."""
+
+    images: tuple[str, ...]
+    """The images that were asked about."""
+    derived: tuple[str, ...]
+    """Images that were made from them, at any depth."""
+    datasets: dict[str, int]
+    """Versions that hold any of these, and how many."""
+    experiments: dict[str, tuple[str, ...]]
+    """Experiments and the roles in which they used these; ``informed`` where they learned from one that did."""
+    checkpoints: tuple[str, ...]
+    """Weights that learned from these images: of every role but ``test``."""
+    prediction_sets: tuple[str, ...]
+    """Predictions of these weights, or over these data sets."""
+    results: tuple[tuple[str, str], ...]
+    """Experiment and data set of the figures that may change."""
+    edges: tuple[Edge, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind."""
+        return {
+            "images": len(self.images),
+            "derived images": len(self.derived),
+            "data sets": len(self.datasets),
+            "experiments": len(self.experiments),
+            "checkpoints": len(self.checkpoints),
+            "prediction sets": len(self.prediction_sets),
+            "results": len(self.results),
+        }
+
+    def to_arrow(self) -> pa.Table:
+        """A row a thing to be redone: ``kind``, ``id`` and ``detail``."""
+        rows = [("derived image", id_, "") for id_ in self.derived]
+        rows += [("data set", id_, f"{number:,} images") for id_, number in self.datasets.items()]
+        rows += [("experiment", id_, ", ".join(roles)) for id_, roles in self.experiments.items()]
+        rows += [("checkpoint", id_, "") for id_ in self.checkpoints]
+        rows += [("prediction set", id_, "") for id_ in self.prediction_sets]
+        rows += [("result", experiment, f"over {dataset}") for experiment, dataset in self.results]
+        return pa.table({name: pa.array([row[n] for row in rows], pa.string()) for n, name in enumerate(_COLUMNS)})
+
+    def picture(self) -> Picture:
+        """The same drawn: causes to the left, effects to the right; large kinds as one box."""
+        from odin_graph.analysis.impact_picture import draw
+
+        return draw(self)
+
+    def show(self) -> None:
+        """Display the picture."""
+        self.picture().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture as .png, .pdf, .svg or .jpg."""
+        return self.picture().save(path)
+
+    def __str__(self) -> str:
+        """The counts, and the things themselves as far as they are few."""
+        lines = [", ".join(f"{number:,} {kind}" for kind, number in self.counts.items())]
+        for kind, details in _grouped(self.to_arrow()):
+            shown = [f"{id_} ({detail})" if detail else id_ for id_, detail in details[:_SHOWN]]
+            more = f" and {len(details) - _SHOWN:,} more" if len(details) > _SHOWN else ""
+            lines.append(f"  {kind}: {', '.join(shown)}{more}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<b>{', '.join(f'{n:,} {kind}' for kind, n in self.counts.items())}</b>" + str(
+            self.to_arrow().to_pandas().to_html(index=False, max_rows=40, border=0)
+        )
+
+
+_COLUMNS: Final = ("kind", "id", "detail")
+_SHOWN: Final = 8
+
+
+def impact(stores: Stores, keys: Iterable[int]) -> Impact:
+    """Follow images to everything that rests on their pixels or labels. A query a step, whatever the number.
+
+    An experiment that used a data set as ``test`` was judged by it: its figures over it may change, its weights do
+    not. In any other role it learned from it: then its weights, all that they predicted, and the experiments that
+    were informed by it are to be redone as well.
+    """
+    begun = [int(key) for key in dict.fromkeys(keys)]
+    walked = walk(stores, begun, "descendants", revisions=False)
+    derived = dict(zip(walked.column("id").to_pylist(), walked.column("next").to_pylist(), strict=True))
+    asked = _ids(stores, begun)
+    own = set(asked)
+    edges = [Edge(("image", cause), ("image", effect)) for effect, cause in derived.items()]
+    found: Counter[str] = Counter()
+    for part in batches(dict.fromkeys([*begun, *walked.column("key").to_pylist()])):
+        for row in stores.graph.read(_DATASETS, {"keys": part}):
+            found[row["id"]] += len(row["images"])
+            edges += [Edge(("image", image), ("data set", row["id"])) for image in row["images"]]
+    roles: dict[str, list[str]] = {}
+    for row in stores.graph.read(_EXPERIMENTS, {"ids": list(found)}):
+        roles.setdefault(row["id"], []).append(row["role"])
+        edges.append(Edge(("data set", row["cause"]), ("experiment", row["id"]), row["role"]))
+    learned = _learned(stores, roles, edges)
+    checkpoints = _step(stores, _CHECKPOINTS, learned, "experiment", "checkpoint", edges)
+    sets: dict[str, None] = {}
+    for kind, edge, label, causes in (
+        ("checkpoint", "DERIVED_FROM", "Checkpoint", checkpoints),
+        ("data set", "OF", "Dataset", list(found)),
+        ("experiment", "GENERATED_BY", "Experiment", learned),
+    ):
+        statement = _SETS.replace("{kind}", label).replace("{edge}", edge)
+        sets.update(dict.fromkeys(_step(stores, statement, causes, kind, "prediction set", edges)))
+    results = stores.graph.read(_RESULTS, {"ids": list(sets)})
+    return Impact(
+        images=tuple(asked),
+        derived=tuple(sorted(set(derived) - own)),
+        datasets=dict(sorted(found.items())),
+        experiments={id_: tuple(dict.fromkeys(sorted(said))) for id_, said in sorted(roles.items())},
+        checkpoints=tuple(sorted(checkpoints)),
+        prediction_sets=tuple(sorted(sets)),
+        results=tuple((row["experiment"], row["dataset"]) for row in results),
+        edges=tuple(dict.fromkeys(edges)),
+    )
+
+
+def _ids(stores: Stores, keys: Sequence[int]) -> list[str]:
+    return [row["id"] for part in batches(keys) for row in stores.graph.read(_IDS, {"keys": part})]
+
+
+def _learned(stores: Stores, roles: dict[str, list[str]], edges: list[Edge]) -> list[str]:
+    """The experiments that learned from what is wrong, and those that were informed by them."""
+    level = [id_ for id_, said in roles.items() if any(role != JUDGED for role in said)]
+    learned = dict.fromkeys(level)
+    while level:
+        reached = []
+        for row in stores.graph.read(_INFORMED, {"ids": level}):
+            edges.append(Edge(("experiment", row["cause"]), ("experiment", row["id"]), "informed"))
+            roles.setdefault(row["id"], []).append("informed")
+            if row["id"] not in learned:
+                learned[row["id"]] = None
+                reached.append(row["id"])
+        level = reached
+    return list(learned)
+
+
+def _step(
+    stores: Stores, statement: str, causes: Sequence[str], cause: str, effect: str, edges: list[Edge]
+) -> list[str]:
+    rows = stores.graph.read(statement, {"ids": list(causes)}) if causes else []
+    edges += [Edge((cause, row["cause"]), (effect, row["id"])) for row in rows]
+    return list(dict.fromkeys(row["id"] for row in rows))
+
+
+def _grouped(table: pa.Table) -> list[tuple[str, list[tuple[str, str]]]]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for row in table.to_pylist():
+        groups.setdefault(row["kind"], []).append((row["id"], row["detail"]))
+    return list(groups.items())

@@ -1,0 +1,167 @@
+"""Impact, drawn: a column a kind, causes to the left of their effects."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from odin_graph.analysis.picture import INK, Picture, fonts
+
+if TYPE_CHECKING:
+    from odin_graph.analysis.impact import Impact
+
+Node: TypeAlias = tuple[str, str]
+"""Kind and id."""
+
+MOST: Final = 50
+"""Boxes: the largest kinds are drawn as one box each until there are no more."""
+_LETTERS: Final = 26
+_WIDE, _HIGH = 2.15, 0.34
+"""Inches of a box."""
+_APART: Final = 1.05
+"""Inches between columns, where the arrows run."""
+_COLOURS: Final = {
+    "image": "#b2182b",
+    "derived image": "#ef8a62",
+    "data set": "#2166ac",
+    "experiment": "#5e3c99",
+    "checkpoint": "#1b7837",
+    "prediction set": "#8c510a",
+}
+
+
+@dataclass(frozen=True)
+class _Box:
+    kind: str
+    text: str
+    ids: frozenset[str]
+
+
+def draw(impact: Impact) -> Picture:
+    """Draw an impact; a kind that is drawn as one box says how many it stands for."""
+    from matplotlib.figure import Figure
+
+    columns = _columns(impact)
+    boxes = {(kind, id_): box for kind, column in columns.items() for box in column for id_ in box.ids}
+    arrows = _arrows(impact, boxes)
+    placed = _placed(columns, arrows)
+    rows = max(map(len, columns.values()))
+    wide = len(columns) * _WIDE + (len(columns) - 1) * _APART + 0.4
+    high = rows * (_HIGH + 0.18) + 1.0
+    figure = Figure(figsize=(wide, high), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(0, high))
+    axes.set_axis_off()
+    words: dict[str, Any] = {"color": INK, "family": fonts(), "parse_math": False}
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in impact.counts.items() if number)
+    axes.text(0.2, high - 0.18, f"To be redone if wrong: {counts}", fontsize=11, weight="bold", va="top", **words)
+    for place, kind in enumerate(columns):
+        axes.text(0.2 + place * (_WIDE + _APART), high - 0.6, _headed(kind), fontsize=9, va="top", **words)
+    for (cause, effect), role in arrows.items():
+        _arrow(axes, placed[cause], placed[effect], high, role)
+    for box, (x, y) in placed.items():
+        _draw_box(axes, box, x, high - y)
+    return Picture(figure)
+
+
+def _columns(impact: Impact) -> dict[str, list[_Box]]:
+    kinds = {
+        "image": impact.images,
+        "derived image": impact.derived,
+        "data set": tuple(impact.datasets),
+        "experiment": tuple(impact.experiments),
+        "checkpoint": impact.checkpoints,
+        "prediction set": impact.prediction_sets,
+    }
+    many: set[str] = set()
+    for kind in sorted(kinds, key=lambda kind: -len(kinds[kind])):
+        if sum(1 if kind in many else len(ids) for kind, ids in kinds.items()) > MOST:
+            many.add(kind)
+    made = {}
+    for kind, ids in kinds.items():
+        if not ids:
+            continue
+        if kind in many:
+            made[kind] = [_Box(kind, f"{len(ids):,} {kind}s", frozenset(ids))]
+        else:
+            made[kind] = [_Box(kind, _shortened(id_), frozenset([id_])) for id_ in ids]
+    return made
+
+
+def _arrows(impact: Impact, boxes: dict[Node, _Box]) -> dict[tuple[_Box, _Box], str | None]:
+    """Between boxes, each once; arrows of all roles between two boxes are one."""
+    own = set(impact.images)
+    roles: defaultdict[tuple[_Box, _Box], set[str]] = defaultdict(set)
+    for edge in impact.edges:
+        ends = []
+        for kind, id_ in (edge.cause, edge.effect):
+            drawn = ("image" if id_ in own else "derived image") if kind == "image" else kind
+            ends.append(boxes.get((drawn, id_)))
+        cause, effect = ends
+        if cause is not None and effect is not None and cause is not effect:
+            roles[cause, effect].update([edge.role] if edge.role else [])
+    return {pair: ", ".join(sorted(said)) or None for pair, said in roles.items()}
+
+
+def _placed(
+    columns: dict[str, list[_Box]], arrows: dict[tuple[_Box, _Box], str | None]
+) -> dict[_Box, tuple[float, float]]:
+    """Left edge and middle of each box in inches from the top left. A box stands near the middle of its causes."""
+    causes: defaultdict[_Box, list[_Box]] = defaultdict(list)
+    for cause, effect in arrows:
+        causes[effect].append(cause)
+    rows = max(map(len, columns.values()))
+    placed: dict[_Box, tuple[float, float]] = {}
+    for place, column in enumerate(columns.values()):
+
+        def middle(box: _Box) -> float:
+            known = [placed[cause][1] for cause in causes[box] if cause in placed]
+            return sum(known) / len(known) if known else 0.0
+
+        room = rows / len(column)
+        for row, box in enumerate(sorted(column, key=middle)):
+            y = 1.0 + (row + 0.5) * room * (_HIGH + 0.18)
+            placed[box] = (0.2 + place * (_WIDE + _APART), y)
+    return placed
+
+
+def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    colour = _COLOURS[box.kind]
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y - _HIGH / 2), _WIDE, _HIGH, boxstyle="round,pad=0,rounding_size=0.06",
+            facecolor="white", edgecolor=colour, linewidth=2.2 if len(box.ids) > 1 else 1.2, zorder=3,
+        )
+    )  # fmt: skip
+    axes.text(
+        x + _WIDE / 2, y, box.text, ha="center", va="center", fontsize=8, color=INK, family=fonts(), zorder=4,
+        parse_math=False, weight="bold" if len(box.ids) > 1 else "normal",
+    )  # fmt: skip
+
+
+def _arrow(axes: Any, cause: tuple[float, float], effect: tuple[float, float], high: float, role: str | None) -> None:
+    same = cause[0] >= effect[0]  # within a column: from edge to edge on the left, bowed outwards
+    start = (cause[0] + (0 if same else _WIDE), high - cause[1])
+    end = (effect[0], high - effect[1])
+    bow = "arc3,rad=0.35" if same else "arc3,rad=0"
+    axes.annotate(
+        "", end, start, zorder=1,
+        arrowprops={"arrowstyle": "-|>", "color": "#999999", "linewidth": 0.8, "connectionstyle": bow},
+    )  # fmt: skip
+    if role is not None:
+        at = (end[0] - 0.12, end[1] + 0.03) if not same else (end[0] - 0.3, (start[1] + end[1]) / 2)
+        axes.text(*at, role, ha="right", va="bottom", fontsize=6.5, color="#555555", family=fonts(), zorder=2)
+
+
+def _headed(kind: str) -> str:
+    return kind if kind.endswith("s") else f"{kind}s"
+
+
+def _shortened(text: str) -> str:
+    """The middle is left out: the beginning names the set, the end the image."""
+    if len(text) <= _LETTERS:
+        return text
+    half = (_LETTERS - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
