@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from odin_graph.analysis.impact_picture import JUDGED, draw
 from odin_graph.analysis.lineage import walk
 from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
@@ -17,8 +18,6 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     from odin_graph.analysis.picture import Picture
 
-JUDGED: Final = "test"
-"""The role in which a data set judges an experiment and teaches it nothing."""
 _IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id"
 _DATASETS: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset)
@@ -100,8 +99,6 @@ class Impact:
 
     def picture(self) -> Picture:
         """The same drawn: causes to the left, effects to the right; large kinds as one box."""
-        from odin_graph.analysis.impact_picture import draw
-
         return draw(self)
 
     def show(self) -> None:

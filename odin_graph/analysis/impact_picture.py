@@ -11,6 +11,9 @@ from odin_graph.analysis.picture import INK, Picture, fonts
 if TYPE_CHECKING:
     from odin_graph.analysis.impact import Impact
 
+JUDGED: Final = "test"
+"""The role in which a data set judges an experiment and teaches it nothing."""
+
 Node: TypeAlias = tuple[str, str]
 """Kind and id."""
 
@@ -29,6 +32,14 @@ _COLOURS: Final = {
     "checkpoint": "#1b7837",
     "prediction set": "#8c510a",
 }
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    "": {"color": "#999999"},
+    "learned": {"color": "#b2182b"},
+    JUDGED: {"color": "#2166ac", "linestyle": "--"},
+    "informed": {"color": "#5e3c99", "linestyle": ":"},
+}
+"""Of an arrow; dashes and dots say the same without colour."""
+_LEGEND: Final = {"learned": "learned from", JUDGED: "judged by (test)", "informed": "informed by"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def draw(impact: Impact) -> Picture:
     placed = _placed(columns, arrows)
     rows = max(map(len, columns.values()))
     wide = len(columns) * _WIDE + (len(columns) - 1) * _APART + 0.4
-    high = rows * (_HIGH + 0.18) + 1.0
+    high = rows * (_HIGH + 0.18) + 1.35
     figure = Figure(figsize=(wide, high), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(0, high))
     axes.set_axis_off()
@@ -57,6 +68,7 @@ def draw(impact: Impact) -> Picture:
     axes.text(0.2, high - 0.18, f"To be redone if wrong: {counts}", fontsize=11, weight="bold", va="top", **words)
     for place, kind in enumerate(columns):
         axes.text(0.2 + place * (_WIDE + _APART), high - 0.6, _headed(kind), fontsize=9, va="top", **words)
+    _legend(axes, {_meaning(role) for role in arrows.values()})
     for (cause, effect), role in arrows.items():
         _arrow(axes, placed[cause], placed[effect], high, role)
     for box, (x, y) in placed.items():
@@ -142,17 +154,30 @@ def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
 
 
 def _arrow(axes: Any, cause: tuple[float, float], effect: tuple[float, float], high: float, role: str | None) -> None:
-    same = cause[0] >= effect[0]  # within a column: from edge to edge on the left, bowed outwards
-    start = (cause[0] + (0 if same else _WIDE), high - cause[1])
-    end = (effect[0], high - effect[1])
-    bow = "arc3,rad=0.35" if same else "arc3,rad=0"
-    axes.annotate(
-        "", end, start, zorder=1,
-        arrowprops={"arrowstyle": "-|>", "color": "#999999", "linewidth": 0.8, "connectionstyle": bow},
-    )  # fmt: skip
-    if role is not None:
-        at = (end[0] - 0.12, end[1] + 0.03) if not same else (end[0] - 0.3, (start[1] + end[1]) / 2)
-        axes.text(*at, role, ha="right", va="bottom", fontsize=6.5, color="#555555", family=fonts(), zorder=2)
+    same = cause[0] == effect[0]  # within a column: out at the right and back
+    start = (cause[0] + _WIDE, high - cause[1])
+    end = (effect[0] + (_WIDE if same else 0), high - effect[1])
+    down = cause[1] < effect[1]
+    bow = f"arc3,rad={-0.3 if down else 0.3}" if same else "arc3,rad=0"
+    style = {"arrowstyle": "-|>", "linewidth": 0.9, "connectionstyle": bow, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, zorder=1, arrowprops=style | _STYLES[_meaning(role)])
+
+
+def _meaning(role: str | None) -> str:
+    if role is None or role == "informed":
+        return role or ""
+    return JUDGED if role == JUDGED else "learned"
+
+
+def _legend(axes: Any, said: set[str]) -> None:
+    words: dict[str, Any] = {"va": "center", "fontsize": 8, "color": INK, "family": fonts()}
+    x = 0.2
+    for meaning, text in _LEGEND.items():
+        if meaning in said:
+            line = {**_STYLES[meaning], "linewidth": 1.4}
+            axes.plot((x, x + 0.4), (0.16, 0.16), **line)
+            axes.text(x + 0.5, 0.16, text, **words)
+            x += 0.9 + 0.075 * len(text)
 
 
 def _headed(kind: str) -> str:
