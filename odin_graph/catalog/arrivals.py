@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import ConflictError
+from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
 
 OnConflict: TypeAlias = Literal["error", "skip", "revise"]
@@ -17,6 +18,10 @@ OnConflict: TypeAlias = Literal["error", "skip", "revise"]
 _STORED = """
 UNWIND $ids AS id MATCH (i:Image {id: id})
 RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted
+"""
+# One list comes in several times faster than as many records.
+_KEYS = """
+UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.deleted IS NULL RETURN collect([id, i.key]) AS held
 """
 _REVISIONS = """
 UNWIND $ids AS id MATCH (i:Image {id: id})<-[:REVISION_OF*1..]-(r:Image)
@@ -85,8 +90,10 @@ def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conf
 
 def stored_keys(stores: Stores, ids: Sequence[str]) -> dict[str, int]:
     """The keys of the ids that are of an image, one that was not deleted."""
-    rows = stores.graph.read(_STORED, {"ids": list(ids)}) if ids else []
-    return {row["id"]: row["key"] for row in rows if not row["deleted"]}
+    found: dict[str, int] = {}
+    for part in batches(ids):
+        found.update(stores.graph.read(_KEYS, {"ids": part})[0]["held"])
+    return found
 
 
 def _versions(stores: Stores, ids: Sequence[str], digests: Sequence[str]) -> dict[str, list[Version]]:

@@ -70,7 +70,8 @@ def update_metadata(
     _check(kind, things, columns)
     values = NewValues.of(kind, columns)
     names = list(columns) if missing == "remove" else list(values.columns)
-    _check_there(stores, kind, things)
+    if len(things) > AT_ONCE:  # one transaction finds out by itself whether it found all of them
+        _check_there(stores, kind, things)
     for start in range(0, len(things) if names else 0, AT_ONCE):
         part = slice(start, start + AT_ONCE)
         some = NewValues(kind, {name: held[part] for name, held in values.columns.items()}, values.types)
@@ -121,8 +122,10 @@ def _write(
     stores: Stores, kind: str, things: Sequence[Any], names: Sequence[str], values: NewValues, missing: Missing
 ) -> None:
     by = _TELLS.get(kind, "id")
-    said = "n.{0} = r.{0}" if missing == "remove" else "n.{0} = coalesce(r.{0}, n.{0})"
-    sets = ", ".join(said.format(quoted(name)) for name in names)
+    # Plain where every thing has a value: a third faster than to look at what was there.
+    whole = [missing == "remove" or not any(plain(value) is None for value in values.columns[name]) for name in names]
+    said = {True: "n.{0} = r.{0}", False: "n.{0} = coalesce(r.{0}, n.{0})"}
+    sets = ", ".join(said[all_].format(quoted(name)) for name, all_ in zip(names, whole, strict=True))
     found_by = f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.odin_by}}) WHERE n.deleted IS NULL"
     cypher = f"{found_by} SET {sets} RETURN count(n) AS n"
 
@@ -140,7 +143,11 @@ def _write(
                 "nothing of this batch was stored. Leave them out and call again."
             )
 
-    stores.graph.execute(write)
+    try:
+        stores.graph.execute(write)
+    except ConflictError:
+        _check_there(stores, kind, things)  # says which are not there
+        raise
 
 
 def constant(value: Any, number: int) -> list[Any]:
