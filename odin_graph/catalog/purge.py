@@ -163,11 +163,13 @@ def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) ->
 
 def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> list[str]:
     """Every step may have been done before. Returns what is left."""
-    rows = stores.graph.read(
-        "MATCH (i:Image)-[:INVALIDATED_BY]->(:Deletion {id: $id}) RETURN i.key AS key", {"id": deletion}
-    )
-    keys = np.sort(np.array([row["key"] for row in rows], np.int64))
+    keys = _of_deletion(stores, deletion)
     destroyed += replace_segments(stores, keys, deletion, lease)
+    # A crop that was being made when the purge began: from now on there are no pixels to make one of.
+    while len(late := np.setdiff1d(_with_derived(stores, keys), keys)):
+        stores.graph.write(_MARK, {"deletion": deletion, "keys": late.tolist()})
+        keys = _of_deletion(stores, deletion)
+        destroyed += replace_segments(stores, keys, deletion, lease)
     _drop_indexes(stores, deletion, lease, destroyed)
     for name, cypher in (("predictions in the graph", _SAID), ("label corrections", _CORRECTED)):
         for part in batches(keys.tolist(), _FEW):
@@ -191,6 +193,13 @@ def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str])
 
     stores.graph.execute(finish)
     return left
+
+
+def _of_deletion(stores: Stores, deletion: str) -> NDArray[np.int64]:
+    rows = stores.graph.read(
+        "MATCH (x:Deletion {id: $id}) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key", {"id": deletion}
+    )
+    return np.unique(np.array([row["key"] for row in rows], np.int64))
 
 
 def _drop_indexes(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> None:

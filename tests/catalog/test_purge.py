@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,7 @@ def clinic(db: og.Workspace) -> og.Workspace:
     scans = db.images().where(F("patient").starts_with("Patient"))
     db.datasets.create("all", scans)
     db.datasets.create("few", scans[:4])
-    exp = db.experiments.insert("e/1", train="all", test="few")
+    exp = db.experiments.insert("e/1", train="all", uses={"shown": "few"})
     exp.log_predictions("all", probabilities=np.random.default_rng(0).dirichlet([1, 1], N), classes=["DME", "normal"])
     activations(db)
     db.labels.set({f"scan{SECRET:02}.png": "normal"}, why="second reading")
@@ -283,3 +284,26 @@ def test_the_doctor_finds_what_a_purge_should_have_taken(clinic: og.Workspace) -
     stores.graph.execute(lambda tx: name_segments(tx, [back]))
     (fault,) = examine(stores).faults
     assert "or of one that was purged" in fault.reason
+
+
+def test_a_crop_that_comes_while_its_image_is_purged_goes_too(
+    clinic: og.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from odin_graph.catalog import purge as module
+
+    stores = clinic._stores
+    replace_segments, late = module.replace_segments, np.random.default_rng(9).integers(0, 256, (8, 8, 1), np.uint8)
+
+    def slow(*arguments: Any) -> Any:
+        if not stores.graph.read("MATCH (i:Image {id: 'late'}) RETURN i.id AS id"):
+            add_images(stores, ImageBatch(["late"], [late]))
+            edge = {"start": "late", "end": "more/000000", "op": "crop"}
+            stores.graph.execute(lambda tx: create_edges(tx, "DERIVED_FROM", ("Image", "id"), ("Image", "id"), [edge]))
+        return replace_segments(*arguments)
+
+    monkeypatch.setattr(module, "replace_segments", slow)
+    clinic.image("more/000000").purge()
+    assert holds(Path(stores.address.arrays), [late.tobytes()]) == []
+    with pytest.raises(UnknownNameError):
+        clinic.image("late")
+    assert examine(stores, deep=True).sound

@@ -72,7 +72,7 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
     train = pets.datasets.create("train", pets.images(IDS[:3]))
     test = pets.datasets.create("test", pets.images(IDS[2:]))
     other = pets.datasets.create("ages", pets.images(IDS), label="age")
-    exp = pets.experiments.insert("e", train=train, test=test)
+    exp = pets.experiments.insert("e", train=train, uses={"shown": test})
     pets.experiments.insert("f", train=other)
     said = exp.log_predictions(test, ["cat"] * 4)
     wrong = pets.predictions[said].to_arrow().column("wrong").to_pylist()
@@ -84,7 +84,7 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
     stale = pets.labels.stale()
     assert stale.datasets == {"test@1": 2, "train@1": 2}
     assert stale.prediction_sets == {said: "test@1"}
-    assert stale.experiments == {"e": {"train@1": "train", "test@1": "test"}}
+    assert stale.experiments == {"e": {"train@1": "train", "test@1": "shown"}}
     assert stale.labels.select(["image", "dataset", "frozen", "today"]).to_pylist() == [
         {"image": "i2", "dataset": "test@1", "frozen": "cat", "today": "dog"},
         {"image": "i5", "dataset": "test@1", "frozen": "dog", "today": "cat"},
