@@ -92,6 +92,14 @@ class ConflictError(OdinError):
     """The id exists with other content."""
 
 
+class LeakError(OdinError, ValueError):
+    """A strict experiment would be judged by images that it learns from."""
+
+
+class LeakWarning(UserWarning):
+    """An experiment is judged by images that it learns from."""
+
+
 class FrozenError(ConflictError):
     """It is frozen, or something frozen uses it."""
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from odin_graph.address import Address
 from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
+from odin_graph.analysis.leaks import Leaks, leaks
+from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
@@ -23,6 +25,7 @@ from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.image import Image
 from odin_graph.objects.images import Images
 from odin_graph.objects.labels import Labels
+from odin_graph.objects.layer import Layer
 from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
@@ -141,6 +144,7 @@ class Workspace:
         group: str | None = None,
         tags: Sequence[str] = (),
         informed_by: Experiment | Checkpoint | str | None = None,
+        strict: bool = False,
         **metadata: Any,
     ) -> Run:
         """Start an experiment, or go on with the interrupted one of that id. Also a context manager.
@@ -157,7 +161,12 @@ class Workspace:
             group: A name that gathers experiments.
             tags: Words to find it by.
             informed_by: The experiment that this one is fine-tuned or revised from.
+            strict: Refuse to start where data sets of two roles have images in common, by lineage or digest; otherwise
+                a `LeakWarning` says so, and ``exp.leaks`` keeps it.
             metadata: Free metadata, queryable like the rest.
+
+        Raises:
+            LeakError: With ``strict``, data sets of two roles have images in common.
         """
         return Run.start(
             self._stores,
@@ -170,7 +179,32 @@ class Workspace:
             tags=tags,
             informed_by=informed_by,
             metadata=metadata,
+            strict=strict,
         )
+
+    def leaks(
+        self,
+        train: Dataset | str,
+        test: Dataset | str,
+        *,
+        by: Sequence[Any] = ("lineage", "digest"),
+        within: float | None = None,
+    ) -> Leaks:
+        """What a test set has in common with a training set: a report, its pairs as a table, and a picture of them.
+
+        Args:
+            train: The version that is learned from; the bare id is its latest.
+            test: The version that judges.
+            by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
+                (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
+            within: The distance of near duplicates: bits of 64 for ``"near"``, cosine distance for a layer.
+
+        Raises:
+            UnknownNameError: No such data set, key or field.
+        """
+        keys = [LayerRef(said.checkpoint, said.name, said.pooling) if isinstance(said, Layer) else said for said in by]
+        first, second = (resolve(self._stores, str(getattr(one, "id", one))) for one in (train, test))
+        return leaks(self._stores, first, second, keys, within=within)
 
     def impact(self, images: Any) -> Impact:
         """Everything to be redone if these images, or their labels, are wrong: as a table and drawn.

@@ -46,6 +46,8 @@ class Tile:
     distance: float | None = None
     asked: bool = False
     """It is what the others are the nearest to."""
+    note: str | None = None
+    """What else is to be said, in words."""
 
     def caption(self) -> str:
         """Truth, prediction and confidence, and what a step added."""
@@ -60,7 +62,9 @@ class Tile:
             lines.append(f"stands for {self.stands_for:,}")
         if self.distance is not None:
             lines.append(f"distance {self.distance:.3f}")
-        if self.asked:
+        if self.note is not None:
+            lines.append(_shortened(self.note, _LETTERS))
+        elif self.asked:
             lines.append("nearest to this one")
         return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -31,6 +31,9 @@ _PATIENCE: Final = 5.0
 """Seconds of such readings, at least."""
 _LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
+_ROOTS: Final = "roots"
+_ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
+_ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}})-[:HAS_ROOT]->(r) {_ROOT}"
 
 
 Probabilities: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float32]]"
@@ -91,6 +94,26 @@ class Columns:
             assert held is not None
             table = held.select(wanted)
         return table if keys is None else _only(table, keys)
+
+    def roots(self, keys: NDArray[np.int64] | None = None) -> pa.Table:
+        """Columns ``key`` and ``root`` of the images that were derived, sorted by key.
+
+        ``root`` is a string: the key of the image at the beginning, or ``Volume/ID`` or ``Video/ID``.
+
+        Args:
+            keys: Only these images. Where columns are stale and the images few, nothing else is read.
+        """
+        with self._loading:
+            held = self._current(_ROOTS, self._graph.change_token())
+            if held is None and keys is not None and self._are_few(keys):
+                parts = list(batches(np.unique(keys).tolist(), ROWS))
+                return self._read(lambda: _rooted([self._graph.read(_ROOTS_OF, {"keys": part}) for part in parts]))[0]
+            if held is None:
+                held, token = self._read(self._load_roots)
+                if token is not None:
+                    self._held[_ROOTS] = _Held(token, held)
+                    snapshot_file.save(self._file(_ROOTS), held, str(token))
+        return held if keys is None else _only(held, keys)
 
     def segments(self, array: str) -> tuple[SegmentInfo, ...]:
         """The segments of an array that the graph names, in the order they were made in."""
@@ -216,6 +239,18 @@ class Columns:
                 parts.append(_as_table(found["rows"], types))
         return pa.concat_tables(parts).sort_by("key").combine_chunks()
 
+    def _load_roots(self) -> pa.Table:
+        (ends,) = self._graph.read("MATCH (i:Image)-[:HAS_ROOT]->() RETURN min(i.key) AS first, max(i.key) AS last")
+        if ends["first"] is None:
+            return _rooted([])
+        statement = f"MATCH (i:Image)-[:HAS_ROOT]->(r) WHERE i.key >= $first AND i.key < $end {_ROOT}"
+        return _rooted(
+            [
+                self._graph.read(statement, {"first": first, "end": first + ROWS})
+                for first in range(ends["first"], ends["last"] + 1, ROWS)
+            ]
+        )
+
     def _load_keys(self, kind: str, keys: NDArray[np.int64], types: dict[str, FieldType]) -> pa.Table:
         values = ", ".join(f"n.{quoted(name)}" for name in types)
         statement = (
@@ -235,6 +270,17 @@ class Columns:
 def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else ([] for _ in types)
     return pa.table({name: column(values, field) for (name, field), values in zip(types.items(), columns, strict=True)})
+
+
+def _rooted(answers: Sequence[Sequence[Mapping[str, Any]]]) -> pa.Table:
+    """The first root of each image, from rows of key, the root's key, labels and id."""
+    found: dict[int, str] = {}
+    for (answer,) in answers:
+        for key, root_key, labels, root_id in answer["rows"]:
+            kind = "Volume" if "Volume" in labels else "Video"
+            found.setdefault(key, str(root_key) if root_key is not None else f"{kind}/{root_id}")
+    keys = sorted(found)
+    return pa.table({"key": pa.array(keys, pa.int64()), "root": pa.array([found[key] for key in keys], pa.string())})
 
 
 def _only(table: pa.Table, keys: NDArray[np.int64]) -> pa.Table:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.analysis.judging import Verdicts, verdicts
 from odin_graph.catalog import datasets as catalog
 from odin_graph.catalog.datasets import Derivation
 from odin_graph.catalog.images import keys_of
@@ -171,6 +172,13 @@ class Dataset(Verbs):
             )
             made[part] = Dataset(self._stores, id_)
         return made
+
+    def test_uses(self) -> Verdicts:
+        """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
+
+        An experiment that descends from one that had seen the verdict was tuned on the test set.
+        """
+        return verdicts(self._stores, self.base)
 
     def _field(self, name: str) -> list[Any]:
         """A field of each image, in the order of the set."""

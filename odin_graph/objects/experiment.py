@@ -80,6 +80,11 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return dict(json.loads(self._summary()["own"].get("packages") or "{}"))
 
     @property
+    def leaks(self) -> list[dict[str, Any]]:
+        """What its data sets had in common when it started: ``train``, ``test``, and counts ``by`` key; [] is clean."""
+        return list(json.loads(self._summary()["own"].get("leaks") or "{}").get("leaks", []))
+
+    @property
     def commit(self) -> str | None:
         """The git commit of the folder that it ran in, with ``-dirty`` where files differed."""
         held: str | None = self._summary()["own"].get("commit")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from odin_graph.analysis import leaks
+from odin_graph.analysis.leaks import Leaks
 from odin_graph.catalog import experiments as catalog
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.experiments import Setup, State
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.metrics import MetricLog, read_log
-from odin_graph.errors import DataError, OdinError, QueryError
+from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError
 from odin_graph.objects.experiment import Experiment
 from odin_graph.objects.predicting import Predicting
 from odin_graph.stores import Stores
@@ -49,6 +52,7 @@ class Run(Predicting):
         tags: Sequence[str] = (),
         informed_by: Any = None,
         metadata: Mapping[str, Any] | None = None,
+        strict: bool = False,
     ) -> Self:
         """Begin an experiment, or go on with the one of that id; the arguments are those of `Workspace.run`."""
         setup = Setup(
@@ -65,7 +69,14 @@ class Run(Predicting):
             informed_by=_experiment_of(informed_by),
             metadata=metadata or {},
         )
+        reports = leaks.on_start(stores, setup.datasets)
+        if reports and strict:
+            raise LeakError(_said(reports, "Take these images out of one of them, or leave strict=True out."))
         lease = catalog.start(stores, setup, id)
+        leaks.keep(stores, lease.id, reports)
+        if reports:
+            said = _said(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            warnings.warn(said, LeakWarning, stacklevel=3)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
         return cls(stores, lease, log)
@@ -177,3 +188,8 @@ def _experiment_of(thing: Any) -> str | None:
             f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out."
         )
     return _id(made_by)
+
+
+def _said(reports: Sequence[Leaks], remedy: str) -> str:
+    found = "\n".join(map(str, reports))
+    return f"The experiment is judged by images that it learns from:\n{found}\n{remedy}"

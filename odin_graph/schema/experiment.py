@@ -24,6 +24,8 @@ class Experiment(Leased, Described):
     """Versions of the installed packages that it used, by name."""
     group = StringProperty()
     tags = ArrayProperty(StringProperty())
+    leaks = JsonProperty()
+    """What its data sets had in common when it started: by lineage and digest, between every two roles."""
     started_at = InstantProperty()
     finished_at = InstantProperty()
 

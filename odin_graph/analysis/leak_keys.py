@@ -1,0 +1,165 @@
+"""What makes two images give each other away: leak keys, an extension point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.registry import Registry
+from odin_graph.stores import Stores
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two data set versions that are compared."""
+
+    stores: Stores
+    dataset: str
+    """Its id."""
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """The images' keys (n,), in the order of the version."""
+        keys: NDArray[np.int64] = self.stores.columns.members(self.dataset).column("key").to_numpy()
+        return keys
+
+    def fields(self, *names: str) -> pa.Table:
+        """Image fields as columns, a row an image in the order of `keys`; null where missing."""
+        held = self.stores.columns.images(list(names), self.keys)
+        return held.take(pa.compute.index_in(pa.array(self.keys), held.column("key"))).select(list(names))
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Pairs of a training and a test image, as positions in their data sets."""
+
+    train: Positions
+    """(m,) of each listed pair, or, where ``codes`` is given, (n,) the value of every training image as a code."""
+    test: Positions
+    distance: NDArray[np.float64] | None = None
+    """(m,) of each pair; None where two are equal in what counts."""
+    coded: bool = False
+
+    @classmethod
+    def equal(cls, train: pa.ChunkedArray | pa.Array, test: pa.ChunkedArray | pa.Array) -> Self:
+        """Those of equal values; nothing equals a missing value. A million images a side take a second."""
+        both = pa.chunked_array([*_chunks(train), *_chunks(test)], type=train.type)
+        codes = pa.compute.fill_null(both.combine_chunks().dictionary_encode().indices, -1).to_numpy()
+        number = len(train)
+        return cls(codes[:number].astype(np.int64), codes[number:].astype(np.int64), coded=True)
+
+    @cached_property
+    def train_images(self) -> Positions:
+        """The training images in any pair, sorted."""
+        if not self.coded:
+            return np.unique(self.train)
+        return np.flatnonzero(np.isin(self.train, self.test) & (self.train >= 0))
+
+    @cached_property
+    def test_images(self) -> Positions:
+        """The test images in any pair, sorted."""
+        if not self.coded:
+            return np.unique(self.test)
+        return np.flatnonzero(np.isin(self.test, self.train) & (self.test >= 0))
+
+    def __len__(self) -> int:
+        """The number of pairs, which may be far more than there are images."""
+        if not self.coded:
+            return len(self.train)
+        most = int(max(self.train.max(initial=-1), self.test.max(initial=-1))) + 1
+        counts = (np.bincount(codes[codes >= 0], minlength=most) for codes in (self.train, self.test))
+        return int(np.dot(*counts))
+
+    def pairs(
+        self, limit: int | None = None, *, ends: bool = False
+    ) -> tuple[Positions, Positions, NDArray[np.float64] | None]:
+        """The pairs, by test image: positions of the training and of the test images, and their distances.
+
+        Args:
+            limit: The first so many: in order of distance where there is one.
+            ends: Of pairs with a distance half of them the nearest, and half those at the threshold.
+        """
+        if not self.coded:
+            order = np.lexsort((self.train, self.test) if limit is None else (self.train, self.test, self.distance_))
+            if ends and limit is not None and len(order) > limit:
+                order = np.concatenate([order[: -(-limit // 2)], order[len(order) - limit // 2 :]])
+            order = order[:limit]
+            return self.train[order], self.test[order], None if self.distance is None else self.distance[order]
+        by_code = np.argsort(self.train, kind="stable")
+        codes = self.train[by_code]
+        asked = self.test_images
+        first, end = (np.searchsorted(codes, self.test[asked], side) for side in ("left", "right"))
+        if limit is not None:
+            enough = int(np.searchsorted(np.cumsum(end - first), limit)) + 1
+            asked, first, end = asked[:enough], first[:enough], end[:enough]
+        number = end - first
+        within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+        train = by_code[np.repeat(first, number) + within]
+        return train[:limit], np.repeat(asked, number)[:limit], None
+
+    @property
+    def distance_(self) -> NDArray[np.float64]:
+        """Distances, all 0 where two are equal."""
+        return np.zeros(len(self.train)) if self.distance is None else self.distance
+
+
+class LeakKey(Protocol):
+    """Finds the training images that give a test image away.
+
+    An entry of the registry is called without arguments and returns one, so that it may be a class with defaults.
+    """
+
+    def __call__(self, train: Side, test: Side) -> Matches:
+        """All pairs: `Matches.equal` of two columns, or `Matches` of the positions in both data sets."""
+
+
+LEAK_KEYS: Registry[Any] = Registry("leak key", "odin_graph.leak_keys")
+
+NEAREST: Final = 2_048
+"""Rows of a block of the product of all with all."""
+
+
+@LEAK_KEYS.register("lineage")
+class Lineage:
+    """The same image, or one that has the same root: another crop, frame or slice of one picture."""
+
+    def __call__(self, train: Side, test: Side) -> Matches:
+        """See `LeakKey`."""
+        return Matches.equal(self._roots(train), self._roots(test))
+
+    def _roots(self, side: Side) -> pa.Array:
+        held = side.stores.columns.roots(side.keys)
+        own = pa.array(side.keys).cast(pa.string())
+        found = pa.compute.index_in(pa.array(side.keys), held.column("key"))
+        return pa.compute.coalesce(held.column("root").take(found), own)
+
+
+@LEAK_KEYS.register("digest")
+class Digest:
+    """The same pixels, whatever their ids."""
+
+    def __call__(self, train: Side, test: Side) -> Matches:
+        """See `LeakKey`."""
+        return Matches.equal(train.fields("digest").column(0), test.fields("digest").column(0))
+
+
+@dataclass(frozen=True)
+class FieldKey:
+    """The same value of a field, such as the patient."""
+
+    name: str
+
+    def __call__(self, train: Side, test: Side) -> Matches:
+        """See `LeakKey`."""
+        return Matches.equal(train.fields(self.name).column(0), test.fields(self.name).column(0))
+
+
+def _chunks(values: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    return list(values.chunks) if isinstance(values, pa.ChunkedArray) else [values]

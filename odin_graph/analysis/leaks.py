@@ -1,0 +1,193 @@
+"""Leaks: test images that training has seen, in one way or another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.leak_keys import LEAK_KEYS, FieldKey, LeakKey, Matches, Side
+from odin_graph.analysis.near import NearEmbedding
+from odin_graph.catalog.activations import LayerRef
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions import Expr
+from odin_graph.query.nodes import ImageField
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+JUDGED: Final = "test"
+CHEAP: Final = ("lineage", "digest")
+"""What is asked whenever an experiment starts."""
+PAIRS: Final = 12
+"""Pairs on a picture."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Leaks:
+    """What two data set versions have in common, by each key that was asked for."""
+
+    train: Side
+    test: Side
+    found: Mapping[str, Matches]
+
+    def __bool__(self) -> bool:
+        """Whether there is any leak."""
+        return any(len(matches.test_images) for matches in self.found.values())
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By key: the number of pairs, and of the test and training images in them."""
+        return {
+            name: {
+                "pairs": len(matches),
+                "test images": len(matches.test_images),
+                "training images": len(matches.train_images),
+            }
+            for name, matches in self.found.items()
+        }
+
+    def to_arrow(self, limit: int | None = None) -> pa.Table:
+        """A row a pair: ``by``, ``train`` and ``test`` (ids), their keys, and the ``distance`` where there is one.
+
+        Args:
+            limit: The first so many of each key; all by default, which may be many more than there are images.
+        """
+        parts = [self._table(name, matches, limit) for name, matches in self.found.items()]
+        return pa.concat_tables(parts)
+
+    def test_keys(self) -> list[int]:
+        """The keys of the test images that leak by any key, sorted: what to leave out."""
+        return sorted({int(self.test.keys[at]) for matches in self.found.values() for at in matches.test_images})
+
+    def picture(self, most: int = PAIRS) -> ContactSheet:
+        """Pairs side by side, training image first; of each key about as many.
+
+        Of near duplicates half are the nearest, half those at the threshold, which say whether it is well chosen.
+
+        Args:
+            most: Pairs on it.
+
+        Raises:
+            QueryError: There is no leak to draw.
+        """
+        leaking = [name for name, matches in self.found.items() if len(matches.test_images)]
+        if not leaking:
+            raise QueryError(
+                f"{self.test.dataset} and {self.train.dataset} have nothing in common, so nothing to draw."
+            )
+        tiles: list[Tile] = []
+        for place, name in enumerate(leaking):
+            share = most // len(leaking) + (place < most % len(leaking))
+            for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
+                pixels = self.train.stores.columns.array(ARRAY)
+                for which, asked in (("train", False), ("test", True)):
+                    (image,) = pixels.read_list(pa.array([row[f"{which}_key"]]).to_numpy())
+                    said = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
+                    tiles.append(Tile(image, row[which], note=said, asked=asked))
+        return contact_sheet(tiles, title=str(self).splitlines()[0], columns=4 if len(tiles) > 2 else 2)
+
+    def show(self) -> None:
+        """Display the picture."""
+        self.picture().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture as .png, .pdf, .svg or .jpg."""
+        return self.picture().save(path)
+
+    def __str__(self) -> str:
+        """A line a key."""
+        head = f"{self.train.dataset} against {self.test.dataset}"
+        if not self:
+            return f"{head}: no leak by {', '.join(self.found)}"
+        lines = [f"{head}: {len(self.test_keys()):,} of {len(self.test.keys):,} test images leak"]
+        for name, said in self.counts.items():
+            lines.append(
+                f"  by {name}: {said['pairs']:,} pairs of {said['training images']:,} training and "
+                f"{said['test images']:,} test images"
+            )
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{name}</td>" + "".join(f"<td align='right'>{n:,}</td>" for n in said.values()) + "</tr>"
+            for name, said in self.counts.items()
+        )
+        head = "<tr><th>by</th><th>pairs</th><th>test images</th><th>training images</th></tr>"
+        return f"<b>{str(self).splitlines()[0]}</b><table>{head}{rows}</table>"
+
+    def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
+        train, test, distance = matches.pairs(limit, ends=ends)
+        keys = {"train_key": self.train.keys[train], "test_key": self.test.keys[test]}
+        ids = self.train.stores.columns
+        said = {"by": pa.repeat(name, len(train)).cast(pa.string())}
+        for which in ("train", "test"):
+            wanted = pa.array(keys[f"{which}_key"])
+            held = ids.images(["id"], wanted.to_numpy())
+            said[which] = held.column("id").combine_chunks().take(pa.compute.index_in(wanted, held.column("key")))
+        numbers = pa.nulls(len(train), pa.float64()) if distance is None else pa.array(distance, pa.float64())
+        return pa.table({**said, **{column: pa.array(values) for column, values in keys.items()}, "distance": numbers})
+
+
+def leaks(stores: Stores, train: str, test: str, by: Sequence[Any] = CHEAP, *, within: float | None = None) -> Leaks:
+    """Compare two data set versions.
+
+    Args:
+        stores: The open workspace.
+        train: The version that is learned from.
+        test: The version that judges.
+        by: Names of registered leak keys, fields (``F("patientID")``), layers (`LayerRef`), or leak keys themselves.
+        within: The distance of near duplicates: bits of a hash for ``"near"``, cosine distance for a layer.
+
+    Raises:
+        QueryError: Something in ``by`` is none of these.
+        UnknownNameError: No such key or field.
+    """
+    sides = Side(stores, train), Side(stores, test)
+    keys = dict(_named(said, within) for said in by)
+    if not keys:
+        raise QueryError(f"leaks() compares by something: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
+    return Leaks(*sides, {name: key(*sides) for name, key in keys.items()})
+
+
+def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:
+    """The leaks between the data sets of an experiment that starts: each that judges against each that is learned from.
+
+    Args:
+        stores: The open workspace.
+        datasets: Version ids by role.
+    """
+    order = sorted(datasets, key=lambda role: (role == JUDGED, role == "validation"))  # the later of two judges
+    found = (leaks(stores, datasets[first], datasets[second]) for first, second in combinations(order, 2))
+    return [report for report in found if report]
+
+
+def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
+    """Keep what was found on the experiment."""
+    said = [{"train": held.train.dataset, "test": held.test.dataset, "by": held.counts} for held in reports]
+    record = json.dumps({"checked_at": now().isoformat(), "leaks": said})
+    stores.graph.write("MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks", {"id": experiment, "leaks": record})
+
+
+def _named(said: Any, within: float | None) -> tuple[str, LeakKey]:
+    if isinstance(said, str):
+        kind = LEAK_KEYS.get(said)
+        return said, kind(within=within) if within is not None and hasattr(kind, "within") else kind()
+    if isinstance(said, Expr) and isinstance(said.node, ImageField):
+        return said.node.name, FieldKey(said.node.name)
+    if isinstance(said, LayerRef):
+        return f"near {said.layer}", NearEmbedding(said) if within is None else NearEmbedding(said, within)
+    if callable(said):
+        return str(getattr(said, "name", None) or getattr(said, "__name__", type(said).__name__)), said
+    raise QueryError(
+        f"leaks() cannot compare by {said!r:.60}: give the name of a leak key ({', '.join(LEAK_KEYS)}), a field "
+        '(F("patientID")), a layer, or a function of two sides.'
+    )
