@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import tiledb
 
 from odin_graph.arrays.context import context
 from odin_graph.arrays.names import written_at
+from odin_graph.arrays.writer import writers_name
 from odin_graph.config import Budget
 from odin_graph.errors import SpaceError, StoreError
 
@@ -134,7 +134,7 @@ class Files:
             if self.local is None:
                 yield self.path(uri)
                 return
-            target, fresh = self.local / uri, self.local / FRESH / uuid.uuid4().hex
+            target, fresh = self.local / uri, self.local / FRESH / writers_name()
             for folder in (target.parent, fresh.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             yield str(fresh)

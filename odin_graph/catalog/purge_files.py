@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import StoredFile, segment_parts
+from odin_graph.arrays.writer import is_abandoned
 from odin_graph.catalog.gc import GRACE_SECONDS, named_uris
 from odin_graph.catalog.purge_arrays import BY_IMAGE
 from odin_graph.errors import StoreError
@@ -41,7 +42,7 @@ def sweep(stores: Stores, keys: Keys) -> tuple[int, list[str]]:
         if file.uri in named or file.uri.startswith(("keys/", "weights/", "programs/")):
             continue
         holds = _holds(stores, file, keys)
-        if holds or (holds is None and file.age >= GRACE_SECONDS):
+        if holds or (holds is None and (file.age >= GRACE_SECONDS or is_abandoned(file.uri))):
             stores.arrays.remove(file.uri)
             removed += 1
         elif holds is None:

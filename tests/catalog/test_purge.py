@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 import odin_graph as og
 from odin_graph import F
 from odin_graph.arrays import compact
+from odin_graph.arrays.writer import writers_name
 from odin_graph.catalog import leases
 from odin_graph.catalog.activations import LayerRef, growing, name_index
 from odin_graph.catalog.doctor import examine
@@ -244,6 +247,19 @@ def test_what_nothing_names_and_holds_the_image_goes(clinic: og.Workspace) -> No
     there = {file.uri for file in stores.arrays.files()}
     assert lost.uri not in there
     assert {spared.uri, log.uri} <= there
+
+
+def test_what_a_dead_writer_began_goes_and_what_a_live_one_writes_is_named(clinic: og.Workspace) -> None:
+    stores = clinic._stores
+    code = "from odin_graph.arrays.writer import writers_name; print(writers_name())"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    fresh = Path(stores.address.arrays) / "fresh"
+    for name in (dead, writers_name()):
+        (fresh / name).write_bytes(b"half of a segment")
+    report = clinic.image("more/000000").purge()
+    assert [path.name for path in fresh.iterdir()] != [dead]
+    assert not (fresh / dead).exists()
+    assert any(sentence.startswith("1 files younger than an hour") for sentence in report.left)
 
 
 def test_an_index_that_nothing_names_tells_its_keys(clinic: og.Workspace) -> None:
