@@ -8,7 +8,8 @@ OdinError
 ├── DataError               what was handed in is refused
 │   ├── MetadataError       a metadata name or type
 │   ├── UnreadableImageError
-│   └── ShapeError          shapes that do not fit
+│   ├── ShapeError          shapes that do not fit
+│   └── LeakError           a strict experiment would be judged by what it learns from
 ├── ConflictError           it exists already, with other content
 │   └── FrozenError         it is frozen, or something frozen uses it
 ├── ModelError              a model cannot be defined, built or run
@@ -88,12 +89,12 @@ class ShapeError(DataError):
     """Arrays whose shapes do not fit each other or the model."""
 
 
+class LeakError(DataError):
+    """A strict experiment would be judged by images that it learns from."""
+
+
 class ConflictError(OdinError):
     """The id exists with other content."""
-
-
-class LeakError(OdinError, ValueError):
-    """A strict experiment would be judged by images that it learns from."""
 
 
 class LeakWarning(UserWarning):
