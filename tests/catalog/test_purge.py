@@ -83,16 +83,25 @@ def activations(db: og.Workspace) -> None:
         name_index(stores, ref.set_id, "cosine", stores.vectors.build(keys[order][part], rows[order][part]))
 
 
-def holds(root: Path, needles: list[bytes]) -> list[str]:
-    """Every file below a folder that holds one of the needles: as it is, or as an array, table or index when opened."""
+def holds(root: Path, needles: list[bytes], *, broken: bool = True) -> list[str]:
+    """Every file below a folder that holds one of the needles: as it is, or as an array, table or index when opened.
+
+    An array that cannot be opened, since its removal was interrupted, may hold anything: ``broken`` says whether it is
+    among them.
+    """
     found = []
     for path in sorted(root.rglob("*")):
         if path.is_file() and any(needle in path.read_bytes() for needle in needles):
             found.append(str(path))
         if path.is_dir() and tiledb.object_type(str(path)) == "array":
-            with tiledb.open(str(path)) as array:
-                if any(needle in np.ascontiguousarray(array[...]["value"]).tobytes() for needle in needles):
-                    found.append(str(path))
+            try:
+                with tiledb.open(str(path)) as array:
+                    values = np.ascontiguousarray(array[...]["value"]).tobytes()
+            except tiledb.TileDBError:
+                found += [str(path)] if broken else []
+                continue
+            if any(needle in values for needle in needles):
+                found.append(str(path))
         if path.is_file():
             found += [str(path) for opened in opened_as(path) if any(needle in opened for needle in needles)]
     return found
