@@ -29,12 +29,14 @@ from .errors import UnknownNameError as UnknownNameError
 from .errors import UnreachableError as UnreachableError
 from .errors import UnreadableImageError as UnreadableImageError
 from .errors import WorkspaceError as WorkspaceError
+from .objects.activations import ActivationSet as ActivationSet
 from .objects.checkpoint import Checkpoint as Checkpoint
 from .objects.dataset import Dataset as Dataset
 from .objects.experiment import Experiment as Experiment
 from .objects.image import Image as Image
 from .objects.layer import Layer as Layer
 from .objects.model import Model as Model
+from .objects.predictions import PredictionSet as PredictionSet
 from .objects.query import Query as Query
 from .objects.run import Run as Run
 from .query.expressions import F as F

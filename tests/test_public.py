@@ -16,6 +16,7 @@ from odin_graph import errors
 
 HEAVY = {"neo4j", "neomodel", "numpy", "pandas", "torch", "tiledb", "faiss", "pyarrow", "matplotlib"}
 OBJECTS = [
+    "ActivationSet",
     "Budget",
     "Checkpoint",
     "Dataset",
@@ -25,6 +26,7 @@ OBJECTS = [
     "LeakWarning",
     "Layer",
     "Model",
+    "PredictionSet",
     "Query",
     "Run",
     "Workspace",
