@@ -47,6 +47,13 @@ _PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
 }
 _BEGIN: Final = "UNWIND $things AS thing MATCH (t:{0} {{id: thing}})"
+_PLURAL: Final = {
+    "Image": "images",
+    "Dataset": "data set versions",
+    "Model": "models",
+    "Experiment": "experiments",
+    "Checkpoint": "checkpoints",
+}
 _SHOWN: Final = 5
 
 
@@ -188,7 +195,7 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
 
 def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenError:
     if len(things) > 1:
-        what = f"Of {len(things):,} {label} nodes"
+        what = f"Of {len(things):,} {_PLURAL.get(label, f'{label} nodes')}"
     else:
         what = "The image" if label == "Image" else f"{label} {things[0]!r}"
     remedy = {

@@ -74,7 +74,8 @@ class PurgeReport:
         ]
         lines += [f"- {number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
         if self.used:
-            lines.append(f"They {told(self.used)}: these keep their digest, and say what is missing.")
+            what = "It" if len(self.images) == 1 else "Of them"
+            lines.append(f"{what} {told(self.used)}: what is frozen keeps its digest, and says what is missing.")
         lines += [f"Left: {sentence}" for sentence in self.left]
         return "\n".join(lines)
 
@@ -116,9 +117,10 @@ def purge(
     ids = _ids(stores, every)
     used = stores.graph.execute(lambda tx: uses(tx, "Image", every.tolist()))
     if used and not force and not dry_run:
+        what = "The image" if len(every) == 1 else f"Of {len(every):,} images (derived ones count)"
         raise FrozenError(
-            f"Of {len(every):,} images (derived ones count), {told(used)}. Nothing was purged. Purge all the same with "
-            "force=True: the versions keep their digest, and say what is missing."
+            f"{what} {told(used)}. Nothing was purged. Purge all the same with force=True: the versions keep their digest, "
+            "and say what is missing."
         )
     derived = tuple(ids[key] for key in every.tolist() if key not in set(given.tolist()))
     left = left_behind(stores, every)

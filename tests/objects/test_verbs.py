@@ -152,7 +152,7 @@ def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> 
     digest = pets.datasets["pets"].digest
     with pytest.raises(FrozenError, match=r"^The image is in the data set version pets@1\. Nothing was deleted\."):
         pets.image("i0").delete()
-    with pytest.raises(FrozenError, match="Of 8 Image nodes 6 are in the data set version pets@1"):
+    with pytest.raises(FrozenError, match="Of 8 images 6 are in the data set version pets@1"):
         pets.images().delete()
     assert len(pets.images()) == 8
     report = pets.images(["i0", "i7"]).delete(why="blurred", by="Ann", force=True)
