@@ -119,8 +119,8 @@ def purge(
     if used and not force and not dry_run:
         what = "The image" if len(every) == 1 else f"Of {len(every):,} images (derived ones count)"
         raise FrozenError(
-            f"{what} {told(used)}. Nothing was purged. Purge all the same with force=True: the versions keep their digest, "
-            "and say what is missing."
+            f"{what} {told(used)}. Nothing was purged. Purge all the same with force=True: the versions keep their "
+            "digest, and say what is missing."
         )
     derived = tuple(ids[key] for key in every.tolist() if key not in set(given.tolist()))
     left = left_behind(stores, every)

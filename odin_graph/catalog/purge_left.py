@@ -44,8 +44,8 @@ def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
     if trained := sorted(id_ for id_, used in roles.items() if used - {"test"}):
         weights = stores.graph.read(_WEIGHTS, {"ids": trained})[0]["n"]
         said.append(
-            f"what {_some(trained)} trained or tuned on them, {weights:,} checkpoints here: weights may remember what they "
-            "saw. Train them again without."
+            f"what {_some(trained)} trained or tuned on them, {weights:,} checkpoints here: weights may remember what "
+            "they saw. Train them again without."
         )
     if roles:
         said.append(f"metrics and hyper-parameters that were logged by {_some(sorted(roles))}.")
