@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,19 @@ BATCHES = 3
 
 
 def rounds(stores: Stores) -> list[tuple[int | None, str | None, int]]:
-    rows = stores.graph.read("MATCH (i:Image) RETURN i.round AS round, i.site AS site, count(i) AS n")
-    return [(row["round"], row["site"], row["n"]) for row in rows]
+    """What the images hold, and of how many; read until nothing moves.
+
+    A commit that was on its way when its sender was killed is done all the same, and Neo4j shows a reader what is
+    committed row by row.
+    """
+    before: list[tuple[int | None, str | None, int]] = []
+    while True:
+        rows = stores.graph.read("MATCH (i:Image) RETURN i.round AS round, i.site AS site, count(i) AS n")
+        held = sorted(((row["round"], row["site"], row["n"]) for row in rows), key=str)
+        if held == before:
+            return held
+        before = held
+        time.sleep(0.5)
 
 
 def test_killed_update(stores: Stores, address: Address, acknowledged: Path, chance: random.Random) -> None:
