@@ -49,6 +49,7 @@ def create_dataset(
     labels: pa.Array | None = None,
     derived: Derivation | None = None,
     revise: bool = False,
+    revises: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> str:
     """Freeze images and their labels under an id.
@@ -61,6 +62,7 @@ def create_dataset(
         labels: The labels themselves, in place of the field's values; ``label`` then only names them.
         derived: The query that made it.
         revise: Make the next version where the id holds other content.
+        revises: The version that it is a REVISION_OF; by default the latest.
         metadata: Free metadata of the version.
 
     Returns:
@@ -94,7 +96,8 @@ def create_dataset(
             f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
         )
     version = held[-1]["version"] + 1 if held else 1
-    id_ = _begin(stores, base, version, content, label, derived, ready[-1]["id"] if ready else None, values)
+    before = revises or (ready[-1]["id"] if ready else None)
+    id_ = _begin(stores, base, version, content, label, derived, before, values)
     return _complete(stores, id_, content)
 
 

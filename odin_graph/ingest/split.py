@@ -18,6 +18,7 @@ def split_positions(
     *,
     stratify: Sequence[Any] | None = None,
     group: Sequence[Any] | None = None,
+    time: Sequence[Any] | None = None,
     ids: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, NDArray[np.int64]]:
@@ -28,6 +29,7 @@ def split_positions(
         fractions: The parts and their shares, which sum to 1.
         stratify: (n,) values, each of which keeps its share in every part, as far as whole images allow.
         group: (n,) values; all images of one go to one part. An image without a value is a group of its own.
+        time: (n,) values that sort: the first part gets the least, and equal ones stay together. No chance then.
         ids: (n,) ids. With them the same images are dealt alike, in whatever order they come.
         seed: The same seed deals alike.
 
@@ -43,7 +45,11 @@ def split_positions(
     order = np.array(sorted(range(n), key=ids.__getitem__), np.int64) if ids is not None else np.arange(n)
     strata = _codes(stratify, order) if stratify is not None else np.zeros(n, np.int64)
     part = np.empty(n, np.int64)
-    if group is None:
+    if time is not None:
+        if stratify is not None or group is not None:
+            raise DataError("A split by time is not stratified or grouped as well: leave these out.")
+        part = _deal_times(time, shares, ids)
+    elif group is None:
         part[order] = _deal(strata, shares, draw)
     else:
         part[order] = _deal_groups(_codes(group, order, alone=True), strata, shares, draw, names)
@@ -75,6 +81,23 @@ def _codes(values: Sequence[Any], order: NDArray[np.int64], *, alone: bool = Fal
     ]
     index = {key: code for code, key in enumerate(sorted(set(keys)))}
     return np.array([index[key] for key in keys], np.int64)
+
+
+def _deal_times(time: Sequence[Any], shares: NDArray[np.float64], ids: Sequence[str] | None) -> NDArray[np.int64]:
+    missing = [at for at, value in enumerate(time) if value is None or value != value]
+    if missing:
+        first = f", first {ids[missing[0]]!r}" if ids is not None else ""
+        raise DataError(f"{len(missing)} images have no time to split by{first}: leave them out, or give them one.")
+    try:
+        known = sorted(set(time))
+    except TypeError as error:
+        raise DataError(f"The times to split by do not sort: {error}.") from error
+    index = {value: place for place, value in enumerate(known)}
+    codes = np.array([index[value] for value in time], np.int64)
+    # A moment goes to the part that the middle of its images falls into.
+    counts = np.bincount(codes, minlength=len(known))
+    middles = (np.cumsum(counts) - counts / 2) / max(1, len(time))
+    return np.minimum(np.searchsorted(np.cumsum(shares), middles, side="right"), len(shares) - 1)[codes]
 
 
 def _deal(strata: NDArray[np.int64], shares: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.int64]:

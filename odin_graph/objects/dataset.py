@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +16,13 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.judging import Verdicts, verdicts
 from odin_graph.catalog import datasets as catalog
+from odin_graph.catalog import exchange
 from odin_graph.catalog.datasets import Derivation
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.objects.dataset_ops import DatasetOps
+from odin_graph.objects.draft import Draft
 from odin_graph.objects.query import Query
 from odin_graph.objects.selection import Selection, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
@@ -27,13 +32,16 @@ from odin_graph.schema.metadata import decode
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from odin_graph.objects.image import Image
 
 _SHOWN_CLASSES = 12
+_SHOWN_SETS = 40
 
 
 @dataclass(frozen=True, repr=False)
-class Dataset(Verbs):
+class Dataset(DatasetOps, Verbs):
     """One version of a data set: images in an order, with the labels they had. Nothing in it ever changes."""
 
     KIND = "Dataset"
@@ -128,62 +136,12 @@ class Dataset(Verbs):
         """Its images as a torch data set; the options are those of `Query.to_torch`."""
         return self.images().to_torch(**options)
 
-    def split(
-        self,
-        fractions: Mapping[str, float],
-        *,
-        stratify: str | None = None,
-        group: str | None = None,
-        seed: int = 0,
-        revise: bool = False,
-    ) -> dict[str, Dataset]:
-        """Split into data sets ``ID/PART``, each DERIVED_FROM this one, with its frozen labels.
-
-        Args:
-            fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
-            stratify: A field whose values keep their proportions in each part, usually ``"label"``.
-            group: A field that is never torn apart, such as the patient: all images of a value go to one part.
-            seed: The same seed gives the same split.
-            revise: Make next versions where the parts exist with other images.
-        """
-        from odin_graph.ingest.split import split_positions
-
-        keys, labels = self.keys, pa.array(self.labels)
-        columns = {name: self._field(name) for name in (stratify, group) if name is not None}
-        parts = split_positions(
-            len(keys),
-            fractions,
-            stratify=None if stratify is None else columns[stratify],
-            group=None if group is None else columns[group],
-            ids=self._field("id"),  # the same images are dealt alike, whatever order they were stored in
-            seed=seed,
-        )
-        made: dict[str, Dataset] = {}
-        for part, positions in parts.items():
-            said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "seed": seed, "part": part}
-            id_ = catalog.create_dataset(
-                self._stores,
-                f"{self.base}/{part}",
-                keys[positions],
-                label=self._record.get("label_field"),
-                labels=labels.take(pa.array(positions)),
-                derived=Derivation({"odin_split": 1, "dataset": self.id, **said}, self.id),
-                revise=revise,
-            )
-            made[part] = Dataset(self._stores, id_)
-        return made
-
     def test_uses(self) -> Verdicts:
         """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
 
         An experiment that descends from one that had seen the verdict was tuned on the test set.
         """
         return verdicts(self._stores, self.base)
-
-    def _field(self, name: str) -> list[Any]:
-        """A field of each image, in the order of the set."""
-        values: list[Any] = self.images().to_arrow(name).column(name).to_pylist()
-        return values
 
     def _classes_line(self) -> str:
         if (field := self._record.get("label_field")) is None:
@@ -221,7 +179,7 @@ class Datasets(CollectionVerbs):
     def create(
         self,
         id: str,  # noqa: A002 - the users' word for it
-        images: Query | Dataset | Iterable[Image | str | int],
+        images: Query | Dataset | Draft | Iterable[Image | str | int],
         *,
         label: str | None = "label",
         labels: Sequence[Any] | None = None,
@@ -232,7 +190,7 @@ class Datasets(CollectionVerbs):
 
         Args:
             id: The id, without a version; the first version is ``ID@1``.
-            images: A query, whose order is kept, or images, their ids or keys.
+            images: A query, whose order is kept, a draft, or images, their ids or keys.
             label: The field that is the truth; None for a set without labels.
             labels: The labels themselves, one an image, in place of the field's values.
             revise: Make the next version where the id exists with other content.
@@ -243,6 +201,8 @@ class Datasets(CollectionVerbs):
             DataError: An image twice, one that is not there, or one without a label.
         """
         catalog.check_base(id)
+        if isinstance(images, Draft):
+            return images.create(id, revise=revise, **metadata)
         query = images.images() if isinstance(images, Dataset) else images
         if isinstance(query, Query):
             frozen = query.plan.dataset is not None and label == "label" and labels is None
@@ -268,6 +228,42 @@ class Datasets(CollectionVerbs):
         """Freeze images under an id: another word for `create`."""
         return self.create(*what, **how)
 
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        id: str | None = None,  # noqa: A002
+        progress: bool = True,
+    ) -> Dataset:
+        """Store what `Dataset.export` wrote: its images, and a version of the same digest.
+
+        Args:
+            path: The folder.
+            id: Another id than it had.
+            progress: Show a bar.
+
+        Raises:
+            DataError: It is no exported data set.
+            StoreError: Its content is not what its digest says; then no data set is made.
+        """
+        return Dataset(self._stores, exchange.load(self._stores, Path(path), id, progress=progress))
+
+    def tagged(self, word: str) -> list[Dataset]:
+        """The versions that have a tag."""
+        rows = self._stores.graph.read(
+            "MATCH (d:Dataset {state: 'ready'}) WHERE $tag IN d.tags RETURN d.id AS id ORDER BY d.base, d.version",
+            {"tag": word},
+        )
+        return [Dataset(self._stores, row["id"]) for row in rows]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a version: id, images, label field, when it was frozen (UTC), digest, tags, and its metadata."""
+        frame = self.select().to_pandas().drop(columns=["base", "version"])
+        tags = self._stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.tags AS tags")
+        by_id = {row["id"]: ", ".join(row["tags"] or ()) for row in tags}
+        frame.insert(1, "tags", [by_id.get(id_, "") for id_ in frame["id"]])
+        return frame
+
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
         """The versions of which every condition is true: ``select(F("size") > 1000, base="retina")``."""
         return select(self._stores, self.KIND, lambda id_: Dataset(self._stores, id_), conditions, equal)
@@ -289,7 +285,15 @@ class Datasets(CollectionVerbs):
         return len(self._ids())
 
     def __repr__(self) -> str:
-        return f"Datasets({', '.join(self._ids()) or 'none yet'})"
+        ids = self._ids()
+        if not ids:
+            return "Datasets(none yet)"
+        frame = self.to_pandas()
+        frame["digest"] = frame["digest"].str[:12]
+        return str(frame.fillna("").to_string(index=False, max_rows=_SHOWN_SETS, justify="left"))
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
 
     def _ids(self) -> list[str]:
         rows = self._stores.graph.read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neomodel import IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
@@ -25,6 +25,8 @@ class Dataset(Leased, Described):
     frozen_at = InstantProperty()
     label_field = StringProperty()
     """The field whose values were fixed as its labels."""
+    tags = ArrayProperty(StringProperty())
+    """Words to find it by, no part of what is frozen."""
     query = JsonProperty()
     """The query that made it, in its JSON form; None where images were listed."""
 
