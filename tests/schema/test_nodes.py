@@ -17,7 +17,7 @@ STORED = {
     "Video": "created_at deleted digest file_digest id key path",
     "Volume": "created_at deleted digest file_digest id key path",
     "Dataset": (
-        "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state version"
+        "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state tags version"
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
     "Experiment": (
