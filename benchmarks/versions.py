@@ -1,0 +1,64 @@
+"""Data set versions at size: 200,000 members frozen, revised by 5 %, and compared; on both engines.
+
+python -m benchmarks.versions [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.graph import Writing, embedded, server
+from benchmarks.report import Row, WrongAnswer, at_most, run, timed
+from odin_graph.graph import batches, create_nodes
+from odin_graph.objects.dataset import Dataset, Datasets
+from odin_graph.stores import Stores
+
+
+def measure(quick: bool) -> list[Row]:
+    """Every figure of both engines."""
+    number = 10_000 if quick else 200_000
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        with embedded(Path(folder)) as stores:
+            rows += figures("ArcadeDB", stores, number)
+        with server(Path(folder)) as (stores, _):
+            rows += figures("Neo4j", stores, number)
+    return rows
+
+
+def figures(engine: str, stores: Stores, number: int) -> list[Row]:
+    """Freeze, revise by one part in twenty, compare."""
+    change = number // 20
+    images = Writing(stores)._rows(number + change)  # noqa: SLF001 - of the benchmarks
+    for part in batches(images):
+        stores.graph.execute(lambda tx, part=part: create_nodes(tx, ("Image",), part))
+    keys = [row["key"] for row in images]
+    seconds: dict[str, list[float]] = {"create": [], "revise": [], "diff": []}
+    with timed(seconds["create"]):
+        first = Datasets(stores).create("bench", keys[:number])
+    _check(stores, first, keys[:number])
+    with timed(seconds["revise"]):
+        second = first.revise(add=keys[number:], remove=keys[:change])
+    _check(stores, second, keys[change:])
+    with timed(seconds["diff"]):
+        found = first.diff(second)
+    if (len(found.added), len(found.removed), len(found.relabelled)) != (change, change, 0):
+        raise WrongAnswer(str(found).splitlines()[0])
+    return [
+        at_most(f"{engine}: a version of {number:,} is created", seconds["create"][0], "s", 30.0),
+        at_most(f"{engine}: and revised by 5 %", seconds["revise"][0], "s", 10.0),
+        Row(f"{engine}: the two compared", seconds["diff"][0], "s"),
+    ]
+
+
+def _check(stores: Stores, dataset: Dataset, keys: list[object]) -> None:
+    (row,) = stores.graph.read(
+        "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN count(i) AS n", {"id": dataset.id}
+    )
+    if row["n"] != len(keys) or dataset.keys.tolist() != keys:
+        raise WrongAnswer(f"{dataset.id}: {row['n']} members instead of {len(keys)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run("versions of data sets", measure))
