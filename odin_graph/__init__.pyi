@@ -32,6 +32,8 @@ from .errors import WorkspaceError as WorkspaceError
 from .objects.activations import ActivationSet as ActivationSet
 from .objects.checkpoint import Checkpoint as Checkpoint
 from .objects.dataset import Dataset as Dataset
+from .objects.derived import DerivedImage as DerivedImage
+from .objects.derived import DerivedQuery as DerivedQuery
 from .objects.experiment import Experiment as Experiment
 from .objects.image import Image as Image
 from .objects.layer import Layer as Layer

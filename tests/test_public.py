@@ -20,6 +20,8 @@ OBJECTS = [
     "Budget",
     "Checkpoint",
     "Dataset",
+    "DerivedImage",
+    "DerivedQuery",
     "Experiment",
     "F",
     "Image",

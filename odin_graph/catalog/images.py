@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _ATTEMPTS = 4
+
+Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
+"""Given the transaction, and of each new image its position in the batch and its key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ def add_images(
     on_conflict: OnConflict = "error",
     *,
     labels: Sequence[str] = ("Image",),
+    relate: Relate | None = None,
 ) -> AddReport:
     """Store a batch: when this returns, all of it is stored; when it raises, none.
 
@@ -58,6 +62,7 @@ def add_images(
         on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"`` keeps the old image,
             ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before.
         labels: The node's labels, ``Image`` among them.
+        relate: Called in the same transaction, once the nodes are there, to name what the new ones came from.
 
     Raises:
         ConflictError: Ids that are there with other pixels; the message lists the first.
@@ -72,7 +77,7 @@ def add_images(
     values = NewValues.of("Image", columns, own=("label",))
     for attempt in range(_ATTEMPTS):
         try:
-            return _add_once(stores, batch, arrays, digests, values, on_conflict, labels)
+            return _add_once(stores, batch, arrays, digests, values, on_conflict, labels, relate)
         except _OvertakenError as error:  # another writer stored one of the ids in the meantime: look again
             if attempt == _ATTEMPTS - 1:
                 raise ConflictError(str(error)) from error.__cause__
@@ -105,6 +110,7 @@ def _add_once(
     values: NewValues,
     on_conflict: OnConflict,
     labels: Sequence[str],
+    relate: Relate | None,
 ) -> AddReport:
     found = sort_out(stores, batch.ids, digests, on_conflict)
     keys, new = found.keys, found.new
@@ -132,6 +138,8 @@ def _add_once(
         name_segments(tx, segments)
         if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
+        if relate is not None:
+            relate(tx, [(position, int(keys[position])) for position in new])
 
     try:
         stores.graph.execute(name)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.catalog.derived import parent_of
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
@@ -24,6 +25,10 @@ from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
 T = TypeVar("T")
+
+
+_FEW = 16
+"""Images whose fields are looked up one by one, where the columns are not current."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +44,9 @@ class Image(ImageVerbs):
     @classmethod
     def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
         """The images of these keys, in this order; their fields are read together."""
-        table = stores.columns.images([name for name in stores.columns.fields("Image") if name != "key"], keys)
+        names = [name for name in stores.columns.fields("Image") if name != "key"]
+        # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
+        table = stores.columns.images(names, keys if len(keys) <= _FEW else None)
         held: NDArray[np.int64] = table.column("key").to_numpy()
         rows = table.take(pa.array(np.searchsorted(held, keys))).to_pylist()
         for row in rows:
@@ -129,6 +136,12 @@ class Image(ImageVerbs):
         """The pixels (h, w, bands), of the dtype that they came in."""
         pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
         return pixels
+
+    @property
+    def parent(self) -> Image | None:
+        """The image that it was made from by an operation; None of one that came in as it is."""
+        held = parent_of(self._stores, self.key)
+        return None if held is None else next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
 
     def ancestors(self) -> Relatives:
         """What it was made from, at any distance: crops, originals, older pixels, volumes and videos."""

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from odin_graph.address import Address
-from odin_graph.errors import PositionError
+from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
+from odin_graph.objects.operations import Operations
 from odin_graph.objects.steps import Steps
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_columns, bind_plan, bind_step
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from odin_graph.analysis.contact_sheet import ContactSheet
+    from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
+    from odin_graph.ops import ImageOp
     from odin_graph.query.predictions import PredictionExpressions
     from odin_graph.runtime.torch_dataset import PixelDataset
 
@@ -39,7 +42,7 @@ _IMAGES_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(Steps, QueryVerbs):
+class Query(Steps, QueryVerbs, Operations):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
@@ -160,6 +163,40 @@ class Query(Steps, QueryVerbs):
         """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
         return self.sheet(**how).save(path)
 
+    @overload
+    def map(
+        self, function: Callable[[Any], Any], name: None = None, *, by: str | None = None, progress: bool = True
+    ) -> pd.Series: ...
+    @overload
+    def map(
+        self, function: Callable[[Any], Any], name: str, *, by: str | None = None, progress: bool = True
+    ) -> pd.Series | Query: ...
+    def map(
+        self, function: Callable[[Any], Any], name: str | None = None, *, by: str | None = None, progress: bool = True
+    ) -> pd.Series | Query:
+        """Run a function of your own over the images, on all cores (threads), and give its values by image id.
+
+        With a name, values are stored as metadata of that name, and pixels, (h, w) or (h, w, bands), as images
+        ``PARENT_ID#name`` that are DERIVED_FROM theirs, with the digest of the function's source; their query is what
+        comes back then. A function of pixels alone is an operation, and lazy: ``query.apply(function)``.
+
+        Args:
+            function: Takes an `Image`; with ``by``, the list of images of a group.
+            name: Of the metadata, or of the images.
+            by: A field. The function is called once for each of its values, and with a name every image of the group
+                gets what it says.
+            progress: Show a bar.
+
+        Raises:
+            DataError: The function failed; names the image or group.
+            MetadataError: The values are no metadata, or of another type than is recorded.
+        """
+        from odin_graph.objects.mapping import map_groups, map_images
+
+        if by is not None:
+            return map_groups(self, function, name, by, progress)
+        return map_images(self, function, name, progress)
+
     # Elsewhere
 
     def to_json(self) -> dict[str, Any]:
@@ -169,6 +206,8 @@ class Query(Steps, QueryVerbs):
     @classmethod
     def from_json(cls, address: Address, data: Any) -> Query:
         """The query of a JSON object, checked against the workspace as if it were written here."""
+        if isinstance(data, dict) and "operations" in data:
+            raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
         return cls(address, bind_plan(Stores.at(address), wire.from_json(data)))
 
     def to_cypher(self) -> Statement:
@@ -204,6 +243,11 @@ class Query(Steps, QueryVerbs):
 
     def _then(self, step: Step) -> Self:
         return type(self)(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))
+
+    def _applied(self, op: ImageOp) -> DerivedQuery:
+        from odin_graph.objects.derived import DerivedQuery
+
+        return DerivedQuery(self, (op,))
 
     def _held(self, token: Any = None) -> pa.Table | None:
         if not self._answer:

@@ -97,6 +97,17 @@ class Selection(Generic[T]):
         columns = {name: constant(value, len(self)) for name, value in said.items()}
         return update_metadata(self._stores, self.kind, self.ids, columns, missing="remove")
 
+    def map(self, function: Callable[[T], Any], name: str | None = None) -> pd.Series:
+        """Run a function of your own over them, and give its values by id; with a name they are stored as metadata.
+
+        Raises:
+            DataError: The function failed; names the thing.
+            MetadataError: The values are no metadata, or of another type than is recorded.
+        """
+        from odin_graph.objects.mapping import map_things
+
+        return map_things(self._stores, self.kind, self.ids, list(self), function, name)
+
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
         """Put tombstones on all of them, in one transaction; refused while something frozen uses one, unless forced."""
         return deletion.delete(self._stores, self.kind, self.ids, why=why, by=by, force=force)

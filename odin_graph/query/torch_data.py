@@ -14,6 +14,7 @@ from odin_graph.errors import QueryError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from odin_graph.ops.op import ImageOp
     from odin_graph.runtime.torch_dataset import PixelDataset
     from odin_graph.stores import Stores
 
@@ -26,6 +27,7 @@ def torch_dataset(
     model: str | None,
     classes: Sequence[str | int] | None,
     transform: Callable[[Tensor], Tensor] | None,
+    operations: tuple[ImageOp, ...] = (),
 ) -> PixelDataset:
     """Pixels and targets of images, in their order.
 
@@ -36,6 +38,7 @@ def torch_dataset(
         model: The model whose preprocessing, classes and task count.
         classes: The order of the class indexes, where there is no model; else the labels, sorted.
         transform: Applied to each tensor (bands, h, w).
+        operations: Applied to the pixels before the model's preprocessing.
 
     Raises:
         QueryError: A model that says its classes, and other classes.
@@ -46,7 +49,7 @@ def torch_dataset(
     from odin_graph.runtime.targets import targets_of
     from odin_graph.runtime.torch_dataset import PixelDataset
 
-    pipeline, task = None, None
+    pipeline, task = Pipeline(), None
     if model is not None:
         record = model_of(stores, model)
         if classes is not None and record.classes is not None and tuple(classes) != record.classes:
@@ -55,6 +58,7 @@ def torch_dataset(
             )
         pipeline, task, classes = Pipeline.from_json(record.preprocess), record.task, record.classes or classes
     targets = targets_of(labels.to_pylist(), task or _task_of(labels.type, classes), classes)
+    pipeline = Pipeline((*operations, *pipeline.ops))
     return PixelDataset(stores.address, keys, targets, pipeline=pipeline, transform=transform)
 
 

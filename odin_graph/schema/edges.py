@@ -56,7 +56,7 @@ EDGES: Final = (
         type="DERIVED_FROM",
         start=("Image",),
         end=("Image", "Video", "Volume"),
-        properties=("op", "params"),
+        properties=("op", "params", "code"),
         meaning="A crop, rotation, frame or slice, and the registered operation that made it. A crop is `:Crop` too.",
     ),
     Edge(

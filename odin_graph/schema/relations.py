@@ -13,6 +13,8 @@ class DerivedFrom(StructuredRel):
     op = StringProperty()
     """Registered name of the image operation."""
     params = JsonProperty()
+    code = StringProperty()
+    """The packages, with versions, whose code the operation was."""
     query = JsonProperty()
     """The query that selected the subset, in its JSON form."""
 

@@ -22,6 +22,12 @@ from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.purge import keys_of_any, purge
 from odin_graph.catalog.updates import update_metadata
+from odin_graph.objects.mapping import parents_of
+from odin_graph.objects.query import Query
+from odin_graph.ops import Resize
+from odin_graph.query.expressions import F
+from odin_graph.query.plan import AllImages, Plan
+from odin_graph.runtime import derive
 from odin_graph.stores import Stores
 
 Acknowledge = Callable[[str], None]
@@ -36,6 +42,9 @@ ROUNDS = 5
 """Updates of all images."""
 PURGED = [f"0/{position}" for position in (0, 3, 18)]
 """Images of the first batch, the last of an odd shape."""
+
+DERIVED = {"a": 1, "b": 2}
+"""Names of derivatives, and how many operations away from what came in."""
 
 
 def batch(number: int) -> ImageBatch:
@@ -107,12 +116,25 @@ def purge_some(stores: Stores, acknowledge: Acknowledge) -> None:
     acknowledge("done")
 
 
-JOBS = {"ingest": ingest, "predict": predict, "update": update, "purge": purge_some}
+def derive_some(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Store derivatives of all images, in small batches, and derivatives of these."""
+    derive.BATCH = IMAGES
+    query = Query(stores.address, Plan(AllImages())).where(F("batch") >= 0)
+    for name, turns in DERIVED.items():
+        parents = parents_of(query)
+        ids = parents.column("id").to_pylist()
+        wanted = [position for position, id_ in enumerate(ids) if id_.count("#") == turns - 1]
+        derive.derive(stores, parents.take(wanted), (Resize(size=2 + turns),), name, acknowledge=acknowledge)
+    acknowledge("done")
+
+
+JOBS = {"derive": derive_some, "ingest": ingest, "predict": predict, "update": update, "purge": purge_some}
 
 
 def main(job: str, address: str, acknowledged: str) -> None:
     """Open the workspace, say so, do the job."""
     stores = Stores.open(Address(**json.loads(address)), create=False)
+    stores.keep()
     handle = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def acknowledge(what: str) -> None:

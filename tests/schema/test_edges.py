@@ -54,7 +54,7 @@ def test_a_type_is_lineage_or_is_not() -> None:
 
 def test_an_edge_is_found_by_type_and_labels() -> None:
     assert edge("USED", "Experiment", "Dataset").properties == ("role",)
-    assert edge("DERIVED_FROM", "Crop", "Image").properties == ("op", "params")
+    assert edge("DERIVED_FROM", "Crop", "Image").properties == ("op", "params", "code")
     assert edge("PART_OF").end == ("PredictionSet",)
 
 

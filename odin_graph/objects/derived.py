@@ -1,0 +1,247 @@
+"""`DerivedQuery`: what operations make of the images of a query. Nothing is stored before `store`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.address import Address
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import DataError, QueryError
+from odin_graph.objects.mapping import parents_of
+from odin_graph.objects.operations import Operations, read_operations
+from odin_graph.ops.op import ImageOp
+from odin_graph.query.expressions import Expr
+from odin_graph.query.nodes import SortKey
+from odin_graph.query.plan import Keys, Plan
+from odin_graph.query.torch_data import torch_dataset
+from odin_graph.runtime.derive import DeriveReport, apply, derive, step_of
+from odin_graph.runtime.function import Function, name_of_function
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from odin_graph.objects.image import Image
+    from odin_graph.objects.query import Query
+    from odin_graph.runtime.torch_dataset import PixelDataset
+
+_AT_ONCE = 64
+"""Images whose pixels are computed together while iterating."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivedImage:
+    """What operations made of one image. It is not stored."""
+
+    parent: Image
+    pixels: NDArray[Any]
+    """(h, w, bands)."""
+    made: str
+    """The operations, in words."""
+
+    @property
+    def label(self) -> Any:
+        """The parent's."""
+        return self.parent.label
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and bands."""
+        return self.pixels.shape
+
+    def sheet(self) -> ContactSheet:
+        """Its picture."""
+        return contact_sheet([Tile(self.pixels, self.parent.id, truth=self.label, note=self.made)])
+
+    def show(self) -> None:
+        """Display it."""
+        self.sheet().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture that `show` displays."""
+        return self.sheet().save(path)
+
+    def __repr__(self) -> str:
+        return f"DerivedImage({self.parent.id!r}{self.made}: {self.shape} {self.pixels.dtype})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivedQuery(Operations):
+    """Images that operations make, one of each image of a query. Immutable, lazy, and it pickles."""
+
+    query: Query
+    ops: tuple[ImageOp, ...]
+
+    def _applied(self, op: ImageOp) -> DerivedQuery:
+        return DerivedQuery(self.query, (*self.ops, op))
+
+    # Which images: said of the parents, whose label and metadata the derived images have
+
+    def where(self, *predicates: Expr) -> DerivedQuery:
+        """Keep what is made of the images of which every predicate is true."""
+        return DerivedQuery(self.query.where(*predicates), self.ops)
+
+    def order_by(self, *keys: Expr | SortKey) -> DerivedQuery:
+        """Order by fields of the parents."""
+        return DerivedQuery(self.query.order_by(*keys), self.ops)
+
+    def limit(self, k: int) -> DerivedQuery:
+        """The first k."""
+        return DerivedQuery(self.query.limit(k), self.ops)
+
+    def count(self) -> int:
+        """How many there are."""
+        return self.query.count()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[DerivedImage]:
+        """One after another, in the query's order; some are computed ahead."""
+        from odin_graph.objects.image import Image
+
+        keys = self.query.keys()
+        for start in range(0, len(keys), _AT_ONCE):
+            parents = list(Image.of_keys(self._stores, keys[start : start + _AT_ONCE]))
+            pixels = self._pixels(keys[start : start + _AT_ONCE], [parent.id for parent in parents])
+            for parent, image in zip(parents, pixels, strict=True):
+                yield DerivedImage(parent, image, self._made())
+
+    @overload
+    def __getitem__(self, item: int) -> DerivedImage: ...
+    @overload
+    def __getitem__(self, item: slice) -> DerivedQuery: ...
+    def __getitem__(self, item: int | slice) -> DerivedImage | DerivedQuery:
+        if isinstance(item, slice):
+            return DerivedQuery(self.query[item], self.ops)
+        parent = self.query[item]
+        (pixels,) = self._pixels(np.array([parent.key], np.int64), [parent.id])
+        return DerivedImage(parent, pixels, self._made())
+
+    # Looked at and trained on as it is
+
+    def sheet(self, *, title: str | None = None) -> ContactSheet:
+        """A contact sheet of the derived images, with the labels of their parents."""
+        table = self.query.to_arrow("id", "label")
+        if not table.num_rows:
+            raise QueryError(f"{self!r} selects no image, so there is nothing to show.")
+        shown = table.slice(0, MOST)
+        ids = shown.column("id").to_pylist()
+        pixels = self._pixels(shown.column("key").to_numpy(), ids)
+        labels = shown.column("label").to_pylist()
+        tiles = [Tile(image, id_, truth=label) for image, id_, label in zip(pixels, ids, labels, strict=True)]
+        number = f"{table.num_rows:,}" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,}"
+        return contact_sheet(tiles, title=f"{self._outline()}: {number} images" if title is None else title)
+
+    def show(self, **how: Any) -> None:
+        """Display the contact sheet."""
+        self.sheet(**how).show()
+
+    def save(self, path: str | Path, **how: Any) -> Path:
+        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        return self.sheet(**how).save(path)
+
+    def to_torch(
+        self,
+        *,
+        model: Any = None,
+        classes: Sequence[str | int] | None = None,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> PixelDataset:
+        """A torch data set as `Query.to_torch` gives; its workers compute the operations as images are asked for."""
+        table = self.query.to_arrow("label")
+        said = None if model is None else str(getattr(model, "id", model))
+        return torch_dataset(
+            self._stores,
+            table.column("key").to_numpy(),
+            table.column("label"),
+            model=said,
+            classes=classes,
+            transform=transform,
+            operations=self.ops,
+        )
+
+    # Stored
+
+    def store(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> Query:
+        """Store them as images ``PARENT_ID#name``, on all cores, and give the query of them in this order.
+
+        Each is DERIVED_FROM its parent, with the operation, its parameters and the version of its code, and has the
+        parent's root. It inherits the label (a data set's frozen one, where the query is of a data set). Called again
+        with the same parameters it finds what is there and computes nothing; interrupted, it goes on.
+
+        Args:
+            name: What stands after the # in the ids.
+            metadata: The free metadata that they inherit; all of it by default.
+            progress: Show a bar.
+
+        Raises:
+            ConflictError: The name is taken by images that were made in another way.
+            OdinError: An operation does not fit an image; names it. What was stored before it stands.
+        """
+        from odin_graph.objects.query import Query
+
+        done = self.derive(name, metadata=metadata, progress=progress)
+        return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
+
+    def derive(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> DeriveReport:
+        """As `store`, and the report: what was computed, found, and deleted since."""
+        parents = parents_of(self.query, metadata)
+        return derive(self._stores, parents, self.ops, name, progress=progress)
+
+    # Elsewhere
+
+    def to_json(self) -> dict[str, Any]:
+        """The query's JSON form, with the operations.
+
+        Raises:
+            DataError: A function of your own is among them.
+        """
+        for op in self.ops:
+            if isinstance(op, Function):
+                raise DataError(
+                    f"{name_of_function(op.call)} is a function, which has no JSON form: register it as an image "
+                    "operation, or store the images first."
+                )
+        return {**self.query.to_json(), "operations": [step_of(op) for op in self.ops]}
+
+    @classmethod
+    def from_json(cls, address: Address, data: Any) -> DerivedQuery:
+        """The derived query of a JSON object, checked as if it were written here."""
+        from odin_graph.objects.query import Query
+
+        if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
+            raise QueryError('This is no query with operations: it has no list "operations". Query.from_json reads it.')
+        body = {name: value for name, value in data.items() if name != "operations"}
+        return cls(Query.from_json(address, body), read_operations(data["operations"]))
+
+    def __repr__(self) -> str:
+        return f"DerivedQuery({self._outline()})"
+
+    @property
+    def _stores(self) -> Stores:
+        return Stores.at(self.query.address)
+
+    def _outline(self) -> str:
+        return repr(self.query).removeprefix("Query(").removesuffix(")") + self._made()
+
+    def _made(self) -> str:
+        return "".join(map(_spelt, self.ops))
+
+    def _pixels(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
+        return apply(self._stores, self.ops, ids, self._stores.columns.array(ARRAY).read_list(keys))
+
+
+def _spelt(op: ImageOp) -> str:
+    if isinstance(op, Function):
+        return f".apply({name_of_function(op.call).rpartition('.')[2]})"
+    step = step_of(op)
+    given = ", ".join(f"{name}={value!r}" for name, value in step["parameters"].items())
+    return f".{step['op'].replace('-', '_')}({given})"

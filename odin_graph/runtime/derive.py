@@ -1,0 +1,215 @@
+"""Derived images: computed on all cores, and stored batch by batch, so that a repeated call goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.derived import Recipe, add_derived, as_keys, derivatives
+from odin_graph.catalog.pixels import compact_pixels
+from odin_graph.errors import DataError, OdinError
+from odin_graph.ops import Pipeline
+from odin_graph.ops.op import ImageOp, name_of, parameters_of
+from odin_graph.progress import progress_bar
+from odin_graph.runtime.function import Function
+from odin_graph.runtime.pixels import pixel_blocks
+from odin_graph.stores import Stores
+
+BATCH = 10_000
+"""Images a transaction, unless their pixels reach the other limit before."""
+BATCH_BYTES: Final = 256 << 20
+
+Images: TypeAlias = Sequence[NDArray[Any]]
+Compute: TypeAlias = Callable[[NDArray[np.int64], Sequence[str], Images], Images]
+"""Keys, ids and pixels of parents in, pixels of what is made of them out."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeriveReport:
+    """What became of a call."""
+
+    keys: NDArray[np.int64]
+    """Of the derived images, in the order of their parents."""
+    computed: int
+    found: int
+    """There already, made with the same parameters."""
+    deleted: int
+    """Deleted since they were made: they do not come back unasked."""
+
+
+def recipe_of(ops: Sequence[ImageOp], name: str) -> Recipe:
+    """How operations are recorded.
+
+    Raises:
+        QueryError: One that is not registered.
+        DataError: A function whose source cannot be read, or no operation at all.
+    """
+    if not ops:
+        raise DataError("There is no operation to apply: say what to derive, as in query.resize(size=224).")
+    steps = [step_of(op) for op in ops]
+    code = ", ".join(dict.fromkeys(_code_of(op) for op in ops))
+    if len(steps) == 1:
+        return Recipe(name, steps[0]["op"], steps[0]["parameters"], code)
+    return Recipe(name, "pipeline", {"format": 1, "ops": steps}, code)
+
+
+def step_of(op: ImageOp) -> dict[str, Any]:
+    """Name and parameters of an operation, as JSON has them."""
+    if isinstance(op, Function):
+        return {"op": "python", "parameters": op.parameters()}
+    return {"op": name_of(op), "parameters": parameters_of(op)}
+
+
+def apply(stores: Stores, ops: Sequence[ImageOp], ids: Sequence[str], images: Images) -> list[NDArray[Any]]:
+    """Images through operations, on all cores; those of one shape go through them together.
+
+    Raises:
+        OdinError: An operation does not fit an image; names the image.
+    """
+    threads = stores.budget.threads
+    size = max(1, min(256, -(-len(images) // (4 * threads))))
+    parts = [slice(start, start + size) for start in range(0, len(images), size)]
+
+    def run(part: slice) -> list[NDArray[Any]]:
+        return _through(ops, ids[part], images[part])
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="odin derive") as pool:
+        try:
+            done = list(pool.map(run, parts))
+        except BaseException:  # Ctrl-C among them: what has not begun is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [image for part in done for image in part]
+
+
+def derive(
+    stores: Stores,
+    parents: pa.Table,
+    ops: Sequence[ImageOp],
+    name: str,
+    *,
+    progress: bool = True,
+    acknowledge: Callable[[str], None] = lambda _: None,
+) -> DeriveReport:
+    """Store what operations make of images; what is there already with the same parameters is not computed.
+
+    Args:
+        stores: The open workspace.
+        parents: ``key``, ``id``, and what their derivatives inherit: ``label``, free metadata.
+        ops: The operations, in order.
+        name: What stands after the # in the ids.
+        progress: Show a bar.
+        acknowledge: Called with the last id of each batch once it is stored.
+
+    Raises:
+        ConflictError: The name is taken by images that were made in another way.
+        OdinError: An operation does not fit an image; names it. Batches that were stored before it stand.
+    """
+    recipe = recipe_of(ops, name)
+
+    def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
+        return apply(stores, ops, ids, images)
+
+    return store_made(stores, parents, recipe, compute, progress=progress, acknowledge=acknowledge)
+
+
+def store_made(
+    stores: Stores,
+    parents: pa.Table,
+    recipe: Recipe,
+    compute: Compute,
+    *,
+    progress: bool = True,
+    acknowledge: Callable[[str], None] = lambda _: None,
+) -> DeriveReport:
+    """As `derive`, for images that are made in any way: `compute` gives those of a block of parents."""
+    order: NDArray[np.int64] = parents.column("key").to_numpy()
+    ids = dict(zip(order.tolist(), parents.column("id").to_pylist(), strict=True))
+    rows = dict(zip(order.tolist(), range(len(order)), strict=True))
+    inherited = parents.drop_columns(["key", "id"])
+    found = derivatives(stores, recipe, ids)
+    # A call over all images meets what it made the last time: that is found, and not derived from once more.
+    own = {key for key in found.values() if key is not None} & set(ids)
+    order = order[~np.isin(order, list(own))] if own else order
+    found = {parent: key for parent, key in found.items() if parent not in own}
+    there = len(found)
+    deleted = sum(key is None for key in found.values())
+    missing = np.array(sorted(set(ids) - set(found) - own), np.int64)
+
+    def made() -> Iterator[tuple[int, NDArray[Any]]]:
+        for block, images in pixel_blocks(stores, missing):
+            held = block.tolist()
+            yield from zip(held, compute(block, [ids[key] for key in held], images), strict=True)
+
+    with progress_bar(f"derive {recipe.name}", len(missing), show=progress) as advance:
+        for keys, pixels in _batched(made()):
+            taken = inherited.take(pa.array([rows[key] for key in keys]))
+            columns = {name: taken.column(name).to_pylist() for name in taken.column_names}
+            report = add_derived(stores, recipe, [(key, ids[key]) for key in keys], pixels, columns)
+            found.update(zip(keys, report.keys.tolist(), strict=True))
+            acknowledge(recipe.id_of(ids[keys[-1]]))
+            advance(len(keys))
+    if len(missing):
+        compact_pixels(stores)
+    return DeriveReport(as_keys(found, order), len(missing), there - deleted, deleted)
+
+
+def _batched(items: Iterator[tuple[int, NDArray[Any]]]) -> Iterator[tuple[list[int], list[NDArray[Any]]]]:
+    keys: list[int] = []
+    pixels: list[NDArray[Any]] = []
+    size = 0
+    for key, image in items:
+        keys.append(key)
+        pixels.append(image)
+        size += image.nbytes
+        if len(keys) >= BATCH or size >= BATCH_BYTES:
+            yield keys, pixels
+            keys, pixels, size = [], [], 0
+    if keys:
+        yield keys, pixels
+
+
+def _through(ops: Sequence[ImageOp], ids: Sequence[str], images: Images) -> list[NDArray[Any]]:
+    pipeline = Pipeline(tuple(ops))
+    if len(images) > 1 and len({(image.shape, image.dtype) for image in images}) == 1:
+        try:
+            # Copies, so that one image that is kept does not keep its whole batch.
+            return [np.array(image) for image in pipeline.batch(np.stack(images))]
+        except Exception:  # noqa: BLE001, S110 - whatever it is, one by one tells of which image
+            pass
+    return [_one(pipeline, id_, image) for id_, image in zip(ids, images, strict=True)]
+
+
+def _one(pipeline: Pipeline, id_: str, image: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.array(pipeline(image))
+    except OdinError as error:
+        raise type(error)(f"Image {id_!r}: {error}") from error
+    except Exception as error:
+        raise DataError(f"Image {id_!r}: an operation failed with {type(error).__name__}: {error}") from error
+
+
+def _code_of(op: ImageOp) -> str:
+    module = (op.call if isinstance(op, Function) else type(op)).__module__ or ""
+    package = module.partition(".")[0]
+    names = [package.replace("_", "-"), *_distributions().get(package, ())]
+    for name in names:  # an editable install is known by its own name alone
+        with suppress(PackageNotFoundError):
+            return f"{name} {version(name)}"
+    held = getattr(sys.modules.get(package), "__version__", None)
+    return f"{package} {held}" if held else package
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return packages_distributions()
