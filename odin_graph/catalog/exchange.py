@@ -160,7 +160,7 @@ def _manifest(stores: Stores, dataset: str) -> pa.Table:
     if place.null_count:
         raise DataError(
             f"{place.null_count} images of {dataset} were deleted, so that the export would not be the version. "
-            "Revise it without them: dataset.revise(remove=dataset.deleted)."
+            "Revise it, which leaves them out: dataset.revise()."
         )
     rows = held.take(place)
     kept = [name for name in names if name in ("id", "digest", "height", "width", "bands", "dtype")]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import DataError, MismatchError
 from odin_graph.stores import Stores
 
@@ -30,6 +31,13 @@ class Members:
         """Those of a version."""
         table = stores.columns.members(dataset)
         return cls(table.column("key").to_numpy(), tuple(table.column("label").to_pylist()))
+
+    @classmethod
+    def alive(cls, stores: Stores, dataset: str) -> Members:
+        """Those of a version that were not deleted since: what a new version can be made of."""
+        every = cls.of(stores, dataset)
+        gone = deleted_members(stores, dataset)
+        return every.take(np.flatnonzero(~np.isin(every.keys, list(gone)))) if gone else every
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -57,7 +57,7 @@ class DatasetOps:
         labels: Sequence[Any] | None = None,
         **metadata: Any,
     ) -> Dataset:
-        """Make the next version: a REVISION_OF this one. This one stays as it is.
+        """Make the next version: a REVISION_OF this one, without what was deleted since. This one stays as it is.
 
         Args:
             add: Images to append: a query, images, their ids or keys.
@@ -78,7 +78,7 @@ class DatasetOps:
         known = labels if labels is not None else self._today(added, field)
         given = relabel or {}
         changed = versions.revised(
-            Members.of(self._stores, self.id),
+            Members.alive(self._stores, self.id),
             add=dict(zip(added, known, strict=True)),
             remove=_keys(self._stores, remove).tolist(),
             relabel=dict(zip(_keys(self._stores, given).tolist(), given.values(), strict=True)),
@@ -167,7 +167,7 @@ class DatasetOps:
             raise DataError(f"{k} folds cannot be trained and tested: give 2 or more.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
         parts = self._positions(equal, stratify=stratify, group=group, seed=seed)
-        every = np.arange(len(Members.of(self._stores, self.id)))
+        every = np.arange(len(Members.alive(self._stores, self.id)))
         folds = []
         for fold, tested in parts.items():
             said = {"folds": k, "fold": int(fold), "stratify": stratify, "group": group, "seed": seed}
@@ -201,7 +201,7 @@ class DatasetOps:
         Raises:
             DataError: There are too few images, or a weight is missing or not positive.
         """
-        members = Members.of(self._stores, self.id)
+        members = Members.alive(self._stores, self.id)
         chances: list[Any] | None = None
         if isinstance(weights, str):
             chances = self._field(weights)
@@ -284,7 +284,7 @@ class DatasetOps:
         self, fractions: Mapping[str, float], *, seed: int, **by: str | None
     ) -> dict[str, NDArray[np.int64]]:
         return split_positions(
-            len(Members.of(self._stores, self.id)),
+            len(Members.alive(self._stores, self.id)),
             fractions,
             **{name: self._field(field) for name, field in by.items() if field is not None},
             ids=self._field("id"),  # the same images are dealt alike, whatever order they were stored in
@@ -294,7 +294,7 @@ class DatasetOps:
     def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
         from odin_graph.objects.dataset import Dataset
 
-        members = Members.of(self._stores, self.id).take(positions)
+        members = Members.alive(self._stores, self.id).take(positions)
         field = self._record.get("label_field")
         made = catalog.create_dataset(
             self._stores,
@@ -318,7 +318,7 @@ class DatasetOps:
 
     def _pair(self, other: Dataset) -> tuple[Members, Members]:
         held = self._other(other)
-        return Members.of(self._stores, self.id), Members.of(self._stores, held.id)
+        return Members.alive(self._stores, self.id), Members.alive(self._stores, held.id)
 
     def _other(self, other: Dataset | str) -> Dataset:
         from odin_graph.objects.dataset import Dataset

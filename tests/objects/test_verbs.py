@@ -169,6 +169,17 @@ def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> 
     assert examine(pets._stores, deep=True).sound
 
 
+def test_next_versions_and_parts_leave_out_what_was_deleted(pets: og.Workspace) -> None:
+    pets.image("i0").delete(force=True)
+    pets.image("i1").purge(force=True)
+    held = pets.datasets["pets@1"]
+    assert held.revise().images().to_pandas("id")["id"].tolist() == IDS[2:6]
+    parts = held.split({"a": 0.5, "b": 0.5})
+    assert sorted(id_ for part in parts.values() for id_ in part.images().to_pandas("id")["id"]) == IDS[2:6]
+    assert len(held.sample(4)) == 4
+    assert examine(pets._stores, deep=True).sound
+
+
 def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) -> None:
     key = pets.image("i7").key
     pets.image("i7").delete(why="blurred")
