@@ -1,0 +1,55 @@
+"""The example of a plug-in: installed as a user would, and found by name from a process that never imports it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
+
+PROGRAM = """
+import sys
+import numpy as np
+import odin_graph as og
+from odin_graph.ops import OPS, Pipeline
+
+assert not any(name.startswith("odin_graph_sky") for name in sys.modules)
+assert "asinh-stretch" in OPS
+stretch = Pipeline.of([{"op": "asinh-stretch", "parameters": {"softening": 4.0}}])
+light = np.array([[[0.0], [0.1], [1.0]]], np.float32)
+np.testing.assert_allclose(stretch(light), np.arcsinh(4 * light) / np.arcsinh(4), rtol=1e-6)
+assert Pipeline.from_json(stretch.to_json()) == stretch
+
+with og.connect("sky.odin") as db:
+    images = np.random.default_rng(0).integers(0, 2**16, (6, 8, 8), np.uint16)
+    ra = [10.0, 20.0, 30.0, 10.0 + 0.5 / 3600, 20.0 + 2.0 / 3600, None]
+    db.images.add(images=images, metadata={"ra": ra, "dec": [0.0] * 6}, progress=False)
+    db.datasets.create("train", [f"image/{n:06}" for n in range(3)], label=None)
+    db.datasets.create("test", [f"image/{n:06}" for n in range(3, 6)], label=None)
+    found = db.leaks("train", "test", by=["arc-second"]).to_arrow().to_pylist()
+    assert [(row["train"], row["test"]) for row in found] == [("image/000000", "image/000003")], found
+    assert abs(found[0]["distance"] - 0.5) < 1e-3
+    assert len(db.leaks("train", "test", by=["arc-second"], within=3.0).to_arrow()) == 2
+    pid = db.bolt.pid
+print("found", pid)
+"""
+
+
+def test_a_package_adds_an_operation_and_a_leak_key(tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(target), str(PLUGIN)], check=True, capture_output=True, timeout=120)
+    path = os.pathsep.join([str(target), str(PLUGIN.parents[1])])
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("found")
