@@ -21,8 +21,8 @@ STORED = {
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
     "Experiment": (
-        "commit created_at deleted finished_at group id leaks lease_owner lease_until packages parameters seed started_at "
-        "state tags"
+        "commit created_at deleted finished_at group id leaks lease_owner lease_until packages parameters seed "
+        "started_at state tags"
     ),
     "Checkpoint": "best created_at deleted epoch id step weights",
     "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
