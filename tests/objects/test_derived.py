@@ -239,3 +239,37 @@ def test_map_over_groups(db: og.Workspace) -> None:
 def test_map_over_data_sets(db: og.Workspace) -> None:
     db.datasets.create("all", db.images())
     assert db.datasets.select().map(len).to_dict() == {"all@1": 5}
+
+
+def test_interrupted_it_goes_on(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C: batches that were stored stand, and the next call computes the others alone."""
+    monkeypatch.setattr("odin_graph.runtime.derive.BATCH", 2)
+    monkeypatch.setattr("odin_graph.runtime.pixels.MOST_ROWS", 1)
+    seen: list[tuple[int, ...]] = []
+    stops = [True]
+
+    def counted(pixels: np.ndarray) -> np.ndarray:
+        seen.append(pixels.shape)
+        if stops[0] and len(seen) == 4:
+            raise KeyboardInterrupt
+        return pixels // 2
+
+    lazy = db.images().apply(counted)
+    with pytest.raises(KeyboardInterrupt):
+        lazy.store("dark")
+    assert len(db.images()) == 5 + 2
+    assert examine(db.images()._stores, deep=True).sound
+    stops[0] = False
+    seen.clear()
+    report = lazy.derive("dark")
+    assert (report.computed, report.found, len(seen)) == (3, 2, 3)
+    assert len(report.keys) == 5
+
+
+def test_of_no_image_nothing_is_made(db: og.Workspace) -> None:
+    none = db.images().where(F("n") > 99).resize(size=8)
+    assert (len(none), list(none), len(none.store("none"))) == (0, [], 0)
+    with pytest.raises(og.QueryError, match="nothing to show"):
+        none.sheet()
+    mapped = db.images().where(F("n") > 99).map(brightness, "brightness")
+    assert len(mapped) == 0
