@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from odin_graph.catalog.derived import Recipe, add_derived, as_keys, derivatives
 from odin_graph.catalog.pixels import compact_pixels
@@ -83,7 +84,8 @@ def apply(stores: Stores, ops: Sequence[ImageOp], ids: Sequence[str], images: Im
     def run(part: slice) -> list[NDArray[Any]]:
         return _through(ops, ids[part], images[part])
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="odin derive") as pool:
+    # One thread of BLAS a thread of ours: more wait for each other, and cost three times the time.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, thread_name_prefix="odin derive") as pool:
         try:
             done = list(pool.map(run, parts))
         except BaseException:  # Ctrl-C among them: what has not begun is not begun
@@ -202,10 +204,12 @@ def _one(pipeline: Pipeline, id_: str, image: NDArray[Any]) -> NDArray[Any]:
 def _code_of(op: ImageOp) -> str:
     module = (op.call if isinstance(op, Function) else type(op)).__module__ or ""
     package = module.partition(".")[0]
-    names = [package.replace("_", "-"), *_distributions().get(package, ())]
-    for name in names:  # an editable install is known by its own name alone
-        with suppress(PackageNotFoundError):
-            return f"{name} {version(name)}"
+    with suppress(
+        PackageNotFoundError
+    ):  # most are called as they are imported, and an editable install is known by that
+        return f"{package.replace('_', '-')} {version(package)}"
+    for name in _distributions().get(package, ()):
+        return f"{name} {version(name)}"
     held = getattr(sys.modules.get(package), "__version__", None)
     return f"{package} {held}" if held else package
 
