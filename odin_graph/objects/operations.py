@@ -53,9 +53,57 @@ class Operations(ABC):
         """Resize to (height, width), or the shorter side to one number; see `odin_graph.ops.Resize`."""
         return self.apply("resize", size=size, method=method)
 
+    def crop(self, top: int, left: int, height: int, width: int) -> DerivedQuery:
+        """Cut out a box; see `odin_graph.ops.Crop`."""
+        return self.apply("crop", top=top, left=left, height=height, width=width)
+
     def center_crop(self, size: int | Sequence[int]) -> DerivedQuery:
         """Crop the middle; see `odin_graph.ops.CenterCrop`."""
         return self.apply("center-crop", size=size)
+
+    def pad(
+        self,
+        top: int = 0,
+        left: int = 0,
+        bottom: int = 0,
+        right: int = 0,
+        *,
+        mode: Literal["constant", "edge", "reflect"] = "constant",
+        value: float = 0,
+    ) -> DerivedQuery:
+        """Add rows and columns around; see `odin_graph.ops.Pad`."""
+        return self.apply("pad", top=top, left=left, bottom=bottom, right=right, mode=mode, value=value)
+
+    def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> DerivedQuery:
+        """Mirror; see `odin_graph.ops.Flip`."""
+        return self.apply("flip", axis=axis)
+
+    def rotate(
+        self,
+        degrees: float,
+        *,
+        method: Literal["nearest", "bilinear", "bicubic"] = "bilinear",
+        expand: bool = False,
+        fill: float = 0,
+    ) -> DerivedQuery:
+        """Turn counter-clockwise about the middle; see `odin_graph.ops.Rotate`."""
+        return self.apply("rotate", degrees=degrees, method=method, expand=expand, fill=fill)
+
+    def blur(self, sigma: float) -> DerivedQuery:
+        """Gaussian blur of so many pixels; see `odin_graph.ops.Blur`."""
+        return self.apply("blur", sigma=sigma)
+
+    def threshold(self, value: float) -> DerivedQuery:
+        """True above a value in the image's own units; see `odin_graph.ops.Threshold`."""
+        return self.apply("threshold", value=value)
+
+    def contrast(self, factor: float) -> DerivedQuery:
+        """Spread the values of each band about their mean; see `odin_graph.ops.Contrast`."""
+        return self.apply("contrast", factor=factor)
+
+    def clahe(self, *, clip: float = 0.01, tiles: int = 8) -> DerivedQuery:
+        """Contrast-limited adaptive histogram equalisation; see `odin_graph.ops.Clahe`."""
+        return self.apply("clahe", clip=clip, tiles=tiles)
 
     def to_grey(self) -> DerivedQuery:
         """One band; see `odin_graph.ops.ToGrey`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from odin_graph.errors import ShapeError
+from odin_graph.ops.geometry import Geometry
 from odin_graph.ops.op import OPS, Pixels
 from odin_graph.ops.sizes import read_size
 
@@ -30,12 +31,16 @@ class CenterCrop:
         Raises:
             ShapeError: The image is smaller than the crop.
         """
-        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
-        have_height, have_width = pixels.shape[-3:-1]
-        if have_height < height or have_width < width:
+        where = self.geometry(*pixels.shape[-3:-1])
+        left, top = map(int, where.to_parent[:2, 2])
+        return pixels[..., top : top + where.height, left : left + where.width, :]
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Where the middle lies."""
+        to_height, to_width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if height < to_height or width < to_width:
             raise ShapeError(
-                f"center-crop to {height} x {width} has too little in an image of {have_height} x {have_width}: "
+                f"center-crop to {to_height} x {to_width} has too little in an image of {height} x {width}: "
                 "put a resize before it."
             )
-        top, left = round((have_height - height) / 2), round((have_width - width) / 2)
-        return pixels[..., top : top + height, left : left + width, :]
+        return Geometry.of(to_height, to_width, shift=(round((width - to_width) / 2), round((height - to_height) / 2)))

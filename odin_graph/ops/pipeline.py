@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from odin_graph.errors import DataError
+from odin_graph.ops.geometry import Geometry, composed
 from odin_graph.ops.op import ImageOp, Pixels, build_op, name_of, parameters_of
 
 FORMAT = 1
@@ -74,6 +75,10 @@ class Pipeline:
         for op in self.ops:
             pixels = op(pixels) if getattr(op, "batched", False) else np.stack([op(image) for image in pixels])
         return pixels
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """From the result back to an image of a size: where a box or a map of the result lies on it."""
+        return composed(self.ops, height, width)
 
     def __str__(self) -> str:
         """Short: ``resize(size=[28, 28]) > to-float()``."""

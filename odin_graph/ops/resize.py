@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import DataError
 from odin_graph.ops.dtypes import to_dtype
+from odin_graph.ops.geometry import Geometry
 from odin_graph.ops.op import OPS, Pixels
 from odin_graph.ops.sizes import read_size
 
@@ -57,6 +58,11 @@ class Resize:
         # Bands first, so that both passes are matrix products.
         bands = np.moveaxis(pixels.astype(working, copy=False), -1, -3)
         return to_dtype(np.moveaxis(np.matmul(down, np.matmul(bands, across.T)), -3, -1), pixels.dtype)
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Scaled, edge on edge."""
+        to_height, to_width = self._target(height, width)
+        return Geometry.of(to_height, to_width, scale=(width / to_width, height / to_height), shift=(0, 0))
 
     def _target(self, height: int, width: int) -> tuple[int, int]:
         if not isinstance(self.size, int):

@@ -62,7 +62,7 @@ def test_names_and_json_forms_are_read() -> None:
 
 def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"no image operation 'resise'. Did you mean 'resize'\? There is: center-crop"
+        UnknownNameError, match=r"no image operation 'resise'. Did you mean 'resize'\? There is: blur, center-crop"
     ):
         Pipeline.of(["resise"])
     with pytest.raises(
