@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.derived import parent_of
 from odin_graph.catalog.pixels import ARRAY
-from odin_graph.errors import UnknownNameError
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
 from odin_graph.objects.selection import Selection
+from odin_graph.ops import Geometry
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
@@ -142,6 +143,21 @@ class Image(ImageVerbs):
         """The image that it was made from by an operation; None of one that came in as it is."""
         held = parent_of(self._stores, self.key)
         return None if held is None else next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
+
+    def geometry(self) -> Geometry:
+        """Where it lies on the image that it was made from: maps points and boxes there and back.
+
+        Raises:
+            QueryError: It came in as it is, or a function of one's own made it.
+        """
+        from odin_graph.runtime.derive import geometry_to_parent
+
+        held = parent_of(self._stores, self.key)
+        if held is None:
+            raise QueryError(f"{self.id!r} was made from no other image: it has no place on a parent.")
+        key, op, params = held
+        (parent,) = Image.of_keys(self._stores, np.array([key], np.int64))
+        return geometry_to_parent(op, params, *parent.shape[:2])
 
     def ancestors(self) -> Relatives:
         """What it was made from, at any distance: crops, originals, older pixels, volumes and videos."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from odin_graph.catalog.derived import Recipe, add_derived, as_keys, derivatives
 from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.errors import DataError, OdinError
-from odin_graph.ops import Pipeline
-from odin_graph.ops.op import ImageOp, name_of, parameters_of
+from odin_graph.errors import DataError, OdinError, QueryError
+from odin_graph.ops import Geometry, Pipeline
+from odin_graph.ops.geometry import composed
+from odin_graph.ops.op import ImageOp, build_op, name_of, parameters_of
 from odin_graph.progress import progress_bar
 from odin_graph.runtime.function import Function
 from odin_graph.runtime.pixels import pixel_blocks
@@ -62,6 +64,25 @@ def recipe_of(ops: Sequence[ImageOp], name: str) -> Recipe:
     if len(steps) == 1:
         return Recipe(name, steps[0]["op"], steps[0]["parameters"], code)
     return Recipe(name, "pipeline", {"format": 1, "ops": steps}, code)
+
+
+def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometry:
+    """Where what a recipe made lies on its parent.
+
+    Args:
+        op: As the edge DERIVED_FROM holds it.
+        params: The same, JSON.
+        height: Of the parent.
+        width: Of the parent.
+
+    Raises:
+        QueryError: A user's function made it, which says nothing of places.
+    """
+    said = json.loads(params)
+    steps = said["ops"] if op == "pipeline" else [{"op": op, "parameters": said}]
+    if any(step["op"] == "python" for step in steps):
+        raise QueryError("The image was made by a function of one's own, which says nothing of where its pixels were.")
+    return composed([build_op(step["op"], step["parameters"]) for step in steps], height, width)
 
 
 def step_of(op: ImageOp) -> dict[str, Any]:

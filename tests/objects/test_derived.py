@@ -273,3 +273,23 @@ def test_of_no_image_nothing_is_made(db: og.Workspace) -> None:
         none.sheet()
     mapped = db.images().where(F("n") > 99).map(brightness, "brightness")
     assert len(mapped) == 0
+
+
+def test_a_box_of_a_derivative_is_found_on_its_parent(db: og.Workspace) -> None:
+    chosen = db.images().where(F("n") <= 4)
+    (first, *_) = chosen.crop(20, 30, 100, 120).flip().resize((50, 60)).store("part")
+    where = first.geometry()
+    assert (where.height, where.width) == first.shape[:2] == (50, 60)
+    left, top, right, bottom = where.box_on_parent((0, 0, 60, 50))
+    assert (left, top, right, bottom) == (30, 20, 150, 120)
+    assert where.box_from_parent((left, top, right, bottom)) == (0, 0, 60, 50)
+    parent = first.parent
+    assert parent is not None
+    part = parent.pixels[20:120, 30:150][:, ::-1]
+    np.testing.assert_array_equal(first.pixels, Resize(size=(50, 60))(part))
+    whole = db.image("chelsea")
+    with pytest.raises(og.QueryError, match="was made from no other image"):
+        whole.geometry()
+    (dark, *_) = chosen.apply(darker).store("dark")
+    with pytest.raises(og.QueryError, match=r"a function of one's own"):
+        dark.geometry()
