@@ -1,0 +1,31 @@
+"""Runs the Python of a guide, block by block, in one session."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import odin_graph as og
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^```python(?: raises=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run_page(page: str, db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Every block in its order, with ``og.connect`` giving ``db``; the names that they made."""
+    monkeypatch.setattr(og, "connect", lambda _: db)  # the page opens a folder; here it is this engine's workspace
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = _BLOCK.findall(text)
+    assert len(blocks) == text.count("```python") > 0
+    names: dict[str, Any] = {}
+    for raises, source in blocks:
+        code = compile(source, page, "exec")
+        if raises:
+            with pytest.raises(getattr(og.errors, raises)):
+                exec(code, names)
+        else:
+            exec(code, names)
+    return names
