@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph.address import Address
-from odin_graph.errors import PositionError, QueryError
+from odin_graph.errors import DataError, PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
 from odin_graph.objects.steps import Steps
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
+    from odin_graph.objects.pixels_out import Batch
     from odin_graph.ops import ImageOp
     from odin_graph.query.predictions import PredictionExpressions
     from odin_graph.runtime.torch_dataset import PixelDataset
@@ -142,6 +144,30 @@ class Query(Steps, QueryVerbs, Operations):
         return torch_dataset(
             self._stores, keys, table.column("label"), model=said, classes=classes, transform=transform
         )
+
+    def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
+        """The images with pixels, ids and labels, so many at once; only a batch of pixels is held.
+
+        Args:
+            size: Images a batch; the last may have fewer.
+            seed: Shuffle them; the same seed shuffles alike. By default the query's order.
+        """
+        from odin_graph.objects.pixels_out import batches
+
+        return batches(self._stores, self.to_arrow("id", "label"), size, seed=seed)
+
+    def to_numpy(self) -> NDArray[Any]:
+        """All pixels as one array (n, h, w, bands), of the dtype that they came in.
+
+        Raises:
+            ShapeError: The images are of several shapes or dtypes.
+            DataError: The query selects none.
+        """
+        number = self.count()
+        if not number:
+            raise DataError(f"{outline(self.plan)} selects no image, so there is no array to make.")
+        (batch,) = self.batches(number)
+        return batch.stack()
 
     def sheet(self, *, predictions: PredictionExpressions | None = None, title: str | None = None) -> ContactSheet:
         """The images on one sheet, with truth, prediction and confidence, and what the steps added.

@@ -1,0 +1,72 @@
+"""Pixels out of a query as NumPy arrays: all at once, or in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import DataError, ShapeError
+from odin_graph.stores import Stores
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some images of a query."""
+
+    keys: NDArray[np.int64]
+    """(n,)"""
+    ids: tuple[str, ...]
+    labels: tuple[Any, ...]
+    """Frozen ones, over a data set."""
+    images: tuple[NDArray[Any], ...]
+    """Each (h, w, bands), of the dtype that it came in."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def stack(self) -> NDArray[Any]:
+        """All as one array (n, h, w, bands).
+
+        Raises:
+            ShapeError: They are of several shapes or dtypes.
+        """
+        kinds = {(image.shape, str(image.dtype)) for image in self.images}
+        if len(kinds) > 1:
+            said = ", ".join(f"{shape} {dtype}" for shape, dtype in sorted(kinds)[:3])
+            raise ShapeError(
+                f"Images of {len(kinds)} kinds make no single array ({said} ...): take them from query.batches(...)."
+            )
+        return np.stack(self.images)
+
+
+def batches(stores: Stores, table: pa.Table, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+    """Images, so many at once.
+
+    Args:
+        stores: The open workspace.
+        table: ``key``, ``id`` and ``label`` of each, in their order.
+        size: Images a batch; the last may have fewer.
+        seed: Shuffle them; the same seed shuffles alike.
+
+    Raises:
+        DataError: A size below 1.
+    """
+    if size < 1:
+        raise DataError(f"A batch of {size} images is none: give 1 or more.")
+    order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
+    pixels = stores.columns.array(ARRAY)
+    for first in range(0, len(order), size):
+        part = table.take(order[first : first + size])
+        keys = part.column("key").to_numpy()
+        yield Batch(
+            keys,
+            tuple(part.column("id").to_pylist()),
+            tuple(part.column("label").to_pylist()),
+            tuple(pixels.read_list(keys)),
+        )
