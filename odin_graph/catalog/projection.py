@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 
@@ -49,14 +52,25 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
         return
     if resumed:
         table = _without(table, _projected(stores, parent), f"{set_id}:")
-    for start in range(0, table.num_rows, BATCH):
-        rows = _rows(table.slice(start, BATCH), set_id)
+    for rows in _ahead(table, set_id):
 
         def create(tx: Transaction, rows: list[dict[str, object]] = rows) -> None:
             lease.check(tx)
             tx.run(_CREATE, {"parent": parent, "rows": rows})
 
         stores.graph.execute(create)
+
+
+def _ahead(table: pa.Table, set_id: str) -> Iterator[list[dict[str, object]]]:
+    """Batches of rows, each made while the engine is at work on the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="odin projection") as pool:
+        coming: Future[list[dict[str, object]]] | None = None
+        for start in range(0, table.num_rows, BATCH):
+            made, coming = coming, pool.submit(_rows, table.slice(start, BATCH), set_id)
+            if made is not None:
+                yield made.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def _rows(part: pa.Table, set_id: str) -> list[dict[str, object]]:
