@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+_HUGE_SHARE: Final = 64
+_HUGE: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,15 @@ class Budget:
     def of_machine(cls) -> Self:
         """Half of the memory that this process may use, and every core it may run on."""
         return cls(memory=_memory_limit() // 2, threads=_cores())
+
+    @property
+    def huge(self) -> int:
+        """Bytes of pixels from which an image is huge: a 64th of the memory, 256 MiB at most.
+
+        Such an image is read, stored and cropped in tiles, never held whole on the way. Its digest is that of any
+        image, so that machines of other sizes agree on what is the same.
+        """
+        return min(_HUGE, self.memory // _HUGE_SHARE)
 
     def apply(self) -> None:
         """Set Arrow's threads; TileDB, FAISS and torch take theirs where they are opened."""

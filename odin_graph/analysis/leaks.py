@@ -88,7 +88,7 @@ class Leaks:
             for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
                 pixels = self.train.stores.columns.array(ARRAY)
                 for which, asked in (("train", False), ("test", True)):
-                    (image,) = pixels.read_list(pa.array([row[f"{which}_key"]]).to_numpy())
+                    (image,) = pixels.read_displayed(pa.array([row[f"{which}_key"]]).to_numpy())
                     said = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
                     tiles.append(Tile(image, row[which], note=said, asked=asked))
         return contact_sheet(tiles, title=str(self).splitlines()[0], columns=4 if len(tiles) > 2 else 2)

@@ -92,12 +92,12 @@ def near(train: NDArray[np.float32], test: NDArray[np.float32], *, at_least: flo
 
 
 def difference_hashes(side: Side) -> NDArray[np.bool_]:
-    """The bits (n, 64) of each image of a side, in its order."""
+    """The bits (n, 64) of each image of a side, in its order; of a huge one those of its overview."""
     pixels = side.stores.columns.array(ARRAY)
     bits = np.empty((len(side.keys), BITS), np.bool_)
     resize = Resize(size=(_ROWS, _COLUMNS))
     for at in range(0, len(side.keys), _IMAGES):
-        images = pixels.read_list(side.keys[at : at + _IMAGES])
+        images = pixels.read_displayed(side.keys[at : at + _IMAGES])
         for shape in {image.shape for image in images}:
             places = [place for place, image in enumerate(images) if image.shape == shape]
             grey = np.stack([images[place] for place in places]).astype(np.float32).mean(axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import tiledb
 
-from odin_graph.arrays import dense, ragged, tables
+from odin_graph.arrays import dense, ragged, tables, tiled
 from odin_graph.arrays.files import Files
 from odin_graph.arrays.keys import KeyVectors
 from odin_graph.arrays.segment import SegmentInfo
@@ -62,3 +62,7 @@ def _rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
             yield from ragged.faults(path, info, context)
             for start in range(0, info.rows if deep else 0, _ROWS):
                 ragged.read(path, info, np.arange(start, min(start + _ROWS, info.rows)), context)
+        case "tiled":
+            yield from tiled.faults(path, info, context)
+            if deep:
+                tiled.check_rows(path, info, context)

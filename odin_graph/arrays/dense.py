@@ -52,6 +52,14 @@ def read_runs(path: str, info: SegmentInfo, runs: Sequence[NDArray[np.int64]], c
     return restored(found, info.dtype).reshape(-1, *info.shape)
 
 
+def read_rows(path: str, info: SegmentInfo, position: int, first: int, end: int, context: tiledb.Ctx) -> NDArray[Any]:
+    """Rows of pixels (end - first, w, bands) of one image (h, w, bands); nothing else of it is read."""
+    width = prod(info.shape[1:])
+    with tiledb.open(path, "r", ctx=context) as array:
+        found = array[position : position + 1, first * width : end * width]["value"]
+    return restored(found, info.dtype).reshape(end - first, *info.shape[1:])
+
+
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
     """Where the array is not of the shape and dtype that its node says."""
     with tiledb.open(path, "r", ctx=context) as array:

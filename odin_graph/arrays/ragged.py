@@ -40,6 +40,21 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
     return [rows[position] for position in back]
 
 
+def read_rows(path: str, info: SegmentInfo, position: int, first: int, end: int, context: tiledb.Ctx) -> NDArray[Any]:
+    """Rows of pixels (end - first, w, bands) of one image (h, w, bands); nothing else of it is read."""
+    held, starts, _ = _index(path, context)
+    shape = held[position].tolist()
+    start, width = int(starts[position]), shape[1] * shape[2]
+    with tiledb.open(f"{path}/elements", "r", ctx=context) as array:
+        found = array[start + first * width : start + end * width]["value"]
+    return dense.restored(found, info.dtype).reshape(end - first, *shape[1:])
+
+
+def shapes(path: str, positions: NDArray[np.int64], context: tiledb.Ctx) -> list[tuple[int, ...]]:
+    """The shapes of rows by position."""
+    return [tuple(shape) for shape in _index(path, context)[0][positions].tolist()]
+
+
 def decoded_bytes(path: str, info: SegmentInfo, context: tiledb.Ctx) -> int:
     """How much memory the rows take."""
     _, _, ends = _index(path, context)

@@ -12,7 +12,7 @@ import numpy as np
 
 from odin_graph.arrays.names import written_at
 
-Codec = Literal["dense", "ragged", "table"]
+Codec = Literal["dense", "ragged", "tiled", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +59,5 @@ class SegmentInfo:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one decoded row of a dense segment."""
+        """Bytes of one decoded row of a dense or tiled segment."""
         return prod(self.shape) * np.dtype(self.dtype).itemsize

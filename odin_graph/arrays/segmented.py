@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays.boxes import read_box
 from odin_graph.arrays.keys import Keys
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.arrays.store import ArrayStore
-from odin_graph.errors import ShapeError, StoreError
+from odin_graph.errors import QueryError, ShapeError, StoreError
+
+_SHARE: Final = 4
+"""Huge images are read whole where together they take a quarter of the budget at most."""
+_SMALL: Final = 1 << 20
+"""Bytes of a row that is read whole and then cut: many small ones are read together."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """A huge image in its segment, read by rows: see `tiled.Rows`."""
+
+    store: ArrayStore
+    info: SegmentInfo
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and bands."""
+        height, width, bands = self.info.shape
+        return height, width, bands
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(self.info.dtype)
+
+    def rows(self, first: int, end: int) -> NDArray[Any]:
+        """Pixels (end - first, w, bands)."""
+        return self.store.read_box(self.info, 0, (0, first, self.info.shape[1], end))
 
 
 class SegmentedArray:
@@ -43,11 +73,13 @@ class SegmentedArray:
         Raises:
             StoreError: A key has no row.
             ShapeError: The rows differ in shape or dtype.
+            QueryError: Huge images among them are more than fits in memory.
         """
         keys = np.asarray(keys, np.int64)
         if not len(keys):
             return self._nothing()
         parts = list(self._parts(keys))
+        self._check_memory(parts)
         if len(parts) == 1 and parts[0][0].codec == "dense":
             info, _, positions = parts[0]
             return self._store.read(info, positions)
@@ -70,12 +102,83 @@ class SegmentedArray:
 
         Raises:
             StoreError: A key has no row.
+            QueryError: Huge images among them are more than fits in memory.
         """
         rows: list[Any] = [None] * len(keys)
-        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+        parts = list(self._parts(np.asarray(keys, np.int64)))
+        self._check_memory(parts)
+        for info, asked, positions in parts:
             for place, row in zip(asked.tolist(), self._store.read_list(info, positions), strict=True):
                 rows[place] = row
         return rows
+
+    def read_boxes(self, keys: Keys, boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
+        """A box (left, top, right, bottom) of each image (h, w, bands), in the order of ``keys``, which may repeat.
+
+        Of huge images only the tiles that hold the box are read, of other large ones its rows.
+
+        Raises:
+            StoreError: A key has no row.
+            ShapeError: A box is empty, or reaches outside of its image.
+        """
+        found: list[Any] = [None] * len(keys)
+        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+            if info.codec == "dense" and info.row_bytes <= _SMALL:
+                rows = self._store.read(info, positions)
+                for place, row in zip(asked.tolist(), rows, strict=True):
+                    left, top, right, bottom = read_box(boxes[place], row.shape)
+                    found[place] = row[top:bottom, left:right].copy()
+            else:
+                for place, position in zip(asked.tolist(), positions.tolist(), strict=True):
+                    found[place] = self._store.read_box(info, position, boxes[place])
+        return found
+
+    def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
+        """The shapes of rows, without reading them, in the order of ``keys``."""
+        found: list[Any] = [None] * len(keys)
+        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+            for place, shape in zip(asked.tolist(), self._store.shapes(info, positions), strict=True):
+                found[place] = shape
+        return found
+
+    def huge(self) -> Keys:
+        """The keys of the images that have a segment of their own, sorted."""
+        return np.array(sorted(info.min_key for info in self._segments if info.codec == "tiled"), np.int64)
+
+    def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
+        """As `read_list`, for looking at: of huge images a version made smaller by averaging."""
+        found: list[Any] = [None] * len(keys)
+        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+            if info.codec == "tiled":
+                rows = [self._store.read_overview(info)] * len(asked)
+            else:
+                rows = self._store.read_list(info, positions)
+            for place, row in zip(asked.tolist(), rows, strict=True):
+                found[place] = row
+        return found
+
+    def read_lazily(self, keys: Keys) -> list[NDArray[Any] | StoredRows]:
+        """As `read_list`, with huge images as `StoredRows`."""
+        found: list[Any] = [None] * len(keys)
+        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+            tiled = info.codec == "tiled"
+            rows: Sequence[Any] = [StoredRows(self._store, info)] * len(asked) if tiled else ()
+            for place, row in zip(asked.tolist(), rows or self._store.read_list(info, positions), strict=True):
+                found[place] = row
+        return found
+
+    def _check_memory(self, parts: Sequence[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]) -> None:
+        tiled = [(info, len(asked)) for info, asked, _ in parts if info.codec == "tiled"]
+        needed, most = sum(info.row_bytes * n for info, n in tiled), self._store.budget.memory // _SHARE
+        if needed > most:
+            info = tiled[0][0]
+            height, width, bands = info.shape
+            said = "It is" if len(tiled) == 1 else f"{len(tiled)} such images are"
+            raise QueryError(
+                f"The image of key {info.min_key} is huge: {height:,} x {width:,} x {bands} {info.dtype}. {said} "
+                f"{needed / 2**20:,.0f} MiB, and {most / 2**20:,.0f} MiB may be read at once. Read a part of it with "
+                "image.crop((left, top, right, bottom)), begin with query.crop(...), or look at image.overview."
+            )
 
     def _uniform(self, info: SegmentInfo, positions: NDArray[np.int64]) -> NDArray[Any]:
         if info.codec == "dense":

@@ -17,7 +17,8 @@ import pyarrow as pa
 import tiledb
 from numpy.typing import NDArray
 
-from odin_graph.arrays import dense, ragged, tables
+from odin_graph.arrays import dense, ragged, tables, tiled
+from odin_graph.arrays.boxes import read_box
 from odin_graph.arrays.checking import faults
 from odin_graph.arrays.decoded import DecodedCache
 from odin_graph.arrays.files import FRESH, Files, StoredFile
@@ -102,6 +103,25 @@ class ArrayStore:
             ragged.write(path, rows if order is None else [rows[place] for place in order], self._files.context())
         return info
 
+    def write_tiled(self, array: str, key: int, source: tiled.Rows) -> SegmentInfo:
+        """Store one image that is too large for memory as a new segment, a few rows of tiles at a time.
+
+        Args:
+            array: The array that it is a piece of.
+            key: Of the image.
+            source: Its pixels (h, w, bands), read by rows.
+
+        Raises:
+            ShapeError: It is no image, or gives other rows than it says.
+            SpaceError: No space is left.
+        """
+        tiled.check_source(array, source)
+        dtype = _dtype(array, source.dtype)
+        keys, _ = _sorted(array, np.array([key]), 1)
+        with self._new(array, keys, "tiled", dtype, tuple(source.shape)) as (info, path):
+            tiled.write(path, array, source, self._files.context())
+        return info
+
     def write_table(self, array: str, table: pa.Table) -> SegmentInfo:
         """Store an Arrow table with an int64 column ``key`` as a new segment; its rows keep their order.
 
@@ -150,19 +170,49 @@ class ArrayStore:
             return np.asarray(self._cache.rows(info, lambda: self._whole(info))[positions])
 
     def read_list(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
-        """Rows of a dense or a ragged segment by position, in the order asked for."""
+        """Rows of a segment that is no table by position, in the order asked for; a tiled one is read whole."""
         if info.codec == "dense":
             return list(self.read(info, positions))
+        if info.codec == "tiled":
+            height, width, _ = info.shape
+            return [self.read_box(info, position, (0, 0, width, height)) for position in positions.tolist()]
         with self._reading(info):
             return ragged.read(self._full(info), info, positions, self._files.context())
+
+    def read_box(self, info: SegmentInfo, position: int, box: Sequence[int]) -> NDArray[Any]:
+        """A box (left, top, right, bottom) of an image (h, w, bands); of one that is tiled only its tiles are read.
+
+        Raises:
+            ShapeError: The box is empty, or reaches outside of the image; or the rows are no images.
+        """
+        with self._reading(info):
+            shape = self._shape(info, position)
+            left, top, right, bottom = checked = read_box(box, shape)
+            if info.codec == "tiled":
+                return tiled.read_box(self._full(info), info, checked, self._files.context())
+            read = dense.read_rows if info.codec == "dense" else ragged.read_rows
+            rows = read(self._full(info), info, position, top, bottom, self._files.context())
+        return rows if (left, right) == (0, shape[1]) else rows[:, left:right].copy()
+
+    def shapes(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[tuple[int, ...]]:
+        """The shapes of rows, without reading them."""
+        if info.codec != "ragged":
+            return [info.shape] * len(positions)
+        with self._reading(info):
+            return ragged.shapes(self._full(info), positions, self._files.context())
+
+    def read_overview(self, info: SegmentInfo) -> NDArray[Any]:
+        """The image of a tiled segment (h', w', bands), made smaller by averaging, for display."""
+        with self._reading(info):
+            return tiled.read_overview(self._full(info), info, self._files.context())
 
     def read_table(self, info: SegmentInfo) -> pa.Table:
         """The table of a segment, its rows in the order they were written in."""
         return tables.read(self._files, info.uri)
 
     def decoded_bytes(self, info: SegmentInfo) -> int:
-        """How much memory the rows of a dense or ragged segment take."""
-        if info.codec == "dense":
+        """How much memory the rows of a segment that is no table take."""
+        if info.codec != "ragged":
             return info.rows * info.row_bytes
         with self._reading(info):
             return ragged.decoded_bytes(self._full(info), info, self._files.context())
@@ -202,6 +252,12 @@ class ArrayStore:
         info = SegmentInfo(name, array, uri, digest, len(keys), codec, dtype, shape, low, high)
         with self._files.writing(uri) as path:
             yield info, path
+
+    def _shape(self, info: SegmentInfo, position: int) -> tuple[int, ...]:
+        (shape,) = self.shapes(info, np.array([position], np.int64))
+        if len(shape) != 3:
+            raise ShapeError(f"The rows of {info.array} have shape {shape}: boxes are of images (h, w, bands).")
+        return shape
 
     def _whole(self, info: SegmentInfo) -> NDArray[Any]:
         return dense.read_runs(self._full(info), info, [np.arange(info.rows)], self._files.context())

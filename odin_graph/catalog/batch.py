@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import Rows, slabs
+from odin_graph.catalog.sources import Digesting, begin_digest, is_lazy, is_rows, lazily
 from odin_graph.errors import DataError, ShapeError
 
 Pixels = NDArray[Any]
@@ -22,11 +23,12 @@ _VERSIONED = re.compile(r"@\d+$")
 class ImageBatch:
     """Images of one transaction. Every column has one entry an image; None stands for a missing value.
 
-    Pixels are (h, w) or (h, w, c), of any integer, float or bool dtype, kept as they are.
+    Pixels are (h, w) or (h, w, c), of any integer, float or bool dtype, kept as they are. Those of a huge image may be
+    an array that is sliced (`np.memmap`, zarr), or be read by rows.
     """
 
     ids: Sequence[str]
-    pixels: Sequence[Pixels] | Pixels
+    pixels: Sequence[Pixels | Rows] | Pixels
     labels: Sequence[Any] | None = None
     metadata: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Free metadata by name."""
@@ -72,16 +74,30 @@ class ImageBatch:
         """The number of images."""
         return len(self.ids)
 
-    def arrays(self) -> list[Pixels]:
-        """The pixels, each (h, w, c), C-contiguous and of the machine's byte order."""
-        return [_as_stored(np.asarray(image)) for image in self.pixels]
+    def arrays(self, huge: int | None = None) -> list[Pixels | Rows]:
+        """The pixels, each (h, w, c), C-contiguous and of the machine's byte order.
+
+        Args:
+            huge: Bytes from which an image is given as a source that is read by rows; by default those alone that are
+                one already.
+        """
+        held = [image if huge is None else lazily(image, huge) for image in self.pixels]
+        return [image if is_rows(image) else _as_stored(np.asarray(image)) for image in held]
 
 
-def image_digest(pixels: Pixels) -> str:
-    """SHA-256 over dtype, shape and pixels, hexadecimal; (h, w) and (h, w, 1) are the same image."""
+def image_digest(pixels: Pixels | Rows) -> str:
+    """SHA-256 over dtype, shape and pixels, hexadecimal; (h, w) and (h, w, 1) are the same image.
+
+    What is read by rows has the digest of the same pixels in memory.
+    """
+    if is_rows(pixels):
+        source = Digesting(pixels)
+        for part in slabs(pixels.shape, pixels.dtype.itemsize):
+            source.rows(*part)
+        return source.digest()
+    assert isinstance(pixels, np.ndarray)
     held = _as_stored(pixels)
-    head = f"{held.dtype.newbyteorder('<').str}{held.shape}"
-    digest = hashlib.sha256(head.encode())
+    digest = begin_digest(held.shape, held.dtype)
     digest.update(held.astype(held.dtype.newbyteorder("<"), copy=False).data)
     return digest.hexdigest()
 
@@ -92,10 +108,10 @@ def _as_stored(pixels: Pixels) -> Pixels:
 
 
 def _check_pixels(id_: str, image: Any) -> None:
-    held = np.asarray(image)
+    held = image if is_rows(image) or is_lazy(image) else np.asarray(image)
     if held.dtype.kind not in "biuf":
         raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats or bools.")
-    if held.ndim not in (2, 3) or 0 in held.shape:
+    if len(held.shape) not in (2, 3) or 0 in held.shape:
         raise ShapeError(
             f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands)."
         )

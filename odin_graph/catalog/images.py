@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import Rows
 from odin_graph.catalog.arrivals import OnConflict, sort_out, stored_keys
 from odin_graph.catalog.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.fields import NewValues
@@ -67,11 +68,12 @@ def add_images(
     Raises:
         ConflictError: Ids that are there with other pixels; the message lists the first.
         MetadataError: A metadata name or type is refused.
+        DataError: The pixels of a huge image changed while they were read.
         SpaceError: No space is left.
     """
     if on_conflict not in ("error", "skip", "revise"):
         raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip" or "revise".')
-    arrays = batch.arrays()
+    arrays = batch.arrays(stores.budget.huge)
     digests = [image_digest(image) for image in arrays]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
     values = NewValues.of("Image", columns, own=("label",))
@@ -105,7 +107,7 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
 def _add_once(
     stores: Stores,
     batch: ImageBatch,
-    arrays: Sequence[Pixels],
+    arrays: Sequence[Pixels | Rows],
     digests: Sequence[str],
     values: NewValues,
     on_conflict: OnConflict,
@@ -118,7 +120,9 @@ def _add_once(
         return AddReport(keys, added=0, skipped=len(batch), revised=0)
     reserved = stores.graph.reserve_keys(len(new))
     keys[new] = np.arange(reserved.start, reserved.stop)
-    segments = write_pixels(stores, keys[new], [arrays[position] for position in new])
+    segments = write_pixels(
+        stores, keys[new], [arrays[position] for position in new], [digests[position] for position in new]
+    )
     if batch.originals is not None:
         segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
     rows = [
@@ -152,7 +156,7 @@ def _add_once(
     return AddReport(keys, added=len(new) - len(edges), skipped=len(batch) - len(new), revised=len(edges))
 
 
-def _own_properties(batch: ImageBatch, position: int, pixels: Pixels) -> dict[str, Any]:
+def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> dict[str, Any]:
     height, width, bands = pixels.shape
     return {
         "height": height,

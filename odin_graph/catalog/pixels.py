@@ -1,4 +1,4 @@
-"""Pixels into segments: uniform images side by side, odd ones as ragged rows, small segments made one."""
+"""Pixels into segments: uniform images together, odd ones as ragged rows, huge ones alone; small segments made one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentInfo, compact
+from odin_graph.arrays import Rows, SegmentInfo, compact
 from odin_graph.catalog.batch import Pixels
-from odin_graph.catalog.segments import segments_of, swap_segments
+from odin_graph.catalog.segments import discard, segments_of, swap_segments
+from odin_graph.catalog.sources import Digesting, is_rows
+from odin_graph.errors import DataError
 from odin_graph.stores import Stores
 
 ARRAY = "pixels"
@@ -23,14 +25,42 @@ ROWS = 262_144
 """No segment is compacted beyond so many images."""
 
 
-def write_pixels(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixels]) -> list[SegmentInfo]:
+def write_pixels(
+    stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixels | Rows], digests: Sequence[str]
+) -> list[SegmentInfo]:
     """Write images (h, w, c) as segments that no node names yet.
 
     Args:
         stores: The open workspace.
         keys: One an image.
-        arrays: The pixels, of any shapes and dtypes.
+        arrays: The pixels, of any shapes and dtypes; of huge images what is read by rows.
+        digests: Theirs, which huge ones, read a second time now, must still have.
+
+    Raises:
+        DataError: The pixels of a huge image are no longer those of its digest.
     """
+    small = [position for position, image in enumerate(arrays) if not is_rows(image)]
+    written: list[SegmentInfo] = []
+    try:
+        for position, image in enumerate(arrays):
+            if is_rows(image):
+                source = Digesting(image)
+                written.append(stores.arrays.write_tiled(ARRAY, int(keys[position]), source))
+                if source.digest() != digests[position]:
+                    raise DataError(
+                        f"The pixels of an image of shape {image.shape} changed while they were stored, so nothing of "
+                        "the batch is: let whoever writes them finish, and call again."
+                    )
+        if small:
+            held = [arrays[position] for position in small]
+            written += _write_small(stores, keys[small], [image for image in held if isinstance(image, np.ndarray)])
+    except BaseException:
+        discard(stores, written)
+        raise
+    return written
+
+
+def _write_small(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixels]) -> list[SegmentInfo]:
     groups: dict[tuple[tuple[int, ...], str], list[int]] = defaultdict(list)
     for position, image in enumerate(arrays):
         groups[image.shape, image.dtype.str].append(position)
@@ -46,6 +76,23 @@ def write_pixels(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixel
         positions.sort()
         written.append(stores.arrays.write_ragged(ARRAY, keys[positions], [arrays[p] for p in positions]))
     return written
+
+
+def read_box(stores: Stores, key: int, box: Sequence[int]) -> Pixels:
+    """The pixels (bottom - top, right - left, bands) of a box (left, top, right, bottom) of an image.
+
+    Of a huge image only the tiles that hold the box are read.
+
+    Raises:
+        ShapeError: The box is empty, or reaches outside of the image.
+        DataError: It is no box.
+    """
+    return read_boxes(stores, np.array([key], np.int64), [box])[0]
+
+
+def read_boxes(stores: Stores, keys: NDArray[np.int64], boxes: Sequence[Sequence[int]]) -> list[Pixels]:
+    """As `read_box`, of many images; a key may be there several times."""
+    return stores.columns.array(ARRAY).read_boxes(keys, boxes)
 
 
 def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]) -> list[SegmentInfo]:
@@ -74,6 +121,8 @@ def compact_pixels(stores: Stores) -> int:
 def _groups(segments: Sequence[SegmentInfo], most_bytes: int) -> list[list[SegmentInfo]]:
     alike: dict[tuple[str, str, tuple[int, ...]], list[SegmentInfo]] = defaultdict(list)
     for segment in sorted(segments, key=lambda s: s.min_key):
+        if segment.codec == "tiled":
+            continue  # a huge image is large enough alone
         alike[segment.codec, segment.dtype, tuple(segment.shape)].append(segment)
     groups: list[list[SegmentInfo]] = []
     for same in alike.values():

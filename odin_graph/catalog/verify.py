@@ -101,7 +101,7 @@ def _first_bad(
         for at in range(0, len(members), _AT_ONCE):
             keys = members.keys[at : at + _AT_ONCE]
             try:
-                read = pixels.read_list(np.asarray(keys))
+                read = pixels.read_lazily(np.asarray(keys))
             except StoreError as error:
                 return f"pixels cannot be read: {error}"
             for key, image in zip(keys.tolist(), read, strict=True):

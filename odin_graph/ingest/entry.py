@@ -16,6 +16,6 @@ class Entry:
 
     id: str
     path: Path | None = None
-    pixels: NDArray[Any] | None = None
+    pixels: NDArray[Any] | Any = None
     label: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

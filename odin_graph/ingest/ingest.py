@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
+
 from odin_graph.catalog.differing import differing
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
 from odin_graph.catalog.pixels import compact_pixels
@@ -120,7 +122,7 @@ def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Ite
                 {"ids": files},
             )
             known = {row["id"]: row["digest"] for row in rows}
-        yield from decoded(part, known, threads=stores.budget.threads, keep_data=keep_originals)
+        yield from decoded(part, known, budget=stores.budget, keep_data=keep_originals)
 
 
 def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, most: int) -> Iterator[list[Decoded]]:
@@ -134,12 +136,17 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
             report.errors.append((item.entry.id, str(item.error)))
             continue
         batch.append(item)
-        size += (0 if item.pixels is None else item.pixels.nbytes) + len(item.data or b"")
+        size += _held_bytes(item)
         if len(batch) >= most or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _held_bytes(item: Decoded) -> int:
+    """What an item keeps in memory: pixels that are read by rows are not."""
+    return (item.pixels.nbytes if isinstance(item.pixels, np.ndarray) else 0) + len(item.data or b"")
 
 
 def _columns(items: Sequence[Decoded]) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from odin_graph.catalog.sources import is_lazy, is_rows
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.entry import Entry
 from odin_graph.ingest.folder import entries_of_folder
@@ -55,6 +56,11 @@ def entries_of(
     return entries_of_frame(read_manifest(path), Path(root) if root is not None else path.parent, str(path))
 
 
+def _image(given: Any) -> Any:
+    """Pixels as an array; what is read where it is sliced stays what it is."""
+    return given if is_lazy(given) or is_rows(given) else np.asarray(given)
+
+
 def _of_arrays(
     images: Any,
     labels: Sequence[Any] | None,
@@ -79,8 +85,6 @@ def _of_arrays(
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
     return [
-        Entry(
-            held[row], None, np.asarray(images[row]), said[row], {name: values[row] for name, values in given.items()}
-        )
+        Entry(held[row], None, _image(images[row]), said[row], {name: values[row] for name, values in given.items()})
         for row in range(n)
     ]

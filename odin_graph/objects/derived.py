@@ -21,6 +21,7 @@ from odin_graph.query.expressions import Expr
 from odin_graph.query.nodes import SortKey
 from odin_graph.query.plan import Keys, Plan
 from odin_graph.query.torch_data import torch_dataset
+from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.derive import DeriveReport, apply, derive, step_of
 from odin_graph.runtime.function import Function, name_of_function
 from odin_graph.stores import Stores
@@ -236,7 +237,10 @@ class DerivedQuery(Operations):
         return "".join(map(_spelt, self.ops))
 
     def _pixels(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
-        return apply(self._stores, self.ops, ids, self._stores.columns.array(ARRAY).read_list(keys))
+        array = self._stores.columns.array(ARRAY)
+        if cuts(self.ops):
+            return apply(self._stores, self.ops[1:], ids, read_cut(array, keys, self.ops[0], ids))
+        return apply(self._stores, self.ops, ids, array.read_list(keys))
 
 
 def _spelt(op: ImageOp) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.derived import parent_of
-from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.pixels import ARRAY, read_box
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
@@ -134,8 +134,32 @@ class Image(ImageVerbs):
 
     @cached_property
     def pixels(self) -> NDArray[Any]:
-        """The pixels (h, w, bands), of the dtype that they came in."""
+        """The pixels (h, w, bands), of the dtype that they came in.
+
+        Raises:
+            QueryError: The image is huge, and more than a quarter of the memory that may be taken: see `crop`.
+        """
         pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
+        return pixels
+
+    def crop(self, box: Sequence[int]) -> NDArray[Any]:
+        """The pixels (bottom - top, right - left, bands) of a box; of a huge image only its tiles are read.
+
+        Args:
+            box: (left, top, right, bottom) in whole pixels; the last row and column are not part of it.
+
+        Raises:
+            ShapeError: The box is empty, or reaches outside of the image.
+            DataError: It is no box.
+        """
+        return read_box(self._stores, self.key, box)
+
+    @cached_property
+    def overview(self) -> NDArray[Any]:
+        """The pixels for looking at: of a huge image averaged over squares, its longer side 1,024 pixels at most."""
+        if "pixels" in vars(self):
+            return self.pixels
+        (pixels,) = self._stores.columns.array(ARRAY).read_displayed(np.array([self.key], np.int64))
         return pixels
 
     @property
@@ -173,7 +197,7 @@ class Image(ImageVerbs):
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label; above 8 bits stretched, for looking at only."""
-        return contact_sheet([Tile(self.pixels, self.id, truth=self.label)])
+        return contact_sheet([Tile(self.overview, self.id, truth=self.label)])
 
     def show(self) -> None:
         """Display it: in a notebook as a picture, elsewhere in the system's viewer."""

@@ -41,7 +41,7 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
     if not table.num_rows:
         raise QueryError(f"{outline(query.plan)} selects no image, so there is nothing to show.")
     shown = table.slice(0, MOST)
-    pixels = Stores.at(query.address).columns.array(ARRAY).read_list(shown.column("key").to_numpy())
+    pixels = Stores.at(query.address).columns.array(ARRAY).read_displayed(shown.column("key").to_numpy())
     tiles = _asked_about(query)
     tiles += [
         Tile(image, row["id"], truth=row["label"], **{name: row[name] for name in _TEXTS if name in row})
@@ -58,7 +58,7 @@ def _asked_about(query: Query) -> list[Tile]:
     if not keys:
         return []
     image = next(Image.of_keys(Stores.at(query.address), np.array(keys[-1:], np.int64)))
-    return [Tile(image.pixels, image.id, truth=image.label, asked=True)]
+    return [Tile(image.overview, image.id, truth=image.label, asked=True)]
 
 
 def html_of(query: Query, *, ran: bool) -> str:

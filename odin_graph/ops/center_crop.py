@@ -18,6 +18,7 @@ class CenterCrop:
     """Crop the middle to ``size``: (height, width), or one number for both. Never pads."""
 
     batched: ClassVar[bool] = True
+    cuts: ClassVar[bool] = True
 
     size: int | Sequence[int]
 

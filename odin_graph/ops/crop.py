@@ -16,6 +16,7 @@ class Crop:
     """The box of ``height`` x ``width`` pixels whose first is in row ``top`` and column ``left``. Never pads."""
 
     batched: ClassVar[bool] = True
+    cuts: ClassVar[bool] = True
 
     top: int
     left: int

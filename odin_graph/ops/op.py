@@ -25,7 +25,8 @@ class ImageOp(Protocol):
     """One operation with its parameters.
 
     An operation that also takes (n, h, w, bands) says so with a class attribute ``batched = True`` and is then called
-    once for a whole batch.
+    once for a whole batch. One whose result is the box of its geometry, untouched, says ``cuts = True``: where it comes
+    first, nothing but that box is read.
     """
 
     def __call__(self, pixels: Pixels) -> Pixels:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from odin_graph.catalog.derived import Recipe, add_derived, as_keys, derivatives
-from odin_graph.catalog.pixels import compact_pixels
+from odin_graph.catalog.pixels import ARRAY, compact_pixels
 from odin_graph.errors import DataError, OdinError, QueryError
 from odin_graph.ops import Geometry, Pipeline
 from odin_graph.ops.geometry import composed
 from odin_graph.ops.op import ImageOp, build_op, name_of, parameters_of
 from odin_graph.progress import progress_bar
+from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.function import Function
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.stores import Stores
@@ -139,11 +140,12 @@ def derive(
         OdinError: An operation does not fit an image; names it. Batches that were stored before it stand.
     """
     recipe = recipe_of(ops, name)
+    first, rest = (ops[0], ops[1:]) if cuts(ops) else (None, ops)
 
     def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
-        return apply(stores, ops, ids, images)
+        return apply(stores, rest, ids, images)
 
-    return store_made(stores, parents, recipe, compute, progress=progress, acknowledge=acknowledge)
+    return store_made(stores, parents, recipe, compute, cut=first, progress=progress, acknowledge=acknowledge)
 
 
 def store_made(
@@ -152,10 +154,14 @@ def store_made(
     recipe: Recipe,
     compute: Compute,
     *,
+    cut: ImageOp | None = None,
     progress: bool = True,
     acknowledge: Callable[[str], None] = lambda _: None,
 ) -> DeriveReport:
-    """As `derive`, for images that are made in any way: `compute` gives those of a block of parents."""
+    """As `derive`, for images that are made in any way: `compute` gives those of a block of parents.
+
+    With `cut`, an operation that cuts a box out of each parent, it is given these boxes.
+    """
     order: NDArray[np.int64] = parents.column("key").to_numpy()
     ids = dict(zip(order.tolist(), parents.column("id").to_pylist(), strict=True))
     rows = dict(zip(order.tolist(), range(len(order)), strict=True))
@@ -169,8 +175,14 @@ def store_made(
     deleted = sum(key is None for key in found.values())
     missing = np.array(sorted(set(ids) - set(found) - own), np.int64)
 
+    array = stores.columns.array(ARRAY)
+
+    def read(block: NDArray[np.int64]) -> list[NDArray[Any]]:
+        assert cut is not None
+        return read_cut(array, block, cut, [ids[key] for key in block.tolist()])
+
     def made() -> Iterator[tuple[int, NDArray[Any]]]:
-        for block, images in pixel_blocks(stores, missing):
+        for block, images in pixel_blocks(stores, missing, read=None if cut is None else read):
             held = block.tolist()
             yield from zip(held, compute(block, [ids[key] for key in held], images), strict=True)
 

@@ -16,6 +16,7 @@ from odin_graph.address import Address
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.ops import Pipeline
+from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.inputs import to_input, to_inputs
 from odin_graph.stores import Stores
 
@@ -61,16 +62,16 @@ class PixelDataset(Dataset[Item]):
         """One image and its target."""
         position = range(len(self.keys))[index]
         (pixels,) = self._read(self.keys[[position]])
-        return self._transformed(to_input(self.pipeline, pixels)), self._target(position)
+        return self._transformed(to_input(self._rest, pixels)), self._target(position)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Item]:
         """A batch, read at once: what a DataLoader asks for."""
         positions = np.arange(len(self.keys))[np.asarray(indices, np.int64)]
         images = self._read(self.keys[positions])
         if len({(image.shape, image.dtype) for image in images}) == 1:
-            inputs: Sequence[Tensor] = to_inputs(self.pipeline, images).unbind()
+            inputs: Sequence[Tensor] = to_inputs(self._rest, images).unbind()
         else:
-            inputs = [to_input(self.pipeline, image) for image in images]
+            inputs = [to_input(self._rest, image) for image in images]
         return [(self._transformed(one), self._target(p)) for one, p in zip(inputs, positions.tolist(), strict=True)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,7 +83,14 @@ class PixelDataset(Dataset[Item]):
             stores = Stores.at(self.address)
             self._pixels = SegmentedArray(stores.arrays, stores.columns.segments(ARRAY))
             self._process = os.getpid()
+        if cuts(self.pipeline.ops):
+            return read_cut(self._pixels, keys, self.pipeline.ops[0])
         return self._pixels.read_list(keys)
+
+    @property
+    def _rest(self) -> Pipeline:
+        """What is left to do with what was read."""
+        return Pipeline(self.pipeline.ops[1:]) if cuts(self.pipeline.ops) else self.pipeline
 
     def _transformed(self, one: Tensor) -> Tensor:
         return one if self.transform is None else self.transform(one)

@@ -18,7 +18,7 @@ class Segment(Record):
     """Digest of its sorted keys, which names the file that holds them."""
     rows = IntegerProperty()
     codec = StringProperty()
-    """dense, ragged or table."""
+    """dense, ragged, tiled (one huge image) or table."""
     dtype = StringProperty()
     shape = ArrayProperty(IntegerProperty())
     """Of one row."""

@@ -44,7 +44,7 @@ def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
         try:
             for start in range(0, len(keys), _AT_ONCE):
                 part = keys[start : start + _AT_ONCE]
-                for key, pixels in zip(part.tolist(), array.read_list(part), strict=True):
+                for key, pixels in zip(part.tolist(), array.read_lazily(part), strict=True):
                     if key in images and image_digest(pixels) != images[key]:
                         changed.append(key)
         except (StoreError, OSError) as error:
