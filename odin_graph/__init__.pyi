@@ -41,6 +41,8 @@ from .objects.model import Model as Model
 from .objects.predictions import PredictionSet as PredictionSet
 from .objects.query import Query as Query
 from .objects.run import Run as Run
+from .objects.stacks import Video as Video
+from .objects.stacks import Volume as Volume
 from .query.expressions import F as F
 from .workspace import Workspace as Workspace
 from .workspace import connect as connect

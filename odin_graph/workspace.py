@@ -31,6 +31,7 @@ from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
 from odin_graph.objects.query import Query
 from odin_graph.objects.run import Run
+from odin_graph.objects.stacks import Videos, Volumes
 from odin_graph.objects.tables import Tables, sql
 from odin_graph.stores import Stores
 
@@ -87,6 +88,16 @@ class Workspace:
     def image(self, id: str) -> Image:  # noqa: A002 - the users' word for it
         """One image by its id."""
         return self.images[id]
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes, whose slices are images: ``add(id, voxels)``, ``["scan-7"].slices()``."""
+        return Volumes(self._stores)
+
+    @property
+    def videos(self) -> Videos:
+        """The videos, whose frames are images: ``add(id, frames)``, ``["surgery-3"].frames()``."""
+        return Videos(self._stores)
 
     @property
     def datasets(self) -> Datasets:

@@ -31,6 +31,8 @@ OBJECTS = [
     "PredictionSet",
     "Query",
     "Run",
+    "Video",
+    "Volume",
     "Workspace",
     "connect",
     "errors",

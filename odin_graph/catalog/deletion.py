@@ -29,7 +29,7 @@ DELETABLE: Final = (
     "ActivationSet",
     "AttributionSet",
 )
-HAVE_STATE: Final = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSet")
+HAVE_STATE: Final = ("Volume", "Video", "Dataset", "PredictionSet", "ActivationSet", "AttributionSet")
 """Their state becomes ``deleted``, so that whoever asks for what is ready does not find them."""
 LEASED: Final = ("Dataset", "Experiment", "PredictionSet", "ActivationSet", "AttributionSet")
 

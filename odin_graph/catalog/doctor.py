@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import get_args
 
 from odin_graph.catalog import leases
 from odin_graph.catalog.checks.datasets import check_datasets
@@ -13,8 +14,10 @@ from odin_graph.catalog.checks.images import check_digests, live_images, tombsto
 from odin_graph.catalog.checks.metadata import check_metadata
 from odin_graph.catalog.checks.predictions import check_predictions
 from odin_graph.catalog.checks.segments import all_segments, check_pixels, check_segments
+from odin_graph.catalog.checks.stacks import check_stacks
 from odin_graph.catalog.gc import collect_garbage
 from odin_graph.catalog.purge import unfinished_purges
+from odin_graph.catalog.stacks import Kind
 from odin_graph.catalog.unfinished import PARENTS
 from odin_graph.stores import Stores
 
@@ -66,6 +69,7 @@ def examine(stores: Stores, *, deep: bool = False) -> Report:
         *check_segments(stores),
         *check_pixels(stores, images, tombstones(stores)),
         *check_datasets(stores),
+        *check_stacks(stores),
         *check_predictions(stores),
         *check_metadata(stores),
         *check_files(stores),
@@ -87,7 +91,7 @@ def examine(stores: Stores, *, deep: bool = False) -> Report:
 
 def _unfinished(stores: Stores) -> list[str]:
     found: list[str] = []
-    for label in PARENTS:
+    for label in (*PARENTS, *get_args(Kind)):
         rows = stores.graph.read(f"MATCH (n:{label} {{state: 'building'}}) RETURN n.id AS id, {leases.FIELDS}")
         for row in rows:
             holder = leases.of_row(row)

@@ -38,7 +38,7 @@ class ArraySource:
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """A copy of pixels (end - first, w, bands)."""
         held = np.array(self.array[first:end], self.dtype, order="C")
-        _release(self.array)
+        release(self.array)
         return held[:, :, np.newaxis] if held.ndim == 2 else held
 
 
@@ -103,7 +103,7 @@ def lazily(pixels: Any, huge: int) -> Any:
     return ArraySource(pixels)
 
 
-def _release(array: Any) -> None:
+def release(array: Any) -> None:
     """Give the pages of a mapped file back: they would count as our memory until others need it."""
     mapped = getattr(array, "_mmap", None)
     # Of a private mapping ("c") the changes would be lost.

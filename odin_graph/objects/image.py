@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.derived import parent_of
 from odin_graph.catalog.pixels import ARRAY, read_box
+from odin_graph.catalog.stacks import stack_of
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
@@ -24,6 +25,9 @@ from odin_graph.objects.selection import Selection
 from odin_graph.ops import Geometry
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.stacks import Video, Volume
 
 T = TypeVar("T")
 
@@ -163,10 +167,15 @@ class Image(ImageVerbs):
         return pixels
 
     @property
-    def parent(self) -> Image | None:
-        """The image that it was made from by an operation; None of one that came in as it is."""
+    def parent(self) -> Image | Volume | Video | None:
+        """The image that it was made from by an operation, or the volume or video that it is of; None of any other."""
         held = parent_of(self._stores, self.key)
-        return None if held is None else next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
+        if held is not None:
+            return next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
+        from odin_graph.objects import stacks
+
+        stack = stack_of(self._stores, self.key)
+        return None if stack is None else getattr(stacks, stack[0])(self._stores, stack[1])
 
     def geometry(self) -> Geometry:
         """Where it lies on the image that it was made from: maps points and boxes there and back.

@@ -36,6 +36,15 @@ OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "label_field": "string",
         "frozen_at": "datetime",
     },
+    "Volume": {"id": "string", "size": "int", "dtype": "string", "digest": "string", "created_at": "datetime"},
+    "Video": {
+        "id": "string",
+        "size": "int",
+        "fps": "float",
+        "dtype": "string",
+        "digest": "string",
+        "created_at": "datetime",
+    },
     "Model": {"id": "string", "task": "string", "parameters": "int", "digest": "string", "created_at": "datetime"},
     "Experiment": {
         "id": "string",

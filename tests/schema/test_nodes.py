@@ -14,8 +14,8 @@ from odin_graph.schema.edges import TYPES
 STORED = {
     "Image": "bands created_at deleted digest dtype file_digest height id key label path width",
     "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
-    "Video": "created_at deleted digest file_digest id key path",
-    "Volume": "created_at deleted digest file_digest id key path",
+    "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
+    "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
     "Dataset": (
         "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state tags version"
     ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from odin_graph.errors import MetadataError, UnknownNameError
 
-KINDS: Final = ("Image", "Dataset", "Model", "Experiment", "PredictionSet", "ActivationSet")
+KINDS: Final = ("Image", "Volume", "Video", "Dataset", "Model", "Experiment", "PredictionSet", "ActivationSet")
 """The kinds of nodes that take metadata."""
 
 PREFIX: Final = "odin_"
