@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from odin_graph.address import Address
-from odin_graph.catalog import projection
+from odin_graph.catalog import projection, stacks
 from odin_graph.catalog.batch import ImageBatch
 from odin_graph.catalog.experiments import Setup, end, start
 from odin_graph.catalog.images import add_images
@@ -128,7 +129,34 @@ def derive_some(stores: Stores, acknowledge: Acknowledge) -> None:
     acknowledge("done")
 
 
-JOBS = {"derive": derive_some, "ingest": ingest, "predict": predict, "update": update, "purge": purge_some}
+def voxels() -> np.ndarray:
+    """A volume of 100 slices."""
+    return np.random.default_rng(7).integers(0, 60_000, (100, 6, 5), np.uint16)
+
+
+def cut_volume(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Store a volume, some slices at a time."""
+    stacks.BATCH = CHUNK // 2
+    real = stacks.add_images
+
+    def adding(*what: Any, **how: Any) -> Any:
+        done = real(*what, **how)
+        acknowledge("slices")
+        return done
+
+    stacks.add_images = adding
+    stacks.add_stack(stores, stacks.Stack(kind="Volume", id="brain", array=voxels(), fields={"age": 61}))
+    acknowledge("done")
+
+
+JOBS = {
+    "derive": derive_some,
+    "ingest": ingest,
+    "predict": predict,
+    "update": update,
+    "purge": purge_some,
+    "volume": cut_volume,
+}
 
 
 def main(job: str, address: str, acknowledged: str) -> None:
