@@ -13,7 +13,7 @@ _SHOWN_BANDS: Final = 3
 
 
 def displayable(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image (h, w, bands) as (h, w, 3) uint8.
+    """An image (h, w, bands) as (h, w, 3) uint8; or several (n, h, w, bands), stretched alike, as (n, h, w, 3).
 
     8 bits and booleans are shown as they are; wider integers and floats are stretched between two percentiles. One
     band is grey, two are red and green, of more than three the first three are shown; the fourth of four 8-bit bands
@@ -27,7 +27,7 @@ def displayable(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if shown.shape[-1] == 1:
         return np.repeat(shown, 3, axis=-1)
     if shown.shape[-1] < _SHOWN_BANDS:
-        missing = np.zeros((*shown.shape[:2], _SHOWN_BANDS - shown.shape[-1]), np.uint8)
+        missing = np.zeros((*shown.shape[:-1], _SHOWN_BANDS - shown.shape[-1]), np.uint8)
         return np.concatenate([shown, missing], axis=-1)
     return shown
 

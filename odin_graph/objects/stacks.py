@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.display import displayable
 from odin_graph.analysis.lineage import derived_of
 from odin_graph.catalog import deletion
 from odin_graph.catalog.deletion import DeletionReport
@@ -72,11 +73,11 @@ class StackObject(Verbs):
         return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
 
     def sheet(self) -> ContactSheet:
-        """A contact sheet of its images, at even distances."""
+        """A contact sheet of its images, at even distances; above 8 bits all of them stretched alike."""
         rows = self._rows()
         shown = [rows[place] for place in np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int))]
         keys = np.array([row["key"] for row in shown], np.int64)
-        pixels = self._stores.columns.array(ARRAY).read_displayed(keys)
+        pixels = displayable(np.stack(self._stores.columns.array(ARRAY).read_displayed(keys)))
         tiles = [Tile(image, row["id"].rpartition("/")[2]) for image, row in zip(pixels, shown, strict=True)]
         return contact_sheet(tiles, title=f"{self.id}: {len(rows):,} {PARTS[self.KIND]}s")
 
