@@ -4,6 +4,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ENGINE ?=
+# Two processes, each with the tests of one engine; those of none go to whoever is free.
+PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2 --dist loadgroup)
 
 .PHONY: venv quickstart test lint bench soak clean
 
@@ -20,7 +22,7 @@ quickstart: $(STAMP)  ## the main job on real images, in about a minute
 	$(RUN) -m odin_graph.cli quickstart --out quickstart-out
 
 test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one
-	$(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE)) tests
+	$(PYTEST) tests
 
 lint: $(STAMP)  ## formatting, lint, types, floors: no test, under a minute
 	$(VENV)/bin/ruff format --check .
@@ -32,7 +34,7 @@ bench: $(STAMP)  ## every goal, timed; never part of `test`
 	$(RUN) -m benchmarks --json bench.json
 
 soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
-	$(RUN) -m pytest --soak $(if $(ENGINE),--engine=$(ENGINE)) tests
+	$(PYTEST) --soak tests
 
 clean:  ## what the targets above left behind; never a workspace
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache quickstart-out bench.json
