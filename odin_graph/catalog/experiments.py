@@ -107,6 +107,20 @@ def end(stores: Stores, lease: Lease, state: State) -> None:
         stores.graph.execute(record)
 
 
+def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
+    """Record on a running experiment what a loader gives it; the same again, as after a restart, is there once."""
+
+    def record(tx: Transaction) -> None:
+        lease.check(tx)
+        rows = tx.run("MATCH (e:Experiment {id: $id}) RETURN e.loaders AS held", {"id": lease.id})
+        held = json.loads(rows[0]["held"] or "[]")
+        if said not in held:
+            text = json.dumps([*held, said], ensure_ascii=False, sort_keys=True)
+            tx.run("MATCH (e:Experiment {id: $id}) SET e.loaders = $loaders", {"id": lease.id, "loaders": text})
+
+    stores.graph.execute(record)
+
+
 def settle(stores: Stores) -> list[str]:
     """Mark the running experiments whose process is gone as interrupted; their ids.
 

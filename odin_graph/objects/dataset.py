@@ -136,6 +136,10 @@ class Dataset(DatasetOps, Verbs):
         """Its images as a torch data set; the options are those of `Query.to_torch`."""
         return self.images().to_torch(**options)
 
+    def loader(self, batch_size: int = 128, **options: Any) -> Any:
+        """Batches of its images for a training; the options are those of `Query.loader`."""
+        return self.images().loader(batch_size, **options)
+
     def test_uses(self) -> Verdicts:
         """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
 

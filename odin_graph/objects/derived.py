@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address
@@ -16,22 +17,19 @@ from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.mapping import parents_of
 from odin_graph.objects.operations import Operations, read_operations
+from odin_graph.objects.training import Training
 from odin_graph.ops.op import ImageOp
 from odin_graph.query.expressions import Expr
 from odin_graph.query.nodes import SortKey
 from odin_graph.query.plan import Keys, Plan
-from odin_graph.query.torch_data import torch_dataset
 from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.derive import DeriveReport, apply, derive, step_of
 from odin_graph.runtime.function import Function, name_of_function
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from odin_graph.objects.image import Image
     from odin_graph.objects.query import Query
-    from odin_graph.runtime.torch_dataset import PixelDataset
 
 _AT_ONCE = 64
 """Images whose pixels are computed together while iterating."""
@@ -74,7 +72,7 @@ class DerivedImage:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DerivedQuery(Operations):
+class DerivedQuery(Operations, Training):
     """Images that operations make, one of each image of a query. Immutable, lazy, and it pickles."""
 
     query: Query
@@ -111,7 +109,7 @@ class DerivedQuery(Operations):
         keys = self.query.keys()
         for start in range(0, len(keys), _AT_ONCE):
             parents = list(Image.of_keys(self._stores, keys[start : start + _AT_ONCE]))
-            pixels = self._pixels(keys[start : start + _AT_ONCE], [parent.id for parent in parents])
+            pixels = self._read(keys[start : start + _AT_ONCE], [parent.id for parent in parents])
             for parent, image in zip(parents, pixels, strict=True):
                 yield DerivedImage(parent, image, self._made())
 
@@ -123,7 +121,7 @@ class DerivedQuery(Operations):
         if isinstance(item, slice):
             return DerivedQuery(self.query[item], self.ops)
         parent = self.query[item]
-        (pixels,) = self._pixels(np.array([parent.key], np.int64), [parent.id])
+        (pixels,) = self._read(np.array([parent.key], np.int64), [parent.id])
         return DerivedImage(parent, pixels, self._made())
 
     # Looked at and trained on as it is
@@ -135,7 +133,7 @@ class DerivedQuery(Operations):
             raise QueryError(f"{self!r} selects no image, so there is nothing to show.")
         shown = table.slice(0, MOST)
         ids = shown.column("id").to_pylist()
-        pixels = self._pixels(shown.column("key").to_numpy(), ids)
+        pixels = self._read(shown.column("key").to_numpy(), ids)
         labels = shown.column("label").to_pylist()
         tiles = [Tile(image, id_, truth=label) for image, id_, label in zip(pixels, ids, labels, strict=True)]
         number = f"{table.num_rows:,}" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,}"
@@ -148,26 +146,6 @@ class DerivedQuery(Operations):
     def save(self, path: str | Path, **how: Any) -> Path:
         """Write the contact sheet as .png, .pdf, .svg or .jpg."""
         return self.sheet(**how).save(path)
-
-    def to_torch(
-        self,
-        *,
-        model: Any = None,
-        classes: Sequence[str | int] | None = None,
-        transform: Callable[[Tensor], Tensor] | None = None,
-    ) -> PixelDataset:
-        """A torch data set as `Query.to_torch` gives; its workers compute the operations as images are asked for."""
-        table = self.query.to_arrow("label")
-        said = None if model is None else str(getattr(model, "id", model))
-        return torch_dataset(
-            self._stores,
-            table.column("key").to_numpy(),
-            table.column("label"),
-            model=said,
-            classes=classes,
-            transform=transform,
-            operations=self.ops,
-        )
 
     # Stored
 
@@ -233,10 +211,16 @@ class DerivedQuery(Operations):
     def _outline(self) -> str:
         return repr(self.query).removeprefix("Query(").removesuffix(")") + self._made()
 
+    def _columns(self, *names: str) -> pa.Table:
+        return self.query.to_arrow(*names)
+
+    def _operations(self) -> tuple[ImageOp, ...]:
+        return self.ops
+
     def _made(self) -> str:
         return "".join(map(_spelt, self.ops))
 
-    def _pixels(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
+    def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
         array = self._stores.columns.array(ARRAY)
         if cuts(self.ops):
             return apply(self._stores, self.ops[1:], ids, read_cut(array, keys, self.ops[0], ids))

@@ -85,6 +85,11 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return list(json.loads(self._summary()["own"].get("leaks") or "{}").get("leaks", []))
 
     @property
+    def loaders(self) -> list[dict[str, Any]]:
+        """What `Run.loader` gave it: images by digest, order, weights, operations and augmentations."""
+        return list(json.loads(self._summary()["own"].get("loaders") or "[]"))
+
+    @property
     def commit(self) -> str | None:
         """The git commit of the folder that it ran in, with ``-dirty`` where files differed."""
         held: str | None = self._summary()["own"].get("commit")

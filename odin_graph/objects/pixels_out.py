@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import DataError, ShapeError
-from odin_graph.stores import Stores
+
+Read: TypeAlias = Callable[[NDArray[np.int64], Sequence[str]], Sequence[NDArray[Any]]]
+"""Keys and ids in, pixels (h, w, bands) out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,11 @@ class Batch:
         return np.stack(self.images)
 
 
-def batches(stores: Stores, table: pa.Table, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) -> Iterator[Batch]:
     """Images, so many at once.
 
     Args:
-        stores: The open workspace.
+        read: Gives the pixels of images by key and id.
         table: ``key``, ``id`` and ``label`` of each, in their order.
         size: Images a batch; the last may have fewer.
         seed: Shuffle them; the same seed shuffles alike.
@@ -60,13 +61,7 @@ def batches(stores: Stores, table: pa.Table, size: int, *, seed: int | None = No
     if size < 1:
         raise DataError(f"A batch of {size} images is none: give 1 or more.")
     order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
-    pixels = stores.columns.array(ARRAY)
     for first in range(0, len(order), size):
         part = table.take(order[first : first + size])
-        keys = part.column("key").to_numpy()
-        yield Batch(
-            keys,
-            tuple(part.column("id").to_pylist()),
-            tuple(part.column("label").to_pylist()),
-            tuple(pixels.read_list(keys)),
-        )
+        keys, ids = part.column("key").to_numpy(), part.column("id").to_pylist()
+        yield Batch(keys, tuple(ids), tuple(part.column("label").to_pylist()), tuple(read(keys, ids)))

@@ -12,10 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address
-from odin_graph.errors import DataError, PositionError, QueryError
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
 from odin_graph.objects.steps import Steps
+from odin_graph.objects.training import Training
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_columns, bind_plan, bind_step
 from odin_graph.query.executor import LocalExecutor
@@ -29,22 +31,19 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
 
     from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
-    from odin_graph.objects.pixels_out import Batch
     from odin_graph.ops import ImageOp
     from odin_graph.query.predictions import PredictionExpressions
-    from odin_graph.runtime.torch_dataset import PixelDataset
 
 _IMAGES_AT_ONCE = 1_024
 """Images whose fields are fetched together while iterating."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(Steps, QueryVerbs, Operations):
+class Query(Steps, QueryVerbs, Operations, Training):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
@@ -118,56 +117,6 @@ class Query(Steps, QueryVerbs, Operations):
         if not found:
             raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
         return found[0]
-
-    def to_torch(
-        self,
-        *,
-        model: Any = None,
-        classes: Sequence[str | int] | None = None,
-        transform: Callable[[Tensor], Tensor] | None = None,
-    ) -> PixelDataset:
-        """A map-style torch data set: (bands, h, w) float32 and the target of each image, in the query's order.
-
-        It pickles, and its workers may fork or be spawned.
-
-        Args:
-            model: A model or its id: its preprocessing is applied, and targets are indexes into its classes.
-                Without one the values are unscaled.
-            classes: The order of the class indexes, where there is no model; by default the labels, sorted.
-            transform: Applied to each tensor, such as an augmentation.
-        """
-        from odin_graph.query.torch_data import torch_dataset
-
-        table = self.to_arrow("label")
-        said = None if model is None else str(getattr(model, "id", model))
-        keys = table.column("key").to_numpy()
-        return torch_dataset(
-            self._stores, keys, table.column("label"), model=said, classes=classes, transform=transform
-        )
-
-    def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
-        """The images with pixels, ids and labels, so many at once; only a batch of pixels is held.
-
-        Args:
-            size: Images a batch; the last may have fewer.
-            seed: Shuffle them; the same seed shuffles alike. By default the query's order.
-        """
-        from odin_graph.objects.pixels_out import batches
-
-        return batches(self._stores, self.to_arrow("id", "label"), size, seed=seed)
-
-    def to_numpy(self) -> NDArray[Any]:
-        """All pixels as one array (n, h, w, bands), of the dtype that they came in.
-
-        Raises:
-            ShapeError: The images are of several shapes or dtypes.
-            DataError: The query selects none.
-        """
-        number = self.count()
-        if not number:
-            raise DataError(f"{outline(self.plan)} selects no image, so there is no array to make.")
-        (batch,) = self.batches(number)
-        return batch.stack()
 
     def sheet(self, *, predictions: PredictionExpressions | None = None, title: str | None = None) -> ContactSheet:
         """The images on one sheet, with truth, prediction and confidence, and what the steps added.
@@ -255,6 +204,15 @@ class Query(Steps, QueryVerbs, Operations):
         from odin_graph.objects.pictures import html_of
 
         return html_of(self, ran=self._held() is not None)
+
+    def _columns(self, *names: str) -> pa.Table:
+        return self.to_arrow(*names)
+
+    def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> Sequence[NDArray[Any]]:  # noqa: ARG002
+        return self._stores.columns.array(ARRAY).read_list(keys)
+
+    def _operations(self) -> tuple[ImageOp, ...]:
+        return ()
 
     def __getstate__(self) -> tuple[Address, Plan]:
         return self.address, self.plan

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from odin_graph.objects.checkpoint import Checkpoint
+    from odin_graph.runtime.loader import Loader
 
 
 class Run(Predicting):
@@ -103,6 +104,27 @@ class Run(Predicting):
         """
         self._check_running()
         self._log.add(metrics, step)
+
+    def loader(self, images: Any, batch_size: int = 128, *, seed: int | None = None, **options: Any) -> Loader:
+        """Batches for the training, as `Query.loader` gives them; what decides them is recorded on the experiment.
+
+        Args:
+            images: A data set, its id, or a query.
+            batch_size: Images a batch.
+            seed: By default the run's, else 0.
+            options: Those of `Query.loader`; ``model=`` is the run's unless another is said.
+        """
+        from odin_graph.objects.images import Images
+
+        self._check_running()
+        experiment = self.experiment
+        if experiment.model is not None:
+            options.setdefault("model", experiment.model)
+        said = experiment.seed or 0 if seed is None else seed
+        source = Images(self._stores)(images) if isinstance(images, str) else images
+        made: Loader = source.loader(batch_size, seed=said, **options)
+        catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
+        return made
 
     def metrics(self) -> pa.Table:
         """Everything that was logged: step, name, value, at."""

@@ -1,5 +1,6 @@
 """Image operations: frozen dataclasses by name, recorded with their parameters."""
 
+from odin_graph.ops.augmentation import AUGMENTATIONS, Augmentation, RandomCrop, RandomResizedCrop, Vary
 from odin_graph.ops.blur import Blur
 from odin_graph.ops.center_crop import CenterCrop
 from odin_graph.ops.clahe import Clahe
@@ -19,7 +20,9 @@ from odin_graph.ops.to_grey import ToGrey
 from odin_graph.ops.to_rgb import ToRgb
 
 __all__ = [
+    "AUGMENTATIONS",
     "OPS",
+    "Augmentation",
     "Blur",
     "CenterCrop",
     "Clahe",
@@ -31,11 +34,14 @@ __all__ = [
     "Normalise",
     "Pad",
     "Pipeline",
+    "RandomCrop",
+    "RandomResizedCrop",
     "Resize",
     "Rotate",
     "Threshold",
     "ToFloat",
     "ToGrey",
     "ToRgb",
+    "Vary",
     "build_op",
 ]

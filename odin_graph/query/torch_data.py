@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ def torch_dataset(
     classes: Sequence[str | int] | None,
     transform: Callable[[Tensor], Tensor] | None,
     operations: tuple[ImageOp, ...] = (),
+    augment: Iterable[Any] = (),
+    seed: int = 0,
 ) -> PixelDataset:
     """Pixels and targets of images, in their order.
 
@@ -38,7 +40,9 @@ def torch_dataset(
         model: The model whose preprocessing, classes and task count.
         classes: The order of the class indexes, where there is no model; else the labels, sorted.
         transform: Applied to each tensor (bands, h, w).
-        operations: Applied to the pixels before the model's preprocessing.
+        operations: Applied to the pixels before the augmentations and the model's preprocessing.
+        augment: Augmentations, or their JSON forms.
+        seed: Of the augmentations.
 
     Raises:
         QueryError: A model that says its classes, and other classes.
@@ -46,6 +50,7 @@ def torch_dataset(
     """
     from odin_graph.catalog.models import model_of
     from odin_graph.ops import Pipeline
+    from odin_graph.ops.augmentation import read_augmentations
     from odin_graph.runtime.targets import targets_of
     from odin_graph.runtime.torch_dataset import PixelDataset
 
@@ -58,8 +63,16 @@ def torch_dataset(
             )
         pipeline, task, classes = Pipeline.from_json(record.preprocess), record.task, record.classes or classes
     targets = targets_of(labels.to_pylist(), task or _task_of(labels.type, classes), classes)
-    pipeline = Pipeline((*operations, *pipeline.ops))
-    return PixelDataset(stores.address, keys, targets, pipeline=pipeline, transform=transform)
+    return PixelDataset(
+        stores.address,
+        keys,
+        targets,
+        before=Pipeline(operations),
+        pipeline=pipeline,
+        augment=read_augmentations(augment),
+        transform=transform,
+        seed=seed,
+    )
 
 
 def _task_of(labels: pa.DataType, classes: Sequence[str | int] | None) -> str:

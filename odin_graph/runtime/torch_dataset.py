@@ -16,12 +16,15 @@ from odin_graph.address import Address
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.ops import Pipeline
+from odin_graph.ops.augmentation import Augmentation, augmentation_json
 from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.inputs import to_input, to_inputs
+from odin_graph.runtime.runs import Runs
 from odin_graph.stores import Stores
 
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[Tensor, Any]
+Images = Sequence[NDArray[Any]]
 
 
 class PixelDataset(Dataset[Item]):
@@ -33,8 +36,11 @@ class PixelDataset(Dataset[Item]):
         address: The workspace.
         keys: The images, in the order of the items.
         targets: One an item: a class index, a vector of zeros and ones, a number.
+        before: Operations before the augmentations.
         pipeline: The model's preprocessing; None for unscaled values.
-        transform: Applied to each tensor, such as an augmentation.
+        augment: Drawn for each image and epoch, by `seed`.
+        transform: Applied to each tensor.
+        seed: Of the augmentations.
     """
 
     def __init__(
@@ -43,16 +49,47 @@ class PixelDataset(Dataset[Item]):
         keys: NDArray[np.int64],
         targets: NDArray[Any] | Sequence[Any],
         *,
+        before: Pipeline | None = None,
         pipeline: Pipeline | None = None,
+        augment: Sequence[Augmentation] = (),
         transform: Transform | None = None,
+        seed: int = 0,
     ) -> None:
         self.address = address
         self.keys = np.asarray(keys, np.int64)
         self.targets = targets
-        self.pipeline = pipeline or Pipeline()
+        self.before, self.pipeline = before or Pipeline(), pipeline or Pipeline()
+        self.augment = tuple(augment)
         self.transform = transform
-        self._pixels: SegmentedArray | None = None
+        self.seed = seed
+        self.epoch = 0
+        self._pixels: SegmentedArray | Runs | None = None
         self._process = 0
+        self._run: int | None = None
+        self._held = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other augmentations: those of that epoch. A `Loader` does it by itself."""
+        self.epoch = epoch
+
+    def in_runs(self, length: int, held: int) -> PixelDataset:
+        """The same, reading so many images that lie side by side at once and holding so many such runs."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__getstate__())
+        made._run, made._held = length, held  # noqa: SLF001 - its own class
+        return made
+
+    def describe(self) -> dict[str, Any]:
+        """Operations, augmentations and preprocessing, as JSON has them."""
+        return {
+            "operations": str(self.before),
+            "augment": [augmentation_json(one) for one in self.augment],
+            "augment_seed": self.seed if self.augment else None,
+            "preprocess": str(self.pipeline),
+            "transform": None
+            if self.transform is None
+            else getattr(self.transform, "__qualname__", str(self.transform)),
+        }
 
     def __len__(self) -> int:
         """The number of images."""
@@ -60,37 +97,70 @@ class PixelDataset(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """One image and its target."""
-        position = range(len(self.keys))[index]
-        (pixels,) = self._read(self.keys[[position]])
-        return self._transformed(to_input(self._rest, pixels)), self._target(position)
+        return self.items(np.array([range(len(self.keys))[index]]))[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Item]:
         """A batch, read at once: what a DataLoader asks for."""
-        positions = np.arange(len(self.keys))[np.asarray(indices, np.int64)]
-        images = self._read(self.keys[positions])
+        return self.items(np.arange(len(self.keys))[np.asarray(indices, np.int64)])
+
+    def items(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> list[Item]:
+        """Images and targets one by one, of any shapes, read at once."""
+        images, rest = self._made(positions, epoch)
         if len({(image.shape, image.dtype) for image in images}) == 1:
-            inputs: Sequence[Tensor] = to_inputs(self._rest, images).unbind()
+            inputs: Sequence[Tensor] = to_inputs(rest, images).unbind()
         else:
-            inputs = [to_input(self._rest, image) for image in images]
+            inputs = [to_input(rest, image) for image in images]
         return [(self._transformed(one), self._target(p)) for one, p in zip(inputs, positions.tolist(), strict=True)]
+
+    def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Any]:
+        """Images (n, bands, h, w) and their targets, as one tensor each.
+
+        Raises:
+            ShapeError: The images have different shapes after all that was done with them.
+        """
+        images, rest = self._made(positions, epoch)
+        inputs = to_inputs(rest, images)
+        if self.transform is not None:
+            inputs = torch.stack([self.transform(one) for one in inputs])
+        if isinstance(self.targets, np.ndarray):
+            return inputs, torch.from_numpy(self.targets[positions])
+        return inputs, torch.as_tensor([self.targets[position] for position in positions.tolist()])
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: no connection."""
         return {**self.__dict__, "_pixels": None, "_process": 0}
 
-    def _read(self, keys: NDArray[np.int64]) -> list[NDArray[Any]]:
+    def _made(self, positions: NDArray[np.int64], epoch: int | None) -> tuple[Images, Pipeline]:
+        """Images with what is done to each of them alone, and what is left to do with all of them together."""
+        keys = self.keys[positions]
+        if not self.augment:
+            every = Pipeline((*self.before.ops, *self.pipeline.ops))
+            images = self._read(keys, every)
+            return images, Pipeline(every.ops[1:]) if cuts(every.ops) else every
+        images = self._read(keys, self.before)
+        before = Pipeline(self.before.ops[1:]) if cuts(self.before.ops) else self.before
+        turn = self.epoch if epoch is None else epoch
+        return [self._augmented(before(image), turn, key) for image, key in zip(images, keys.tolist(), strict=True)], (
+            self.pipeline
+        )
+
+    def _augmented(self, image: NDArray[Any], epoch: int, key: int) -> NDArray[Any]:
+        generator = np.random.default_rng([self.seed, epoch, key])
+        for augmentation in self.augment:
+            for op in augmentation.draw(generator, image.shape):
+                image = op(image)
+        return image
+
+    def _read(self, keys: NDArray[np.int64], pipeline: Pipeline) -> Images:
         if self._pixels is None or self._process != os.getpid():
             stores = Stores.at(self.address)
-            self._pixels = SegmentedArray(stores.arrays, stores.columns.segments(ARRAY))
+            array = SegmentedArray(stores.arrays, stores.columns.segments(ARRAY))
+            self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._held)
             self._process = os.getpid()
-        if cuts(self.pipeline.ops):
-            return read_cut(self._pixels, keys, self.pipeline.ops[0])
+        if cuts(pipeline.ops):
+            array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
+            return read_cut(array, keys, pipeline.ops[0])
         return self._pixels.read_list(keys)
-
-    @property
-    def _rest(self) -> Pipeline:
-        """What is left to do with what was read."""
-        return Pipeline(self.pipeline.ops[1:]) if cuts(self.pipeline.ops) else self.pipeline
 
     def _transformed(self, one: Tensor) -> Tensor:
         return one if self.transform is None else self.transform(one)

@@ -26,6 +26,8 @@ class Experiment(Leased, Described):
     tags = ArrayProperty(StringProperty())
     leaks = JsonProperty()
     """What its data sets had in common when it started: by lineage and digest, between every two roles."""
+    loaders = JsonProperty()
+    """What it was trained on: order, weights and augmentations of each of its loaders."""
     started_at = InstantProperty()
     finished_at = InstantProperty()
 

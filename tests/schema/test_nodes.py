@@ -21,7 +21,7 @@ STORED = {
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
     "Experiment": (
-        "commit created_at deleted finished_at group id leaks lease_owner lease_until packages parameters seed "
+        "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders packages parameters seed "
         "started_at state tags"
     ),
     "Checkpoint": "best created_at deleted epoch id step weights",
