@@ -163,8 +163,9 @@ class ArrayStore:
             return np.empty((0, *info.shape), np.dtype(info.dtype))
         with self._reading(info):
             distinct, back = np.unique(positions, return_inverse=True)
-            runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1)
-            if len(runs) <= _FEW_RUNS or self._cache is None or not self._cache.takes(info):
+            gaps = np.flatnonzero(np.diff(distinct) != 1) + 1
+            if len(gaps) < _FEW_RUNS or self._cache is None or not self._cache.takes(info):
+                runs = np.split(distinct, gaps)
                 found = dense.read_runs(self._full(info), info, runs, self._files.context())
                 return found if np.array_equal(distinct, positions) else found[back]
             return np.asarray(self._cache.rows(info, lambda: self._whole(info))[positions])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from odin_graph.errors import ShapeError
 from odin_graph.ops import Pipeline
@@ -16,7 +18,7 @@ from odin_graph.ops import Pipeline
 
 def to_input(pipeline: Pipeline, pixels: NDArray[Any]) -> Tensor:
     """One image (h, w, bands) through a pipeline, as (bands, h, w) of float32; unscaled if the pipeline is empty."""
-    return _as_tensor(pipeline(pixels))
+    return as_tensor(pipeline(pixels))
 
 
 def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Tensor:
@@ -25,19 +27,41 @@ def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Tensor:
     Raises:
         ShapeError: They have different shapes afterwards.
     """
+    return as_tensor(preprocessed(pipeline, pixels))
+
+
+def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Images through a pipeline, (n, h, w, bands) of the dtype that it gives.
+
+    Raises:
+        ShapeError: They have different shapes afterwards.
+    """
     if len({(image.shape, image.dtype) for image in pixels}) == 1:
-        return _as_tensor(pipeline.batch(np.stack(pixels)))
-    tensors = [to_input(pipeline, image) for image in pixels]
-    if len(shapes := {tuple(tensor.shape) for tensor in tensors}) > 1:
+        return pipeline.batch(np.stack(pixels))
+    made = [pipeline(image) for image in pixels]
+    if len(shapes := {image.shape for image in made}) > 1:
         listed = ", ".join(map(str, sorted(shapes)[:4]))
         raise ShapeError(
             f"The images have {len(shapes)} different shapes after preprocessing ({listed} ...), and a batch has one: "
             "put a resize or a center-crop into the model's preprocess=."
         )
-    return torch.stack(tensors)
+    return np.stack(made)
 
 
-def _as_tensor(pixels: NDArray[Any]) -> Tensor:
+def as_tensor(pixels: NDArray[Any]) -> Tensor:
+    """Pixels (..., h, w, bands) as (..., bands, h, w) of float32."""
     moved = np.moveaxis(pixels, -1, -3)
     # A copy always: what was read may be shared, mapped from a file, or read-only.
-    return torch.from_numpy(np.array(moved, np.float32, order="C"))
+    made = _empty(moved.shape)
+    np.copyto(made.numpy(), moved, casting="unsafe")
+    return made
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    """Room for a tensor; in a worker where the other process will read it, as torch's own collate makes it."""
+    made = torch.empty(0)
+    if get_worker_info() is None:
+        return torch.empty(shape)
+    # Of the two that torch offers this one does not copy; its own collate calls it too.
+    storage = made._typed_storage()._new_shared(prod(shape), device="cpu")  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return made.new(storage).resize_(shape)

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from odin_graph.errors import DataError
 from odin_graph.runtime.epochs import Epochs, Positions
+from odin_graph.runtime.inputs import as_tensor
 from odin_graph.runtime.torch_dataset import PixelDataset
 
 Batch = tuple[Tensor, Any]
@@ -59,7 +61,8 @@ class Loader:
         rows = _Batches(self.dataset, plan, self._epoch)
         for batch in DataLoader(rows, batch_size=None, num_workers=self._workers, **self._options):
             self._batch += 1
-            yield batch
+            inputs, targets = batch
+            yield inputs if inputs.dtype == torch.float32 else as_tensor(inputs.numpy()), targets
         self._epoch, self._batch = self._epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,6 +116,6 @@ class _Batches(Dataset[Batch]):
     def __getitem__(self, place: int) -> Batch:
         if not 0 <= place < len(self._plan):
             raise IndexError(place)
-        # Batches of a data set are few and large: one thread of torch a worker is enough, and it sets that itself.
-        inputs, targets = self._dataset.batch(self._plan[place], epoch=self._epoch)
-        return inputs, torch.as_tensor(targets)
+        inputs, targets = self._dataset.packed(self._plan[place], epoch=self._epoch)
+        # Narrow pixels are a quarter of what they become: that is for the process that takes them.
+        return (torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs), targets

@@ -18,13 +18,15 @@ from odin_graph.catalog.pixels import ARRAY
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import Augmentation, augmentation_json
 from odin_graph.runtime.cropping import cuts, read_cut
-from odin_graph.runtime.inputs import to_input, to_inputs
+from odin_graph.runtime.inputs import as_tensor, preprocessed, to_input, to_inputs
 from odin_graph.runtime.runs import Runs
 from odin_graph.stores import Stores
 
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[Tensor, Any]
 Images = Sequence[NDArray[Any]]
+_WIDE = 4
+"""Bytes of float32: what has as many is sent as it will be."""
 
 
 class PixelDataset(Dataset[Item]):
@@ -112,19 +114,27 @@ class PixelDataset(Dataset[Item]):
             inputs = [to_input(rest, image) for image in images]
         return [(self._transformed(one), self._target(p)) for one, p in zip(inputs, positions.tolist(), strict=True)]
 
-    def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Any]:
-        """Images (n, bands, h, w) and their targets, as one tensor each.
+    def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Tensor]:
+        """Images (n, bands, h, w) of float32 and their targets, as one tensor each.
 
         Raises:
             ShapeError: The images have different shapes after all that was done with them.
         """
+        held, targets = self.packed(positions, epoch=epoch)
+        return (as_tensor(held) if isinstance(held, np.ndarray) else held), targets
+
+    def packed(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor | NDArray[Any], Tensor]:
+        """As `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process."""
         images, rest = self._made(positions, epoch)
-        inputs = to_inputs(rest, images)
+        pixels = preprocessed(rest, images)
+        targets = (
+            torch.from_numpy(self.targets[positions])
+            if isinstance(self.targets, np.ndarray)
+            else torch.as_tensor([self.targets[position] for position in positions.tolist()])
+        )
         if self.transform is not None:
-            inputs = torch.stack([self.transform(one) for one in inputs])
-        if isinstance(self.targets, np.ndarray):
-            return inputs, torch.from_numpy(self.targets[positions])
-        return inputs, torch.as_tensor([self.targets[position] for position in positions.tolist()])
+            return torch.stack([self.transform(one) for one in as_tensor(pixels)]), targets
+        return (pixels if pixels.dtype.itemsize < _WIDE else as_tensor(pixels)), targets
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: no connection."""
