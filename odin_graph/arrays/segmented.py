@@ -112,6 +112,13 @@ class SegmentedArray:
                 rows[place] = row
         return rows
 
+    def read_together(self, keys: Keys) -> NDArray[Any] | list[NDArray[Any]]:
+        """As `read_list`; one array (n, ...) where a dense segment has all of them, which saves a copy."""
+        parts = list(self._parts(np.asarray(keys, np.int64)))
+        if len(parts) == 1 and parts[0][0].codec == "dense":
+            return self._store.read(parts[0][0], parts[0][2])
+        return self.read_list(keys)
+
     def read_boxes(self, keys: Keys, boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
         """A box (left, top, right, bottom) of each image (h, w, bands), in the order of ``keys``, which may repeat.
 

@@ -1,4 +1,4 @@
-"""Derived images as records: ``PARENT_ID#name``, DERIVED_FROM the parent, HAS_ROOT the parent's root."""
+"""Derived images as records: ``PARENT_ID#name`` (or ``#name/PLACE``), DERIVED_FROM the parent, HAS_ROOT its root."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from odin_graph.catalog.batch import ImageBatch, Pixels
 from odin_graph.catalog.images import AddReport, add_images
@@ -22,19 +20,19 @@ from odin_graph.stores import Stores
 _NAME: Final = re.compile(r"[^\s#/@]+")
 _THERE: Final = """
 UNWIND $rows AS r MATCH (d:Image {id: r.id}) OPTIONAL MATCH (d)-[e:DERIVED_FROM]->(p:Image)
-RETURN r.key AS parent, d.id AS id, d.key AS key, d.deleted AS deleted, e.op AS op, e.params AS params, p.key AS of
+RETURN r.at AS at, d.id AS id, d.key AS key, d.deleted AS deleted, e.op AS op, e.params AS params, p.key AS of
 """
 _ROOTS: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:HAS_ROOT]->(r)
 RETURN key, r.key AS root, r.id AS id, labels(r) AS labels
 """
-_CROPS: Final = ("crop", "center-crop")
+_CROPS: Final = ("crop", "center-crop", "patch")
 _SHOWN: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
-    """How derived images are made of their parents, one of each."""
+    """How derived images are made of their parents."""
 
     name: str
     """What stands after the # in their ids."""
@@ -43,6 +41,8 @@ class Recipe:
     params: Mapping[str, Any]
     code: str
     """The packages, with versions, whose code it is. The same parameters in a newer version are the same recipe."""
+    place: str = ""
+    """Which of several images of one parent it is."""
 
     def __post_init__(self) -> None:
         """Check the name.
@@ -56,7 +56,7 @@ class Recipe:
                 "Their ids are PARENT_ID#name."
             )
 
-    @property
+    @cached_property
     def params_text(self) -> str:
         """As the edge holds them: keys sorted, so that equal parameters are equal text."""
         return json.dumps(self.params, ensure_ascii=False, sort_keys=True)
@@ -68,31 +68,44 @@ class Recipe:
 
     def id_of(self, parent: str) -> str:
         """The id of what is made of a parent."""
-        return f"{parent}#{self.name}"
+        return f"{parent}#{self.name}" + (f"/{self.place}" if self.place else "")
 
 
-def derivatives(stores: Stores, recipe: Recipe, parents: Mapping[int, str]) -> dict[int, int | None]:
-    """What the recipe has made already: keys by the keys of the parents; None of one that was deleted since.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image that is to be made."""
 
-    Args:
-        stores: The open workspace.
-        recipe: What is asked for.
-        parents: Ids by key.
+    key: int
+    """Of its parent."""
+    id: str
+    """Of its parent."""
+    recipe: Recipe
+
+    @property
+    def made_id(self) -> str:
+        """Its own."""
+        return self.recipe.id_of(self.id)
+
+
+def derivatives(stores: Stores, wanted: Sequence[Wanted]) -> dict[int, int | None]:
+    """What was made already: keys by the place in the list; None of one that was deleted since.
 
     Raises:
         ConflictError: An id is taken by an image that was made in another way.
     """
     found: dict[int, int | None] = {}
-    others: list[tuple[str, str]] = []
-    for part in batches(parents.items()):
-        rows = [{"key": key, "id": recipe.id_of(id_)} for key, id_ in part]
+    others: list[tuple[Wanted, str]] = []
+    for part in batches(enumerate(wanted)):
+        rows = [{"at": at, "id": one.made_id} for at, one in part]
         for row in stores.graph.read(_THERE, {"rows": rows}):
-            if (row["of"], row["op"], row["params"]) == (row["parent"], recipe.op, recipe.params_text):
-                found[row["parent"]] = None if row["deleted"] else row["key"]
+            one = wanted[row["at"]]
+            if (row["of"], row["op"], row["params"]) == (one.key, one.recipe.op, one.recipe.params_text):
+                found[row["at"]] = None if row["deleted"] else row["key"]
             else:
-                others.append((row["id"], "added as an image" if row["op"] is None else f"{row['op']} {row['params']}"))
+                others.append((one, "added as an image" if row["op"] is None else f"{row['op']} {row['params']}"))
     if others:
-        listed = ", ".join(f"{id_!r} ({how})" for id_, how in others[:_SHOWN])
+        listed = ", ".join(f"{one.made_id!r} ({how})" for one, how in others[:_SHOWN])
+        recipe = others[0][0].recipe
         raise ConflictError(
             f"{len(others)} images of the name {recipe.name!r} were made in another way than {recipe.op} "
             f"{recipe.params_text}, first {listed}: give these another name."
@@ -101,40 +114,34 @@ def derivatives(stores: Stores, recipe: Recipe, parents: Mapping[int, str]) -> d
 
 
 def add_derived(
-    stores: Stores,
-    recipe: Recipe,
-    parents: Sequence[tuple[int, str]],
-    pixels: Sequence[Pixels],
-    columns: Mapping[str, Sequence[Any]],
+    stores: Stores, wanted: Sequence[Wanted], pixels: Sequence[Pixels], columns: Mapping[str, Sequence[Any]]
 ) -> AddReport:
     """Store what was made of parents, with its lineage, in one transaction.
 
     Args:
         stores: The open workspace.
-        recipe: How it was made.
-        parents: Key and id of each image's parent.
-        pixels: (h, w) or (h, w, bands), one a parent.
+        wanted: What it is, one an image; all of recipes with the same labels.
+        pixels: (h, w) or (h, w, bands), one an image.
         columns: What they inherit: ``label`` and free metadata by name.
     """
-    roots = _roots(stores, [key for key, _ in parents])
+    roots = _roots(stores, sorted({one.key for one in wanted}))
     inherited = dict(columns)
-    batch = ImageBatch(
-        [recipe.id_of(id_) for _, id_ in parents], pixels, labels=inherited.pop("label", None), metadata=inherited
-    )
+    batch = ImageBatch([one.made_id for one in wanted], pixels, labels=inherited.pop("label", None), metadata=inherited)
 
     def relate(tx: Transaction, new: Sequence[tuple[int, int]]) -> None:
-        said = {"op": recipe.op, "params": recipe.params_text, "code": recipe.code}
-        made = [{"start": key, "end": parents[position][0], **said} for position, key in new]
-        create_edges(tx, "DERIVED_FROM", ("Image", "key"), ("Image", "key"), made)
+        made = []
         ends: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for position, key in new:
-            parent = parents[position][0]
-            label, by, root = roots.get(parent, ("Image", "key", parent))
+            one = wanted[position]
+            said = {"op": one.recipe.op, "params": one.recipe.params_text, "code": one.recipe.code}
+            made.append({"start": key, "end": one.key, **said})
+            label, by, root = roots.get(one.key, ("Image", "key", one.key))
             ends.setdefault((label, by), []).append({"start": key, "end": root})
+        create_edges(tx, "DERIVED_FROM", ("Image", "key"), ("Image", "key"), made)
         for end, rows in ends.items():
             create_edges(tx, "HAS_ROOT", ("Image", "key"), end, rows)
 
-    return add_images(stores, batch, labels=recipe.labels, relate=relate)
+    return add_images(stores, batch, labels=wanted[0].recipe.labels, relate=relate)
 
 
 def parent_of(stores: Stores, key: int) -> tuple[int, str, str] | None:
@@ -148,12 +155,6 @@ def parent_of(stores: Stores, key: int) -> tuple[int, str, str] | None:
         {"key": key},
     )
     return (rows[0]["key"], rows[0]["op"], rows[0]["params"]) if rows else None
-
-
-def as_keys(found: Mapping[int, int | None], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The derivatives in the order of their parents, without those that were deleted."""
-    keys = (found[parent] for parent in order.tolist())
-    return np.array([key for key in keys if key is not None], np.int64)
 
 
 def _roots(stores: Stores, keys: Sequence[int]) -> dict[int, tuple[str, str, Any]]:

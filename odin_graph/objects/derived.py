@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,22 @@ from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.mapping import parents_of
 from odin_graph.objects.operations import Operations, read_operations
+from odin_graph.objects.pixels_out import Read
 from odin_graph.objects.training import Training
+from odin_graph.ops import Patches
 from odin_graph.ops.op import ImageOp
 from odin_graph.query.expressions import Expr
 from odin_graph.query.nodes import SortKey
 from odin_graph.query.plan import Keys, Plan
 from odin_graph.runtime.cropping import cuts, read_cut
-from odin_graph.runtime.derive import DeriveReport, apply, derive, step_of
+from odin_graph.runtime.derive import apply, derive, step_of
 from odin_graph.runtime.function import Function, name_of_function
+from odin_graph.runtime.storing import DeriveReport
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.image import Image
+    from odin_graph.objects.patches import PatchQuery
     from odin_graph.objects.query import Query
 
 _AT_ONCE = 64
@@ -72,7 +76,7 @@ class DerivedImage:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DerivedQuery(Operations, Training):
+class DerivedQuery(Operations["DerivedQuery"], Training):
     """Images that operations make, one of each image of a query. Immutable, lazy, and it pickles."""
 
     query: Query
@@ -80,6 +84,19 @@ class DerivedQuery(Operations, Training):
 
     def _applied(self, op: ImageOp) -> DerivedQuery:
         return DerivedQuery(self.query, (*self.ops, op))
+
+    def patches(
+        self,
+        size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        *,
+        edge: Literal["drop", "shift", "pad"] = "drop",
+        value: float = 0,
+    ) -> PatchQuery:
+        """Patches of what the operations make; see `Query.patches`."""
+        from odin_graph.objects.patches import PatchQuery
+
+        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
 
     # Which images: said of the parents, whose label and metadata the derived images have
 
@@ -213,6 +230,10 @@ class DerivedQuery(Operations, Training):
 
     def _columns(self, *names: str) -> pa.Table:
         return self.query.to_arrow(*names)
+
+    def _reader(self, table: pa.Table) -> Read:
+        keys, ids = table.column("key").to_numpy(), table.column("id").to_pylist()
+        return lambda at: self._read(keys[at], [ids[place] for place in at.tolist()])
 
     def _operations(self) -> tuple[ImageOp, ...]:
         return self.ops

@@ -17,8 +17,9 @@ from odin_graph.catalog.updates import update_metadata
 from odin_graph.errors import DataError, OdinError
 from odin_graph.progress import progress_bar
 from odin_graph.query.plan import Keys, Plan
-from odin_graph.runtime.derive import recipe_of, store_made
+from odin_graph.runtime.derive import recipe_of
 from odin_graph.runtime.function import Function
+from odin_graph.runtime.storing import from_parents, of_each, store_made
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
@@ -116,7 +117,9 @@ def _store(query: Query, function: Callable[[Image], Any], name: str, progress: 
                 raise DataError(f"The function made an image of others, and of {id_!r} it made {type(one).__name__}.")
         return made
 
-    done = store_made(stores, parents_of(query), _recipe(function, name), compute, progress=progress)
+    parents = parents_of(query)
+    wanted = of_each(parents, _recipe(function, name))
+    done = store_made(stores, parents, wanted, from_parents(stores, wanted, compute), progress=progress)
     return type(query)(query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.ops import OPS, ImageOp, Pipeline, build_op
 from odin_graph.registry import PluginError
 from odin_graph.runtime.function import Function
 
-if TYPE_CHECKING:
-    from odin_graph.objects.derived import DerivedQuery
+Made = TypeVar("Made")
+"""What a step gives: the derived images, or the patches with one operation more."""
 
 
-class Operations(ABC):
+class Operations(ABC, Generic[Made]):
     """Gives a query its image operations: those of ours as typed methods, and every registered one by its name.
 
     A registered operation ``quarter-turn`` of another package is ``query.quarter_turn(turns=1)``.
     """
 
     @abstractmethod
-    def _applied(self, op: ImageOp) -> DerivedQuery:
+    def _applied(self, op: ImageOp) -> Made:
         """What the operation makes of the images."""
 
-    def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> DerivedQuery:
+    def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
         """Apply an operation: ``apply("resize", size=28)``, ``apply(og.ops.Resize(size=28))``, ``apply(my_function)``.
 
         Args:
@@ -49,17 +49,21 @@ class Operations(ABC):
 
     def resize(
         self, size: int | Sequence[int], *, method: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
-    ) -> DerivedQuery:
+    ) -> Made:
         """Resize to (height, width), or the shorter side to one number; see `odin_graph.ops.Resize`."""
         return self.apply("resize", size=size, method=method)
 
-    def crop(self, top: int, left: int, height: int, width: int) -> DerivedQuery:
+    def crop(self, top: int, left: int, height: int, width: int) -> Made:
         """Cut out a box; see `odin_graph.ops.Crop`."""
         return self.apply("crop", top=top, left=left, height=height, width=width)
 
-    def center_crop(self, size: int | Sequence[int]) -> DerivedQuery:
+    def center_crop(self, size: int | Sequence[int]) -> Made:
         """Crop the middle; see `odin_graph.ops.CenterCrop`."""
         return self.apply("center-crop", size=size)
+
+    def normalise(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Made:
+        """Subtract and divide, band by band; see `odin_graph.ops.Normalise`."""
+        return self.apply("normalise", mean=mean, std=std)
 
     def pad(
         self,
@@ -70,11 +74,11 @@ class Operations(ABC):
         *,
         mode: Literal["constant", "edge", "reflect"] = "constant",
         value: float = 0,
-    ) -> DerivedQuery:
+    ) -> Made:
         """Add rows and columns around; see `odin_graph.ops.Pad`."""
         return self.apply("pad", top=top, left=left, bottom=bottom, right=right, mode=mode, value=value)
 
-    def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> DerivedQuery:
+    def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> Made:
         """Mirror; see `odin_graph.ops.Flip`."""
         return self.apply("flip", axis=axis)
 
@@ -85,41 +89,41 @@ class Operations(ABC):
         method: Literal["nearest", "bilinear", "bicubic"] = "bilinear",
         expand: bool = False,
         fill: float = 0,
-    ) -> DerivedQuery:
+    ) -> Made:
         """Turn counter-clockwise about the middle; see `odin_graph.ops.Rotate`."""
         return self.apply("rotate", degrees=degrees, method=method, expand=expand, fill=fill)
 
-    def blur(self, sigma: float) -> DerivedQuery:
+    def blur(self, sigma: float) -> Made:
         """Gaussian blur of so many pixels; see `odin_graph.ops.Blur`."""
         return self.apply("blur", sigma=sigma)
 
-    def threshold(self, value: float) -> DerivedQuery:
+    def threshold(self, value: float) -> Made:
         """True above a value in the image's own units; see `odin_graph.ops.Threshold`."""
         return self.apply("threshold", value=value)
 
-    def contrast(self, factor: float) -> DerivedQuery:
+    def contrast(self, factor: float) -> Made:
         """Spread the values of each band about their mean; see `odin_graph.ops.Contrast`."""
         return self.apply("contrast", factor=factor)
 
-    def clahe(self, *, clip: float = 0.01, tiles: int = 8) -> DerivedQuery:
+    def clahe(self, *, clip: float = 0.01, tiles: int = 8) -> Made:
         """Contrast-limited adaptive histogram equalisation; see `odin_graph.ops.Clahe`."""
         return self.apply("clahe", clip=clip, tiles=tiles)
 
-    def to_grey(self) -> DerivedQuery:
+    def to_grey(self) -> Made:
         """One band; see `odin_graph.ops.ToGrey`."""
         return self.apply("to-grey")
 
-    def to_rgb(self) -> DerivedQuery:
+    def to_rgb(self) -> Made:
         """Three bands; see `odin_graph.ops.ToRgb`."""
         return self.apply("to-rgb")
 
-    def to_float(self) -> DerivedQuery:
+    def to_float(self) -> Made:
         """float32; see `odin_graph.ops.ToFloat`."""
         return self.apply("to-float")
 
     if not TYPE_CHECKING:  # a type checker shall find misspelt names
 
-        def __getattr__(self, name: str) -> Callable[..., DerivedQuery]:
+        def __getattr__(self, name: str) -> Callable[..., Made]:
             """A registered operation by its name."""
             spelt = name.replace("_", "-")
             if name.startswith("_") or spelt not in OPS:
@@ -128,7 +132,7 @@ class Operations(ABC):
                     said = f"{said} {UnknownNameError.of('image operation', spelt, OPS)}"
                 raise AttributeError(said)
 
-            def step(**parameters: Any) -> DerivedQuery:
+            def step(**parameters: Any) -> Made:
                 return self.apply(spelt, **parameters)
 
             return step

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ShapeError
 
-Read: TypeAlias = Callable[[NDArray[np.int64], Sequence[str]], Sequence[NDArray[Any]]]
-"""Keys and ids in, pixels (h, w, bands) out."""
+Read: TypeAlias = Callable[[NDArray[np.int64]], Sequence[NDArray[Any]]]
+"""Rows of a table of images in, pixels (h, w, bands) out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) 
     """Images, so many at once.
 
     Args:
-        read: Gives the pixels of images by key and id.
+        read: Gives the pixels of rows of the table.
         table: ``key``, ``id`` and ``label`` of each, in their order.
         size: Images a batch; the last may have fewer.
         seed: Shuffle them; the same seed shuffles alike.
@@ -62,6 +62,11 @@ def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) 
         raise DataError(f"A batch of {size} images is none: give 1 or more.")
     order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
     for first in range(0, len(order), size):
-        part = table.take(order[first : first + size])
-        keys, ids = part.column("key").to_numpy(), part.column("id").to_pylist()
-        yield Batch(keys, tuple(ids), tuple(part.column("label").to_pylist()), tuple(read(keys, ids)))
+        rows = order[first : first + size]
+        part = table.take(rows)
+        yield Batch(
+            part.column("key").to_numpy(),
+            tuple(part.column("id").to_pylist()),
+            tuple(part.column("label").to_pylist()),
+            tuple(read(rows)),
+        )

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from odin_graph.address import Address
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
+from odin_graph.objects.pixels_out import Read
 from odin_graph.objects.steps import Steps
 from odin_graph.objects.training import Training
+from odin_graph.ops import Patches
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_columns, bind_plan, bind_step
 from odin_graph.query.executor import LocalExecutor
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
+    from odin_graph.objects.patches import PatchQuery
     from odin_graph.ops import ImageOp
     from odin_graph.query.predictions import PredictionExpressions
 
@@ -43,7 +45,7 @@ _IMAGES_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(Steps, QueryVerbs, Operations, Training):
+class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
@@ -205,11 +207,29 @@ class Query(Steps, QueryVerbs, Operations, Training):
 
         return html_of(self, ran=self._held() is not None)
 
+    def patches(
+        self,
+        size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        *,
+        edge: Literal["drop", "shift", "pad"] = "drop",
+        value: float = 0,
+    ) -> PatchQuery:
+        """Patches of each image, lazy as every operation; see `odin_graph.ops.Patches`.
+
+        Of a huge image nothing but the patches is read. ``query.resize(512).patches(128).to_grey()`` has operations on
+        both sides.
+        """
+        from odin_graph.objects.patches import PatchQuery
+
+        return PatchQuery(self, (), Patches(size, stride, edge, value))
+
     def _columns(self, *names: str) -> pa.Table:
         return self.to_arrow(*names)
 
-    def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> Sequence[NDArray[Any]]:  # noqa: ARG002
-        return self._stores.columns.array(ARRAY).read_list(keys)
+    def _reader(self, table: pa.Table) -> Read:
+        keys, array = table.column("key").to_numpy(), self._stores.columns.array(ARRAY)
+        return lambda at: array.read_list(keys[at])
 
     def _operations(self) -> tuple[ImageOp, ...]:
         return ()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, QueryError
-from odin_graph.objects.pixels_out import Batch, batches
+from odin_graph.objects.pixels_out import Batch, Read, batches
 from odin_graph.query.torch_data import torch_dataset
 from odin_graph.stores import Stores
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from odin_graph.ops import ImageOp
     from odin_graph.runtime.loader import Loader
+    from odin_graph.runtime.patching import Cutting
     from odin_graph.runtime.stream import PixelStream
     from odin_graph.runtime.torch_dataset import PixelDataset
 
@@ -37,11 +38,15 @@ class Training(ABC):
         """``key`` and these fields of the images, in the query's order."""
 
     @abstractmethod
-    def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> Sequence[NDArray[Any]]:
-        """Their pixels, with the operations done."""
+    def _reader(self, table: pa.Table) -> Read:
+        """Gives the pixels of rows of such a table, which has the ids too, with the operations done."""
 
     @abstractmethod
     def _operations(self) -> tuple[ImageOp, ...]: ...
+
+    def _cut(self) -> Cutting | None:
+        """Where the images are patches of others."""
+        return None
 
     def to_torch(
         self,
@@ -73,6 +78,7 @@ class Training(ABC):
             classes=classes,
             transform=transform,
             operations=self._operations(),
+            cutting=self._cut(),
             augment=augment,
             seed=seed,
         )
@@ -91,6 +97,7 @@ class Training(ABC):
         from odin_graph.runtime.runs import run_of
         from odin_graph.runtime.stream import PixelStream
 
+        self._check_streamed()
         data = self.to_torch(seed=seed, **options)
         length, mixed = run_of(self._stores, mixed_bytes)
         epochs = Epochs(keys=data.keys, batch_size=_AT_ONCE, seed=seed, block=length, mixed=mixed)
@@ -145,6 +152,8 @@ class Training(ABC):
             drawn = balanced(data.targets) if weights == "balanced" else self._weights(weights)
         elif weights is not None:
             drawn = np.asarray(weights, np.float64)
+        if stream:
+            self._check_streamed()
         length, mixed = run_of(self._stores) if stream else (None, 2)
         epochs = Epochs(
             keys=data.keys,
@@ -167,7 +176,8 @@ class Training(ABC):
             size: Images a batch; the last may have fewer.
             seed: Shuffle them; the same seed shuffles alike. By default the query's order.
         """
-        return batches(self._read, self._columns("id", "label"), size, seed=seed)
+        table = self._columns("id", "label")
+        return batches(self._reader(table), table, size, seed=seed)
 
     def to_numpy(self) -> NDArray[Any]:
         """All pixels as one array (n, h, w, bands), of the dtype that they came in.
@@ -179,7 +189,7 @@ class Training(ABC):
         table = self._columns("id", "label")
         if not table.num_rows:
             raise DataError(f"{self!r} selects no image, so there is no array to make.")
-        (batch,) = batches(self._read, table, table.num_rows)
+        (batch,) = batches(self._reader(table), table, table.num_rows)
         return batch.stack()
 
     def to_huggingface(self, *fields: str, batch_size: int = 256) -> datasets.Dataset:
@@ -199,7 +209,12 @@ class Training(ABC):
         from odin_graph.objects.huggingface import huggingface_of
 
         table = self._columns("id", "label", *fields)
-        return huggingface_of(lambda: batches(self._read, table, batch_size), table)
+        read = self._reader(table)
+        return huggingface_of(lambda: batches(read, table, batch_size), table)
+
+    def _check_streamed(self) -> None:
+        if self._cut() is not None:
+            raise QueryError("Patches are streamed once they are stored: .store(name).loader(stream=True).")
 
     def _weights(self, name: str) -> NDArray[np.float64]:
         held = self._columns(name).column(name)

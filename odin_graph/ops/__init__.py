@@ -11,6 +11,7 @@ from odin_graph.ops.geometry import Geometry
 from odin_graph.ops.normalise import Normalise
 from odin_graph.ops.op import OPS, ImageOp, build_op
 from odin_graph.ops.pad import Pad
+from odin_graph.ops.patch import Patch, Patches
 from odin_graph.ops.pipeline import Pipeline
 from odin_graph.ops.resize import Resize
 from odin_graph.ops.rotate import Rotate
@@ -33,6 +34,8 @@ __all__ = [
     "ImageOp",
     "Normalise",
     "Pad",
+    "Patch",
+    "Patches",
     "Pipeline",
     "RandomCrop",
     "RandomResizedCrop",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from odin_graph.ops.op import ImageOp
+    from odin_graph.runtime.patching import Cutting
     from odin_graph.runtime.torch_dataset import PixelDataset
     from odin_graph.stores import Stores
 
@@ -28,6 +29,7 @@ def torch_dataset(
     classes: Sequence[str | int] | None,
     transform: Callable[[Tensor], Tensor] | None,
     operations: tuple[ImageOp, ...] = (),
+    cutting: Cutting | None = None,
     augment: Iterable[Any] = (),
     seed: int = 0,
 ) -> PixelDataset:
@@ -41,6 +43,7 @@ def torch_dataset(
         classes: The order of the class indexes, where there is no model; else the labels, sorted.
         transform: Applied to each tensor (bands, h, w).
         operations: Applied to the pixels before the augmentations and the model's preprocessing.
+        cutting: Which patch of each image is meant; the operations are those on the patch.
         augment: Augmentations, or their JSON forms.
         seed: Of the augmentations.
 
@@ -69,6 +72,7 @@ def torch_dataset(
         targets,
         before=Pipeline(operations),
         pipeline=pipeline,
+        cutting=cutting,
         augment=read_augmentations(augment),
         transform=transform,
         seed=seed,

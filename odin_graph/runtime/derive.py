@@ -1,57 +1,33 @@
-"""Derived images: computed on all cores, and stored batch by batch, so that a repeated call goes on."""
+"""Operations over images: on all cores, recorded as recipes."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from odin_graph.catalog.derived import Recipe, add_derived, as_keys, derivatives
-from odin_graph.catalog.pixels import ARRAY, compact_pixels
+from odin_graph.catalog.derived import Recipe
 from odin_graph.errors import DataError, OdinError, QueryError
 from odin_graph.ops import Geometry, Pipeline
 from odin_graph.ops.geometry import composed
 from odin_graph.ops.op import ImageOp, build_op, name_of, parameters_of
-from odin_graph.progress import progress_bar
-from odin_graph.runtime.cropping import cuts, read_cut
+from odin_graph.runtime.cropping import cuts
 from odin_graph.runtime.function import Function
-from odin_graph.runtime.pixels import pixel_blocks
+from odin_graph.runtime.storing import DeriveReport, Images, from_parents, of_each, store_made
 from odin_graph.stores import Stores
 
-BATCH = 10_000
-"""Images a transaction, unless their pixels reach the other limit before."""
-BATCH_BYTES: Final = 256 << 20
 
-Images: TypeAlias = Sequence[NDArray[Any]]
-Compute: TypeAlias = Callable[[NDArray[np.int64], Sequence[str], Images], Images]
-"""Keys, ids and pixels of parents in, pixels of what is made of them out."""
-
-
-@dataclass(frozen=True, eq=False)
-class DeriveReport:
-    """What became of a call."""
-
-    keys: NDArray[np.int64]
-    """Of the derived images, in the order of their parents."""
-    computed: int
-    found: int
-    """There already, made with the same parameters."""
-    deleted: int
-    """Deleted since they were made: they do not come back unasked."""
-
-
-def recipe_of(ops: Sequence[ImageOp], name: str) -> Recipe:
+def recipe_of(ops: Sequence[ImageOp], name: str, place: str = "") -> Recipe:
     """How operations are recorded.
 
     Raises:
@@ -63,8 +39,8 @@ def recipe_of(ops: Sequence[ImageOp], name: str) -> Recipe:
     steps = [step_of(op) for op in ops]
     code = ", ".join(dict.fromkeys(_code_of(op) for op in ops))
     if len(steps) == 1:
-        return Recipe(name, steps[0]["op"], steps[0]["parameters"], code)
-    return Recipe(name, "pipeline", {"format": 1, "ops": steps}, code)
+        return Recipe(name, steps[0]["op"], steps[0]["parameters"], code, place)
+    return Recipe(name, "pipeline", {"format": 1, "ops": steps}, code, place)
 
 
 def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometry:
@@ -139,79 +115,14 @@ def derive(
         ConflictError: The name is taken by images that were made in another way.
         OdinError: An operation does not fit an image; names it. Batches that were stored before it stand.
     """
-    recipe = recipe_of(ops, name)
+    wanted = of_each(parents, recipe_of(ops, name))
     first, rest = (ops[0], ops[1:]) if cuts(ops) else (None, ops)
 
     def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
         return apply(stores, rest, ids, images)
 
-    return store_made(stores, parents, recipe, compute, cut=first, progress=progress, acknowledge=acknowledge)
-
-
-def store_made(
-    stores: Stores,
-    parents: pa.Table,
-    recipe: Recipe,
-    compute: Compute,
-    *,
-    cut: ImageOp | None = None,
-    progress: bool = True,
-    acknowledge: Callable[[str], None] = lambda _: None,
-) -> DeriveReport:
-    """As `derive`, for images that are made in any way: `compute` gives those of a block of parents.
-
-    With `cut`, an operation that cuts a box out of each parent, it is given these boxes.
-    """
-    order: NDArray[np.int64] = parents.column("key").to_numpy()
-    ids = dict(zip(order.tolist(), parents.column("id").to_pylist(), strict=True))
-    rows = dict(zip(order.tolist(), range(len(order)), strict=True))
-    inherited = parents.drop_columns(["key", "id"])
-    found = derivatives(stores, recipe, ids)
-    # A call over all images meets what it made the last time: that is found, and not derived from once more.
-    own = {key for key in found.values() if key is not None} & set(ids)
-    order = order[~np.isin(order, list(own))] if own else order
-    found = {parent: key for parent, key in found.items() if parent not in own}
-    there = len(found)
-    deleted = sum(key is None for key in found.values())
-    missing = np.array(sorted(set(ids) - set(found) - own), np.int64)
-
-    array = stores.columns.array(ARRAY)
-
-    def read(block: NDArray[np.int64]) -> list[NDArray[Any]]:
-        assert cut is not None
-        return read_cut(array, block, cut, [ids[key] for key in block.tolist()])
-
-    def made() -> Iterator[tuple[int, NDArray[Any]]]:
-        for block, images in pixel_blocks(stores, missing, read=None if cut is None else read):
-            held = block.tolist()
-            yield from zip(held, compute(block, [ids[key] for key in held], images), strict=True)
-
-    with progress_bar(f"derive {recipe.name}", len(missing), show=progress) as advance:
-        for keys, pixels in _batched(made()):
-            taken = inherited.take(pa.array([rows[key] for key in keys]))
-            columns = {name: taken.column(name).to_pylist() for name in taken.column_names}
-            report = add_derived(stores, recipe, [(key, ids[key]) for key in keys], pixels, columns)
-            found.update(zip(keys, report.keys.tolist(), strict=True))
-            acknowledge(recipe.id_of(ids[keys[-1]]))
-            advance(len(keys))
-    if len(missing):
-        compact_pixels(stores)
-    return DeriveReport(as_keys(found, order), len(missing), there - deleted, deleted)
-
-
-def _batched(items: Iterator[tuple[int, NDArray[Any]]]) -> Iterator[tuple[list[int], list[NDArray[Any]]]]:
-    keys: list[int] = []
-    pixels: list[NDArray[Any]] = []
-    size = 0
-    for key, image in items:
-        keys.append(key)
-        pixels.append(image)
-        size += image.nbytes
-        if len(keys) >= BATCH or size >= BATCH_BYTES:
-            yield keys, pixels
-            keys, pixels, size = [], [], 0
-    if keys:
-        yield keys, pixels
+    make = from_parents(stores, wanted, compute, cut=first)
+    return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)
 
 
 def _through(ops: Sequence[ImageOp], ids: Sequence[str], images: Images) -> list[NDArray[Any]]:

@@ -21,7 +21,7 @@ def to_input(pipeline: Pipeline, pixels: NDArray[Any]) -> Tensor:
     return as_tensor(pipeline(pixels))
 
 
-def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Tensor:
+def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[Any]) -> Tensor:
     """Images through a pipeline, as (n, bands, h, w) of float32. Those of one shape go through it together.
 
     Raises:
@@ -30,12 +30,14 @@ def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Tensor:
     return as_tensor(preprocessed(pipeline, pixels))
 
 
-def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Images through a pipeline, (n, h, w, bands) of the dtype that it gives.
+def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[Any]:
+    """Images, or an array (n, h, w, bands) of them, through a pipeline, (n, h, w, bands) of the dtype that it gives.
 
     Raises:
         ShapeError: They have different shapes afterwards.
     """
+    if isinstance(pixels, np.ndarray):
+        return pipeline.batch(pixels)
     if len({(image.shape, image.dtype) for image in pixels}) == 1:
         return pipeline.batch(np.stack(pixels))
     made = [pipeline(image) for image in pixels]

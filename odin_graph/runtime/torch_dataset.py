@@ -19,12 +19,13 @@ from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import Augmentation, augmentation_json
 from odin_graph.runtime.cropping import cuts, read_cut
 from odin_graph.runtime.inputs import as_tensor, preprocessed, to_input, to_inputs
+from odin_graph.runtime.patching import Cutting
 from odin_graph.runtime.runs import Runs
 from odin_graph.stores import Stores
 
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[Tensor, Any]
-Images = Sequence[NDArray[Any]]
+Images = Sequence[NDArray[Any]] | NDArray[Any]
 _WIDE = 4
 """Bytes of float32: what has as many is sent as it will be."""
 
@@ -40,6 +41,7 @@ class PixelDataset(Dataset[Item]):
         targets: One an item: a class index, a vector of zeros and ones, a number.
         before: Operations before the augmentations.
         pipeline: The model's preprocessing; None for unscaled values.
+        cutting: Which patch of its image each item is; None where it is the whole.
         augment: Drawn for each image and epoch, by `seed`.
         transform: Applied to each tensor.
         seed: Of the augmentations.
@@ -53,6 +55,7 @@ class PixelDataset(Dataset[Item]):
         *,
         before: Pipeline | None = None,
         pipeline: Pipeline | None = None,
+        cutting: Cutting | None = None,
         augment: Sequence[Augmentation] = (),
         transform: Transform | None = None,
         seed: int = 0,
@@ -61,6 +64,7 @@ class PixelDataset(Dataset[Item]):
         self.keys = np.asarray(keys, np.int64)
         self.targets = targets
         self.before, self.pipeline = before or Pipeline(), pipeline or Pipeline()
+        self.cutting = cutting
         self.augment = tuple(augment)
         self.transform = transform
         self.seed = seed
@@ -85,6 +89,7 @@ class PixelDataset(Dataset[Item]):
         """Operations, augmentations and preprocessing, as JSON has them."""
         return {
             "operations": str(self.before),
+            "patches": None if self.cutting is None else len(self.cutting),
             "augment": [augmentation_json(one) for one in self.augment],
             "augment_seed": self.seed if self.augment else None,
             "preprocess": str(self.pipeline),
@@ -142,35 +147,37 @@ class PixelDataset(Dataset[Item]):
 
     def _made(self, positions: NDArray[np.int64], epoch: int | None) -> tuple[Images, Pipeline]:
         """Images with what is done to each of them alone, and what is left to do with all of them together."""
-        keys = self.keys[positions]
         if not self.augment:
-            every = Pipeline((*self.before.ops, *self.pipeline.ops))
-            images = self._read(keys, every)
-            return images, Pipeline(every.ops[1:]) if cuts(every.ops) else every
-        images = self._read(keys, self.before)
-        before = Pipeline(self.before.ops[1:]) if cuts(self.before.ops) else self.before
+            return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)))
+        images, before = self._read(positions, self.before)
         turn = self.epoch if epoch is None else epoch
-        return [self._augmented(before(image), turn, key) for image, key in zip(images, keys.tolist(), strict=True)], (
-            self.pipeline
-        )
+        made = [self._augmented(before(image), turn, at) for image, at in zip(images, positions.tolist(), strict=True)]
+        return made, self.pipeline
 
-    def _augmented(self, image: NDArray[Any], epoch: int, key: int) -> NDArray[Any]:
-        generator = np.random.default_rng([self.seed, epoch, key])
+    def _augmented(self, image: NDArray[Any], epoch: int, position: int) -> NDArray[Any]:
+        patch = () if self.cutting is None else tuple(self.cutting.places[position].tolist())
+        generator = np.random.default_rng([self.seed, epoch, int(self.keys[position]), *patch])
         for augmentation in self.augment:
             for op in augmentation.draw(generator, image.shape):
                 image = op(image)
         return image
 
-    def _read(self, keys: NDArray[np.int64], pipeline: Pipeline) -> Images:
+    def _read(self, positions: NDArray[np.int64], pipeline: Pipeline) -> tuple[Images, Pipeline]:
+        """Images, and what is left to do with them of a pipeline: a cut at its beginning is done by reading."""
+        keys = self.keys[positions]
         if self._pixels is None or self._process != os.getpid():
             stores = Stores.at(self.address)
             array = SegmentedArray(stores.arrays, stores.columns.segments(ARRAY))
             self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._held)
             self._process = os.getpid()
+        array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
+        if self.cutting is not None:
+            return self.cutting.read(array, self.keys, positions), pipeline
         if cuts(pipeline.ops):
-            array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
-            return read_cut(array, keys, pipeline.ops[0])
-        return self._pixels.read_list(keys)
+            return read_cut(array, keys, pipeline.ops[0]), Pipeline(pipeline.ops[1:])
+        if isinstance(self._pixels, SegmentedArray):
+            return self._pixels.read_together(keys), pipeline
+        return self._pixels.read_list(keys), pipeline
 
     def _transformed(self, one: Tensor) -> Tensor:
         return one if self.transform is None else self.transform(one)

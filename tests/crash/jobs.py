@@ -28,7 +28,7 @@ from odin_graph.objects.query import Query
 from odin_graph.ops import Resize
 from odin_graph.query.expressions import F
 from odin_graph.query.plan import AllImages, Plan
-from odin_graph.runtime import derive
+from odin_graph.runtime import derive, storing
 from odin_graph.stores import Stores
 
 Acknowledge = Callable[[str], None]
@@ -119,7 +119,7 @@ def purge_some(stores: Stores, acknowledge: Acknowledge) -> None:
 
 def derive_some(stores: Stores, acknowledge: Acknowledge) -> None:
     """Store derivatives of all images, in small batches, and derivatives of these."""
-    derive.BATCH = IMAGES
+    storing.BATCH = IMAGES
     query = Query(stores.address, Plan(AllImages())).where(F("batch") >= 0)
     for name, turns in DERIVED.items():
         parents = parents_of(query)

@@ -243,7 +243,7 @@ def test_map_over_data_sets(db: og.Workspace) -> None:
 
 def test_interrupted_it_goes_on(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C: batches that were stored stand, and the next call computes the others alone."""
-    monkeypatch.setattr("odin_graph.runtime.derive.BATCH", 2)
+    monkeypatch.setattr("odin_graph.runtime.storing.BATCH", 2)
     monkeypatch.setattr("odin_graph.runtime.pixels.MOST_ROWS", 1)
     seen: list[tuple[int, ...]] = []
     stops = [True]

@@ -1,0 +1,140 @@
+"""Cut an image into patches of one size, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from odin_graph.errors import DataError, ShapeError
+from odin_graph.ops.geometry import Geometry
+from odin_graph.ops.op import OPS, Pixels
+from odin_graph.ops.sizes import read_size
+
+Edge = Literal["drop", "shift", "pad"]
+
+
+@OPS.register("patch")
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """As ``crop``, but what lies below or right of the image is ``value``: one patch of `Patches`."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    value: float = 0
+
+    def __post_init__(self) -> None:
+        """Check the box."""
+        numbers = (self.top, self.left, self.height, self.width)
+        if any(type(number) is not int for number in numbers) or min(self.height, self.width) < 1 or min(numbers) < 0:
+            raise DataError(f"patch takes whole numbers of pixels, height and width above 0, not {numbers}.")
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """(h, w, bands) in, (height, width, bands) out."""
+        left, top, right, bottom = self.box(*pixels.shape[:2])
+        return self.filled(pixels[top:bottom, left:right])
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """The part (left, top, right, bottom) that lies on an image of that size.
+
+        Raises:
+            ShapeError: None does.
+        """
+        if self.top >= height or self.left >= width:
+            raise ShapeError(
+                f"The patch at row {self.top} and column {self.left} lies outside of an image of {height} x {width}."
+            )
+        return self.left, self.top, min(self.left + self.width, width), min(self.top + self.height, height)
+
+    def filled(self, part: Pixels) -> Pixels:
+        """The patch, of the part of it that lies on the image.
+
+        Raises:
+            DataError: The value is none that the image's dtype holds.
+        """
+        below, right = self.height - part.shape[0], self.width - part.shape[1]
+        if not below and not right:
+            return part
+        filled = np.asarray(self.value).astype(part.dtype)
+        if filled != self.value:
+            raise DataError(f"An image of {part.dtype} holds no {self.value}: give a value that it holds.")
+        return np.pad(part, ((0, below), (0, right), (0, 0)), constant_values=filled)
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Where the patch lies."""
+        self.box(height, width)
+        return Geometry.of(self.height, self.width, shift=(self.left, self.top))
+
+
+class Placed(NamedTuple):
+    """A patch and its place in the grid, from 0."""
+
+    row: int
+    column: int
+    patch: Patch
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A grid of patches over an image.
+
+    Args:
+        size: Of a patch: one number, or (height, width).
+        stride: From one to the next, down and across; by default the size, so that none overlap.
+        edge: What is done with those that would reach over the lower and the right edge: ``"drop"`` leaves them out,
+            ``"shift"`` moves them inside, where they overlap others, ``"pad"`` fills them with `value`.
+        value: For ``"pad"``.
+    """
+
+    size: int | Sequence[int]
+    stride: int | Sequence[int] | None = None
+    edge: Edge = "drop"
+    value: float = 0
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        read_size("patches", self.size)
+        if self.stride is not None:
+            read_size("stride of patches", self.stride)
+        if self.edge not in ("drop", "shift", "pad"):
+            raise DataError(f"patches know no edge {self.edge!r}: give drop, shift or pad.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a patch."""
+        return _both(self.size)
+
+    def of(self, height: int, width: int) -> Iterator[Placed]:
+        """The patches of an image of that size, row by row.
+
+        Raises:
+            ShapeError: It is smaller than a patch, and the edge is not padded.
+        """
+        tall, wide = self.shape
+        down, across = _both(self.size if self.stride is None else self.stride)
+        if self.edge != "pad" and (tall > height or wide > width):
+            raise ShapeError(
+                f"An image of {height} x {width} has no patch of {tall} x {wide}: take smaller ones, or fill them up "
+                'with edge="pad".'
+            )
+        for row, top in enumerate(self._starts(height, tall, down)):
+            for column, left in enumerate(self._starts(width, wide, across)):
+                yield Placed(row, column, Patch(top=top, left=left, height=tall, width=wide, value=self.value))
+
+    def _starts(self, length: int, size: int, step: int) -> list[int]:
+        whole = list(range(0, length - size + 1, step))
+        covered = whole[-1] + size if whole else 0
+        if self.edge == "drop" or covered >= length:
+            return whole
+        if self.edge == "shift":
+            return [*whole, length - size]
+        return [*whole, *range(whole[-1] + step if whole else 0, length, step)]
+
+
+def _both(size: int | Sequence[int]) -> tuple[int, int]:
+    held = read_size("patches", size)
+    return (held, held) if isinstance(held, int) else held
