@@ -60,7 +60,7 @@ def measure(quick: bool) -> list[Row]:
 def figures(engine: str, stores: Stores, quick: bool) -> list[Row]:
     """The same work through odin_graph and through the raw driver."""
     images, predictions, columns, times, warm = (
-        (4_000, 4_000, 10_000, 3, 3) if quick else (100_000, 200_000, 140_000, 3, 1)
+        (4_000, 4_000, 10_000, 5, 2) if quick else (100_000, 200_000, 140_000, 3, 1)
     )
     writing = Writing(stores)
     rows: list[Row] = []

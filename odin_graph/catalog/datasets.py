@@ -17,7 +17,7 @@ from odin_graph.catalog.frozen import Content, freeze
 from odin_graph.catalog.segments import discard, name_segments, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import batches, create_edges
+from odin_graph.graph.writer import BATCH, batches, create_edges
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -194,7 +194,7 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
             "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
         )
         missing = np.setdiff1d(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64))
-        for batch in batches(missing.tolist()):
+        for batch in batches(missing.tolist(), BATCH):
 
             def join(tx: Transaction, part: list[int] = batch) -> None:
                 lease.check(tx)

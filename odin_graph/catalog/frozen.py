@@ -41,10 +41,10 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     keys = np.asarray(keys, np.int64)
     if not len(keys):
         raise DataError("A data set needs at least one image: the list or query that was given is empty.")
-    names = ["id", "digest"] + (
-        [label] if label is not None and labels is None and label not in ("id", "digest") else []
-    )
-    images = stores.columns.images(names, keys)
+    if label is None or labels is not None or label in ("id", "digest"):
+        images = stores.columns.lasting(keys)
+    else:
+        images = stores.columns.images(["id", "digest", label], keys)
     position = _positions(images, keys)
     rows = images.take(pa.array(position))
     _check_unique(keys, rows)

@@ -31,6 +31,9 @@ _PATIENCE: Final = 5.0
 """Seconds of such readings, at least."""
 _LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
+_LASTING: Final = ("key", "id", "digest")
+"""What an image has for as long as it is there."""
+_GONE: Final = "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN collect(DISTINCT i.key) AS keys"
 _ROOTS: Final = "roots"
 _ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
 _ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}})-[:HAS_ROOT]->(r) {_ROOT}"
@@ -94,6 +97,30 @@ class Columns:
             assert held is not None
             table = held.select(wanted)
         return table if keys is None else _only(table, keys)
+
+    def lasting(self, keys: NDArray[np.int64]) -> pa.Table:
+        """The columns ``key``, ``id`` and ``digest`` of images that are not deleted, sorted by key.
+
+        These are the same for as long as an image is there: a table that was read at any time will do for the images it
+        has, and only what was deleted since and what is new are looked up. Whoever has just written is spared reading
+        all images again.
+        """
+        with self._loading:
+            held = self._held.get("Image")
+            if held is None or not {*_LASTING} <= {*held.table.column_names}:
+                return self.images(_LASTING, keys)
+            if held.token == self._graph.change_token():
+                return _only(held.table.select(_LASTING), keys)
+            table = _only(held.table.select(_LASTING), keys)
+            new = np.setdiff1d(keys, table.column("key").to_numpy())
+            if len(new) and not self._are_few(new):
+                return self.images(_LASTING, keys)
+            gone = self._graph.read(_GONE)[0]["keys"]
+            kept = table.filter(pa.array(~np.isin(table.column("key").to_numpy(), gone)))
+            if not len(new):
+                return kept
+            read, _ = self._read(lambda: self._load_keys("Image", new, self._types("Image", _LASTING)))
+            return pa.concat_tables([kept, read.select(_LASTING)]).sort_by("key").combine_chunks()
 
     def roots(self, keys: NDArray[np.int64] | None = None) -> pa.Table:
         """Columns ``key`` and ``root`` of the images that were derived, sorted by key.

@@ -15,6 +15,7 @@ from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded
 from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
 
@@ -173,7 +174,7 @@ def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
 
 def _refuse_twins(entries: Sequence[Entry]) -> None:
     seen: set[str] = set()
-    for entry in entries:
-        if entry.id in seen:
-            raise ConflictError(f"Two images of the call have the id {entry.id!r}: give each its own.")
-        seen.add(entry.id)
+    for id_ in entries.ids if isinstance(entries, ArrayEntries) else (entry.id for entry in entries):
+        if id_ in seen:
+            raise ConflictError(f"Two images of the call have the id {id_!r}: give each its own.")
+        seen.add(id_)

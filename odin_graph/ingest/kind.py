@@ -10,7 +10,7 @@ from odin_graph.ingest.entry import Entry
 from odin_graph.schema import Image
 
 
-def entries_of_kind(kind: type[Image], entries: Sequence[Entry]) -> list[Entry]:
+def entries_of_kind(kind: type[Image], entries: Sequence[Entry]) -> Sequence[Entry]:
     """The entries as the class stores them: by the names of its properties in the graph, with its defaults.
 
     Raises:
@@ -22,7 +22,7 @@ def entries_of_kind(kind: type[Image], entries: Sequence[Entry]) -> list[Entry]:
     ours = {name for name, _ in Image.__all_properties__}
     declared = {name: held for name, held in kind.__all_properties__ if name not in ours}
     if not declared:
-        return list(entries)
+        return entries
     filled: list[Entry] = []
     for entry in entries:
         values = dict(entry.metadata)

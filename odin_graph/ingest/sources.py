@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def entries_of(
     metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
     prefix: str = "image",
     root: str | os.PathLike[str] | None = None,
-) -> list[Entry]:
+) -> Sequence[Entry]:
     """The entries of whatever was given; see `Images.add` for the arguments.
 
     Raises:
@@ -61,13 +62,36 @@ def _image(given: Any) -> Any:
     return given if is_lazy(given) or is_rows(given) else np.asarray(given)
 
 
+@dataclass(frozen=True, eq=False)
+class ArrayEntries(Sequence[Entry]):
+    """Images of arrays, each made an entry when it is asked for: a million are no more than their columns."""
+
+    ids: Sequence[str]
+    images: Any
+    labels: Sequence[Any]
+    metadata: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, row: int) -> Entry: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Entry]: ...
+    def __getitem__(self, row: int | slice) -> Entry | list[Entry]:
+        if isinstance(row, slice):
+            return [self[place] for place in range(*row.indices(len(self)))]
+        values = {name: column[row] for name, column in self.metadata.items()}
+        return Entry(self.ids[row], None, _image(self.images[row]), self.labels[row], values)
+
+
 def _of_arrays(
     images: Any,
     labels: Sequence[Any] | None,
     ids: Sequence[str] | None,
     metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None,
     prefix: str,
-) -> list[Entry]:
+) -> Sequence[Entry]:
     if isinstance(images, np.ndarray) and images.ndim not in (3, 4):
         raise ShapeError(
             f"images= takes an array (n, height, width) or (n, height, width, bands), or a list of images; "
@@ -84,7 +108,4 @@ def _of_arrays(
     for name, column in columns.items():
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
-    return [
-        Entry(held[row], None, _image(images[row]), said[row], {name: values[row] for name, values in given.items()})
-        for row in range(n)
-    ]
+    return ArrayEntries(held, images, said, given)

@@ -205,3 +205,35 @@ def test_an_unknown_field_lists_those_there_are(graph: Graph, columns: Columns) 
 
 def test_an_empty_workspace_has_empty_columns(graph: Graph, columns: Columns) -> None:
     assert columns.images(["id", "height"]).to_pydict() == {"key": [], "id": [], "height": []}
+
+
+def test_what_lasts_is_read_once_and_what_was_deleted_is_left_out(
+    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any writes it is what a new reading of everything gives, for any keys, without such a reading."""
+    rows = [{"id": f"i{key}", "key": key, "digest": f"{key:02x}", "age": key} for key in range(1, 41)]
+    add(graph, *rows)
+    record(graph, age="int")
+    columns.images(["digest", "age", "id"])
+    scans: list[str] = []
+    real = columns._load
+    monkeypatch.setattr(columns, "_load", lambda kind, types: scans.append(kind) or real(kind, types))
+    chance = np.random.default_rng(3)
+    for turn in range(12):
+        new = 41 + turn
+        add(graph, {"id": f"i{new}", "key": new, "digest": f"{new:02x}"})
+        graph.write("MATCH (i:Image {key: $key}) SET i.age = 99", {"key": turn + 1})
+        graph.write(
+            "CREATE (x:Deletion {id: $id}) WITH x MATCH (i:Image {key: $key}) "
+            "SET i.deleted = true CREATE (i)-[:INVALIDATED_BY]->(x)",
+            {"id": f"x{turn}", "key": int(chance.integers(1, new + 1))},
+        )
+        keys = np.sort(chance.choice(np.arange(1, new + 3), 25, replace=False))
+        found = columns.lasting(keys)
+        fresh = graph.read(
+            "MATCH (i:Image) WHERE i.deleted IS NULL AND i.key IN $keys "
+            "RETURN i.key AS key, i.id AS id, i.digest AS digest ORDER BY i.key",
+            {"keys": keys.tolist()},
+        )
+        assert found.to_pylist() == fresh
+    assert not scans

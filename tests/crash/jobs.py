@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from odin_graph.address import Address
-from odin_graph.catalog import projection, stacks
+from odin_graph.catalog import datasets, projection, stacks
 from odin_graph.catalog.batch import ImageBatch
 from odin_graph.catalog.experiments import Setup, end, start
 from odin_graph.catalog.images import add_images
@@ -149,7 +150,32 @@ def cut_volume(stores: Stores, acknowledge: Acknowledge) -> None:
     acknowledge("done")
 
 
+REVISIONS = 4
+"""Versions after the first; each takes away and adds some, and has other labels for some."""
+VERSION = 120
+"""Images of each."""
+
+
+def version(number: int, keys: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The members of a version, and their labels."""
+    kept = keys[10 * number : 10 * number + VERSION]
+    return kept, [CLASSES[(place + number) % 2] for place in range(VERSION)]
+
+
+def revise_some(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Make the versions of a data set one after another, their edges in small batches."""
+    datasets.BATCH = CHUNK
+    stores.keep()
+    keys = np.sort(stores.columns.images([]).column("key").to_numpy())
+    for number in range(REVISIONS + 1):
+        members, labels = version(number, keys)
+        datasets.create_dataset(stores, "set", members, labels=pa.array(labels), revise=True)
+        acknowledge(f"set@{number + 1}")
+    acknowledge("done")
+
+
 JOBS = {
+    "revise": revise_some,
     "derive": derive_some,
     "ingest": ingest,
     "predict": predict,
