@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
@@ -85,6 +85,10 @@ class Stores:
         stores.keep()
         return stores
 
+    def __reduce__(self) -> tuple[type[Later], tuple[Address]]:
+        """In another process: what opens there when it is first asked for something."""
+        return Later, (self.address,)
+
     def keep(self) -> None:
         """Let `at` find these stores."""
         with _lock:
@@ -96,6 +100,18 @@ class Stores:
             if _open.get((os.getpid(), self.address)) is self:
                 del _open[os.getpid(), self.address]
         self.graph.close()
+
+
+class Later:
+    """Stores of another process, opened in this one when they are first asked for something."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(Stores.at(self.address), name)
 
 
 def _open_graph(address: Address) -> Graph:

@@ -166,7 +166,9 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     # Stored
 
-    def store(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> Query:
+    def store(
+        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+    ) -> Query:
         """Store them as images ``PARENT_ID#name``, on all cores, and give the query of them in this order.
 
         Each is DERIVED_FROM its parent, with the operation, its parameters and the version of its code, and has the
@@ -176,6 +178,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         Args:
             name: What stands after the # in the ids.
             metadata: The free metadata that they inherit; all of it by default.
+            processes: Compute in so many processes, for functions of your own in Python; by default on threads.
             progress: Show a bar.
 
         Raises:
@@ -184,13 +187,15 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         """
         from odin_graph.objects.query import Query
 
-        done = self.derive(name, metadata=metadata, progress=progress)
+        done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
         return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
-    def derive(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> DeriveReport:
+    def derive(
+        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+    ) -> DeriveReport:
         """As `store`, and the report: what was computed, found, and deleted since."""
         parents = parents_of(self.query, metadata)
-        return derive(self._stores, parents, self.ops, name, progress=progress)
+        return derive(self._stores, parents, self.ops, name, processes=processes, progress=progress)
 
     # Elsewhere
 

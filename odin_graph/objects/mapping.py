@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from odin_graph.progress import progress_bar
 from odin_graph.query.plan import Keys, Plan
 from odin_graph.runtime.derive import recipe_of
 from odin_graph.runtime.function import Function
+from odin_graph.runtime.parallel import run_all
 from odin_graph.runtime.storing import from_parents, of_each, store_made
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
@@ -32,18 +32,20 @@ _AT_ONCE = 256
 """Images whose pixels are held together."""
 
 
-def map_images(query: Query, function: Callable[[Image], Any], name: str | None, progress: bool) -> pd.Series | Query:
+def map_images(
+    query: Query, function: Callable[[Image], Any], name: str | None, processes: int, progress: bool
+) -> pd.Series | Query:
     """Values by image id, or the query of the images that were made; see `Query.map`."""
     keys = query.keys()
     stores = Stores.at(query.address)
     if name is not None and len(keys) and _gives_pixels(query, function, name):
-        return _store(query, function, name, progress)
+        return _store(query, function, name, processes, progress)
     ids: list[str] = []
     values: list[Any] = []
     with progress_bar("map", len(keys), show=progress) as advance:
         for block in _blocks(stores, keys):
             ids += [image.id for image in block]
-            values += _called(stores, function, block, [repr(image.id) for image in block])
+            values += _called(stores, function, block, [repr(image.id) for image in block], processes)
             advance(len(block))
     if name is not None and len(keys):
         _check_values(values)
@@ -107,11 +109,11 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     return isinstance(said, np.ndarray) and said.ndim in (2, 3)
 
 
-def _store(query: Query, function: Callable[[Image], Any], name: str, progress: bool) -> Query:
+def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
     stores = Stores.at(query.address)
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = _called(stores, function, _with_pixels(stores, keys, images), list(map(repr, ids)))
+        made = _called(stores, function, _with_pixels(stores, keys, images), list(map(repr, ids)), processes)
         for id_, one in zip(ids, made, strict=True):
             if not isinstance(one, np.ndarray) or one.ndim not in (2, 3):
                 raise DataError(f"The function made an image of others, and of {id_!r} it made {type(one).__name__}.")
@@ -154,22 +156,21 @@ def _blocks(stores: Stores, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
         yield _with_pixels(stores, part, array.read_list(part))
 
 
-def _called(stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str]) -> list[Any]:
-    def call(thing: T, name: str) -> Any:
-        try:
-            said = function(thing)
-        except OdinError:
-            raise
-        except Exception as error:
-            raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
-        return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
+def _called(
+    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
+) -> list[Any]:
+    calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
+    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
 
-    with ThreadPoolExecutor(stores.budget.threads, thread_name_prefix="odin map") as pool:
-        try:
-            return list(pool.map(call, things, names))
-        except BaseException:  # Ctrl-C among them
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
+    try:
+        said = function(thing)
+    except OdinError:
+        raise
+    except Exception as error:
+        raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
+    return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
 
 
 def _check_values(values: Sequence[Any]) -> None:

@@ -142,16 +142,34 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
 
     @overload
     def map(
-        self, function: Callable[[Any], Any], name: None = None, *, by: str | None = None, progress: bool = True
+        self,
+        function: Callable[[Any], Any],
+        name: None = None,
+        *,
+        by: str | None = None,
+        processes: int = 0,
+        progress: bool = True,
     ) -> pd.Series: ...
     @overload
     def map(
-        self, function: Callable[[Any], Any], name: str, *, by: str | None = None, progress: bool = True
+        self,
+        function: Callable[[Any], Any],
+        name: str,
+        *,
+        by: str | None = None,
+        processes: int = 0,
+        progress: bool = True,
     ) -> pd.Series | Query: ...
     def map(
-        self, function: Callable[[Any], Any], name: str | None = None, *, by: str | None = None, progress: bool = True
+        self,
+        function: Callable[[Any], Any],
+        name: str | None = None,
+        *,
+        by: str | None = None,
+        processes: int = 0,
+        progress: bool = True,
     ) -> pd.Series | Query:
-        """Run a function of your own over the images, on all cores (threads), and give its values by image id.
+        """Run a function of your own over the images, on all cores, and give its values by image id.
 
         With a name, values are stored as metadata of that name, and pixels, (h, w) or (h, w, bands), as images
         ``PARENT_ID#name`` that are DERIVED_FROM theirs, with the digest of the function's source; their query is what
@@ -162,6 +180,7 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
             name: Of the metadata, or of the images.
             by: A field. The function is called once for each of its values, and with a name every image of the group
                 gets what it says.
+            processes: Run it in so many processes: a function in pure Python takes one core on threads, however many.
             progress: Show a bar.
 
         Raises:
@@ -172,7 +191,7 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
 
         if by is not None:
             return map_groups(self, function, name, by, progress)
-        return map_images(self, function, name, progress)
+        return map_images(self, function, name, processes, progress)
 
     # Elsewhere
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from odin_graph.catalog.derived import Recipe
 from odin_graph.errors import DataError, OdinError, QueryError
@@ -23,6 +21,7 @@ from odin_graph.ops.geometry import composed
 from odin_graph.ops.op import ImageOp, build_op, name_of, parameters_of
 from odin_graph.runtime.cropping import cuts
 from odin_graph.runtime.function import Function
+from odin_graph.runtime.parallel import run_all
 from odin_graph.runtime.storing import DeriveReport, Images, from_parents, of_each, store_made
 from odin_graph.stores import Stores
 
@@ -69,27 +68,19 @@ def step_of(op: ImageOp) -> dict[str, Any]:
     return {"op": name_of(op), "parameters": parameters_of(op)}
 
 
-def apply(stores: Stores, ops: Sequence[ImageOp], ids: Sequence[str], images: Images) -> list[NDArray[Any]]:
+def apply(
+    stores: Stores, ops: Sequence[ImageOp], ids: Sequence[str], images: Images, *, processes: int = 0
+) -> list[NDArray[Any]]:
     """Images through operations, on all cores; those of one shape go through them together.
 
     Raises:
         OdinError: An operation does not fit an image; names the image.
     """
     threads = stores.budget.threads
-    size = max(1, min(256, -(-len(images) // (4 * threads))))
+    size = max(1, min(256, -(-len(images) // (4 * (processes or threads)))))
     parts = [slice(start, start + size) for start in range(0, len(images), size)]
-
-    def run(part: slice) -> list[NDArray[Any]]:
-        return _through(ops, ids[part], images[part])
-
-    # One thread of BLAS a thread of ours: more wait for each other, and cost three times the time.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, thread_name_prefix="odin derive") as pool:
-        try:
-            done = list(pool.map(run, parts))
-        except BaseException:  # Ctrl-C among them: what has not begun is not begun
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [image for part in done for image in part]
+    calls = ((ops, ids[part], images[part]) for part in parts)
+    return [image for part in run_all(_through, calls, threads=threads, processes=processes) for image in part]
 
 
 def derive(
@@ -98,6 +89,7 @@ def derive(
     ops: Sequence[ImageOp],
     name: str,
     *,
+    processes: int = 0,
     progress: bool = True,
     acknowledge: Callable[[str], None] = lambda _: None,
 ) -> DeriveReport:
@@ -108,6 +100,7 @@ def derive(
         parents: ``key``, ``id``, and what their derivatives inherit: ``label``, free metadata.
         ops: The operations, in order.
         name: What stands after the # in the ids.
+        processes: For functions of a user's own; see `odin_graph.runtime.parallel.run_all`.
         progress: Show a bar.
         acknowledge: Called with the last id of each batch once it is stored.
 
@@ -119,7 +112,7 @@ def derive(
     first, rest = (ops[0], ops[1:]) if cuts(ops) else (None, ops)
 
     def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
-        return apply(stores, rest, ids, images)
+        return apply(stores, rest, ids, images, processes=processes)
 
     make = from_parents(stores, wanted, compute, cut=first)
     return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)

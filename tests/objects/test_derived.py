@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.catalog.doctor import examine
 from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrey
+from odin_graph.query.plan import AllImages, Plan
 from odin_graph.runtime.function import source_digest
+from odin_graph.stores import Stores
 
 data: Any = skimage_data
 PHOTOGRAPHS = {"astronaut": data.astronaut, "chelsea": data.chelsea, "coffee": data.coffee, "rocket": data.rocket}
@@ -293,3 +298,75 @@ def test_a_box_of_a_derivative_is_found_on_its_parent(db: og.Workspace) -> None:
     (dark, *_) = chosen.apply(darker).store("dark")
     with pytest.raises(og.QueryError, match=r"a function of one's own"):
         dark.geometry()
+
+
+def slow_sum(image: og.Image) -> int:
+    """In pure Python, which holds the interpreter; and the process it ran in."""
+    total = 0
+    for value in image.pixels[:8, :8].ravel().tolist():
+        total += value
+    return total
+
+
+def where(image: og.Image) -> int:
+    return os.getpid()
+
+
+def turned(pixels: np.ndarray) -> np.ndarray:
+    return np.array(pixels.tolist(), pixels.dtype)[::-1]
+
+
+def test_functions_in_processes(db: og.Workspace) -> None:
+    """The same answers, from other processes, of functions that cannot be imported there too."""
+    expected = {image.id: int(image.pixels[:8, :8].astype(np.int64).sum()) for image in db.images}
+    assert db.images().map(slow_sum, processes=2).to_dict() == expected
+    shift = 3
+    shifted = db.images().map(lambda image: slow_sum(image) + shift, processes=2)
+    assert shifted.to_dict() == {id_: total + 3 for id_, total in expected.items()}
+    assert os.getpid() not in set(db.images().map(where, processes=2))
+    assert set(db.images().map(where)) == {os.getpid()}
+    parents = db.images().center_crop(20).store("middle")
+    assert set(parents.map(lambda image: image.parent.id, processes=2)) == set(expected)  # asks the graph there
+    stored = db.images(list(expected)).apply(turned).store("turned", processes=2)
+    same(stored, {f"{id_}#turned": db.images[id_].pixels[::-1] for id_ in expected})
+    mapped = db.images(list(expected)).map(lambda image: image.pixels[:4], "top", processes=2)
+    assert isinstance(mapped, og.Query)
+    same(mapped, {f"{id_}#top": db.images[id_].pixels[:4] for id_ in expected})
+
+
+def test_functions_that_fail_in_processes(db: og.Workspace) -> None:
+    with pytest.raises(og.DataError, match=r"failed at 'astronaut': ZeroDivisionError"):
+        db.images().map(lambda image: 1 // 0, processes=2)
+    with pytest.raises(og.DataError, match=r"Image '\w+': an operation failed with ZeroDivisionError"):
+        db.images().apply(lambda pixels: pixels // 0 if pixels.ndim == 9 else 1 // 0).store("x", processes=2)
+    lock = threading.Lock()
+    with pytest.raises(og.DataError, match="does not go into another process"):
+        db.images().map(lambda image: lock.locked(), processes=2)
+    with pytest.raises(og.DataError, match="processes=-1"):
+        db.images().map(slow_sum, processes=-1)
+
+
+def _store(address: Any, barrier: Any) -> None:
+    stores = Stores.at(address)
+    query = og.Query(address, Plan(AllImages())).where(F("n") > 0)
+    barrier.wait()
+    keys = query.resize((9, 11)).derive("both", progress=False).keys.tolist()
+    assert len(keys) == 5
+    stores.close()
+
+
+def test_two_processes_store_the_same_at_once(db: og.Workspace) -> None:
+    """Each image is made once, whoever is first; both are told the same keys."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    address = db.images().address
+    both = [context.Process(target=_store, args=(address, barrier)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    stored = [image.id for image in db.images() if image.id.endswith("#both")]
+    assert sorted(stored) == sorted(f"{id_}#both" for id_ in [*PHOTOGRAPHS, "camera"])
+    assert len([edge for edge in edges(db) if edge["id"].endswith("#both")]) == 5
+    assert examine(db.images._stores, deep=True).sound

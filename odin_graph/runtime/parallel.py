@@ -1,0 +1,61 @@
+"""The same function over many things at once: on threads, or in processes for code that holds the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from odin_graph.errors import DataError
+
+T = TypeVar("T")
+_IDLE_SECONDS = 10
+"""A process that has nothing to do ends: it may hold the engine of a workspace up."""
+
+
+def run_all(
+    function: Callable[..., T], calls: Iterable[tuple[object, ...]], *, threads: int, processes: int = 0
+) -> list[T]:
+    """What the function gives for each call, in order.
+
+    Args:
+        function: Anything with threads. With processes it and what it is called with are pickled, functions of a
+            notebook or script among them.
+        calls: The arguments of each.
+        threads: So many at once. NumPy and most operations let go of the interpreter, Python code does not.
+        processes: So many processes instead; they are kept for the next call.
+
+    Raises:
+        DataError: Less than no process, or something that does not pickle.
+    """
+    if processes < 0:
+        raise DataError(f"processes={processes} is not known: give how many, or 0 for threads.")
+    if processes:
+        return _in_processes(function, calls, processes)
+    # One thread of BLAS a thread of ours: more wait for each other, and cost three times the time.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, thread_name_prefix="odin") as pool:
+        try:
+            return [future.result() for future in [pool.submit(function, *call) for call in calls]]
+        except BaseException:  # Ctrl-C among them: what has not begun is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _in_processes(function: Callable[..., T], calls: Iterable[tuple[object, ...]], processes: int) -> list[T]:
+    from pickle import PicklingError
+
+    from joblib import Parallel, delayed, parallel_config
+
+    try:
+        with parallel_config(backend="loky", n_jobs=processes, idle_worker_timeout=_IDLE_SECONDS):
+            found: list[T] = Parallel()(delayed(function)(*call) for call in calls)
+    except (PicklingError, TypeError) as error:
+        if "pickle" not in str(error):
+            raise
+        raise DataError(
+            f"The function does not go into another process ({error}): take what does not pickle out of it, or leave "
+            "processes= out."
+        ) from error
+    return found
