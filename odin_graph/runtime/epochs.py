@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from odin_graph.errors import DataError
 
 Positions = NDArray[np.int64]
+
+
+class Drawn(NamedTuple):
+    """A batch."""
+
+    positions: Positions
+    turns: Positions
+    """How often each image came before in the epoch: always 0 where there are no weights."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,8 +90,8 @@ class Epochs:
         ]
         return np.concatenate(mixtures)
 
-    def batches(self, epoch: int, lanes: int = 1) -> list[Positions]:
-        """The positions of each batch of an epoch.
+    def batches(self, epoch: int, lanes: int = 1) -> list[Drawn]:
+        """The batches of an epoch.
 
         Args:
             epoch: From 0.
@@ -91,8 +99,9 @@ class Epochs:
                 batches are the same for any number, in another order.
         """
         order = self.order(epoch)
-        held = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        held = held[: len(self)]
+        turns = np.zeros(len(order), np.int64) if self.weights is None else _turns(order)
+        parts = [slice(start, start + self.batch_size) for start in range(0, len(order), self.batch_size)]
+        held = [Drawn(order[part], turns[part]) for part in parts[: len(self)]]
         share = -(-len(held) // max(1, lanes))
         return [held[place] for turn in range(share) for place in range(turn, len(held), share)]
 
@@ -112,6 +121,16 @@ class Epochs:
             "mixed": self.mixed if self.block else None,
             "drop_last": self.drop_last,
         }
+
+
+def _turns(order: Positions) -> Positions:
+    """How often each was in the list before."""
+    by = np.argsort(order, kind="stable")
+    ranked = order[by]
+    first = np.searchsorted(ranked, ranked)
+    turns = np.empty(len(order), np.int64)
+    turns[by] = np.arange(len(order)) - first
+    return turns
 
 
 def balanced(targets: Any) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from odin_graph.errors import DataError
-from odin_graph.runtime.epochs import Epochs, Positions
+from odin_graph.runtime.epochs import Drawn, Epochs
 from odin_graph.runtime.inputs import as_tensor
 from odin_graph.runtime.torch_dataset import PixelDataset
 
@@ -107,7 +107,7 @@ class Loader:
 class _Batches(Dataset[Batch]):
     """Whole batches as items, so that a worker makes one tensor and not one an image."""
 
-    def __init__(self, dataset: PixelDataset, plan: list[Positions], epoch: int) -> None:
+    def __init__(self, dataset: PixelDataset, plan: list[Drawn], epoch: int) -> None:
         self._dataset, self._plan, self._epoch = dataset, plan, epoch
 
     def __len__(self) -> int:
@@ -116,6 +116,7 @@ class _Batches(Dataset[Batch]):
     def __getitem__(self, place: int) -> Batch:
         if not 0 <= place < len(self._plan):
             raise IndexError(place)
-        inputs, targets = self._dataset.packed(self._plan[place], epoch=self._epoch)
+        positions, turns = self._plan[place]
+        inputs, targets = self._dataset.packed(positions, epoch=self._epoch, turns=turns)
         # Narrow pixels are a quarter of what they become: that is for the process that takes them.
         return (torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs), targets

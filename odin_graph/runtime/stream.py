@@ -42,7 +42,7 @@ class PixelStream(IterableDataset[Item]):
         share = -(-len(plan) // lanes)
         begin, self._begin = self._begin, 0
         self._given = 0
-        for positions in plan[lane * share : (lane + 1) * share]:
+        for positions, _ in plan[lane * share : (lane + 1) * share]:
             skipped = min(len(positions), max(0, begin - self._given))
             self._given += skipped
             if skipped == len(positions):

@@ -128,9 +128,14 @@ class PixelDataset(Dataset[Item]):
         held, targets = self.packed(positions, epoch=epoch)
         return (as_tensor(held) if isinstance(held, np.ndarray) else held), targets
 
-    def packed(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor | NDArray[Any], Tensor]:
-        """As `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process."""
-        images, rest = self._made(positions, epoch)
+    def packed(
+        self, positions: NDArray[np.int64], *, epoch: int | None = None, turns: NDArray[np.int64] | None = None
+    ) -> tuple[Tensor | NDArray[Any], Tensor]:
+        """As `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process.
+
+        With `turns`, an image that comes again in an epoch is augmented in another way.
+        """
+        images, rest = self._made(positions, epoch, turns)
         pixels = preprocessed(rest, images)
         targets = (
             torch.from_numpy(self.targets[positions])
@@ -145,18 +150,24 @@ class PixelDataset(Dataset[Item]):
         """What travels to a worker: no connection."""
         return {**self.__dict__, "_pixels": None, "_process": 0}
 
-    def _made(self, positions: NDArray[np.int64], epoch: int | None) -> tuple[Images, Pipeline]:
+    def _made(
+        self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None = None
+    ) -> tuple[Images, Pipeline]:
         """Images with what is done to each of them alone, and what is left to do with all of them together."""
         if not self.augment:
             return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)))
         images, before = self._read(positions, self.before)
-        turn = self.epoch if epoch is None else epoch
-        made = [self._augmented(before(image), turn, at) for image, at in zip(images, positions.tolist(), strict=True)]
+        now = self.epoch if epoch is None else epoch
+        again = np.zeros(len(positions), np.int64) if turns is None else turns
+        made = [
+            self._augmented(before(image), now, at, turn)
+            for image, at, turn in zip(images, positions.tolist(), again.tolist(), strict=True)
+        ]
         return made, self.pipeline
 
-    def _augmented(self, image: NDArray[Any], epoch: int, position: int) -> NDArray[Any]:
-        patch = () if self.cutting is None else tuple(self.cutting.places[position].tolist())
-        generator = np.random.default_rng([self.seed, epoch, int(self.keys[position]), *patch])
+    def _augmented(self, image: NDArray[Any], epoch: int, position: int, turn: int) -> NDArray[Any]:
+        patch = (0, 0) if self.cutting is None else tuple(self.cutting.places[position].tolist())
+        generator = np.random.default_rng([self.seed, epoch, int(self.keys[position]), *patch, turn])
         for augmentation in self.augment:
             for op in augmentation.draw(generator, image.shape):
                 image = op(image)

@@ -64,7 +64,7 @@ def test_every_image_once_an_epoch(epochs: Epochs, epoch: int, lanes: int) -> No
     """And the batches are the same for any number of lanes."""
     number = len(epochs.keys)
     assert sorted(epochs.order(epoch).tolist()) == list(range(number))
-    one, many = epochs.batches(epoch), epochs.batches(epoch, lanes)
+    one, many = ([batch.positions for batch in epochs.batches(epoch, n)] for n in (1, lanes))
     assert len(one) == len(many) == len(epochs)
     assert sorted(map(tuple, one)) == sorted(map(tuple, many))
     held = [place for batch in one for place in batch.tolist()]
@@ -103,7 +103,7 @@ def test_runs_read_each_image_once() -> None:
     keys = np.arange(0, 3000, 3)
     epochs = Epochs(keys=keys, batch_size=16, block=20, mixed=5)
     runs = Runs(Counting(), keys, 20, 6)  # type: ignore[arg-type]
-    for batch in epochs.batches(0):
+    for batch, _ in epochs.batches(0):
         assert [int(row[0]) for row in runs.read_list(keys[batch])] == keys[batch].tolist()
     assert sorted(asked) == keys.tolist()
 
@@ -230,6 +230,17 @@ def test_weights(db: og.Workspace) -> None:
     ):
         with pytest.raises(error):
             db.images().loader(50, weights=weights)
+
+
+def test_an_image_that_comes_again_is_augmented_in_another_way(db: og.Workspace) -> None:
+    """Oversampling a rare class with the same pictures would be no better than the same gradient twice."""
+    only = np.zeros(N)
+    only[7] = 1
+    loader = db.images().loader(50, weights=only, augment=[Vary("rotate", between={"degrees": (-30.0, 30.0)})], seed=2)
+    pictures = {one.numpy().tobytes() for inputs, _ in loader for one in inputs}
+    assert len(pictures) > 0.9 * N
+    loader = db.images().loader(50, weights=only, augment=[Vary("rotate", between={"degrees": (-30.0, 30.0)})], seed=2)
+    assert {one.numpy().tobytes() for inputs, _ in loader for one in inputs} == pictures
 
 
 def test_augmentations_are_of_seed_epoch_and_image(db: og.Workspace) -> None:
