@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+_NO_BENCHMARKS = ("report", "pictures")
 
 
 def main() -> int:
@@ -20,7 +21,7 @@ def main() -> int:
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     failed: list[str] = []
-    scripts = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("_") and path.stem != "report")
+    scripts = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("_") and path.stem not in _NO_BENCHMARKS)
     with tempfile.TemporaryDirectory() as folder:
         for script in scripts:
             print(f"== {script.stem}", flush=True)
