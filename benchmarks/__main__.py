@@ -21,7 +21,8 @@ def main() -> int:
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     failed: list[str] = []
-    scripts = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("_") and path.stem not in _NO_BENCHMARKS)
+    found = (path for path in HERE.glob("*.py") if not path.name.startswith("_"))
+    scripts = sorted(path for path in found if path.stem not in _NO_BENCHMARKS)
     with tempfile.TemporaryDirectory() as folder:
         for script in scripts:
             print(f"== {script.stem}", flush=True)
