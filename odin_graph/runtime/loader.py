@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from odin_graph.errors import DataError
+from odin_graph.runtime.buffers import Buffers
 from odin_graph.runtime.epochs import Drawn, Epochs
-from odin_graph.runtime.inputs import as_tensor
 from odin_graph.runtime.torch_dataset import PixelDataset
 
 Batch = tuple[Tensor, Any]
@@ -40,6 +40,7 @@ class Loader:
         self._workers, self._options = workers, options
         self._epoch, self._batch = 0, 0
         self._begin = 0
+        self._buffers = Buffers()
         self._lanes = self._own_lanes()
 
     @property
@@ -61,8 +62,7 @@ class Loader:
         rows = _Batches(self.dataset, plan, self._epoch)
         for batch in DataLoader(rows, batch_size=None, num_workers=self._workers, **self._options):
             self._batch += 1
-            inputs, targets = batch
-            yield inputs if inputs.dtype == torch.float32 else as_tensor(inputs.numpy()), targets
+            yield self._widened(batch[0]), batch[1]
         self._epoch, self._batch = self._epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,6 +96,13 @@ class Loader:
         return (
             f"Loader({said['images']:,} images in {len(self):,} batches of {said['batch_size']}, epoch {self._epoch})"
         )
+
+    def _widened(self, inputs: Tensor) -> Tensor:
+        """What came as narrow pixels (n, h, w, bands), as it is asked for."""
+        if inputs.dtype == torch.float32:
+            return inputs
+        made = self._buffers.as_tensor(inputs.numpy())
+        return made.pin_memory() if inputs.is_pinned() else made
 
     def _own_lanes(self) -> int:
         return max(1, self._workers) if self.epochs.block else 1
