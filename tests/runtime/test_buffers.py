@@ -33,9 +33,9 @@ def test_what_is_held_is_left_alone(keep: Callable[[torch.Tensor], Any]) -> None
     for number, one in enumerate(held):
         if isinstance(one, torch.Tensor | np.ndarray):
             assert set(np.unique(np.asarray(one))) == {number}
-        else:  # what autograd keeps: the gradient of the factor is the sum of the batch
-            (_, gradient) = one(torch.ones(4, 3, 5, 6))
-            assert float(gradient) == number * 4 * 5 * 6 * 3
+        else:  # what autograd keeps: the gradient of the factor is the batch
+            _, gradient = one(torch.ones(4, 3, 5, 6))
+            assert set(gradient.unique().tolist()) == {number}
 
 
 def test_what_is_let_go_is_taken_again() -> None:
