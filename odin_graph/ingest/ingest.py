@@ -11,6 +11,7 @@ import numpy as np
 from odin_graph.catalog.differing import differing
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
 from odin_graph.catalog.pixels import compact_pixels
+from odin_graph.catalog.sources import release
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded
@@ -104,6 +105,7 @@ def ingest(
                 report.already_there += said.skipped
                 report.revised += said.revised
                 there += good if said.skipped else []
+            release(getattr(entries, "images", None))
             report.already_there += len(batch) - len(good)
             if there:
                 report.differing += differing(stores, [item.entry.id for item in there], _columns(there))
