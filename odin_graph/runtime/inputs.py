@@ -41,7 +41,7 @@ def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[An
     if len({(image.shape, image.dtype) for image in pixels}) == 1:
         return pipeline.batch(np.stack(pixels))
     made = [pipeline(image) for image in pixels]
-    if len(shapes := {image.shape for image in made}) > 1:
+    if len(shapes := {(image.shape[-1], *image.shape[:-1]) for image in made}) > 1:  # as a model says them
         listed = ", ".join(map(str, sorted(shapes)[:4]))
         raise ShapeError(
             f"The images have {len(shapes)} different shapes after preprocessing ({listed} ...), and a batch has one: "

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from odin_graph.address import Address
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.pixels import ARRAY
+from odin_graph.errors import OdinError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import Augmentation, augmentation_json
 from odin_graph.runtime.cropping import cuts, read_cut
@@ -168,9 +169,12 @@ class PixelDataset(Dataset[Item]):
     def _augmented(self, image: NDArray[Any], epoch: int, position: int, turn: int) -> NDArray[Any]:
         patch = (0, 0) if self.cutting is None else tuple(self.cutting.places[position].tolist())
         generator = np.random.default_rng([self.seed, epoch, int(self.keys[position]), *patch, turn])
-        for augmentation in self.augment:
-            for op in augmentation.draw(generator, image.shape):
-                image = op(image)
+        try:
+            for augmentation in self.augment:
+                for op in augmentation.draw(generator, image.shape):
+                    image = op(image)
+        except OdinError as error:
+            raise type(error)(f"Image of key {self.keys[position]}: {error}") from error
         return image
 
     def _read(self, positions: NDArray[np.int64], pipeline: Pipeline) -> tuple[Images, Pipeline]:
