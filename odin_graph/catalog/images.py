@@ -134,11 +134,13 @@ def _add_once(
         }
         for position in new
     ]
+    at = now()
     edges = [{"start": int(keys[position]), "end": before.key} for position, before in found.before.items()]
 
     def name(tx: Transaction) -> None:
         free = values.record(tx, len(batch))
-        create_nodes(tx, labels, [{**free[position], **row} for row, position in zip(rows, new, strict=True)])
+        held = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
+        create_nodes(tx, labels, held, shared={"created_at": at})
         name_segments(tx, segments)
         if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
@@ -163,7 +165,6 @@ def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> 
         "width": width,
         "bands": bands,
         "dtype": str(pixels.dtype),
-        "created_at": now(),
         "path": None if batch.paths is None else batch.paths[position],
         "file_digest": None if batch.file_digests is None else batch.file_digests[position],
     }

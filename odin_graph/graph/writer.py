@@ -39,8 +39,19 @@ def quoted(name: str) -> str:
     return f"`{name}`"
 
 
-def create_nodes(tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Create a node a row. A value of None is a property that is not there."""
+def create_nodes(
+    tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[str, Any]], shared: Mapping[str, Any] | None = None
+) -> None:
+    """Create a node a row. A value of None is a property that is not there.
+
+    Args:
+        tx: The transaction.
+        labels: Of every node.
+        rows: A node's properties.
+        shared: Those that all nodes have alike. A time above all: the driver takes 40 us to pack one.
+    """
+    shared = {name: value for name, value in (shared or {}).items() if value is not None}
+    alike_all = "".join(f", {quoted(name)}: $shared.{quoted(name)}" for name in sorted(shared))
     alike: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     orders: dict[tuple[str, ...], tuple[str, ...]] = {}  # sorting the names of each row would cost more than sending it
     for row in rows:
@@ -51,9 +62,9 @@ def create_nodes(tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[
         alike[orders[order]].append(held)
     label = "".join(f":{quoted(name)}" for name in labels)
     for names, members in alike.items():
-        cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}}})"
+        cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}{alike_all}}})"
         for batch in batches(members):
-            tx.run(cypher, {"rows": batch})
+            tx.run(cypher, {"rows": batch, "shared": shared})
 
 
 def create_edges(
