@@ -40,9 +40,9 @@ def measure(quick: bool) -> list[Row]:
     torch.set_num_threads(1)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        small = fashion()[0][: 10_000 if quick else 60_000]
+        small = fashion()[0][: 6_000 if quick else 60_000]
         rows += compare("28 x 28", small, Path(folder) / "small", "png", quick, folders=5.0, beats=True)
-        large = crops(1_000 if quick else 5_000)
+        large = crops(2_000 if quick else 5_000)
         rows += compare("224 x 224", large, Path(folder) / "large", "jpg", quick, folders=3.0, beats=False)
     return rows
 
