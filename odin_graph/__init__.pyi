@@ -44,5 +44,10 @@ from .objects.run import Run as Run
 from .objects.stacks import Video as Video
 from .objects.stacks import Volume as Volume
 from .query.expressions import F as F
+from .query.expressions import derived_from as derived_from
+from .query.expressions import fn as fn
+from .query.expressions import has_root as has_root
+from .query.expressions import in_dataset as in_dataset
+from .query.expressions import used_by as used_by
 from .workspace import Workspace as Workspace
 from .workspace import connect as connect

@@ -35,9 +35,14 @@ OBJECTS = [
     "Volume",
     "Workspace",
     "connect",
+    "derived_from",
     "errors",
+    "fn",
+    "has_root",
+    "in_dataset",
     "ops",
     "schema",
+    "used_by",
 ]
 ERRORS = [
     "ConflictError",

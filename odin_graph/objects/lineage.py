@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from odin_graph.analysis.lineage import Direction, walk
+from odin_graph.catalog.lineage import Direction, walk
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import batches
 from odin_graph.objects.selection import Selection
@@ -37,7 +37,7 @@ class Relatives:
     Args:
         stores: The open workspace.
         of: The id that was asked about.
-        table: As `odin_graph.analysis.lineage.walk` gives it.
+        table: As `odin_graph.catalog.lineage.walk` gives it.
         direction: What they are.
     """
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
-from odin_graph.analysis.lineage import derived_of
 from odin_graph.catalog import deletion
 from odin_graph.catalog.deletion import DeletionReport
+from odin_graph.catalog.lineage import derived_of
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.catalog.purge import PurgeReport
 from odin_graph.catalog.purge_stacks import purge_stack

@@ -7,16 +7,19 @@ plain Python loop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.errors import QueryError
+from odin_graph.query.datum import Datum, cast, comparable, unsafe, where
+from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
-    INT64,
+    Added,
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     Field,
@@ -27,11 +30,9 @@ from odin_graph.query.nodes import (
     Node,
     Not,
     PredictionField,
-    Text,
+    Relation,
     Value,
 )
-
-Datum: TypeAlias = "pa.Array | pa.Scalar"
 
 _COMPARE: dict[str, Callable[[Datum, Datum], Datum]] = {
     "==": pc.equal,
@@ -45,11 +46,6 @@ _CALCULATE: dict[str, Callable[[Datum, Datum], Datum]] = {
     "+": pc.add_checked,
     "-": pc.subtract_checked,
     "*": pc.multiply_checked,
-}
-_TEXT: dict[str, Callable[..., Datum]] = {
-    "starts_with": pc.starts_with,
-    "ends_with": pc.ends_with,
-    "contains": pc.match_substring,
 }
 
 
@@ -85,14 +81,14 @@ class _Evaluator:
                 return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
             case Value():
                 return pa.scalar(node.python())
-            case ImageField() | FrozenLabel() | PredictionField():
+            case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added():
                 return self._column(node)
             case Compare(op, left, right):
-                return _COMPARE[op](*_comparable(self.visit(left), self.visit(right)))
+                return _COMPARE[op](*comparable(self.visit(left), self.visit(right)))
             case Arithmetic("/", left, right):
                 return _divide(self.visit(left), self.visit(right))
             case Arithmetic(op, left, right):
-                return _CALCULATE[op](*_comparable(self.visit(left), self.visit(right)))
+                return _CALCULATE[op](*comparable(self.visit(left), self.visit(right)))
             case Both(operands):
                 return self._fold(pc.and_kleene, operands)
             case Either(operands):
@@ -103,8 +99,11 @@ class _Evaluator:
                 return _is_in(self.visit(operand), values)
             case IsNull(operand):
                 return pc.is_null(self.visit(operand))
-            case Text(op, operand, pattern):
-                return _TEXT[op](_cast(self.visit(operand), pa.string()), pattern=pattern)
+            case Call(function, operands):
+                held, given = FUNCTIONS.get(function), list(map(self.visit, operands))
+                if held.strict and any(pa.types.is_null(one.type) for one in given):
+                    return pa.scalar(None)  # a field of which no image has a value yet
+                return held(*given)
         assert_never(node)
 
     def _fold(self, join: Callable[[Datum, Datum], Datum], operands: tuple[Node, ...]) -> Datum:
@@ -114,51 +113,13 @@ class _Evaluator:
         return first
 
     def _truth(self, node: Node) -> Datum:
-        return _cast(self.visit(node), pa.bool_())
-
-
-def _cast(found: Datum, to: pa.DataType) -> Datum:
-    return found if found.type == to else found.cast(to)
-
-
-def _is_number(found: Datum) -> bool:
-    return bool(pa.types.is_integer(found.type) or pa.types.is_floating(found.type))
-
-
-def _comparable(left: Datum, right: Datum) -> tuple[Datum, Datum]:
-    """Both sides in one type: Arrow's own conversion of int64 to double refuses numbers beyond 2**53."""
-    if pa.types.is_null(left.type):
-        return _nulls_like(left, right.type), right
-    if pa.types.is_null(right.type):
-        return left, _nulls_like(right, left.type)
-    if not (_is_number(left) and _is_number(right)):
-        return left, right
-    left, right = _exact(left, right), _exact(right, left)
-    wide = pa.int64() if pa.types.is_integer(left.type) and pa.types.is_integer(right.type) else pa.float64()
-    return _unsafe(left, wide), _unsafe(right, wide)
-
-
-def _exact(literal: Datum, other: Datum) -> Datum:
-    """A float literal without a fraction, beside integers, as an integer: large ones then compare exactly."""
-    if isinstance(literal, pa.Scalar) and pa.types.is_floating(literal.type) and pa.types.is_integer(other.type):
-        value = literal.as_py()
-        if value is not None and value.is_integer() and int(value) in INT64:
-            return pa.scalar(int(value))
-    return literal
-
-
-def _unsafe(found: Datum, to: pa.DataType) -> Datum:
-    return found if found.type == to else pc.cast(found, to, safe=False)
-
-
-def _nulls_like(found: Datum, to: pa.DataType) -> Datum:
-    return pa.scalar(None, to) if isinstance(found, pa.Scalar) else pa.nulls(len(found), to)
+        return cast(self.visit(node), pa.bool_())
 
 
 def _divide(left: Datum, right: Datum) -> Datum:
-    divisor = _unsafe(right, pa.float64())
-    some = pc.if_else(pc.equal(divisor, 0.0), pa.scalar(None, pa.float64()), divisor)
-    return pc.divide(_unsafe(left, pa.float64()), some)
+    divisor = unsafe(right, pa.float64())
+    some = where(pc.not_equal(divisor, 0.0), divisor)
+    return pc.divide(unsafe(left, pa.float64()), some)
 
 
 def _is_in(found: Datum, values: tuple[Value, ...]) -> Datum:

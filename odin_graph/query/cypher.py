@@ -11,9 +11,12 @@ from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
+from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
+    Added,
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     FrozenLabel,
@@ -23,13 +26,18 @@ from odin_graph.query.nodes import (
     Node,
     Not,
     PredictionField,
-    Text,
+    Relation,
     Value,
 )
 from odin_graph.query.spelling import spell
 
 _COMPARE = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_TEXT = {"starts_with": "STARTS WITH", "ends_with": "ENDS WITH", "contains": "CONTAINS"}
+_RELATIONS = {
+    "in-dataset": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset {{id: {to}}}) }}",
+    "used-by": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset)<-[u:USED]-(:Experiment {{id: {to}}}){role} }}",
+    "derived-from": "EXISTS {{ MATCH (i)-[:DERIVED_FROM*1..]->(root {{id: {to}}}) }}",
+    "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT]->(root {{id: {to}}}) }}",
+}
 _ON_NODES = frozenset({"predicted", "wrong", "confidence"})
 
 
@@ -101,6 +109,14 @@ class _Compiler:
                 return f"({self.visit(operand)} IN {self._names.parameter([value.python() for value in values])})"
             case IsNull(operand):
                 return f"({self.visit(operand)} IS NULL)"
-            case Text(op, operand, pattern):
-                return f"({self.visit(operand)} {_TEXT[op]} {self._names.parameter(pattern)})"
+            case Relation(name, to, role):
+                asked = f" WHERE u.role = {self._names.parameter(role)}" if role is not None else ""
+                return _RELATIONS[name].format(to=self._names.parameter(to), role=asked)
+            case Added(name):
+                raise QueryError(f'F("{name}") has no form in Cypher: a step of the query adds it. Run the query.')
+            case Call(function, operands):
+                held = FUNCTIONS.get(function)
+                if held.cypher is None:
+                    raise QueryError(f"{spell(node)} has no form in Cypher: the function has none. Run the query.")
+                return f"({held.cypher.format(*map(self.visit, operands))})"
         assert_never(node)

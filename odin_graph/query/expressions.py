@@ -6,15 +6,17 @@ chained comparisons would lose half of what was written, so they are errors that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, Final, NoReturn, TypeAlias
 
-from odin_graph.errors import ExpressionError
+from odin_graph.errors import ExpressionError, UnknownNameError
+from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     ImageField,
@@ -22,9 +24,8 @@ from odin_graph.query.nodes import (
     IsNull,
     Node,
     Not,
+    Relation,
     SortKey,
-    Text,
-    TextOp,
     Value,
 )
 
@@ -116,17 +117,58 @@ class Expr:
         """Whether there is a value."""
         return ~self.is_null()
 
+    def __mod__(self, other: Operand) -> Expr:
+        return self._call("mod", other)
+
+    def __rmod__(self, other: Operand) -> Expr:
+        return Expr(as_node(other))._call("mod", self)
+
+    def __abs__(self) -> Expr:
+        return self._call("abs")
+
     def starts_with(self, text: str) -> Expr:
-        """Whether a string starts with the text."""
-        return self._text("starts_with", text)
+        """Whether a text starts with another."""
+        return self._call("starts-with", text)
 
     def ends_with(self, text: str) -> Expr:
-        """Whether a string ends with the text."""
-        return self._text("ends_with", text)
+        """Whether a text ends with another."""
+        return self._call("ends-with", text)
 
     def contains(self, text: str) -> Expr:
-        """Whether a string contains the text."""
-        return self._text("contains", text)
+        """Whether a text contains another."""
+        return self._call("contains", text)
+
+    def matches(self, pattern: str) -> Expr:
+        """Whether the whole of a text fits a regular expression (RE2's: no look-around, no back-references)."""
+        return self._call("matches", pattern)
+
+    def lower(self) -> Expr:
+        """A text in lower case."""
+        return self._call("lower")
+
+    def upper(self) -> Expr:
+        """A text in upper case."""
+        return self._call("upper")
+
+    def strip(self) -> Expr:
+        """A text without white space round it."""
+        return self._call("strip")
+
+    def length(self) -> Expr:
+        """How many characters a text has, or items a list."""
+        return self._call("length")
+
+    def has(self, item: Operand) -> Expr:
+        """Whether a list holds the item."""
+        return self._call("has", item)
+
+    def fill_null(self, value: Operand) -> Expr:
+        """It, or the value where it is missing."""
+        return self._call("fill-null", value)
+
+    def if_else(self, value: Operand, other: Operand) -> Expr:
+        """One value where the condition is true, another where it is false; missing where it is neither."""
+        return self._call("if-else", value, other)
 
     def asc(self) -> SortKey:
         """Smallest first, missing values last: what ``order_by`` does unasked."""
@@ -136,10 +178,8 @@ class Expr:
         """Largest first, missing values last."""
         return SortKey(self.node, descending=True)
 
-    def _text(self, op: TextOp, text: str) -> Expr:
-        if not isinstance(text, str):
-            raise ExpressionError(f"{op}() takes a text, not {text!r}.")
-        return Expr(Text(op, self.node, text))
+    def _call(self, function: str, *others: object) -> Expr:
+        return Expr(Call(function, (self.node, *map(as_node, others))))
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError(
@@ -165,6 +205,51 @@ def F(name: str) -> Expr:  # noqa: N802 - a field is written so often that its n
     if not isinstance(name, str) or not name:
         raise ExpressionError(f'F() takes the name of a field, not {name!r}: F("label").')
     return Expr(ImageField(name))
+
+
+class Functions:
+    """Every registered function by name: ``fn.year(F("seen")) == 2024``."""
+
+    def __getattr__(self, name: str) -> Callable[..., Expr]:
+        registered = name.replace("_", "-")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if registered not in FUNCTIONS:
+            raise UnknownNameError.of(FUNCTIONS.kind, name, dir(self))
+        return lambda *values: Expr(Call(registered, tuple(map(as_node, values))))
+
+    def __dir__(self) -> list[str]:
+        return [name.replace("-", "_") for name in FUNCTIONS]
+
+
+fn: Final = Functions()
+
+
+def in_dataset(dataset: object) -> Expr:
+    """Whether the image is a member of a data set version (the latest of a bare id)."""
+    return Expr(Relation("in-dataset", _id(dataset)))
+
+
+def used_by(experiment: object, role: str | None = None) -> Expr:
+    """Whether the image is in a data set that an experiment used, in any role or the one that is named."""
+    return Expr(Relation("used-by", _id(experiment), role))
+
+
+def derived_from(thing: object) -> Expr:
+    """Whether the image was made from an image, volume or video, directly or through others."""
+    return Expr(Relation("derived-from", _id(thing)))
+
+
+def has_root(thing: object) -> Expr:
+    """Whether an image, volume or video is the one that the image was made from in the end."""
+    return Expr(Relation("has-root", _id(thing)))
+
+
+def _id(thing: object) -> str:
+    found = thing if isinstance(thing, str) else getattr(thing, "id", None)
+    if not isinstance(found, str) or not found:
+        raise ExpressionError(f"A relation is to a thing of the graph or its id, not to {thing!r:.80}.")
+    return found
 
 
 def as_node(value: object) -> Node:

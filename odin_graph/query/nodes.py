@@ -7,8 +7,8 @@ hold the nodes. A literal keeps its type, because in Python ``1 == 1.0 == True``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -18,9 +18,9 @@ from odin_graph.errors import ExpressionError
 
 CompareOp: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 ArithmeticOp: TypeAlias = Literal["+", "-", "*", "/"]
-TextOp: TypeAlias = Literal["starts_with", "ends_with", "contains"]
 ValueType: TypeAlias = Literal["bool", "int", "float", "string", "date", "datetime"]
-PredictionName: TypeAlias = Literal["predicted", "wrong", "confidence", "margin", "entropy", "probability"]
+PredictionName: TypeAlias = Literal["predicted", "wrong", "confidence", "margin", "entropy", "rank", "probability"]
+RelationName: TypeAlias = Literal["in-dataset", "used-by", "derived-from", "has-root"]
 
 INT64 = range(-(2**63), 2**63)
 
@@ -98,6 +98,26 @@ class PredictionField(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class Relation(Part):
+    """Whether the image stands in a relation to something in the graph; never null."""
+
+    name: RelationName
+    to: str
+    """The id of the data set version, experiment, image, volume or video."""
+    role: str | None = None
+    """For ``used-by``: the role of the data set in the experiment; None is any."""
+    node: Literal["relation"] = "relation"
+
+
+@dataclass(frozen=True, slots=True)
+class Added(Part):
+    """A column that an earlier step added: ``distance``, or one of the user's own."""
+
+    name: str
+    node: Literal["added"] = "added"
+
+
+@dataclass(frozen=True, slots=True)
 class Compare(Part):
     """Two values of comparable types; null where either is."""
 
@@ -159,18 +179,17 @@ class IsNull(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Text(Part):
-    """A test of a string, case-sensitive; null of null."""
+class Call(Part):
+    """A registered function of values; null where an operand is, unless the function says otherwise."""
 
-    op: TextOp
-    operand: Node
-    pattern: str
-    node: Literal["text"] = "text"
+    function: str
+    operands: tuple[Node, ...]
+    node: Literal["call"] = "call"
 
 
-Field: TypeAlias = ImageField | FrozenLabel | PredictionField
+Field: TypeAlias = ImageField | FrozenLabel | PredictionField | Relation | Added
 Node: TypeAlias = Annotated[
-    Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Text, Discriminator("node")
+    Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Call, Discriminator("node")
 ]
 
 
@@ -187,12 +206,25 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Compare(_, left, right) | Arithmetic(_, left, right):
             return (left, right)
-        case Both(operands) | Either(operands):
+        case Both(operands) | Either(operands) | Call(_, operands):
             return operands
-        case Not(operand) | IsIn(operand) | IsNull(operand) | Text(_, operand):
+        case Not(operand) | IsIn(operand) | IsNull(operand):
             return (operand,)
         case _:
             return ()
+
+
+def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node over changed operands; one that has none is returned as it is."""
+    match node:
+        case Compare() | Arithmetic():
+            return replace(node, left=change(node.left), right=change(node.right))
+        case Both() | Either() | Call():
+            return replace(node, operands=tuple(map(change, node.operands)))
+        case Not() | IsIn() | IsNull():
+            return replace(node, operand=change(node.operand))
+        case _:
+            return node
 
 
 def fields(node: Node) -> Iterator[Field]:

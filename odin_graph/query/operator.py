@@ -12,8 +12,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from odin_graph.query.arrow import evaluate
-from odin_graph.query.nodes import Node
-from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.nodes import Added, Field, Node
+from odin_graph.query.snapshot import Snapshot, flat
 
 
 class Operator(ABC):
@@ -73,7 +73,11 @@ class Over(Operator):
     def values(self, node: Node, table: pa.Table) -> pa.Array:
         """An expression's values, one a row of the table."""
         keys = table.column("key").to_numpy()
-        return evaluate(node, lambda field: self.snapshot.column(field, keys), len(keys))
+
+        def column(field: Field) -> pa.Array:
+            return flat(table.column(field.name)) if isinstance(field, Added) else self.snapshot.column(field, keys)
+
+        return evaluate(node, column, len(keys))
 
     @abstractmethod
     def _apply(self, table: pa.Table) -> pa.Table:

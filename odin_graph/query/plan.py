@@ -154,3 +154,16 @@ class Plan(Part):
     def dataset(self) -> str | None:
         """The data set version that the plan reads, if it reads one."""
         return self.source.dataset if isinstance(self.source, Members) else None
+
+
+def added_by(step: Step) -> tuple[tuple[str, Node | str], ...]:
+    """The columns that a step adds to the answer: the expression of each, or its type."""
+    match step:
+        case WithColumns(columns):
+            return tuple((column.name, column.value) for column in columns)
+        case Nearest():
+            return (("distance", "float"),)
+        case Representative(truth=truth, predicted=predicted):
+            pair = () if truth is None or predicted is None else (("pair_truth", truth), ("pair_predicted", predicted))
+            return (("stands_for", "int"), *pair)
+    return ()

@@ -44,6 +44,11 @@ class PredictionExpressions:
         """The entropy of the probabilities, in nats."""
         return self._said("entropy")
 
+    @property
+    def rank(self) -> Expr:
+        """The place of the truth among the classes by probability: 1 where it was predicted, 2 where it was second."""
+        return self._said("rank")
+
     def probability(self, of: object) -> Expr:
         """The probability of one class."""
         return self._said("probability", as_value(of))

@@ -7,32 +7,27 @@ checked by binding it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
+import pyarrow as pa
+
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query import prediction_sets, types
+from odin_graph.query import prediction_sets, relations, types
 from odin_graph.query.nodes import (
-    Arithmetic,
-    Both,
-    Compare,
-    Either,
+    Added,
     Field,
     FrozenLabel,
     ImageField,
-    IsIn,
-    IsNull,
     Node,
-    Not,
     PredictionField,
+    Relation,
     SortKey,
-    Text,
-    Value,
+    with_children,
 )
-from odin_graph.query.plan import Plan
+from odin_graph.query.plan import Plan, added_by
 from odin_graph.query.prediction_sets import ReadySet
 
 if TYPE_CHECKING:
@@ -44,6 +39,7 @@ class Scope:
 
     def __init__(self, stores: Stores, plan: Plan) -> None:
         self._stores = stores
+        self._plan = plan
         self._dataset = plan.dataset
         self._chosen: dict[tuple[str, str], ReadySet] = {}
 
@@ -51,6 +47,19 @@ class Scope:
     def image_fields(self) -> dict[str, str]:
         """Every image field there is, ours and free metadata, with its type."""
         return {name: str(type_) for name, type_ in self._stores.columns.fields("Image").items()}
+
+    @cached_property
+    def added(self) -> dict[str, str]:
+        """The columns that the plan's steps add, with their types."""
+        found: dict[str, str] = {}
+        for position, step in enumerate(self._plan.steps):
+            before = Scope(self._stores, replace(self._plan, steps=self._plan.steps[:position]))
+            found |= {name: before.value_type(node) for name, node in added_by(step)}
+        return found
+
+    def value_type(self, node: Node | str) -> str:
+        """The type of a bound expression, or a type itself."""
+        return node if isinstance(node, str) else types.infer(node, self.type_of)
 
     def predicate(self, node: Node) -> Node:
         """Bind and check a condition.
@@ -76,16 +85,11 @@ class Scope:
         types.infer(bound, self.type_of)
         return bound
 
-    def bind(self, node: Node) -> Node:  # noqa: C901 - one case a node
+    def bind(self, node: Node) -> Node:
         """The same expression, each field bound to what it reads."""
-        bind: Callable[[Node], Node] = self.bind
         match node:
-            case Value():
-                return node
             case ImageField(name):
-                if name not in self.image_fields:
-                    raise UnknownNameError.of("image field", name, self.image_fields)
-                return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+                return self._field(node, name)
             case FrozenLabel(dataset):
                 if dataset != self._dataset:
                     raise QueryError(
@@ -94,23 +98,14 @@ class Scope:
                 return node
             case PredictionField(experiment, dataset):
                 return replace(node, dataset=self._over(node, experiment, dataset))
-            case Compare(op, left, right):
-                return Compare(op, bind(left), bind(right))
-            case Arithmetic(op, left, right):
-                return Arithmetic(op, bind(left), bind(right))
-            case Both(operands):
-                return Both(tuple(map(bind, operands)))
-            case Either(operands):
-                return Either(tuple(map(bind, operands)))
-            case Not(operand):
-                return Not(bind(operand))
-            case IsIn(operand, values):
-                return IsIn(bind(operand), values)
-            case IsNull(operand):
-                return IsNull(bind(operand))
-            case Text(op, operand, pattern):
-                return Text(op, bind(operand), pattern)
-        assert_never(node)
+            case Relation():
+                return relations.bind(self._stores, node)
+            case Added(name):
+                if name not in self.added:
+                    raise UnknownNameError.of("column of an earlier step", name, self.added)
+                return node
+            case _:
+                return with_children(node, self.bind)
 
     def type_of(self, field: Field) -> str:
         """The type of a bound field."""
@@ -119,13 +114,17 @@ class Scope:
             case ImageField(name):
                 return self.image_fields[name]
             case FrozenLabel(dataset):
-                return types.of_arrow(columns.members(dataset).schema.field("label").type)
-            case PredictionField(_, _, "wrong"):
+                return types.of_arrow(self._label_type(dataset))
+            case Relation() | PredictionField(_, _, "wrong"):
                 return "bool"
+            case PredictionField(_, _, "rank"):
+                return "int"
             case PredictionField(_, _, "predicted"):
                 return types.of_arrow(columns.predictions(self.prediction_set(field).id).schema.field("predicted").type)
             case PredictionField():
                 return "float"
+            case Added(name):
+                return self.added[name]
         assert_never(field)
 
     def prediction_set(self, field: PredictionField) -> ReadySet:
@@ -155,6 +154,24 @@ class Scope:
             raise UnknownNameError.of(f"class of {field.experiment!r}", said, classes)
         return classes.index(said)
 
+    def _check_rank(self, field: PredictionField) -> None:
+        held = self.prediction_set(field)
+        if held.classes is None or types.of_arrow(self._label_type(held.dataset)).startswith("list["):
+            raise QueryError(
+                f"{field.experiment!r} has no rank of the truth over {held.dataset!r}: that takes one label an image, "
+                "and predictions that say their classes (log_predictions(probabilities=..., classes=...))."
+            )
+
+    def _label_type(self, dataset: str) -> pa.DataType:
+        return self._stores.columns.members(dataset).schema.field("label").type
+
+    def _field(self, node: ImageField, name: str) -> Node:
+        if name in self.added:  # the later meaning of a name is the one that stands, as in SQL and data frames
+            return Added(name)
+        if name not in self.image_fields:
+            raise UnknownNameError.of("image field", name, {**self.image_fields, **self.added})
+        return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
         over = dataset or self._dataset
         if over is None:
@@ -169,4 +186,6 @@ class Scope:
         self.prediction_set(bound)
         if bound.name == "probability":
             self.class_position(bound)
+        if bound.name == "rank":
+            self._check_rank(bound)
         return version

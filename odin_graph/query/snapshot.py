@@ -6,7 +6,7 @@ Metadata columns are read once, together, so that one answer never mixes two sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.query import cypher_source
-from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
+from odin_graph.query.nodes import Added, Field, FrozenLabel, ImageField, PredictionField, Relation
 from odin_graph.query.plan import Cypher
+from odin_graph.query.relations import related
 from odin_graph.query.scope import Scope
-from odin_graph.query.uncertainty import entropy, margin
+from odin_graph.query.uncertainty import entropy, margin, rank
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -86,28 +87,37 @@ class Snapshot:
     def _load(self, field: Field) -> _Column:
         match field:
             case ImageField(name):
-                return _Column(self.live, _flat(self._images.column(name)))
+                return _Column(self.live, flat(self._images.column(name)))
             case FrozenLabel(dataset):
                 members = self.stores.columns.members(dataset)
                 keys = _keys(members)
                 order = np.argsort(keys, kind="stable")
-                return _Column(keys[order], _flat(members.column("label")).take(pa.array(order)))
+                return _Column(keys[order], flat(members.column("label")).take(pa.array(order)))
             case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
                 predictions = self.stores.columns.predictions(self._scope.prediction_set(field).id)
-                return _Column(_keys(predictions), _flat(predictions.column(name)))
+                return _Column(_keys(predictions), flat(predictions.column(name)))
             case PredictionField():
                 keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id)
-                return _Column(keys, pa.array(self._of_probabilities(field)(probabilities), from_pandas=True))
+                return _Column(keys, self._of_probabilities(field, keys, probabilities))
+            case Relation():
+                return _Column(self.live, pa.array(np.isin(self.live, related(self.stores, field))))
+            case Added():
+                raise AssertionError("a column of the answer is read from the answer")
         assert_never(field)
 
-    def _of_probabilities(self, field: PredictionField) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    def _of_probabilities(self, field: PredictionField, keys: Keys, said: NDArray[np.float32]) -> pa.Array:
         match field.name:
             case "margin":
-                return margin
+                return pa.array(margin(said), from_pandas=True)
             case "entropy":
-                return entropy
-        position = self._scope.class_position(field)
-        return lambda probabilities: probabilities[:, position].astype(np.float64)
+                return pa.array(entropy(said), from_pandas=True)
+            case "rank":
+                held = self._scope.prediction_set(field)
+                truth = self.column(FrozenLabel(held.dataset), keys).to_pylist()
+                place = {name: position for position, name in enumerate(held.classes or ())}
+                at = np.array([place.get(str(label), -1) if label is not None else -1 for label in truth], np.int64)
+                return pa.array(rank(said, np.maximum(at, 0)), mask=at < 0)
+        return pa.array(said[:, self._scope.class_position(field)].astype(np.float64), from_pandas=True)
 
 
 def _keys(table: pa.Table) -> Keys:
@@ -115,7 +125,8 @@ def _keys(table: pa.Table) -> Keys:
     return keys
 
 
-def _flat(column: pa.ChunkedArray) -> pa.Array:
+def flat(column: pa.ChunkedArray) -> pa.Array:
+    """One array of plain values: not chunked, not coded, no large strings."""
     values = column.combine_chunks()
     if isinstance(values, pa.ChunkedArray):  # older Arrow gives one of no chunks back for an empty column
         values = pa.array([], values.type)

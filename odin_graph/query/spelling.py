@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from odin_graph.query.nodes import (
+    Added,
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     FrozenLabel,
@@ -16,8 +18,8 @@ from odin_graph.query.nodes import (
     Node,
     Not,
     PredictionField,
+    Relation,
     SortKey,
-    Text,
     Value,
 )
 
@@ -53,8 +55,14 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
             return f"{_bracketed(operand)}.isin([{shown}{more}])"
         case IsNull(operand):
             return f"{_bracketed(operand)}.is_null()"
-        case Text(op, operand, pattern):
-            return f"{_bracketed(operand)}.{op}({pattern!r})"
+        case Relation(name, to, role):
+            said = f", role={role!r}" if role is not None else ""
+            return f"{name.replace('-', '_')}({to!r}{said})"
+        case Added(name):
+            return f'F("{name}")'
+        case Call(function, operands):
+            first, *others = operands or (Value("string", ""),)
+            return f"{_bracketed(first)}.{function.replace('-', '_')}({', '.join(map(spell, others))})"
     assert_never(node)
 
 

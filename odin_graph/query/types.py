@@ -8,9 +8,12 @@ from typing import TypeAlias, assert_never
 import pyarrow as pa
 
 from odin_graph.errors import ExpressionError
+from odin_graph.query.functions import FUNCTIONS, Takes
 from odin_graph.query.nodes import (
+    Added,
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     Field,
@@ -21,8 +24,8 @@ from odin_graph.query.nodes import (
     Node,
     Not,
     PredictionField,
+    Relation,
     SortKey,
-    Text,
     Value,
 )
 from odin_graph.query.spelling import spell
@@ -64,7 +67,7 @@ def infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     match node:
         case Value(found):
             return found
-        case ImageField() | FrozenLabel() | PredictionField():
+        case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added():
             return type_of(node)
         case Compare(op, left, right):
             _check_comparable(node, op, infer(left, type_of), infer(right, type_of))
@@ -86,10 +89,8 @@ def infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
         case IsNull(operand):
             infer(operand, type_of)
             return "bool"
-        case Text(op, operand, _):
-            if (of := infer(operand, type_of)) not in ("string", "null"):
-                raise ExpressionError(f"{spell(node)}: {spell(operand)} is {_a(of)}, and .{op}() tests a string.")
-            return "bool"
+        case Call():
+            return _call(node, type_of)
     assert_never(node)
 
 
@@ -136,6 +137,29 @@ def _arithmetic(node: Node, op: str, left: str, right: str) -> str:
     if op == "/" or "float" in (left, right):
         return "float"
     return "null" if "null" in (left, right) else "int"
+
+
+def _call(node: Call, type_of: TypeOf) -> str:
+    held = FUNCTIONS.get(node.function)
+    said = node.function.replace("-", "_")
+    if len(node.operands) != len(held.takes):
+        raise ExpressionError(f"{said}() takes {len(held.takes)} values, not {len(node.operands)}.")
+    found = [infer(operand, type_of) for operand in node.operands]
+    for takes, operand, of in zip(held.takes, node.operands, found, strict=True):
+        if of not in takes.types | {"null"}:
+            raise ExpressionError(f"{spell(node)}: {spell(operand)} is {_a(of)}, and {said}() takes {_any(takes)}.")
+        if takes.literal and not isinstance(operand, Value):
+            raise ExpressionError(f"{spell(node)}: {said}() takes a plain value, not {spell(operand)}.")
+    try:
+        if held.check is not None:
+            held.check([operand.python() if isinstance(operand, Value) else None for operand in node.operands])
+        return held.result(found)
+    except ExpressionError as error:
+        raise ExpressionError(f"{spell(node)}: {error}.") from error
+
+
+def _any(takes: Takes) -> str:
+    return " or ".join(_a(name) for name in sorted(takes.types))
 
 
 def _a(name: str) -> str:

@@ -21,3 +21,16 @@ def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     logarithms = np.log(exact, where=exact > 0, out=np.zeros_like(exact))
     total: NDArray[np.float64] = -(exact * logarithms).sum(axis=1)
     return total
+
+
+def rank(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place (n,) of the true class among the classes by probability, 1 the first; ties by the order of classes.
+
+    Args:
+        probabilities: (n, classes).
+        truth: (n,), the position of the true class.
+    """
+    own = probabilities[np.arange(len(truth)), truth][:, None]
+    earlier = np.arange(probabilities.shape[1])[None] < truth[:, None]
+    before: NDArray[np.int64] = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return before + 1

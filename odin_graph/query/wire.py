@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from odin_graph.errors import QueryError
 from odin_graph.query.plan import Plan
 
-VERSION = 1
+VERSION = 2
 
 
 def to_json(said: Plan) -> dict[str, Any]:
@@ -30,9 +30,11 @@ def from_json(data: Any) -> Plan:
     if not isinstance(data, dict) or "odin_query" not in data:
         raise QueryError('This is no query: a query is a JSON object with "odin_query", "source" and "steps".')
     version = data["odin_query"]
-    if version != VERSION or isinstance(version, bool):
+    if version not in range(1, VERSION + 1) or isinstance(version, bool):
         raise QueryError(f"The query has version {version!r}, and this odin_graph reads {VERSION}: upgrade odin_graph.")
     body = {name: value for name, value in data.items() if name != "odin_query"}
+    if version == 1:
+        body = _of_version_1(body)
     try:
         # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
         return _adapter().validate_json(_dumped(body), strict=True)
@@ -40,6 +42,19 @@ def from_json(data: Any) -> Plan:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the top"
         raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
+
+
+def _of_version_1(part: Any) -> Any:
+    """Version 1 had a node of its own for the three tests of text, which are functions now."""
+    if isinstance(part, list):
+        return [_of_version_1(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    held = {name: _of_version_1(value) for name, value in part.items()}
+    if held.get("node") != "text" or held.keys() != {"node", "op", "operand", "pattern"}:
+        return held
+    pattern = {"node": "value", "type": "string", "value": held["pattern"]}
+    return {"node": "call", "function": str(held["op"]).replace("_", "-"), "operands": [held["operand"], pattern]}
 
 
 def _dumped(body: dict[str, Any]) -> str:

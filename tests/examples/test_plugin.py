@@ -32,12 +32,16 @@ with og.connect("sky.odin") as db:
     assert [(row["train"], row["test"]) for row in found] == [("image/000000", "image/000003")], found
     assert abs(found[0]["distance"] - 0.5) < 1e-3
     assert len(db.leaks("train", "test", by=["arc-second"], within=3.0).to_arrow()) == 2
+    apart = og.fn.separation(og.F("ra"), og.F("dec"), 10.0, 0.0)
+    near = db.images().where(apart < 1.0).to_pandas("id", apart=apart)
+    assert near["id"].tolist() == ["image/000000", "image/000003"]
+    np.testing.assert_allclose(near["apart"], [0.0, 0.5 / 3600], atol=1e-9)
     pid = db.bolt.pid
 print("found", pid)
 """
 
 
-def test_a_package_adds_an_operation_and_a_leak_key(tmp_path: Path) -> None:
+def test_a_package_adds_an_operation_a_leak_key_and_a_function(tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*install, "--target", str(target), str(PLUGIN)], check=True, capture_output=True, timeout=120)

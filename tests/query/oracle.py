@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from odin_graph.query.nodes import (
+    Added,
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     Field,
@@ -19,7 +23,7 @@ from odin_graph.query.nodes import (
     Node,
     Not,
     PredictionField,
-    Text,
+    Relation,
     Value,
 )
 
@@ -38,12 +42,50 @@ _OPERATORS = {
 }
 
 
+def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: None if None in values else function(*values)
+
+
+def _strict_all(**functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    return {name.strip("_").replace("_", "-"): _strict(function) for name, function in functions.items()}
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **_strict_all(
+        starts_with=str.startswith,
+        ends_with=str.endswith,
+        contains=str.__contains__,
+        matches=lambda text, pattern: re.fullmatch(pattern, text) is not None,
+        lower=str.lower,
+        upper=str.upper,
+        strip=str.strip,
+        length=len,
+        has=lambda held, item: item in held,
+        abs=abs,
+        floor=lambda number: float(math.floor(number)),
+        ceil=lambda number: float(math.ceil(number)),
+        round=lambda number: float(round(number)),
+        sqrt=lambda number: math.sqrt(number) if number >= 0 else None,
+        log=lambda number: math.log(number) if number > 0 else None,
+        mod=lambda number, divisor: number % divisor if divisor else None,
+        year=lambda day: day.year,
+        month=lambda day: day.month,
+        day=lambda day: day.day,
+        weekday=lambda day: day.weekday(),
+        hour=lambda time: time.hour,
+        minute=lambda time: time.minute,
+    ),
+    "fill-null": lambda value, other: other if value is None else value,
+    "if-else": lambda condition, value, other: None if condition is None else value if condition else other,
+}
+
+
 def value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
     """The value of an expression for one image; None is SQL's null."""
     match node:
         case Value():
             return node.python()
-        case ImageField() | FrozenLabel() | PredictionField():
+        case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added():
             return row[node]
         case Compare(op, left, right) | Arithmetic(op, left, right):
             a, b = value_of(left, row), value_of(right, row)
@@ -68,10 +110,6 @@ def value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
             return None if held is None else any(held == value.python() for value in values)
         case IsNull(operand):
             return value_of(operand, row) is None
-        case Text(op, operand, pattern):
-            held = value_of(operand, row)
-            if held is None:
-                return None
-            tests = {"starts_with": held.startswith, "ends_with": held.endswith, "contains": held.__contains__}
-            return tests[op](pattern)
+        case Call(function, operands):
+            return FUNCTIONS[function](*(value_of(operand, row) for operand in operands))
     assert_never(node)

@@ -13,6 +13,7 @@ from odin_graph.query.expressions import as_value
 from odin_graph.query.nodes import (
     Arithmetic,
     Both,
+    Call,
     Compare,
     Either,
     Field,
@@ -20,7 +21,6 @@ from odin_graph.query.nodes import (
     IsNull,
     Node,
     Not,
-    Text,
     Value,
 )
 
@@ -50,6 +50,8 @@ def predicates(types: Mapping[Field, str]) -> SearchStrategy[Node]:
     ]
     leaves += [_memberships(field, type_) for field, type_ in types.items()]
     leaves += [_texts(field) for field, type_ in types.items() if type_ == "string"]
+    leaves += [_numbers(field, type_) for field, type_ in types.items() if type_ in ("int", "float")]
+    leaves += [_days(field, type_) for field, type_ in types.items() if type_ in ("date", "datetime")]
     leaves.append(st.sampled_from(list(types)).map(IsNull))
     if flags := [field for field, type_ in types.items() if type_ == "bool"]:
         leaves.append(st.sampled_from(flags))
@@ -93,6 +95,37 @@ def _memberships(field: Field, type_: str) -> SearchStrategy[Node]:
 
 
 def _texts(field: Field) -> SearchStrategy[Node]:
-    return st.builds(
-        Text, st.sampled_from(["starts_with", "ends_with", "contains"]), st.just(field), st.sampled_from(WORDS)
+    word = st.sampled_from(WORDS).map(as_value)
+    told = st.builds(
+        lambda test, pattern: Call(test, (field, pattern)),
+        st.sampled_from(["starts-with", "ends-with", "contains"]),
+        word,
     )
+    changed = st.sampled_from(["lower", "upper", "strip"]).map(lambda name: Call(name, (field,)))
+    patterns = st.sampled_from(["a*", "a|DME", ".", "[^a]+", "日.", ""]).map(as_value)
+    return st.one_of(
+        told,
+        st.builds(Compare, st.sampled_from(["==", "<"]), changed, word),
+        patterns.map(lambda pattern: Call("matches", (field, pattern))),
+        st.builds(Compare, st.just("=="), st.just(Call("length", (field,))), st.integers(0, 5).map(as_value)),
+        word.map(lambda other: Compare("==", Call("fill-null", (field, other)), other)),
+    )
+
+
+def _numbers(field: Field, type_: str) -> SearchStrategy[Node]:
+    called = st.sampled_from(["abs", "floor", "ceil", "sqrt", "log"]).map(lambda name: Call(name, (field,)))
+    if type_ == "int":
+        called |= st.integers(-3, 3).map(lambda divisor: Call("mod", (field, as_value(divisor))))
+    chosen = st.builds(
+        lambda other: Call("if-else", (Compare(">", field, as_value(0)), field, other)), VALUES[type_].map(as_value)
+    )
+    # Not a root or a logarithm with ==: their last digit is each engine's own.
+    return st.builds(
+        Compare, st.sampled_from(["<", ">"]), called | chosen, st.sampled_from([-1.7, 0.3, 2.7]).map(as_value)
+    )
+
+
+def _days(field: Field, type_: str) -> SearchStrategy[Node]:
+    names = ["year", "month", "day", "weekday", *(["hour", "minute"] if type_ == "datetime" else [])]
+    part = st.sampled_from(names).map(lambda name: Call(name, (field,)))
+    return st.builds(Compare, st.sampled_from(["==", "<"]), part, st.sampled_from([0, 1, 2, 3, 2020]).map(as_value))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odin_graph.errors import ExpressionError
-from odin_graph.query.expressions import Expr, F, as_value
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions import Expr, F, as_value, fn, in_dataset
 from odin_graph.query.nodes import Both, Compare, ImageField, PredictionField, Value
 from odin_graph.query.predictions import PredictionExpressions
 
@@ -106,12 +106,13 @@ def test_repr_is_what_was_written(said: Expr, expected: str) -> None:
         (lambda: AGE.isin("DME"), "isin() takes a list of values, not the text 'DME': write ['DME']."),
         (lambda: AGE.isin([1, None]), "Nothing equals a missing value"),
         (lambda: "a" in AGE, "Write .contains('a') to look into a string."),
-        (lambda: F("id").starts_with(1), "starts_with() takes a text, not 1."),  # type: ignore[arg-type]
+        (lambda: fn.lowr(AGE), "There is no expression function 'lowr'. Did you mean 'lower'?"),
+        (lambda: in_dataset(3), "A relation is to a thing of the graph or its id, not to 3."),
         (lambda: F(""), "F() takes the name of a field, not ''"),
     ],
 )
 def test_what_has_no_meaning_says_what_to_write(nonsense: Any, message: str) -> None:
-    with pytest.raises(ExpressionError) as caught:
+    with pytest.raises(QueryError) as caught:
         nonsense()
     assert message in str(caught.value)
 

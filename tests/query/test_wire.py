@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from odin_graph.errors import QueryError
 from odin_graph.query import wire
 from odin_graph.query.expressions import F, as_value
-from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField, SortKey
+from odin_graph.query.nodes import Added, Field, FrozenLabel, ImageField, PredictionField, Relation, SortKey
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -35,6 +35,7 @@ from .strategies import VALUES, predicates
 TYPES: dict[Field, str] = {ImageField(name): name for name in VALUES}
 TYPES |= {FrozenLabel("test@1"): "string", PredictionField("vgg/1", "test@1", "probability", as_value("a")): "float"}
 TYPES |= {PredictionField("vgg/1", None, name): "float" for name in ("confidence", "margin", "entropy")}
+TYPES |= {Relation("in-dataset", "t@1"): "bool", Relation("used-by", "e", "train"): "bool", Added("distance"): "float"}
 TYPES |= {PredictionField("vgg/1", "test@1", "wrong"): "bool", PredictionField("b", "t@2", "predicted"): "string"}
 
 EXPRESSIONS = predicates(TYPES)
@@ -88,12 +89,18 @@ def test_defaults_may_be_left_out() -> None:
     assert wire.from_json(said) == Plan(AllImages()).then(Where((F("age") > 1).node))
 
 
+def test_a_query_of_version_1_is_read() -> None:
+    """Its tests of text were nodes of their own."""
+    said = where({"node": "not", "operand": {"node": "text", "op": "starts_with", "operand": AGE, "pattern": "a"}})
+    assert wire.from_json(said) == Plan(AllImages()).then(Where((~F("age").starts_with("a")).node))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         ([], "This is no query"),
         ({"source": {"source": "images"}}, "This is no query"),
-        ({"odin_query": 2, "source": {"source": "images"}}, "version 2, and this odin_graph reads 1: upgrade"),
+        ({"odin_query": 3, "source": {"source": "images"}}, "version 3, and this odin_graph reads 2: upgrade"),
         ({"odin_query": True, "source": {"source": "images"}}, "version True"),
         ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
         (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),
