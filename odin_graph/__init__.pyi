@@ -35,6 +35,7 @@ from .objects.dataset import Dataset as Dataset
 from .objects.derived import DerivedImage as DerivedImage
 from .objects.derived import DerivedQuery as DerivedQuery
 from .objects.experiment import Experiment as Experiment
+from .objects.groups import Groups as Groups
 from .objects.image import Image as Image
 from .objects.layer import Layer as Layer
 from .objects.model import Model as Model
@@ -44,6 +45,8 @@ from .objects.run import Run as Run
 from .objects.stacks import Video as Video
 from .objects.stacks import Volume as Volume
 from .query.expressions import F as F
+from .query.expressions import aggregated as aggregated
+from .query.expressions import count as count
 from .query.expressions import derived_from as derived_from
 from .query.expressions import fn as fn
 from .query.expressions import has_root as has_root

@@ -16,7 +16,7 @@ from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
 from odin_graph.objects.pixels_out import Read
-from odin_graph.objects.steps import Steps
+from odin_graph.objects.steps import ImageSteps
 from odin_graph.objects.training import Training
 from odin_graph.ops import Patches
 from odin_graph.query import wire
@@ -25,7 +25,7 @@ from odin_graph.query.executor import LocalExecutor
 from odin_graph.query.explain import Explanation
 from odin_graph.query.expressions import Expr, F, as_node
 from odin_graph.query.outline import outline
-from odin_graph.query.plan import Column, Plan, Slice, Step
+from odin_graph.query.plan import Column, Plan, Select, Slice, Step
 from odin_graph.query.scope import Scope
 from odin_graph.query.statement import Statement, to_cypher
 from odin_graph.stores import Stores
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.derived import DerivedQuery
+    from odin_graph.objects.groups import Grouping, Groups
     from odin_graph.objects.image import Image
     from odin_graph.objects.patches import PatchQuery
     from odin_graph.ops import ImageOp
@@ -45,7 +46,7 @@ _IMAGES_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
+class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
@@ -89,7 +90,8 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
         """
         scope = Scope(self._stores, self.plan)
         answer = self.run()
-        wanted: dict[str, Expr] = {name: F(name) for name in names or _in_order(scope.image_fields)} | columns
+        every = () if self._selects else _in_order(scope.image_fields)
+        wanted: dict[str, Expr] = {name: F(name) for name in names or every} | columns
         absent = {name: said for name, said in wanted.items() if name not in answer.column_names}
         if not absent:
             return answer
@@ -204,7 +206,10 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
         """The query of a JSON object, checked against the workspace as if it were written here."""
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
-        return cls(address, bind_plan(Stores.at(address), wire.from_json(data)))
+        plan = bind_plan(Stores.at(address), wire.from_json(data))
+        if plan.grouped:
+            raise QueryError("The rows of the query are groups: Groups.from_json reads it.")
+        return cls(address, plan)
 
     def to_cypher(self) -> Statement:
         """One Cypher statement with its parameters that selects the same images.
@@ -225,6 +230,21 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
         from odin_graph.objects.pictures import html_of
 
         return html_of(self, ran=self._held() is not None)
+
+    def group_by(self, *by: str | Expr, **named: Expr) -> Grouping:
+        """Group the images: ``group_by("label", decade=fn.floor(F("age") / 10)).agg(n=og.count())``.
+
+        Args:
+            by: Names of fields, or expressions of one field.
+            named: Other expressions, with the names of their columns. With nothing at all there is one group.
+        """
+        from odin_graph.objects.groups import Grouping
+
+        return Grouping(self, by, named)
+
+    def agg(self, **aggregates: Expr) -> Groups:
+        """One row of aggregates over all the images; see `Grouping.agg`."""
+        return self.group_by().agg(**aggregates)
 
     def patches(
         self,
@@ -271,6 +291,10 @@ class Query(Steps, QueryVerbs, Operations["DerivedQuery"], Training):
         from odin_graph.objects.derived import DerivedQuery
 
         return DerivedQuery(self, (op,))
+
+    @property
+    def _selects(self) -> bool:
+        return any(isinstance(step, Select) for step in self.plan.steps)
 
     def _held(self, token: Any = None) -> pa.Table | None:
         if not self._answer:

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from odin_graph.address import Address
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import ExpressionError, QueryError
 from odin_graph.query.embedding import layer_of
-from odin_graph.query.expressions import Expr, as_node
-from odin_graph.query.nodes import SortKey
-from odin_graph.query.plan import Column, Nearest, OrderBy, Representative, Slice, Step, Where, WithColumns
+from odin_graph.query.expressions import Expr, F, as_node
+from odin_graph.query.nodes import Added, ImageField, PredictionField, SortKey
+from odin_graph.query.plan import (
+    Column,
+    Combine,
+    Distinct,
+    Nearest,
+    OrderBy,
+    Plan,
+    Representative,
+    Sample,
+    Select,
+    Slice,
+    Step,
+    Where,
+    WithColumns,
+)
 from odin_graph.stores import Stores
 
 
 class Steps(ABC):
     """Gives a query its steps."""
+
+    address: Address
+    plan: Plan
 
     @property
     @abstractmethod
@@ -53,6 +72,47 @@ class Steps(ABC):
         """Add columns to what `to_arrow` and `to_pandas` give: ``with_columns(said=exp.predicted)``."""
         return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
 
+    def select(self, *names: str, **columns: Expr) -> Self:
+        """Give these columns and no others: ``select("id", "age", said=exp.predicted)``."""
+        return self._then(Select(columns_of(names, columns)))
+
+    def distinct(self, *by: str | Expr) -> Self:
+        """The first image of each combination of values; missing values are alike. ``distinct("patient")``."""
+        if not by:
+            raise QueryError('distinct() takes what is to differ, as in distinct("patient").')
+        return self._then(Distinct(tuple(F(one).node if isinstance(one, str) else as_node(one) for one in by)))
+
+
+class ImageSteps(Steps):
+    """The steps that take images, and not groups of them."""
+
+    def sample(self, n: int, seed: int = 0) -> Self:
+        """So many of the images by chance, in the order they come in.
+
+        Which they are depends on the images and the seed, not on their order; of more images the sample of the same
+        seed keeps those that it had, except where a new one takes a place.
+        """
+        return self._then(Sample(n, seed))
+
+    def union(self, other: Steps) -> Self:
+        """These images and then those of another query, each once. Of two data sets ``F("label")`` is today's label."""
+        return self._combined("union", other)
+
+    def intersection(self, other: Steps) -> Self:
+        """The images that another query has as well, each once."""
+        return self._combined("intersection", other)
+
+    def difference(self, other: Steps) -> Self:
+        """The images that another query has not, each once."""
+        return self._combined("difference", other)
+
+    def _combined(self, how: Literal["union", "intersection", "difference"], other: Steps) -> Self:
+        if not isinstance(other, type(self)):
+            raise QueryError(f"{how}() takes another query of images, not {other!r:.80}.")
+        if other.address != self.address:
+            raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
+        return self._then(Combine(how, other.plan))
+
     def nearest(self, to: Any, *, by: Any, k: int, metric: str = "cosine") -> Self:
         """The k nearest of these images, nearest first: exactly the k nearest that passed the steps so far.
 
@@ -79,6 +139,19 @@ class Steps(ABC):
             method: A registered selection method.
         """
         return self._then(Representative(layer_of(by), k, seed, method))
+
+
+def columns_of(names: Sequence[Any], columns: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Columns by name or expression, those by expression of one field with that field's name."""
+    return tuple(map(_column, names)) + tuple(Column(name, as_node(value)) for name, value in columns.items())
+
+
+def _column(said: Any) -> Column:
+    if isinstance(said, str):
+        return Column(said, F(said).node)
+    if isinstance(said, Expr) and isinstance(said.node, ImageField | Added | PredictionField):
+        return Column(said.node.name, said.node)
+    raise QueryError(f'{said!r} has no name of its own: give it one, as in decade=fn.floor(F("age") / 10).')
 
 
 def _sort_key(key: Expr | SortKey) -> SortKey:

@@ -17,6 +17,7 @@ from odin_graph.query.datum import Datum, cast, comparable, unsafe, where
 from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
     Added,
+    Aggregate,
     Arithmetic,
     Both,
     Call,
@@ -81,7 +82,7 @@ class _Evaluator:
                 return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
             case Value():
                 return pa.scalar(node.python())
-            case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added():
+            case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added() | Aggregate():
                 return self._column(node)
             case Compare(op, left, right):
                 return _COMPARE[op](*comparable(self.visit(left), self.visit(right)))

@@ -13,7 +13,10 @@ from odin_graph.query.embedding import METRICS, check_layer
 from odin_graph.query.plan import (
     AllImages,
     Column,
+    Combine,
     Cypher,
+    Distinct,
+    GroupBy,
     Keys,
     LayerOf,
     Members,
@@ -21,6 +24,8 @@ from odin_graph.query.plan import (
     OrderBy,
     Plan,
     Representative,
+    Sample,
+    Select,
     Slice,
     Step,
     Where,
@@ -31,6 +36,14 @@ from odin_graph.query.selection import SELECTIONS
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
+
+_WORDS = {
+    Nearest: "nearest",
+    Representative: "representative",
+    Sample: "sample",
+    GroupBy: "group_by",
+    Combine: "union, intersection or difference",
+}
 
 
 def bind_plan(stores: Stores, plan: Plan) -> Plan:
@@ -47,13 +60,18 @@ def bind_plan(stores: Stores, plan: Plan) -> Plan:
     return bound
 
 
-def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
+def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:  # noqa: C901 - one case a step
     """The step, its names bound to what they read after the plan so far.
 
     Raises:
         QueryError: A name, a type or a number does not fit; names it, says why and what to do.
     """
     scope = Scope(stores, plan)
+    if plan.grouped and not isinstance(step, Where | OrderBy | Slice | WithColumns | Select | Distinct):
+        raise QueryError(
+            f"After group_by() the rows are groups, no images: {_WORDS[type(step)]}() comes before it, and where(), "
+            "order_by(), limit(), with_columns(), select() and distinct() after it."
+        )
     match step:
         case Where(predicate):
             return Where(scope.predicate(predicate))
@@ -65,6 +83,16 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
             return _checked_slice(step)
         case WithColumns(columns):
             return bind_columns(scope, columns)
+        case Select(columns):
+            return Select(bind_columns(scope, columns, "select").columns)
+        case Distinct(by):
+            return Distinct(tuple(map(scope.value, by)))
+        case Sample():
+            return _checked_sample(step)
+        case GroupBy():
+            return _bind_group_by(scope, step)
+        case Combine():
+            return _bind_combine(stores, scope, step)
         case Nearest():
             return _bind_nearest(stores, step)
         case Representative():
@@ -72,9 +100,9 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
     assert_never(step)
 
 
-def bind_columns(scope: Scope, columns: tuple[Column, ...]) -> WithColumns:
+def bind_columns(scope: Scope, columns: tuple[Column, ...], step: str = "with_columns") -> WithColumns:
     """Columns, their expressions bound; raises as `bind_step` does."""
-    _check_names(columns)
+    _check_names(columns, step)
     return WithColumns(tuple(Column(column.name, scope.value(column.value)) for column in columns))
 
 
@@ -86,12 +114,43 @@ def _checked_slice(step: Slice) -> Slice:
     return step
 
 
-def _check_names(columns: tuple[Column, ...]) -> None:
+def _checked_sample(step: Sample) -> Sample:
+    for name, number in (("n", step.n), ("seed", step.seed)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise QueryError(f"sample() takes a number of images and a seed, both from 0 on, not {name}={number!r}.")
+    return step
+
+
+def _bind_group_by(scope: Scope, step: GroupBy) -> GroupBy:
+    if not step.aggregates:
+        raise QueryError("agg() takes at least one column, as in agg(n=og.count(), share=exp.wrong.mean()).")
+    _check_names((*step.by, *step.aggregates), "group_by")
+    by = tuple(Column(column.name, scope.group_key(column.value)) for column in step.by)
+    names = {column.value: column.name for column in by}
+    aggregates = tuple(Column(column.name, scope.aggregate(column.value, names)) for column in step.aggregates)
+    return GroupBy(by, aggregates)
+
+
+def _bind_combine(stores: Stores, scope: Scope, step: Combine) -> Combine:
+    other = bind_plan(stores, step.other)
+    if other.grouped:
+        raise QueryError(f"{step.how}() takes a query of images, and the other one's rows are groups.")
+    if step.how == "union":
+        theirs = Scope(stores, other).added
+        for name in scope.added.keys() & theirs.keys():
+            if {scope.added[name], theirs[name]} > {"null"} or scope.added[name] == theirs[name]:
+                continue
+            raise QueryError(
+                f"The column {name!r} is {scope.added[name]} in one query and {theirs[name]} in the other: give one of "
+                "them another name."
+            )
+    return replace(step, other=other)
+
+
+def _check_names(columns: tuple[Column, ...], step: str) -> None:
     twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
     if twice or not columns:
-        raise QueryError(
-            f"Two columns are named {twice[0]!r}." if twice else "with_columns() takes at least one column."
-        )
+        raise QueryError(f"Two columns are named {twice[0]!r}." if twice else f"{step}() takes at least one column.")
     for column in columns:
         if not column.name:
             raise QueryError("A column has no name: give it one.")

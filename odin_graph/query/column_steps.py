@@ -9,7 +9,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.nodes import Node, SortKey
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.outline import bounds
-from odin_graph.query.plan import Slice, WithColumns
+from odin_graph.query.plan import Distinct, Select, Slice, WithColumns
 from odin_graph.query.snapshot import Snapshot
 from odin_graph.query.spelling import spell, spell_key
 
@@ -49,7 +49,8 @@ class Sort(Over):
             name = f"by{position}"
             by[name] = found
             order.append((name, "descending" if key.descending else "ascending"))
-        by["key"] = table.column("key")
+        # Of groups, which have no key, by the order that they had.
+        by["key"] = table.column("key") if "key" in table.column_names else pa.array(range(table.num_rows))
         order.append(("key", "ascending"))
         return table.take(pc.sort_indices(pa.table(by), sort_keys=order))  # Arrow, too, puts nulls last either way
 
@@ -69,6 +70,38 @@ class Cut(Over):
         if rows.step == 1:
             return table.slice(rows.start, len(rows))
         return table.take(pa.array(rows, pa.int64()))
+
+
+class Choose(Over):
+    """Give some columns and no others; images keep their key."""
+
+    engine = "columns"
+    why = "metadata, labels and predictions are Arrow columns by key"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, step: Select) -> None:
+        super().__init__(snapshot, below, f"select {', '.join(column.name for column in step.columns)}")
+        self.step = step
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        held = {"key": table.column("key")} if "key" in table.column_names else {}
+        return pa.table(held | {column.name: self.values(column.value, table) for column in self.step.columns})
+
+
+class FirstOfEach(Over):
+    """Keep the first row of each combination of values."""
+
+    engine = "columns"
+    why = "the values are Arrow columns"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, step: Distinct) -> None:
+        super().__init__(snapshot, below, f"the first of each {', '.join(map(spell, step.by))}")
+        self.step = step
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        columns = {f"by{position}": self.values(node, table) for position, node in enumerate(self.step.by)}
+        rows = pa.table(columns | {"row": pa.array(range(table.num_rows), pa.int64())})
+        first = rows.group_by(list(columns), use_threads=False).aggregate([("row", "min")]).column("row_min")
+        return table.take(first.combine_chunks().sort())
 
 
 class AddColumns(Over):

@@ -6,14 +6,17 @@ backticks; no text of a user's enters the statement in another way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
+from odin_graph.query.aggregates import AGGREGATES
 from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
     Added,
+    Aggregate,
     Arithmetic,
     Both,
     Call,
@@ -27,6 +30,7 @@ from odin_graph.query.nodes import (
     Not,
     PredictionField,
     Relation,
+    SortKey,
     Value,
 )
 from odin_graph.query.spelling import spell
@@ -46,6 +50,10 @@ class Names:
     """What a statement calls its parameters and its predictions."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    """By name: the variables of the columns of groups."""
+    aggregates: dict[Aggregate, str] = field(default_factory=dict)
+    """The variables of aggregates that a line before computed."""
     predictions: dict[tuple[str, str], str] = field(default_factory=dict)
     """By experiment and data set: the variable of the image's (:Prediction)."""
 
@@ -67,6 +75,15 @@ def compile_expression(node: Node, names: Names) -> str:
         QueryError: A part has no form in Cypher; names it and says why.
     """
     return _Compiler(names).visit(node)
+
+
+def sort_texts(keys: Sequence[SortKey], names: Names) -> list[str]:
+    """What an ORDER BY names. Cypher puts nulls last when ascending and first when descending: we want them last."""
+    order = []
+    for key in keys:
+        by = compile_expression(key.by, names)
+        order += [f"{by} IS NULL", f"{by} DESC" if key.descending else by]
+    return order
 
 
 class _Compiler:
@@ -112,6 +129,15 @@ class _Compiler:
             case Relation(name, to, role):
                 asked = f" WHERE u.role = {self._names.parameter(role)}" if role is not None else ""
                 return _RELATIONS[name].format(to=self._names.parameter(to), role=asked)
+            case Added(name) if name in self._names.columns:
+                return self._names.columns[name]
+            case Aggregate() if node in self._names.aggregates:
+                return self._names.aggregates[node]
+            case Aggregate(function, operand):
+                of = AGGREGATES.get(function)
+                if of.cypher is None:
+                    raise QueryError(f"{spell(node)} has no form in Cypher: the aggregate has none. Run the query.")
+                return of.cypher.format("*" if operand is None else self.visit(operand))
             case Added(name):
                 raise QueryError(f'F("{name}") has no form in Cypher: a step of the query adds it. Run the query.')
             case Call(function, operands):

@@ -27,6 +27,16 @@ def where(condition: Datum, value: Datum) -> Datum:
     return pc.if_else(condition, value, pa.scalar(None, value.type))
 
 
+def plain(column: pa.ChunkedArray) -> pa.Array:
+    """One array of plain values: not chunked, not coded, no large strings."""
+    values = column.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):  # older Arrow gives one of no chunks back for an empty column
+        values = pa.array([], values.type)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return pc.cast(values, pa.string()) if pa.types.is_large_string(values.type) else values
+
+
 def comparable(left: Datum, right: Datum) -> tuple[Datum, Datum]:
     """Both sides in one type: Arrow's own conversion of int64 to double refuses numbers beyond 2**53."""
     if pa.types.is_null(left.type):

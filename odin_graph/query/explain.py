@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Self
@@ -13,6 +14,8 @@ from odin_graph.query.operator import Operator
 class Part:
     """One operator of a plan."""
 
+    depth: int
+    """How many operators stand between it and the answer."""
     does: str
     engine: str
     why: str
@@ -30,16 +33,12 @@ class Explanation:
     @classmethod
     def of(cls, top: Operator) -> Self:
         """Explain an operator and those below it."""
-        parts: list[Part] = []
-        operator: Operator | None = top
-        while operator is not None:
-            parts.append(Part(operator.does, operator.engine, operator.why, operator.rows, operator.seconds))
-            operator = operator.below
-        return cls(tuple(parts))
+        return cls(tuple(_parts(top, 0)))
 
     def __str__(self) -> str:
         lines: list[str] = []
-        for depth, part in enumerate(self.parts):
+        for part in self.parts:
+            depth = part.depth
             branch = "   " * (depth - 1) + "└─ " if depth else ""
             ran = f"  → {part.rows:,} rows in {part.seconds * 1000:.1f} ms" if part.seconds is not None else ""
             lines += [f"{branch}{part.does}{ran}", f"{'   ' * depth}   [{part.engine}] {part.why}"]
@@ -50,3 +49,9 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _parts(operator: Operator, depth: int) -> Iterator[Part]:
+    yield Part(depth, operator.does, operator.engine, operator.why, operator.rows, operator.seconds)
+    for below in operator.inputs:
+        yield from _parts(below, depth + 1)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeAlias
 from odin_graph.errors import ExpressionError, UnknownNameError
 from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
+    Aggregate,
     Arithmetic,
     Both,
     Call,
@@ -170,6 +171,46 @@ class Expr:
         """One value where the condition is true, another where it is false; missing where it is neither."""
         return self._call("if-else", value, other)
 
+    def count(self) -> Expr:
+        """In ``agg``: how many of a group's images have a value."""
+        return self._aggregate("count")
+
+    def n_unique(self) -> Expr:
+        """In ``agg``: how many different values a group has."""
+        return self._aggregate("n-unique")
+
+    def sum(self) -> Expr:
+        """In ``agg``: the sum; of a condition, of how many it is true."""
+        return self._aggregate("sum")
+
+    def mean(self) -> Expr:
+        """In ``agg``: the mean; of a condition, the share of which it is true."""
+        return self._aggregate("mean")
+
+    def std(self) -> Expr:
+        """In ``agg``: the standard deviation of the values as a sample (n - 1)."""
+        return self._aggregate("std")
+
+    def median(self) -> Expr:
+        """In ``agg``: the median."""
+        return self._aggregate("median")
+
+    def min(self) -> Expr:
+        """In ``agg``: the smallest value."""
+        return self._aggregate("min")
+
+    def max(self) -> Expr:
+        """In ``agg``: the largest value."""
+        return self._aggregate("max")
+
+    def any(self) -> Expr:
+        """In ``agg``: whether the condition is true of an image of the group."""
+        return self._aggregate("any")
+
+    def all(self) -> Expr:
+        """In ``agg``: whether the condition is false of none."""
+        return self._aggregate("all")
+
     def asc(self) -> SortKey:
         """Smallest first, missing values last: what ``order_by`` does unasked."""
         return SortKey(self.node)
@@ -180,6 +221,9 @@ class Expr:
 
     def _call(self, function: str, *others: object) -> Expr:
         return Expr(Call(function, (self.node, *map(as_node, others))))
+
+    def _aggregate(self, name: str) -> Expr:
+        return Expr(Aggregate(name, self.node))
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError(
@@ -223,6 +267,16 @@ class Functions:
 
 
 fn: Final = Functions()
+
+
+def count() -> Expr:
+    """In ``agg``: how many images a group has."""
+    return Expr(Aggregate("count"))
+
+
+def aggregated(name: str, value: Operand) -> Expr:
+    """In ``agg``: a registered aggregate by its name."""
+    return Expr(Aggregate(name.replace("_", "-"), as_node(value)))
 
 
 def in_dataset(dataset: object) -> Expr:

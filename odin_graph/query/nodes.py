@@ -118,6 +118,15 @@ class Added(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class Aggregate(Part):
+    """One value of a group: a registered aggregate over an expression, or over the rows themselves (``count``)."""
+
+    function: str
+    operand: Node | None = None
+    node: Literal["aggregate"] = "aggregate"
+
+
+@dataclass(frozen=True, slots=True)
 class Compare(Part):
     """Two values of comparable types; null where either is."""
 
@@ -187,7 +196,8 @@ class Call(Part):
     node: Literal["call"] = "call"
 
 
-Field: TypeAlias = ImageField | FrozenLabel | PredictionField | Relation | Added
+Field: TypeAlias = ImageField | FrozenLabel | PredictionField | Relation | Added | Aggregate
+"""What is read, not calculated from operands beside it."""
 Node: TypeAlias = Annotated[
     Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Call, Discriminator("node")
 ]
@@ -210,6 +220,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return operands
         case Not(operand) | IsIn(operand) | IsNull(operand):
             return (operand,)
+        case Aggregate(_, operand) if operand is not None:
+            return (operand,)
         case _:
             return ()
 
@@ -223,6 +235,8 @@ def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
             return replace(node, operands=tuple(map(change, node.operands)))
         case Not() | IsIn() | IsNull():
             return replace(node, operand=change(node.operand))
+        case Aggregate(_, operand) if operand is not None:
+            return replace(node, operand=change(operand))
         case _:
             return node
 
@@ -233,3 +247,8 @@ def fields(node: Node) -> Iterator[Field]:
         yield node
     for child in children(node):
         yield from fields(child)
+
+
+def aggregates(node: Node) -> Iterator[Aggregate]:
+    """Every aggregate in an expression, left to right, with repetitions."""
+    return (field for field in fields(node) if isinstance(field, Aggregate))

@@ -12,8 +12,9 @@ from typing import ClassVar
 import pyarrow as pa
 
 from odin_graph.query.arrow import evaluate
+from odin_graph.query.datum import plain
 from odin_graph.query.nodes import Added, Field, Node
-from odin_graph.query.snapshot import Snapshot, flat
+from odin_graph.query.snapshot import Snapshot
 
 
 class Operator(ABC):
@@ -26,7 +27,7 @@ class Operator(ABC):
 
     engine: ClassVar[str]
     why: ClassVar[str]
-    below: Operator | None = None
+    inputs: tuple[Operator, ...] = ()
     """Where its images come from."""
 
     def __init__(self, snapshot: Snapshot, does: str) -> None:
@@ -63,21 +64,22 @@ class Over(Operator):
 
     def __init__(self, snapshot: Snapshot, below: Operator, does: str) -> None:
         super().__init__(snapshot, does)
-        self.below: Operator = below
+        self.inputs = (below,)
 
     def run(self) -> pa.Table:
         """What becomes of the images from below."""
-        table = self.below.run()
+        table = self.inputs[0].run()
         return self._keep(time.perf_counter(), self._apply(table))
 
     def values(self, node: Node, table: pa.Table) -> pa.Array:
         """An expression's values, one a row of the table."""
-        keys = table.column("key").to_numpy()
 
         def column(field: Field) -> pa.Array:
-            return flat(table.column(field.name)) if isinstance(field, Added) else self.snapshot.column(field, keys)
+            if isinstance(field, Added):
+                return plain(table.column(field.name))
+            return self.snapshot.column(field, table.column("key").to_numpy())
 
-        return evaluate(node, column, len(keys))
+        return evaluate(node, column, table.num_rows)
 
     @abstractmethod
     def _apply(self, table: pa.Table) -> pa.Table:

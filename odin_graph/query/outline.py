@@ -6,13 +6,19 @@ from typing import assert_never
 
 from odin_graph.query.plan import (
     AllImages,
+    Column,
+    Combine,
     Cypher,
+    Distinct,
+    GroupBy,
     Keys,
     Members,
     Nearest,
     OrderBy,
     Plan,
     Representative,
+    Sample,
+    Select,
     Slice,
     Source,
     Step,
@@ -52,7 +58,11 @@ def _source(source: Source) -> str:
     assert_never(source)
 
 
-def _step(step: Step) -> str:
+def _named(columns: tuple[Column, ...]) -> str:
+    return ", ".join(f"{column.name}={spell(column.value)}" for column in columns)
+
+
+def _step(step: Step) -> str:  # noqa: C901 - one case a step
     match step:
         case Where(predicate):
             return f".where({spell(predicate)})"
@@ -61,7 +71,17 @@ def _step(step: Step) -> str:
         case Slice():
             return f"[{bounds(step)}]"
         case WithColumns(columns):
-            return f".with_columns({', '.join(f'{column.name}={spell(column.value)}' for column in columns)})"
+            return f".with_columns({_named(columns)})"
+        case Select(columns):
+            return f".select({_named(columns)})"
+        case GroupBy(by, aggregates):
+            return f".group_by({_named(by)}).agg({_named(aggregates)})"
+        case Distinct(by):
+            return f".distinct({', '.join(map(spell, by))})"
+        case Sample(n, seed):
+            return f".sample({n}, seed={seed})"
+        case Combine(how, other):
+            return f".{how}({outline(other)})"
         case Nearest(by, k):
             to = "an image" if step.image is not None else "a vector"
             return f".nearest({to}, by={by.experiment}:{by.layer}, k={k})"

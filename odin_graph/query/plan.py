@@ -135,8 +135,57 @@ class WithColumns(Part):
     step: Literal["with-columns"] = "with-columns"
 
 
+@dataclass(frozen=True, slots=True)
+class Select(Part):
+    """Give these columns and no others."""
+
+    columns: tuple[Column, ...]
+    step: Literal["select"] = "select"
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct(Part):
+    """Keep the first image of each combination of values; missing values are alike."""
+
+    by: tuple[Node, ...]
+    step: Literal["distinct"] = "distinct"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Part):
+    """So many of the images by chance, in the order they come in; which they are depends on their keys and the seed."""
+
+    n: int
+    seed: int = 0
+    step: Literal["sample"] = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Combine(Part):
+    """With the images of another plan: those of both, one after the other, those in both, or those not in the other.
+
+    Each image comes once.
+    """
+
+    how: Literal["union", "intersection", "difference"]
+    other: Plan
+    step: Literal["combine"] = "combine"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBy(Part):
+    """One row for each combination of values, ordered by them; from here on the rows are groups, no images."""
+
+    by: tuple[Column, ...]
+    aggregates: tuple[Column, ...]
+    step: Literal["group-by"] = "group-by"
+
+
 Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher, Discriminator("source")]
-Step: TypeAlias = Annotated[Where | OrderBy | Slice | Nearest | Representative | WithColumns, Discriminator("step")]
+Step: TypeAlias = Annotated[
+    Where | OrderBy | Slice | Nearest | Representative | WithColumns | Select | Distinct | Sample | Combine | GroupBy,
+    Discriminator("step"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +201,22 @@ class Plan(Part):
 
     @property
     def dataset(self) -> str | None:
-        """The data set version that the plan reads, if it reads one."""
-        return self.source.dataset if isinstance(self.source, Members) else None
+        """The data set version whose labels and predictions are meant, if it is one."""
+        if not isinstance(self.source, Members):
+            return None
+        joined = (step.other.dataset for step in self.steps if isinstance(step, Combine) and step.how == "union")
+        return self.source.dataset if all(other == self.source.dataset for other in joined) else None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the rows are groups, no images."""
+        return any(isinstance(step, GroupBy) for step in self.steps)
 
 
 def added_by(step: Step) -> tuple[tuple[str, Node | str], ...]:
-    """The columns that a step adds to the answer: the expression of each, or its type."""
+    """The columns that a step adds to the images: the expression of each, or its type."""
     match step:
-        case WithColumns(columns):
+        case WithColumns(columns) | Select(columns):
             return tuple((column.name, column.value) for column in columns)
         case Nearest():
             return (("distance", "float"),)

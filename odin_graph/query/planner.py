@@ -11,19 +11,27 @@ from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
 
-from odin_graph.query.column_steps import AddColumns, Cut, Filter, Sort
+from odin_graph.query.column_steps import AddColumns, Choose, Cut, Filter, FirstOfEach, Sort
+from odin_graph.query.combining import CombineImages
+from odin_graph.query.drawing import Draw
+from odin_graph.query.grouping import GroupRows
 from odin_graph.query.nearest import NearestImages
 from odin_graph.query.nodes import Field, Node, fields
 from odin_graph.query.operator import Operator
 from odin_graph.query.plan import (
     AllImages,
+    Combine,
     Cypher,
+    Distinct,
+    GroupBy,
     Keys,
     Members,
     Nearest,
     OrderBy,
     Plan,
     Representative,
+    Sample,
+    Select,
     Slice,
     Step,
     Where,
@@ -40,11 +48,7 @@ if TYPE_CHECKING:
 
 def physical(stores: Stores, plan: Plan) -> Operator:
     """The operators of a bound plan; the last step's is returned, the others are below it."""
-    snapshot = Snapshot(stores, Scope(stores, plan), plan_fields(plan))
-    top = _source(snapshot, plan)
-    for step in plan.steps:
-        top = _operator(snapshot, top, step)
-    return top
+    return _physical(Snapshot(stores, Scope(stores, plan), plan_fields(plan)), plan)
 
 
 def extension(stores: Stores, plan: Plan, answer: pa.Table, add: WithColumns) -> Operator:
@@ -56,6 +60,8 @@ def extension(stores: Stores, plan: Plan, answer: pa.Table, add: WithColumns) ->
 def plan_fields(plan: Plan) -> Iterator[Field]:
     """Every field that a plan reads, with repetitions."""
     for step in plan.steps:
+        if isinstance(step, Combine):
+            yield from plan_fields(step.other)
         for node in _nodes(step):
             yield from fields(node)
 
@@ -66,13 +72,28 @@ def _nodes(step: Step) -> tuple[Node, ...]:
             return (predicate,)
         case OrderBy(keys):
             return tuple(key.by for key in keys)
-        case WithColumns(columns):
+        case WithColumns(columns) | Select(columns):
             return tuple(column.value for column in columns)
+        case GroupBy(by, aggregates):
+            return tuple(column.value for column in (*by, *aggregates))
+        case Distinct(by):
+            return by
         case Representative():
             return tuple(node for node in (step.truth, step.predicted) if node is not None)
-        case Slice() | Nearest():
+        case Slice() | Nearest() | Sample() | Combine():
             return ()
     assert_never(step)
+
+
+def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
+    """Both plans of a set operation read one snapshot: one answer is of one moment."""
+    top = _source(snapshot, plan)
+    for step in plan.steps:
+        if isinstance(step, Combine):
+            top = CombineImages(snapshot, top, step, _physical(snapshot, step.other))
+        else:
+            top = _operator(snapshot, top, step)
+    return top
 
 
 def _source(snapshot: Snapshot, plan: Plan) -> Operator:
@@ -88,8 +109,18 @@ def _source(snapshot: Snapshot, plan: Plan) -> Operator:
     assert_never(plan.source)
 
 
-def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:
+def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:  # noqa: C901 - one case a step
     match step:
+        case Combine():
+            raise AssertionError("made of two plans, above")
+        case GroupBy():
+            return GroupRows(snapshot, below, step)
+        case Select():
+            return Choose(snapshot, below, step)
+        case Distinct():
+            return FirstOfEach(snapshot, below, step)
+        case Sample():
+            return Draw(snapshot, below, step)
         case Where(predicate):
             return Filter(snapshot, below, predicate)
         case OrderBy(keys):

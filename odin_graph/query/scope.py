@@ -7,6 +7,7 @@ checked by binding it again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, assert_never
 import pyarrow as pa
 
 from odin_graph.catalog.datasets import resolve
-from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.errors import ExpressionError, QueryError, UnknownNameError
 from odin_graph.query import prediction_sets, relations, types
 from odin_graph.query.nodes import (
     Added,
+    Aggregate,
     Field,
     FrozenLabel,
     ImageField,
@@ -27,8 +29,9 @@ from odin_graph.query.nodes import (
     SortKey,
     with_children,
 )
-from odin_graph.query.plan import Plan, added_by
+from odin_graph.query.plan import Combine, GroupBy, Plan, Select, added_by
 from odin_graph.query.prediction_sets import ReadySet
+from odin_graph.query.spelling import spell
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -54,12 +57,45 @@ class Scope:
         found: dict[str, str] = {}
         for position, step in enumerate(self._plan.steps):
             before = Scope(self._stores, replace(self._plan, steps=self._plan.steps[:position]))
-            found |= {name: before.value_type(node) for name, node in added_by(step)}
+            if isinstance(step, GroupBy):
+                held = before.group_types(step)
+            else:
+                held = {name: before.value_type(node) for name, node in added_by(step)}
+            found = held if isinstance(step, GroupBy | Select) else found | held
+            if isinstance(step, Combine) and step.how == "union":
+                found |= {name: of for name, of in Scope(self._stores, step.other).added.items() if of != "null"}
         return found
 
     def value_type(self, node: Node | str) -> str:
         """The type of a bound expression, or a type itself."""
         return node if isinstance(node, str) else types.infer(node, self.type_of)
+
+    def group_key(self, node: Node) -> Node:
+        """Bind and check what groups are made by; raises as `predicate` does."""
+        bound = self.value(node)
+        if (found := types.infer(bound, self.type_of)).startswith("list["):
+            raise ExpressionError(f"{spell(bound)} is a {found}, by which no groups are made: give one value an image.")
+        return bound
+
+    def aggregate(self, node: Node, keys: Mapping[Node, str]) -> Node:
+        """Bind and check a column of groups: aggregates, constants and what the groups are made by.
+
+        Args:
+            node: The expression.
+            keys: What the groups are made by, with its names.
+
+        Raises:
+            ExpressionError: A field stands outside an aggregate, or an aggregate in another one.
+        """
+        bound = self._grouped(node, keys)
+        types.infer(bound, self._in_groups(keys))
+        return bound
+
+    def group_types(self, step: GroupBy) -> dict[str, str]:
+        """The columns of bound groups, with their types."""
+        type_of = self._in_groups({column.value: column.name for column in step.by})
+        held = {column.name: self.value_type(column.value) for column in step.by}
+        return held | {column.name: types.infer(column.value, type_of) for column in step.aggregates}
 
     def predicate(self, node: Node) -> Node:
         """Bind and check a condition.
@@ -87,6 +123,8 @@ class Scope:
 
     def bind(self, node: Node) -> Node:
         """The same expression, each field bound to what it reads."""
+        if self._plan.grouped and isinstance(node, FrozenLabel | PredictionField | Relation):
+            raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
         match node:
             case ImageField(name):
                 return self._field(node, name)
@@ -104,6 +142,8 @@ class Scope:
                 if name not in self.added:
                     raise UnknownNameError.of("column of an earlier step", name, self.added)
                 return node
+            case Aggregate():
+                raise ExpressionError(f"{spell(node)} is of a group: it stands in group_by(...).agg(...), or agg(...).")
             case _:
                 return with_children(node, self.bind)
 
@@ -125,6 +165,8 @@ class Scope:
                 return "float"
             case Added(name):
                 return self.added[name]
+            case Aggregate():
+                return types.of_aggregate(field, self.type_of)
         assert_never(field)
 
     def prediction_set(self, field: PredictionField) -> ReadySet:
@@ -154,6 +196,29 @@ class Scope:
             raise UnknownNameError.of(f"class of {field.experiment!r}", said, classes)
         return classes.index(said)
 
+    def _grouped(self, node: Node, keys: Mapping[Node, str]) -> Node:
+        if isinstance(node, Aggregate):
+            if node.operand is None:
+                return node
+            operand = self.bind(node.operand)
+            return replace(node, operand=types.counted(node.function, operand, self.type_of))
+        if isinstance(node, ImageField | Added) and node.name in keys.values():
+            return Added(node.name)
+        if isinstance(node, Field):
+            bound = self.bind(node)
+            if bound in keys:
+                return Added(keys[bound])
+            raise ExpressionError(
+                f"{spell(node)} has a value for each image of a group: aggregate it, as in {spell(node)}.mean(), or "
+                "group by it."
+            )
+        return with_children(node, lambda child: self._grouped(child, keys))
+
+    def _in_groups(self, keys: Mapping[Node, str]) -> types.TypeOf:
+        """The types of what a column of groups reads: aggregates, and the keys by their names."""
+        of_keys = {name: self.value_type(key) for key, name in keys.items()}
+        return lambda field: of_keys[field.name] if isinstance(field, Added) else self.type_of(field)
+
     def _check_rank(self, field: PredictionField) -> None:
         held = self.prediction_set(field)
         if held.classes is None or types.of_arrow(self._label_type(held.dataset)).startswith("list["):
@@ -166,6 +231,8 @@ class Scope:
         return self._stores.columns.members(dataset).schema.field("label").type
 
     def _field(self, node: ImageField, name: str) -> Node:
+        if self._plan.grouped and name not in self.added:
+            raise UnknownNameError.of("column of the groups", name, self.added)
         if name in self.added:  # the later meaning of a name is the one that stands, as in SQL and data frames
             return Added(name)
         if name not in self.image_fields:

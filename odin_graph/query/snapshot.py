@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.query import cypher_source
-from odin_graph.query.nodes import Added, Field, FrozenLabel, ImageField, PredictionField, Relation
+from odin_graph.query.datum import plain
+from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, PredictionField, Relation
 from odin_graph.query.plan import Cypher
 from odin_graph.query.relations import related
 from odin_graph.query.scope import Scope
@@ -87,21 +87,21 @@ class Snapshot:
     def _load(self, field: Field) -> _Column:
         match field:
             case ImageField(name):
-                return _Column(self.live, flat(self._images.column(name)))
+                return _Column(self.live, plain(self._images.column(name)))
             case FrozenLabel(dataset):
                 members = self.stores.columns.members(dataset)
                 keys = _keys(members)
                 order = np.argsort(keys, kind="stable")
-                return _Column(keys[order], flat(members.column("label")).take(pa.array(order)))
+                return _Column(keys[order], plain(members.column("label")).take(pa.array(order)))
             case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
                 predictions = self.stores.columns.predictions(self._scope.prediction_set(field).id)
-                return _Column(_keys(predictions), flat(predictions.column(name)))
+                return _Column(_keys(predictions), plain(predictions.column(name)))
             case PredictionField():
                 keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id)
                 return _Column(keys, self._of_probabilities(field, keys, probabilities))
             case Relation():
                 return _Column(self.live, pa.array(np.isin(self.live, related(self.stores, field))))
-            case Added():
+            case Added() | Aggregate():
                 raise AssertionError("a column of the answer is read from the answer")
         assert_never(field)
 
@@ -123,16 +123,6 @@ class Snapshot:
 def _keys(table: pa.Table) -> Keys:
     keys: Keys = table.column("key").to_numpy()
     return keys
-
-
-def flat(column: pa.ChunkedArray) -> pa.Array:
-    """One array of plain values: not chunked, not coded, no large strings."""
-    values = column.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):  # older Arrow gives one of no chunks back for an empty column
-        values = pa.array([], values.type)
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return pc.cast(values, pa.string()) if pa.types.is_large_string(values.type) else values
 
 
 def _found(held: Keys, asked: Keys) -> tuple[Keys, NDArray[np.bool_]]:

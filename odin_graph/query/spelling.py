@@ -6,6 +6,7 @@ from typing import assert_never
 
 from odin_graph.query.nodes import (
     Added,
+    Aggregate,
     Arithmetic,
     Both,
     Call,
@@ -58,12 +59,17 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
         case Relation(name, to, role):
             said = f", role={role!r}" if role is not None else ""
             return f"{name.replace('-', '_')}({to!r}{said})"
+        case Aggregate(function, operand):
+            return f"{function.replace('-', '_')}()" if operand is None else _method(operand, function, ())
         case Added(name):
             return f'F("{name}")'
         case Call(function, operands):
-            first, *others = operands or (Value("string", ""),)
-            return f"{_bracketed(first)}.{function.replace('-', '_')}({', '.join(map(spell, others))})"
+            return _method(operands[0], function, operands[1:]) if operands else f"{function}()"
     assert_never(node)
+
+
+def _method(of: Node, name: str, others: tuple[Node, ...]) -> str:
+    return f"{_bracketed(of)}.{name.replace('-', '_')}({', '.join(map(spell, others))})"
 
 
 def spell_key(key: SortKey) -> str:

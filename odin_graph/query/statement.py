@@ -8,18 +8,24 @@ from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
-from odin_graph.query.cypher import Names, compile_expression
+from odin_graph.query.cypher import Names, compile_expression, sort_texts
 from odin_graph.query.cypher_source import parameters
+from odin_graph.query.group_statement import group_text
 from odin_graph.query.nodes import PredictionField, SortKey
 from odin_graph.query.plan import (
     AllImages,
+    Combine,
     Cypher,
+    Distinct,
+    GroupBy,
     Keys,
     Members,
     Nearest,
     OrderBy,
     Plan,
     Representative,
+    Sample,
+    Select,
     Slice,
     Source,
     Where,
@@ -62,6 +68,9 @@ def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], ReadySet])
     return _Writer(plan, prediction_set).statement()
 
 
+_WORDS = {Distinct: "distinct()", Sample: "sample()", Combine: "A set operation"}
+
+
 class _Writer:
     def __init__(self, plan: Plan, prediction_set: Callable[[PredictionField], ReadySet]) -> None:
         self._plan = plan
@@ -69,13 +78,17 @@ class _Writer:
         self._prediction_set = prediction_set
         self._columns: list[str] = []
 
-    def statement(self) -> Statement:
+    def statement(self) -> Statement:  # noqa: C901 - one case a step
         lines = self._source(self._plan.source)
         lines.append("WHERE i.deleted IS NULL OR i.deleted = false")
         lines += self._predictions()
         order: tuple[SortKey, ...] | None = None
-        for step in self._plan.steps:
+        first = ["i.id AS id", "i.key AS key"]
+        for place, step in enumerate(self._plan.steps):
             match step:
+                case GroupBy():
+                    text = group_text(lines, step, self._plan.steps[place + 1 :], self._names)
+                    return Statement(text, self._names.parameters)
                 case Where(predicate):
                     lines += [f"WITH {self._carried()}", f"WHERE {compile_expression(predicate, self._names)}"]
                 case OrderBy(keys):
@@ -87,6 +100,11 @@ class _Writer:
                         self._columns.append(
                             f"{compile_expression(column.value, self._names)} AS {quoted(column.name)}"
                         )
+                case Select(columns):
+                    self._columns = [f"{compile_expression(c.value, self._names)} AS {quoted(c.name)}" for c in columns]
+                    first = ["i.key AS key"]
+                case Distinct() | Sample() | Combine():
+                    raise QueryError(f"{_WORDS[type(step)]} has no form in Cypher that keeps the order. Run the query.")
                 case Nearest():
                     raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
                 case Representative():
@@ -96,7 +114,7 @@ class _Writer:
                     )
                 case _:
                     assert_never(step)
-        lines.append(f"RETURN {', '.join(['i.id AS id', 'i.key AS key', *self._columns])}")
+        lines.append(f"RETURN {', '.join([*first, *self._columns])}")
         lines.append(f"ORDER BY {self._order(order)}")
         return Statement("\n".join(lines), self._names.parameters)
 
@@ -144,12 +162,7 @@ class _Writer:
         return lines if stop is None else [*lines, f"LIMIT {self._names.parameter(max(stop - start, 0))}"]
 
     def _order(self, order: tuple[SortKey, ...] | None) -> str:
-        keys = []
-        for key in order or ():
-            by = compile_expression(key.by, self._names)
-            # Cypher puts nulls last when ascending and first when descending: we always want them last.
-            keys += [f"{by} IS NULL", f"{by} DESC" if key.descending else by]
-        return ", ".join([*keys, "i.key"])
+        return ", ".join([*sort_texts(order or (), self._names), "i.key"])
 
     def _carried(self) -> str:
         return ", ".join(["i", *self._names.predictions.values()])

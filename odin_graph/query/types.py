@@ -8,9 +8,11 @@ from typing import TypeAlias, assert_never
 import pyarrow as pa
 
 from odin_graph.errors import ExpressionError
-from odin_graph.query.functions import FUNCTIONS, Takes
+from odin_graph.query.aggregates import AGGREGATES
+from odin_graph.query.functions import ANY, FUNCTIONS, Takes
 from odin_graph.query.nodes import (
     Added,
+    Aggregate,
     Arithmetic,
     Both,
     Call,
@@ -67,7 +69,7 @@ def infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     match node:
         case Value(found):
             return found
-        case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added():
+        case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added() | Aggregate():
             return type_of(node)
         case Compare(op, left, right):
             _check_comparable(node, op, infer(left, type_of), infer(right, type_of))
@@ -156,6 +158,27 @@ def _call(node: Call, type_of: TypeOf) -> str:
         return held.result(found)
     except ExpressionError as error:
         raise ExpressionError(f"{spell(node)}: {error}.") from error
+
+
+def counted(function: str, operand: Node, type_of: TypeOf) -> Node:
+    """The operand of an aggregate: a condition counts as 1 and 0 where numbers are taken."""
+    takes = AGGREGATES.get(function).takes
+    if takes is None or "bool" in takes.types or "int" not in takes.types or infer(operand, type_of) != "bool":
+        return operand
+    return Call("if-else", (operand, Value("int", 1), Value("int", 0)))
+
+
+def of_aggregate(node: Aggregate, type_of: TypeOf) -> str:
+    """The type of an aggregate; raises as `infer` does."""
+    held, said = AGGREGATES.get(node.function), node.function.replace("-", "_")
+    if node.operand is None:
+        if held.takes is not None:
+            raise ExpressionError(f'{said}() is of something, as in F("age").{said}().')
+        return held.result("null")
+    of, takes = infer(node.operand, type_of), held.takes or ANY
+    if of not in takes.types | {"null"}:
+        raise ExpressionError(f"{spell(node)}: {spell(node.operand)} is {_a(of)}, and {said}() takes {_any(takes)}.")
+    return held.result(of)
 
 
 def _any(takes: Takes) -> str:

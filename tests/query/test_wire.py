@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from odin_graph.errors import QueryError
 from odin_graph.query import wire
 from odin_graph.query.expressions import F, as_value
-from odin_graph.query.nodes import Added, Field, FrozenLabel, ImageField, PredictionField, Relation, SortKey
+from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, PredictionField, Relation, SortKey
 from odin_graph.query.plan import (
     AllImages,
     Column,
+    Combine,
     Cypher,
+    Distinct,
+    GroupBy,
     Keys,
     LayerOf,
     Members,
@@ -25,6 +28,8 @@ from odin_graph.query.plan import (
     Parameter,
     Plan,
     Representative,
+    Sample,
+    Select,
     Slice,
     Where,
     WithColumns,
@@ -53,18 +58,34 @@ SOURCES = st.one_of(
         st.lists(st.builds(Parameter, st.text(), st.none() | LITERALS | st.lists(LITERALS).map(tuple))).map(tuple),
     ),
 )
+AGGREGATES = st.builds(Aggregate, st.text(), st.none() | EXPRESSIONS)
+COLUMNS = st.lists(st.builds(Column, st.text(), EXPRESSIONS | AGGREGATES)).map(tuple)
 STEPS = st.one_of(
     st.builds(Where, EXPRESSIONS),
     st.lists(st.builds(SortKey, EXPRESSIONS, st.booleans())).map(lambda keys: OrderBy(tuple(keys))),
     st.builds(Slice, st.none() | INTEGERS, st.none() | INTEGERS, INTEGERS),
     st.lists(st.builds(Column, st.text(), EXPRESSIONS)).map(lambda columns: WithColumns(tuple(columns))),
+    st.lists(st.builds(Column, st.text(), EXPRESSIONS)).map(lambda columns: Select(tuple(columns))),
+    st.lists(EXPRESSIONS).map(lambda by: Distinct(tuple(by))),
+    st.builds(Sample, INTEGERS, INTEGERS),
+    st.builds(GroupBy, COLUMNS, COLUMNS),
     st.builds(Nearest, LAYERS, INTEGERS, st.none() | INTEGERS, st.none() | st.lists(FLOATS).map(tuple), st.text()),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
 PLANS = st.builds(Plan, SOURCES, st.lists(STEPS, max_size=4).map(tuple))
 
 
-@given(plan=PLANS)
+@st.composite
+def combined(draw: st.DrawFn) -> Plan:
+    """One plan, or two in a set operation, in the middle of steps."""
+    plan = draw(PLANS)
+    if not draw(st.booleans()):
+        return plan
+    how = draw(st.sampled_from(["union", "intersection", "difference"]))
+    return plan.then(Combine(how, draw(PLANS))).then(draw(STEPS))
+
+
+@given(plan=combined())
 def test_a_plan_survives_json(plan: Plan) -> None:
     """Equal by structure, so 1, 1.0 and True come back as they were."""
     text = json.dumps(wire.to_json(plan), allow_nan=False)
