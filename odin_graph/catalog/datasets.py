@@ -107,7 +107,7 @@ def resolve(stores: Stores, id: str) -> str:  # noqa: A002
     Raises:
         UnknownNameError: There is no such data set, or it is not finished.
     """
-    rows = stores.graph.read(
+    rows = stores.graph.moment().read(
         "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
         "UNION MATCH (d:Dataset {base: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version",
         {"id": id},

@@ -20,6 +20,7 @@ from odin_graph.columns.fields import column, fields
 from odin_graph.columns.recent import Recent
 from odin_graph.errors import StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
+from odin_graph.graph.moment import Moment
 from odin_graph.graph.writer import batches, quoted
 from odin_graph.schema.metadata import FieldType
 
@@ -70,25 +71,25 @@ class Columns:
         )
         os.register_at_fork(after_in_child=self._after_fork)
 
-    def fields(self, kind: str = "Image") -> dict[str, FieldType]:
+    def fields(self, kind: str = "Image", at: Moment | None = None) -> dict[str, FieldType]:
         """Every field of a kind with its type, ours and free metadata."""
-        return fields(self._graph, kind)
+        return fields(at or self._graph.moment(), kind)
 
-    def images(self, names: Sequence[str], keys: NDArray[np.int64] | None = None) -> pa.Table:
+    def images(self, names: Sequence[str], keys: NDArray[np.int64] | None = None, at: Moment | None = None) -> pa.Table:
         """The columns ``key`` and ``names`` of images that are not deleted, sorted by key; null where missing.
 
         Args:
             names: The fields.
             keys: Only these images, those of them that are there. Where columns are stale and the images few, nothing
                 else is read.
+            at: A moment that was looked up for this question; what is older is read again.
 
         Raises:
             UnknownNameError: There is no such field.
         """
         wanted = list(dict.fromkeys(["key", *names]))
         with self._loading:
-            token = self._graph.change_token()
-            held = self._current("Image", token)
+            held = self._current("Image", at.token if at is not None else self._graph.change_token())
             missing = [name for name in wanted if held is None or name not in held.column_names]
             if missing and keys is not None and self._are_few(keys):
                 return self._read(lambda: self._load_keys("Image", keys, self._types("Image", wanted)))[0]
@@ -142,9 +143,9 @@ class Columns:
                     snapshot_file.save(self._file(_ROOTS), held, str(token))
         return held if keys is None else _only(held, keys)
 
-    def segments(self, array: str) -> tuple[SegmentInfo, ...]:
+    def segments(self, array: str, at: Moment | None = None) -> tuple[SegmentInfo, ...]:
         """The segments of an array that the graph names, in the order they were made in."""
-        rows = self._graph.read(
+        rows = (at or self._graph.moment()).read(
             "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.created_at, s.id", {"array": array}
         )
         return tuple(SegmentInfo.from_node(row["s"]) for row in rows)
@@ -165,17 +166,17 @@ class Columns:
         """An array by name, over the segments that it has now."""
         return SegmentedArray(self._arrays, self.segments(array))
 
-    def members(self, dataset: str) -> pa.Table:
+    def members(self, dataset: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key`` and ``label`` of a data set version, in its order, with the labels it froze."""
-        return self._table(f"Dataset/{dataset}/members")
+        return self._table(f"Dataset/{dataset}/members", at)
 
-    def predictions(self, set_id: str) -> pa.Table:
+    def predictions(self, set_id: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key``, ``predicted``, ``confidence``, ``wrong`` of a prediction set, sorted by key."""
-        return self._table(f"PredictionSet/{set_id}/columns")
+        return self._table(f"PredictionSet/{set_id}/columns", at)
 
-    def probabilities(self, set_id: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def probabilities(self, set_id: str, at: Moment | None = None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Keys (n,), sorted, and probabilities (n, classes) of a prediction set."""
-        segments = self.segments(f"PredictionSet/{set_id}/probabilities")
+        segments = self.segments(f"PredictionSet/{set_id}/probabilities", at)
 
         def load() -> Probabilities:
             array = SegmentedArray(self._arrays, segments)
@@ -191,8 +192,8 @@ class Columns:
             )
         return self._probabilities.get(segments, load)
 
-    def _table(self, array: str) -> pa.Table:
-        segments = self.segments(array)
+    def _table(self, array: str, at: Moment | None) -> pa.Table:
+        segments = self.segments(array, at)
         if not segments:
             raise StoreError(f"{array} has no stored table. Run `odin doctor`.")
         return self._tables.get(segments, lambda: self._read_table(segments))

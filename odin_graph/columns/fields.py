@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from odin_graph.graph import Graph
+from odin_graph.graph.moment import Reader
 from odin_graph.schema.metadata import FieldType, decode
 
 OWN: Final[Mapping[str, FieldType]] = {
@@ -42,7 +42,7 @@ _PYTHON: Final[Mapping[FieldType, frozenset[type]]] = {
 """Values of these classes need no look one by one; temporals do, for their zone."""
 
 
-def fields(graph: Graph, kind: str) -> dict[str, FieldType]:
+def fields(graph: Reader, kind: str) -> dict[str, FieldType]:
     """Every field of a kind by name: ours first, then the recorded free metadata by name."""
     own = dict(OWN) if kind == "Image" else {"id": FieldType.STRING}
     rows = graph.read(

@@ -15,8 +15,10 @@ from neo4j.exceptions import DriverError, Neo4jError
 
 from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
+from odin_graph.graph.counting import CounterClient
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
+from odin_graph.graph.moment import Moment
 from odin_graph.graph.records import Records
 from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.values import parameters, plain
@@ -60,6 +62,8 @@ class Graph:
         self.address = endpoint.address
         self.database = endpoint.database
         self._release = release
+        self._counters = _counter_client(endpoint)
+        self._moment: Moment | None = None
         self._drivers: dict[tuple[int, bool], neo4j.Driver] = {}
         self._at_close: list[Callable[[], None]] = []
         self._opening = threading.Lock()
@@ -126,10 +130,17 @@ class Graph:
     def change_token(self) -> ChangeToken:
         """What changes when anybody writes, and only then."""
         if self.endpoint.http is not None:
-            return embedded_token(self.endpoint)
+            return embedded_token(self.endpoint, self._counters)
         with translated(self.endpoint), self._session(neo4j.READ_ACCESS) as session:
             session.run("RETURN 1").consume()
             return ChangeToken("", "|".join(sorted(session.last_bookmarks().raw_values)))
+
+    def moment(self) -> Moment:
+        """The state of the graph now, with what was asked about it before."""
+        token, held = self.change_token(), self._moment
+        if held is None or held.token != token:
+            held = self._moment = Moment(self, token)
+        return held
 
     def reserve_keys(self, n: int, counter: str = "image") -> range:
         """Reserve ``n`` numbers of a counter, which nobody else ever gets. The first ever is 1."""
@@ -147,6 +158,8 @@ class Graph:
         while self._at_close:
             self._at_close.pop()()
         self._closed = True
+        if self._counters is not None:
+            self._counters.close()
         for (pid, _), driver in self._drivers.items():
             if pid == os.getpid():
                 driver.close()
@@ -215,8 +228,13 @@ class Graph:
     def _forget(self) -> None:
         """In a forked child: the parent's drivers are not ours to use or to close, its lock may be held for ever."""
         self._opening = threading.Lock()
+        self._counters = _counter_client(self.endpoint)
         _PARENTS.append(dict(self._drivers))
         self._drivers.clear()
+
+
+def _counter_client(endpoint: Endpoint) -> CounterClient | None:
+    return CounterClient(endpoint.counters) if endpoint.counters else None
 
 
 def _row(names: Sequence[str], record: neo4j.Record) -> dict[str, Any]:

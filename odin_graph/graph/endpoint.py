@@ -37,6 +37,8 @@ class Endpoint:
     pid: int = 0
     started: float = 0.0
     """When the keeper's process was created, since a pid alone is given again."""
+    counters: str = ""
+    """The keeper's socket that tells the engine's counters; empty where there is none."""
 
     def write(self, file: Path) -> None:
         """Write it whole or not at all, readable by this user alone."""

@@ -19,16 +19,16 @@ import traceback
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from odin_graph.errors import UnreachableError
+from odin_graph.graph.counting import COUNTERS, Counts, serve
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.locks import seize
-from odin_graph.graph.token import COUNTERS, record_counters
 
 DATABASE: Final = "odin"
 READER: Final = "reader"
@@ -106,7 +106,7 @@ def _be_the_only_keeper(folder: Path) -> None:
 
 
 def _serve(folder: Path) -> None:
-    server, endpoint = _start(folder)
+    server, endpoint, counts = _start(folder)
     wanted = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # after the start, in which the JVM takes them
         signal.signal(number, lambda *_: wanted.set())
@@ -120,12 +120,12 @@ def _serve(folder: Path) -> None:
     # Held until the process ends: whoever waits to use the engine finds no endpoint then, and starts the next one.
     # Where a signal stops it under its users, they may write until the end: then the token is not known.
     if alone or seize(users):
-        with suppress(OSError, UnreachableError):  # without a token the next start begins a new generation
-            _keep_token(folder, endpoint)
+        with suppress(OSError):  # without a token the next start begins a new generation
+            _keep_token(folder, endpoint, counts)
     server.stop()
 
 
-def _start(folder: Path) -> tuple[Any, Endpoint]:
+def _start(folder: Path) -> tuple[Any, Endpoint, Callable[[], Counts]]:
     os.environ["ARCADEDB_JVM_ERROR_FILE"] = str(folder / "engine.crash")
     from arcadedb_embedded.server import ArcadeDBServer
 
@@ -159,7 +159,8 @@ def _start(folder: Path) -> tuple[Any, Endpoint]:
     address = f"http://127.0.0.1:{http}"
     _make_reader(address, passwords)
     generation, counted = _take_token(folder)
-    return server, Endpoint(
+    counts = _counter(server)
+    endpoint = Endpoint(
         address=f"bolt://127.0.0.1:{bolt}",
         user="root",
         password=passwords["root"],
@@ -172,7 +173,20 @@ def _start(folder: Path) -> tuple[Any, Endpoint]:
         counted=counted,
         pid=os.getpid(),
         started=psutil.Process().create_time(),
+        counters=serve(folder / "counters.sock", counts),
     )
+    return server, endpoint, counts
+
+
+def _counter(server: Any) -> Callable[[], Counts]:
+    """Reads the counters in the engine's own memory."""
+    database = server._java_server.getDatabase(DATABASE)  # noqa: SLF001 - the binding's own wrapper has none of them
+
+    def read() -> Counts:
+        held = database.getStats()
+        return tuple(int(held.get(name)) for name in COUNTERS)
+
+    return read
 
 
 def _wait_until_unused(users: Path, wanted: threading.Event) -> int | None:
@@ -223,14 +237,16 @@ def _take_token(folder: Path) -> tuple[str, tuple[int, ...]]:
     try:
         held = json.loads(file.read_text())
         generation, counted = str(held["generation"]), tuple(int(n) for n in held["counted"])
+        if len(counted) != len(COUNTERS):
+            raise ValueError("counted by another release")
     except (FileNotFoundError, ValueError, KeyError):
         return uuid.uuid4().hex, (0,) * len(COUNTERS)
     file.unlink()  # if this engine is killed, the next one begins a new generation
     return generation, counted
 
 
-def _keep_token(folder: Path, endpoint: Endpoint) -> None:
-    counted = [base + now for base, now in zip(endpoint.counted, record_counters(endpoint), strict=True)]
+def _keep_token(folder: Path, endpoint: Endpoint, counts: Callable[[], Counts]) -> None:
+    counted = [base + now for base, now in zip(endpoint.counted, counts(), strict=True)]
     fresh = folder / ".token.json"
     fresh.write_text(json.dumps({"generation": endpoint.generation, "counted": counted}))
     fresh.replace(folder / "token.json")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from odin_graph.errors import QueryError, UnknownNameError
 
 if TYPE_CHECKING:
-    from odin_graph.graph import Graph
+    from odin_graph.graph.moment import Reader
 
 _SETS = """
 MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)
@@ -40,7 +40,7 @@ class ReadySet:
     """Whether its predictions are nodes of the graph as well."""
 
 
-def choose(graph: Graph, experiment: str, dataset: str) -> ReadySet:
+def choose(graph: Reader, experiment: str, dataset: str) -> ReadySet:
     """The set that ``exp.wrong`` and its like read over a data set version.
 
     Raises:
@@ -64,7 +64,7 @@ def choose(graph: Graph, experiment: str, dataset: str) -> ReadySet:
     )
 
 
-def sets_of(graph: Graph, experiment: str) -> list[ReadySet]:
+def sets_of(graph: Reader, experiment: str) -> list[ReadySet]:
     """All ready sets of an experiment.
 
     Raises:
@@ -86,7 +86,7 @@ def sets_of(graph: Graph, experiment: str) -> list[ReadySet]:
     ]
 
 
-def check_experiment(graph: Graph, experiment: str) -> None:
+def check_experiment(graph: Reader, experiment: str) -> None:
     """Refuse an experiment that does not exist, with those that do."""
     if graph.read("MATCH (e:Experiment {id: $id}) WHERE e.deleted IS NULL RETURN e.id AS id", {"id": experiment}):
         return
@@ -94,7 +94,7 @@ def check_experiment(graph: Graph, experiment: str) -> None:
     raise UnknownNameError.of("experiment", experiment, known)
 
 
-def chosen_checkpoint(graph: Graph, experiment: str) -> str | None:
+def chosen_checkpoint(graph: Reader, experiment: str) -> str | None:
     """The checkpoint that speaks for an experiment: the best one, else the last; None if it has none."""
     held = graph.read(_CHECKPOINTS, {"experiment": experiment})
     if not held:

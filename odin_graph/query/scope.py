@@ -34,6 +34,7 @@ from odin_graph.query.prediction_sets import ReadySet
 from odin_graph.query.spelling import spell
 
 if TYPE_CHECKING:
+    from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
 
 
@@ -47,9 +48,14 @@ class Scope:
         self._chosen: dict[tuple[str, str], ReadySet] = {}
 
     @cached_property
+    def moment(self) -> Moment:
+        """The state of the graph that the names are looked up in."""
+        return self._stores.graph.moment()
+
+    @cached_property
     def image_fields(self) -> dict[str, str]:
         """Every image field there is, ours and free metadata, with its type."""
-        return {name: str(type_) for name, type_ in self._stores.columns.fields("Image").items()}
+        return {name: str(type_) for name, type_ in self._stores.columns.fields("Image", self.moment).items()}
 
     @cached_property
     def added(self) -> dict[str, str]:
@@ -160,7 +166,8 @@ class Scope:
             case PredictionField(_, _, "rank"):
                 return "int"
             case PredictionField(_, _, "predicted"):
-                return types.of_arrow(columns.predictions(self.prediction_set(field).id).schema.field("predicted").type)
+                predictions = columns.predictions(self.prediction_set(field).id, self.moment)
+                return types.of_arrow(predictions.schema.field("predicted").type)
             case PredictionField():
                 return "float"
             case Added(name):
@@ -175,7 +182,7 @@ class Scope:
             raise QueryError(f"exp.{field.name} is not bound to a data set.")
         asked = (field.experiment, field.dataset)
         if asked not in self._chosen:
-            self._chosen[asked] = prediction_sets.choose(self._stores.graph, *asked)
+            self._chosen[asked] = prediction_sets.choose(self.moment, *asked)
         return self._chosen[asked]
 
     def class_position(self, field: PredictionField) -> int:
@@ -228,7 +235,7 @@ class Scope:
             )
 
     def _label_type(self, dataset: str) -> pa.DataType:
-        return self._stores.columns.members(dataset).schema.field("label").type
+        return self._stores.columns.members(dataset, self.moment).schema.field("label").type
 
     def _field(self, node: ImageField, name: str) -> Node:
         if self._plan.grouped and name not in self.added:
@@ -242,7 +249,7 @@ class Scope:
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
         over = dataset or self._dataset
         if over is None:
-            known = sorted({held.dataset for held in prediction_sets.sets_of(self._stores.graph, experiment)})
+            known = sorted({held.dataset for held in prediction_sets.sets_of(self.moment, experiment)})
             there = f" It has predictions over {', '.join(known)}." if known else ""
             raise QueryError(
                 f"Experiment {experiment!r} predicts over data sets, and this query reads none.{there} "

@@ -50,11 +50,12 @@ class Snapshot:
         self.stores = stores
         self._scope = scope
         self._image_fields = sorted({field.name for field in fields if isinstance(field, ImageField)})
+        self._at = scope.moment
         self._columns: dict[Field, _Column] = {}
 
     @cached_property
     def _images(self) -> pa.Table:
-        return self.stores.columns.images([name for name in self._image_fields if name != "key"])
+        return self.stores.columns.images([name for name in self._image_fields if name != "key"], at=self._at)
 
     @cached_property
     def live(self) -> Keys:
@@ -63,7 +64,7 @@ class Snapshot:
 
     def members(self, dataset: str) -> Keys:
         """The keys of a data set version, in its order; deleted images are left out."""
-        keys = _keys(self.stores.columns.members(dataset))
+        keys = _keys(self.stores.columns.members(dataset, self._at))
         return keys[self.alive(keys)]
 
     def alive(self, keys: Keys) -> NDArray[np.bool_]:
@@ -89,15 +90,15 @@ class Snapshot:
             case ImageField(name):
                 return _Column(self.live, plain(self._images.column(name)))
             case FrozenLabel(dataset):
-                members = self.stores.columns.members(dataset)
+                members = self.stores.columns.members(dataset, self._at)
                 keys = _keys(members)
                 order = np.argsort(keys, kind="stable")
                 return _Column(keys[order], plain(members.column("label")).take(pa.array(order)))
             case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
-                predictions = self.stores.columns.predictions(self._scope.prediction_set(field).id)
+                predictions = self.stores.columns.predictions(self._scope.prediction_set(field).id, self._at)
                 return _Column(_keys(predictions), plain(predictions.column(name)))
             case PredictionField():
-                keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id)
+                keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id, self._at)
                 return _Column(keys, self._of_probabilities(field, keys, probabilities))
             case Relation():
                 return _Column(self.live, pa.array(np.isin(self.live, related(self.stores, field))))

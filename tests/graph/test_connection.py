@@ -64,6 +64,43 @@ def test_token_changes_on_every_write_and_on_no_read(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize(
+    "statement", ["CREATE (:Probe {n: 2})", "MATCH (p:Probe) SET p.n = 3", "MATCH (p:Probe) DELETE p"]
+)
+def test_token_changes_when_a_long_transaction_is_committed(graph: Graph, statement: str) -> None:
+    """What was read while it was open does not know of it."""
+    held = graph.endpoint
+    graph.write("CREATE (:Probe {n: 1})")
+    with (
+        neo4j.GraphDatabase.driver(held.address, auth=(held.user, held.password)) as foreign,
+        foreign.session(database=held.database) as session,
+        session.begin_transaction() as open_one,
+    ):
+        open_one.run(statement).consume()
+        while_open = graph.change_token()
+        before = graph.read("MATCH (p:Probe) RETURN p.n AS n")
+        assert before == [{"n": 1}]
+        open_one.commit()
+        assert graph.change_token() != while_open
+        assert graph.read("MATCH (p:Probe) RETURN p.n AS n") != before
+
+
+def test_a_moment_asks_once_until_somebody_writes(graph: Graph) -> None:
+    held = graph.endpoint
+    graph.write("CREATE (:Probe {n: 1})")
+    question = "MATCH (p:Probe {n: $n}) RETURN count(p) AS n"
+    first = graph.moment()
+    said = first.read(question, {"n": 1})
+    assert list(said) == [{"n": 1}]
+    assert graph.moment() is first
+    assert graph.moment().read(question, {"n": 1}) is said
+    assert list(first.read(question, {"n": 2})) == [{"n": 0}]
+    with neo4j.GraphDatabase.driver(held.address, auth=(held.user, held.password)) as foreign:
+        foreign.execute_query("CREATE (:Probe {n: 2})", database_=held.database)
+    assert graph.moment() is not first
+    assert list(graph.moment().read(question, {"n": 2})) == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "CREATE (:Probe)",

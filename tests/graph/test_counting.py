@@ -1,0 +1,87 @@
+"""The keeper's socket: the engine's own figures, shared by threads, and not needed where it cannot be made."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from odin_graph.errors import UnreachableError
+from odin_graph.graph import Graph, open_embedded
+from odin_graph.graph.counting import COUNTERS, CounterClient, serve
+from odin_graph.graph.token import counters_over_http, embedded_token
+
+
+def test_the_socket_says_what_the_engine_says(tmp_path: Path) -> None:
+    graph = Graph(*open_embedded(tmp_path / "engine"))
+    try:
+        path = graph.endpoint.counters
+        mode = Path(path).stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert not mode & 0o077, "nobody else may ask"
+        client = CounterClient(path)
+        for _ in range(3):
+            graph.write("CREATE (:Probe {n: 1})")
+            assert client.read() == counters_over_http(graph.endpoint)
+        graph.read("MATCH (p:Probe) RETURN p")
+        assert client.read() == counters_over_http(graph.endpoint)
+        without = replace(graph.endpoint, counters="")
+        assert Graph(without).change_token() == graph.change_token() == embedded_token(without, None)
+        client.close()
+        assert client.read() == counters_over_http(graph.endpoint), "it calls again"
+        fork = get_context("fork")
+        said = fork.SimpleQueue()
+        child = fork.Process(target=lambda: said.put(str(graph.change_token())))
+        child.start()
+        assert said.get() == str(graph.change_token()), "a forked child has a connection of its own"
+        child.join()
+    finally:
+        graph.close()
+
+
+def test_answers_do_not_mix(tmp_path: Path) -> None:
+    """Each answer is one state, and a thread never sees an older one than before."""
+    count = itertools.count()
+
+    def now() -> tuple[int, ...]:
+        return (next(count),) * len(COUNTERS)
+
+    client = CounterClient(serve(tmp_path / "socket", now))
+
+    def ask(_: int) -> list[tuple[int, ...]]:
+        return [client.read() for _ in range(200)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for seen in pool.map(ask, range(8)):
+            assert all(len(set(one)) == 1 for one in seen)
+            assert seen == sorted(seen)
+    client.close()
+
+
+def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path) -> None:
+    deep = tmp_path / ("a" * 60) / ("b" * 60)
+    deep.mkdir(parents=True)
+    assert serve(deep / "counters.sock", lambda: (0,) * len(COUNTERS)) == ""
+    graph = Graph(*open_embedded(deep / "engine"))
+    try:
+        assert graph.endpoint.counters == ""
+        before = graph.change_token()
+        graph.write("CREATE (:Probe)")
+        assert graph.change_token() != before
+    finally:
+        graph.close()
+
+
+def test_a_keeper_that_went_away_is_unreachable(tmp_path: Path) -> None:
+    graph = Graph(*open_embedded(tmp_path / "engine"))
+    try:
+        gone = replace(graph.endpoint, counters=str(tmp_path / "nobody.sock"))
+        with pytest.raises(UnreachableError, match="does not answer"):
+            Graph(gone).change_token()
+    finally:
+        graph.close()
