@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -50,7 +51,7 @@ class Sort(Over):
             by[name] = found
             order.append((name, "descending" if key.descending else "ascending"))
         # Of groups, which have no key, by the order that they had.
-        by["key"] = table.column("key") if "key" in table.column_names else pa.array(range(table.num_rows))
+        by["key"] = table.column("key") if "key" in table.column_names else pa.array(np.arange(table.num_rows))
         order.append(("key", "ascending"))
         return table.take(pc.sort_indices(pa.table(by), sort_keys=order))  # Arrow, too, puts nulls last either way
 
@@ -69,7 +70,7 @@ class Cut(Over):
         rows = range(*slice(self.cut.start, self.cut.stop, self.cut.stride).indices(table.num_rows))
         if rows.step == 1:
             return table.slice(rows.start, len(rows))
-        return table.take(pa.array(rows, pa.int64()))
+        return table.take(pa.array(np.arange(rows.start, rows.stop, rows.step)))
 
 
 class Choose(Over):
@@ -99,7 +100,7 @@ class FirstOfEach(Over):
 
     def _apply(self, table: pa.Table) -> pa.Table:
         columns = {f"by{position}": self.values(node, table) for position, node in enumerate(self.step.by)}
-        rows = pa.table(columns | {"row": pa.array(range(table.num_rows), pa.int64())})
+        rows = pa.table(columns | {"row": pa.array(np.arange(table.num_rows))})
         first = rows.group_by(list(columns), use_threads=False).aggregate([("row", "min")]).column("row_min")
         return table.take(first.combine_chunks().sort())
 

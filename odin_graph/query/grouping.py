@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -56,7 +57,7 @@ class GroupRows(Over):
             one = pa.table({"all": pa.array([0])})
             return one, {found: pa.array([AGGREGATES.get(found.function).empty]) for found in asked}
         kernels: list[tuple[Any, str, Any]] = [(_ROW, "list", None)]
-        rows = rows.append_column(_ROW, pa.array(range(table.num_rows), pa.int64()))
+        rows = rows.append_column(_ROW, pa.array(np.arange(table.num_rows)))
         inputs: dict[Aggregate, pa.Array] = {}
         for position, found in enumerate(asked):
             held = AGGREGATES.get(found.function)

@@ -130,5 +130,9 @@ def _found(held: Keys, asked: Keys) -> tuple[Keys, NDArray[np.bool_]]:
     """Where the asked keys stand among the sorted held ones, and which of them are there."""
     if not len(held):
         return np.zeros(len(asked), np.int64), np.zeros(len(asked), bool)
+    if held[-1] - held[0] == len(held) - 1:  # without a gap, as images are that were stored one after the other
+        positions = asked - held[0]
+        there = (positions >= 0) & (positions < len(held))
+        return np.where(there, positions, 0), there
     positions = np.minimum(np.searchsorted(held, asked), len(held) - 1)
     return positions, held[positions] == asked
