@@ -33,6 +33,8 @@ from odin_graph.objects.images import Images
 from odin_graph.objects.query import Query
 from odin_graph.stores import Stores
 
+FULL = 500_000
+"""Images, at which the ratios are goals."""
 CLASSES = 10
 TURNS = 9
 FIRST = """
@@ -47,7 +49,7 @@ with og.connect({folder!r}) as db:
 
 def measure(quick: bool) -> list[Row]:
     """Every figure, on both engines."""
-    number, small = (50_000, 20_000) if quick else (500_000, 70_000)
+    number, small = (50_000, 20_000) if quick else (FULL, 70_000)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -141,7 +143,10 @@ def per_class(engine: str, stores: Stores, every: Query, exp: og.Experiment) -> 
     return [
         Row(f"{title}, columns", 1000 * fast, "ms"),
         Row(f"{title}, Cypher", 1000 * slow, "ms"),
-        Row(f"{title}, columns faster by", slow / fast, "x", ">= 20", slow / fast >= 20),
+        # Of few predictions both are round trips: the goal is one of size.
+        Row(f"{title}, columns faster by", slow / fast, "x", ">= 20", slow / fast >= 20)
+        if len(every) >= FULL
+        else Row(f"{title}, columns faster by", slow / fast, "x"),
     ]
 
 
@@ -163,7 +168,9 @@ def against_duckdb(engine: str, every: Query) -> list[Row]:
     return [
         Row(title, 1000 * ours, "ms"),
         Row(f"{title} by DuckDB", 1000 * theirs, "ms"),
-        at_most(f"{title}, against DuckDB", ours / theirs, "x", 3.0),
+        at_most(f"{title}, against DuckDB", ours / theirs, "x", 3.0)
+        if len(every) >= FULL
+        else Row(f"{title}, against DuckDB", ours / theirs, "x"),
     ]
 
 

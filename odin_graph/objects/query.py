@@ -74,11 +74,11 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
 
     def run(self) -> pa.Table:
         """The answer as the plan gives it: ``key``, and the columns that its steps added."""
-        token = self._stores.graph.change_token()
-        held = self._held(token)
+        now = self._stores.graph.moment()
+        held = self._held(now.token)
         if held is None:
-            held = pa.Table.from_batches(LocalExecutor(self._stores).execute(self.plan))
-            self._answer[:] = [(token, held)]
+            held = pa.Table.from_batches(LocalExecutor(self._stores, now).execute(self.plan))
+            self._answer[:] = [(now.token, held)]
         return held
 
     def to_arrow(self, *names: str, **columns: Expr) -> pa.Table:

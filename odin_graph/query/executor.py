@@ -12,6 +12,7 @@ from odin_graph.query.plan import OrderBy, Plan, WithColumns
 from odin_graph.query.planner import extension, physical
 
 if TYPE_CHECKING:
+    from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
 
 BATCH = 65_536
@@ -35,14 +36,20 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Runs plans in this process, over open stores."""
+    """Runs plans in this process, over open stores.
 
-    def __init__(self, stores: Stores) -> None:
+    Args:
+        stores: The open workspace.
+        at: The moment that an answer is to be of; by default the one at which it is asked for.
+    """
+
+    def __init__(self, stores: Stores, at: Moment | None = None) -> None:
         self._stores = stores
+        self._at = at
 
     def execute(self, plan: Plan) -> Iterator[pa.RecordBatch]:
         """The answer in order, in batches."""
-        table = physical(self._stores, plan).run()
+        table = physical(self._stores, plan, self._at).run()
         batches = table.to_batches(max_chunksize=BATCH)
         yield from batches or [pa.RecordBatch.from_pylist([], schema=table.schema)]
 

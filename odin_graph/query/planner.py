@@ -43,12 +43,13 @@ from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
 
 
-def physical(stores: Stores, plan: Plan) -> Operator:
-    """The operators of a bound plan; the last step's is returned, the others are below it."""
-    return _physical(Snapshot(stores, Scope(stores, plan), plan_fields(plan)), plan)
+def physical(stores: Stores, plan: Plan, at: Moment | None = None) -> Operator:
+    """The operators of a bound plan, at a moment of the graph; the last step's is returned, the others are below it."""
+    return _physical(Snapshot(stores, Scope(stores, plan, at), plan_fields(plan)), plan)
 
 
 def extension(stores: Stores, plan: Plan, answer: pa.Table, add: WithColumns) -> Operator:

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 class Scope:
     """The names that a step of a plan can use, over one open workspace."""
 
-    def __init__(self, stores: Stores, plan: Plan) -> None:
+    def __init__(self, stores: Stores, plan: Plan, at: Moment | None = None) -> None:
         self._stores = stores
+        self._at = at
         self._plan = plan
         self._dataset = plan.dataset
         self._chosen: dict[tuple[str, str], ReadySet] = {}
@@ -50,7 +51,7 @@ class Scope:
     @cached_property
     def moment(self) -> Moment:
         """The state of the graph that the names are looked up in."""
-        return self._stores.graph.moment()
+        return self._at or self._stores.graph.moment()
 
     @cached_property
     def image_fields(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Scope:
         """The columns that the plan's steps add, with their types."""
         found: dict[str, str] = {}
         for position, step in enumerate(self._plan.steps):
-            before = Scope(self._stores, replace(self._plan, steps=self._plan.steps[:position]))
+            before = Scope(self._stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
             if isinstance(step, GroupBy):
                 held = before.group_types(step)
             else:

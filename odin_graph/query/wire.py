@@ -44,6 +44,23 @@ def from_json(data: Any) -> Plan:
         raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the JSON form; what types fit together it does not say."""
+    plan = _adapter().json_schema(ref_template="#/$defs/{model}")
+    shared = plan.pop("$defs")
+    body = shared.pop("Plan") if "properties" not in plan else plan
+    whole = {
+        **body,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A query of odin_graph",
+        "description": "What Query.to_json() gives and Query.from_json() takes.",
+        "properties": {"odin_query": {"const": VERSION}, **body["properties"]},
+        "required": ["odin_query", *body["required"]],
+    }
+    # Inside, a plan stands without a version: the other side of a set operation.
+    return {**whole, "$defs": {**shared, "Plan": body}}
+
+
 def _of_version_1(part: Any) -> Any:
     """Version 1 had a node of its own for the three tests of text, which are functions now."""
     if isinstance(part, list):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from odin_graph.errors import QueryError
 from odin_graph.query import wire
@@ -72,6 +74,7 @@ STEPS = st.one_of(
     st.builds(Nearest, LAYERS, INTEGERS, st.none() | INTEGERS, st.none() | st.lists(FLOATS).map(tuple), st.text()),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
+VALIDATOR = Draft202012Validator(wire.schema())
 PLANS = st.builds(Plan, SOURCES, st.lists(STEPS, max_size=4).map(tuple))
 
 
@@ -92,6 +95,49 @@ def test_a_plan_survives_json(plan: Plan) -> None:
     read = wire.from_json(json.loads(text))
     assert read == plan
     assert hash(read) == hash(plan)
+
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "query.schema.json"
+
+
+def test_the_published_schema_is_the_codes() -> None:
+    remedy = "write json.dumps(odin_graph.query.wire.schema(), indent=1) into docs/query.schema.json"
+    assert json.loads(SCHEMA.read_text()) == wire.schema(), remedy
+    Draft202012Validator.check_schema(wire.schema())
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(Keys((1, 2))).then(Where(((F("age") > 1) & ~F("site").lower().isin(["a"])).node)).then(Sample(3)),
+        Plan(Members("t@1")).then(GroupBy((Column("l", FrozenLabel("t@1")),), (Column("n", Aggregate("count")),))),
+        Plan(AllImages()).then(Combine("union", Plan(Cypher("RETURN 1", (Parameter("p", as_value(1)),))))),
+        Plan(AllImages())
+        .then(Nearest(LayerOf("e", "l"), 3, vector=(0.5, 1.0)))
+        .then(Select((Column("d", Added("d")),))),
+        Plan(AllImages())
+        .then(OrderBy((SortKey(F("a").node, True),)))
+        .then(Slice(None, 5))
+        .then(Distinct((F("a").node,))),
+        Plan(AllImages()).then(Where(Relation("used-by", "e", "train"))).then(Representative(LayerOf("e", "l"), 3)),
+    ],
+)
+def test_the_schema_takes_every_step(plan: Plan) -> None:
+    VALIDATOR.validate(json.loads(json.dumps(wire.to_json(plan))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"source": {"source": "images"}},
+        {"odin_query": 9, "source": {"source": "images"}},
+        {"odin_query": 2, "source": {"source": "files"}},
+        {"odin_query": 2, "source": {"source": "images"}, "stepps": []},
+        {"odin_query": 2, "source": {"source": "images"}, "steps": [{"step": "sample", "m": 3}]},
+    ],
+)
+def test_the_schema_refuses_what_is_no_query(wrong: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(wrong)
 
 
 def where(predicate: dict[str, Any]) -> dict[str, Any]:
