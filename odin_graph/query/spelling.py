@@ -24,6 +24,20 @@ from odin_graph.query.nodes import (
     Value,
 )
 
+_METHODS = {
+    "starts-with",
+    "ends-with",
+    "contains",
+    "matches",
+    "lower",
+    "upper",
+    "strip",
+    "length",
+    "has",
+    "fill-null",
+    "if-else",
+}
+"""Functions that an expression has as methods; the others are those of ``fn``."""
 _SHOWN = 5
 """Values of a list that are spelt out."""
 
@@ -64,7 +78,9 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
         case Added(name):
             return f'F("{name}")'
         case Call(function, operands):
-            return _method(operands[0], function, operands[1:]) if operands else f"{function}()"
+            if function in _METHODS and operands:
+                return _method(operands[0], function, operands[1:])
+            return f"fn.{function.replace('-', '_')}({', '.join(map(spell, operands))})"
     assert_never(node)
 
 
