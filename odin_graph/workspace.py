@@ -20,6 +20,7 @@ from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.tombstones import deletions
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
 from odin_graph.objects.activations import ActivationSets
+from odin_graph.objects.checkpoints import Checkpoints
 from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.image import Image
@@ -125,6 +126,11 @@ class Workspace:
     def experiment(self, id: str) -> Experiment:  # noqa: A002
         """One experiment by its id."""
         return self.experiments[id]
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints, by id and by query."""
+        return Checkpoints(self._stores)
 
     @property
     def predictions(self) -> PredictionSets:

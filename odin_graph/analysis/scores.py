@@ -14,6 +14,18 @@ from sklearn import metrics
 
 PER_CLASS: Final = ("precision", "recall", "f1", "sensitivity", "specificity", "auroc", "average-precision")
 """The measures that each class has."""
+MEASURES: Final = (
+    "accuracy",
+    *PER_CLASS,
+    "quadratic-kappa",
+    "exact-match",
+    "hamming-loss",
+    "mean-absolute-error",
+    "root-mean-squared-error",
+    "r2",
+    "within-tolerance",
+)
+"""Every overall measure of any task."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.metrics import log_array
+from odin_graph.catalog.metrics import last_metrics
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.columns.fields import column
 from odin_graph.errors import QueryError
@@ -120,9 +119,9 @@ def experiments_table(stores: Stores) -> pa.Table:
     params = [json.loads(node.get("parameters") or "{}") for node in own]
     for name in sorted({name for held in params for name in held}):
         table = table.append_column(f"params.{name}", _mixed([held.get(name) for held in params]))
-    metrics = _last_metrics(stores, ids)
+    metrics = last_metrics(stores, ids)
     for name in sorted({name for held in metrics.values() for name in held}):
-        values = [metrics[id_].get(name) for id_ in ids]
+        values = [metrics.get(id_, {}).get(name) for id_ in ids]
         table = table.append_column(f"metrics.{name}", pa.array(values, pa.float64()))
     accuracy = _accuracies(stores)
     return table.append_column("accuracy", pa.array([accuracy.get(id_) for id_ in ids], pa.float64()))
@@ -245,18 +244,6 @@ def _mixed(values: Sequence[Any]) -> pa.Array:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         return _as_text(values)
-
-
-def _last_metrics(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What each experiment logged last, by name; the segments of all of them are looked up in one query."""
-    segments = stores.columns.segments_of([log_array(id_) for id_ in ids])
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for id_ in ids:
-        logged = [stores.arrays.read_table(segment) for segment in segments.get(log_array(id_), ())]
-        if logged:
-            log = pa.concat_tables(logged).sort_by("key")
-            found[id_] = dict(zip(log.column("name").to_pylist(), log.column("value").to_pylist(), strict=True))
-    return found
 
 
 def _accuracies(stores: Stores) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import pyarrow as pa
@@ -41,6 +41,18 @@ def read_log(stores: Stores, experiment: str) -> pa.Table:
     if not tables:
         return SCHEMA.empty_table().drop_columns(["key"])
     return pa.concat_tables(tables).sort_by("key").drop_columns(["key"])
+
+
+def last_metrics(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What each experiment logged last, by name; the segments of all of them are looked up in one query."""
+    segments = stores.columns.segments_of([log_array(id_) for id_ in ids])
+    found: dict[str, dict[str, float]] = {}
+    for id_ in ids:
+        logged = [stores.arrays.read_table(segment) for segment in segments.get(log_array(id_), ())]
+        if logged:
+            log = pa.concat_tables(logged).sort_by("key")
+            found[id_] = dict(zip(log.column("name").to_pylist(), log.column("value").to_pylist(), strict=True))
+    return found
 
 
 class MetricLog:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from odin_graph.catalog.activations import rows_of
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import UnknownNameError
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
-from odin_graph.query.expressions import Expr
+from odin_graph.query.expressions import Expr, F
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class ActivationSet(Verbs):
         return rows[0]
 
 
-class ActivationSets(CollectionVerbs):
+class ActivationSets(CollectionVerbs, Queried):
     """The activation sets of a workspace that are ready."""
 
     KIND = "ActivationSet"
@@ -125,11 +126,9 @@ class ActivationSets(CollectionVerbs):
             checkpoint: Only those of these weights.
             equal: Fields and the values that they have: ``layer="features"``.
         """
-        only: tuple[str, dict[str, Any]] = ("", {})
         if checkpoint is not None:
-            said = "EXISTS { MATCH (i)-[:DERIVED_FROM]->(:Checkpoint {id: $of_checkpoint}) }"
-            only = (said, {"of_checkpoint": str(getattr(checkpoint, "id", checkpoint))})
-        return select(self._stores, self.KIND, self._of, conditions, equal, only=only)
+            conditions += (F("checkpoint") == str(getattr(checkpoint, "id", checkpoint)),)
+        return select(self._stores, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> ActivationSet:  # noqa: A002 - the users' word for it
         held = self._of(id)

@@ -24,7 +24,8 @@ from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.dataset_ops import DatasetOps
 from odin_graph.objects.draft import Draft
 from odin_graph.objects.query import Query
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
 from odin_graph.query.expressions import Expr
 from odin_graph.query.plan import Members, Plan
@@ -172,7 +173,7 @@ class Dataset(DatasetOps, Verbs):
         return record
 
 
-class Datasets(CollectionVerbs):
+class Datasets(CollectionVerbs, Queried):
     """The data sets of a workspace: ``db.datasets``."""
 
     KIND = "Dataset"

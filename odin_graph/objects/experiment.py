@@ -13,7 +13,8 @@ import pyarrow as pa
 from odin_graph.catalog import experiments as catalog
 from odin_graph.catalog.metrics import read_log
 from odin_graph.objects.predicting import Predicting
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
 from odin_graph.query.expressions import Expr
 from odin_graph.query.prediction_sets import chosen_checkpoint, sets_of
@@ -189,7 +190,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return rows[0]
 
 
-class Experiments(CollectionVerbs):
+class Experiments(CollectionVerbs, Queried):
     """The experiments of a workspace: ``db.experiments``."""
 
     KIND = "Experiment"
@@ -256,6 +257,9 @@ class Experiments(CollectionVerbs):
         """The experiments of which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
         catalog.settle(self._stores)
         return select(self._stores, self.KIND, lambda id_: Experiment(self._stores, id_), conditions, equal)
+
+    def _settle(self) -> None:
+        catalog.settle(self._stores)
 
     def __repr__(self) -> str:
         return f"Experiments({', '.join(self._ids()) or 'none yet'})"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from odin_graph.address import Address
 from odin_graph.errors import PositionError, QueryError
-from odin_graph.objects.steps import Steps, columns_of
+from odin_graph.objects.steps import RowSteps, Steps, columns_of
 from odin_graph.query import wire
 from odin_graph.query.bind import bind_plan, bind_step
 from odin_graph.query.executor import LocalExecutor
@@ -25,14 +25,12 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.objects.query import Query
-
 
 @dataclass(frozen=True, repr=False)
 class Grouping:
     """A query and what its images are grouped by: `agg` says what of each group is asked for."""
 
-    query: Query
+    query: RowSteps
     by: tuple[Any, ...]
     named: dict[str, Expr]
 
@@ -109,7 +107,7 @@ class Groups(Steps):
 
     def to_cypher(self) -> Statement:
         """One Cypher statement with its parameters that returns the same rows; raises as `Query.to_cypher` does."""
-        return to_cypher(self.plan, Scope(self._stores, self.plan).prediction_set)
+        return to_cypher(self.plan, Scope(self._stores, self.plan))
 
     def explain(self, *, run: bool = False) -> Explanation:
         """What runs on which engine, and why; with the actual rows and times if it is run."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.models import add_model, model_ids, model_of
 from odin_graph.objects.model import Model
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs
 from odin_graph.query.expressions import Expr
 from odin_graph.stores import Stores
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from odin_graph.ops import ImageOp, Pipeline
 
 
-class Models(CollectionVerbs):
+class Models(CollectionVerbs, Queried):
     """Adds models, and finds them by id."""
 
     KIND = "Model"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from odin_graph.errors import UnknownNameError
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
-from odin_graph.query.expressions import Expr
+from odin_graph.query.expressions import Expr, F
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class PredictionSet(Verbs):
         return rows[0]
 
 
-class PredictionSets(CollectionVerbs):
+class PredictionSets(CollectionVerbs, Queried):
     """The prediction sets of a workspace that are ready."""
 
     KIND = "PredictionSet"
@@ -123,14 +124,11 @@ class PredictionSets(CollectionVerbs):
         """
         from odin_graph.catalog.datasets import resolve
 
-        said, params = [], {}
         if experiment is not None:
-            said.append("EXISTS { MATCH (i)-[:GENERATED_BY]->(:Experiment {id: $of_experiment}) }")
-            params["of_experiment"] = str(getattr(experiment, "id", experiment))
+            conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
         if dataset is not None:
-            said.append("EXISTS { MATCH (i)-[:OF]->(:Dataset {id: $of_dataset}) }")
-            params["of_dataset"] = resolve(self._stores, str(getattr(dataset, "id", dataset)))
-        return select(self._stores, self.KIND, self._of, conditions, equal, only=(" AND ".join(said), params))
+            conditions += (F("dataset") == resolve(self._stores, str(getattr(dataset, "id", dataset))),)
+        return select(self._stores, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it
         held = self._of(id)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from odin_graph.analysis.contact_sheet import ContactSheet
     from odin_graph.objects.derived import DerivedQuery
-    from odin_graph.objects.groups import Grouping, Groups
     from odin_graph.objects.image import Image
     from odin_graph.objects.patches import PatchQuery
     from odin_graph.ops import ImageOp
@@ -90,7 +89,7 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         """
         scope = Scope(self._stores, self.plan)
         answer = self.run()
-        every = () if self._selects else _in_order(scope.image_fields)
+        every = () if self._selects else _in_order(scope.fields)
         wanted: dict[str, Expr] = {name: F(name) for name in names or every} | columns
         absent = {name: said for name, said in wanted.items() if name not in answer.column_names}
         if not absent:
@@ -209,6 +208,8 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         plan = bind_plan(Stores.at(address), wire.from_json(data))
         if plan.grouped:
             raise QueryError("The rows of the query are groups: Groups.from_json reads it.")
+        if plan.kind != "Image":
+            raise QueryError(f"The query is of {plan.kind}s: ThingQuery.from_json reads it.")
         return cls(address, plan)
 
     def to_cypher(self) -> Statement:
@@ -217,7 +218,7 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         Raises:
             QueryError: A part of the query is not in the graph; says which and why.
         """
-        return to_cypher(self.plan, Scope(self._stores, self.plan).prediction_set)
+        return to_cypher(self.plan, Scope(self._stores, self.plan))
 
     def explain(self, *, run: bool = False) -> Explanation:
         """What runs on which engine, and why; with the actual rows and times if it is run."""
@@ -230,21 +231,6 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         from odin_graph.objects.pictures import html_of
 
         return html_of(self, ran=self._held() is not None)
-
-    def group_by(self, *by: str | Expr, **named: Expr) -> Grouping:
-        """Group the images: ``group_by("label", decade=fn.floor(F("age") / 10)).agg(n=og.count())``.
-
-        Args:
-            by: Names of fields, or expressions of one field.
-            named: Other expressions, with the names of their columns. With nothing at all there is one group.
-        """
-        from odin_graph.objects.groups import Grouping
-
-        return Grouping(self, by, named)
-
-    def agg(self, **aggregates: Expr) -> Groups:
-        """One row of aggregates over all the images; see `Grouping.agg`."""
-        return self.group_by().agg(**aggregates)
 
     def patches(
         self,

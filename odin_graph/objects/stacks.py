@@ -24,7 +24,8 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.image import Image
 from odin_graph.objects.lineage import Relatives
 from odin_graph.objects.query import Query
-from odin_graph.objects.selection import Selection, select
+from odin_graph.objects.selection import Selection
+from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
 from odin_graph.query.expressions import Expr
 from odin_graph.query.plan import Keys, Plan
@@ -182,7 +183,7 @@ class Video(StackObject):
         return self._array()
 
 
-class Stacks(CollectionVerbs, Generic[S]):
+class Stacks(CollectionVerbs, Queried, Generic[S]):
     """The volumes, or the videos, of a workspace."""
 
     KIND: ClassVar[Kind]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from odin_graph.query.plan import (
     WithColumns,
 )
 from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.groups import Grouping, Groups
 
 
 class Steps(ABC):
@@ -83,8 +86,8 @@ class Steps(ABC):
         return self._then(Distinct(tuple(F(one).node if isinstance(one, str) else as_node(one) for one in by)))
 
 
-class ImageSteps(Steps):
-    """The steps that take images, and not groups of them."""
+class RowSteps(Steps):
+    """The steps that take things with an identity, and not groups of them."""
 
     def sample(self, n: int, seed: int = 0) -> Self:
         """So many of the images by chance, in the order they come in.
@@ -108,10 +111,29 @@ class ImageSteps(Steps):
 
     def _combined(self, how: Literal["union", "intersection", "difference"], other: Steps) -> Self:
         if not isinstance(other, type(self)):
-            raise QueryError(f"{how}() takes another query of images, not {other!r:.80}.")
+            raise QueryError(f"{how}() takes another query of the same kind, not {other!r:.80}.")
         if other.address != self.address:
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))
+
+    def group_by(self, *by: str | Expr, **named: Expr) -> Grouping:
+        """Group the rows: ``group_by("label", decade=fn.floor(F("age") / 10)).agg(n=og.count())``.
+
+        Args:
+            by: Names of fields, or expressions of one field.
+            named: Other expressions, with the names of their columns. With nothing at all there is one group.
+        """
+        from odin_graph.objects.groups import Grouping
+
+        return Grouping(self, by, named)
+
+    def agg(self, **aggregates: Expr) -> Groups:
+        """One row of aggregates over all; see `Grouping.agg`."""
+        return self.group_by().agg(**aggregates)
+
+
+class ImageSteps(RowSteps):
+    """The steps that take images."""
 
     def nearest(self, to: Any, *, by: Any, k: int, metric: str = "cosine") -> Self:
         """The k nearest of these images, nearest first: exactly the k nearest that passed the steps so far.

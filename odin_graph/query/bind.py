@@ -10,6 +10,7 @@ from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
 from odin_graph.query.embedding import METRICS, check_layer
+from odin_graph.query.kinds import KINDS
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -28,6 +29,8 @@ from odin_graph.query.plan import (
     Select,
     Slice,
     Step,
+    Things,
+    Using,
     Where,
     WithColumns,
 )
@@ -43,6 +46,7 @@ _WORDS = {
     Sample: "sample",
     GroupBy: "group_by",
     Combine: "union, intersection or difference",
+    Using: "using",
 }
 
 
@@ -51,7 +55,7 @@ def bind_plan(stores: Stores, plan: Plan) -> Plan:
     match plan.source:
         case Members(dataset):
             bound = Plan(Members(resolve(stores, dataset)))
-        case AllImages() | Keys() | Cypher():
+        case AllImages() | Keys() | Cypher() | Things():
             bound = Plan(plan.source)
         case _:
             assert_never(plan.source)
@@ -72,6 +76,8 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:  # noqa: C901 - o
             f"After group_by() the rows are groups, no images: {_WORDS[type(step)]}() comes before it, and where(), "
             "order_by(), limit(), with_columns(), select() and distinct() after it."
         )
+    if plan.kind != "Image" and isinstance(step, Nearest | Representative):
+        raise QueryError(f"{_WORDS[type(step)]}() is of images, and the query is of {plan.kind}s.")
     match step:
         case Where(predicate):
             return Where(scope.predicate(predicate))
@@ -92,7 +98,9 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:  # noqa: C901 - o
         case GroupBy():
             return _bind_group_by(scope, step)
         case Combine():
-            return _bind_combine(stores, scope, step)
+            return _bind_combine(stores, scope, step, plan.kind)
+        case Using():
+            return _bind_using(stores, step, plan.kind)
         case Nearest():
             return _bind_nearest(stores, step)
         case Representative():
@@ -131,10 +139,11 @@ def _bind_group_by(scope: Scope, step: GroupBy) -> GroupBy:
     return GroupBy(by, aggregates)
 
 
-def _bind_combine(stores: Stores, scope: Scope, step: Combine) -> Combine:
+def _bind_combine(stores: Stores, scope: Scope, step: Combine, kind: str) -> Combine:
     other = bind_plan(stores, step.other)
-    if other.grouped:
-        raise QueryError(f"{step.how}() takes a query of images, and the other one's rows are groups.")
+    if other.grouped or other.kind != kind:
+        rows = "groups" if other.grouped else _plural(other.kind)
+        raise QueryError(f"{step.how}() takes a query of {_plural(kind)}, and the other one's rows are {rows}.")
     if step.how == "union":
         theirs = Scope(stores, other).added
         for name in scope.added.keys() & theirs.keys():
@@ -145,6 +154,20 @@ def _bind_combine(stores: Stores, scope: Scope, step: Combine) -> Combine:
                 "them another name."
             )
     return replace(step, other=other)
+
+
+def _bind_using(stores: Stores, step: Using, kind: str) -> Using:
+    if kind == "Image" or not KINDS[kind].datasets:
+        known = ", ".join(name for name, held in KINDS.items() if held.datasets)
+        raise QueryError(f"using() keeps what used images: {known}. The query is of {_plural(kind)}.")
+    images = bind_plan(stores, step.images)
+    if images.grouped or images.kind != "Image":
+        raise QueryError("using() takes a query of images.")
+    return replace(step, images=images)
+
+
+def _plural(kind: str) -> str:
+    return "images" if kind == "Image" else f"{kind}s"
 
 
 def _check_names(columns: tuple[Column, ...], step: str) -> None:

@@ -6,7 +6,7 @@ backticks; no text of a user's enters the statement in another way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -54,6 +54,8 @@ class Names:
     """By name: the variables of the columns of groups."""
     aggregates: dict[Aggregate, str] = field(default_factory=dict)
     """The variables of aggregates that a line before computed."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Fields that are the id of another thing ``x``, by the pattern that leads to it from ``i``."""
     predictions: dict[tuple[str, str], str] = field(default_factory=dict)
     """By experiment and data set: the variable of the image's (:Prediction)."""
 
@@ -94,6 +96,8 @@ class _Compiler:
         match node:
             case Value():
                 return self._names.parameter(node.python())
+            case ImageField(name) if name in self._names.links:
+                return f"COLLECT {{ MATCH {self._names.links[name]} RETURN x.id }}[0]"
             case ImageField(name):
                 return f"i.{quoted(name)}"
             case FrozenLabel(dataset):

@@ -22,6 +22,8 @@ from odin_graph.query.plan import (
     Slice,
     Source,
     Step,
+    Things,
+    Using,
     Where,
     WithColumns,
 )
@@ -55,6 +57,8 @@ def _source(source: Source) -> str:
             return f"images(<{len(keys):,} images>)"
         case Cypher(text):
             return f'images(cypher="{first_line(text)}")'
+        case Things(kind):
+            return f"{kind}s()"
     assert_never(source)
 
 
@@ -82,6 +86,8 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
             return f".sample({n}, seed={seed})"
         case Combine(how, other):
             return f".{how}({outline(other)})"
+        case Using(images, role):
+            return f".using({outline(images)}{'' if role is None else f', role={role!r}'})"
         case Nearest(by, k):
             to = "an image" if step.image is not None else "a vector"
             return f".nearest({to}, by={by.experiment}:{by.layer}, k={k})"

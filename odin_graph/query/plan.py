@@ -13,6 +13,10 @@ from pydantic import Discriminator
 
 from odin_graph.query.nodes import Node, Part, SortKey, Value
 
+ThingKind: TypeAlias = Literal[
+    "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
+]
+
 
 @dataclass(frozen=True, slots=True)
 class AllImages(Part):
@@ -53,6 +57,14 @@ class Cypher(Part):
     text: str
     parameters: tuple[Parameter, ...] = ()
     source: Literal["cypher"] = "cypher"
+
+
+@dataclass(frozen=True, slots=True)
+class Things(Part):
+    """The things of another kind than images that are ready and not deleted, in the order that its kind says."""
+
+    kind: ThingKind
+    source: Literal["things"] = "things"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +185,16 @@ class Combine(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class Using(Part):
+    """Keep the things whose data sets hold an image of another plan: experiments, models, data sets, predictions."""
+
+    images: Plan
+    role: str | None = None
+    """Of the data set in the experiment; None is any."""
+    step: Literal["using"] = "using"
+
+
+@dataclass(frozen=True, slots=True)
 class GroupBy(Part):
     """One row for each combination of values, ordered by them; from here on the rows are groups, no images."""
 
@@ -181,9 +203,20 @@ class GroupBy(Part):
     step: Literal["group-by"] = "group-by"
 
 
-Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher, Discriminator("source")]
+Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Things, Discriminator("source")]
 Step: TypeAlias = Annotated[
-    Where | OrderBy | Slice | Nearest | Representative | WithColumns | Select | Distinct | Sample | Combine | GroupBy,
+    Where
+    | OrderBy
+    | Slice
+    | Nearest
+    | Representative
+    | WithColumns
+    | Select
+    | Distinct
+    | Sample
+    | Combine
+    | Using
+    | GroupBy,
     Discriminator("step"),
 ]
 
@@ -206,6 +239,11 @@ class Plan(Part):
             return None
         joined = (step.other.dataset for step in self.steps if isinstance(step, Combine) and step.how == "union")
         return self.source.dataset if all(other == self.source.dataset for other in joined) else None
+
+    @property
+    def kind(self) -> str:
+        """The label of what the rows are, before they are grouped."""
+        return self.source.kind if isinstance(self.source, Things) else "Image"
 
     @property
     def grouped(self) -> bool:

@@ -34,13 +34,16 @@ from odin_graph.query.plan import (
     Select,
     Slice,
     Step,
+    Things,
+    Using,
     Where,
     WithColumns,
 )
 from odin_graph.query.representative import RepresentativeImages
-from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers
+from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers, ScanThings
 from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.using import KeepUsing
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
@@ -49,12 +52,12 @@ if TYPE_CHECKING:
 
 def physical(stores: Stores, plan: Plan, at: Moment | None = None) -> Operator:
     """The operators of a bound plan, at a moment of the graph; the last step's is returned, the others are below it."""
-    return _physical(Snapshot(stores, Scope(stores, plan, at), plan_fields(plan)), plan)
+    return _physical(Snapshot(stores, Scope(stores, plan, at), plan_fields(plan), plan.kind), plan)
 
 
 def extension(stores: Stores, plan: Plan, answer: pa.Table, add: WithColumns) -> Operator:
     """The operators that add columns to a plan's answer, which is there already."""
-    snapshot = Snapshot(stores, Scope(stores, plan), plan_fields(Plan(plan.source, (add,))))
+    snapshot = Snapshot(stores, Scope(stores, plan), plan_fields(Plan(plan.source, (add,))), plan.kind)
     return AddColumns(snapshot, Given(snapshot, answer), add)
 
 
@@ -81,7 +84,7 @@ def _nodes(step: Step) -> tuple[Node, ...]:
             return by
         case Representative():
             return tuple(node for node in (step.truth, step.predicted) if node is not None)
-        case Slice() | Nearest() | Sample() | Combine():
+        case Slice() | Nearest() | Sample() | Combine() | Using():
             return ()
     assert_never(step)
 
@@ -92,6 +95,8 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
     for step in plan.steps:
         if isinstance(step, Combine):
             top = CombineImages(snapshot, top, step, _physical(snapshot, step.other))
+        elif isinstance(step, Using):
+            top = KeepUsing(snapshot, top, step, physical(snapshot.stores, step.images, snapshot.at))
         else:
             top = _operator(snapshot, top, step)
     return top
@@ -107,12 +112,14 @@ def _source(snapshot: Snapshot, plan: Plan) -> Operator:
             return ScanKeys(snapshot, keys)
         case Cypher():
             return ScanCypher(snapshot, plan.source)
+        case Things(kind):
+            return ScanThings(snapshot, kind)
     assert_never(plan.source)
 
 
 def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:  # noqa: C901 - one case a step
     match step:
-        case Combine():
+        case Combine() | Using():
             raise AssertionError("made of two plans, above")
         case GroupBy():
             return GroupRows(snapshot, below, step)

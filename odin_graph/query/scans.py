@@ -68,6 +68,19 @@ class ScanCypher(Scan):
         return _of_keys(keys[self.snapshot.alive(keys)])
 
 
+class ScanThings(Scan):
+    """The things of a kind that are no images."""
+
+    engine = "graph"
+    why = "they are few: the fields that are asked for are read in one statement"
+
+    def __init__(self, snapshot: Snapshot, kind: str) -> None:
+        super().__init__(snapshot, f"every {kind}")
+
+    def _scan(self) -> pa.Table:
+        return _of_keys(self.snapshot.live)
+
+
 class Given(Scan):
     """An answer that is there already."""
 

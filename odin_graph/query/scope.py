@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import ExpressionError, QueryError, UnknownNameError
-from odin_graph.query import prediction_sets, relations, types
+from odin_graph.query import computed_fields, prediction_sets, relations, types
+from odin_graph.query.kinds import fields_of
 from odin_graph.query.nodes import (
     Added,
     Aggregate,
@@ -54,9 +55,11 @@ class Scope:
         return self._at or self._stores.graph.moment()
 
     @cached_property
-    def image_fields(self) -> dict[str, str]:
-        """Every image field there is, ours and free metadata, with its type."""
-        return {name: str(type_) for name, type_ in self._stores.columns.fields("Image", self.moment).items()}
+    def fields(self) -> dict[str, str]:
+        """Every stored field of what the plan reads, ours and free metadata, with its type."""
+        kind = self._plan.kind
+        found = self._stores.columns.fields("Image", self.moment) if kind == "Image" else fields_of(self.moment, kind)
+        return {name: str(type_) for name, type_ in found.items()}
 
     @cached_property
     def added(self) -> dict[str, str]:
@@ -130,8 +133,7 @@ class Scope:
 
     def bind(self, node: Node) -> Node:
         """The same expression, each field bound to what it reads."""
-        if self._plan.grouped and isinstance(node, FrozenLabel | PredictionField | Relation):
-            raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
+        self._check_of_images(node)
         match node:
             case ImageField(name):
                 return self._field(node, name)
@@ -159,7 +161,7 @@ class Scope:
         columns = self._stores.columns
         match field:
             case ImageField(name):
-                return self.image_fields[name]
+                return self.fields.get(name) or self._computed(name) or "null"
             case FrozenLabel(dataset):
                 return types.of_arrow(self._label_type(dataset))
             case Relation() | PredictionField(_, _, "wrong"):
@@ -204,6 +206,16 @@ class Scope:
             raise UnknownNameError.of(f"class of {field.experiment!r}", said, classes)
         return classes.index(said)
 
+    def _check_of_images(self, node: Node) -> None:
+        of_images = isinstance(node, FrozenLabel | PredictionField | Relation)
+        if self._plan.grouped and of_images:
+            raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
+        if self._plan.kind != "Image" and of_images:
+            raise QueryError(
+                f"{spell(node)} is of images, and says nothing of a {self._plan.kind}: give its own fields, or "
+                "using(images)."
+            )
+
     def _grouped(self, node: Node, keys: Mapping[Node, str]) -> Node:
         if isinstance(node, Aggregate):
             if node.operand is None:
@@ -243,9 +255,20 @@ class Scope:
             raise UnknownNameError.of("column of the groups", name, self.added)
         if name in self.added:  # the later meaning of a name is the one that stands, as in SQL and data frames
             return Added(name)
-        if name not in self.image_fields:
-            raise UnknownNameError.of("image field", name, {**self.image_fields, **self.added})
-        return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+        if name in self.fields:
+            return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+        if self._computed(name) is not None:
+            return node
+        kind = self._plan.kind
+        if kind == "Experiment" and self._computed(f"params.{name}") is not None:
+            return replace(node, name=f"params.{name}")  # as it was said to run(params=...)
+        known = {**self.fields, **self.added, **computed_fields.types_of(self._stores, self.moment, kind)}
+        raise UnknownNameError.of("image field" if kind == "Image" else f"field of {kind}", name, known)
+
+    def _computed(self, name: str) -> str | None:
+        """The type of a computed field; None if there is none of that name."""
+        source = computed_fields.source_of(self._plan.kind, name)
+        return None if source is None else source.types(self._stores, self.moment).get(name.partition(".")[2])
 
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
         over = dataset or self._dataset

@@ -16,7 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.query import cypher_source
+from odin_graph.query.computed_fields import values_of
 from odin_graph.query.datum import plain
+from odin_graph.query.kinds import read_things
 from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, PredictionField, Relation
 from odin_graph.query.plan import Cypher
 from odin_graph.query.relations import related
@@ -24,6 +26,7 @@ from odin_graph.query.scope import Scope
 from odin_graph.query.uncertainty import entropy, margin, rank
 
 if TYPE_CHECKING:
+    from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -44,10 +47,12 @@ class Snapshot:
         stores: The open workspace.
         scope: What the plan's names mean.
         fields: Every field that the plan reads.
+        kind: What the rows are: ``Image``, or the label of other things, whose keys are the numbers of their rows.
     """
 
-    def __init__(self, stores: Stores, scope: Scope, fields: Iterable[Field]) -> None:
+    def __init__(self, stores: Stores, scope: Scope, fields: Iterable[Field], kind: str = "Image") -> None:
         self.stores = stores
+        self.kind = kind
         self._scope = scope
         self._image_fields = sorted({field.name for field in fields if isinstance(field, ImageField)})
         self._at = scope.moment
@@ -55,12 +60,26 @@ class Snapshot:
 
     @cached_property
     def _images(self) -> pa.Table:
-        return self.stores.columns.images([name for name in self._image_fields if name != "key"], at=self._at)
+        names = [name for name in self._image_fields if name != "key"]
+        if self.kind == "Image":
+            return self.stores.columns.images(names, at=self._at)
+        return read_things(self._at, self.kind, [name for name in names if name in self._scope.fields])
 
     @cached_property
     def live(self) -> Keys:
         """The keys of all images that are not deleted, sorted."""
         return _keys(self._images)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all things, where the rows are no images."""
+        ids: list[str] = self._images.column("id").to_pylist()
+        return ids
+
+    @property
+    def at(self) -> Moment:
+        """The state of the graph that is read."""
+        return self._at
 
     def members(self, dataset: str) -> Keys:
         """The keys of a data set version, in its order; deleted images are left out."""
@@ -87,6 +106,8 @@ class Snapshot:
 
     def _load(self, field: Field) -> _Column:
         match field:
+            case ImageField(name) if name not in self._images.column_names:
+                return _Column(self.live, values_of(self.stores, self._at, self.kind, name, self.ids))
             case ImageField(name):
                 return _Column(self.live, plain(self._images.column(name)))
             case FrozenLabel(dataset):

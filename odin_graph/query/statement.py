@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
 from odin_graph.query.cypher import Names, compile_expression, sort_texts
 from odin_graph.query.cypher_source import parameters
 from odin_graph.query.group_statement import group_text
-from odin_graph.query.nodes import PredictionField, SortKey
+from odin_graph.query.kinds import KINDS
+from odin_graph.query.nodes import ImageField, PredictionField, SortKey
 from odin_graph.query.plan import (
     AllImages,
     Combine,
@@ -28,6 +29,8 @@ from odin_graph.query.plan import (
     Select,
     Slice,
     Source,
+    Things,
+    Using,
     Where,
     WithColumns,
 )
@@ -48,12 +51,23 @@ class Statement:
         return f"{self.text}{given}"
 
 
-def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], ReadySet]) -> Statement:
-    """One statement that returns the ``id`` and ``key`` of the images that a bound plan selects.
+class Meanings(Protocol):
+    """What the names of a plan mean: a `Scope`."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Every stored field of what the plan reads, with its type."""
+
+    def prediction_set(self, field: PredictionField) -> ReadySet:
+        """The prediction set that a bound field reads."""
+
+
+def to_cypher(plan: Plan, scope: Meanings) -> Statement:
+    """One statement that returns the ``id`` of what a bound plan selects, of images the ``key`` as well.
 
     Args:
         plan: The bound plan.
-        prediction_set: The prediction set that a field reads.
+        scope: What its names mean.
 
     Raises:
         QueryError: A part has no form in Cypher; names it and says why.
@@ -65,25 +79,27 @@ def to_cypher(plan: Plan, prediction_set: Callable[[PredictionField], ReadySet])
                 "Write the conditions into it, or run the query."
             )
         return Statement(plan.source.text, parameters(plan.source))
-    return _Writer(plan, prediction_set).statement()
+    return _Writer(plan, scope).statement()
 
 
-_WORDS = {Distinct: "distinct()", Sample: "sample()", Combine: "A set operation"}
+_WORDS = {Distinct: "distinct()", Sample: "sample()", Combine: "A set operation", Using: "using()"}
 
 
 class _Writer:
-    def __init__(self, plan: Plan, prediction_set: Callable[[PredictionField], ReadySet]) -> None:
+    def __init__(self, plan: Plan, scope: Meanings) -> None:
         self._plan = plan
-        self._names = Names()
-        self._prediction_set = prediction_set
+        self._kind = KINDS.get(plan.kind)
+        self._names = Names(links=self._kind.links if self._kind is not None else {})
+        self._scope = scope
         self._columns: list[str] = []
 
     def statement(self) -> Statement:  # noqa: C901 - one case a step
         lines = self._source(self._plan.source)
-        lines.append("WHERE i.deleted IS NULL OR i.deleted = false")
+        lines.append(f"WHERE {self._kind.alive if self._kind is not None else 'i.deleted IS NULL'}")
         lines += self._predictions()
         order: tuple[SortKey, ...] | None = None
-        first = ["i.id AS id", "i.key AS key"]
+        last = ["i.key AS key"] if self._kind is None else []
+        first = ["i.id AS id", *last]
         for place, step in enumerate(self._plan.steps):
             match step:
                 case GroupBy():
@@ -102,8 +118,8 @@ class _Writer:
                         )
                 case Select(columns):
                     self._columns = [f"{compile_expression(c.value, self._names)} AS {quoted(c.name)}" for c in columns]
-                    first = ["i.key AS key"]
-                case Distinct() | Sample() | Combine():
+                    first = last
+                case Distinct() | Sample() | Combine() | Using():
                     raise QueryError(f"{_WORDS[type(step)]} has no form in Cypher that keeps the order. Run the query.")
                 case Nearest():
                     raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
@@ -126,6 +142,8 @@ class _Writer:
                 return [f"MATCH (:Dataset {{id: {self._names.parameter(dataset)}}})-[:HAD_MEMBER]->(i:Image)"]
             case Keys(keys):
                 return [f"UNWIND {self._names.parameter(list(keys))} AS asked", "MATCH (i:Image {key: asked})"]
+            case Things(kind):
+                return [f"MATCH (i:{kind})"]
             case Cypher():
                 raise AssertionError("answered before")
         assert_never(source)
@@ -133,11 +151,13 @@ class _Writer:
     def _predictions(self) -> list[str]:
         lines = []
         for said in plan_fields(self._plan):
+            if isinstance(said, ImageField) and said.name not in self._scope.fields:
+                raise QueryError(f"{spell(said)} has no form in Cypher: it is calculated. Run the query.")
             if isinstance(said, PredictionField) and said.dataset is not None:
                 asked = (said.experiment, said.dataset)
                 if asked not in self._names.predictions:
                     variable = self._names.prediction(*asked)
-                    held = self._prediction_set(said)
+                    held = self._scope.prediction_set(said)
                     if not held.nodes:
                         raise QueryError(
                             f"{spell(said)} has no form in Cypher: {held.id} was stored without nodes. "
@@ -153,7 +173,7 @@ class _Writer:
     def _cut(self, order: tuple[SortKey, ...] | None, start: int, stop: int | None, stride: int) -> list[str]:
         if start < 0 or (stop or 0) < 0 or stride != 1:
             raise QueryError("A slice from the end, or with a stride, has no form in Cypher. Run the query.")
-        if order is None and not isinstance(self._plan.source, AllImages):
+        if order is None and not isinstance(self._plan.source, AllImages | Things):
             raise QueryError(
                 "A slice in the source's own order has no form in Cypher: that order is an array. "
                 'Give it an order, as in .order_by(F("id")).'
@@ -162,7 +182,7 @@ class _Writer:
         return lines if stop is None else [*lines, f"LIMIT {self._names.parameter(max(stop - start, 0))}"]
 
     def _order(self, order: tuple[SortKey, ...] | None) -> str:
-        return ", ".join([*sort_texts(order or (), self._names), "i.key"])
+        return ", ".join([*sort_texts(order or (), self._names), self._kind.order if self._kind else "i.key"])
 
     def _carried(self) -> str:
         return ", ".join(["i", *self._names.predictions.values()])

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from odin_graph.errors import QueryError
 from odin_graph.query.plan import Plan
 
-VERSION = 2
+VERSION = 3
 
 
 def to_json(said: Plan) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from odin_graph.query.plan import (
     Sample,
     Select,
     Slice,
+    Things,
+    Using,
     Where,
     WithColumns,
 )
@@ -54,6 +56,7 @@ SOURCES = st.one_of(
     st.just(AllImages()),
     st.builds(Members, st.text()),
     st.lists(INTEGERS).map(lambda keys: Keys(tuple(keys))),
+    st.sampled_from(["Experiment", "Dataset", "PredictionSet"]).map(Things),
     st.builds(
         Cypher,
         st.text(),
@@ -82,8 +85,11 @@ PLANS = st.builds(Plan, SOURCES, st.lists(STEPS, max_size=4).map(tuple))
 def combined(draw: st.DrawFn) -> Plan:
     """One plan, or two in a set operation, in the middle of steps."""
     plan = draw(PLANS)
-    if not draw(st.booleans()):
+    inside = draw(st.sampled_from(["none", "using", "combine"]))
+    if inside == "none":
         return plan
+    if inside == "using":
+        return plan.then(Using(draw(PLANS), draw(st.none() | st.text())))
     how = draw(st.sampled_from(["union", "intersection", "difference"]))
     return plan.then(Combine(how, draw(PLANS))).then(draw(STEPS))
 
