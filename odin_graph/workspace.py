@@ -34,6 +34,7 @@ from odin_graph.objects.query import Query
 from odin_graph.objects.run import Run
 from odin_graph.objects.stacks import Videos, Volumes
 from odin_graph.objects.tables import Tables, sql
+from odin_graph.objects.views import Views
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class Workspace:
     def experiment(self, id: str) -> Experiment:  # noqa: A002
         """One experiment by its id."""
         return self.experiments[id]
+
+    @property
+    def views(self) -> Views:
+        """Saved queries: ``db.views["hard DME"] = query``, and ``db.views["hard DME"]`` is that query again."""
+        return Views(self._stores)
 
     @property
     def checkpoints(self) -> Checkpoints:

@@ -23,6 +23,7 @@ from odin_graph.schema.segment import Segment
 from odin_graph.schema.vector_index import VectorIndex
 from odin_graph.schema.version import MIGRATIONS, VERSION, constraints, migrations
 from odin_graph.schema.video import Video
+from odin_graph.schema.view import View
 from odin_graph.schema.volume import Volume
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Used",
     "VectorIndex",
     "Video",
+    "View",
     "Volume",
     "Workspace",
     "constraints",

@@ -21,6 +21,7 @@ from odin_graph.schema.prediction_set import PredictionSet
 from odin_graph.schema.segment import Segment
 from odin_graph.schema.vector_index import VectorIndex
 from odin_graph.schema.video import Video
+from odin_graph.schema.view import View
 from odin_graph.schema.volume import Volume
 
 NODES: Final[tuple[type[StructuredNode], ...]] = (
@@ -39,6 +40,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     VectorIndex,
     Segment,
     LabelChange,
+    View,
     Deletion,
     Workspace,
     Counter,

@@ -16,6 +16,7 @@ STORED = {
     "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
     "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
     "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
+    "View": "base created_at id query version",
     "Dataset": (
         "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state tags version"
     ),
