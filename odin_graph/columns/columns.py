@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +18,7 @@ from odin_graph.arrays import ArrayStore, SegmentedArray, SegmentInfo
 from odin_graph.columns import snapshot_file
 from odin_graph.columns.fields import column, fields
 from odin_graph.columns.recent import Recent
+from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.errors import StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.moment import Moment
@@ -34,6 +35,8 @@ _LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
 _LASTING: Final = ("key", "id", "digest")
 """What an image has for as long as it is there."""
+_MOST_STATISTICS: Final = 4096
+"""Statistics of frozen columns that are kept."""
 _GONE: Final = "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN collect(DISTINCT i.key) AS keys"
 _ROOTS: Final = "roots"
 _ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
@@ -48,6 +51,8 @@ class _Held:
     token: ChangeToken
     table: pa.Table
     """Sorted by key; any of the names."""
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+    """Of its columns, those that were asked for."""
 
 
 class Columns:
@@ -69,6 +74,7 @@ class Columns:
         self._probabilities: Recent[Probabilities] = Recent(
             arrays.budget.memory // 8, lambda held: held[0].nbytes + held[1].nbytes
         )
+        self._frozen: dict[tuple[str, ...], Statistics] = {}
         os.register_at_fork(after_in_child=self._after_fork)
 
     def fields(self, kind: str = "Image", at: Moment | None = None) -> dict[str, FieldType]:
@@ -98,6 +104,25 @@ class Columns:
             assert held is not None
             table = held.select(wanted)
         return table if keys is None else _only(table, keys)
+
+    def known(self, name: str, at: Moment) -> Statistics | None:
+        """The statistics of a field of images, where its column is held and current; nothing is read for them."""
+        with self._loading:
+            if self._current("Image", at.token) is None or name not in (held := self._held["Image"]).table.column_names:
+                return None
+            if name not in held.statistics:
+                held.statistics[name] = statistics_of(_whole(held.table.column(name)))
+            return held.statistics[name]
+
+    def known_of(self, array: str, name: str, at: Moment) -> Statistics:
+        """The statistics of a column of what is frozen: a data set's label, what a prediction set says."""
+        segments = self.segments(array, at)
+        kept = (*(info.id for info in segments), name)
+        if kept not in self._frozen:
+            if len(self._frozen) >= _MOST_STATISTICS:
+                self._frozen.clear()
+            self._frozen[kept] = statistics_of(_whole(self._table(array, at).column(name)))
+        return self._frozen[kept]
 
     def lasting(self, keys: NDArray[np.int64]) -> pa.Table:
         """The columns ``key``, ``id`` and ``digest`` of images that are not deleted, sorted by key.
@@ -293,6 +318,12 @@ class Columns:
 
     def _file(self, kind: str) -> Path:
         return self._folder / f"{kind}.arrow"
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """As one array, of plain values."""
+    one = column.combine_chunks()
+    return one.dictionary_decode() if pa.types.is_dictionary(one.type) else one
 
 
 def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.Table:

@@ -264,9 +264,8 @@ class Datasets(CollectionVerbs, Queried):
     def to_pandas(self) -> pd.DataFrame:
         """A row a version: id, images, label field, when it was frozen (UTC), digest, tags, and its metadata."""
         frame = self.select().to_pandas().drop(columns=["base", "version"])
-        tags = self._stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.tags AS tags")
-        by_id = {row["id"]: ", ".join(row["tags"] or ()) for row in tags}
-        frame.insert(1, "tags", [by_id.get(id_, "") for id_ in frame["id"]])
+        tags = [", ".join(words) if words is not None else "" for words in frame.pop("tags")]
+        frame.insert(1, "tags", tags)
         return frame
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:

@@ -111,7 +111,8 @@ class RowSteps(Steps):
 
     def _combined(self, how: Literal["union", "intersection", "difference"], other: Steps) -> Self:
         if not isinstance(other, type(self)):
-            raise QueryError(f"{how}() takes another query of the same kind, not {other!r:.80}.")
+            rows = "images" if self.plan.kind == "Image" else f"{self.plan.kind}s"
+            raise QueryError(f"{how}() takes another query of {rows}, not {other!r:.80}.")
         if other.address != self.address:
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))

@@ -7,12 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.errors import QueryError
-from odin_graph.query.nodes import Node, SortKey
+from odin_graph.query.nodes import Both, Node, SortKey
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.outline import bounds
 from odin_graph.query.plan import Distinct, Select, Slice, WithColumns
 from odin_graph.query.snapshot import Snapshot
 from odin_graph.query.spelling import spell, spell_key
+
+_FEW = 8
+"""Where fewer than one row in so many is left, the others are dropped before the next condition is looked at."""
 
 
 class Filter(Over):
@@ -23,11 +26,19 @@ class Filter(Over):
 
     def __init__(self, snapshot: Snapshot, below: Operator, predicate: Node) -> None:
         super().__init__(snapshot, below, f"where {spell(predicate)}")
-        self.predicate = predicate
+        self.conditions = predicate.operands if isinstance(predicate, Both) else (predicate,)
+        if len(self.conditions) > 1:
+            self.why = f"{self.why}; first {spell(self.conditions[0])}, which throws out most for its cost"
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        keep = self.values(self.predicate, table)
-        return table.filter(keep.cast(pa.bool_()), null_selection_behavior="drop")
+        kept: pa.Array | None = None
+        for condition in self.conditions:
+            found = self.values(condition, table).cast(pa.bool_())
+            kept = found if kept is None else pc.and_kleene(kept, found)
+            # A scan of whole columns is faster than a look-up of rows, until few of them are left.
+            if (pc.sum(kept).as_py() or 0) * _FEW < table.num_rows:
+                table, kept = table.filter(kept, null_selection_behavior="drop"), None
+        return table if kept is None else table.filter(kept, null_selection_behavior="drop")
 
 
 class Sort(Over):

@@ -1,13 +1,15 @@
-"""The physical plan as a person reads it: what runs where, why, and how many images came out."""
+"""The physical plan as a person reads it: what runs where, why, what was expected and what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
-from typing import Self
+from typing import Any, Self
 
 from odin_graph.query.operator import Operator
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,14 @@ class Part:
     does: str
     engine: str
     why: str
+    expected: int | None
+    """Rows that the planner thinks will come out, by the statistics of columns; None where nobody can say."""
     rows: int | None
-    """Images that came out; None if it has not run."""
+    """Rows that came out; None if it has not run."""
+    bytes: int | None
+    """Of columns that it read; None if it has not run."""
     seconds: float | None
+    """Without the operators below it; None if it has not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,16 @@ class Explanation:
         """Explain an operator and those below it."""
         return cls(tuple(_parts(top, 0)))
 
+    def to_json(self) -> list[dict[str, Any]]:
+        """The same as plain values: one object an operator, the last step first, ``depth`` says what stands below."""
+        return [asdict(part) for part in self.parts]
+
     def __str__(self) -> str:
         lines: list[str] = []
         for part in self.parts:
             depth = part.depth
             branch = "   " * (depth - 1) + "└─ " if depth else ""
-            ran = f"  → {part.rows:,} rows in {part.seconds * 1000:.1f} ms" if part.seconds is not None else ""
-            lines += [f"{branch}{part.does}{ran}", f"{'   ' * depth}   [{part.engine}] {part.why}"]
+            lines += [f"{branch}{part.does}{_figures(part)}", f"{'   ' * depth}   [{part.engine}] {part.why}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -51,7 +61,34 @@ class Explanation:
         return f"<pre>{escape(str(self))}</pre>"
 
 
+def _figures(part: Part) -> str:
+    """Expected, and where it has run what came out of it."""
+    expected = "" if part.expected is None else f"about {part.expected:,}"
+    if part.rows is None or part.seconds is None:
+        return f"  → {expected} rows" if expected else ""
+    read = f", {_bytes(part.bytes)} read" if part.bytes else ""
+    of = f" (expected {expected})" if expected else ""
+    return f"  → {part.rows:,} rows{of}{read} in {part.seconds * 1000:.1f} ms"
+
+
+def _bytes(number: int) -> str:
+    value, unit = float(number), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
 def _parts(operator: Operator, depth: int) -> Iterator[Part]:
-    yield Part(depth, operator.does, operator.engine, operator.why, operator.rows, operator.seconds)
+    ran = operator.rows is not None
+    yield Part(
+        depth,
+        operator.does,
+        operator.engine,
+        operator.why,
+        None if operator.expected is None else round(operator.expected),
+        operator.rows,
+        operator.bytes if ran else None,
+        operator.seconds,
+    )
     for below in operator.inputs:
         yield from _parts(below, depth + 1)

@@ -26,7 +26,8 @@ class Operator(ABC):
     """
 
     engine: ClassVar[str]
-    why: ClassVar[str]
+    why: str
+    """Of the class, or of this one where the planner had a reason of its own."""
     inputs: tuple[Operator, ...] = ()
     """Where its images come from."""
 
@@ -37,6 +38,10 @@ class Operator(ABC):
         """How many images came out, once it has run."""
         self.seconds: float | None = None
         """How long it took, without the operators below."""
+        self.expected: float | None = None
+        """How many images the planner thinks will come out; None where nobody can say."""
+        self.bytes = 0
+        """Of columns that it has read."""
 
     @abstractmethod
     def run(self) -> pa.Table:
@@ -77,7 +82,9 @@ class Over(Operator):
         def column(field: Field) -> pa.Array:
             if isinstance(field, Added):
                 return plain(table.column(field.name))
-            return self.snapshot.column(field, table.column("key").to_numpy())
+            values = self.snapshot.column(field, table.column("key").to_numpy())
+            self.bytes += values.nbytes
+            return values
 
         return evaluate(node, column, table.num_rows)
 

@@ -1,8 +1,4 @@
-"""From a logical plan to physical operators.
-
-Steps run in the order in which they were written; choosing the most selective first is a rewriting of the plan, made
-before this by whoever has statistics.
-"""
+"""From a logical plan to physical operators, after the plan was rewritten by the statistics of what it reads."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
 
+from odin_graph.query import estimates
 from odin_graph.query.column_steps import AddColumns, Choose, Cut, Filter, FirstOfEach, Sort
 from odin_graph.query.combining import CombineImages
 from odin_graph.query.drawing import Draw
@@ -40,6 +37,7 @@ from odin_graph.query.plan import (
     WithColumns,
 )
 from odin_graph.query.representative import RepresentativeImages
+from odin_graph.query.rewrite import rewritten
 from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers, ScanThings
 from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
@@ -91,14 +89,18 @@ def _nodes(step: Step) -> tuple[Node, ...]:
 
 def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
     """Both plans of a set operation read one snapshot: one answer is of one moment."""
+    plan = rewritten(plan, snapshot.known)
     top = _source(snapshot, plan)
+    top.expected = estimates.of_source(plan.source, snapshot)
     for step in plan.steps:
+        below = top
         if isinstance(step, Combine):
             top = CombineImages(snapshot, top, step, _physical(snapshot, step.other))
         elif isinstance(step, Using):
             top = KeepUsing(snapshot, top, step, physical(snapshot.stores, step.images, snapshot.at))
         else:
             top = _operator(snapshot, top, step)
+        top.expected = estimates.after(step, below.expected, snapshot.known)
     return top
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.columns.statistics import Statistics
 from odin_graph.query import cypher_source
 from odin_graph.query.computed_fields import values_of
 from odin_graph.query.datum import plain
 from odin_graph.query.kinds import read_things
-from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, PredictionField, Relation
+from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, Node, PredictionField, Relation
 from odin_graph.query.plan import Cypher
 from odin_graph.query.relations import related
 from odin_graph.query.scope import Scope
@@ -80,6 +81,30 @@ class Snapshot:
     def at(self) -> Moment:
         """The state of the graph that is read."""
         return self._at
+
+    def total(self) -> int:
+        """How many images there are, without reading them where they are not held."""
+        known = self.stores.columns.known("key", self._at)
+        if known is not None:
+            return known.rows
+        return int(self._at.read("MATCH (n:Image) RETURN count(n) AS n")[0]["n"])
+
+    def size_of(self, dataset: str) -> int:
+        """How many members a data set version has."""
+        return int(self.stores.columns.members(dataset, self._at).num_rows)
+
+    def known(self, node: Node) -> Statistics | None:
+        """The statistics of a field; None where there are none without reading what is not held."""
+        columns = self.stores.columns
+        match node:
+            case ImageField(name) if self.kind == "Image":
+                return columns.known(name, self._at)
+            case FrozenLabel(dataset):
+                return columns.known_of(f"Dataset/{dataset}/members", "label", self._at)
+            case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
+                held = self._scope.prediction_set(node)
+                return columns.known_of(f"PredictionSet/{held.id}/columns", name, self._at)
+        return None
 
     def members(self, dataset: str) -> Keys:
         """The keys of a data set version, in its order; deleted images are left out."""

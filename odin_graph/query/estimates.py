@@ -1,0 +1,78 @@
+"""How many rows come out of each step, estimated before anything runs."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import assert_never
+
+from odin_graph.query.plan import (
+    AllImages,
+    Combine,
+    Cypher,
+    Distinct,
+    GroupBy,
+    Keys,
+    Members,
+    Nearest,
+    OrderBy,
+    Representative,
+    Sample,
+    Select,
+    Slice,
+    Source,
+    Step,
+    Things,
+    Using,
+    Where,
+    WithColumns,
+)
+from odin_graph.query.selectivity import Known, selectivity
+from odin_graph.query.snapshot import Snapshot
+
+_GROUPS = 100.0
+"""Of what nothing is known of."""
+
+
+def of_source(source: Source, snapshot: Snapshot) -> float | None:
+    """The rows of a source; None where nobody can say."""
+    match source:
+        case AllImages():
+            return float(snapshot.total())
+        case Members(dataset):
+            return float(snapshot.size_of(dataset))
+        case Keys(keys):
+            return float(len(keys))
+        case Things():
+            return float(len(snapshot.live))
+        case Cypher():
+            return None
+    assert_never(source)
+
+
+def after(step: Step, rows: float | None, known: Known) -> float | None:
+    """The rows that a step leaves of so many."""
+    if rows is None:
+        return None
+    match step:
+        case Where(predicate):
+            return rows * selectivity(predicate, known)
+        case Slice(start, stop, stride):
+            return float(len(range(*slice(start, stop, stride).indices(round(rows)))))
+        case Nearest(k=k) | Representative(k=k) | Sample(k):
+            return min(rows, float(k))
+        case Distinct(by):
+            return min(rows, prod(_values(known, node) for node in by))
+        case GroupBy(by):
+            return min(rows, prod(_values(known, column.value) for column in by)) if by else 1.0
+        case OrderBy() | WithColumns() | Select():
+            return rows
+        case Using():
+            return rows / 2
+        case Combine(how):
+            return rows if how == "union" else rows / 2
+    assert_never(step)
+
+
+def _values(known: Known, node: object) -> float:
+    held = known(node)  # type: ignore[arg-type]
+    return _GROUPS if held is None else float(max(held.distinct + (held.nulls > 0), 1))
