@@ -4,6 +4,7 @@ OdinError
 ├── QueryError              change the call
 │   ├── UnknownNameError    no such thing; the message lists what there is
 │   ├── PositionError       a position beyond the end of an answer
+│   ├── TimeLimitError      it takes longer than it may
 │   └── ExpressionError     an expression used where it has no meaning
 ├── DataError               what was handed in is refused
 │   ├── MetadataError       a metadata name or type
@@ -67,6 +68,10 @@ class UnknownNameError(QueryError, LookupError):
 
 class PositionError(QueryError, IndexError):
     """A position beyond the end of an answer."""
+
+
+class TimeLimitError(QueryError, TimeoutError):
+    """It takes longer than its ``timeout=`` allows; what ran at the engine was stopped there."""
 
 
 class ExpressionError(QueryError, TypeError):

@@ -8,11 +8,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
 
+from odin_graph.deadline import remaining
 from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.counting import CounterClient
@@ -20,6 +22,7 @@ from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.records import Records
+from odin_graph.graph.stopping import opened
 from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.values import parameters, plain
 
@@ -100,8 +103,12 @@ class Graph:
         self, cypher: str, params: Mapping[str, Any] | None = None, size: int = 10_000
     ) -> Iterator[list[dict[str, Any]]]:
         """The rows of a statement that reads, in lists of up to ``size``, without holding them all."""
-        with translated(self.endpoint), self._session(neo4j.READ_ACCESS, fetch_size=size) as session:
-            result = session.run(cypher, dict(params or {}))
+        with (
+            translated(self.endpoint),
+            self._session(neo4j.READ_ACCESS, fetch_size=size) as session,
+            opened(session, self._session, None) as tx,
+        ):
+            result = tx.run(cypher, dict(params or {}))
             names = result.keys()
             while rows := result.fetch(size):
                 yield [_row(names, record) for record in rows]
@@ -182,13 +189,12 @@ class Graph:
         with translated(self.endpoint):
             while True:
                 try:
+                    seconds = _least(timeout, remaining())
                     with (
                         self._session(access, reader=reader) as session,
-                        session.begin_transaction(timeout=timeout) as tx,
+                        opened(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
-                        answer = work(Transaction(tx))
-                        tx.commit()
-                        return answer
+                        return work(Transaction(tx))
                 except (Neo4jError, DriverError) as error:
                     if not worth_retrying(error) or time.monotonic() > until:
                         raise
@@ -231,6 +237,10 @@ class Graph:
         self._counters = _counter_client(self.endpoint)
         _PARENTS.append(dict(self._drivers))
         self._drivers.clear()
+
+
+def _least(*times: float | None) -> float | None:
+    return min((time_ for time_ in times if time_ is not None), default=None)
 
 
 def _counter_client(endpoint: Endpoint) -> CounterClient | None:

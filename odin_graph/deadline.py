@@ -1,0 +1,64 @@
+"""How long an answer may take: said once, heeded on every floor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from odin_graph.errors import QueryError, TimeLimitError
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    seconds: float
+    until: float
+
+
+_limit: ContextVar[_Limit | None] = ContextVar("odin_graph.deadline", default=None)
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """What is done in here is given up after so many seconds; None changes nothing. The nearer of two nested ones holds.
+
+    Raises:
+        QueryError: It is no time.
+    """
+    if seconds is None:
+        yield
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise QueryError(f"timeout= takes seconds, more than 0, not {seconds!r}.")
+    held, until = _limit.get(), time.monotonic() + seconds
+    token = _limit.set(held if held is not None and held.until <= until else _Limit(seconds, until))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def remaining() -> float | None:
+    """The seconds that are left; None if there is no limit.
+
+    Raises:
+        TimeLimitError: None is left.
+    """
+    held = _limit.get()
+    if held is None:
+        return None
+    left = held.until - time.monotonic()
+    if left <= 0:
+        raise out_of_time(held.seconds)
+    return left
+
+
+check = remaining
+"""Called between two pieces of long work."""
+
+
+def out_of_time(seconds: float) -> TimeLimitError:
+    """The error that says so."""
+    return TimeLimitError(f"The answer takes longer than {seconds:g} s: narrow the query, or give it more with timeout=.")

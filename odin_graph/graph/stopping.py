@@ -1,0 +1,97 @@
+"""Statements are stopped at the engine, too, when their time is over or their caller is interrupted.
+
+Closing a connection is not enough: an engine looks at it when it has an answer, and a driver that is interrupted waits
+for the answer before it closes. Both engines speak SHOW TRANSACTIONS and TERMINATE TRANSACTIONS; a log-in may see and
+terminate its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import neo4j
+from neo4j.exceptions import DriverError, Neo4jError
+
+from odin_graph.deadline import out_of_time
+
+Sessions = Callable[[], neo4j.Session]
+
+
+@contextmanager
+def opened(session: neo4j.Session, sessions: Sessions, seconds: float | None) -> Iterator[neo4j.Transaction]:
+    """A transaction, committed at the end; after so many seconds, or where the caller is interrupted, terminated.
+
+    Args:
+        session: Where it is opened.
+        sessions: Opens another session of the same log-in.
+        seconds: None for as long as it takes.
+
+    Raises:
+        TimeLimitError: The time was over.
+    """
+    tx = session.begin_transaction(timeout=seconds)
+    try:
+        with _stoppable(session, sessions, seconds):
+            yield tx
+        tx.commit()
+    finally:
+        with suppress(Neo4jError, DriverError):  # of what has failed already, which is what the caller is to see
+            tx.close()
+
+
+@contextmanager
+def _stoppable(session: neo4j.Session, sessions: Sessions, seconds: float | None) -> Iterator[None]:
+    over = threading.Event()
+    ours = _client_address(session)
+
+    def stop() -> None:
+        over.set()
+        _terminate(sessions, ours)
+
+    timer = threading.Timer(seconds, stop) if seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    except (Neo4jError, DriverError) as error:
+        if seconds is not None and (over.is_set() or _timed_out(error)):
+            raise out_of_time(seconds) from error
+        raise
+    except Exception:
+        raise
+    except BaseException:
+        _terminate(sessions, ours)
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _terminate(sessions: Sessions, ours: tuple[str, ...]) -> None:
+    with suppress(Neo4jError, DriverError), sessions() as session:
+        running = session.run("SHOW TRANSACTIONS YIELD transactionId, clientAddress")
+        ids = [row["transactionId"] for row in running if row["clientAddress"] in ours]
+        if ids:
+            session.run("TERMINATE TRANSACTIONS $ids", ids=ids).consume()
+
+
+def _client_address(session: neo4j.Session) -> tuple[str, ...]:
+    """How the engine may write our end of the session's connection, for which the driver has no public name.
+
+    The id of the connection would be shorter, but ArcadeDB tells the driver another one than it lists.
+    """
+    connection: Any = getattr(session, "_connection", None)
+    try:
+        host, port = connection.socket.getsockname()[:2]
+    except (AttributeError, OSError):
+        return ()
+    return f"{host}:{port}", f"/{host}:{port}", f"[{host}]:{port}"
+
+
+def _timed_out(error: Exception) -> bool:
+    """Whether the engine itself ended it, which it was told the time as well."""
+    return "TransactionTimedOut" in (getattr(error, "code", None) or "")
