@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 from odin_graph.errors import QueryError, TimeLimitError
+
+_SLACK: Final = 0.1
+"""Seconds by which an engine may be early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ _limit: ContextVar[_Limit | None] = ContextVar("odin_graph.deadline", default=No
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """What is done in here is given up after so many seconds; None changes nothing. The nearer of two nested ones holds.
+    """What is done in here is given up after so many seconds, None for any; of two nested ones the nearer holds.
 
     Raises:
         QueryError: It is no time.
@@ -60,5 +64,7 @@ check = remaining
 
 
 def out_of_time(seconds: float) -> TimeLimitError:
-    """The error that says so."""
-    return TimeLimitError(f"The answer takes longer than {seconds:g} s: narrow the query, or give it more with timeout=.")
+    """The error that says so, of the limit that was said, of which a statement had what was left."""
+    held = _limit.get()
+    said = held.seconds if held is not None and held.until - time.monotonic() < _SLACK else seconds
+    return TimeLimitError(f"The answer takes longer than {said:g} s: narrow the query, or give it more with timeout=.")

@@ -117,6 +117,7 @@ class Graph:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
         with translated(self.endpoint), self._session() as session:
             session.run(cypher).consume()
+        self._moment = None
 
     def user_read(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement where the engine itself refuses a write.
@@ -148,6 +149,11 @@ class Graph:
         if held is None or held.token != token:
             held = self._moment = Moment(self, token)
         return held
+
+    @property
+    def held_moment(self) -> Moment | None:
+        """The last state that was looked up, unless something was written here since; others may have written."""
+        return self._moment
 
     def reserve_keys(self, n: int, counter: str = "image") -> range:
         """Reserve ``n`` numbers of a counter, which nobody else ever gets. The first ever is 1."""
@@ -194,7 +200,10 @@ class Graph:
                         self._session(access, reader=reader) as session,
                         opened(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
-                        return work(Transaction(tx))
+                        answer = work(Transaction(tx))
+                    if access == neo4j.WRITE_ACCESS:
+                        self._moment = None
+                    return answer
                 except (Neo4jError, DriverError) as error:
                     if not worth_retrying(error) or time.monotonic() > until:
                         raise

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
 from odin_graph.address import Address
+from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.steps import RowSteps, Steps, columns_of
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_plan, bind_step
-from odin_graph.query.executor import LocalExecutor
-from odin_graph.query.explain import Explanation
+from odin_graph.query.bind import bind_plan
 from odin_graph.query.expressions import Expr, count
-from odin_graph.query.outline import outline
-from odin_graph.query.plan import GroupBy, Plan, Slice, Step
-from odin_graph.query.scope import Scope
-from odin_graph.query.statement import Statement, to_cypher
+from odin_graph.query.plan import GroupBy, Slice
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -45,7 +41,7 @@ class Grouping:
         """
         step = GroupBy(columns_of(self.by, self.named), columns_of((), aggregates))
         plan = self.query.plan
-        return Groups(self.query.address, plan.then(bind_step(Stores.at(self.query.address), plan, step)))
+        return Groups(self.query.address, plan.then(self.query._executor.bind(plan, step)))  # noqa: SLF001
 
     def count(self) -> Groups:
         """The groups with their number of images, in the column ``n``."""
@@ -59,24 +55,15 @@ class Grouping:
 class Groups(Steps):
     """Groups of images, one a row, ordered by what they are made by."""
 
-    address: Address
-    plan: Plan
+    def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
+        """A row a group: what it is made by, and the aggregates; ``timeout`` is that of `count`."""
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.execute(self.plan))
 
-    def to_arrow(self) -> pa.Table:
-        """A row a group: what it is made by, and the aggregates."""
-        return pa.Table.from_batches(LocalExecutor(self._stores).execute(self.plan))
-
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow(timeout=timeout).to_pandas()
         return frame
-
-    def count(self) -> int:
-        """How many groups there are."""
-        return LocalExecutor(self._stores).count(self.plan)
-
-    def __len__(self) -> int:
-        return self.count()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.to_arrow().to_pylist())
@@ -93,10 +80,6 @@ class Groups(Steps):
             raise PositionError(f"There is no group at position {item}: there are {self.count():,}.")
         return found[0]
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
-        return wire.to_json(self.plan)
-
     @classmethod
     def from_json(cls, address: Address, data: Any) -> Groups:
         """The groups of a JSON object, checked against the workspace as if they were written here."""
@@ -105,23 +88,5 @@ class Groups(Steps):
             raise QueryError("The query is of images: Query.from_json reads it.")
         return cls(address, plan)
 
-    def to_cypher(self) -> Statement:
-        """One Cypher statement with its parameters that returns the same rows; raises as `Query.to_cypher` does."""
-        return to_cypher(self.plan, Scope(self._stores, self.plan))
-
-    def explain(self, *, run: bool = False) -> Explanation:
-        """What runs on which engine, and why; with the actual rows and times if it is run."""
-        return LocalExecutor(self._stores).explain(self.plan, run=run)
-
-    def __repr__(self) -> str:
-        return f"Groups({outline(self.plan)})"
-
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False))
-
-    @property
-    def _stores(self) -> Stores:
-        return Stores.at(self.address)
-
-    def _then(self, step: Step) -> Self:
-        return type(self)(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))

@@ -5,35 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
 
 from odin_graph.address import Address
 from odin_graph.catalog.pixels import ARRAY
+from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
 from odin_graph.objects.pixels_out import Read
-from odin_graph.objects.steps import ImageSteps
+from odin_graph.objects.steps import ImageSteps, wanted_columns
 from odin_graph.objects.training import Training
 from odin_graph.ops import Patches
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_columns, bind_plan, bind_step
-from odin_graph.query.executor import LocalExecutor
-from odin_graph.query.explain import Explanation
-from odin_graph.query.expressions import Expr, F, as_node
-from odin_graph.query.outline import outline
-from odin_graph.query.plan import Column, Plan, Select, Slice, Step
-from odin_graph.query.scope import Scope
-from odin_graph.query.statement import Statement, to_cypher
+from odin_graph.query.bind import bind_plan
+from odin_graph.query.executor import BATCH, LocalExecutor
+from odin_graph.query.expressions import Expr
+from odin_graph.query.plan import Plan, Slice
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from odin_graph.analysis.contact_sheet import ContactSheet
+    from odin_graph.graph.moment import Moment
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
     from odin_graph.objects.patches import PatchQuery
@@ -51,57 +49,71 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
     """
 
-    address: Address
-    plan: Plan
     _answer: list[tuple[Any, pa.Table]] = field(default_factory=list, init=False)
     """The last answer and the state of the graph that it is of: `len`, `explain` and a loop ask the same thing."""
 
     # Answers
 
-    def count(self) -> int:
-        """How many images there are."""
+    def count(self, *, timeout: float | None = None) -> int:
+        """How many images there are; ``timeout`` is that of `run`."""
         held = self._held()
-        return held.num_rows if held is not None else LocalExecutor(self._stores).count(self.plan)
+        return held.num_rows if held is not None else super().count(timeout=timeout)
 
-    def __len__(self) -> int:
-        return self.count()
-
-    def keys(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The images' keys, in order."""
-        keys: np.ndarray[Any, np.dtype[np.int64]] = self.run().column("key").to_numpy()
+    def keys(self, *, timeout: float | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The images' keys, in order; ``timeout`` is that of `run`."""
+        keys: np.ndarray[Any, np.dtype[np.int64]] = self.run(timeout=timeout).column("key").to_numpy()
         return keys
 
-    def run(self) -> pa.Table:
-        """The answer as the plan gives it: ``key``, and the columns that its steps added."""
-        now = self._stores.graph.moment()
-        held = self._held(now.token)
-        if held is None:
-            held = pa.Table.from_batches(LocalExecutor(self._stores, now).execute(self.plan))
-            self._answer[:] = [(now.token, held)]
-        return held
+    def run(self, *, timeout: float | None = None) -> pa.Table:
+        """The answer as the plan gives it: ``key``, and the columns that its steps added.
 
-    def to_arrow(self, *names: str, **columns: Expr) -> pa.Table:
+        Args:
+            timeout: Seconds after which it is given up, at the engine as well.
+
+        Raises:
+            TimeLimitError: The time was over.
+        """
+        with deadline(timeout):
+            return self._run()[0]
+
+    def to_arrow(self, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
         """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
 
         Args:
             names: The image fields to give, all of them by default.
+            timeout: That of `run`.
             columns: Further columns: ``to_arrow("id", said=exp.predicted)``.
         """
-        scope = Scope(self._stores, self.plan)
-        answer = self.run()
-        every = () if self._selects else _in_order(scope.fields)
-        wanted: dict[str, Expr] = {name: F(name) for name in names or every} | columns
-        absent = {name: said for name, said in wanted.items() if name not in answer.column_names}
-        if not absent:
-            return answer
-        add = bind_columns(scope, tuple(Column(name, as_node(said)) for name, said in absent.items()))
-        table = LocalExecutor(self._stores).extend(self.plan, answer, add)
-        return table.select(["key", *absent, *(name for name in answer.column_names if name != "key")])
+        with deadline(timeout):
+            answer, at = self._run()
+            executor = LocalExecutor(self._stores, at, answer)
+            return pa.Table.from_batches(executor.columns(self.plan, wanted_columns(names, columns)))
 
-    def to_pandas(self, *names: str, **columns: Expr) -> pd.DataFrame:
+    def to_pandas(self, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names, **columns).to_pandas()
+        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
         return frame
+
+    def to_batches(
+        self, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
+    ) -> Iterator[pa.RecordBatch]:
+        """The same as `to_arrow` in batches, all of one moment, of which one is held at a time.
+
+        Args:
+            names: The image fields to give, all of them by default.
+            rows: Of a batch at most.
+            timeout: That of `run`, of each batch.
+            columns: Further columns.
+        """
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise QueryError(f"to_batches() takes a number of rows, at least 1, not {rows!r}.")
+        batches = self._executor.columns(self.plan, wanted_columns(names, columns), rows)
+        while True:
+            with deadline(timeout):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def __iter__(self) -> Iterator[Image]:
         from odin_graph.objects.image import Image
@@ -196,10 +208,6 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
 
     # Elsewhere
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
-        return wire.to_json(self.plan)
-
     @classmethod
     def from_json(cls, address: Address, data: Any) -> Query:
         """The query of a JSON object, checked against the workspace as if it were written here."""
@@ -211,21 +219,6 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         if plan.kind != "Image":
             raise QueryError(f"The query is of {plan.kind}s: ThingQuery.from_json reads it.")
         return cls(address, plan)
-
-    def to_cypher(self) -> Statement:
-        """One Cypher statement with its parameters that selects the same images.
-
-        Raises:
-            QueryError: A part of the query is not in the graph; says which and why.
-        """
-        return to_cypher(self.plan, Scope(self._stores, self.plan))
-
-    def explain(self, *, run: bool = False) -> Explanation:
-        """What runs on which engine, and why; with the actual rows and times if it is run."""
-        return LocalExecutor(self._stores).explain(self.plan, run=run)
-
-    def __repr__(self) -> str:
-        return f"Query({outline(self.plan)})"
 
     def _repr_html_(self) -> str:
         from odin_graph.objects.pictures import html_of
@@ -266,29 +259,22 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         for name, value in zip(("address", "plan", "_answer"), (*state, []), strict=True):
             object.__setattr__(self, name, value)
 
-    @property
-    def _stores(self) -> Stores:
-        return Stores.at(self.address)
-
-    def _then(self, step: Step) -> Self:
-        return type(self)(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))
-
     def _applied(self, op: ImageOp) -> DerivedQuery:
         from odin_graph.objects.derived import DerivedQuery
 
         return DerivedQuery(self, (op,))
 
-    @property
-    def _selects(self) -> bool:
-        return any(isinstance(step, Select) for step in self.plan.steps)
+    def _run(self) -> tuple[pa.Table, Moment]:
+        """The answer, run unless it is held, and the moment that it is of."""
+        now = self._stores.graph.moment()
+        held = self._held(now.token)
+        if held is None:
+            held = pa.Table.from_batches(LocalExecutor(self._stores, now).execute(self.plan))
+            self._answer[:] = [(now.token, held)]
+        return held, now
 
     def _held(self, token: Any = None) -> pa.Table | None:
         if not self._answer:
             return None
         of, table = self._answer[0]
         return table if of == (token if token is not None else self._stores.graph.change_token()) else None
-
-
-def _in_order(fields: Any) -> list[str]:
-    first = [name for name in ("id", "label") if name in fields]
-    return [*first, *sorted(name for name in fields if name not in {*first, "key"})]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,10 +12,15 @@ import numpy as np
 
 from odin_graph.address import Address
 from odin_graph.catalog.images import keys_of
+from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, QueryError
+from odin_graph.query import wire
 from odin_graph.query.embedding import layer_of
+from odin_graph.query.executor import Executor, LocalExecutor
+from odin_graph.query.explain import Explanation
 from odin_graph.query.expressions import Expr, F, as_node
 from odin_graph.query.nodes import Added, ImageField, PredictionField, SortKey
+from odin_graph.query.outline import outline
 from odin_graph.query.plan import (
     Column,
     Combine,
@@ -31,26 +36,20 @@ from odin_graph.query.plan import (
     Where,
     WithColumns,
 )
+from odin_graph.query.scope import Scope
+from odin_graph.query.statement import Statement, to_cypher
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.groups import Grouping, Groups
 
 
-class Steps(ABC):
-    """Gives a query its steps."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Steps:
+    """What all queries have: a workspace's address, a plan, the steps that any rows take, and ways to look at it."""
 
     address: Address
     plan: Plan
-
-    @property
-    @abstractmethod
-    def _stores(self) -> Stores:
-        """The open workspace."""
-
-    @abstractmethod
-    def _then(self, step: Step) -> Self:
-        """The query with one step more, bound to the workspace."""
 
     def where(self, *predicates: Expr) -> Self:
         """Keep the images of which every predicate is true (not false, not unknown)."""
@@ -84,6 +83,53 @@ class Steps(ABC):
         if not by:
             raise QueryError('distinct() takes what is to differ, as in distinct("patient").')
         return self._then(Distinct(tuple(F(one).node if isinstance(one, str) else as_node(one) for one in by)))
+
+    def count(self, *, timeout: float | None = None) -> int:
+        """How many rows there are.
+
+        Args:
+            timeout: Seconds after which it is given up, at the engine as well.
+
+        Raises:
+            TimeLimitError: The time was over.
+        """
+        with deadline(timeout):
+            return self._executor.count(self.plan)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object."""
+        return wire.to_json(self.plan)
+
+    def to_cypher(self) -> Statement:
+        """One Cypher statement with its parameters that selects the same.
+
+        Raises:
+            QueryError: A part of the query is not in the graph; says which and why.
+        """
+        return to_cypher(self.plan, Scope(self._stores, self.plan))
+
+    def explain(self, *, run: bool = False, timeout: float | None = None) -> Explanation:
+        """What runs on which engine, and why; with the actual rows and times if it is run."""
+        with deadline(timeout):
+            return self._executor.explain(self.plan, run=run)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({outline(self.plan)})"
+
+    @property
+    def _stores(self) -> Stores:
+        return Stores.at(self.address)
+
+    @property
+    def _executor(self) -> Executor:
+        return LocalExecutor(self._stores)
+
+    def _then(self, step: Step) -> Self:
+        """The query with one step more, bound to the workspace."""
+        return type(self)(self.address, self.plan.then(self._executor.bind(self.plan, step)))
 
 
 class RowSteps(Steps):
@@ -162,6 +208,12 @@ class ImageSteps(RowSteps):
             method: A registered selection method.
         """
         return self._then(Representative(layer_of(by), k, seed, method))
+
+
+def wanted_columns(names: Sequence[str], columns: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Fields by name, then named expressions."""
+    every = {name: F(name) for name in names} | dict(columns)
+    return tuple(Column(name, as_node(value)) for name, value in every.items())
 
 
 def columns_of(names: Sequence[Any], columns: Mapping[str, Any]) -> tuple[Column, ...]:

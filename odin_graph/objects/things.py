@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 import pyarrow as pa
 
 from odin_graph.address import Address
+from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
 from odin_graph.objects.selection import Selection
-from odin_graph.objects.steps import RowSteps
+from odin_graph.objects.steps import RowSteps, wanted_columns
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_columns, bind_plan, bind_step
-from odin_graph.query.executor import LocalExecutor
-from odin_graph.query.explain import Explanation
+from odin_graph.query.bind import bind_plan
 from odin_graph.query.expressions import Expr, F
 from odin_graph.query.kinds import KINDS
-from odin_graph.query.outline import outline
-from odin_graph.query.plan import Column, Plan, Select, Slice, Step, Things, Using
-from odin_graph.query.scope import Scope
-from odin_graph.query.statement import Statement, to_cypher
+from odin_graph.query.plan import Plan, Slice, Things, Using
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -37,9 +33,6 @@ T = TypeVar("T")
 @dataclass(frozen=True, eq=False, repr=False)
 class ThingQuery(RowSteps, Generic[T]):
     """Models, experiments, checkpoints, data sets ..., selected and ordered. Immutable, lazy, and it pickles."""
-
-    address: Address
-    plan: Plan
 
     @property
     def kind(self) -> str:
@@ -65,38 +58,20 @@ class ThingQuery(RowSteps, Generic[T]):
         """The ids, in order."""
         return tuple(self.to_arrow("id").column("id").to_pylist())
 
-    def count(self) -> int:
-        """How many there are."""
-        return LocalExecutor(self._stores).count(self.plan)
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def to_arrow(self, *names: str, **columns: Expr) -> pa.Table:
+    def to_arrow(self, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
         """The things as an Arrow table: id, the other stored fields, and the columns that steps added.
 
         Args:
             names: The fields to give, by default all that are stored; computed ones (``results.f1``) by name.
+            timeout: That of `count`.
             columns: Further columns.
         """
-        stores = self._stores
-        at = stores.graph.moment()
-        scope = Scope(stores, self.plan, at)
-        executor = LocalExecutor(stores, at)
-        answer = pa.Table.from_batches(executor.execute(self.plan))
-        selects = any(isinstance(step, Select) for step in self.plan.steps)
-        every = () if selects else tuple(scope.fields)
-        wanted: dict[str, Expr] = {name: F(name) for name in names or every} | columns
-        absent = {name: said for name, said in wanted.items() if name not in answer.column_names}
-        added = [name for name in answer.column_names if name != "key"]
-        if absent:
-            add = bind_columns(scope, tuple(Column(name, said.node) for name, said in absent.items()))
-            answer = executor.extend(self.plan, answer, add)
-        return answer.select([*absent, *added])
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
 
-    def to_pandas(self, *names: str, **columns: Expr) -> pd.DataFrame:
+    def to_pandas(self, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names, **columns).to_pandas()
+        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
         return frame
 
     def __iter__(self) -> Iterator[T]:
@@ -114,10 +89,6 @@ class ThingQuery(RowSteps, Generic[T]):
             raise PositionError(f"There is no {self.kind} at position {item}: the query has {self.count():,}.")
         return self._one(found[0])
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
-        return wire.to_json(self.plan)
-
     @classmethod
     def from_json(cls, address: Address, data: Any) -> ThingQuery[Any]:
         """The query of a JSON object, checked against the workspace as if it were written here."""
@@ -126,26 +97,8 @@ class ThingQuery(RowSteps, Generic[T]):
             raise QueryError("The query is of images or groups: Query.from_json or Groups.from_json reads it.")
         return cls(address, plan)
 
-    def to_cypher(self) -> Statement:
-        """One Cypher statement with its parameters that selects the same things; raises as `Query.to_cypher`."""
-        return to_cypher(self.plan, Scope(self._stores, self.plan))
-
-    def explain(self, *, run: bool = False) -> Explanation:
-        """What runs on which engine, and why; with the actual rows and times if it is run."""
-        return LocalExecutor(self._stores).explain(self.plan, run=run)
-
-    def __repr__(self) -> str:
-        return f"ThingQuery({outline(self.plan)})"
-
     def _repr_html_(self) -> str:
         return str(self.to_pandas().dropna(axis=1, how="all").to_html(index=False))
-
-    @property
-    def _stores(self) -> Stores:
-        return Stores.at(self.address)
-
-    def _then(self, step: Step) -> Self:
-        return type(self)(self.address, self.plan.then(bind_step(self._stores, self.plan, step)))
 
     def _one(self, id_: str) -> T:
         from odin_graph.objects.of_kind import class_of

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
+from odin_graph.query.drawn import drawn
 from odin_graph.query.embedding import METRICS, check_layer
 from odin_graph.query.kinds import KINDS
 from odin_graph.query.plan import (
@@ -64,13 +66,24 @@ def bind_plan(stores: Stores, plan: Plan) -> Plan:
     return bound
 
 
-def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:  # noqa: C901 - one case a step
+def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
     """The step, its names bound to what they read after the plan so far.
 
     Raises:
-        QueryError: A name, a type or a number does not fit; names it, says why and what to do.
+        QueryError: A name, a type or a number does not fit; names it, says why and what to do. The step is drawn in a
+            note of the error.
     """
-    scope = Scope(stores, plan)
+    held = stores.graph.held_moment
+    if held is not None:
+        # What fitted the last state of the graph that was seen fits this one, or its run says so: no round trip.
+        with suppress(QueryError):
+            return _bound(Scope(stores, plan, held), plan, step)
+    with drawn(plan, step):
+        return _bound(Scope(stores, plan), plan, step)
+
+
+def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one case a step
+    stores = scope.stores
     if plan.grouped and not isinstance(step, Where | OrderBy | Slice | WithColumns | Select | Distinct):
         raise QueryError(
             f"After group_by() the rows are groups, no images: {_WORDS[type(step)]}() comes before it, and where(), "

@@ -49,8 +49,8 @@ def of_source(source: Source, snapshot: Snapshot) -> float | None:
     assert_never(source)
 
 
-def after(step: Step, rows: float | None, known: Known) -> float | None:
-    """The rows that a step leaves of so many."""
+def after(step: Step, rows: float | None, known: Known, other: float | None = None) -> float | None:
+    """The rows that a step leaves of so many; ``other`` is what the other query of a set operation gives."""
     if rows is None:
         return None
     match step:
@@ -69,7 +69,7 @@ def after(step: Step, rows: float | None, known: Known) -> float | None:
         case Using():
             return rows / 2
         case Combine(how):
-            return rows if how == "union" else rows / 2
+            return rows + (other or 0.0) if how == "union" else rows / 2
     assert_never(step)
 
 

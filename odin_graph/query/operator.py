@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from odin_graph.deadline import check
 from odin_graph.query.arrow import evaluate
 from odin_graph.query.datum import plain
 from odin_graph.query.nodes import Added, Field, Node
@@ -74,6 +75,7 @@ class Over(Operator):
     def run(self) -> pa.Table:
         """What becomes of the images from below."""
         table = self.inputs[0].run()
+        check()
         return self._keep(time.perf_counter(), self._apply(table))
 
     def values(self, node: Node, table: pa.Table) -> pa.Array:

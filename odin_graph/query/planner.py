@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
@@ -53,10 +53,10 @@ def physical(stores: Stores, plan: Plan, at: Moment | None = None) -> Operator:
     return _physical(Snapshot(stores, Scope(stores, plan, at), plan_fields(plan), plan.kind), plan)
 
 
-def extension(stores: Stores, plan: Plan, answer: pa.Table, add: WithColumns) -> Operator:
-    """The operators that add columns to a plan's answer, which is there already."""
-    snapshot = Snapshot(stores, Scope(stores, plan), plan_fields(Plan(plan.source, (add,))), plan.kind)
-    return AddColumns(snapshot, Given(snapshot, answer), add)
+def extension(stores: Stores, plan: Plan, add: WithColumns, at: Moment) -> Callable[[pa.Table], pa.Table]:
+    """Adds columns to parts of a plan's answer, all of one moment."""
+    snapshot = Snapshot(stores, Scope(stores, plan, at), plan_fields(Plan(plan.source, (add,))), plan.kind)
+    return lambda part: AddColumns(snapshot, Given(snapshot, part), add).run()
 
 
 def plan_fields(plan: Plan) -> Iterator[Field]:
@@ -100,7 +100,8 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
             top = KeepUsing(snapshot, top, step, physical(snapshot.stores, step.images, snapshot.at))
         else:
             top = _operator(snapshot, top, step)
-        top.expected = estimates.after(step, below.expected, snapshot.known)
+        other = top.inputs[-1].expected if isinstance(step, Combine) else None
+        top.expected = estimates.after(step, below.expected, snapshot.known, other)
     return top
 
 

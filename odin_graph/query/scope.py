@@ -17,6 +17,7 @@ import pyarrow as pa
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import ExpressionError, QueryError, UnknownNameError
 from odin_graph.query import computed_fields, prediction_sets, relations, types
+from odin_graph.query.drawn import at_node
 from odin_graph.query.kinds import fields_of
 from odin_graph.query.nodes import (
     Added,
@@ -43,7 +44,7 @@ class Scope:
     """The names that a step of a plan can use, over one open workspace."""
 
     def __init__(self, stores: Stores, plan: Plan, at: Moment | None = None) -> None:
-        self._stores = stores
+        self.stores = stores
         self._at = at
         self._plan = plan
         self._dataset = plan.dataset
@@ -52,13 +53,13 @@ class Scope:
     @cached_property
     def moment(self) -> Moment:
         """The state of the graph that the names are looked up in."""
-        return self._at or self._stores.graph.moment()
+        return self._at or self.stores.graph.moment()
 
     @cached_property
     def fields(self) -> dict[str, str]:
         """Every stored field of what the plan reads, ours and free metadata, with its type."""
         kind = self._plan.kind
-        found = self._stores.columns.fields("Image", self.moment) if kind == "Image" else fields_of(self.moment, kind)
+        found = self.stores.columns.fields("Image", self.moment) if kind == "Image" else fields_of(self.moment, kind)
         return {name: str(type_) for name, type_ in found.items()}
 
     @cached_property
@@ -66,14 +67,14 @@ class Scope:
         """The columns that the plan's steps add, with their types."""
         found: dict[str, str] = {}
         for position, step in enumerate(self._plan.steps):
-            before = Scope(self._stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
+            before = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
             if isinstance(step, GroupBy):
                 held = before.group_types(step)
             else:
                 held = {name: before.value_type(node) for name, node in added_by(step)}
             found = held if isinstance(step, GroupBy | Select) else found | held
             if isinstance(step, Combine) and step.how == "union":
-                found |= {name: of for name, of in Scope(self._stores, step.other).added.items() if of != "null"}
+                found |= {name: of for name, of in Scope(self.stores, step.other).added.items() if of != "null"}
         return found
 
     def value_type(self, node: Node | str) -> str:
@@ -133,6 +134,10 @@ class Scope:
 
     def bind(self, node: Node) -> Node:
         """The same expression, each field bound to what it reads."""
+        with at_node(node):
+            return self._bound(node)
+
+    def _bound(self, node: Node) -> Node:
         self._check_of_images(node)
         match node:
             case ImageField(name):
@@ -146,7 +151,7 @@ class Scope:
             case PredictionField(experiment, dataset):
                 return replace(node, dataset=self._over(node, experiment, dataset))
             case Relation():
-                return relations.bind(self._stores, node)
+                return relations.bind(self.stores, node)
             case Added(name):
                 if name not in self.added:
                     raise UnknownNameError.of("column of an earlier step", name, self.added)
@@ -158,7 +163,7 @@ class Scope:
 
     def type_of(self, field: Field) -> str:
         """The type of a bound field."""
-        columns = self._stores.columns
+        columns = self.stores.columns
         match field:
             case ImageField(name):
                 return self.fields.get(name) or self._computed(name) or "null"
@@ -248,7 +253,7 @@ class Scope:
             )
 
     def _label_type(self, dataset: str) -> pa.DataType:
-        return self._stores.columns.members(dataset, self.moment).schema.field("label").type
+        return self.stores.columns.members(dataset, self.moment).schema.field("label").type
 
     def _field(self, node: ImageField, name: str) -> Node:
         if self._plan.grouped and name not in self.added:
@@ -262,13 +267,13 @@ class Scope:
         kind = self._plan.kind
         if kind == "Experiment" and self._computed(f"params.{name}") is not None:
             return replace(node, name=f"params.{name}")  # as it was said to run(params=...)
-        known = {**self.fields, **self.added, **computed_fields.types_of(self._stores, self.moment, kind)}
+        known = {**self.fields, **self.added, **computed_fields.types_of(self.stores, self.moment, kind)}
         raise UnknownNameError.of("image field" if kind == "Image" else f"field of {kind}", name, known)
 
     def _computed(self, name: str) -> str | None:
         """The type of a computed field; None if there is none of that name."""
         source = computed_fields.source_of(self._plan.kind, name)
-        return None if source is None else source.types(self._stores, self.moment).get(name.partition(".")[2])
+        return None if source is None else source.types(self.stores, self.moment).get(name.partition(".")[2])
 
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
         over = dataset or self._dataset
@@ -279,7 +284,7 @@ class Scope:
                 f"Experiment {experiment!r} predicts over data sets, and this query reads none.{there} "
                 f'Say which: exp.on("{known[0] if known else "mnist-test"}").{field.name}.'
             )
-        version = over if over == self._dataset else resolve(self._stores, over)
+        version = over if over == self._dataset else resolve(self.stores, over)
         bound = replace(field, dataset=version)
         self.prediction_set(bound)
         if bound.name == "probability":

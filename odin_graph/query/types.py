@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from odin_graph.errors import ExpressionError
 from odin_graph.query.aggregates import AGGREGATES
+from odin_graph.query.drawn import at_node
 from odin_graph.query.functions import ANY, FUNCTIONS, Takes
 from odin_graph.query.nodes import (
     Added,
@@ -48,9 +49,10 @@ def check_predicate(node: Node, type_of: TypeOf) -> None:
     """
     found = infer(node, type_of)
     if found not in ("bool", "null"):
-        raise ExpressionError(
-            f"{spell(node)} is {_a(found)}, no condition: compare it with something, or ask .is_null() of it."
-        )
+        with at_node(node):
+            raise ExpressionError(
+                f"{spell(node)} is {_a(found)}, no condition: compare it with something, or ask .is_null() of it."
+            )
 
 
 def check_sort_key(key: SortKey, type_of: TypeOf) -> None:
@@ -60,12 +62,17 @@ def check_sort_key(key: SortKey, type_of: TypeOf) -> None:
         raise ExpressionError(f"{spell(key.by)} is {_a(found)}, which has no order: order by another field.")
 
 
-def infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
+def infer(node: Node, type_of: TypeOf) -> str:
     """The type of an expression.
 
     Raises:
         ExpressionError: Its parts do not fit each other.
     """
+    with at_node(node):
+        return _infer(node, type_of)
+
+
+def _infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     match node:
         case Value(found):
             return found

@@ -12,6 +12,7 @@ from torch import Tensor
 from odin_graph.catalog.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.checkpoints import checkpoint_of
 from odin_graph.catalog.models import model_of
+from odin_graph.deadline import check
 from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
 from odin_graph.progress import progress_bar
 from odin_graph.runtime.hooks import CALL, captured
@@ -95,6 +96,7 @@ def ensure_embeddings(
             with progress_bar(f"{ref.layer} of {ref.checkpoint}", len(missing), show=progress) as done:
                 for part, rows in _embed(stores, runnable, ref, missing):
                     writer.add(part, rows)
+                    check()
                     done(len(part))
             writer.flush()
     return ref.set_id
