@@ -24,6 +24,7 @@ from .errors import SchemaVersionError as SchemaVersionError
 from .errors import ShapeError as ShapeError
 from .errors import SpaceError as SpaceError
 from .errors import StoreError as StoreError
+from .errors import TimeLimitError as TimeLimitError
 from .errors import TrustError as TrustError
 from .errors import UnknownNameError as UnknownNameError
 from .errors import UnreachableError as UnreachableError

@@ -34,6 +34,7 @@ from odin_graph.objects.query import Query
 from odin_graph.objects.run import Run
 from odin_graph.objects.stacks import Videos, Volumes
 from odin_graph.objects.tables import Tables, sql
+from odin_graph.objects.vectors import Vectors
 from odin_graph.objects.views import Views
 from odin_graph.stores import Stores
 
@@ -127,6 +128,11 @@ class Workspace:
     def experiment(self, id: str) -> Experiment:  # noqa: A002
         """One experiment by its id."""
         return self.experiments[id]
+
+    @property
+    def vectors(self) -> Vectors:
+        """Vectors of your own: ``db.vectors.add("clip", ids, array)``, then ``nearest(..., by=db.vectors["clip"])``."""
+        return Vectors(self._stores)
 
     @property
     def views(self) -> Views:

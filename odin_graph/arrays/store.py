@@ -170,6 +170,16 @@ class ArrayStore:
                 return found if np.array_equal(distinct, positions) else found[back]
             return np.asarray(self._cache.rows(info, lambda: self._whole(info))[positions])
 
+    def rows(self, info: SegmentInfo) -> NDArray[Any]:
+        """All rows (n, ...) of a dense segment, read-only; mapped from its decoded file, which the first call makes."""
+        with self._reading(info):
+            if self._cache is None or not self._cache.takes(info):
+                found = self._whole(info)
+            else:
+                found = np.asarray(self._cache.rows(info, lambda: self._whole(info)))
+        found.flags.writeable = False
+        return found
+
     def read_list(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Rows of a segment that is no table by position, in the order asked for; a tiled one is read whole."""
         if info.codec == "dense":

@@ -145,29 +145,3 @@ def _acquire(stores: Stores, set_id: str) -> Lease:
                 _log.warning("Waiting: %s", busy)
                 told = True
             time.sleep(0.5)
-
-
-def index_of(stores: Stores, set_id: str, metric: str) -> str | None:
-    """Where the index of a set is, below the arrays' root; None if there is none."""
-    rows = stores.graph.read(
-        "MATCH (v:VectorIndex {id: $id, state: 'ready'}) RETURN v.uri AS uri", {"id": f"{set_id}/{metric}"}
-    )
-    return str(rows[0]["uri"]) if rows else None
-
-
-def name_index(stores: Stores, set_id: str, metric: str, uri: str) -> None:
-    """Name an index that was built, in place of an older one; the older file is left to `odin gc`."""
-    id_ = f"{set_id}/{metric}"
-    row = {"id": id_, "state": "ready", "metric": metric, "uri": uri, "created_at": now()}
-
-    def make(tx: Transaction) -> None:
-        if tx.run("MATCH (v:VectorIndex {id: $id}) SET v.uri = $uri RETURN v.id AS id", {"id": id_, "uri": uri}):
-            return
-        tx.run("CREATE (v:VectorIndex) SET v = $row", {"row": row})
-        edge = {"start": id_, "end": set_id}
-        create_edges(tx, "DERIVED_FROM", ("VectorIndex", "id"), ("ActivationSet", "id"), [edge])
-
-    try:
-        stores.graph.execute(make)
-    except ConflictError:  # another process made the node a moment ago: it is there to be set now
-        stores.graph.execute(make)

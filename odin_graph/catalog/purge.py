@@ -209,7 +209,7 @@ def _drop_indexes(stores: Stores, deletion: str, lease: Lease, destroyed: Counte
 
     def drop(tx: Transaction) -> int:
         lease.check(tx)
-        rows = tx.run("MATCH (v:VectorIndex) WHERE v.uri IS NOT NULL RETURN v.uri AS uri")
+        rows = tx.run("MATCH (v:VectorIndex) WHERE v.uris IS NOT NULL UNWIND v.uris AS uri RETURN uri")
         if rows:
             tx.run(
                 "MATCH (x:Deletion {id: $id}) SET x.files = coalesce(x.files, []) + $uris",

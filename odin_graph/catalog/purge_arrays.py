@@ -28,6 +28,7 @@ BY_IMAGE: Final = {
     "PredictionSet": "rows of predictions",
     "ActivationSet": "rows of activations",
     "AttributionSet": "attribution maps",
+    "VectorSet": "vectors of users",
 }
 """The arrays whose keys are those of images, by the first word of their names."""
 

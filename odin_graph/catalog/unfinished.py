@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from odin_graph.stores import Stores
 
-PARENTS = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSet", "VectorIndex")
+PARENTS = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSet", "VectorIndex", "VectorSet")
 """What is built under a parent that is not visible before it is ready."""
 
 _BATCH = 10_000

@@ -54,11 +54,12 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
 
 
 def _asked_about(query: Query) -> list[Tile]:
-    keys = [step.image for step in query.plan.steps if isinstance(step, Nearest) and step.image is not None]
+    last = next((step for step in reversed(query.plan.steps) if isinstance(step, Nearest)), None)
+    keys = [] if last is None else [one.image for one in last.like if one.image is not None]
     if not keys:
         return []
-    image = next(Image.of_keys(Stores.at(query.address), np.array(keys[-1:], np.int64)))
-    return [Tile(image.overview, image.id, truth=image.label, asked=True)]
+    images = Image.of_keys(Stores.at(query.address), np.array(keys, np.int64))
+    return [Tile(image.overview, image.id, truth=image.label, asked=True) for image in images]
 
 
 def html_of(query: Query, *, ran: bool) -> str:

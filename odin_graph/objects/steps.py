@@ -8,14 +8,10 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-
 from odin_graph.address import Address
-from odin_graph.catalog.images import keys_of
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, QueryError
 from odin_graph.query import wire
-from odin_graph.query.embedding import layer_of
 from odin_graph.query.executor import Executor, LocalExecutor
 from odin_graph.query.explain import Explanation
 from odin_graph.query.expressions import Expr, F, as_node
@@ -37,6 +33,7 @@ from odin_graph.query.plan import (
     WithColumns,
 )
 from odin_graph.query.scope import Scope
+from odin_graph.query.spaces import space_of
 from odin_graph.query.statement import Statement, to_cypher
 from odin_graph.stores import Stores
 
@@ -182,18 +179,28 @@ class RowSteps(Steps):
 class ImageSteps(RowSteps):
     """The steps that take images."""
 
-    def nearest(self, to: Any, *, by: Any, k: int, metric: str = "cosine") -> Self:
+    def nearest(
+        self, to: Any, *, by: Any, k: int, unlike: Any = (), metric: str = "cosine", recall: float | None = None
+    ) -> Self:
         """The k nearest of these images, nearest first: exactly the k nearest that passed the steps so far.
 
         Args:
-            to: An image, its id, or a vector of the layer's length. A stored image is not among its neighbours.
-            by: A layer of an experiment. Vectors that are missing are computed.
+            to: An image or its id; a vector; an image that is not stored, as a `pathlib.Path`, the bytes of a file, a
+                PIL image or pixels (h, w) or (h, w, bands), on which the layer's model is run; or a list of such, whose
+                mean is searched with. A stored image is not among its neighbours.
+            by: A layer of an experiment, whose vectors are computed where they are missing; or vectors of your own,
+                ``db.vectors["clip"]``, of which those images are searched that have one.
             k: How many; fewer only if fewer are there.
+            unlike: Examples of what is not meant, which the search moves away from (Rocchio's rule).
             metric: ``cosine``, ``l2`` or ``inner-product``. The column ``distance`` holds it.
+            recall: The share of the k nearest that is enough, ``0.95``: an index of FAISS may be used then, which the
+                first such search builds. What it finds was measured, and `explain` says it.
         """
-        if isinstance(to, str) or hasattr(to, "key"):
-            return self._then(Nearest(layer_of(by), k, image=int(keys_of(self._stores, [to])[0]), metric=metric))
-        return self._then(Nearest(layer_of(by), k, vector=_vector(to), metric=metric))
+        from odin_graph.objects.examples import examples_of
+
+        space = space_of(by)
+        like = examples_of(self._stores, to, space)
+        return self._then(Nearest(space, k, like, examples_of(self._stores, unlike, space), metric, recall))
 
     def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Self:
         """At most k images that stand for these; the column ``stands_for`` says for how many each.
@@ -203,11 +210,11 @@ class ImageSteps(RowSteps):
 
         Args:
             k: How many.
-            by: A layer of an experiment, whose vectors say what is alike. Those that are missing are computed.
+            by: A layer of an experiment, whose vectors say what is alike, or vectors of your own; see `nearest`.
             seed: For methods that draw by chance.
             method: A registered selection method.
         """
-        return self._then(Representative(layer_of(by), k, seed, method))
+        return self._then(Representative(space_of(by), k, seed, method))
 
 
 def wanted_columns(names: Sequence[str], columns: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -235,13 +242,3 @@ def _sort_key(key: Expr | SortKey) -> SortKey:
     if not isinstance(key, Expr):
         raise ExpressionError(f'order_by() takes expressions, as in F("age") or F("age").desc(), not {key!r:.80}.')
     return SortKey(key.node)
-
-
-def _vector(given: Any) -> tuple[float, ...]:
-    try:
-        vector = np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
-        raise QueryError(f"nearest() takes an image, its id, or a vector, not {given!r:.80}.") from error
-    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
-        raise QueryError(f"nearest() takes a vector of finite numbers, not an array of shape {vector.shape}.")
-    return tuple(vector.tolist())

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, assert_never
 
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
 from odin_graph.query.drawn import drawn
-from odin_graph.query.embedding import METRICS, check_layer
 from odin_graph.query.kinds import KINDS
 from odin_graph.query.plan import (
     AllImages,
@@ -38,6 +38,8 @@ from odin_graph.query.plan import (
 )
 from odin_graph.query.scope import Scope
 from odin_graph.query.selection import SELECTIONS
+from odin_graph.query.spaces import check_space
+from odin_graph.vectors.metric import check_metric
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -196,11 +198,29 @@ def _check_names(columns: tuple[Column, ...], step: str) -> None:
 
 def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
     _check_k("nearest", step.k)
-    if (step.image is None) == (step.vector is None):
-        raise QueryError("nearest() takes an image or a vector.")
-    if step.metric not in METRICS:
-        raise UnknownNameError.of("metric", step.metric, METRICS)
-    return replace(step, by=check_layer(stores, step.by))
+    examples = (*step.like, *step.unlike)
+    if not step.like or any((one.image is None) == (one.vector is None) for one in examples):
+        raise QueryError("nearest() takes at least one example, each of them an image or a vector.")
+    for one in examples:
+        if one.vector is not None and not (one.vector and all(map(isfinite, one.vector))):
+            raise QueryError("nearest() takes a vector of finite numbers.")
+    check_metric(step.metric)
+    if step.recall is not None and not 0 < step.recall <= 1:
+        raise QueryError(
+            f"recall= is the share of the k nearest that is enough, above 0 and at most 1, not {step.recall!r}."
+        )
+    images = sorted({one.image for one in examples if one.image is not None})
+    if images:
+        _check_images(stores, images)
+    return replace(step, by=check_space(stores, step.by))
+
+
+def _check_images(stores: Stores, keys: list[int]) -> None:
+    rows = stores.graph.read(
+        "UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL RETURN i.key AS key", {"keys": keys}
+    )
+    if missing := set(keys) - {row["key"] for row in rows}:
+        raise UnknownNameError(f"There is no image of key {min(missing)}: it may have been deleted.")
 
 
 def _bind_representative(stores: Stores, scope: Scope, step: Representative, dataset: str | None) -> Representative:
@@ -209,15 +229,16 @@ def _bind_representative(stores: Stores, scope: Scope, step: Representative, dat
     _check_k("representative", step.k)
     if step.method not in SELECTIONS:
         raise UnknownNameError.of("selection method", step.method, SELECTIONS)
-    by: LayerOf = check_layer(stores, step.by)
+    by = check_space(stores, step.by)
     step = replace(step, by=by)
     if step.truth is not None or step.predicted is not None:
         if step.truth is None or step.predicted is None:
             raise QueryError("A confused pair is a truth and a prediction: give both or none.")
         return replace(step, truth=scope.value(step.truth), predicted=scope.value(step.predicted))
-    said_over = {held.dataset for held in prediction_sets.sets_of(stores.graph, by.experiment)}
-    if dataset is None or dataset not in said_over:
-        return step  # nothing was said of these images: one group
+    if dataset is None or not isinstance(by, LayerOf):
+        return step  # no experiment has said anything of these images: one group
+    if dataset not in {held.dataset for held in prediction_sets.sets_of(stores.graph, by.experiment)}:
+        return step
     predicted = scope.value(PredictionField(by.experiment, dataset, "predicted"))
     return replace(step, truth=FrozenLabel(dataset), predicted=predicted)
 

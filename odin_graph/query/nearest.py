@@ -2,33 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from odin_graph.query.embedding import search
+from odin_graph.catalog.vector_indexes import LEAST, ensure_index
+from odin_graph.errors import QueryError
 from odin_graph.query.operator import Operator, Over
-from odin_graph.query.plan import Nearest
+from odin_graph.query.plan import Example, Nearest
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.spaces import owner_of, segments_with, spell_space, vectors_of
+
+_AWAY: Final = 0.15 / 0.75
+"""How far from the examples that are unlike: the weights that Manning, Raghavan and Schütze give for Rocchio's rule
+(Introduction to Information Retrieval, 2008, section 9.1.1)."""
 
 
 class NearestImages(Over):
     """The k nearest of the images below, nearest first, ties by key; adds ``distance``."""
 
     engine = "vectors"
-    why = "an exact search of the layer's index among the images that pass; missing vectors are computed first"
+    why = (
+        "every vector of the images that pass is compared, in memory order; missing ones of a layer are computed first"
+    )
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Nearest) -> None:
-        to = f"image {step.image}" if step.image is not None else "a vector"
-        by = f"{step.by.experiment}:{step.by.layer} ({step.metric})"
-        super().__init__(snapshot, below, f"{step.k} nearest to {to} by {by}")
+        super().__init__(
+            snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_space(step.by)} ({step.metric})"
+        )
         self.step = step
+        if step.recall is not None:
+            self.why = f"an index that finds {step.recall:.0%} of them, as was measured; a scan where it does not pay"
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        rows = np.arange(table.num_rows)
+        step, stores = self.step, self.snapshot.stores
         keys = table.column("key").to_numpy()
-        if self.step.image is not None:  # a stored image is not among its own neighbours
-            rows = rows[keys != self.step.image]
+        examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
+        rows = np.flatnonzero(~np.isin(keys, examples))  # a stored image is not among its own neighbours
         allowed, first = np.unique(keys[rows], return_index=True)
-        found, distance = search(self.snapshot.stores, self.step, allowed)
-        picked = rows[first[np.searchsorted(allowed, found)]]
-        return table.take(pa.array(picked)).append_column("distance", pa.array(distance, pa.float64()))
+        if not len(allowed):
+            return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
+        segments = segments_with(stores, step.by, allowed)
+        vectors = stores.vectors.open(segments, step.metric)
+        if not vectors.parts:
+            return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
+        query = self._query(vectors.dimensions)[None]
+        if step.recall is None or len(vectors) < LEAST:
+            found, away = stores.vectors.search(vectors, query, step.k, allowed)
+            self.bytes += len(allowed) * vectors.dimensions * 4
+        else:
+            index = ensure_index(stores, owner_of(step.by), segments, step.metric, step.recall)
+            among = allowed if len(allowed) < len(vectors) else None
+            found, away, self.why = index.search(query, step.k, among, step.recall)
+        picked = rows[first[np.searchsorted(allowed, found[0])]]
+        return table.take(pa.array(picked)).append_column("distance", pa.array(away[0], pa.float64()))
+
+    def _query(self, length: int) -> NDArray[np.float32]:
+        """The example; of several the mean, moved away from the mean of those that are unlike (Rocchio, 1971)."""
+        like = self._vectors(self.step.like, length)
+        if len(like) == 1 and not self.step.unlike:
+            only: NDArray[np.float32] = like[0].astype(np.float32)
+            return only
+        near = _mean(like, self.step.metric)
+        if self.step.unlike:
+            near += _AWAY * (near - _mean(self._vectors(self.step.unlike, length), self.step.metric))
+        query: NDArray[np.float32] = near.astype(np.float32)
+        return query
+
+    def _vectors(self, examples: Sequence[Example], length: int) -> NDArray[np.float64]:
+        stored = np.array([one.image for one in examples if one.image is not None], np.int64)
+        rows = iter(vectors_of(self.snapshot.stores, self.step.by, stored) if len(stored) else ())
+        held = [next(rows) if one.vector is None else np.array(one.vector) for one in examples]
+        for vector in held:
+            if len(vector) != length:
+                raise QueryError(
+                    f"The vector has {len(vector)} numbers, those of {spell_space(self.step.by)!r} have {length}."
+                )
+        return np.stack(held).astype(np.float64)
+
+
+def asked(step: Nearest) -> str:
+    """What the neighbours are of, in words."""
+    if len(step.like) > 1 or step.unlike:
+        unlike = f" and unlike {len(step.unlike)}" if step.unlike else ""
+        return f"{len(step.like)} example{'s' if len(step.like) > 1 else ''}{unlike}"
+    (only,) = step.like
+    return f"image {only.image}" if only.image is not None else "a vector"
+
+
+def _mean(vectors: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """Of directions where the metric is of directions."""
+    if metric == "cosine":
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / np.where(lengths == 0, 1, lengths)
+    mean: NDArray[np.float64] = vectors.mean(axis=0)
+    return mean

@@ -10,9 +10,11 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    Example,
     GroupBy,
     Keys,
     Members,
+    NamedVectors,
     Nearest,
     OrderBy,
     Plan,
@@ -21,6 +23,7 @@ from odin_graph.query.plan import (
     Select,
     Slice,
     Source,
+    Space,
     Step,
     Things,
     Using,
@@ -66,6 +69,19 @@ def _named(columns: tuple[Column, ...]) -> str:
     return ", ".join(f"{column.name}={spell(column.value)}" for column in columns)
 
 
+def _examples(step: Nearest) -> str:
+    def said(examples: tuple[Example, ...]) -> str:
+        if len(examples) > 1:
+            return f"{len(examples)} examples"
+        return "an image" if examples and examples[0].image is not None else "a vector"
+
+    return said(step.like) + (f", unlike={said(step.unlike)}" if step.unlike else "")
+
+
+def _space(by: Space) -> str:
+    return f'vectors["{by.vectors}"]' if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
+
+
 def _step(step: Step) -> str:  # noqa: C901 - one case a step
     match step:
         case Where(predicate):
@@ -89,8 +105,7 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
         case Using(images, role):
             return f".using({outline(images)}{'' if role is None else f', role={role!r}'})"
         case Nearest(by, k):
-            to = "an image" if step.image is not None else "a vector"
-            return f".nearest({to}, by={by.experiment}:{by.layer}, k={k})"
+            return f".nearest({_examples(step)}, by={_space(by)}, k={k})"
         case Representative(by, k):
-            return f".representative({k}, by={by.experiment}:{by.layer}, seed={step.seed})"
+            return f".representative({k}, by={_space(by)}, seed={step.seed})"
     assert_never(step)

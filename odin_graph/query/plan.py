@@ -105,15 +105,38 @@ class LayerOf(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest(Part):
-    """The k images nearest to an image or a vector, nearest first; a stored image is not among its own neighbours."""
+class NamedVectors(Part):
+    """Vectors that a user handed in, one an image."""
 
-    by: LayerOf
-    k: int
+    vectors: str
+    """Their name."""
+
+
+Space: TypeAlias = LayerOf | NamedVectors
+"""Where the vectors of images come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example(Part):
+    """What is searched with: a stored image, or a vector."""
+
     image: int | None = None
-    """The key of the stored image that is asked about, or:"""
+    """Its key, or:"""
     vector: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest(Part):
+    """The k images nearest to examples, nearest first; a stored image is not among its own neighbours."""
+
+    by: Space
+    k: int
+    like: tuple[Example, ...]
+    """At least one."""
+    unlike: tuple[Example, ...] = ()
     metric: str = "cosine"
+    recall: float | None = None
+    """The share of the k nearest that is enough; None is all of them, for certain."""
     step: Literal["nearest"] = "nearest"
 
 
@@ -121,7 +144,7 @@ class Nearest(Part):
 class Representative(Part):
     """At most k images that stand for all, chosen within each confused pair (truth, predicted)."""
 
-    by: LayerOf
+    by: Space
     k: int
     seed: int = 0
     method: str = "facility-location"

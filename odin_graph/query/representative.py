@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from odin_graph.query.embedding import vectors_of
 from odin_graph.query.nodes import Node
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Representative
 from odin_graph.query.selection import SELECTIONS
 from odin_graph.query.shares import shares
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.spaces import spell_space, vectors_of
 
 
 class RepresentativeImages(Over):
@@ -26,7 +26,7 @@ class RepresentativeImages(Over):
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Representative) -> None:
         grouped = " within each confused pair" if step.predicted is not None else ""
-        by = f"{step.by.experiment}:{step.by.layer} ({step.method})"
+        by = f"{spell_space(step.by)} ({step.method})"
         super().__init__(snapshot, below, f"{step.k} representative images by {by}{grouped}")
         self.step = step
 

@@ -35,6 +35,8 @@ def from_json(data: Any) -> Plan:
     body = {name: value for name, value in data.items() if name != "odin_query"}
     if version == 1:
         body = _of_version_1(body)
+    if version <= 2:
+        body = _of_version_2(body)
     try:
         # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
         return _adapter().validate_json(_dumped(body), strict=True)
@@ -72,6 +74,19 @@ def _of_version_1(part: Any) -> Any:
         return held
     pattern = {"node": "value", "type": "string", "value": held["pattern"]}
     return {"node": "call", "function": str(held["op"]).replace("_", "-"), "operands": [held["operand"], pattern]}
+
+
+def _of_version_2(part: Any) -> Any:
+    """Version 2 had one image or one vector that the neighbours were of."""
+    if isinstance(part, list):
+        return [_of_version_2(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    held = {name: _of_version_2(value) for name, value in part.items()}
+    if held.get("step") != "nearest" or "like" in held:
+        return held
+    example = {name: held.pop(name, None) for name in ("image", "vector")}
+    return {**held, "like": [example]}
 
 
 def _dumped(body: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,19 @@ def embeddings(stores: Stores, ref: LayerRef, keys: Keys, **how: Any) -> NDArray
     return found
 
 
+def vector_of(stores: Stores, ref: LayerRef, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """The vector (d,) of an image (h, w, bands) that is not stored.
+
+    Raises:
+        ShapeError: The model refuses it.
+    """
+    check_layer(stores, ref)
+    runnable = Runnable.load(stores, ref.checkpoint, batch=1)
+    with _captured(runnable, ref) as take:
+        found: NDArray[np.float32] = runnable.run(to_inputs(runnable.pipeline, pixels[None]), take).numpy()[0]
+    return found
+
+
 class _Writer:
     """Gathers rows into segments of a good size."""
 
@@ -146,6 +161,16 @@ class _Writer:
 
 
 def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any:
+    with _captured(runnable, ref) as take:
+        for block, images in pixel_blocks(stores, keys, least=runnable.batch):
+            for start in range(0, len(block), runnable.batch):
+                part = slice(start, start + runnable.batch)
+                yield block[part], runnable.run(to_inputs(runnable.pipeline, images[part]), take).numpy()
+
+
+@contextmanager
+def _captured(runnable: Runnable, ref: LayerRef) -> Iterator[Callable[[object], Tensor]]:
+    """What takes the layer's vectors (n, d) after a run."""
     pool = POOLINGS.get(ref.pooling)
     with captured(runnable.module, [ref.layer], reduce=pool) as outputs:
 
@@ -160,10 +185,7 @@ def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any
                 )
             return held
 
-        for block, images in pixel_blocks(stores, keys, least=runnable.batch):
-            for start in range(0, len(block), runnable.batch):
-                part = slice(start, start + runnable.batch)
-                yield block[part], runnable.run(to_inputs(runnable.pipeline, images[part]), take).numpy()
+        yield take
 
 
 def _is_ready(stores: Stores, set_id: str) -> bool:

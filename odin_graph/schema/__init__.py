@@ -21,6 +21,7 @@ from odin_graph.schema.properties import now
 from odin_graph.schema.relations import DerivedFrom, Used
 from odin_graph.schema.segment import Segment
 from odin_graph.schema.vector_index import VectorIndex
+from odin_graph.schema.vector_set import VectorSet
 from odin_graph.schema.version import MIGRATIONS, VERSION, constraints, migrations
 from odin_graph.schema.video import Video
 from odin_graph.schema.view import View
@@ -54,6 +55,7 @@ __all__ = [
     "Segment",
     "Used",
     "VectorIndex",
+    "VectorSet",
     "Video",
     "View",
     "Volume",

@@ -68,7 +68,7 @@ EDGES: Final = (
     Edge(
         type="DERIVED_FROM",
         start=("VectorIndex",),
-        end=("ActivationSet",),
+        end=("ActivationSet", "VectorSet"),
         meaning="The embeddings it was built over.",
     ),
     Edge(

@@ -20,6 +20,7 @@ from odin_graph.schema.prediction import Prediction
 from odin_graph.schema.prediction_set import PredictionSet
 from odin_graph.schema.segment import Segment
 from odin_graph.schema.vector_index import VectorIndex
+from odin_graph.schema.vector_set import VectorSet
 from odin_graph.schema.video import Video
 from odin_graph.schema.view import View
 from odin_graph.schema.volume import Volume
@@ -38,6 +39,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     ActivationSet,
     AttributionSet,
     VectorIndex,
+    VectorSet,
     Segment,
     LabelChange,
     View,

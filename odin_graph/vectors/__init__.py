@@ -1,9 +1,10 @@
-"""Nearest neighbours over embeddings: FAISS indexes that are derived from segments and can be built again."""
+"""Nearest neighbours over vectors: exactly, by FAISS's kernels over mapped segments, or by indexes of known recall."""
 
 from __future__ import annotations
 
-from odin_graph.vectors.index import VectorIndex
+from odin_graph.vectors.approximate import Approximate, SegmentIndex
+from odin_graph.vectors.exact import Part, Vectors
 from odin_graph.vectors.metric import METRICS, distances
 from odin_graph.vectors.store import VectorStore
 
-__all__ = ["METRICS", "VectorIndex", "VectorStore", "distances"]
+__all__ = ["METRICS", "Approximate", "Part", "SegmentIndex", "VectorStore", "Vectors", "distances"]

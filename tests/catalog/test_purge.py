@@ -19,11 +19,12 @@ from odin_graph import F
 from odin_graph.arrays import compact
 from odin_graph.arrays.writer import writers_name
 from odin_graph.catalog import leases
-from odin_graph.catalog.activations import LayerRef, growing, name_index
+from odin_graph.catalog.activations import LayerRef, growing, rows_array
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.catalog.purge import unfinished_purges
 from odin_graph.catalog.segments import name_segments, segments_of, swap_segments
+from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
 from odin_graph.errors import ConflictError, FrozenError, StoreError, UnknownNameError
 from odin_graph.graph.writer import create_edges
 from odin_graph.stores import Stores
@@ -78,9 +79,11 @@ def activations(db: og.Workspace) -> None:
     rows = np.random.default_rng(1).normal(size=(len(keys), 4)).astype(np.float32)
     with growing(stores, ref) as growth:
         growth.add(keys, rows)
-    order = np.argsort(keys)
-    for part in (slice(None, -1), slice(None)):  # the second replaces the first, whose file is garbage
-        name_index(stores, ref.set_id, "cosine", stores.vectors.build(keys[order][part], rows[order][part]))
+    (segment,) = segments_of(stores, rows_array(ref.set_id))
+    for kind in ("ivf", "hnsw"):  # the second replaces the first, whose file is garbage
+        uri = stores.vectors.build_index(segment, "cosine", kind, lambda _: None)
+        record = IndexRecord(kind, (segment.id,), (uri,), ())
+        name_index(stores, Owner("ActivationSet", ref.set_id), "cosine", record)
 
 
 def holds(root: Path, needles: list[bytes], *, broken: bool = True) -> list[str]:

@@ -13,9 +13,10 @@ from odin_graph.query.nodes import FrozenLabel, PredictionField
 from odin_graph.query.plan import (
     AllImages,
     Cypher,
+    Example,
     Keys,
-    LayerOf,
     Members,
+    NamedVectors,
     Nearest,
     OrderBy,
     Plan,
@@ -105,7 +106,10 @@ def test_a_users_own_cypher_comes_back() -> None:
             Plan(AllImages(), (Where((Expr(PredictionField("v", "t@1", "probability", as_value("a"))) > 0.5).node),)),
             "v.probability('a') has no form in Cypher: probabilities are an array",
         ),
-        (Plan(AllImages(), (Nearest(LayerOf("v", "fc"), 3, image=1),)), "nearest() has no form in Cypher"),
+        (
+            Plan(AllImages(), (Nearest(NamedVectors("clip"), 3, (Example(image=1),)),)),
+            "nearest() has no form in Cypher",
+        ),
         (Plan(AllImages(), (Slice(-5, None),)), "A slice from the end, or with a stride, has no form"),
         (Plan(Keys((3, 1)), (Slice(0, 1),)), "A slice in the source's own order has no form"),
         (Plan(Cypher("RETURN 1"), (Slice(0, 1),)), "The steps over images(cypher=...) have no form"),

@@ -21,10 +21,12 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    Example,
     GroupBy,
     Keys,
     LayerOf,
     Members,
+    NamedVectors,
     Nearest,
     OrderBy,
     Parameter,
@@ -51,6 +53,10 @@ EXPRESSIONS = predicates(TYPES)
 LAYERS = st.builds(LayerOf, st.text(), st.text(), st.none() | st.text(), st.text())
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SPACES = LAYERS | st.builds(NamedVectors, st.text())
+EXAMPLES = st.lists(
+    st.builds(Example, st.none() | INTEGERS, st.none() | st.lists(FLOATS, max_size=3).map(tuple)), max_size=3
+).map(tuple)
 LITERALS = st.one_of(list(VALUES.values())).map(as_value)
 SOURCES = st.one_of(
     st.just(AllImages()),
@@ -74,7 +80,7 @@ STEPS = st.one_of(
     st.lists(EXPRESSIONS).map(lambda by: Distinct(tuple(by))),
     st.builds(Sample, INTEGERS, INTEGERS),
     st.builds(GroupBy, COLUMNS, COLUMNS),
-    st.builds(Nearest, LAYERS, INTEGERS, st.none() | INTEGERS, st.none() | st.lists(FLOATS).map(tuple), st.text()),
+    st.builds(Nearest, SPACES, INTEGERS, EXAMPLES, EXAMPLES, st.text()),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
 VALIDATOR = Draft202012Validator(wire.schema())
@@ -119,7 +125,7 @@ def test_the_published_schema_is_the_codes() -> None:
         Plan(Members("t@1")).then(GroupBy((Column("l", FrozenLabel("t@1")),), (Column("n", Aggregate("count")),))),
         Plan(AllImages()).then(Combine("union", Plan(Cypher("RETURN 1", (Parameter("p", as_value(1)),))))),
         Plan(AllImages())
-        .then(Nearest(LayerOf("e", "l"), 3, vector=(0.5, 1.0)))
+        .then(Nearest(LayerOf("e", "l"), 3, (Example(vector=(0.5, 1.0)),), (Example(image=7),)))
         .then(Select((Column("d", Added("d")),))),
         Plan(AllImages())
         .then(OrderBy((SortKey(F("a").node, True),)))

@@ -7,12 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from odin_graph.catalog.activations import LayerRef, index_of, rows_array
+from odin_graph.catalog.activations import LayerRef, rows_array
 from odin_graph.catalog.segments import segments_of
-from odin_graph.errors import QueryError, ShapeError, UnknownNameError
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.runtime import embed
 from odin_graph.runtime.embed import embeddings, ensure_embeddings
-from odin_graph.runtime.index import ensure_index, nearest_in_layer
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
 
@@ -87,42 +86,6 @@ def test_a_break_keeps_what_was_written(stores: Stores, monkeypatch: pytest.Monk
     np.testing.assert_allclose(embeddings(stores, LAYER, keys), by_hand("mean"), atol=1e-5)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "l2", "inner-product"])
-def test_the_nearest_are_those_of_a_full_scan(stores: Stores, metric: str) -> None:
-    pytest.importorskip("faiss")
-    keys, _ = add_digits(stores), add_trained(stores)
-    among = np.sort(keys[20:220])
-    vectors = by_hand("mean").astype(np.float64)
-    query = vectors[:4]
-    found, distance = nearest_in_layer(stores, LAYER, query.astype(np.float32), 6, among=among, metric=metric)
-    chosen = vectors[np.searchsorted(keys, among)]
-    if metric == "l2":
-        full = np.linalg.norm(query[:, None] - chosen[None], axis=2)
-    else:
-        unit = (lambda v: v / np.linalg.norm(v, axis=1, keepdims=True)) if metric == "cosine" else (lambda v: v)
-        full = 1 - unit(query) @ unit(chosen).T if metric == "cosine" else -(query @ chosen.T)
-    nearest = np.argsort(full, axis=1, kind="stable")[:, :6]
-    assert found.tolist() == among[nearest].tolist()
-    np.testing.assert_allclose(distance, np.take_along_axis(full, nearest, axis=1), atol=1e-5)
-
-
-def test_the_index_is_kept_and_grows_with_the_set(stores: Stores) -> None:
-    pytest.importorskip("faiss")
-    keys, _ = add_digits(stores), add_trained(stores)
-    ensure_embeddings(stores, LAYER, keys[:50])
-    ensure_index(stores, LAYER)
-    first = index_of(stores, LAYER.set_id, "cosine")
-    ensure_index(stores, LAYER)
-    assert index_of(stores, LAYER.set_id, "cosine") == first
-    ensure_embeddings(stores, LAYER, keys[:80])
-    ensure_index(stores, LAYER)
-    assert index_of(stores, LAYER.set_id, "cosine") != first
-    stores.arrays.remove(index_of(stores, LAYER.set_id, "cosine") or "")
-    query = by_hand("mean")[:1]
-    found, _ = nearest_in_layer(stores, LAYER, query, 1, among=keys[:80])
-    assert found.tolist() == [[keys[0]]]
-
-
 def test_names_are_checked_before_anything_runs(stores: Stores) -> None:
     add_trained(stores)
     with pytest.raises(UnknownNameError, match=r"no layer of the model 'small': 'haed'. Did you mean 'head'"):
@@ -133,10 +96,3 @@ def test_names_are_checked_before_anything_runs(stores: Stores) -> None:
         embed.check_layer(stores, LayerRef("small/trained", "relu#3"))
     with pytest.raises(UnknownNameError, match="There is: flatten, max, mean"):
         embed.check_layer(stores, LayerRef("small/trained", "head", "median"))
-
-
-def test_a_query_of_another_length_is_refused(stores: Stores) -> None:
-    pytest.importorskip("faiss")
-    keys, _ = add_digits(stores, 10), add_trained(stores)
-    with pytest.raises(ShapeError, match=r"have 16 numbers .*shape \(1, 3\)"):
-        nearest_in_layer(stores, LAYER, np.ones((1, 3), np.float32), 2, among=keys)

@@ -16,6 +16,7 @@ STORED = {
     "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
     "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
     "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
+    "VectorSet": "created_at id lease_owner lease_until length state",
     "View": "base created_at id query version",
     "Dataset": (
         "base created_at deleted digest frozen_at id label_field lease_owner lease_until query size state tags version"
@@ -30,7 +31,7 @@ STORED = {
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": "codec created_at deleted id layer lease_owner lease_until pooling state",
     "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
-    "VectorIndex": "created_at id lease_owner lease_until metric state uri",
+    "VectorIndex": "created_at id kind lease_owner lease_until measured metric segments state uris",
     "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",
     "LabelChange": "after at before by created_at id why",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",

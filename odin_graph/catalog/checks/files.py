@@ -34,8 +34,9 @@ def named_files(stores: Stores) -> Iterator[NamedFile]:
             yield NamedFile(
                 files.PROGRAMS.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup."
             )
-    for row in stores.graph.read("MATCH (v:VectorIndex) WHERE v.uri IS NOT NULL RETURN v.id AS id, v.uri AS uri"):
-        yield NamedFile(row["uri"], f"index {row['id']!r}", "Remove its node: it is built again when it is asked for.")
+    for row in stores.graph.read("MATCH (v:VectorIndex) WHERE v.uris IS NOT NULL RETURN v.id AS id, v.uris AS uris"):
+        for uri in row["uris"]:
+            yield NamedFile(uri, f"index {row['id']!r}", "Remove its node: it is built again when it is asked for.")
 
 
 def check_files(stores: Stores) -> Iterator[Fault]:

@@ -1,0 +1,128 @@
+"""Where vectors come from: a layer of an experiment, computed where they are missing, or what a user handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog import activations, vector_sets
+from odin_graph.catalog.activations import LayerRef
+from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.vector_indexes import Owner
+from odin_graph.errors import QueryError
+from odin_graph.query import prediction_sets
+from odin_graph.query.plan import LayerOf, NamedVectors, Space
+
+if TYPE_CHECKING:
+    from odin_graph.arrays import SegmentInfo
+    from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+def space_of(by: Any) -> Space:
+    """What a step is given: ``exp.layer("name")``, ``db.vectors["clip"]``, or their description.
+
+    Raises:
+        QueryError: It is neither.
+    """
+    found = getattr(by, "node", by)
+    if isinstance(found, LayerOf | NamedVectors):
+        return found
+    raise QueryError(
+        f'by= takes a layer, as in exp.layer("features"), or vectors of your own, as in db.vectors["clip"], '
+        f"not {by!r:.80}."
+    )
+
+
+def check_space(stores: Stores, by: Space) -> Space:
+    """The same after looking it up: a plan says which checkpoint's layer it means.
+
+    Raises:
+        UnknownNameError: The experiment, the checkpoint, the layer or the set does not exist.
+        QueryError: The experiment has no checkpoint.
+    """
+    if isinstance(by, NamedVectors):
+        vector_sets.vector_set_of(stores, by.vectors)
+        return by
+    from odin_graph.runtime import embed  # torch is loaded where a layer is first spoken of
+
+    prediction_sets.check_experiment(stores.graph, by.experiment)
+    checkpoint = by.checkpoint or prediction_sets.chosen_checkpoint(stores.graph, by.experiment)
+    if checkpoint is None:
+        raise QueryError(
+            f"Experiment {by.experiment!r} has no checkpoint to run: save one with run.checkpoint(module, best=True)."
+        )
+    named = replace(by, checkpoint=checkpoint)
+    embed.check_layer(stores, layer_ref(named))
+    return named
+
+
+def spell_space(by: Space) -> str:
+    """As a plan's text names it."""
+    return by.vectors if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
+
+
+def layer_ref(by: LayerOf) -> LayerRef:
+    """The bound layer as the catalogue names it."""
+    if by.checkpoint is None:
+        raise QueryError(f"The layer {by.layer!r} is not bound to a checkpoint.")
+    return LayerRef(by.checkpoint, by.layer, by.pooling)
+
+
+def segments_with(stores: Stores, by: Space, keys: Keys) -> Sequence[SegmentInfo]:
+    """The segments that hold the vectors of images, computed first where they can be."""
+    if isinstance(by, NamedVectors):
+        return segments_of(stores, vector_sets.rows_array(by.vectors))
+    from odin_graph.runtime.embed import ensure_embeddings
+
+    return segments_of(stores, activations.rows_array(ensure_embeddings(stores, layer_ref(by), keys)))
+
+
+def owner_of(by: Space) -> Owner:
+    """Whose vectors they are, in the graph."""
+    if isinstance(by, NamedVectors):
+        return Owner("VectorSet", by.vectors)
+    return Owner("ActivationSet", layer_ref(by).set_id)
+
+
+def vectors_of(stores: Stores, by: Space, keys: Keys) -> Vectors:
+    """The vectors (n, d) of images, in the order of their keys.
+
+    Raises:
+        QueryError: Images have none in a set of a user's.
+    """
+    if isinstance(by, NamedVectors):
+        rows = vector_sets.rows_of(stores, by.vectors)
+        missing = rows.missing(keys)
+        if len(missing):
+            raise QueryError(
+                f"{len(missing):,} of {len(keys):,} images have no vector in {by.vectors!r}, the first of key "
+                f"{missing[0]}: db.vectors.add({by.vectors!r}, ids, array) adds them."
+            )
+        found: Vectors = rows.read(keys)
+        return found
+    from odin_graph.runtime.embed import embeddings
+
+    return embeddings(stores, layer_ref(by), keys)
+
+
+def vector_of_pixels(stores: Stores, by: Space, pixels: NDArray[Any]) -> Vectors:
+    """The vector (d,) of an image (h, w, bands) that is not stored: the model is run on it.
+
+    Raises:
+        QueryError: The vectors are a user's, which no model of ours gives.
+        ShapeError: The model refuses the image.
+    """
+    if isinstance(by, NamedVectors):
+        raise QueryError(
+            f"{by.vectors!r} holds vectors of your own, and no model here says what an image's is: give its vector."
+        )
+    from odin_graph.runtime.embed import vector_of
+
+    return vector_of(stores, layer_ref(by), pixels)
