@@ -6,10 +6,11 @@ again in float64: the answer, and the order of ties, is that of float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _BLOCK: Final = 65_536
 """Vectors that one thread scores at once."""
 _DENSE: Final = 0.3
 """Where more than this share of a block passes, all of it is scored: in order, memory is read three times as fast."""
+_ALONE: Final = 4_096
+"""Of fewer vectors one thread is done before another has begun."""
 _SPARE: Final = 16
 """Roundings of a score beside the d of its sum: of the length, the quotient, the query."""
 
@@ -67,6 +70,11 @@ class Part:
         return None if len(found) == len(self.keys) else found
 
 
+Block: TypeAlias = tuple[Part, int, Keys | None]
+"""A part, where a block of it begins, and the positions in the part that pass; None for the whole block."""
+Map: TypeAlias = Callable[[Callable[[Block], Any], Sequence[Block]], Iterable[Any]]
+
+
 class Vectors:
     """All vectors of a set, by key.
 
@@ -101,18 +109,20 @@ class Vectors:
         passing = [part.positions(wanted) for part in self.parts]
         n = min(k, sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True)))
         keys, away = np.empty((len(queries), n), np.int64), np.empty((len(queries), n))
-        if n:
-            with ThreadPoolExecutor(self._threads) as pool:
-                for row, query in enumerate(prepared(queries, self.metric)):
-                    check()
-                    keys[row], away[row] = self._nearest(query, passing, n, pool)
+        blocks = list(self._blocks(passing)) if n else []
+        with ExitStack() as stack:
+            every: Map = map
+            if len(blocks) > 1 and n_passing > _ALONE:
+                every = stack.enter_context(ThreadPoolExecutor(self._threads)).map
+            for row, query in enumerate(prepared(queries, self.metric) if n else ()):
+                check()
+                keys[row], away[row] = self._nearest(query, blocks, n, every)
         return keys, away
 
     def _nearest(
-        self, query: NDArray[np.float32], passing: Sequence[Keys | None], k: int, pool: ThreadPoolExecutor
+        self, query: NDArray[np.float32], blocks: Sequence[Block], k: int, every: Map
     ) -> tuple[Keys, NDArray[np.float64]]:
-        blocks = list(self._blocks(passing))
-        scored = list(pool.map(lambda block: self._score(query, *block), blocks))
+        scored = list(every(lambda block: self._score(query, *block), blocks))
         least = np.concatenate([np.partition(scores, k - 1)[:k] if len(scores) > k else scores for scores in scored])
         bound = float(np.partition(least, k - 1)[k - 1])
         bound += 2 * self._error(query, bound)
@@ -127,8 +137,7 @@ class Vectors:
         order = np.lexsort((keys, away))[:k]
         return keys[order], away[order]
 
-    def _blocks(self, passing: Sequence[Keys | None]) -> Iterator[tuple[Part, int, Keys | None]]:
-        """A part, where a block of it begins, and the positions in the part that pass; None for the whole block."""
+    def _blocks(self, passing: Sequence[Keys | None]) -> Iterator[Block]:
         for part, positions in zip(self.parts, passing, strict=True):
             for first in range(0, len(part.keys), _BLOCK):
                 if positions is None:
