@@ -107,7 +107,8 @@ class Vectors:
         """
         wanted = None if among is None else np.unique(among)
         passing = [part.positions(wanted) for part in self.parts]
-        n = min(k, sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True)))
+        n_passing = sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True))
+        n = min(k, n_passing)
         keys, away = np.empty((len(queries), n), np.int64), np.empty((len(queries), n))
         blocks = list(self._blocks(passing)) if n else []
         with ExitStack() as stack:
