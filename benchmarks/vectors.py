@@ -43,7 +43,7 @@ Keys = NDArray[np.int64]
 
 def measure(quick: bool) -> list[Row]:
     """Every figure."""
-    number = 40_000 if quick else 1_000_000
+    number = 30_000 if quick else 1_000_000
     rows = repeated(embeddings(2_000 if quick else 70_000), number)
     asked = rows[np.random.default_rng(1).choice(number, QUERIES, replace=False)]
     asked = asked + np.random.default_rng(2).normal(scale=0.02, size=asked.shape).astype(np.float32)
@@ -186,7 +186,7 @@ def filtered_afterwards(flat: Any, query: Floats, passing: NDArray[np.bool_]) ->
         n = min(n, len(passing))
         _, found = flat.search(unit(query)[None], n)
         kept: Keys = found[0][passing[found[0]]]
-        if len(kept) >= K or n == len(passing):
+        if len(kept) >= min(K, int(passing.sum())) or n == len(passing):
             return kept[:K]
         n *= 4
 
@@ -195,7 +195,8 @@ def by_numpy(rows: Floats, lengths: Floats, query: Floats, passing: NDArray[np.b
     """One product and a partition."""
     at = np.flatnonzero(passing)
     scores = (rows @ query if len(at) == len(rows) else rows[at] @ query) / lengths[at]
-    first: Keys = at[np.argpartition(scores, -K)[-K:]]
+    k = min(K, len(at))
+    first: Keys = at[np.argpartition(scores, -k)[-k:]]
     return first
 
 
