@@ -13,7 +13,7 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.image import Image
 from odin_graph.query.nodes import PredictionField
 from odin_graph.query.outline import outline
-from odin_graph.query.plan import Nearest, Plan, Representative
+from odin_graph.query.plan import FromVectors, Nearest, Plan, Representative
 from odin_graph.query.planner import plan_fields
 from odin_graph.query.predictions import PredictionExpressions, PredictionsOn
 from odin_graph.stores import Stores
@@ -72,7 +72,7 @@ def html_of(query: Query, *, ran: bool) -> str:
     said = f"<code>{escape(outline(query.plan))}</code>"
     if ran:
         first = query.to_pandas().head(_ROWS)
-    elif any(isinstance(step, Nearest | Representative) for step in query.plan.steps):
+    elif any(isinstance(step, Nearest | FromVectors | Representative) for step in query.plan.steps):
         return f"{said}<br>not run yet"
     else:
         first = query[:_ROWS].to_pandas()

@@ -21,6 +21,7 @@ from odin_graph.query.plan import (
     Column,
     Combine,
     Distinct,
+    FromVectors,
     Nearest,
     OrderBy,
     Plan,
@@ -201,6 +202,39 @@ class ImageSteps(RowSteps):
         space = space_of(by)
         like = examples_of(self._stores, to, space)
         return self._then(Nearest(space, k, like, examples_of(self._stores, unlike, space), metric, recall))
+
+    def cluster(self, *, by: Any, k: int, seed: int = 0, metric: str = "cosine", name: str = "cluster") -> Self:
+        """Group these images into k clusters of alike vectors; the column says which, 0 for the largest.
+
+        Args:
+            by: A layer or vectors of your own; see `nearest`.
+            k: How many; fewer only where fewer vectors differ.
+            seed: For the first centres.
+            metric: ``cosine`` or ``l2``.
+            name: Of the column: ``query.cluster(by=layer, k=8).where(F("cluster") == 3)``.
+        """
+        return self._then(FromVectors("clusters", space_of(by), name, k=k, seed=seed, metric=metric))
+
+    def near_duplicates(
+        self, *, by: Any, within: float = 0.02, metric: str = "cosine", name: str = "duplicates"
+    ) -> Self:
+        """Number the groups of images that are nearly the same, 0 for the largest; missing for an image that is alone.
+
+        Two images are of a group if a chain of images leads from one to the other, each ``within`` reach of the next.
+        ``query.near_duplicates(by=layer).where(F("duplicates").is_null())`` leaves one's own only.
+        """
+        return self._then(FromVectors("near-duplicates", space_of(by), name, within=within, metric=metric))
+
+    def outliers(self, *, by: Any, k: int = 20, metric: str = "cosine", name: str = "outlier") -> Self:
+        """Score how much less dense it is around each image than around its k nearest: about 1 is usual, 2 is alone.
+
+        The local outlier factor of Breunig, Kriegel, Ng and Sander (2000).
+        """
+        return self._then(FromVectors("outliers", space_of(by), name, k=k, metric=metric))
+
+    def uniqueness(self, *, by: Any, metric: str = "cosine", name: str = "uniqueness") -> Self:
+        """Add the distance of each image to the nearest other one of these: 0 for a copy."""
+        return self._then(FromVectors("uniqueness", space_of(by), name, metric=metric))
 
     def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Self:
         """At most k images that stand for these; the column ``stands_for`` says for how many each.

@@ -12,6 +12,7 @@ from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query import prediction_sets
 from odin_graph.query.drawn import drawn
+from odin_graph.query.from_vectors import settings_of
 from odin_graph.query.kinds import KINDS
 from odin_graph.query.plan import (
     AllImages,
@@ -19,6 +20,7 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    FromVectors,
     GroupBy,
     Keys,
     LayerOf,
@@ -39,6 +41,8 @@ from odin_graph.query.plan import (
 from odin_graph.query.scope import Scope
 from odin_graph.query.selection import SELECTIONS
 from odin_graph.query.spaces import check_space
+from odin_graph.query.vector_columns import VECTOR_COLUMNS
+from odin_graph.vectors.graph import check_distance
 from odin_graph.vectors.metric import check_metric
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
 _WORDS = {
     Nearest: "nearest",
+    FromVectors: "cluster, near_duplicates, outliers or uniqueness",
     Representative: "representative",
     Sample: "sample",
     GroupBy: "group_by",
@@ -91,7 +96,7 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
             f"After group_by() the rows are groups, no images: {_WORDS[type(step)]}() comes before it, and where(), "
             "order_by(), limit(), with_columns(), select() and distinct() after it."
         )
-    if plan.kind != "Image" and isinstance(step, Nearest | Representative):
+    if plan.kind != "Image" and isinstance(step, Nearest | FromVectors | Representative):
         raise QueryError(f"{_WORDS[type(step)]}() is of images, and the query is of {plan.kind}s.")
     match step:
         case Where(predicate):
@@ -118,6 +123,8 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
             return _bind_using(stores, step, plan.kind)
         case Nearest():
             return _bind_nearest(stores, step)
+        case FromVectors():
+            return _bind_from_vectors(stores, scope, step)
         case Representative():
             return _bind_representative(stores, scope, step, plan.dataset)
     assert_never(step)
@@ -190,10 +197,14 @@ def _check_names(columns: tuple[Column, ...], step: str) -> None:
     if twice or not columns:
         raise QueryError(f"Two columns are named {twice[0]!r}." if twice else f"{step}() takes at least one column.")
     for column in columns:
-        if not column.name:
-            raise QueryError("A column has no name: give it one.")
-        if column.name == "key":
-            raise QueryError("Every result has the column 'key' already: give yours another name.")
+        _check_name(column.name)
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise QueryError("A column has no name: give it one.")
+    if name == "key":
+        raise QueryError("Every result has the column 'key' already: give yours another name.")
 
 
 def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
@@ -212,6 +223,15 @@ def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
     images = sorted({one.image for one in examples if one.image is not None})
     if images:
         _check_images(stores, images)
+    return replace(step, by=check_space(stores, step.by))
+
+
+def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromVectors:
+    VECTOR_COLUMNS.get(step.function).check(settings_of(step))
+    check_distance(step.metric)
+    _check_name(step.name)
+    if step.name in scope.added:
+        raise QueryError(f"The result has a column {step.name!r} already: give the new one another with name=.")
     return replace(step, by=check_space(stores, step.by))
 
 

@@ -10,6 +10,7 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    FromVectors,
     GroupBy,
     Keys,
     Members,
@@ -64,7 +65,7 @@ def after(step: Step, rows: float | None, known: Known, other: float | None = No
             return min(rows, prod(_values(known, node) for node in by))
         case GroupBy(by):
             return min(rows, prod(_values(known, column.value) for column in by)) if by else 1.0
-        case OrderBy() | WithColumns() | Select():
+        case OrderBy() | WithColumns() | Select() | FromVectors():
             return rows
         case Using():
             return rows / 2

@@ -11,6 +11,7 @@ from odin_graph.query.plan import (
     Cypher,
     Distinct,
     Example,
+    FromVectors,
     GroupBy,
     Keys,
     Members,
@@ -106,6 +107,10 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
             return f".using({outline(images)}{'' if role is None else f', role={role!r}'})"
         case Nearest(by, k):
             return f".nearest({_examples(step)}, by={_space(by)}, k={k})"
+        case FromVectors():
+            given = {"k": step.k, "within": step.within, "seed": step.seed or None}
+            said = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
+            return f".{step.function.replace('-', '_')}(by={_space(step.by)}{said})"
         case Representative(by, k):
             return f".representative({k}, by={_space(by)}, seed={step.seed})"
     assert_never(step)

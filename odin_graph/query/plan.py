@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Discriminator
 
 from odin_graph.query.nodes import Node, Part, SortKey, Value
+from odin_graph.query.vector_columns import VECTOR_COLUMNS
 
 ThingKind: TypeAlias = Literal[
     "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
@@ -141,6 +142,22 @@ class Nearest(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class FromVectors(Part):
+    """Add a column that is computed from the vectors of all images: clusters, near duplicates, outliers."""
+
+    function: str
+    """A registered one: ``clusters``."""
+    by: Space
+    name: str
+    """Of the column."""
+    k: int | None = None
+    within: float | None = None
+    seed: int = 0
+    metric: str = "cosine"
+    step: Literal["from-vectors"] = "from-vectors"
+
+
+@dataclass(frozen=True, slots=True)
 class Representative(Part):
     """At most k images that stand for all, chosen within each confused pair (truth, predicted)."""
 
@@ -232,6 +249,7 @@ Step: TypeAlias = Annotated[
     | OrderBy
     | Slice
     | Nearest
+    | FromVectors
     | Representative
     | WithColumns
     | Select
@@ -281,6 +299,8 @@ def added_by(step: Step) -> tuple[tuple[str, Node | str], ...]:
             return tuple((column.name, column.value) for column in columns)
         case Nearest():
             return (("distance", "float"),)
+        case FromVectors(function, name=name):
+            return ((name, VECTOR_COLUMNS.get(function).type),)
         case Representative(truth=truth, predicted=predicted):
             pair = () if truth is None or predicted is None else (("pair_truth", truth), ("pair_predicted", predicted))
             return (("stands_for", "int"), *pair)

@@ -11,6 +11,7 @@ from odin_graph.query import estimates
 from odin_graph.query.column_steps import AddColumns, Choose, Cut, Filter, FirstOfEach, Sort
 from odin_graph.query.combining import CombineImages
 from odin_graph.query.drawing import Draw
+from odin_graph.query.from_vectors import AddFromVectors
 from odin_graph.query.grouping import GroupRows
 from odin_graph.query.nearest import NearestImages
 from odin_graph.query.nodes import Field, Node, fields
@@ -20,6 +21,7 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    FromVectors,
     GroupBy,
     Keys,
     Members,
@@ -82,7 +84,7 @@ def _nodes(step: Step) -> tuple[Node, ...]:
             return by
         case Representative():
             return tuple(node for node in (step.truth, step.predicted) if node is not None)
-        case Slice() | Nearest() | Sample() | Combine() | Using():
+        case Slice() | Nearest() | FromVectors() | Sample() | Combine() | Using():
             return ()
     assert_never(step)
 
@@ -142,6 +144,8 @@ def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:  # n
             return AddColumns(snapshot, below, step)
         case Nearest():
             return NearestImages(snapshot, below, step)
+        case FromVectors():
+            return AddFromVectors(snapshot, below, step)
         case Representative():
             return RepresentativeImages(snapshot, below, step)
     assert_never(step)

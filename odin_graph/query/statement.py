@@ -18,6 +18,7 @@ from odin_graph.query.plan import (
     Combine,
     Cypher,
     Distinct,
+    FromVectors,
     GroupBy,
     Keys,
     Members,
@@ -123,10 +124,10 @@ class _Writer:
                     raise QueryError(f"{_WORDS[type(step)]} has no form in Cypher that keeps the order. Run the query.")
                 case Nearest():
                     raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
-                case Representative():
+                case FromVectors() | Representative():
+                    name = step.function if isinstance(step, FromVectors) else "representative()"
                     raise QueryError(
-                        "representative() has no form in Cypher: it chooses by vectors, which are not in the graph. "
-                        "Run the query."
+                        f"{name} has no form in Cypher: it goes by vectors, which are not in the graph. Run the query."
                     )
                 case _:
                     assert_never(step)

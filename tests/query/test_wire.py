@@ -22,6 +22,7 @@ from odin_graph.query.plan import (
     Cypher,
     Distinct,
     Example,
+    FromVectors,
     GroupBy,
     Keys,
     LayerOf,
@@ -80,7 +81,8 @@ STEPS = st.one_of(
     st.lists(EXPRESSIONS).map(lambda by: Distinct(tuple(by))),
     st.builds(Sample, INTEGERS, INTEGERS),
     st.builds(GroupBy, COLUMNS, COLUMNS),
-    st.builds(Nearest, SPACES, INTEGERS, EXAMPLES, EXAMPLES, st.text()),
+    st.builds(Nearest, SPACES, INTEGERS, EXAMPLES, EXAMPLES, st.text(), st.none() | FLOATS),
+    st.builds(FromVectors, st.text(), SPACES, st.text(), st.none() | INTEGERS, st.none() | FLOATS, INTEGERS, st.text()),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
 VALIDATOR = Draft202012Validator(wire.schema())

@@ -1,0 +1,144 @@
+"""Columns that are computed from the vectors of all rows: clusters, near duplicates, outliers. An extension point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.errors import QueryError
+from odin_graph.progress import progress_bar
+from odin_graph.registry import Registry
+from odin_graph.vectors.graph import neighbours_of_each, pairs_within
+from odin_graph.vectors.metric import prepared
+
+_NEIGHBOURS: Final = 20
+_TINY: Final = 1e-10
+"""Added to mean reachability distances, so that copies have a density: scikit-learn's, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a step says beside the vectors."""
+
+    k: int | None
+    within: float | None
+    seed: int
+    metric: str
+
+
+class VectorColumn(Protocol):
+    """Computes a column. An entry of `VECTOR_COLUMNS` is an instance."""
+
+    type: str
+    """``int`` or ``float``."""
+
+    def check(self, said: Settings) -> None:
+        """Raise `QueryError` where the settings are none of its."""
+
+    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+        """One value a vector (n, d), in the order of the images' keys; of integers -1 is a missing one."""
+
+
+VECTOR_COLUMNS: Registry[VectorColumn] = Registry("vector column", "odin_graph.vector_columns")
+
+
+class Clusters:
+    """k-means (Lloyd, 1982; seeded as Arthur and Vassilvitskii, 2007), numbered by size from 0.
+
+    Of directions where the metric is cosine.
+    """
+
+    type = "int"
+
+    def check(self, said: Settings) -> None:
+        """See `VectorColumn`."""
+        if said.k is None or said.k < 1:
+            raise QueryError(f"cluster() takes a number of clusters, at least 1, not k={said.k!r}.")
+
+    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+        """See `VectorColumn`."""
+        from sklearn.cluster import KMeans
+
+        rows = prepared(vectors, said.metric)
+        k = min(said.k or 1, len(np.unique(rows, axis=0)))
+        found = KMeans(k, n_init=1, random_state=said.seed).fit_predict(rows)
+        return _by_size(found)
+
+
+class Duplicates:
+    """Groups of images each of which is near another one of its group; -1 for those that are near none."""
+
+    type = "int"
+
+    def check(self, said: Settings) -> None:
+        """See `VectorColumn`."""
+        if said.within is None or not said.within >= 0:
+            raise QueryError(f"near_duplicates() takes a distance, at least 0, not within={said.within!r}.")
+
+    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+        """See `VectorColumn`."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        n = len(vectors)
+        with progress_bar("near duplicates", n, show=True) as done:
+            pairs = list(pairs_within(vectors, said.within or 0.0, said.metric, done))
+        left, right = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+        edges = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
+        _, group = connected_components(edges, directed=False)
+        several = np.bincount(group)[group] > 1
+        found = np.full(n, -1, np.int64)
+        found[several] = _by_size(group[several])
+        return found
+
+
+class Outliers:
+    """The local outlier factor (Breunig, Kriegel, Ng and Sander, 2000, definition 7): about 1 among one's like."""
+
+    type = "float"
+
+    def check(self, said: Settings) -> None:
+        """See `VectorColumn`."""
+        if said.k is not None and said.k < 1:
+            raise QueryError(f"outliers() takes a number of neighbours, at least 1, not k={said.k!r}.")
+
+    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+        """See `VectorColumn`."""
+        with progress_bar("outliers", len(vectors), show=True) as done:
+            near, away = neighbours_of_each(vectors, said.k or _NEIGHBOURS, said.metric, done)
+        if not near.shape[1]:
+            return np.ones(len(vectors))
+        reach = np.maximum(away, away[near, -1])
+        density = 1.0 / (reach.mean(axis=1) + _TINY)
+        factor: NDArray[np.float64] = density[near].mean(axis=1) / density
+        return factor
+
+
+class Uniqueness:
+    """The distance to the nearest other image: 0 for a copy."""
+
+    type = "float"
+
+    def check(self, said: Settings) -> None:
+        """See `VectorColumn`."""
+
+    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+        """See `VectorColumn`."""
+        with progress_bar("uniqueness", len(vectors), show=True) as done:
+            _, away = neighbours_of_each(vectors, 1, said.metric, done)
+        return away[:, 0] if away.shape[1] else np.full(len(vectors), np.inf)
+
+
+def _by_size(group: NDArray[Any]) -> NDArray[np.int64]:
+    """Numbers from 0, the largest group first, of equal ones that whose first member comes first."""
+    _, first, place, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.lexsort((first, -sizes))] = np.arange(len(sizes))
+    numbered: NDArray[np.int64] = rank[place]
+    return numbered
+
+
+CLUSTERS, DUPLICATES, OUTLIERS, UNIQUENESS = Clusters(), Duplicates(), Outliers(), Uniqueness()
