@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
+    from odin_graph.objects.neighbourhoods import Neighbourhoods
     from odin_graph.objects.patches import PatchQuery
     from odin_graph.ops import ImageOp
     from odin_graph.query.predictions import PredictionExpressions
@@ -205,6 +206,13 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         if by is not None:
             return map_groups(self, function, name, by, progress)
         return map_images(self, function, name, processes, progress)
+
+    def neighbourhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighbourhoods:
+        """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
+        from odin_graph.objects.neighbourhoods import Neighbourhoods
+
+        near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
+        return Neighbourhoods(*near)
 
     # Elsewhere
 

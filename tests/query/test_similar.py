@@ -104,6 +104,25 @@ def test_vectors_of_ones_own(retina: og.Workspace) -> None:
         test.nearest(test[0], by=clip, k=3)
 
 
+def test_neighbours_under_one_model_against_those_under_another(retina: og.Workspace) -> None:
+    test = retina.images("retina-test")
+    layer = retina.experiment("small-cnn/1").layer("features")
+    rows = np.random.default_rng(0).normal(size=(len(test), 5)).astype(np.float32)
+    clip = retina.vectors.add("clip", test, rows)
+    both = test.neighbourhoods(test[8], a=layer, b=clip, k=30)
+    left, right = (set(side.keys().tolist()) for side in (both.a, both.b))
+    assert both.overlap == len(left & right) / len(left | right) < 1
+    assert set(both.both.keys().tolist()) == left & right
+    assert set(both.only("b").keys().tolist()) == right - left
+    frame = both.to_pandas()
+    assert frame["rank_a"].dropna().tolist() == list(range(1, 31))
+    assert len(frame) == len(left | right)
+    assert frame["distance_b"].notna().sum() == 30
+    assert test.neighbourhoods(test[8], a=clip, b=clip, k=5).overlap == 1
+    with pytest.raises(UnknownNameError, match="no side 'c'"):
+        both.only("c")
+
+
 def test_vectors_are_replaced_only_where_that_is_said(retina: og.Workspace) -> None:
     test = retina.images("retina-test")
     rows = np.arange(60.0).reshape(20, 3)
