@@ -246,8 +246,10 @@ class Columns:
         types = self._types(kind, names)
         table, token = self._read(lambda: self._load(kind, types))
         if token is not None:
-            self._held[kind] = _Held(token, table)
             snapshot_file.save(self._file(kind), table, str(token))
+            mapped = snapshot_file.load(self._file(kind), str(token))
+            table = mapped if mapped is not None else table
+            self._held[kind] = _Held(token, table)
         return table
 
     def _read(self, load: Callable[[], pa.Table]) -> tuple[pa.Table, ChangeToken | None]:

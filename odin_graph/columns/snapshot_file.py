@@ -27,5 +27,7 @@ def save(file: Path, table: pa.Table, token: str) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as fresh:
-            feather.write_feather(table.replace_schema_metadata({_TOKEN: token.encode()}), fresh, compression="lz4")
+            # As it is: mapped, columns take no memory of ours, and pages that nobody looks at are never read.
+            held = table.replace_schema_metadata({_TOKEN: token.encode()})
+            feather.write_feather(held, fresh, compression="uncompressed", chunksize=max(1, table.num_rows))
         Path(fresh.name).replace(file)

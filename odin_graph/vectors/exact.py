@@ -65,8 +65,13 @@ class Part:
         """Where the keys that pass (sorted, each once) stand; None where all do."""
         if among is None:
             return None
-        found = np.searchsorted(self.keys, among)
-        found = found[self.keys[np.minimum(found, len(self.keys) - 1)] == among]
+        first, last = np.searchsorted(among, [self.keys[0], self.keys[-1] + 1])
+        here = among[first:last]
+        if self.keys[-1] - self.keys[0] == len(self.keys) - 1:  # without a gap, as images are that were stored together
+            found = here - self.keys[0]
+        else:
+            found = np.searchsorted(self.keys, here)
+            found = found[self.keys[found] == here]
         return None if len(found) == len(self.keys) else found
 
 
@@ -105,7 +110,7 @@ class Vectors:
             k: At least 1.
             among: The keys that pass; None for all.
         """
-        wanted = None if among is None else np.unique(among)
+        wanted = among if among is None or (np.diff(among) > 0).all() else np.unique(among)
         passing = [part.positions(wanted) for part in self.parts]
         n_passing = sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True))
         n = min(k, n_passing)
