@@ -20,6 +20,7 @@ from odin_graph.schema.prediction_set import PredictionSet
 from odin_graph.schema.properties import now
 from odin_graph.schema.relations import DerivedFrom, Used
 from odin_graph.schema.segment import Segment
+from odin_graph.schema.token import Token
 from odin_graph.schema.vector_index import VectorIndex
 from odin_graph.schema.vector_set import VectorSet
 from odin_graph.schema.version import MIGRATIONS, VERSION, constraints, migrations
@@ -54,6 +55,7 @@ __all__ = [
     "Record",
     "Segment",
     "Used",
+    "Token",
     "VectorIndex",
     "VectorSet",
     "Video",

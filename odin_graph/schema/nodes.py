@@ -19,6 +19,7 @@ from odin_graph.schema.model import Model
 from odin_graph.schema.prediction import Prediction
 from odin_graph.schema.prediction_set import PredictionSet
 from odin_graph.schema.segment import Segment
+from odin_graph.schema.token import Token
 from odin_graph.schema.vector_index import VectorIndex
 from odin_graph.schema.vector_set import VectorSet
 from odin_graph.schema.video import Video
@@ -44,6 +45,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     LabelChange,
     View,
     Deletion,
+    Token,
     Workspace,
     Counter,
     Field,

@@ -1,0 +1,57 @@
+"""`odin token`: who may use the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens of the server.")
+
+Workspace = Annotated[Path | None, typer.Argument(help="The workspace's folder.")]
+Graph = Annotated[str | None, typer.Option(help="A Neo4j server instead of a folder.")]
+Arrays = Annotated[str | None, typer.Option(help="With --graph: the arrays' root.")]
+
+
+@app.command()
+def create(
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
+    name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "default",
+    scope: Annotated[str, typer.Option(help="read, or write.")] = "read",
+) -> None:
+    """Make a token and print it. It is shown this once: only its digest is kept."""
+    from odin_graph.catalog.tokens import create_token
+    from odin_graph.workspace import connect
+
+    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+        typer.echo(create_token(db._stores, name, scope))  # type: ignore[arg-type]  # noqa: SLF001
+
+
+@app.command("list")
+def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
+    """Name, scope and age of every token."""
+    from odin_graph.catalog.tokens import tokens
+    from odin_graph.workspace import connect
+
+    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+        for held in tokens(db._stores):  # noqa: SLF001
+            typer.echo(f"{held.id}  {held.scope}  made {held.created_at:%Y-%m-%d %H:%M} UTC")
+
+
+@app.command()
+def revoke(
+    name: Annotated[str, typer.Option(help="Of the token.")],
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
+) -> None:
+    """Take a token away: the next request with it is refused."""
+    from odin_graph.catalog.tokens import revoke_token
+    from odin_graph.workspace import connect
+
+    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+        revoke_token(db._stores, name)  # noqa: SLF001
+        typer.echo(f"Revoked {name}.")

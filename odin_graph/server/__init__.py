@@ -1,0 +1,8 @@
+"""The HTTP API: queries, neighbours, representative images, images and what they come from, for programs elsewhere."""
+
+from __future__ import annotations
+
+from odin_graph.server.app import create_app
+from odin_graph.server.settings import Settings
+
+__all__ = ["Settings", "create_app"]

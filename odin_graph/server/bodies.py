@@ -1,0 +1,142 @@
+"""Requests and answers, as OpenAPI shows them; each example runs in the tests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+Rows = list[Json]
+
+
+class Body(BaseModel):
+    """A request: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class QueryRequest(Body):
+    """A query in its JSON form, and which columns of its answer."""
+
+    query: Annotated[
+        Json,
+        Field(
+            description="What `Query.to_json()` gives; its schema is docs/query.schema.json.",
+            examples=[{"odin_query": 3, "source": {"source": "images"}, "steps": [{"step": "slice", "stop": 3}]}],
+        ),
+    ]
+    columns: Annotated[
+        list[str] | None, Field(description="Fields to give; every stored one by default.", max_length=1000)
+    ] = None
+    limit: Annotated[int, Field(ge=1, description="Rows of a page of JSON.")] = 1000
+    cursor: Annotated[str | None, Field(description="Of the page before; none for the first.", max_length=500)] = None
+
+
+class Page(BaseModel):
+    """A page of an answer."""
+
+    rows: Rows
+    total: int
+    """Rows of the whole answer."""
+    cursor: str | None
+    """Where the next page begins; null on the last."""
+
+
+class QueryText(Body):
+    """A query alone."""
+
+    query: Annotated[Json, Field(examples=[{"odin_query": 3, "source": {"source": "images"}, "steps": []}])]
+    run: Annotated[bool, Field(description="Of `explain`: run it, for actual rows and times.")] = False
+
+
+class Count(BaseModel):
+    """How many rows."""
+
+    count: int
+
+
+class Checked(BaseModel):
+    """A query whose names were looked up."""
+
+    query: Json
+
+
+class Explained(BaseModel):
+    """A physical plan, the last step first."""
+
+    parts: list[Json]
+    text: str
+
+
+class LayerSpace(Body):
+    """The vectors of a layer, computed where they are missing."""
+
+    experiment: str
+    layer: str
+    checkpoint: str | None = None
+    pooling: str = "mean"
+
+
+class NamedSpace(Body):
+    """Vectors that were handed in."""
+
+    vectors: str
+
+
+class SimilarRequest(Body):
+    """The neighbours of a stored image, of a vector, or of a file that is not stored."""
+
+    image: Annotated[str | None, Field(description="The id of a stored image, or:")] = None
+    vector: Annotated[list[float] | None, Field(max_length=1_000_000)] = None
+    file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
+    by: LayerSpace | NamedSpace
+    k: Annotated[int, Field(ge=1, le=10_000)] = 10
+    metric: Literal["cosine", "l2", "inner-product"] = "cosine"
+    recall: Annotated[float | None, Field(gt=0, le=1)] = None
+    query: Annotated[Json | None, Field(description="Of which images; all by default.")] = None
+    columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
+
+
+class RepresentativeRequest(Body):
+    """A few images that stand for all of a query."""
+
+    query: Annotated[Json, Field(examples=[{"odin_query": 3, "source": {"source": "images"}, "steps": []}])]
+    layer: str
+    pooling: str = "mean"
+    k: Annotated[int, Field(ge=1, le=1_000)] = 10
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
+
+
+class CypherRequest(Body):
+    """A statement that reads, with its parameters."""
+
+    statement: Annotated[str, Field(examples=["MATCH (i:Image) RETURN count(i) AS images"], max_length=100_000)]
+    parameters: Json = {}
+
+
+class Answer(BaseModel):
+    """Rows."""
+
+    rows: Rows
+
+
+class Listed(BaseModel):
+    """Some of the things of a kind."""
+
+    rows: Rows
+    total: int
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    class Error(BaseModel):
+        """Its kind, its sentence, and the id under which the server's log has it."""
+
+        type: str
+        message: str
+        request_id: str
+
+    error: Error

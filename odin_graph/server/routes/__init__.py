@@ -1,0 +1,1 @@
+"""The routes, one concept a file."""

@@ -1,0 +1,18 @@
+"""``POST /v1/cypher``: a statement that reads, where the server allows it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from odin_graph.server.access import SettingsDep, WorkspaceDep
+from odin_graph.server.answers import plain
+from odin_graph.server.bodies import Answer, CypherRequest
+
+router = APIRouter(tags=["queries"])
+
+
+@router.post("/cypher")
+def run_cypher(body: CypherRequest, db: WorkspaceDep, allowed: SettingsDep) -> Answer:
+    """Run Cypher that reads; the engine itself refuses what writes. Values are parameters, never in the text."""
+    rows = db.cypher(body.statement, timeout=allowed.seconds, **body.parameters)
+    return Answer(rows=[plain(dict(row)) for row in rows])

@@ -1,0 +1,89 @@
+"""``/v1/datasets``, ``/v1/models``, ``/v1/experiments``: what there is, and one of each."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from odin_graph.deadline import deadline
+from odin_graph.server.access import SettingsDep, WorkspaceDep
+from odin_graph.server.answers import plain, rows_of
+from odin_graph.server.bodies import Json, Listed
+from odin_graph.server.problems import NotThereError
+
+router = APIRouter(tags=["data sets, models, experiments"])
+
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+Offset = Annotated[int, Query(ge=0, le=2**31)]
+
+
+@contextmanager
+def there(kind: str, id: str, known: Container[str]) -> Iterator[None]:  # noqa: A002
+    """Answer 404 where there is nothing of the id."""
+    if id not in known:
+        raise NotThereError(f"There is no {kind} {id!r}.")
+    yield
+
+
+@router.get("/datasets")
+def list_datasets(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+    """The data set versions, by name and version."""
+    return _listed(db.datasets(), allowed.seconds, limit, offset)
+
+
+@router.get("/models")
+def list_models(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+    """The models, the oldest first."""
+    return _listed(db.models(), allowed.seconds, limit, offset)
+
+
+@router.get("/experiments")
+def list_experiments(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+    """The experiments, the oldest first."""
+    return _listed(db.experiments(), allowed.seconds, limit, offset)
+
+
+@router.get("/datasets/{id:path}")
+def get_dataset(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+    """A data set version; the bare name is the latest one."""
+    with there("data set", id, db.datasets):
+        held = db.datasets[id]
+    facts = {"id": held.id, "size": len(held), "digest": held.digest, "classes": held.classes, "counts": held.counts}
+    return {**{name: plain(value) for name, value in facts.items()}, "metadata": plain(held.metadata)}
+
+
+@router.get("/models/{id:path}")
+def get_model(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+    """A model: its task, classes, input shape, layers and checkpoints."""
+    with there("model", id, db.models):
+        held = db.models[id]
+    layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in held.layers]
+    facts = {"id": id, "task": held.task, "classes": held.classes, "input_shape": held.input_shape, "layers": layers}
+    return {name: plain(value) for name, value in {**facts, "checkpoints": list(map(str, held.checkpoints))}.items()}
+
+
+@router.get("/experiments/{id:path}")
+def get_experiment(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+    """An experiment: model, data sets, parameters, checkpoints, and what it has predicted over."""
+    with there("experiment", id, db.experiments):
+        held = db.experiments[id]
+    facts = {
+        "id": held.id,
+        "state": held.state,
+        "model": held.model,
+        "datasets": held.datasets,
+        "parameters": held.parameters,
+        "checkpoints": [one.id for one in held.checkpoints],
+        "best": None if held.best is None else held.best.id,
+        "predictions": held.predictions,
+        "metadata": held.metadata,
+    }
+    return {name: plain(value) for name, value in facts.items()}
+
+
+def _listed(query: Any, seconds: float, limit: int, offset: int) -> Listed:
+    with deadline(seconds):
+        return Listed(rows=rows_of(query[offset : offset + limit].to_arrow()), total=query.count())

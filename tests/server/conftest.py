@@ -1,0 +1,38 @@
+"""A served workspace of real images with a model, on each engine: one for all tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+import odin_graph as og
+from odin_graph.catalog.tokens import create_token
+from odin_graph.server import Settings, create_app
+from odin_graph.stores import Stores
+from odin_graph.workspace import Workspace
+from tests.conftest import Engine
+from tests.query import digits
+
+
+@pytest.fixture(scope="module")
+def retina(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[og.Workspace]:
+    engine.wipe()
+    stores = Stores.open(engine.address(tmp_path_factory.mktemp("served") / "arrays"))
+    stores.keep()
+    with Workspace(stores) as workspace:
+        digits.build(workspace, experiments=1)
+        yield workspace
+
+
+@pytest.fixture(scope="module")
+def secret(retina: og.Workspace) -> str:
+    return create_token(retina._stores, "tests")
+
+
+@pytest.fixture(scope="module")
+def client(retina: og.Workspace, secret: str) -> Iterator[TestClient]:
+    app = create_app(retina, Settings(cypher=True))
+    with TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False) as client:
+        yield client
