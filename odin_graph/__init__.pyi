@@ -20,6 +20,7 @@ from .errors import OdinError as OdinError
 from .errors import PositionError as PositionError
 from .errors import QueryError as QueryError
 from .errors import ReadOnlyError as ReadOnlyError
+from .errors import RemoteError as RemoteError
 from .errors import SchemaVersionError as SchemaVersionError
 from .errors import ShapeError as ShapeError
 from .errors import SpaceError as SpaceError
@@ -42,6 +43,7 @@ from .objects.layer import Layer as Layer
 from .objects.model import Model as Model
 from .objects.predictions import PredictionSet as PredictionSet
 from .objects.query import Query as Query
+from .objects.remote import RemoteWorkspace as RemoteWorkspace
 from .objects.run import Run as Run
 from .objects.stacks import Video as Video
 from .objects.stacks import Volume as Volume

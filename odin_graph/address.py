@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from odin_graph.errors import WorkspaceError
@@ -92,6 +92,51 @@ class Address:
         """Restore; what did not travel comes from the environment when the workspace is opened."""
         if state["graph"] and state["password"] is None:
             state["password"] = os.environ.get("ODIN_GRAPH_PASSWORD")
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A workspace that another machine serves with ``odin serve``. Two are equal when they name the same server."""
+
+    url: str
+    """``http://host:port`` or ``https://host:port``, without a slash at its end."""
+    token: str | None = field(default=None, compare=False, repr=False)
+    certificate: str | None = field(default=None, compare=False)
+    """A file of the authority that vouches for the server, PEM; None for those that the system trusts."""
+
+    @classmethod
+    def of(cls, url: str, *, token: str | None = None, certificate: str | os.PathLike[str] | None = None) -> Self:
+        """Read what a user gave to `connect`.
+
+        Raises:
+            WorkspaceError: It is no address of a server.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise WorkspaceError(f"{_without_secret(url)!r} is no address of a server: write https://host:8000.")
+        if "@" in parts.netloc:
+            raise WorkspaceError("A secret in the address ends up in logs: give token=, or ODIN_GRAPH_TOKEN.")
+        given = None if certificate is None else str(Path(os.fspath(certificate)).expanduser().resolve())
+        return cls(url.rstrip("/"), token or os.environ.get("ODIN_GRAPH_TOKEN"), given)
+
+    @staticmethod
+    def means(path: object) -> bool:
+        """Whether what was given to `connect` is the address of a server."""
+        return isinstance(path, str) and path.startswith(("http://", "https://"))
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A token travels as a password does."""
+        token = self.token if get_spawning_popen() is not None else None
+        return {"url": self.url, "token": token, "certificate": self.certificate}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; a token that did not travel comes from the environment."""
+        state["token"] = state["token"] or os.environ.get("ODIN_GRAPH_TOKEN")
         for name, value in state.items():
             object.__setattr__(self, name, value)
 

@@ -63,6 +63,12 @@ check = remaining
 """Called between two pieces of long work."""
 
 
+def nearly_over() -> TimeLimitError | None:
+    """The error of a limit that is over, or is so nearly that whoever was given what was left says so first."""
+    held = _limit.get()
+    return out_of_time(held.seconds) if held is not None and held.until - time.monotonic() < _SLACK else None
+
+
 def out_of_time(seconds: float) -> TimeLimitError:
     """The error that says so, of the limit that was said, of which a statement had what was left."""
     held = _limit.get()

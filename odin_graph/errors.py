@@ -5,6 +5,7 @@ OdinError
 │   ├── UnknownNameError    no such thing; the message lists what there is
 │   ├── PositionError       a position beyond the end of an answer
 │   ├── TimeLimitError      it takes longer than it may
+│   ├── RemoteError         it runs beside the workspace alone, not over HTTP
 │   └── ExpressionError     an expression used where it has no meaning
 ├── DataError               what was handed in is refused
 │   ├── MetadataError       a metadata name or type
@@ -72,6 +73,10 @@ class PositionError(QueryError, IndexError):
 
 class TimeLimitError(QueryError, TimeoutError):
     """It takes longer than its ``timeout=`` allows; what ran at the engine was stopped there."""
+
+
+class RemoteError(QueryError, AttributeError):
+    """It runs beside the workspace alone, and cannot be asked of a server."""
 
 
 class ExpressionError(QueryError, TypeError):
@@ -151,11 +156,11 @@ class EngineStartError(EngineError):
 
 
 class UnreachableError(EngineError, ConnectionError):
-    """No graph engine answers at the address."""
+    """Neither a graph engine nor a server answers at the address."""
 
 
 class LoginError(EngineError):
-    """The graph engine refuses the user or the password."""
+    """The graph engine refuses the user or the password, or a server the token."""
 
 
 class ReadOnlyError(EngineError):

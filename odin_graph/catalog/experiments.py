@@ -14,7 +14,7 @@ from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.provenance import commit_of, package_versions
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
-from odin_graph.graph import Transaction
+from odin_graph.graph import Transaction, is_read_only
 from odin_graph.graph.writer import create_edges
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -124,8 +124,11 @@ def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
 def settle(stores: Stores) -> list[str]:
     """Mark the running experiments whose process is gone as interrupted; their ids.
 
-    Called whenever experiments are looked at: a process that was killed cannot say so itself.
+    Called whenever experiments are looked at: a process that was killed cannot say so itself. Where only reading is
+    allowed they stay as they are.
     """
+    if is_read_only():
+        return []
     rows = stores.graph.read(
         f"MATCH (n:Experiment {{state: 'running'}}) WHERE n.deleted IS NULL RETURN n.id AS id, {leases.FIELDS}"
     )

@@ -9,7 +9,7 @@ from typing import Final
 
 from odin_graph.arrays import SegmentInfo
 from odin_graph.errors import ConflictError, StoreError
-from odin_graph.graph import Transaction
+from odin_graph.graph import Transaction, is_read_only
 from odin_graph.graph.writer import create_edges
 from odin_graph.progress import progress_bar
 from odin_graph.schema.properties import now
@@ -45,7 +45,7 @@ class IndexRecord:
 
 def ensure_index(
     stores: Stores, owner: Owner, segments: Sequence[SegmentInfo], metric: str, recall: float, *, progress: bool = True
-) -> Approximate:
+) -> Approximate | None:
     """The vectors with an index of each segment; segments that are new are indexed, the others stay as they are.
 
     Args:
@@ -55,11 +55,16 @@ def ensure_index(
         metric: What near means.
         recall: For which the kind is chosen, where there is no index yet.
         progress: Show a bar.
+
+    Returns:
+        None where vectors have no index yet and only reading is allowed: they are scanned then.
     """
     vectors = stores.vectors.open(segments, metric)
     held = index_of(stores, owner, metric)
-    kind = held.kind if held is not None else choose(vectors, recall)
     there = dict(zip(held.segments, held.uris, strict=True)) if held is not None else {}
+    if is_read_only() and not all(info.id in there for info in segments):
+        return None
+    kind = held.kind if held is not None else choose(vectors, recall)
     uris: list[str] = []
     with progress_bar(f"index {kind}", sum(info.rows for info in segments), show=progress) as done:
         for info in segments:

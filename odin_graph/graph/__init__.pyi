@@ -4,6 +4,9 @@ from .embedded import open_embedded as open_embedded
 from .endpoint import Endpoint as Endpoint
 from .installation import install as install
 from .orm import lend_to_neomodel as lend_to_neomodel
+from .read_only import forbid_writing as forbid_writing
+from .read_only import is_read_only as is_read_only
+from .read_only import read_only as read_only
 from .records import Records as Records
 from .token import ChangeToken as ChangeToken
 from .writer import batches as batches
@@ -19,7 +22,10 @@ __all__ = [
     "batches",
     "create_edges",
     "create_nodes",
+    "forbid_writing",
     "install",
+    "is_read_only",
     "lend_to_neomodel",
     "open_embedded",
+    "read_only",
 ]

@@ -21,6 +21,7 @@ from odin_graph.graph.counting import CounterClient
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import translated, worth_retrying
 from odin_graph.graph.moment import Moment
+from odin_graph.graph.read_only import check_may_write
 from odin_graph.graph.records import Records
 from odin_graph.graph.stopping import opened
 from odin_graph.graph.token import ChangeToken, embedded_token
@@ -115,6 +116,7 @@ class Graph:
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
+        check_may_write()
         with translated(self.endpoint), self._session() as session:
             session.run(cypher).consume()
         self._moment = None
@@ -190,6 +192,8 @@ class Graph:
         timeout: float | None = None,
     ) -> T:
         """As the driver's own managed transactions, which do not know ArcadeDB's conflicts."""
+        if access == neo4j.WRITE_ACCESS:
+            check_may_write()
         until = time.monotonic() + RETRY_SECONDS
         pause = 0.01
         with translated(self.endpoint):

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 
-from odin_graph.address import Address
+from odin_graph.address import Address, Remote
+from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.steps import RowSteps, Steps, columns_of
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_plan
 from odin_graph.query.expressions import Expr, count
 from odin_graph.query.plan import GroupBy, Slice
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +80,9 @@ class Groups(Steps):
         return found[0]
 
     @classmethod
-    def from_json(cls, address: Address, data: Any) -> Groups:
+    def from_json(cls, address: Address | Remote, data: Any) -> Groups:
         """The groups of a JSON object, checked against the workspace as if they were written here."""
-        plan = bind_plan(Stores.at(address), wire.from_json(data))
+        plan = executor_at(address).check(wire.from_json(data))
         if not plan.grouped:
             raise QueryError("The query is of images: Query.from_json reads it.")
         return cls(address, plan)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from odin_graph.query.outline import outline
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.objects.query import Query
+    from odin_graph.objects.answers import ImageAnswers
+
+T = TypeVar("T", bound="ImageAnswers[Any]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Neighbourhoods:
+class Neighbourhoods(Generic[T]):
     """What ``query.neighbourhoods(image, a=..., b=..., k=10)`` gives."""
 
-    a: Query
+    a: T
     """The neighbours under A, a query as any other: ``.show()``."""
-    b: Query
+    b: T
     """Those under B."""
 
     @property
@@ -29,11 +31,11 @@ class Neighbourhoods:
         return len(left & right) / len(left | right) if left | right else 1.0
 
     @property
-    def both(self) -> Query:
+    def both(self) -> T:
         """The images that are neighbours under both, in the order of A."""
         return self.a.intersection(self.b)
 
-    def only(self, which: str) -> Query:
+    def only(self, which: str) -> T:
         """The images that are neighbours under A alone, ``only("a")``, or under B alone."""
         sides = {"a": (self.a, self.b), "b": (self.b, self.a)}
         if which not in sides:

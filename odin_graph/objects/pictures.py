@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
-from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import QueryError
-from odin_graph.objects.image import Image
 from odin_graph.query.nodes import PredictionField
 from odin_graph.query.outline import outline
 from odin_graph.query.plan import FromVectors, Nearest, Plan, Representative
 from odin_graph.query.planner import plan_fields
 from odin_graph.query.predictions import PredictionExpressions, PredictionsOn
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query import Query
+    from odin_graph.objects.answers import ImageAnswers
 
 _ROWS = 10
 """Rows of a notebook's display."""
@@ -27,7 +24,7 @@ _TEXTS = ("predicted", "confidence", "wrong", "stands_for", "distance")
 """Columns that a tile has words for."""
 
 
-def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str | None) -> ContactSheet:
+def sheet_of(query: ImageAnswers[Any], predictions: PredictionExpressions | None, title: str | None) -> ContactSheet:
     """The images of a query on one sheet; before its neighbours the stored image that they are the nearest to.
 
     Args:
@@ -41,7 +38,7 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
     if not table.num_rows:
         raise QueryError(f"{outline(query.plan)} selects no image, so there is nothing to show.")
     shown = table.slice(0, MOST)
-    pixels = Stores.at(query.address).columns.array(ARRAY).read_displayed(shown.column("key").to_numpy())
+    pixels = query._displayed(shown)  # noqa: SLF001 - as the images of the same module are
     tiles = _asked_about(query)
     tiles += [
         Tile(image, row["id"], truth=row["label"], **{name: row[name] for name in _TEXTS if name in row})
@@ -53,16 +50,16 @@ def sheet_of(query: Query, predictions: PredictionExpressions | None, title: str
     return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title)
 
 
-def _asked_about(query: Query) -> list[Tile]:
+def _asked_about(query: ImageAnswers[Any]) -> list[Tile]:
     last = next((step for step in reversed(query.plan.steps) if isinstance(step, Nearest)), None)
     keys = [] if last is None else [one.image for one in last.like if one.image is not None]
     if not keys:
         return []
-    images = Image.of_keys(Stores.at(query.address), np.array(keys, np.int64))
+    images = query._images_of(np.array(keys, np.int64))  # noqa: SLF001
     return [Tile(image.overview, image.id, truth=image.label, asked=True) for image in images]
 
 
-def html_of(query: Query, *, ran: bool) -> str:
+def html_of(query: ImageAnswers[Any], *, ran: bool) -> str:
     """The query, its count and its first images; a display never starts a model.
 
     Args:

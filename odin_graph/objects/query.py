@@ -4,155 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph.address import Address
 from odin_graph.catalog.pixels import ARRAY
-from odin_graph.deadline import deadline
-from odin_graph.errors import PositionError, QueryError
+from odin_graph.errors import QueryError
+from odin_graph.objects.answers import ImageAnswers
 from odin_graph.objects.image_verbs import QueryVerbs
 from odin_graph.objects.operations import Operations
 from odin_graph.objects.pixels_out import Read
-from odin_graph.objects.steps import ImageSteps, wanted_columns
 from odin_graph.objects.training import Training
 from odin_graph.ops import Patches
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_plan
-from odin_graph.query.executor import BATCH, LocalExecutor
-from odin_graph.query.expressions import Expr
-from odin_graph.query.plan import Plan, Slice
+from odin_graph.query.executor import Executor, Held, LocalExecutor
+from odin_graph.query.plan import Plan
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.analysis.contact_sheet import ContactSheet
-    from odin_graph.graph.moment import Moment
     from odin_graph.objects.derived import DerivedQuery
     from odin_graph.objects.image import Image
-    from odin_graph.objects.neighbourhoods import Neighbourhoods
     from odin_graph.objects.patches import PatchQuery
     from odin_graph.ops import ImageOp
-    from odin_graph.query.predictions import PredictionExpressions
-
-_IMAGES_AT_ONCE = 1_024
-"""Images whose fields are fetched together while iterating."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
+class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Training):
     """Images, selected and ordered. Nothing runs before an answer is asked for.
 
     Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
     """
 
-    _answer: list[tuple[Any, pa.Table]] = field(default_factory=list, init=False)
-    """The last answer and the state of the graph that it is of: `len`, `explain` and a loop ask the same thing."""
-
-    # Answers
-
-    def count(self, *, timeout: float | None = None) -> int:
-        """How many images there are; ``timeout`` is that of `run`."""
-        held = self._held()
-        return held.num_rows if held is not None else super().count(timeout=timeout)
-
-    def keys(self, *, timeout: float | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The images' keys, in order; ``timeout`` is that of `run`."""
-        keys: np.ndarray[Any, np.dtype[np.int64]] = self.run(timeout=timeout).column("key").to_numpy()
-        return keys
-
-    def run(self, *, timeout: float | None = None) -> pa.Table:
-        """The answer as the plan gives it: ``key``, and the columns that its steps added.
-
-        Args:
-            timeout: Seconds after which it is given up, at the engine as well.
-
-        Raises:
-            TimeLimitError: The time was over.
-        """
-        with deadline(timeout):
-            return self._run()[0]
-
-    def to_arrow(self, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
-        """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
-
-        Args:
-            names: The image fields to give, all of them by default.
-            timeout: That of `run`.
-            columns: Further columns: ``to_arrow("id", said=exp.predicted)``.
-        """
-        with deadline(timeout):
-            answer, at = self._run()
-            executor = LocalExecutor(self._stores, at, answer)
-            return pa.Table.from_batches(executor.columns(self.plan, wanted_columns(names, columns)))
-
-    def to_pandas(self, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
-        """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
-        return frame
-
-    def to_batches(
-        self, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
-    ) -> Iterator[pa.RecordBatch]:
-        """The same as `to_arrow` in batches, all of one moment, of which one is held at a time.
-
-        Args:
-            names: The image fields to give, all of them by default.
-            rows: Of a batch at most.
-            timeout: That of `run`, of each batch.
-            columns: Further columns.
-        """
-        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-            raise QueryError(f"to_batches() takes a number of rows, at least 1, not {rows!r}.")
-        batches = self._executor.columns(self.plan, wanted_columns(names, columns), rows)
-        while True:
-            with deadline(timeout):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
-
-    def __iter__(self) -> Iterator[Image]:
-        from odin_graph.objects.image import Image
-
-        for batch in self.run().to_batches(max_chunksize=_IMAGES_AT_ONCE):
-            yield from Image.of_keys(self._stores, batch.column("key").to_numpy())
-
-    @overload
-    def __getitem__(self, item: int) -> Image: ...
-    @overload
-    def __getitem__(self, item: slice) -> Query: ...
-    def __getitem__(self, item: int | slice) -> Image | Query:
-        if isinstance(item, slice):
-            return self._then(Slice(item.start, item.stop, 1 if item.step is None else item.step))
-        found = list(self._then(Slice(item, item + 1 or None)))
-        if not found:
-            raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
-        return found[0]
-
-    def sheet(self, *, predictions: PredictionExpressions | None = None, title: str | None = None) -> ContactSheet:
-        """The images on one sheet, with truth, prediction and confidence, and what the steps added.
-
-        Args:
-            predictions: The experiment whose predictions stand below the images; by default the one that the query
-                speaks of first.
-            title: Stands above them; by default the query and its count.
-        """
-        from odin_graph.objects.pictures import sheet_of
-
-        return sheet_of(self, predictions, title)
-
-    def show(self, **how: Any) -> None:
-        """Display the contact sheet; the options are those of `sheet`."""
-        self.sheet(**how).show()
-
-    def save(self, path: str | Path, **how: Any) -> Path:
-        """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
-        return self.sheet(**how).save(path)
+    address: Address
+    _answer: Held = field(default_factory=Held, init=False)
+    """`len`, `explain` and a loop ask the same thing."""
 
     @overload
     def map(
@@ -207,31 +97,17 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
             return map_groups(self, function, name, by, progress)
         return map_images(self, function, name, processes, progress)
 
-    def neighbourhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighbourhoods:
-        """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
-        from odin_graph.objects.neighbourhoods import Neighbourhoods
-
-        near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
-        return Neighbourhoods(*near)
-
-    # Elsewhere
-
     @classmethod
     def from_json(cls, address: Address, data: Any) -> Query:
         """The query of a JSON object, checked against the workspace as if it were written here."""
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
-        plan = bind_plan(Stores.at(address), wire.from_json(data))
+        plan = LocalExecutor(Stores.at(address)).check(wire.from_json(data))
         if plan.grouped:
             raise QueryError("The rows of the query are groups: Groups.from_json reads it.")
         if plan.kind != "Image":
             raise QueryError(f"The query is of {plan.kind}s: ThingQuery.from_json reads it.")
         return cls(address, plan)
-
-    def _repr_html_(self) -> str:
-        from odin_graph.objects.pictures import html_of
-
-        return html_of(self, ran=self._held() is not None)
 
     def patches(
         self,
@@ -264,25 +140,25 @@ class Query(ImageSteps, QueryVerbs, Operations["DerivedQuery"], Training):
         return self.address, self.plan
 
     def __setstate__(self, state: tuple[Address, Plan]) -> None:
-        for name, value in zip(("address", "plan", "_answer"), (*state, []), strict=True):
+        for name, value in zip(("address", "plan", "_answer"), (*state, Held()), strict=True):
             object.__setattr__(self, name, value)
+
+    @property
+    def _executor(self) -> Executor:
+        return LocalExecutor(self._stores, self._answer)
 
     def _applied(self, op: ImageOp) -> DerivedQuery:
         from odin_graph.objects.derived import DerivedQuery
 
         return DerivedQuery(self, (op,))
 
-    def _run(self) -> tuple[pa.Table, Moment]:
-        """The answer, run unless it is held, and the moment that it is of."""
-        now = self._stores.graph.moment()
-        held = self._held(now.token)
-        if held is None:
-            held = pa.Table.from_batches(LocalExecutor(self._stores, now).execute(self.plan))
-            self._answer[:] = [(now.token, held)]
-        return held, now
+    def _ran(self) -> bool:
+        return self._answer.at(self._stores.graph.change_token()) is not None
 
-    def _held(self, token: Any = None) -> pa.Table | None:
-        if not self._answer:
-            return None
-        of, table = self._answer[0]
-        return table if of == (token if token is not None else self._stores.graph.change_token()) else None
+    def _images_of(self, keys: NDArray[np.int64]) -> Iterator[Image]:
+        from odin_graph.objects.image import Image
+
+        return Image.of_keys(self._stores, keys)
+
+    def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
+        return self._stores.columns.array(ARRAY).read_displayed(table.column("key").to_numpy())

@@ -8,11 +8,13 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from odin_graph.address import Address
+from odin_graph.address import Address, Remote
+from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
-from odin_graph.errors import ExpressionError, QueryError
+from odin_graph.errors import ExpressionError, QueryError, RemoteError
 from odin_graph.query import wire
-from odin_graph.query.executor import Executor, LocalExecutor
+from odin_graph.query.examples import read_examples
+from odin_graph.query.executor import Executor
 from odin_graph.query.explain import Explanation
 from odin_graph.query.expressions import Expr, F, as_node
 from odin_graph.query.nodes import Added, ImageField, PredictionField, SortKey
@@ -33,9 +35,8 @@ from odin_graph.query.plan import (
     Where,
     WithColumns,
 )
-from odin_graph.query.scope import Scope
 from odin_graph.query.spaces import space_of
-from odin_graph.query.statement import Statement, to_cypher
+from odin_graph.query.statement import Statement
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 class Steps:
     """What all queries have: a workspace's address, a plan, the steps that any rows take, and ways to look at it."""
 
-    address: Address
+    address: Address | Remote
     plan: Plan
 
     def where(self, *predicates: Expr) -> Self:
@@ -107,7 +108,7 @@ class Steps:
         Raises:
             QueryError: A part of the query is not in the graph; says which and why.
         """
-        return to_cypher(self.plan, Scope(self._stores, self.plan))
+        return self._executor.cypher(self.plan)
 
     def explain(self, *, run: bool = False, timeout: float | None = None) -> Explanation:
         """What runs on which engine, and why; with the actual rows and times if it is run."""
@@ -119,11 +120,13 @@ class Steps:
 
     @property
     def _stores(self) -> Stores:
+        if isinstance(self.address, Remote):
+            raise RemoteError(f"This needs the workspace itself, and {self.address} is a server: ask beside it.")
         return Stores.at(self.address)
 
     @property
     def _executor(self) -> Executor:
-        return LocalExecutor(self._stores)
+        return executor_at(self.address)
 
     def _then(self, step: Step) -> Self:
         """The query with one step more, bound to the workspace."""
@@ -197,11 +200,9 @@ class ImageSteps(RowSteps):
             recall: The share of the k nearest that is enough, ``0.95``: an index of FAISS may be used then, which the
                 first such search builds. What it finds was measured, and `explain` says it.
         """
-        from odin_graph.objects.examples import examples_of
-
-        space = space_of(by)
-        like = examples_of(self._stores, to, space)
-        return self._then(Nearest(space, k, like, examples_of(self._stores, unlike, space), metric, recall))
+        space, executor = space_of(by), self._executor
+        like, other = (executor.examples(read_examples(given), space) for given in (to, unlike))
+        return self._then(Nearest(space, k, like, other, metric, recall))
 
     def cluster(self, *, by: Any, k: int, seed: int = 0, metric: str = "cosine", name: str = "cluster") -> Self:
         """Group these images into k clusters of alike vectors; the column says which, 0 for the largest.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 
 import pyarrow as pa
 
-from odin_graph.address import Address
+from odin_graph.address import Address, Remote
+from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
 from odin_graph.objects.selection import Selection
-from odin_graph.objects.steps import RowSteps, wanted_columns
+from odin_graph.objects.steps import ImageSteps, RowSteps, wanted_columns
 from odin_graph.query import wire
-from odin_graph.query.bind import bind_plan
 from odin_graph.query.expressions import Expr, F
 from odin_graph.query.kinds import KINDS
 from odin_graph.query.plan import Plan, Slice, Things, Using
@@ -25,7 +25,6 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.objects.query import Query
 
 T = TypeVar("T")
 
@@ -39,7 +38,7 @@ class ThingQuery(RowSteps, Generic[T]):
         """The label of the things."""
         return self.plan.kind
 
-    def using(self, images: Query, *, role: str | None = None) -> Self:
+    def using(self, images: ImageSteps, *, role: str | None = None) -> Self:
         """Keep those whose data sets hold any of the images: the experiments that trained on a patient's.
 
         Of experiments, their models and checkpoints it is the data sets that the experiment used, of prediction sets
@@ -90,9 +89,9 @@ class ThingQuery(RowSteps, Generic[T]):
         return self._one(found[0])
 
     @classmethod
-    def from_json(cls, address: Address, data: Any) -> ThingQuery[Any]:
+    def from_json(cls, address: Address | Remote, data: Any) -> ThingQuery[Any]:
         """The query of a JSON object, checked against the workspace as if it were written here."""
-        plan = bind_plan(Stores.at(address), wire.from_json(data))
+        plan = executor_at(address).check(wire.from_json(data))
         if plan.kind == "Image" or plan.grouped:
             raise QueryError("The query is of images or groups: Query.from_json or Groups.from_json reads it.")
         return cls(address, plan)

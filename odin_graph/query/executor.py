@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from odin_graph.query.bind import bind_columns, bind_step
+from odin_graph.errors import QueryError
+from odin_graph.query.bind import bind_columns, bind_plan, bind_step
+from odin_graph.query.examples import Given, find_examples
 from odin_graph.query.explain import Explanation
 from odin_graph.query.nodes import ImageField
-from odin_graph.query.plan import Column, OrderBy, Plan, Select, Step, WithColumns
+from odin_graph.query.plan import Column, Example, OrderBy, Plan, Select, Space, Step, WithColumns
 from odin_graph.query.planner import extension, physical
 from odin_graph.query.scope import Scope
+from odin_graph.query.statement import Statement, to_cypher
 
 if TYPE_CHECKING:
+    from odin_graph.graph import ChangeToken
     from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
 
@@ -28,7 +33,13 @@ class Executor(Protocol):
     """Checks the steps of plans, and answers bound ones."""
 
     def bind(self, plan: Plan, step: Step) -> Step:
-        """The step, its names bound to what they read after the plan so far."""
+        """The step, its names bound to what they read after the plan so far; raises as `bind_step` does."""
+
+    def check(self, plan: Plan) -> Plan:
+        """A plan from elsewhere, bound as if it were written here."""
+
+    def examples(self, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
+        """What a search begins with, looked up; raises as `find_examples` does."""
 
     def execute(self, plan: Plan) -> Iterator[pa.RecordBatch]:
         """The answer in order: ``key``, and what the steps added. At least one batch, which tells the schema."""
@@ -42,44 +53,72 @@ class Executor(Protocol):
     def explain(self, plan: Plan, *, run: bool = False) -> Explanation:
         """What would run, on which engine, and why; with actual rows and times if it is run."""
 
+    def cypher(self, plan: Plan) -> Statement:
+        """The plan as one Cypher statement; raises as `to_cypher` does."""
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """The last answer of a query and the state of the graph that it is of: what is asked again is not run again."""
+
+    token: ChangeToken | None = None
+    table: pa.Table | None = None
+
+    def at(self, token: ChangeToken) -> pa.Table | None:
+        """The answer, if it is of this state."""
+        return self.table if self.token == token else None
+
 
 class LocalExecutor:
     """Runs plans in this process, over open stores.
 
     Args:
         stores: The open workspace.
-        at: The moment that an answer is to be of; by default the one at which it is asked for.
-        held: The answer of the plan that will be asked for, where it is there already.
+        held: Where the answer of the one plan that is asked about is kept.
     """
 
-    def __init__(self, stores: Stores, at: Moment | None = None, held: pa.Table | None = None) -> None:
+    def __init__(self, stores: Stores, held: Held | None = None) -> None:
         self._stores = stores
-        self._at = at
         self._held = held
 
     def bind(self, plan: Plan, step: Step) -> Step:
-        """The step, its names bound to what they read after the plan so far; raises as `bind_step` does."""
+        """The step, its names bound to what they read after the plan so far."""
         return bind_step(self._stores, plan, step)
 
-    def execute(self, plan: Plan) -> Iterator[pa.RecordBatch]:
-        """The answer in order, in batches."""
-        table = self._answer(plan, self._at)
-        yield from _batches(table, BATCH)
+    def check(self, plan: Plan) -> Plan:
+        """A plan from elsewhere, bound as if it were written here."""
+        return bind_plan(self._stores, plan)
 
-    def columns(self, plan: Plan, wanted: Wanted, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
+    def examples(self, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
+        """What a search begins with, looked up."""
+        return find_examples(self._stores, given, by)
+
+    def execute(self, plan: Plan, rows: int = BATCH, first: int = 0) -> Iterator[pa.RecordBatch]:
+        """The answer in order, in batches of so many rows, from a row on."""
+        yield from _batches(self._answer(plan, self._stores.graph.moment()).slice(first), rows)
+
+    def columns(self, plan: Plan, wanted: Wanted, rows: int = BATCH, first: int = 0) -> Iterator[pa.RecordBatch]:
         """The answer with these columns, the key of images first and what the steps added last.
 
         Args:
-            plan: A bound plan, not of groups.
+            plan: A bound plan; of groups there are the columns that they have.
             wanted: Empty for every stored field; for none where the plan has said ``select``.
             rows: Of a batch at most.
+            first: The row that the first batch begins with.
         """
-        at = self._at or self._stores.graph.moment()
+        if plan.grouped:
+            if wanted:
+                raise QueryError(
+                    "Groups have the columns that agg() gave them, and others by with_columns() or select()."
+                )
+            yield from self.execute(plan, rows, first)
+            return
+        at = self._stores.graph.moment()
         scope = Scope(self._stores, plan, at)
-        answer = self._answer(plan, at)
+        answer = self._answer(plan, at).slice(first)
         add = tuple(column for column in wanted or _every(plan, scope) if column.name not in answer.column_names)
-        first = ["key"] if plan.kind == "Image" else []
-        names = [*first, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
+        key = ["key"] if plan.kind == "Image" else []
+        names = [*key, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
         if not add:
             yield from _batches(answer.select(names), rows)
             return
@@ -89,10 +128,14 @@ class LocalExecutor:
 
     def count(self, plan: Plan) -> int:
         """How many rows the plan gives; orders and columns at its end are not computed for that."""
+        if self._held is not None and self._held.table is not None:
+            held = self._held.at(self._stores.graph.change_token())
+            if held is not None:
+                return int(held.num_rows)
         steps = plan.steps
         while steps and isinstance(steps[-1], OrderBy | WithColumns):
             steps = steps[:-1]
-        return int(physical(self._stores, Plan(plan.source, steps), self._at).run().num_rows)
+        return int(physical(self._stores, Plan(plan.source, steps)).run().num_rows)
 
     def explain(self, plan: Plan, *, run: bool = False) -> Explanation:
         """The physical plan as a tree."""
@@ -101,8 +144,18 @@ class LocalExecutor:
             top.run()
         return Explanation.of(top)
 
-    def _answer(self, plan: Plan, at: Moment | None) -> pa.Table:
-        return self._held if self._held is not None else physical(self._stores, plan, at).run()
+    def cypher(self, plan: Plan) -> Statement:
+        """The plan as one Cypher statement, where it has that form."""
+        return to_cypher(plan, Scope(self._stores, plan))
+
+    def _answer(self, plan: Plan, at: Moment) -> pa.Table:
+        if self._held is None:
+            return physical(self._stores, plan, at).run()
+        held = self._held.at(at.token)
+        if held is None:
+            held = physical(self._stores, plan, at).run()
+            self._held.token, self._held.table = at.token, held
+        return held
 
 
 def _every(plan: Plan, scope: Scope) -> Wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Self
@@ -41,6 +41,11 @@ class Explanation:
     def of(cls, top: Operator) -> Self:
         """Explain an operator and those below it."""
         return cls(tuple(_parts(top, 0)))
+
+    @classmethod
+    def from_json(cls, parts: Iterable[Mapping[str, Any]]) -> Self:
+        """What `to_json` gave."""
+        return cls(tuple(Part(**part) for part in parts))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The same as plain values: one object an operator, the last step first, ``depth`` says what stands below."""

@@ -50,11 +50,13 @@ class NearestImages(Over):
         if not vectors.parts:
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
         query = self._query(vectors.dimensions)[None]
-        if step.recall is None or len(vectors) < LEAST:
+        index = None
+        if step.recall is not None and len(vectors) >= LEAST:
+            index = ensure_index(stores, owner_of(step.by), segments, step.metric, step.recall)
+        if index is None or step.recall is None:
             found, away = stores.vectors.search(vectors, query, step.k, allowed)
             self.bytes += len(allowed) * vectors.dimensions * 4
         else:
-            index = ensure_index(stores, owner_of(step.by), segments, step.metric, step.recall)
             among = allowed if len(allowed) < len(vectors) else None
             found, away, self.why = index.search(query, step.k, among, step.recall)
         picked = rows[first[np.searchsorted(allowed, found[0])]]

@@ -6,14 +6,16 @@ It has a version of its own. An older version is read for as long as it can be, 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from odin_graph.errors import QueryError
-from odin_graph.query.plan import Plan
+from odin_graph.query.plan import Column, Plan
 
 VERSION = 3
+
+T = TypeVar("T")
 
 
 def to_json(said: Plan) -> dict[str, Any]:
@@ -37,13 +39,18 @@ def from_json(data: Any) -> Plan:
         body = _of_version_1(body)
     if version <= 2:
         body = _of_version_2(body)
-    try:
-        # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
-        return _adapter().validate_json(_dumped(body), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top"
-        raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
+    return _read(_adapter(), body)
+
+
+def column_to_json(column: Column) -> dict[str, Any]:
+    """A named expression as a JSON object; it has the version of the query that it goes with."""
+    held: dict[str, Any] = _column_adapter().dump_python(column, mode="json")
+    return held
+
+
+def column_from_json(data: Any) -> Column:
+    """The named expression of a JSON object; raises as `from_json` does."""
+    return _read(_column_adapter(), data)
 
 
 def schema() -> dict[str, Any]:
@@ -89,7 +96,17 @@ def _of_version_2(part: Any) -> Any:
     return {**held, "like": [example]}
 
 
-def _dumped(body: dict[str, Any]) -> str:
+def _read(adapter: TypeAdapter[T], body: Any) -> T:
+    try:
+        # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
+        return adapter.validate_json(_dumped(body), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
+
+
+def _dumped(body: Any) -> str:
     import json
 
     try:
@@ -101,3 +118,8 @@ def _dumped(body: dict[str, Any]) -> str:
 @cache
 def _adapter() -> TypeAdapter[Plan]:
     return TypeAdapter(Plan)
+
+
+@cache
+def _column_adapter() -> TypeAdapter[Column]:
+    return TypeAdapter(Column)

@@ -8,6 +8,8 @@ from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from odin_graph.catalog.tokens import TokenRecord, token_of
+from odin_graph.graph import forbid_writing
+from odin_graph.server.held import HeldAnswers
 from odin_graph.server.settings import Settings
 from odin_graph.workspace import Workspace
 
@@ -26,6 +28,13 @@ def settings(request: Request) -> Settings:
     return held
 
 
+def answers(request: Request) -> HeldAnswers:
+    """The last answers that were given."""
+    held: HeldAnswers = request.app.state.answers
+    return held
+
+
+AnswersDep = Annotated[HeldAnswers, Depends(answers)]
 WorkspaceDep = Annotated[Workspace, Depends(workspace)]
 SettingsDep = Annotated[Settings, Depends(settings)]
 
@@ -50,3 +59,9 @@ def reader(
             {"WWW-Authenticate": "Bearer"},
         )
     return token
+
+
+async def permitted(token: Annotated[TokenRecord | None, Depends(reader)]) -> None:
+    """Let a request write only where its token may. A coroutine, since what threads set does not reach the route."""
+    if token is not None and token.scope != "write":
+        forbid_writing()

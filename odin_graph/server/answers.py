@@ -42,11 +42,9 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def arrow_stream(batches: Iterator[pa.RecordBatch], seconds: float) -> Iterator[bytes]:
-    """An Arrow IPC stream, a batch at a time; each may take so long."""
+def arrow_stream(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch], seconds: float) -> Iterator[bytes]:
+    """An Arrow IPC stream of a first batch and of those that come after it, each of which may take so long."""
     sink = _Sink()
-    with deadline(seconds):
-        first = next(batches)
     with pa.ipc.new_stream(sink, first.schema) as writer:
         writer.write_batch(first)
         yield sink.taken()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends
+from fastapi_offline import FastAPIOffline
 
 from odin_graph.server import problems
-from odin_graph.server.access import reader
+from odin_graph.server.access import permitted
 from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
-from odin_graph.server.routes import cypher, health, images, query, similar, things
+from odin_graph.server.held import HeldAnswers
+from odin_graph.server.routes import cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
 from odin_graph.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": why}
@@ -39,17 +44,18 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
         settings: Limits and switches.
     """
     allowed = settings or Settings()
-    app = FastAPI(
+    app: FastAPI = FastAPIOffline(  # the pages that describe it load nothing from elsewhere
         title="odin_graph",
         version=version("odin-graph"),
         summary="Queries over images, their lineage, what models said of them, and their vectors.",
         responses=_REFUSALS,
     )
     app.state.workspace, app.state.settings = workspace, allowed
+    app.state.answers = HeldAnswers(workspace._stores)  # noqa: SLF001
     problems.install(app)
     app.include_router(health.router)
-    routers = [query.router, similar.router, images.router, things.router]
+    routers = [query.router, lookups.router, similar.router, images.router, things.router]
     for router in [*routers, *([cypher.router] if allowed.cypher else [])]:
-        app.include_router(router, prefix="/v1", dependencies=[Depends(reader)])
+        app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
     app.add_middleware(Gate, settings=allowed)
     return app

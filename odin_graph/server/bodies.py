@@ -16,6 +16,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+Timeout = Annotated[
+    float | None,
+    Field(gt=0, description="Seconds after which it is given up, if the server's own limit is not nearer."),
+]
+
+
 class QueryRequest(Body):
     """A query in its JSON form, and which columns of its answer."""
 
@@ -27,9 +33,17 @@ class QueryRequest(Body):
         ),
     ]
     columns: Annotated[
-        list[str] | None, Field(description="Fields to give; every stored one by default.", max_length=1000)
+        list[str | Json] | None,
+        Field(
+            description='Fields to give, or named expressions, `{"name": ..., "value": ...}` as in the query; '
+            "every stored field by default, and none beside the key and what the steps added for an empty list.",
+            examples=[["id", "label"]],
+            max_length=1000,
+        ),
     ] = None
     limit: Annotated[int, Field(ge=1, description="Rows of a page of JSON.")] = 1000
+    batch: Annotated[int, Field(ge=1, le=1_000_000, description="Rows of a batch of Arrow at most.")] = 65_536
+    timeout: Timeout = None
     cursor: Annotated[str | None, Field(description="Of the page before; none for the first.", max_length=500)] = None
 
 
@@ -48,6 +62,7 @@ class QueryText(Body):
 
     query: Annotated[Json, Field(examples=[{"odin_query": 3, "source": {"source": "images"}, "steps": []}])]
     run: Annotated[bool, Field(description="Of `explain`: run it, for actual rows and times.")] = False
+    timeout: Timeout = None
 
 
 class Count(BaseModel):
@@ -69,6 +84,13 @@ class Explained(BaseModel):
     text: str
 
 
+class CypherText(BaseModel):
+    """A statement that selects the same, and its parameters."""
+
+    text: str
+    parameters: Json
+
+
 class LayerSpace(Body):
     """The vectors of a layer, computed where they are missing."""
 
@@ -84,6 +106,38 @@ class NamedSpace(Body):
     vectors: str
 
 
+class GivenExample(Body):
+    """One of: a stored image by id or key, a file, pixels, a vector."""
+
+    id: str | None = None
+    key: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
+    file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
+    name: Annotated[str | None, Field(description="Of the file, whose suffix says the format.", max_length=1000)] = None
+    pixels: Annotated[str | None, Field(description="(h, w, bands) as NumPy's .npy in base64.")] = None
+    vector: Annotated[list[float] | None, Field(max_length=1_000_000)] = None
+
+
+class ExamplesRequest(Body):
+    """What a search is to begin with."""
+
+    given: Annotated[list[GivenExample], Field(max_length=100_000)]
+    by: LayerSpace | NamedSpace | None = None
+    timeout: Timeout = None
+
+
+class Example(BaseModel):
+    """As a plan holds it."""
+
+    image: int | None
+    vector: list[float] | None
+
+
+class Examples(BaseModel):
+    """In the order in which they were given."""
+
+    examples: list[Example]
+
+
 class SimilarRequest(Body):
     """The neighbours of a stored image, of a vector, or of a file that is not stored."""
 
@@ -96,6 +150,7 @@ class SimilarRequest(Body):
     recall: Annotated[float | None, Field(gt=0, le=1)] = None
     query: Annotated[Json | None, Field(description="Of which images; all by default.")] = None
     columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
+    timeout: Timeout = None
 
 
 class RepresentativeRequest(Body):
@@ -107,6 +162,7 @@ class RepresentativeRequest(Body):
     k: Annotated[int, Field(ge=1, le=1_000)] = 10
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
+    timeout: Timeout = None
 
 
 class CypherRequest(Body):
@@ -114,6 +170,7 @@ class CypherRequest(Body):
 
     statement: Annotated[str, Field(examples=["MATCH (i:Image) RETURN count(i) AS images"], max_length=100_000)]
     parameters: Json = {}
+    timeout: Timeout = None
 
 
 class Answer(BaseModel):
@@ -137,6 +194,8 @@ class Problem(BaseModel):
 
         type: str
         message: str
+        drawing: str | None
+        """The query, with the place marked."""
         request_id: str
 
     error: Error

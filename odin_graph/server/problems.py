@@ -1,4 +1,4 @@
-"""Errors as answers, in one shape and one place: ``{"error": {"type", "message", "request_id"}}``."""
+"""Errors as answers, in one shape and one place: ``{"error": {"type", "message", "drawing", "request_id"}}``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def status_of(error: errors.OdinError) -> int:
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 
 
-def problem(request_id: str, status: int, kind: str, message: str, **headers: str) -> JSONResponse:
+def problem(
+    request_id: str, status: int, kind: str, message: str, drawing: str | None = None, **headers: str
+) -> JSONResponse:
     """An error as an answer."""
-    body = {"error": {"type": kind, "message": message, "request_id": request_id}}
+    body = {"error": {"type": kind, "message": message, "drawing": drawing, "request_id": request_id}}
     return JSONResponse(body, status, headers={"X-Request-ID": request_id, **headers})
 
 
@@ -53,8 +55,8 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status >= 500:
             _log.error("request %s failed", _id(request), exc_info=error)
-        drawing = "".join(getattr(error, "__notes__", ()))
-        return problem(_id(request), status, type(error).__name__, str(error) + drawing)
+        drawing = "".join(getattr(error, "__notes__", ())) or None
+        return problem(_id(request), status, type(error).__name__, str(error), drawing)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -25,3 +25,8 @@ class Settings:
     """Of one page of JSON. Arrow streams have no pages."""
     depth: int = 100
     """Of brackets in JSON."""
+
+
+def within(settings: Settings, timeout: float | None) -> float:
+    """The seconds that an answer may take: the server's limit, or the nearer one of who asks."""
+    return settings.seconds if timeout is None else min(settings.seconds, timeout)

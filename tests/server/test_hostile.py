@@ -7,14 +7,10 @@ import io
 import json
 import socket
 import struct
-import threading
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
 import odin_graph as og
@@ -25,6 +21,7 @@ from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.query import wire
 from odin_graph.query.plan import AllImages, Plan, Where
 from odin_graph.server import Settings, create_app
+from tests.server.serving import served
 
 ALL = {"odin_query": 3, "source": {"source": "images"}, "steps": []}
 
@@ -170,21 +167,6 @@ def test_an_answer_that_takes_too_long(retina: og.Workspace, secret: str) -> Non
     assert (answer.status_code, answer.json()["error"]["type"]) == (408, "TimeLimitError")
     running = retina.cypher("SHOW TRANSACTIONS YIELD currentQuery")
     assert not [row for row in running if "range(1, 30000)" in (row["currentQuery"] or "")]
-
-
-@contextmanager
-def served(db: og.Workspace, settings: Settings) -> Iterator[int]:
-    """A real server on a free port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(db, settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 def talk(port: int, head: str, body: bytes = b"", *, wait: float = 30) -> bytes:

@@ -10,14 +10,19 @@ from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
 from odin_graph.deadline import deadline
-from odin_graph.errors import QueryError
+from odin_graph.errors import QueryError, ReadOnlyError
 from odin_graph.objects.groups import Groups
 from odin_graph.objects.query import Query
 from odin_graph.objects.things import ThingQuery
 from odin_graph.objects.views import AnyQuery, query_of
-from odin_graph.server.access import SettingsDep, WorkspaceDep
-from odin_graph.server.answers import ARROW, arrow_stream, read_cursor, rows_of, write_cursor
-from odin_graph.server.bodies import Checked, Count, Explained, Page, QueryRequest, QueryText
+from odin_graph.query import wire
+from odin_graph.query.executor import LocalExecutor
+from odin_graph.query.expressions import F
+from odin_graph.query.plan import Column, Combine, Cypher, Plan, Using
+from odin_graph.server.access import AnswersDep, SettingsDep, WorkspaceDep
+from odin_graph.server.answers import ARROW, arrow_stream, plain, read_cursor, rows_of, write_cursor
+from odin_graph.server.bodies import Checked, Count, CypherText, Explained, Json, Page, QueryRequest, QueryText
+from odin_graph.server.settings import Settings, within
 from odin_graph.workspace import Workspace
 
 router = APIRouter(tags=["queries"])
@@ -28,61 +33,93 @@ _ARROW_TOO: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/query", response_model=Page, responses=_ARROW_TOO)
-def run_query(body: QueryRequest, db: WorkspaceDep, allowed: SettingsDep, accept: Annotated[str, Header()] = "") -> Any:
+def run_query(
+    body: QueryRequest, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep, accept: Annotated[str, Header()] = ""
+) -> Any:
     """Run a query. JSON comes in pages; with `Accept: application/vnd.apache.arrow.stream` all comes as Arrow."""
-    with deadline(allowed.seconds):
-        query = query_in(db, body.query)
+    seconds = within(allowed, body.timeout)
+    with deadline(seconds):
+        plan = query_in(db, allowed, body.query).plan
+        executor = held.executor(plan)
         if ARROW in accept:
-            return StreamingResponse(arrow_stream(_batches(query, body.columns), allowed.seconds), media_type=ARROW)
+            batches = _batches(executor, plan, body.columns, body.batch)
+            first = next(batches)  # before the answer begins: what goes wrong until then has a status
+            return StreamingResponse(arrow_stream(first, batches, seconds), media_type=ARROW)
         state = str(db._stores.graph.change_token())  # noqa: SLF001
         start = read_cursor(body.cursor, body.query, state)
         limit = min(body.limit, allowed.rows)
-        total = len(query)
-        rows = rows_of(_table(query[start : start + limit], body.columns))
+        rows = rows_of(next(_batches(executor, plan, body.columns, limit, start)))
+        total = executor.count(plan)
         more = start + len(rows) < total and len(rows) > 0
         return Page(rows=rows, total=total, cursor=write_cursor(body.query, state, start + limit) if more else None)
 
 
 @router.post("/query/count")
-def count_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> Count:
+def count_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep) -> Count:
     """How many rows a query gives."""
-    with deadline(allowed.seconds):
-        return Count(count=query_in(db, body.query).count())
+    with deadline(within(allowed, body.timeout)):
+        plan = query_in(db, allowed, body.query).plan
+        return Count(count=held.executor(plan).count(plan))
 
 
 @router.post("/query/check")
-def check_query(body: QueryText, db: WorkspaceDep) -> Checked:
+def check_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> Checked:
     """Look up every name of a query: the same query, saying exactly what it reads. What a builder far away asks."""
-    return Checked(query=query_in(db, body.query).to_json())
+    with deadline(within(allowed, body.timeout)):
+        return Checked(query=query_in(db, allowed, body.query).to_json())
 
 
 @router.post("/query/explain")
 def explain_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> Explained:
     """What would run, on which engine, and why; with actual rows and times if it is run."""
-    with deadline(allowed.seconds):
-        found = query_in(db, body.query).explain(run=body.run)
+    with deadline(within(allowed, body.timeout)):
+        found = query_in(db, allowed, body.query).explain(run=body.run)
         return Explained(parts=found.to_json(), text=str(found))
 
 
-def query_in(db: Workspace, said: dict[str, Any]) -> Query | ThingQuery[Any] | Groups:
+@router.post("/query/cypher")
+def to_cypher(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> CypherText:
+    """The query as one Cypher statement, where all of it is in the graph. Nothing runs."""
+    with deadline(within(allowed, body.timeout)):
+        found = query_in(db, allowed, body.query).to_cypher()
+        return CypherText(text=found.text, parameters=plain(found.parameters))
+
+
+def query_in(db: Workspace, allowed: Settings, said: Json) -> Query | ThingQuery[Any] | Groups:
     """The query of a body.
 
     Raises:
         QueryError: It is none, or has operations, which give pixels and no rows.
+        ReadOnlyError: It holds Cypher, and the server answers none.
     """
+    if not allowed.cypher and "operations" not in said and _has_cypher(wire.from_json(said)):
+        raise ReadOnlyError(
+            "The query begins with Cypher, which this server does not answer: `odin serve --cypher` does."
+        )
     found: AnyQuery = query_of(db._stores, said)  # noqa: SLF001
     if not isinstance(found, Query | ThingQuery | Groups):
         raise QueryError("The query has operations, which give pixels: ask for its images without them.")
     return found
 
 
-def _table(query: Query | ThingQuery[Any] | Groups, columns: list[str] | None) -> pa.Table:
-    return query.to_arrow() if isinstance(query, Groups) else query.to_arrow(*(columns or ()))
+def _has_cypher(plan: Plan) -> bool:
+    inside = [
+        step.other if isinstance(step, Combine) else step.images
+        for step in plan.steps
+        if isinstance(step, Combine | Using)
+    ]
+    return isinstance(plan.source, Cypher) or any(map(_has_cypher, inside))
 
 
-def _batches(query: Query | ThingQuery[Any] | Groups, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    if isinstance(query, Query):
-        yield from query.to_batches(*(columns or ()))
+def _batches(
+    executor: LocalExecutor, plan: Plan, columns: list[str | Json] | None, rows: int, first: int = 0
+) -> Iterator[pa.RecordBatch]:
+    if columns == []:
+        yield from executor.execute(plan, rows, first)
         return
-    table = _table(query, columns)
-    yield from table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+    wanted = tuple(_column(said) for said in columns or ())
+    yield from executor.columns(plan, wanted, rows, first)
+
+
+def _column(said: str | Json) -> Column:
+    return Column(said, F(said).node) if isinstance(said, str) else wire.column_from_json(said)

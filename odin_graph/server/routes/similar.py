@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,12 +9,14 @@ from fastapi import APIRouter
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
 from odin_graph.objects.query import Query
-from odin_graph.query.plan import LayerOf, NamedVectors
+from odin_graph.query.plan import LayerOf
 from odin_graph.server.access import SettingsDep, WorkspaceDep
 from odin_graph.server.answers import rows_of
-from odin_graph.server.bodies import Answer, NamedSpace, RepresentativeRequest, SimilarRequest
+from odin_graph.server.bodies import Answer, RepresentativeRequest, SimilarRequest
+from odin_graph.server.routes.lookups import bytes_in, space_in
 from odin_graph.server.routes.query import query_in
 from odin_graph.server.routes.things import there
+from odin_graph.server.settings import Settings, within
 from odin_graph.workspace import Workspace
 
 router = APIRouter(tags=["by vectors"])
@@ -25,9 +25,9 @@ router = APIRouter(tags=["by vectors"])
 @router.post("/similar")
 def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Answer:
     """The k images nearest to a stored image, a vector, or a file; the nearest first, with their distance."""
-    with deadline(allowed.seconds):
-        near = _images(db, body.query).nearest(
-            _example(body), by=_space(body), k=body.k, metric=body.metric, recall=body.recall
+    with deadline(within(allowed, body.timeout)):
+        near = _images(db, allowed, body.query).nearest(
+            _example(body), by=space_in(body.by), k=body.k, metric=body.metric, recall=body.recall
         )
         return Answer(rows=rows_of(near.to_arrow(*body.columns)))
 
@@ -37,25 +37,19 @@ def representative(id: str, body: RepresentativeRequest, db: WorkspaceDep, allow
     """At most k images that stand for those of a query, within each confused pair of the experiment."""
     with deadline(allowed.seconds), there("experiment", id, db.experiments):
         experiment = db.experiments[id]
-    with deadline(allowed.seconds):
+    with deadline(within(allowed, body.timeout)):
         by = LayerOf(experiment.id, body.layer, None, body.pooling)
-        few = _images(db, body.query).representative(body.k, by=by, seed=body.seed)
+        few = _images(db, allowed, body.query).representative(body.k, by=by, seed=body.seed)
         return Answer(rows=rows_of(few.to_arrow(*body.columns)))
 
 
-def _images(db: Workspace, said: dict[str, Any] | None) -> Query:
+def _images(db: Workspace, allowed: Settings, said: dict[str, Any] | None) -> Query:
     if said is None:
         return db.images()
-    query = query_in(db, said)
+    query = query_in(db, allowed, said)
     if not isinstance(query, Query):
         raise QueryError("The query is of other things than images, which have no vectors.")
     return query
-
-
-def _space(body: SimilarRequest) -> LayerOf | NamedVectors:
-    if isinstance(body.by, NamedSpace):
-        return NamedVectors(body.by.vectors)
-    return LayerOf(body.by.experiment, body.by.layer, body.by.checkpoint, body.by.pooling)
 
 
 def _example(body: SimilarRequest) -> Any:
@@ -64,7 +58,4 @@ def _example(body: SimilarRequest) -> Any:
         raise QueryError("Give one of image, vector and file.")
     if body.file is None:
         return given[0]
-    try:
-        return base64.b64decode(body.file, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise QueryError(f"file= is no base64: {error}.") from error
+    return bytes_in(body.file, "file")

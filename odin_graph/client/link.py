@@ -1,0 +1,226 @@
+"""Talks to `odin serve`: requests, Arrow streams, and the server's errors as our own."""
+
+from __future__ import annotations
+
+import io
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+import pyarrow as pa
+
+from odin_graph import errors
+from odin_graph.address import Remote
+from odin_graph.deadline import nearly_over, remaining
+from odin_graph.errors import EngineError, LoginError, OdinError, TimeLimitError, UnreachableError
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+_CONNECT_SECONDS: Final = 10.0
+_READ_SECONDS: Final = 300.0
+"""In which the next piece has to come; how long an answer may take is the server's to say, and ``timeout=``'s."""
+_BUSY_SECONDS: Final = 30.0
+"""For which a busy server is asked again."""
+
+
+class Link:
+    """The connections of this process to one server; safe to share between threads."""
+
+    def __init__(self, address: Remote) -> None:
+        self.address = address
+        headers = {} if address.token is None else {"Authorization": f"Bearer {address.token}"}
+        verify = ssl.create_default_context(cafile=address.certificate) if address.certificate else True
+        self._opened = partial(httpx.Client, base_url=address.url, headers=headers, verify=verify)
+        self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def at(cls, address: Remote) -> Link:
+        """The link of this process to a server, made if there is none."""
+        asked = (os.getpid(), address, address.token, address.certificate)
+        with _lock:
+            if asked not in _links:
+                _links[asked] = cls(address)
+            return _links[asked]
+
+    def close(self) -> None:
+        """Close the connections; whoever asks again opens new ones."""
+        with self._lock:
+            held, self._client = self._client, None
+        if held is not None:
+            held.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET; raises as `post` does."""
+        return self._json(self._asked("GET", path, params=query))
+
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        """The bytes of a GET; raises as `post` does."""
+        return self._asked("GET", path, params=query).content
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON of a POST.
+
+        Raises:
+            OdinError: What the server says, of the class that it has there.
+            LoginError: The server refuses the token.
+            UnreachableError: Nobody answers.
+        """
+        return self._json(self._asked("POST", path, json=_timed(body)))
+
+    def batches(self, path: str, body: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+        """The Arrow stream of a POST, a batch at a time; raises as `post` does.
+
+        Raises:
+            UnreachableError: The server goes away before the end: what came until then is a part of the answer.
+        """
+        with (
+            self._sent("POST", path, json=_timed(body), headers={"Accept": ARROW}) as answer,
+            self._reached(),
+            pa.ipc.open_stream(_Incoming(answer.iter_bytes())) as reader,
+        ):
+            yield from reader
+
+    def _asked(self, method: str, path: str, **what: Any) -> httpx.Response:
+        with self._sent(method, path, **what) as answer, self._reached():
+            answer.read()
+            return answer
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise UnreachableError(
+                f"{self.address} answers, but not as `odin serve` does: is it another port?"
+            ) from error
+
+    @contextmanager
+    def _sent(self, method: str, path: str, **what: Any) -> Iterator[httpx.Response]:
+        """A request, sent again while the server is busy; its answer, whose body has not been read yet."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            left = remaining()
+            read = _READ_SECONDS if left is None else left + 1.0  # the server says it first
+            limits = httpx.Timeout(read, connect=min(read, _CONNECT_SECONDS))
+            with self._reached():
+                client = self._connected()
+                answer = client.send(client.build_request(method, path, timeout=limits, **what), stream=True)
+            try:
+                if answer.status_code < 400:
+                    yield answer
+                    return
+                with self._reached():
+                    answer.read()
+                if answer.status_code != 429 or time.monotonic() > until:
+                    raise self._error(answer)
+            finally:
+                answer.close()
+            time.sleep(float(answer.headers.get("retry-after", "1")) / 2)
+
+    def _connected(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None:
+                self._client = self._opened()
+            return self._client
+
+    def _error(self, answer: httpx.Response) -> OdinError:
+        """The server's error, of its own class where it is one of ours."""
+        try:
+            said = answer.json()["error"]
+            kind, message, id_ = str(said["type"]), str(said["message"]), str(said["request_id"])
+        except (ValueError, KeyError, TypeError):
+            return UnreachableError(
+                f"{self.address} answers {answer.status_code}, and not as `odin serve` does: is it another port?"
+            )
+        if answer.status_code == 401:
+            return LoginError(
+                f"{self.address} refuses the token: give token=, or ODIN_GRAPH_TOKEN, of `odin token create` there."
+            )
+        found = getattr(
+            errors, {"NotThereError": "UnknownNameError", "RequestError": "QueryError"}.get(kind, kind), None
+        )
+        if found is TimeLimitError and (ours := nearly_over()) is not None:
+            return ours
+        if isinstance(found, type) and issubclass(found, OdinError):
+            error = found(message)
+            if said.get("drawing"):
+                error.add_note(str(said["drawing"]))
+            return error
+        return EngineError(f"{message} ({self.address}, request {id_})")
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            remaining()  # where a timeout= was said, its error
+            raise UnreachableError(f"{self.address} does not answer in time.") from error
+        except httpx.HTTPError as error:
+            raise UnreachableError(
+                f"{self.address} does not answer, or went away before the end of its answer ({error}): is `odin serve` "
+                "running there?"
+            ) from error
+        except pa.ArrowInvalid as error:
+            raise UnreachableError(f"The answer of {self.address} was cut short: ask again ({error}).") from error
+
+
+class _Incoming(io.RawIOBase):
+    """The pieces of a response as a file that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """As much of a piece as there is room for; 0 at the end."""
+        while not len(self._rest):
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        n = min(len(into), len(self._rest))
+        into[:n], self._rest = self._rest[:n], self._rest[n:]
+        return n
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, fewer only at the end: Arrow takes fewer for a cut."""
+        parts: list[bytes] = []
+        left = size if size is not None and size >= 0 else 1 << 62
+        while left:
+            part = super().read(min(left, 1 << 20))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+
+
+def _timed(body: dict[str, Any]) -> dict[str, Any]:
+    left = remaining()
+    return body if left is None else {**body, "timeout": left}
+
+
+def quoted(id_: str) -> str:
+    """An id as a part of a path."""
+    return quote(id_, safe="/")
+
+
+_links: dict[tuple[int, Remote, str | None, str | None], Link] = {}
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,379 @@
+"""The query builder from far away gives what it gives beside the workspace, and says what does not travel."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import trustme
+from PIL import Image as PillowImage
+
+import odin_graph as og
+from odin_graph import F
+from odin_graph.address import Remote
+from odin_graph.catalog.tokens import create_token, revoke_token
+from odin_graph.objects.query import Query
+from odin_graph.objects.remote_query import RemoteQuery
+from odin_graph.query.nodes import ImageField
+from odin_graph.query.plan import AllImages, Members, Plan, Where
+from odin_graph.server import Settings
+from tests.query.strategies import predicates
+from tests.server.serving import cut_after, served
+
+
+@pytest.fixture(scope="module")
+def port(retina: og.Workspace) -> Iterator[int]:
+    retina.vectors.add("line", retina.images(), [[float(n), 1.0] for n in range(len(retina.images()))])
+    with served(retina, Settings(cypher=True)) as number:
+        yield number
+
+
+@pytest.fixture(scope="module")
+def far(port: int, secret: str) -> Iterator[og.RemoteWorkspace]:
+    with og.connect(f"http://127.0.0.1:{port}", token=secret) as workspace:
+        yield workspace
+
+
+# Each is built on both: `db` is a Workspace and then a RemoteWorkspace, which have no class in common.
+QUERIES: dict[str, Callable[[Any], Any]] = {
+    "all": lambda db: db.images(),
+    "a data set": lambda db: db.images("retina-test"),
+    "named": lambda db: db.images(["scan003.png", "scan001.png"]),
+    "cypher": lambda db: db.images(cypher="MATCH (i:Image) WHERE i.age > $age RETURN i", age=40),
+    "where": lambda db: db.images("retina-test").where(F("age") > 40, ~db.experiment("small-cnn/1").wrong),
+    "text": lambda db: db.images().where(F("site").lower().matches("[a-l].*") | F("age").is_null()),
+    "order": lambda db: db.images("retina-test").order_by(F("age").desc(), F("id"))[3:40:2],
+    "sample": lambda db: db.images().sample(9, seed=3),
+    "distinct": lambda db: db.images().distinct("site"),
+    "columns": lambda db: db.images().with_columns(decade=og.fn.floor(F("age") / 10)).where(F("decade") == 4),
+    "select": lambda db: db.images("retina-test").select("id", said=db.experiment("small-cnn/1").predicted),
+    "union": lambda db: db.images("retina-test").limit(5).union(db.images().where(F("age") > 70)),
+    "lineage": lambda db: db.images().where(og.in_dataset("retina-test") & ~og.derived_from("scan001.png")),
+    "near": lambda db: db.images("retina-test").nearest(
+        "scan003.png", by=db.experiment("small-cnn/1").layer("features"), k=5
+    ),
+    "near a vector": lambda db: db.images().nearest([7.2, 1.0], by=db.vectors["line"], k=4, metric="l2"),
+    "near pixels": lambda db: db.images("retina-test").nearest(
+        db.image("scan003.png").pixels, by=db.experiment("small-cnn/1").layer("features"), k=5
+    ),
+    "near several": lambda db: db.images().nearest(
+        ["scan003.png", db.image("scan004.png")], unlike="scan009.png", by=db.vectors["line"], k=5
+    ),
+    "clusters": lambda db: db.images("retina-test").cluster(by=db.vectors["line"], k=3),
+    "representative": lambda db: db.images("retina-test").representative(
+        4, by=db.experiment("small-cnn/1").layer("features")
+    ),
+    "groups": lambda db: (
+        db.images("retina-test")
+        .group_by("site", decade=og.fn.floor(F("age") / 10))
+        .agg(n=og.count(), wrong=db.experiment("small-cnn/1").wrong.mean())
+        .where(F("n") > 1)
+    ),
+    "experiments": lambda db: db.experiments.where(F("results.accuracy") > 0.1),
+    "using": lambda db: db.models().using(db.images().where(F("age") > 40), role="test"),
+    "data sets": lambda db: db.datasets(),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_same_query_gives_the_same_table(retina: og.Workspace, far: og.RemoteWorkspace, name: str) -> None:
+    here, there = QUERIES[name](retina), QUERIES[name](far)
+    assert there.plan == here.plan
+    expected = here.to_arrow()  # first: vectors that are missing are computed here, and not for a token that reads
+    assert there.to_arrow().equals(expected)
+    assert there.count() == len(there) == len(here)
+    assert there.to_json() == here.to_json()
+    assert repr(there).partition("(")[2] == repr(here).partition("(")[2]
+
+
+def test_random_queries(retina: og.Workspace, far: og.RemoteWorkspace, soak: bool) -> None:
+    number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
+    print(f"ODIN_SEED={number} repeats these cases")
+    types = {ImageField("age"): "int", ImageField("iop"): "float", ImageField("site"): "string"}
+    url = Remote.of(str(far._link.address), token=far._link.address.token)
+
+    @hypothesis.seed(number)
+    @hypothesis.settings(
+        max_examples=300 if soak else 25, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(said=predicates(types))
+    def agree(said: Any) -> None:
+        plan = Plan(Members("retina-test@1")).then(Where(said))
+        here, there = Query(retina._stores.address, plan), RemoteQuery(url, plan)
+        assert there.keys().tolist() == here.keys().tolist()
+
+    agree()
+
+
+def test_answers_in_other_forms(retina: og.Workspace, far: og.RemoteWorkspace, tmp_path: Path) -> None:
+    exp = retina.experiment("small-cnn/1")
+    here, there = (db.images("retina-test").order_by(F("age")) for db in (retina, far))
+    assert there.to_pandas("id", said=exp.predicted).equals(here.to_pandas("id", said=exp.predicted))
+    assert [batch.num_rows for batch in there.to_batches("id", rows=50)] == [
+        batch.num_rows for batch in here.to_batches("id", rows=50)
+    ]
+    for mine, theirs in zip(here[:5], there[:5], strict=True):
+        assert (theirs.id, theirs.key, theirs.label, theirs["age"]) == (mine.id, mine.key, mine.label, mine["age"])
+        np.testing.assert_array_equal(theirs.pixels, mine.pixels)
+    assert there[-1].id == here[-1].id
+    assert there[2].predictions() == far.image(here[2].id).predictions() != []
+    assert str(there.explain()) == str(here.explain())
+    assert there.explain(run=True).parts[0].rows == len(here)
+    said, wanted = (q.where(F("age") > 40).to_cypher() for q in (there, here))
+    assert (said.text, said.parameters) == (wanted.text, wanted.parameters)
+    near = there.nearest("scan003.png", by=far.vectors["line"], k=3)
+    with PillowImage.open(near.save(tmp_path / "near.png")) as sheet:
+        assert min(sheet.size) > 100
+    both = there.neighbourhoods("scan003.png", a=exp.layer("features"), b=far.vectors["line"], k=5)
+    assert (
+        both.overlap
+        == here.neighbourhoods("scan003.png", a=exp.layer("features"), b=retina.vectors["line"], k=5).overlap
+    )
+    with pytest.raises(og.PositionError, match="no image at position 9999"):
+        there[9999]
+
+
+def test_what_there_is(retina: og.Workspace, far: og.RemoteWorkspace) -> None:
+    retina.views["young"] = retina.images().where(F("age") < 40)
+    retina.views["by site"] = retina.images().group_by("site").count()
+    assert list(far.views) == ["by site", "young"]
+    assert (
+        far.views["young"]
+        .where(F("site") == "Lima")
+        .to_arrow()
+        .equals(  # type: ignore[union-attr]
+            retina.images().where(F("age") < 40, F("site") == "Lima").to_arrow()
+        )
+    )
+    assert far.views["by site"].to_arrow().equals(retina.images().group_by("site").count().to_arrow())
+    assert list(far.vectors) == ["line"]
+    assert (list(far.datasets), list(far.models)) == (["retina-test@1"], ["small-cnn"])
+    assert far.dataset("retina-test")["size"] == len(retina.images("retina-test"))
+    assert far.images(far.dataset("retina-test")).count() == far.dataset("retina-test")["size"]
+    assert far.experiment("small-cnn/1")["state"] == retina.experiment("small-cnn/1").state
+    assert [row["id"] for row in far.checkpoints()] == list(retina.checkpoints)
+    assert far.checkpoints[next(iter(retina.checkpoints))]["model"] == "small-cnn"
+    (row,) = far.cypher("MATCH (i:Image) WHERE i.age > $age RETURN count(i) AS n", age=40)
+    assert row == {"n": retina.images().where(F("age") > 40).count()}
+    assert repr(far) == f"RemoteWorkspace({far._link.address}: {len(retina.images()):,} images)"
+    del retina.views["young"], retina.views["by site"]
+
+
+MISTAKES: list[Callable[[Any], Any]] = [
+    lambda db: db.images("retina-tset"),
+    lambda db: db.images("retina-test").where(F("lable") == "DME", F("age") > 60),
+    lambda db: db.images().where(F("age") > "60"),
+    lambda db: db.images().where(db.experiment("small-cnn/1").wrong),
+    lambda db: db.images().nearest("scan003.png", by=db.vectors["clip"], k=3),
+    lambda db: db.images().nearest("nobody.png", by=db.vectors["line"], k=3),
+    lambda db: db.images().nearest([1.0, 2.0, 3.0], by=db.vectors["line"], k=3).to_arrow(),
+    lambda db: db.images().nearest([1.0, 2.0], by=db.vectors["line"], k=0),
+    lambda db: db.images("retina-test").nearest(b"GIF89a", by=db.experiment("small-cnn/1").layer("features"), k=3),
+    lambda db: db.images().cluster(by=db.vectors["line"], k=3).to_cypher(),
+    lambda db: db.images().limit(-1),
+    lambda db: db.images().where(F("age") > 3).count(timeout=-1),
+    lambda db: db.images(["scan003.png", "nobody.png"]),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_the_same_error(
+    retina: og.Workspace, far: og.RemoteWorkspace, mistake: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(og.OdinError) as here:
+        mistake(retina)
+    with pytest.raises(og.OdinError) as there:
+        mistake(far)
+    assert type(there.value) is type(here.value)
+    assert str(there.value) == str(here.value)
+    assert getattr(there.value, "__notes__", []) == getattr(here.value, "__notes__", []) or "vectors" in str(here.value)
+
+
+def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
+    query = far.images()
+    for call in ("map", "to_torch", "loader", "update", "delete", "resize", "patches", "to_numpy", "apply"):
+        with pytest.raises(og.RemoteError) as caught:
+            getattr(query, call)
+        assert str(caught.value).startswith(f"{call}() runs beside the workspace")
+    for held, names in (
+        (far, ("run", "impact", "compare", "leaks", "sql", "tables", "doctor", "labels")),
+        (far.images, ("add", "purge")),
+        (far.datasets, ("create", "load")),
+        (far.models, ("add",)),
+        (far.vectors, ("add",)),
+    ):
+        for name in names:
+            with pytest.raises(og.RemoteError, match=f"^{name} runs beside the workspace"):
+                getattr(held, name)
+    with pytest.raises(og.RemoteError):
+        far.views["mine"] = query
+    with pytest.raises(og.RemoteError):
+        del far.views["mine"]
+    assert set(type(far)._beside) <= set(dir(og.Workspace))
+    assert not set(type(far)._beside) & set(vars(og.RemoteWorkspace))
+    assert not hasattr(query, "map")
+    assert not hasattr(query, "wehre")
+
+
+def test_a_query_pickles_without_the_token(
+    far: og.RemoteWorkspace, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = far.images().where(F("age") > 40)
+    data = pickle.dumps(query)
+    assert secret.encode() not in data
+    assert secret not in repr(query.address)
+    lonely = pickle.loads(data)
+    with pytest.raises(og.LoginError, match="refuses the token"):
+        lonely.count()
+    monkeypatch.setenv("ODIN_GRAPH_TOKEN", secret)
+    assert pickle.loads(data).count() == query.count()
+
+
+def test_a_token_that_reads_computes_nothing(retina: og.Workspace, port: int, secret: str) -> None:
+    writer = create_token(retina._stores, "writer", "write")
+    url = f"http://127.0.0.1:{port}"
+    before = len(retina.activations)
+
+    def near(db: og.RemoteWorkspace) -> Any:
+        layer = db.experiment("small-cnn/1").layer("features", pooling="max")
+        return db.images("retina-test").nearest("scan003.png", by=layer, k=3).to_arrow("id")
+
+    with og.connect(url, token=secret) as reading, pytest.raises(og.ReadOnlyError, match="not stored yet"):
+        near(reading)
+    assert len(retina.activations) == before
+    with og.connect(url, token=writer) as writing:
+        found = near(writing)
+    assert len(retina.activations) == before + 1
+    with og.connect(url, token=secret) as reading:
+        assert near(reading).equals(found)
+    revoke_token(retina._stores, "writer")
+
+
+def test_cypher_as_a_source_is_off_where_cypher_is(retina: og.Workspace, secret: str) -> None:
+    with served(retina, Settings()) as port, og.connect(f"http://127.0.0.1:{port}", token=secret) as far:
+        hidden = far.images(cypher="MATCH (i:Image) RETURN i")
+        for query in (hidden, far.images().intersection, far.models().using):
+            with pytest.raises(og.ReadOnlyError, match="odin serve --cypher"):
+                query(hidden) if callable(query) else query.count()
+        with pytest.raises(og.QueryError):
+            far.cypher("RETURN 1")
+
+
+def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, secret: str) -> None:
+    whole = len(retina.images())
+    batches = []
+    with cut_after(port, 8_000) as cut:
+        far = RemoteQuery(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(AllImages()))
+        with pytest.raises(og.UnreachableError) as caught:
+            for batch in far.to_batches(rows=10):
+                batches.append(batch)  # noqa: PERF402 - what came until then is kept
+    assert 0 < sum(batch.num_rows for batch in batches) < whole
+    assert "went away" in str(caught.value) or "cut short" in str(caught.value)
+    with pytest.raises(og.UnreachableError, match="is `odin serve` running there"):
+        far.count()  # nobody listens any more
+
+
+@pytest.mark.parametrize("limit", [1, 200, 400, 900, 2_000, 5_000])
+def test_no_cut_gives_a_part_of_an_answer(port: int, secret: str, limit: int) -> None:
+    with cut_after(port, limit) as cut:
+        far = RemoteQuery(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(Members("retina-test@1")))
+        with pytest.raises(og.UnreachableError):
+            far.to_arrow()
+
+
+def test_a_busy_server_is_asked_again(retina: og.Workspace, secret: str) -> None:
+    settings = Settings(concurrency=1, body_seconds=1.5)
+    with served(retina, settings) as port, socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"POST /v1/query HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n")
+        with og.connect(f"http://127.0.0.1:{port}", token=secret) as far:
+            assert far.images().count() == len(retina.images())
+
+
+def test_time_limits_travel(far: og.RemoteWorkspace) -> None:
+    long = "UNWIND range(1, 30000) AS a UNWIND range(1, 30000) AS b WITH a, b WHERE a * b % 7919 = 3 RETURN count(*)"
+    with pytest.raises(og.TimeLimitError, match="takes longer than 1 s"):
+        far.cypher(long, timeout=1)
+
+
+def test_addresses_and_servers_that_are_none(port: int, secret: str, retina: og.Workspace) -> None:
+    for url, message in (
+        ("http://", "is no address of a server"),
+        ("http://a:hunter2@b", "ends up in logs"),
+        ("https://host/?x=1", "is no address of a server"),
+    ):
+        with pytest.raises(og.WorkspaceError, match=message) as caught:
+            og.connect(url, token="odin_x")
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(og.LoginError, match="refuses the token"):
+        og.connect(f"http://127.0.0.1:{port}", token="odin_wrong")
+    with pytest.raises(og.UnreachableError, match="is `odin serve` running there"):
+        og.connect("http://127.0.0.1:9", token=secret)
+    with pytest.raises(og.WorkspaceError, match="takes token= alone"):
+        og.connect(f"http://127.0.0.1:{port}", arrays="there")
+    with pytest.raises(og.WorkspaceError, match="are for a server"):
+        og.connect("folder.odin", token=secret)
+    with OtherServer() as other, pytest.raises(og.UnreachableError, match="not as `odin serve` does"):
+        og.connect(f"http://127.0.0.1:{other}", token=secret)
+
+
+def test_tls(retina: og.Workspace, secret: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    held = authority.issue_cert("localhost", "127.0.0.1")
+    chain, key, ca = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
+    held.private_key_pem.write_to_path(str(key))
+    for number, blob in enumerate(held.cert_chain_pems):
+        blob.write_to_path(str(chain), append=number > 0)
+    authority.cert_pem.write_to_path(str(ca))
+    with served(retina, Settings(), ssl_certfile=str(chain), ssl_keyfile=str(key)) as port:
+        url = f"https://localhost:{port}"
+        with og.connect(url, token=secret, certificate=ca) as far:
+            assert far.images().count() == len(retina.images())
+        with pytest.raises(og.UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            og.connect(url, token=secret)
+
+
+class OtherServer:
+    """Something that speaks HTTP, and is not ours."""
+
+    def __enter__(self) -> int:
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = b"<html>hello</html>"
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Page)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return int(self._server.server_address[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_bytes_of_a_file_travel(retina: og.Workspace, far: og.RemoteWorkspace, tmp_path: Path) -> None:
+    image = retina.images("retina-test")[5]
+    out = io.BytesIO()
+    PillowImage.fromarray(image.pixels[:, :, 0]).save(out, "PNG")
+    (tmp_path / "new.png").write_bytes(out.getvalue())
+    layer = far.experiment("small-cnn/1").layer("features")
+    for file in (out.getvalue(), tmp_path / "new.png", PillowImage.open(out)):
+        near = far.images("retina-test").nearest(file, by=layer, k=1)
+        assert near[0].id == image.id
