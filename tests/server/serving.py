@@ -60,4 +60,5 @@ def cut_after(port: int, limit: int) -> Iterator[int]:
     try:
         yield listening.getsockname()[1]
     finally:
+        listening.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         listening.close()
