@@ -120,8 +120,8 @@ class GivenExample(Body):
 class ExamplesRequest(Body):
     """What a search is to begin with."""
 
-    given: Annotated[list[GivenExample], Field(max_length=100_000)]
-    by: LayerSpace | NamedSpace | None = None
+    given: Annotated[list[GivenExample], Field(max_length=100_000, examples=[[{"vector": [0.5, 1.0]}]])]
+    by: Annotated[LayerSpace | NamedSpace | None, Field(examples=[{"vectors": "clip"}])] = None
     timeout: Timeout = None
 
 
@@ -142,9 +142,9 @@ class SimilarRequest(Body):
     """The neighbours of a stored image, of a vector, or of a file that is not stored."""
 
     image: Annotated[str | None, Field(description="The id of a stored image, or:")] = None
-    vector: Annotated[list[float] | None, Field(max_length=1_000_000)] = None
+    vector: Annotated[list[float] | None, Field(max_length=1_000_000, examples=[[0.5, 1.0]])] = None
     file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
-    by: LayerSpace | NamedSpace
+    by: Annotated[LayerSpace | NamedSpace, Field(examples=[{"vectors": "clip"}])]
     k: Annotated[int, Field(ge=1, le=10_000)] = 10
     metric: Literal["cosine", "l2", "inner-product"] = "cosine"
     recall: Annotated[float | None, Field(gt=0, le=1)] = None
@@ -157,7 +157,7 @@ class RepresentativeRequest(Body):
     """A few images that stand for all of a query."""
 
     query: Annotated[Json, Field(examples=[{"odin_query": 3, "source": {"source": "images"}, "steps": []}])]
-    layer: str
+    layer: Annotated[str, Field(examples=["features"])]
     pooling: str = "mean"
     k: Annotated[int, Field(ge=1, le=1_000)] = 10
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
