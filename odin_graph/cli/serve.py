@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +30,11 @@ def serve(
     cypher: Annotated[bool, typer.Option("--cypher", help="Answer POST /v1/cypher, which only reads.")] = False,
 ) -> None:
     """Serve a workspace over HTTP until Ctrl-C. Whoever asks needs a token of `odin token create`."""
+    if (certificate is None) != (key is None):
+        raise QueryError("TLS takes both --certificate and --key.")
+    for file in (certificate, key):
+        if file is not None and not file.is_file():
+            raise QueryError(f"There is no file {file}: give a file in PEM.")
     check_listening(host, tls=certificate is not None and key is not None, insecure=insecure)
     try:
         import uvicorn
@@ -36,13 +44,12 @@ def serve(
         raise MissingExtraError('Serving needs FastAPI and uvicorn: pip install "odin-graph[server]".') from error
     from odin_graph.workspace import connect
 
-    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with listening(host, port) as line, connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         scheme = "https" if certificate is not None else "http"
-        typer.echo(f"{scheme}://{host}:{port}/docs describes the API. Ctrl-C stops it.", err=True)
-        uvicorn.run(
+        name = f"[{host}]" if ":" in host else host
+        typer.echo(f"{scheme}://{name}:{line.getsockname()[1]}/docs describes the API. Ctrl-C stops it.", err=True)
+        config = uvicorn.Config(
             create_app(db, Settings(cypher=cypher)),
-            host=host,
-            port=port,
             ssl_certfile=certificate,
             ssl_keyfile=key,
             log_level="warning",
@@ -50,6 +57,28 @@ def serve(
             timeout_keep_alive=15,
             timeout_graceful_shutdown=10,
         )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[line])
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that is bound before anything is opened.
+
+    Raises:
+        QueryError: The port is taken, or the host is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            line.bind((host, port))
+        except OSError as error:
+            raise QueryError(
+                f"Nothing can listen at {host}, port {port} ({error.strerror or error}): give another --port, or 0 for "
+                "any that is free."
+            ) from error
+        yield line
 
 
 def check_listening(host: str, *, tls: bool, insecure: bool) -> None:
