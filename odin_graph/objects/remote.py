@@ -181,6 +181,9 @@ class RemoteVectors(Elsewhere):
         """What ``by=`` takes; a name that is not there is refused by the step."""
         return NamedVectors(name)
 
+    def __repr__(self) -> str:
+        return f"RemoteVectors({', '.join(self) or 'none yet'})"
+
     def __iter__(self) -> Iterator[str]:
         return (row["name"] for row in self._link.get("/v1/vectors")["rows"])
 
@@ -204,6 +207,9 @@ class RemoteViews(Elsewhere):
     def __delitem__(self, name: str) -> None:
         """Raises `RemoteError`."""
         raise _beside_alone("taking away a view")
+
+    def __repr__(self) -> str:
+        return f"RemoteViews({', '.join(self) or 'none yet'})"
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({row["view"] for row in self._link.get("/v1/views")["rows"]}))

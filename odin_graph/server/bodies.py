@@ -114,7 +114,7 @@ class GivenExample(Body):
     file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
     name: Annotated[str | None, Field(description="Of the file, whose suffix says the format.", max_length=1000)] = None
     pixels: Annotated[str | None, Field(description="(h, w, bands) as NumPy's .npy in base64.")] = None
-    vector: Annotated[list[float] | None, Field(max_length=1_000_000)] = None
+    vector: Annotated[list[float] | None, Field(min_length=1, max_length=1_000_000)] = None
 
 
 class ExamplesRequest(Body):
@@ -142,7 +142,7 @@ class SimilarRequest(Body):
     """The neighbours of a stored image, of a vector, or of a file that is not stored."""
 
     image: Annotated[str | None, Field(description="The id of a stored image, or:")] = None
-    vector: Annotated[list[float] | None, Field(max_length=1_000_000, examples=[[0.5, 1.0]])] = None
+    vector: Annotated[list[float] | None, Field(min_length=1, max_length=1_000_000, examples=[[0.5, 1.0]])] = None
     file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
     by: Annotated[LayerSpace | NamedSpace, Field(examples=[{"vectors": "clip"}])]
     k: Annotated[int, Field(ge=1, le=10_000)] = 10

@@ -14,9 +14,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(r"^```python(?: raises=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_page(page: str, db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def run_page(page: str, db: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Every block in its order, with ``og.connect`` giving ``db``; the names that they made."""
-    monkeypatch.setattr(og, "connect", lambda _: db)  # the page opens a folder; here it is this engine's workspace
+    monkeypatch.setattr(
+        og, "connect", lambda *_, **__: db
+    )  # the page opens a folder; here it is this engine's workspace
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = _BLOCK.findall(text)
     assert len(blocks) == text.count("```python") > 0
