@@ -38,7 +38,7 @@ def measure(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as name, embedded(Path(name)) as stores:
         stores.keep()
         fill(stores, number, number // 2)
-        questions = ask_here(stores, number)
+        questions = ask_here(stores)
         token = create_token(stores, "benchmark")
         command = [sys.executable, "-m", "odin_graph.cli", "serve", str(stores.address.folder), "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
@@ -63,10 +63,7 @@ def rows(said: dict[str, Any], seconds: float) -> list[Row]:
     found: list[Row] = []
     waits = {kind: np.array(held) * 1000 for kind, held in said["waits"].items()}
     for kind, held in {"all": np.concatenate(list(waits.values())), **waits}.items():
-        found += [
-            Row(f"{kind}: p50", float(np.percentile(held, 50)), "ms"),
-            Row(f"{kind}: p99", float(np.percentile(held, 99)), "ms"),
-        ]
+        found += [Row(f"{kind}: p{at}", float(np.percentile(held, at)), "ms") for at in (50, 99)]
     answered = sum(map(len, waits.values()))
     wrong, errors = int(said["wrong"]), int(said["errors"])
     return [
@@ -78,7 +75,7 @@ def rows(said: dict[str, Any], seconds: float) -> list[Row]:
     ]
 
 
-def ask_here(stores: Stores, number: int) -> list[dict[str, Any]]:
+def ask_here(stores: Stores) -> list[dict[str, Any]]:
     """Questions and their answers, as this process has them."""
     images, exp = Images(stores), Experiment(stores, "a")
     rows = np.random.default_rng(1).normal(size=(5_000, 64)).astype(np.float32)
