@@ -55,5 +55,6 @@ from .query.expressions import fn as fn
 from .query.expressions import has_root as has_root
 from .query.expressions import in_dataset as in_dataset
 from .query.expressions import used_by as used_by
+from .query.sources import source as source
 from .workspace import Workspace as Workspace
 from .workspace import connect as connect

@@ -46,6 +46,7 @@ OBJECTS = [
     "in_dataset",
     "ops",
     "schema",
+    "source",
     "used_by",
 ]
 ERRORS = [

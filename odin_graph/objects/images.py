@@ -19,7 +19,8 @@ from odin_graph.objects.image import Image
 from odin_graph.objects.image_verbs import ImagesVerbs
 from odin_graph.objects.query import Query
 from odin_graph.query.cypher_source import cypher_source
-from odin_graph.query.plan import AllImages, Keys, Members, Plan, Source
+from odin_graph.query.plan import AllImages, Keys, Members, Plan, Registered, Source
+from odin_graph.query.sources import check_source
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Images(ImagesVerbs):
 
         Args:
             source: A data set or its id (the bare id is its latest version); images, their ids or keys, whose order
-                is kept; by default all images.
+                is kept; what a package's source finds, ``og.source("name", ...)``; by default all images.
             cypher: Any Cypher that returns images (``RETURN i``) or their keys (``RETURN i.key``) instead. It runs
                 read-only.
             params: The values of its parameters, which never enter its text.
@@ -127,6 +128,9 @@ class Images(ImagesVerbs):
     def _source(self, source: Any) -> Source:
         if source is None:
             return AllImages()
+        if isinstance(source, Registered):
+            check_source(source)
+            return source
         if isinstance(source, str | Dataset):
             return Members(resolve(self._stores, str(source)))
         if isinstance(source, Iterable):

@@ -23,7 +23,18 @@ from odin_graph.query import wire
 from odin_graph.query.cypher_source import cypher_source
 from odin_graph.query.examples import read_examples
 from odin_graph.query.expressions import Expr
-from odin_graph.query.plan import AllImages, Keys, LayerOf, Members, NamedVectors, Plan, Source, ThingKind, Things
+from odin_graph.query.plan import (
+    AllImages,
+    Keys,
+    LayerOf,
+    Members,
+    NamedVectors,
+    Plan,
+    Registered,
+    Source,
+    ThingKind,
+    Things,
+)
 from odin_graph.query.predictions import PredictionExpressions
 
 RemoteAnswer: TypeAlias = RemoteQuery | RemoteThings | Groups
@@ -120,6 +131,8 @@ class RemoteImages(Elsewhere):
     def _source(self, source: Any) -> Source:
         if source is None:
             return AllImages()
+        if isinstance(source, Registered):
+            return source
         if isinstance(source, str | RemoteThing):
             return Members(str(source))
         if isinstance(source, Iterable):
@@ -129,7 +142,7 @@ class RemoteImages(Elsewhere):
 
     def _query(self, source: Source) -> RemoteQuery:
         plan = Plan(source)
-        checked = RemoteExecutor(self._link).check(plan) if isinstance(source, Members) else plan
+        checked = RemoteExecutor(self._link).check(plan) if isinstance(source, Members | Registered) else plan
         return RemoteQuery(self._link.address, checked)
 
 

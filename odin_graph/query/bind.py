@@ -28,6 +28,7 @@ from odin_graph.query.plan import (
     Nearest,
     OrderBy,
     Plan,
+    Registered,
     Representative,
     Sample,
     Select,
@@ -40,6 +41,7 @@ from odin_graph.query.plan import (
 )
 from odin_graph.query.scope import Scope
 from odin_graph.query.selection import SELECTIONS
+from odin_graph.query.sources import check_source
 from odin_graph.query.spaces import check_space
 from odin_graph.query.vector_columns import VECTOR_COLUMNS
 from odin_graph.vectors.graph import check_distance
@@ -65,6 +67,9 @@ def bind_plan(stores: Stores, plan: Plan) -> Plan:
         case Members(dataset):
             bound = Plan(Members(resolve(stores, dataset)))
         case AllImages() | Keys() | Cypher() | Things():
+            bound = Plan(plan.source)
+        case Registered():
+            check_source(plan.source)
             bound = Plan(plan.source)
         case _:
             assert_never(plan.source)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import ExpressionError, QueryError
 from odin_graph.query.expressions import as_value
-from odin_graph.query.plan import Cypher, Parameter
+from odin_graph.query.plan import Cypher, Parameter, Registered
 
 if TYPE_CHECKING:
     from odin_graph.graph import Graph
@@ -26,12 +26,21 @@ def cypher_source(text: str, params: Mapping[str, Any]) -> Cypher:
     """
     if not isinstance(text, str) or not text.strip():
         raise QueryError(f"images(cypher=...) takes a statement, not {text!r}. {_REMEDY}")
-    return Cypher(text, tuple(Parameter(name, _value(name, value)) for name, value in sorted(params.items())))
+    return Cypher(text, read_parameters(params))
 
 
-def parameters(cypher: Cypher) -> dict[str, Any]:
+def read_parameters(params: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """Parameters as a query carries them, by name.
+
+    Raises:
+        QueryError: One is of a kind that a query cannot carry.
+    """
+    return tuple(Parameter(name, _value(name, value)) for name, value in sorted(params.items()))
+
+
+def parameters(said: Cypher | Registered) -> dict[str, Any]:
     """The parameters as the driver takes them."""
-    return {parameter.name: _python(parameter.value) for parameter in cypher.parameters}
+    return {parameter.name: _python(parameter.value) for parameter in said.parameters}
 
 
 def keys(graph: Graph, cypher: Cypher) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from odin_graph.query.plan import (
     Members,
     Nearest,
     OrderBy,
+    Registered,
     Representative,
     Sample,
     Select,
@@ -45,7 +46,7 @@ def of_source(source: Source, snapshot: Snapshot) -> float | None:
             return float(len(keys))
         case Things():
             return float(len(snapshot.live))
-        case Cypher():
+        case Cypher() | Registered():
             return None
     assert_never(source)
 

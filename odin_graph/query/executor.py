@@ -13,9 +13,21 @@ from odin_graph.query.bind import bind_columns, bind_plan, bind_step
 from odin_graph.query.examples import Given, find_examples
 from odin_graph.query.explain import Explanation
 from odin_graph.query.nodes import ImageField
-from odin_graph.query.plan import Column, Example, OrderBy, Plan, Select, Space, Step, WithColumns
+from odin_graph.query.plan import (
+    Column,
+    Cypher,
+    Example,
+    OrderBy,
+    Plan,
+    Registered,
+    Select,
+    Space,
+    Step,
+    WithColumns,
+)
 from odin_graph.query.planner import extension, physical
 from odin_graph.query.scope import Scope
+from odin_graph.query.sources import compiled
 from odin_graph.query.statement import Statement, to_cypher
 
 if TYPE_CHECKING:
@@ -146,6 +158,9 @@ class LocalExecutor:
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement, where it has that form."""
+        if isinstance(plan.source, Registered):
+            found = compiled(plan.source, self._stores.graph.moment())
+            plan = Plan(found, plan.steps) if isinstance(found, Cypher) else plan
         return to_cypher(plan, Scope(self._stores, plan))
 
     def _answer(self, plan: Plan, at: Moment) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from odin_graph.query.nodes import Value
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -19,6 +20,7 @@ from odin_graph.query.plan import (
     Nearest,
     OrderBy,
     Plan,
+    Registered,
     Representative,
     Sample,
     Select,
@@ -61,9 +63,16 @@ def _source(source: Source) -> str:
             return f"images(<{len(keys):,} images>)"
         case Cypher(text):
             return f'images(cypher="{first_line(text)}")'
+        case Registered(name, parameters):
+            given = "".join(f", {one.name}={_told(one.value)}" for one in parameters)
+            return f'images(source("{name}"{given}))'
         case Things(kind):
             return f"{kind}s()"
     assert_never(source)
+
+
+def _told(value: Value | tuple[Value, ...] | None) -> str:
+    return repr([one.value for one in value] if isinstance(value, tuple) else None if value is None else value.value)
 
 
 def _named(columns: tuple[Column, ...]) -> str:

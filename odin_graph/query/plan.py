@@ -61,6 +61,16 @@ class Cypher(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class Registered(Part):
+    """The images that a package's source finds, each once, in its order."""
+
+    name: str
+    """Of the source, as it is registered."""
+    parameters: tuple[Parameter, ...] = ()
+    source: Literal["registered"] = "registered"
+
+
+@dataclass(frozen=True, slots=True)
 class Things(Part):
     """The things of another kind than images that are ready and not deleted, in the order that its kind says."""
 
@@ -243,7 +253,7 @@ class GroupBy(Part):
     step: Literal["group-by"] = "group-by"
 
 
-Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Things, Discriminator("source")]
+Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Registered | Things, Discriminator("source")]
 Step: TypeAlias = Annotated[
     Where
     | OrderBy

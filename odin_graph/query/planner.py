@@ -28,6 +28,7 @@ from odin_graph.query.plan import (
     Nearest,
     OrderBy,
     Plan,
+    Registered,
     Representative,
     Sample,
     Select,
@@ -40,7 +41,7 @@ from odin_graph.query.plan import (
 )
 from odin_graph.query.representative import RepresentativeImages
 from odin_graph.query.rewrite import rewritten
-from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers, ScanThings
+from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers, ScanRegistered, ScanThings
 from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
 from odin_graph.query.using import KeepUsing
@@ -117,6 +118,8 @@ def _source(snapshot: Snapshot, plan: Plan) -> Operator:
             return ScanKeys(snapshot, keys)
         case Cypher():
             return ScanCypher(snapshot, plan.source)
+        case Registered():
+            return ScanRegistered(snapshot, plan.source)
         case Things(kind):
             return ScanThings(snapshot, kind)
     assert_never(plan.source)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from odin_graph.query.operator import Scan
 from odin_graph.query.outline import first_line
-from odin_graph.query.plan import Cypher
+from odin_graph.query.plan import Cypher, Registered
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.sources import find
 
 
 class ScanImages(Scan):
@@ -65,6 +66,21 @@ class ScanCypher(Scan):
 
     def _scan(self) -> pa.Table:
         keys = self.snapshot.cypher_keys(self.cypher)
+        return _of_keys(keys[self.snapshot.alive(keys)])
+
+
+class ScanRegistered(Scan):
+    """The images that a package's source finds."""
+
+    engine = "plug-in"
+    why = "a registered source says which images they are, by Cypher or as a table"
+
+    def __init__(self, snapshot: Snapshot, said: Registered) -> None:
+        super().__init__(snapshot, f"the source {said.name}")
+        self.said = said
+
+    def _scan(self) -> pa.Table:
+        keys = find(self.snapshot.stores, self.said, self.snapshot.at)
         return _of_keys(keys[self.snapshot.alive(keys)])
 
 

@@ -25,6 +25,7 @@ from odin_graph.query.plan import (
     Nearest,
     OrderBy,
     Plan,
+    Registered,
     Representative,
     Sample,
     Select,
@@ -145,6 +146,10 @@ class _Writer:
                 return [f"UNWIND {self._names.parameter(list(keys))} AS asked", "MATCH (i:Image {key: asked})"]
             case Things(kind):
                 return [f"MATCH (i:{kind})"]
+            case Registered(name):
+                raise QueryError(
+                    f"The source {name!r} has no form in Cypher: it finds images as a table. Run the query."
+                )
             case Cypher():
                 raise AssertionError("answered before")
         assert_never(source)

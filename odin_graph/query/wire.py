@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from odin_graph.errors import QueryError
 from odin_graph.query.plan import Column, Plan
 
-VERSION = 3
+VERSION = 4
 
 T = TypeVar("T")
 

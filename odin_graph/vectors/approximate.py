@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import check
 from odin_graph.vectors.exact import Keys, Part, Vectors
-from odin_graph.vectors.library import faiss, threads
+from odin_graph.vectors.library import clustered_on_gpus, faiss, threads
 from odin_graph.vectors.metric import distances, prepared
 
 KINDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -58,7 +58,8 @@ class SegmentIndex:
             if not index.is_trained:
                 index.cp.min_points_per_centroid = 1  # a warning of FAISS's, on the standard error
                 draw = np.random.default_rng(0).choice(n, min(n, 64 * lists), replace=False)
-                index.train(prepared(part.rows[np.sort(draw)], metric))
+                with clustered_on_gpus(index, measure):
+                    index.train(prepared(part.rows[np.sort(draw)], metric))
             for start in range(0, n, _ADDED):
                 check()
                 block = part.rows[start : start + _ADDED]

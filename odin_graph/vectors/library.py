@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from odin_graph.errors import MissingExtraError
 
@@ -23,6 +24,24 @@ def faiss() -> ModuleType:
             'Nearest neighbours need FAISS: pip install "odin-graph[cpu]", or "odin-graph[gpu]" on CUDA, never both.'
         ) from error
     return module
+
+
+@contextmanager
+def clustered_on_gpus(index: Any, measure: int) -> Iterator[None]:
+    """Inverted lists that are trained in here have their k-means on every GPU that FAISS sees, where it sees any.
+
+    It is most of what a build costs. The index itself stays where it is, and is read on any machine.
+    """
+    library = faiss()
+    if _forked or not getattr(library, "get_num_gpus", int)():
+        yield
+        return
+    held = library.index_cpu_to_all_gpus(library.IndexFlat(index.d, measure))
+    index.clustering_index = held  # FAISS keeps no reference: it lives as long as this block
+    try:
+        yield
+    finally:
+        index.clustering_index = None
 
 
 @contextmanager

@@ -36,12 +36,16 @@ with og.connect("sky.odin") as db:
     near = db.images().where(apart < 1.0).to_pandas("id", apart=apart)
     assert near["id"].tolist() == ["image/000000", "image/000003"]
     np.testing.assert_allclose(near["apart"], [0.0, 0.5 / 3600], atol=1e-9)
+    cone = db.images(og.source("cone", ra=20.0, dec=0.0, within=0.001))
+    assert [image.id for image in cone] == ["image/000001", "image/000004"]
+    assert cone.where(og.F("ra") > 20.0).count() == 1
+    assert type(cone).from_json(cone.address, cone.to_json()).keys().tolist() == cone.keys().tolist()
     pid = db.bolt.pid
 print("found", pid)
 """
 
 
-def test_a_package_adds_an_operation_a_leak_key_and_a_function(tmp_path: Path) -> None:
+def test_a_package_adds_an_operation_a_leak_key_a_function_and_a_source(tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*install, "--target", str(target), str(PLUGIN)], check=True, capture_output=True, timeout=120)

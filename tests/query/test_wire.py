@@ -181,7 +181,7 @@ def test_a_query_of_version_1_is_read() -> None:
     [
         ([], "This is no query"),
         ({"source": {"source": "images"}}, "This is no query"),
-        ({"odin_query": 4, "source": {"source": "images"}}, "version 4, and this odin_graph reads 3: upgrade"),
+        ({"odin_query": 5, "source": {"source": "images"}}, "version 5, and this odin_graph reads 4: upgrade"),
         ({"odin_query": True, "source": {"source": "images"}}, "version True"),
         ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
         (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),
