@@ -37,6 +37,22 @@ FULL = 500_000
 """Images, at which the ratios are goals."""
 CLASSES = 10
 TURNS = 9
+MANY = 1_000_000
+"""Rows that are gone through."""
+STREAM = """
+import time
+from pathlib import Path
+import odin_graph as og
+def held(name):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+with og.connect({folder!r}) as db:
+    query = db.images()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, began, rows = held("VmRSS"), time.perf_counter(), 0
+    for batch in query.to_batches("id", "label", "age"):
+        rows += batch.num_rows
+    print(rows, held("VmHWM") - before, time.perf_counter() - began)
+"""
 FIRST = """
 import time
 began = time.perf_counter()
@@ -56,6 +72,7 @@ def measure(quick: bool) -> list[Row]:
         with embedded(folder) as stores:
             rows += figures("ArcadeDB", stores, number, small)
             rows += first_answer(stores)
+            rows += streaming(stores, number, quick=quick)
         with server(folder) as (stores, _):
             rows += figures("Neo4j", stores, number, small)
     return rows
@@ -86,24 +103,7 @@ def figures(engine: str, stores: Stores, number: int, small: int) -> list[Row]:
 def fill(stores: Stores, number: int, small: int) -> None:
     """Images with three fields, two data sets, and predictions of two experiments, on the large set as nodes too."""
     draw = np.random.default_rng(0)
-    reserved = stores.graph.reserve_keys(number)
-    keys = np.arange(reserved.start, reserved.stop)
-    labels = draw.integers(0, CLASSES, number)
-    ages, sites = draw.integers(0, 90, number), draw.integers(0, 12, number)
-    columns = zip(keys.tolist(), labels.tolist(), ages.tolist(), sites.tolist(), strict=True)
-    for part in batches(columns, 20_000):
-        rows = [
-            {
-                "id": f"i/{key}",
-                "key": key,
-                "digest": f"{key:064x}",
-                "label": f"c{label}",
-                "age": age,
-                "site": f"s{site}",
-            }
-            for key, label, age, site in part
-        ]
-        stores.graph.execute(lambda tx, rows=rows: create_nodes(tx, ("Image",), rows))
+    keys, labels = more_images(stores, number)
     for name, type_ in (("label", "string"), ("age", "int"), ("site", "string")):
         stores.graph.write(
             "MERGE (f:Field {id: $id}) SET f.kind = 'Image', f.name = $name, f.type = $type",
@@ -121,6 +121,30 @@ def fill(stores: Stores, number: int, small: int) -> None:
         if name == "a":
             import_predictions(stores, name, large, keys, predicted, confidence=confidence)
         experiments.end(stores, lease, "finished")
+
+
+def more_images(stores: Stores, number: int) -> tuple[Any, Any]:
+    """Further images with three fields: their keys and labels."""
+    draw = np.random.default_rng(0)
+    reserved = stores.graph.reserve_keys(number) if number else range(0)
+    keys = np.arange(reserved.start, reserved.stop)
+    labels = draw.integers(0, CLASSES, number)
+    ages, sites = draw.integers(0, 90, number), draw.integers(0, 12, number)
+    columns = zip(keys.tolist(), labels.tolist(), ages.tolist(), sites.tolist(), strict=True)
+    for part in batches(columns, 20_000):
+        rows = [
+            {
+                "id": f"i/{key}",
+                "key": key,
+                "digest": f"{key:064x}",
+                "label": f"c{label}",
+                "age": age,
+                "site": f"s{site}",
+            }
+            for key, label, age, site in part
+        ]
+        stores.graph.execute(lambda tx, rows=rows: create_nodes(tx, ("Image",), rows))
+    return keys, labels
 
 
 def per_class(engine: str, stores: Stores, every: Query, exp: og.Experiment) -> list[Row]:
@@ -203,6 +227,19 @@ def first_answer(stores: Stores) -> list[Row]:
     program = FIRST.format(folder=str(stores.address.folder))
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return [Row("ArcadeDB: import, connect and first answer in a new process", float(ran.stdout.split()[1]), "s")]
+
+
+def streaming(stores: Stores, held: int, *, quick: bool) -> list[Row]:
+    """What a new process holds, beyond what it held once it had connected, while it goes through a million rows."""
+    wanted = held if quick else MANY
+    more_images(stores, wanted - held)
+    program = STREAM.format(folder=str(stores.address.folder))
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    rows, peak, took = ran.stdout.split()
+    if int(rows) != wanted:
+        raise WrongAnswer(f"{rows} rows of {wanted}")
+    title = f"ArcadeDB: going through {wanted:,} rows"
+    return [at_most(f"{title}, held beyond the start", int(peak) / 2**10, "MiB", 300.0), Row(title, float(took), "s")]
 
 
 def seconds(ask: Callable[[], Any], turns: int = TURNS) -> float:

@@ -178,6 +178,21 @@ def test_a_purged_image_leaves_its_vectors(retina: og.Workspace) -> None:
     assert retina.doctor(deep=True).sound
 
 
+def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
+    digits.build(db, experiments=1)
+    exp, test = db.experiment("small-cnn/1"), db.images("retina-test")
+    near = test.nearest(test[0], by=exp.layer("features"), k=3)
+    other = near.to_json()
+    other["steps"][0]["by"]["layer"] = "gone"
+    with pytest.raises(og.UnknownNameError, match=r"no layer of the model 'small-cnn': 'gone'. There is: features"):
+        og.Query.from_json(near.address, other)
+    assert exp.best is not None
+    exp.best.delete(force=True)
+    for ask in (near.run, lambda: og.Query.from_json(near.address, near.to_json())):
+        with pytest.raises(og.UnknownNameError, match="There is no checkpoint 'small-cnn/1/1'"):
+            ask()
+
+
 def test_an_index_of_known_recall(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept, used again, grown by what is new, built again when its file is damaged; `explain` says what it finds."""
     monkeypatch.setattr(vector_indexes, "LEAST", 50)
