@@ -1,0 +1,179 @@
+"""The engine's answers are those of a full scan in float64, whatever is stored, asked, filtered or missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import SystemRandom
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from odin_graph.neurons import (
+    aggregate,
+    bounds,
+    compare,
+    compare_estimate,
+    distance,
+    highest,
+    highest_estimate,
+    nearest,
+    nearest_estimate,
+    sketched,
+)
+from odin_graph.neurons.compare import OPS
+
+from .coder import Captured, aggregated, away, in_order
+from .worlds import AGGREGATES, METRICS, World, worlds
+
+CASES = [150, pytest.param(1_500, marks=pytest.mark.soak)]
+
+
+@pytest.fixture(autouse=True, params=["sketched", "tables"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small blocks too are sketched, in small chunks, or never."""
+    if request.param == "sketched":
+        for name, value in {"_CHUNK": 64, "_FEW": 0, "_ALONE": 256, "_DEEP": 4, "_WIDE": 1}.items():
+            monkeypatch.setattr(sketched, name, value)
+
+
+def repeatedly(cases: int, check: Callable[..., None], **given_: st.SearchStrategy[object]) -> None:
+    """Run a check on random cases, with a seed that is printed."""
+    number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
+    print(f"ODIN_SEED={number} repeats these cases")
+    how = settings(max_examples=cases, database=None, suppress_health_check=list(HealthCheck))
+    seed(number)(how(given(world=worlds(), **given_)(check)))()
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_highest_is_what_a_full_scan_finds(cases: int) -> None:
+    def check(world: World, name: str, k: int, largest: bool, threads: int) -> None:
+        weights = world.weights(negative=True) if name == "weighted" else None
+        at = world.passing
+        expected = aggregated(name, world.values[at], weights)
+        order = in_order(world.keys[at], expected, k, largest=largest)
+        exact = Captured(world.keys, world.values)
+        measure = aggregate(name, weights)
+        found = highest(world.parts, measure, k, largest=largest, among=world.among, exact=exact, threads=threads)
+        np.testing.assert_array_equal(found.keys, world.keys[at][order])
+        np.testing.assert_array_equal(found.values, expected[order])
+        np.testing.assert_array_equal(found.uncovered, world.uncovered)
+        assert not found.tied.any()
+        assert found.verified == exact.asked <= found.work.candidates <= found.work.scanned == len(at)
+        rough = highest_estimate(world.parts, measure, k, largest=largest, among=world.among)
+        assert len(rough.keys) == len(order)
+        assert set(rough.keys[rough.certain]) <= set(found.keys)
+        _hold(expected[np.searchsorted(world.keys[at], rough.keys)], rough.low, rough.high)
+
+    repeatedly(
+        cases,
+        check,
+        name=st.sampled_from(AGGREGATES),
+        k=st.sampled_from([1, 2, 5, 20, 1000]),
+        largest=st.booleans(),
+        threads=st.integers(1, 2),
+    )
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_nearest_is_what_a_full_scan_finds(cases: int) -> None:
+    def check(world: World, metric: str, k: int, weighted: bool, stored: bool) -> None:
+        weights = world.weights(negative=False) if weighted else None
+        asked = int(world.draw.integers(len(world.keys)))
+        query = world.values[asked] if stored else world.draw.standard_normal(world.units).astype(np.float32)
+        query = np.where(np.isfinite(query), query, 0).astype(np.float32)
+        exclude = world.keys[asked : asked + 1] if stored else None
+        at = world.passing
+        at = at[at != asked] if stored else at
+        expected = away(metric, world.values[at], query, weights)
+        order = in_order(world.keys[at], expected, k, largest=False)
+        order = order[~np.isnan(expected[order])]
+        exact = Captured(world.keys, world.values)
+        how = {"weights": weights, "among": world.among, "exclude": exclude}
+        found = nearest(world.parts, query, metric, k, exact=exact, **how)
+        np.testing.assert_array_equal(found.keys, world.keys[at][order])
+        np.testing.assert_array_equal(found.values, expected[order])
+        assert found.verified == exact.asked
+        rough = nearest_estimate(world.parts, query, metric, k, **how)
+        assert set(rough.keys[rough.certain]) <= set(found.keys)
+        _hold(expected[np.searchsorted(world.keys[at], rough.keys)], rough.low, rough.high)
+
+    repeatedly(
+        cases,
+        check,
+        metric=st.sampled_from(METRICS),
+        k=st.sampled_from([1, 2, 5, 20, 1000]),
+        weighted=st.booleans(),
+        stored=st.booleans(),
+    )
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_conditions_are_what_a_full_scan_finds(cases: int) -> None:
+    def check(world: World, name: str, op: str, where: str) -> None:
+        at = world.passing
+        if name in AGGREGATES:
+            weights = world.weights(negative=True) if name == "weighted" else None
+            measure, expected = aggregate(name, weights), aggregated(name, world.values[at], weights)
+        else:
+            query = world.draw.standard_normal(world.units).astype(np.float32)
+            measure, expected = distance(name[3:], query), away(name[3:], world.values[at], query)
+        threshold = {"inf": np.inf, "-inf": -np.inf, "zero": 0.0}.get(where, 0.0)
+        some = expected[~np.isnan(expected)]
+        if where == "a value" and len(some):
+            threshold = float(world.draw.choice(some))
+        exact = Captured(world.keys, world.values)
+        found = compare(world.parts, measure, op, threshold, among=world.among, exact=exact)  # type: ignore[arg-type]
+        keys, missing = world.keys[at], np.isnan(expected)
+        holds = {
+            "<": expected < threshold,
+            "<=": expected <= threshold,
+            "==": expected == threshold,
+            "!=": (expected != threshold) & ~missing,
+            ">=": expected >= threshold,
+            ">": expected > threshold,
+        }[op]
+        np.testing.assert_array_equal(found.true, keys[holds])
+        np.testing.assert_array_equal(found.false, keys[~holds & ~missing])
+        np.testing.assert_array_equal(found.missing, keys[missing])
+        np.testing.assert_array_equal(found.uncovered, world.uncovered)
+        assert not len(found.tied)
+        rough = compare_estimate(world.parts, measure, op, threshold, among=world.among)  # type: ignore[arg-type]
+        assert set(rough.true) <= set(found.true)
+        assert set(rough.false) <= set(found.false)
+        assert set(rough.missing) <= set(found.missing)
+        every = np.concatenate([rough.true, rough.false, rough.missing, rough.undecided])
+        np.testing.assert_array_equal(np.sort(every), keys)
+        assert len(rough.undecided) == exact.asked
+
+    repeatedly(
+        cases,
+        check,
+        name=st.sampled_from([*AGGREGATES, "to l1", "to l2", "to cosine"]),
+        op=st.sampled_from(OPS),
+        where=st.sampled_from(["a value", "a value", "zero", "inf", "-inf"]),
+    )
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_bounds_hold_every_value(cases: int) -> None:
+    def check(world: World, name: str) -> None:
+        if name in AGGREGATES:
+            weights = world.weights(negative=True) if name == "weighted" else None
+            measure, expected = aggregate(name, weights), aggregated(name, world.values, weights)
+        else:
+            query = world.draw.choice([0.0, 1.0, -30.0, 1e-40], world.units).astype(np.float32)
+            weights = world.weights(negative=False)
+            measure, expected = distance(name[3:], query, weights), away(name[3:], world.values, query, weights)
+        keys, low, high = bounds(world.parts, measure)
+        _hold(expected[np.searchsorted(world.keys, keys)], low, high)
+
+    repeatedly(cases, check, name=st.sampled_from([*AGGREGATES, *(f"to {metric}" for metric in METRICS)]))
+
+
+def _hold(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    missing, anything = np.isnan(values), (low == -np.inf) & (high == np.inf)
+    assert (np.isnan(low) | anything)[missing].all()
+    assert ((low <= values) & (values <= high))[~missing].all()
