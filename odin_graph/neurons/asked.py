@@ -67,9 +67,7 @@ class Asked:
 
     def _edge(self, k: int, sketched: Sequence[tuple[Passing, Sketched]], tight: Sequence[Bounds]) -> float:
         """A value that k images surely reach."""
-        ends = [held.best_low(k) for _, held in sketched]
-        if all(held.straight for _, held in sketched):  # an angle says nothing of a distance
-            ends += [one.low[~np.isnan(one.low)] for one in tight]
+        ends = [held.best_low(k) for _, held in sketched] + [one.low[~np.isnan(one.low)] for one in tight]
         every = np.concatenate(ends)
         return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else -np.inf
 

@@ -54,7 +54,7 @@ def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None =
         at: Positions in the part; by default those that pass.
     """
     part = passing.part
-    at = passing.at if at is None else at
+    at = passing.positions() if at is None else at
     number = len(part.keys) if at is None else len(at)
     low, high = np.empty(number), np.empty(number)
     step = max(_LEAST, _FLOATS // max(part.units, 1))

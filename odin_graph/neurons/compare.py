@@ -132,9 +132,9 @@ def _sides(asked: Asked, op: Op, threshold: float) -> _Sides:
         raise QueryError("Nothing is less than, greater than or equal to NaN.")
     sides = _Sides()
     for passing in asked.passing:
-        at = passing.at
+        at = passing.positions()
         sketch = sketch_of(passing, asked.measure)
-        if sketch is not None and sketch.straight:
+        if sketch is not None:
             above, below, at = Sketched(passing, sketch, 1, asked.threads).beside(threshold)
             for places, where in ((above, 1.0), (below, -1.0)):
                 side = truth(op, np.array([where]), np.array([where]), 0.0)[0][0]

@@ -60,10 +60,10 @@ class Cosine(Measure):
         return near, far
 
     def sketch(self, fit: Fit) -> Sketch | None:
-        """Of the angle; None for a query of zeros."""
+        """Of the angles between values and query; None for a query of zeros."""
         if self._length == 0:
             return None
-        return _Angle(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
+        return _Cone(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
 
     def _products(self, values: Floats) -> Floats:
         return summed(self._along[:, None] * values)
@@ -91,14 +91,16 @@ class Cosine(Measure):
         return np.where(sure, near, np.nan), np.where(sure, far, np.nan)
 
 
-class _Angle(Sketch):
-    """The angle in radians, which falls and rises with the distance."""
+class _Cone(Sketch):
+    """All that a code may mean lies in a cone around its line's value: its angle and the cone's are added up.
 
-    straight = False
+    Neither is computed: cos(a + b) = cos a cos b - sin a sin b, and sines and cosines are quotients of lengths.
+    """
 
     def __init__(self, lines: Lines, along: Floats, weights: Floats, length: float) -> None:
         units = len(along)
         by = power_of_two(weights.max())
+        self.margin = (2 * units + 32) * ULP
         self._lines = lines
         self._weights = (weights / by).astype(np.float32)
         largest = power_of_two(np.abs(along).max())
@@ -108,18 +110,28 @@ class _Angle(Sketch):
         lost = np.abs(weights - by * self._weights.astype(np.float64))
         radius = np.sqrt((weights * lines.half**2).sum()) + np.sqrt((lost * lines.size**2).sum())
         self._radius = np.float32(radius / (lines.scale * np.sqrt(by)) * (1 + (2 * units + 16) * ULP))
-        self._slack = np.float32(1.6 * np.sqrt((2 * units + 32) * ULP))
+        self._slack = np.float32(2 * np.sqrt((2 * units + 32) * ULP))  # an angle, by which a cosine near 1 may be off
 
     def rate(self, codes: Rough) -> tuple[Rough, Rough]:
+        """From the middle of the cone less its angle, to the middle and its angle more."""
         placed = self._lines.place(codes)
-        product = self._along @ placed
-        placed *= placed
+        cos = self._along @ placed
+        np.multiply(placed, placed, out=placed)
         square = self._weights @ placed
         length = np.sqrt(np.maximum(square, np.float32(_ROUGH)))
-        angle = np.arccos(np.clip(product / length * self._cosine, -1, 1))
-        wide = self._radius / length
-        spread = np.arcsin(np.minimum(wide, 1)) + self._slack
-        least, most = angle - spread, angle + spread
+        cos /= length
+        cos *= self._cosine
+        sin = np.sqrt(np.maximum(1 - cos * cos, 0))
+        wide = self._radius / length + self._slack  # the sine of the cone's angle
         open_ = (wide >= 1) | (square <= _ROUGH)  # any angle, and perhaps none
-        least[open_], most[open_] = -np.inf, np.inf
+        np.minimum(wide, 1, out=wide)
+        narrow = np.sqrt(1 - wide * wide)
+        sin *= wide
+        along = cos * narrow
+        least, most = 1 - (along + sin), 1 - (along - sin)
+        least *= cos < narrow  # 0 where the query lies in the cone
+        if (opposite := cos <= -narrow).any():
+            most[opposite] = 2
+        if open_.any():
+            least[open_], most[open_] = -np.inf, np.inf
         return least, most

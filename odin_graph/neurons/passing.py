@@ -17,9 +17,19 @@ class Passing:
 
     part: Part
     at: NDArray[np.int64] | None
+    gone: NDArray[np.int64] | None = None
+    """A few positions that do not, where ``at`` is None."""
 
     def __len__(self) -> int:
-        return len(self.part.keys) if self.at is None else len(self.at)
+        if self.at is not None:
+            return len(self.at)
+        return len(self.part.keys) - (0 if self.gone is None else len(self.gone))
+
+    def positions(self) -> NDArray[np.int64] | None:
+        """Those that pass; None for all."""
+        if self.gone is None:
+            return self.at
+        return np.delete(np.arange(len(self.part.keys)), self.gone)
 
 
 def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> tuple[list[Passing], Keys]:
@@ -57,5 +67,6 @@ def _without(passing: Passing, exclude: Keys) -> Passing:
     gone, _ = positions(keys, exclude[first:last])
     if not len(gone):
         return passing
-    at = np.arange(len(keys)) if passing.at is None else passing.at
-    return Passing(passing.part, at[~np.isin(at, gone, assume_unique=True)])
+    if passing.at is None:
+        return Passing(passing.part, None, gone)
+    return Passing(passing.part, passing.at[~np.isin(passing.at, gone, assume_unique=True)])

@@ -21,7 +21,7 @@ from odin_graph.neurons.bounds import Bounds
 
 LEAST_BATCH: Final = 8
 """Images that are asked for at once at least, of those that may still matter."""
-_SHARE: Final = 16
+_SHARE: Final = 8
 """Of many that were asked for already, the share by which one batch may be too large."""
 
 

@@ -20,13 +20,11 @@ ULP: Final = 2.0**-23
 
 
 class Sketch(ABC):
-    """The number, or a function of it that never falls, lies within scale * [least, most] + offset +- margin."""
+    """The number lies within scale * [least, most] + offset +- margin."""
 
     scale: float = 1.0
     offset: float = 0.0
     margin: float = 0.0
-    straight: bool = True
-    """Whether it bounds the number itself."""
 
     @abstractmethod
     def rate(self, codes: Rough) -> tuple[Rough, Rough]:

@@ -55,10 +55,12 @@ class Sketched:
             turned = np.negative(most, out=most)
             least, most = turned, turned if most is least else np.negative(least, out=least)
         self._least, self._most, self._sketch, self._sign = least, most, sketch, sign
-        self._hidden: NDArray[np.bool_] | None = None
+        self._hidden: NDArray[np.bool_] | NDArray[np.int64] | None = passing.gone if at is None else None
+        """What does not pass, where all of a block is sketched."""
         if dense and at is not None:
-            self._hidden = np.ones(len(block.keys), np.bool_)
-            self._hidden[at] = False
+            hidden = np.ones(len(block.keys), np.bool_)
+            hidden[at] = False
+            self._hidden = hidden
 
     def best_low(self, k: int) -> Floats:
         """The k largest lower ends, in no order; fewer where fewer images surely have a value."""
@@ -73,18 +75,12 @@ class Sketched:
     def reaching(self, value: float) -> NDArray[np.int64]:
         """The positions in the block of images that may have the value or more."""
         self._most[self._open] = np.inf
-        if self._hidden is not None:
-            self._most[self._hidden] = -np.inf
         edge = (value - self._sign * self._sketch.offset - self._sketch.margin) / self._sketch.scale
-        found = np.flatnonzero(self._most >= _below(edge))
-        if self._hidden is not None and edge == -np.inf:
-            found = found[~self._hidden[found]]
+        reaching = self._most >= _below(edge)
+        if self._hidden is not None:
+            reaching[self._hidden] = False
+        found = np.flatnonzero(reaching)
         return found if self._at is None else self._at[found]
-
-    @property
-    def straight(self) -> bool:
-        """Whether it bounds the values themselves."""
-        return self._sketch.straight
 
     def beside(self, value: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The positions of images that surely are above a value, surely below, and others; of passing ones alone."""
@@ -92,8 +88,10 @@ class Sketched:
         above = self._least > -_below(-(middle + self._sketch.margin) / self._sketch.scale)
         below = self._most < _below((middle - self._sketch.margin) / self._sketch.scale)
         above[self._open] = below[self._open] = False
-        passes = np.ones(len(above), np.bool_) if self._hidden is None else ~self._hidden
-        every = above & passes, below & passes, ~(above | below) & passes
+        every = above, below, ~(above | below)
+        for one in every:
+            if self._hidden is not None:
+                one[self._hidden] = False
         first, second, third = (np.flatnonzero(one) for one in every)
         return (first, second, third) if self._at is None else (self._at[first], self._at[second], self._at[third])
 
