@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import ShapeError, StoreError
-from odin_graph.neurons.block import Exact, Keys, Part
-from odin_graph.neurons.bounds import Bounds, bounds_at
+from odin_graph.neurons.block import Block, Exact, Floats, Keys, Part
+from odin_graph.neurons.bounds import Bounds, bounds_at, intervals
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.passing import Passing, select
+from odin_graph.neurons.passing import Passing, positions, select
 from odin_graph.neurons.settle import Look, Looked
 from odin_graph.neurons.sketched import Sketched, sketch_of
 
@@ -91,16 +91,36 @@ class Asked:
                     f"{rows.shape}."
                 )
             columns = np.ascontiguousarray(rows.T)
-            value = sign * self.measure(columns)
             if self._noise is None:
+                value = sign * self.measure(columns)
                 return Looked(value, value, value)
             wide = columns.astype(np.float64)
-            low, high = self.measure.bounds(wide - self._noise, wide + self._noise)
-            low, high = (low, high) if sign > 0 else (-high, -low)
+            low, high, beyond = self._near(keys, wide)
+            value = sign * self.measure(np.clip(wide, low, high))
+            ends = self.measure.bounds(low, high)
+            least, most = ends if sign > 0 else (-ends[1], -ends[0])
             loose = ~np.isfinite(wide).all(axis=0)  # NaN and infinities come back as they are
-            return Looked(value, np.where(loose, value, low), np.where(loose, value, high))
+            return Looked(value, np.where(loose, value, least), np.where(loose, value, most), beyond)
 
         return look
+
+    def _near(self, keys: Keys, again: Floats) -> tuple[Floats, Floats, int]:
+        """Where captured units lie (G, n): near what was run again, and where their codes say, if both can be.
+
+        Also of how many images both cannot be.
+        """
+        assert self._noise is not None
+        low, high = again - self._noise, again + self._noise
+        beyond = np.zeros(len(keys), np.bool_)
+        for passing in self.passing:
+            if isinstance(passing.part, Block):
+                at, here = positions(passing.part.keys, keys)
+                least, most = intervals(passing.part, at)
+                least, most = np.fmax(low[:, here], least), np.fmin(high[:, here], most)
+                apart = least > most
+                beyond[here] = apart.any(axis=0)
+                low[:, here], high[:, here] = np.where(apart, low[:, here], least), np.where(apart, high[:, here], most)
+        return low, high, int(beyond.sum())
 
 
 def kept(found: Bounds, k: int) -> Bounds:

@@ -57,7 +57,8 @@ def compare(
     if len(open_.keys):
         open_ = open_.take(np.argsort(open_.keys))
         verified = len(open_.keys)
-        held, beyond = reconciled(asked.look(1)(open_.keys), open_, strict=asked.strict)
+        held = reconciled(asked.look(1)(open_.keys), open_, strict=asked.strict)
+        beyond = held.beyond
         by_ends = truth(op, held.low, held.high, threshold)
         by_value = truth(op, held.value, held.value, threshold)
         missing = np.isnan(held.value)

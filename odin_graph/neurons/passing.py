@@ -53,9 +53,10 @@ def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> t
 
 
 def positions(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where wanted keys (sorted) stand among sorted keys, and which of them do."""
-    if len(keys) and keys[-1] - keys[0] == len(keys) - 1:  # without a gap, as images are that were stored together
-        return wanted - keys[0], np.ones(len(wanted), np.bool_)
+    """Where wanted keys (sorted) stand among sorted keys, at least one, and which of them do."""
+    if keys[-1] - keys[0] == len(keys) - 1:  # without a gap, as images are that were stored together
+        here = (wanted >= keys[0]) & (wanted <= keys[-1])
+        return wanted[here] - keys[0], here
     found = np.searchsorted(keys, wanted)
     here = keys[np.minimum(found, len(keys) - 1)] == wanted
     return found[here], here

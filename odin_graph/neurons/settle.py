@@ -32,6 +32,8 @@ class Looked:
     value: Floats
     low: Floats
     high: Floats
+    beyond: int = 0
+    """Images whose values lie further from their codes than the noise says."""
 
 
 Look = Callable[[Keys], Looked]
@@ -94,8 +96,8 @@ class Settling:
         at = at[np.argsort(self.keys[at])]
         looked = self._look(self.keys[at])
         self.verified, self.rounds = self.verified + len(at), self.rounds + 1
-        held, beyond = reconciled(looked, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
-        self.beyond += beyond
+        held = reconciled(looked, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
+        self.beyond += held.beyond
         missing = np.isnan(held.value)
         self.missing[at], self.known[at], self.value[at] = missing, True, held.value
         self.low[at], self.high[at] = np.where(missing, -np.inf, held.low), np.where(missing, -np.inf, held.high)
@@ -115,8 +117,8 @@ class Settling:
         return found & ~self.missing[at]
 
 
-def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> tuple[Looked, int]:
-    """What looking and codes say together: a captured value lies where both say; and how often they contradict.
+def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
+    """What looking and codes say together: a captured value lies where both say.
 
     Raises:
         StoreError: They contradict each other, and no noise could explain it.
@@ -132,4 +134,4 @@ def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> tuple[Looked,
                 "layer again."
             )
         low, high = np.where(apart, looked.low, low), np.where(apart, looked.high, high)
-    return Looked(np.clip(looked.value, low, high), low, high), int(apart.sum())
+    return Looked(np.clip(looked.value, low, high), low, high, max(looked.beyond, int(apart.sum())))

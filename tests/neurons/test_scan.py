@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from odin_graph.neurons import (
+    Measure,
     aggregate,
     bounds,
     compare,
@@ -23,7 +24,10 @@ from odin_graph.neurons import (
     nearest_estimate,
     sketched,
 )
+from odin_graph.neurons.block import Block
 from odin_graph.neurons.compare import OPS
+from odin_graph.neurons.passing import Passing
+from odin_graph.neurons.sketched import Sketched
 
 from .coder import Captured, aggregated, away, in_order
 from .worlds import AGGREGATES, METRICS, World, worlds
@@ -171,6 +175,80 @@ def test_bounds_hold_every_value(cases: int) -> None:
         _hold(expected[np.searchsorted(world.keys, keys)], low, high)
 
     repeatedly(cases, check, name=st.sampled_from([*AGGREGATES, *(f"to {metric}" for metric in METRICS)]))
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_sketches_hold_every_value(cases: int) -> None:
+    def check(world: World, name: str, weighted: bool) -> None:
+        for part in world.parts:
+            if not isinstance(part, Block) or part.fit is None:
+                continue
+            measure, expected = measured(world, name, part, weighted)
+            sketch = measure.sketch(part.fit)
+            if sketch is None:
+                continue
+            rough = Sketched(Passing(part, None), sketch, 1)
+            known = np.setdiff1d(np.arange(len(part.keys)), rough._open)
+            low = sketch.scale * rough._least.astype(np.float64) + sketch.offset - sketch.margin
+            high = sketch.scale * rough._most.astype(np.float64) + sketch.offset + sketch.margin
+            _hold(expected[known], low[known], high[known])
+
+    names = [*AGGREGATES, *(f"to {metric}" for metric in METRICS)]
+    repeatedly(cases, check, name=st.sampled_from(names), weighted=st.booleans())
+
+
+def measured(world: World, name: str, part: Block, weighted: bool) -> tuple[Measure, np.ndarray]:
+    """A measure, and what it gives for the images of a part."""
+    values = world.values[np.searchsorted(world.keys, part.keys)]
+    if name in AGGREGATES:
+        weights = world.weights(negative=True) if name == "weighted" else None
+        return aggregate(name, weights), aggregated(name, values, weights)
+    weights = world.weights(negative=False) if weighted else None
+    query = world.values[world.draw.integers(len(world.keys))]
+    query = np.where(np.isfinite(query), query, 2).astype(np.float32)
+    return distance(name[3:], query, weights), away(name[3:], values, query, weights)
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_what_rests_on_noise_is_tied(cases: int) -> None:
+    """An image that is not tied has the place that it would have by the captured values."""
+
+    def check(world: World, name: str, k: int, largest: bool, size: float) -> None:
+        shift = world.draw.uniform(-size, size, world.values.shape) * (world.draw.random(world.units) < 0.8)
+        again = Captured(world.keys, world.values, shift)
+        with np.errstate(invalid="ignore"):
+            off = np.abs(again.values.astype(np.float64) - world.values.astype(np.float64))
+        noise = np.where(np.isfinite(off), off, 0).max(axis=0)
+        at = world.passing
+        if name in AGGREGATES:
+            weights = world.weights(negative=True) if name == "weighted" else None
+            measure, expected = aggregate(name, weights), aggregated(name, world.values[at], weights)
+            found = highest(world.parts, measure, k, largest=largest, among=world.among, exact=again, noise=noise)
+            order = in_order(world.keys[at], expected, k, largest=largest)
+        else:
+            query = world.draw.standard_normal(world.units).astype(np.float32)
+            measure, expected = distance(name[3:], query), away(name[3:], world.values[at], query)
+            found = nearest(world.parts, query, name[3:], k, among=world.among, exact=again, noise=noise)
+            order = in_order(world.keys[at], expected, k, largest=False)
+            order = order[~np.isnan(expected[order])]
+        places = np.flatnonzero(~found.tied)
+        np.testing.assert_array_equal(found.keys[places], world.keys[at][order[places]])
+        assert found.work.beyond == 0
+        threshold = float(expected[0]) if len(expected) and not np.isnan(expected[0]) else 0.0
+        said = compare(world.parts, measure, ">", threshold, among=world.among, exact=again, noise=noise)
+        with np.errstate(invalid="ignore"):
+            truly = world.keys[at][expected > threshold]
+        assert set(said.true) ^ set(truly) <= set(said.tied)
+
+    names = [*AGGREGATES, *(f"to {metric}" for metric in METRICS)]
+    repeatedly(
+        cases,
+        check,
+        name=st.sampled_from(names),
+        k=st.sampled_from([1, 2, 5, 20, 1000]),
+        largest=st.booleans(),
+        size=st.sampled_from([1e-6, 0.01, 1.0]),
+    )
 
 
 def _hold(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:

@@ -46,35 +46,38 @@ class World:
         return held * self.draw.choice([-1, 1], self.units) if negative else held
 
 
+def numbers(
+    random: np.random.Generator, shape: tuple[int, int], special: set[str], *, relu: bool
+) -> NDArray[np.float32]:
+    """Values (n, G), of units of different sizes."""
+    number, units = shape
+    values = random.standard_normal(shape) * random.choice([1e-3, 1.0, 50.0], units)
+    if relu:
+        values = np.maximum(values - random.choice([0.0, 0.5, 2.0]), 0)
+    values = values.astype(np.float32)
+    some = random.integers(units, size=3)
+    if "coarse" in special:
+        values = np.round(values, 0).astype(np.float32)
+    if "alike" in special:
+        values = values[random.integers(max(1, number // 5), size=number)]
+    for name, unit, factor in (("constant", some[0], 0.0), ("huge", some[1], 1e36), ("tiny", some[2], 1e-42)):
+        if name in special:
+            values[:, unit] = values[:, unit] * np.float32(factor) - np.float32(factor == 0 and not relu)
+    for name, value, share in (("nan", np.nan, 0.05), ("inf", np.inf, 0.03), ("minus inf", -np.inf, 0.03)):
+        if name in special and not (relu and value < 0):
+            values[random.random(shape) < share] = value
+    if "zeros" in special:
+        values[random.random(number) < 0.3] = 0
+    return values
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Any world; shrinks to few images and units."""
     number, units = draw(st.integers(1, 400)), draw(st.integers(1, 12))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     relu = draw(st.booleans())
-    values = random.standard_normal((number, units)) * random.choice([1e-3, 1.0, 50.0], units)
-    if relu:
-        values = np.maximum(values - draw(st.sampled_from([0.0, 0.5, 2.0])), 0)
-    special = draw(SPECIAL)
-    values = values.astype(np.float32)
-    if "coarse" in special:
-        values = np.round(values, 0).astype(np.float32)
-    if "constant" in special:
-        values[:, random.integers(units)] = np.float32(0.0 if relu else -1.25)
-    if "huge" in special:
-        values[:, random.integers(units)] *= np.float32(1e36)
-    if "tiny" in special:
-        values[:, random.integers(units)] *= np.float32(1e-42)
-    if "alike" in special:
-        values[:] = values[random.integers(max(1, number // 5), size=number)]
-    if "nan" in special:
-        values[random.random(values.shape) < 0.05] = np.nan
-    if "inf" in special:
-        values[random.random(values.shape) < 0.03] = np.inf
-        if not relu:
-            values[random.random(values.shape) < 0.03] = -np.inf
-    if "zeros" in special:
-        values[random.random(number) < 0.3] = 0
+    values = numbers(random, (number, units), draw(SPECIAL), relu=relu)
     gaps = draw(st.booleans())
     keys = np.cumsum(random.integers(1, 4 if gaps else 2, number)).astype(np.int64)
     owner = random.integers(0, draw(st.integers(1, 4)), number)
@@ -94,5 +97,5 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 SPECIAL: SearchStrategy[set[str]] = st.sets(
-    st.sampled_from(["coarse", "constant", "huge", "tiny", "alike", "nan", "inf", "zeros"]), max_size=3
+    st.sampled_from(["coarse", "constant", "huge", "tiny", "alike", "nan", "inf", "minus inf", "zeros"]), max_size=3
 )
