@@ -38,7 +38,8 @@ class Asked:
         self.passing, self.uncovered = select(parts, among, exclude)
         self.units = one_size(parts, measure, noise)
         self._exact = exact
-        self._noise = None if noise is None else np.asarray(noise, np.float64)[:, None]
+        # A little more, since the noise was measured by differences, which are rounded.
+        self._noise = None if noise is None else np.asarray(noise, np.float64)[:, None] * (1 + 2.0**-40)
 
     @property
     def strict(self) -> bool:

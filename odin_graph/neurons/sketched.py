@@ -160,4 +160,4 @@ def _below(edge: float) -> np.float32:
     """The float32 at or below a number."""
     with np.errstate(over="ignore"):
         rounded = np.float32(edge)
-    return rounded if rounded <= edge else np.nextafter(rounded, np.float32(-np.inf))
+    return rounded if float(rounded) <= edge else np.nextafter(rounded, np.float32(-np.inf))
