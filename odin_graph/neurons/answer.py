@@ -47,6 +47,18 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """The value of each image."""
+
+    keys: Keys
+    """(n,), sorted."""
+    values: Floats
+    """(n,); NaN where missing."""
+    uncovered: Keys
+    work: Work
+
+
+@dataclass(frozen=True, eq=False)
 class Decision:
     """Which images satisfy a condition: sorted keys."""
 

@@ -98,10 +98,11 @@ class Asked:
             wide = columns.astype(np.float64)
             low, high, beyond = self._near(keys, wide)
             value = sign * self.measure(np.clip(wide, low, high))
-            ends = self.measure.bounds(low, high)
+            with np.errstate(invalid="ignore", over="ignore"):
+                ends = self.measure.box(low, high)  # a unit of infinity stands still, and others may decide
             least, most = ends if sign > 0 else (-ends[1], -ends[0])
-            loose = ~np.isfinite(wide).all(axis=0)  # NaN and infinities come back as they are
-            return Looked(value, np.where(loose, value, least), np.where(loose, value, most), beyond)
+            still = ~np.isfinite(value)
+            return Looked(value, np.where(still, value, least), np.where(still, value, most), beyond)
 
         return look
 

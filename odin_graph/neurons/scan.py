@@ -8,19 +8,22 @@ from the captured ones: an answer that rests on less is reported as tied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import QueryError
-from odin_graph.neurons.answer import Answer, Estimate, Work
+from odin_graph.neurons.answer import Answer, Estimate, Measured, Work
 from odin_graph.neurons.asked import Asked
 from odin_graph.neurons.block import Exact, Floats, Keys, Part
 from odin_graph.neurons.bounds import Bounds, bounds_at
 from odin_graph.neurons.distances import distance
 from odin_graph.neurons.measure import Measure
 from odin_graph.neurons.settle import Settling
+
+_AT_ONCE: Final = 1 << 15
+"""Images whose values are asked for at once where all are."""
 
 
 def highest(
@@ -109,6 +112,36 @@ def nearest_estimate(
 ) -> Estimate:
     """As `nearest`, from what is stored alone: distances are bounds, and some images may be wrong where not certain."""
     return _estimate(Asked(parts, distance(metric, query, weights), among, exclude), k, -1, missing=False)
+
+
+def values(
+    parts: Sequence[Part],
+    measure: Measure,
+    *,
+    among: Keys | None = None,
+    exact: Exact | None = None,
+    noise: NDArray[Any] | None = None,
+) -> Measured:
+    """The exact value of each image that passes, for groups and orders without a limit: most codes decide nothing here.
+
+    Args:
+        parts: As for `highest`, like what follows.
+        measure: An aggregate or a distance.
+        among: Sorted keys that pass.
+        exact: Gives the values of all images of which only codes are stored.
+        noise: (G,) how far those may be from the captured ones.
+
+    Raises:
+        ShapeError, StoreError: As for `highest`.
+    """
+    asked = Asked(parts, measure, among, None, exact, noise)
+    found = Bounds.joined([bounds_at(passing, measure) for passing in asked.passing])
+    settling = Settling(found.take(np.argsort(found.keys)), asked.look(1), strict=asked.strict)
+    open_ = np.flatnonzero(~settling.known)
+    for start in range(0, len(open_), _AT_ONCE):
+        settling.look_at(open_[start : start + _AT_ONCE])
+    work = Work(asked.images, len(open_), settling.verified, settling.rounds, settling.beyond)
+    return Measured(settling.keys, settling.value, asked.uncovered, work)
 
 
 def bounds(parts: Sequence[Part], measure: Measure, *, among: Keys | None = None) -> tuple[Keys, Floats, Floats]:

@@ -18,6 +18,9 @@ from odin_graph.neurons.block import Floats, Keys
 
 KEPT: Final = 100
 """Images at each end."""
+_DEEP: Final = 32
+_WIDE: Final = 4
+"""Values of which only the smallest is looked at first, and how many such are worth it for each that is wanted."""
 NO_KEY: Final = -1
 """Fills the lists of units that have fewer values."""
 
@@ -118,6 +121,17 @@ _NAMES: Final = ("top_keys", "top_values", "bottom_keys", "bottom_values", "pres
 
 def _first(row: NDArray[np.float32], kept: int) -> NDArray[np.int64]:
     """Positions of the smallest values, ties by position; NaN is none of them."""
+    columns = len(row) // _DEEP
+    if columns > _WIDE * kept:  # as many columns reach the edge as there are values wanted, so none beyond it is
+        rough = np.partition(row[: _DEEP * columns].reshape(_DEEP, columns).min(axis=0), kept - 1)[kept - 1]
+        if not np.isnan(rough):
+            near = np.flatnonzero(row <= rough)
+            found: NDArray[np.int64] = near[_smallest(row[near], kept)]
+            return found
+    return _smallest(row, kept)
+
+
+def _smallest(row: NDArray[np.float32], kept: int) -> NDArray[np.int64]:
     if len(row) > kept:
         edge = np.partition(row, kept - 1)[kept - 1]  # NaN goes last
         if not np.isnan(edge):

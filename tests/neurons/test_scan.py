@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from odin_graph.neurons import (
+    Answer,
     Measure,
     aggregate,
     bounds,
@@ -23,6 +24,7 @@ from odin_graph.neurons import (
     nearest,
     nearest_estimate,
     sketched,
+    values,
 )
 from odin_graph.neurons.block import Block
 from odin_graph.neurons.compare import OPS
@@ -66,6 +68,7 @@ def test_highest_is_what_a_full_scan_finds(cases: int) -> None:
         np.testing.assert_array_equal(found.uncovered, world.uncovered)
         assert not found.tied.any()
         assert found.verified == exact.asked <= found.work.candidates <= found.work.scanned == len(at)
+        assert found.verified <= needed(world, measure, found, largest) + 7 * found.work.rounds + found.verified // 8
         rough = highest_estimate(world.parts, measure, k, largest=largest, among=world.among)
         assert len(rough.keys) == len(order)
         assert set(rough.keys[rough.certain]) <= set(found.keys)
@@ -79,6 +82,14 @@ def test_highest_is_what_a_full_scan_finds(cases: int) -> None:
         largest=st.booleans(),
         threads=st.integers(1, 2),
     )
+
+
+def needed(world: World, measure: Measure, found: Answer, largest: bool) -> int:
+    """How many images may be in the answer for all that codes say, once it is known where it ends."""
+    _, low, high = bounds(world.parts, measure, among=world.among)
+    open_ = (low != high) & ~np.isnan(low)
+    last = found.values[-1] if len(found.values) and not np.isnan(found.values[-1]) else -np.inf if largest else np.inf
+    return int((open_ & (high >= last if largest else low <= last)).sum())
 
 
 @pytest.mark.parametrize("cases", CASES)
@@ -173,6 +184,11 @@ def test_bounds_hold_every_value(cases: int) -> None:
             measure, expected = distance(name[3:], query, weights), away(name[3:], world.values, query, weights)
         keys, low, high = bounds(world.parts, measure)
         _hold(expected[np.searchsorted(world.keys, keys)], low, high)
+        at = world.passing
+        every = values(world.parts, measure, among=world.among, exact=Captured(world.keys, world.values))
+        np.testing.assert_array_equal(every.keys, world.keys[at])
+        np.testing.assert_array_equal(every.values, expected[at])
+        np.testing.assert_array_equal(every.uncovered, world.uncovered)
 
     repeatedly(cases, check, name=st.sampled_from([*AGGREGATES, *(f"to {metric}" for metric in METRICS)]))
 
@@ -199,14 +215,14 @@ def test_sketches_hold_every_value(cases: int) -> None:
 
 def measured(world: World, name: str, part: Block, weighted: bool) -> tuple[Measure, np.ndarray]:
     """A measure, and what it gives for the images of a part."""
-    values = world.values[np.searchsorted(world.keys, part.keys)]
+    held = world.values[np.searchsorted(world.keys, part.keys)]
     if name in AGGREGATES:
         weights = world.weights(negative=True) if name == "weighted" else None
-        return aggregate(name, weights), aggregated(name, values, weights)
+        return aggregate(name, weights), aggregated(name, held, weights)
     weights = world.weights(negative=False) if weighted else None
     query = world.values[world.draw.integers(len(world.keys))]
     query = np.where(np.isfinite(query), query, 2).astype(np.float32)
-    return distance(name[3:], query, weights), away(name[3:], values, query, weights)
+    return distance(name[3:], query, weights), away(name[3:], held, query, weights)
 
 
 @pytest.mark.parametrize("cases", CASES)
@@ -251,7 +267,7 @@ def test_what_rests_on_noise_is_tied(cases: int) -> None:
     )
 
 
-def _hold(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    missing, anything = np.isnan(values), (low == -np.inf) & (high == np.inf)
+def _hold(real: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    missing, anything = np.isnan(real), (low == -np.inf) & (high == np.inf)
     assert (np.isnan(low) | anything)[missing].all()
-    assert ((low <= values) & (values <= high))[~missing].all()
+    assert ((low <= real) & (real <= high))[~missing].all()

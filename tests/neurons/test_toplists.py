@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from odin_graph.errors import ConflictError, QueryError, StoreError
+from odin_graph.neurons import toplists
 from odin_graph.neurons.toplists import TopLists
 
 from .coder import in_order
@@ -20,7 +21,9 @@ CASES = [100, pytest.param(1_000, marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize("cases", CASES)
-def test_lists_agree_with_sorting(cases: int) -> None:
+def test_lists_agree_with_sorting(cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toplists, "_DEEP", 3)
+    monkeypatch.setattr(toplists, "_WIDE", 1)
     number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
     print(f"ODIN_SEED={number} repeats these cases")
 
