@@ -67,7 +67,7 @@ class Decision:
     missing: Keys
     """Those whose value is missing: they satisfy no condition."""
     tied: Keys
-    """Of the true and false ones, those for which it rests on less than the noise."""
+    """Those of which it rests on less than the noise, on whichever side they are."""
     uncovered: Keys
     work: Work
 

@@ -101,7 +101,7 @@ class Asked:
             with np.errstate(invalid="ignore", over="ignore"):
                 ends = self.measure.box(low, high)  # a unit of infinity stands still, and others may decide
             least, most = ends if sign > 0 else (-ends[1], -ends[0])
-            still = ~np.isfinite(value)
+            still = ~np.isfinite(value) & ~np.isfinite(wide).all(axis=0)
             return Looked(value, np.where(still, value, least), np.where(still, value, most), beyond)
 
         return look

@@ -62,7 +62,7 @@ def compare(
         by_ends = truth(op, held.low, held.high, threshold)
         by_value = truth(op, held.value, held.value, threshold)
         missing = np.isnan(held.value)
-        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | missing)]
+        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(held.low))]
         sides.add(open_.keys, *by_value, missing)
     work = Work(asked.images, verified, verified, int(verified > 0), beyond)
     return Decision(*sides.sorted(), np.sort(sides.tied), asked.uncovered, work)

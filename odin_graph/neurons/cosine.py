@@ -63,7 +63,9 @@ class Cosine(Measure):
         """Of the angles between values and query; None for a query of zeros."""
         if self._length == 0:
             return None
-        return _Cone(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
+        cone = _Cone(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
+        cone.zero_is_missing = fit.zero
+        return cone
 
     def _products(self, values: Floats) -> Floats:
         return summed(self._along[:, None] * values)

@@ -27,6 +27,8 @@ class Fit:
     slope: Floats
     base: Floats
     half: Floats
+    zero: bool = False
+    """Whether code 0 is exactly 0 in all units."""
 
     @classmethod
     def of(cls, low: Floats, high: Floats) -> Self | None:
@@ -38,7 +40,8 @@ class Fit:
         line = slope[:, None] * np.arange(TOP + 1)
         above, below = (most - line).max(axis=1), (least - line).min(axis=1)
         size = np.maximum(np.abs(least), np.abs(most)).max(axis=1) + np.abs(line).max(axis=1)
-        return cls(slope, (above + below) / 2, (above - below) / 2 + _ROUNDING * size)
+        zero = not (low[:, 0].any() or high[:, 0].any())
+        return cls(slope, (above + below) / 2, (above - below) / 2 + _ROUNDING * size, zero)
 
     @property
     def reach(self) -> Floats:

@@ -55,6 +55,8 @@ class Settling:
         self.high = np.where(self.missing, -np.inf, bounds.high)
         self.known = self.missing | (self.low == self.high)
         self.value[self.known] = bounds.low[self.known]
+        self._doubted = np.zeros(len(bounds.keys), np.bool_)
+        """Those that are missing as far as the noise lets one see."""
         self.verified = self.rounds = self.beyond = 0
         self._look, self._strict = look, strict
 
@@ -100,12 +102,14 @@ class Settling:
         self.beyond += held.beyond
         missing = np.isnan(held.value)
         self.missing[at], self.known[at], self.value[at] = missing, True, held.value
+        self._doubted[at] = missing & ~np.isnan(held.low)
         self.low[at], self.high[at] = np.where(missing, -np.inf, held.low), np.where(missing, -np.inf, held.high)
 
     def tied(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the place of each of these known images rests on less than the noise."""
-        known = self.known & ~self.missing
-        low, high = self.low[known], self.high[known]
+        known = self.known & (~self.missing | self._doubted)
+        low = np.where(self._doubted, -np.inf, self.low)[known]
+        high = np.where(self._doubted, np.inf, self.high)[known]
         if (low == high).all():
             return np.zeros(len(at), np.bool_)
         exact = np.sort(low[low == high])
@@ -114,7 +118,7 @@ class Settling:
         touching = np.searchsorted(np.sort(low), last, "right") - np.searchsorted(np.sort(high), first, "left")
         # Itself touches itself; images that are surely equal go by key.
         found: NDArray[np.bool_] = touching > np.where(first == last, alike, 1)
-        return found & ~self.missing[at]
+        return np.where(self.missing[at], self._doubted[at], found)
 
 
 def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
@@ -123,7 +127,7 @@ def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
     Raises:
         StoreError: They contradict each other, and no noise could explain it.
     """
-    missing = np.isnan(looked.value)
+    missing = np.isnan(looked.low)
     low, high = np.fmax(looked.low, bounds.low), np.fmin(looked.high, bounds.high)
     apart = (low > high) | (missing & (bounds.low > -np.inf))
     if apart.any():
@@ -134,4 +138,9 @@ def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
                 "layer again."
             )
         low, high = np.where(apart, looked.low, low), np.where(apart, looked.high, high)
-    return Looked(np.clip(looked.value, low, high), low, high, max(looked.beyond, int(apart.sum())))
+    low, high = np.where(missing, np.nan, low), np.where(missing, np.nan, high)
+    value = np.clip(looked.value, low, high)
+    # What was run again has no value where the captured image has one (a vector that comes out as zero): the middle.
+    lost = np.isnan(value) & np.isfinite(low) & np.isfinite(high)
+    value[lost] = low[lost] / 2 + high[lost] / 2
+    return Looked(value, low, high, max(looked.beyond, int(apart.sum())))

@@ -25,6 +25,8 @@ class Sketch(ABC):
     scale: float = 1.0
     offset: float = 0.0
     margin: float = 0.0
+    zero_is_missing: bool = False
+    """Whether the number is missing of an image all of whose codes are 0."""
 
     @abstractmethod
     def rate(self, codes: Rough) -> tuple[Rough, Rough]:

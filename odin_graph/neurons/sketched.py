@@ -50,7 +50,7 @@ class Sketched:
         dense = at is None or len(at) > _DENSE * len(block.keys)
         self._at = None if dense else at
         """What stands at a position of the arrays; None for the block's own positions."""
-        least, most, self._open = _rated(block, self._at, sketch, threads)
+        least, most, self._open, self._missing = _rated(block, self._at, sketch, threads)
         if sign < 0:
             turned = np.negative(most, out=most)
             least, most = turned, turned if most is least else np.negative(least, out=least)
@@ -65,7 +65,7 @@ class Sketched:
     def best_low(self, k: int) -> Floats:
         """The k largest lower ends, in no order; fewer where fewer images surely have a value."""
         least = self._least
-        least[self._open] = -np.inf
+        least[self._open] = least[self._missing] = -np.inf
         if self._hidden is not None:
             least[self._hidden] = -np.inf
         found = largest(least, k).astype(np.float64)
@@ -75,6 +75,7 @@ class Sketched:
     def reaching(self, value: float) -> NDArray[np.int64]:
         """The positions in the block of images that may have the value or more."""
         self._most[self._open] = np.inf
+        self._most[self._missing] = -np.inf
         edge = (value - self._sign * self._sketch.offset - self._sketch.margin) / self._sketch.scale
         reaching = self._most >= _below(edge)
         if self._hidden is not None:
@@ -87,7 +88,8 @@ class Sketched:
         middle = value - self._sign * self._sketch.offset
         above = self._least > -_below(-(middle + self._sketch.margin) / self._sketch.scale)
         below = self._most < _below((middle - self._sketch.margin) / self._sketch.scale)
-        above[self._open] = below[self._open] = False
+        for unsure in (self._open, self._missing):
+            above[unsure] = below[unsure] = False
         every = above, below, ~(above | below)
         for one in every:
             if self._hidden is not None:
@@ -116,13 +118,14 @@ def largest(values: NDArray[np.float32], k: int) -> NDArray[np.float32]:
 
 def _rated(
     block: Block, at: NDArray[np.int64] | None, sketch: Sketch, threads: int
-) -> tuple[Rough, Rough, NDArray[np.int64]]:
-    """Least and most, the same array where one will do, and the positions of images that may have any value."""
+) -> tuple[Rough, Rough, NDArray[np.int64], NDArray[np.int64]]:
+    """Least and most, the same array where one will do; positions of images that may have any value, or have none."""
     number = len(block.keys) if at is None else len(at)
     step = max(64, min(_CHUNK, _FLOATS // block.units))
     least, most = np.empty(number, np.float32), np.empty(0, np.float32)
     most_of: dict[int, Rough] = {}
-    open_: list[NDArray[np.int64]] = []
+    open_: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    missing: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
 
     def rate(first: int, last: int) -> None:
         held = np.empty(block.units * step, np.float32)
@@ -132,6 +135,8 @@ def _rated(
             codes = block.codes[:, start:stop] if at is None else block.codes.take(at[start:stop], axis=1)
             if codes.max() == NO_VALUE:
                 open_.append(start + np.flatnonzero((codes == NO_VALUE).any(axis=0)))
+            if sketch.zero_is_missing:
+                missing.append(start + np.flatnonzero(codes.max(axis=0) == 0))
             floats = held[: block.units * (stop - start)].reshape(block.units, stop - start)
             np.copyto(floats, codes)
             low, high = sketch.rate(floats)
@@ -142,7 +147,7 @@ def _rated(
     _share(rate, number, step, threads if number * block.units > _ALONE else 1)
     if most_of:
         most = np.concatenate([most_of[start] for start in sorted(most_of)])
-    return least, most if most_of else least, np.concatenate(open_) if open_ else np.empty(0, np.int64)
+    return least, most if most_of else least, np.concatenate(open_), np.concatenate(missing)
 
 
 def _share(rate: Callable[[int, int], None], number: int, step: int, threads: int) -> None:
