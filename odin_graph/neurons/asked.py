@@ -1,0 +1,159 @@
+"""What is asked of a group of units, and the images that may be in the answer.
+
+This is the first phase of the VA-file (Weber, Schek, Blott, VLDB 1998). It has two passes here: a sketch of all images
+by straight lines, in float32, leaves a few hundred, of which the tables of intervals are read in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.errors import ShapeError, StoreError
+from odin_graph.neurons.block import Block, Exact, Floats, Keys, Part
+from odin_graph.neurons.bounds import Bounds, bounds_at, intervals
+from odin_graph.neurons.measure import Measure
+from odin_graph.neurons.passing import Passing, positions, select
+from odin_graph.neurons.settle import Look, Looked
+from odin_graph.neurons.sketched import Sketched, sketch_of
+
+
+class Asked:
+    """What is asked, checked, with the images that pass."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        measure: Measure,
+        among: Keys | None = None,
+        exclude: Keys | None = None,
+        exact: Exact | None = None,
+        noise: NDArray[Any] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.measure, self.threads = measure, threads
+        self.passing, self.uncovered = select(parts, among, exclude)
+        self.units = one_size(parts, measure, noise)
+        self._exact = exact
+        # A little more, since the noise was measured by differences, which are rounded.
+        self._noise = None if noise is None else np.asarray(noise, np.float64)[:, None] * (1 + 2.0**-40)
+
+    @property
+    def strict(self) -> bool:
+        """Whether exact values are the captured ones."""
+        return self._noise is None
+
+    @property
+    def images(self) -> int:
+        """Images that pass."""
+        return sum(len(passing) for passing in self.passing)
+
+    def candidates(self, k: int, sign: int) -> Bounds:
+        """Bounds, of sign * value, of images that may be among the k largest; all others are surely not."""
+        sketched: list[tuple[Passing, Sketched]] = []
+        tight: list[Bounds] = []
+        for passing in self.passing:
+            sketch = sketch_of(passing, self.measure) if k < self.images else None
+            if sketch is None:
+                tight.append(self._tight(passing, sign))
+            else:
+                sketched.append((passing, Sketched(passing, sketch, sign, self.threads)))
+        if sketched:
+            edge = self._edge(k, sketched, tight)
+            tight += [self._tight(passing, sign, held.reaching(edge)) for passing, held in sketched]
+        return kept(Bounds.joined(tight), k)
+
+    def _edge(self, k: int, sketched: Sequence[tuple[Passing, Sketched]], tight: Sequence[Bounds]) -> float:
+        """A value that k images surely reach."""
+        ends = [held.best_low(k) for _, held in sketched] + [one.low[~np.isnan(one.low)] for one in tight]
+        every = np.concatenate(ends)
+        return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else -np.inf
+
+    def _tight(self, passing: Passing, sign: int, at: NDArray[np.int64] | None = None) -> Bounds:
+        found = bounds_at(passing, self.measure, at)
+        return found if sign > 0 else found.negative()
+
+    def look(self, sign: int) -> Look:
+        """Exact values, of sign * value."""
+
+        def look(keys: Keys) -> Looked:
+            if self._exact is None:
+                raise StoreError(
+                    f"Codes alone do not decide between {len(keys)} images, and nothing gives their exact values: ask "
+                    "with approximate=True, or store float columns."
+                )
+            rows = np.asarray(self._exact(keys))
+            if rows.shape != (len(keys), self.units):
+                raise ShapeError(
+                    f"Exact values of {len(keys)} images and {self.units} units are ({len(keys)}, {self.units}), not "
+                    f"{rows.shape}."
+                )
+            columns = np.ascontiguousarray(rows.T)
+            if self._noise is None:
+                value = sign * self.measure(columns)
+                return Looked(value, value, value)
+            wide = columns.astype(np.float64)
+            low, high, beyond = self._near(keys, wide)
+            value = sign * self.measure(np.clip(wide, low, high))
+            with np.errstate(invalid="ignore", over="ignore"):
+                ends = self.measure.box(low, high)  # a unit of infinity stands still, and others may decide
+            least, most = ends if sign > 0 else (-ends[1], -ends[0])
+            still = ~np.isfinite(value) & ~np.isfinite(wide).all(axis=0)
+            return Looked(value, np.where(still, value, least), np.where(still, value, most), beyond)
+
+        return look
+
+    def _near(self, keys: Keys, again: Floats) -> tuple[Floats, Floats, int]:
+        """Where captured units lie (G, n): near what was run again, and where their codes say, if both can be.
+
+        Also of how many images both cannot be.
+        """
+        assert self._noise is not None
+        low, high = again - self._noise, again + self._noise
+        beyond = np.zeros(len(keys), np.bool_)
+        for passing in self.passing:
+            if isinstance(passing.part, Block):
+                at, here = positions(passing.part.keys, keys)
+                least, most = intervals(passing.part, at)
+                least, most = np.fmax(low[:, here], least), np.fmin(high[:, here], most)
+                apart = least > most
+                beyond[here] = apart.any(axis=0)
+                low[:, here], high[:, here] = np.where(apart, low[:, here], least), np.where(apart, high[:, here], most)
+        return low, high, int(beyond.sum())
+
+
+def kept(found: Bounds, k: int) -> Bounds:
+    """Without images that k others surely come before, also by key."""
+    if len(found.keys) <= k:
+        return found
+    gone = np.isnan(found.low)
+    low = np.where(gone, -np.inf, found.low)
+    edge = np.partition(low, len(low) - k)[len(low) - k]
+    if edge == -np.inf:
+        return found
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero(found.high >= edge)
+    found, low = found.take(at), low[at]
+    equal = low == edge
+    wanted = k - int((low > edge).sum())
+    last = np.partition(found.keys[equal], wanted - 1)[wanted - 1]
+    return found.take((found.high > edge) | (found.keys <= last))
+
+
+def one_size(parts: Sequence[Part], measure: Measure, noise: NDArray[Any] | None) -> int:
+    """The number of units G that all agree on.
+
+    Raises:
+        ShapeError: They do not.
+    """
+    sizes = {part.units for part in parts}
+    if measure.units is not None:
+        sizes.add(measure.units)
+    if noise is not None:
+        sizes.add(len(noise))
+    if len(sizes) > 1:
+        raise ShapeError(f"Parts, weights, query and noise are of the same units, not of {sorted(sizes)}.")
+    return sizes.pop() if sizes else 0

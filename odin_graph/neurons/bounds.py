@@ -1,0 +1,76 @@
+"""Tight bounds of a measure: from the tables of intervals, or the values where they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.deadline import check
+from odin_graph.neurons.block import Block, Floats, Keys, Values
+from odin_graph.neurons.measure import Measure
+from odin_graph.neurons.passing import Passing
+
+_LEAST: Final = 256
+_FLOATS: Final = 1 << 18
+"""Images at least, and floats of their units, that are bounded at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Images and the ends of where their values lie."""
+
+    keys: Keys
+    low: Floats
+    high: Floats
+
+    def take(self, at: NDArray[np.int64] | NDArray[np.bool_]) -> Bounds:
+        """Some of them."""
+        return Bounds(self.keys[at], self.low[at], self.high[at])
+
+    def negative(self) -> Bounds:
+        """Of the values with the other sign."""
+        return Bounds(self.keys, -self.high, -self.low)
+
+    @classmethod
+    def joined(cls, every: Sequence[Bounds]) -> Bounds:
+        """Those of all parts, one after the other."""
+        return cls(
+            np.concatenate([one.keys for one in every] or [np.empty(0, np.int64)]),
+            np.concatenate([one.low for one in every] or [np.empty(0)]),
+            np.concatenate([one.high for one in every] or [np.empty(0)]),
+        )
+
+
+def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None = None) -> Bounds:
+    """Tight bounds of images, by the tables; both ends are the value where values are stored.
+
+    Args:
+        passing: The part.
+        measure: What to bound.
+        at: Positions in the part; by default those that pass.
+    """
+    part = passing.part
+    at = passing.positions() if at is None else at
+    number = len(part.keys) if at is None else len(at)
+    low, high = np.empty(number), np.empty(number)
+    step = max(_LEAST, _FLOATS // max(part.units, 1))
+    for start in range(0, number, step):
+        check()
+        here = slice(start, start + step)
+        places = here if at is None else at[here]
+        if isinstance(part, Values):
+            low[here] = high[here] = measure(part.values[:, places])
+        else:
+            low[here], high[here] = measure.bounds(*intervals(part, places))
+    return Bounds(part.keys if at is None else part.keys[at], low, high)
+
+
+def intervals(block: Block, places: slice | NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The ends of each unit's interval (G, n)."""
+    index = block.codes[:, places].astype(np.intp)
+    index += np.arange(block.units)[:, None] * 256
+    return block.low.ravel().take(index), block.high.ravel().take(index)

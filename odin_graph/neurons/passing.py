@@ -1,0 +1,73 @@
+"""Which images of which parts an answer is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.neurons.block import Keys, Part
+
+
+@dataclass(frozen=True, eq=False)
+class Passing:
+    """A part, and the positions of its images that pass the filter; None for all."""
+
+    part: Part
+    at: NDArray[np.int64] | None
+    gone: NDArray[np.int64] | None = None
+    """A few positions that do not, where ``at`` is None."""
+
+    def __len__(self) -> int:
+        if self.at is not None:
+            return len(self.at)
+        return len(self.part.keys) - (0 if self.gone is None else len(self.gone))
+
+    def positions(self) -> NDArray[np.int64] | None:
+        """Those that pass; None for all."""
+        if self.gone is None:
+            return self.at
+        return np.delete(np.arange(len(self.part.keys)), self.gone)
+
+
+def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> tuple[list[Passing], Keys]:
+    """The parts with the positions that pass, and the keys of ``among`` that no part holds."""
+    if among is None:
+        passing = [Passing(part, None) for part in parts if len(part.keys)]
+        uncovered = np.empty(0, np.int64)
+    else:
+        passing, held = [], np.zeros(len(among), np.bool_)
+        for part in parts:
+            if len(part.keys):
+                first, last = np.searchsorted(among, [part.keys[0], part.keys[-1] + 1])
+                at, here = positions(part.keys, among[first:last])
+                held[first:last] |= here
+                passing.append(Passing(part, None if len(at) == len(part.keys) else at))
+        uncovered = among[~held]
+    if exclude is not None and len(exclude):
+        passing = [_without(one, exclude) for one in passing]
+        uncovered = uncovered[~np.isin(uncovered, exclude)]
+    return [one for one in passing if len(one)], uncovered
+
+
+def positions(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where wanted keys (sorted) stand among sorted keys, at least one, and which of them do."""
+    if keys[-1] - keys[0] == len(keys) - 1:  # without a gap, as images are that were stored together
+        here = (wanted >= keys[0]) & (wanted <= keys[-1])
+        return wanted[here] - keys[0], here
+    found = np.searchsorted(keys, wanted)
+    here = keys[np.minimum(found, len(keys) - 1)] == wanted
+    return found[here], here
+
+
+def _without(passing: Passing, exclude: Keys) -> Passing:
+    keys = passing.part.keys
+    first, last = np.searchsorted(exclude, [keys[0], keys[-1] + 1])
+    gone, _ = positions(keys, exclude[first:last])
+    if not len(gone):
+        return passing
+    if passing.at is None:
+        return Passing(passing.part, None, gone)
+    return Passing(passing.part, passing.at[~np.isin(passing.at, gone, assume_unique=True)])
