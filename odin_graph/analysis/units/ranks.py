@@ -56,13 +56,9 @@ def midranks(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[
     n = values.shape[1]
     both = packed(values, np.arange(n, dtype=np.uint32))
     starts, lengths = ties(both)
+    mean: NDArray[np.float64] = np.repeat(starts % n + (lengths + 1) / 2, lengths).reshape(values.shape)
     ranks: NDArray[np.float64] = np.empty(values.shape)
-    np.put_along_axis(
-        ranks,
-        payloads(both).astype(np.int64),
-        np.repeat(starts % n + (lengths + 1) / 2, lengths).reshape(ranks.shape),
-        1,
-    )
+    np.put_along_axis(ranks, payloads(both).astype(np.int64), mean, axis=1)
     several = lengths > 1
     long = lengths[several].astype(np.float64)
     tied: NDArray[np.float64] = np.bincount(starts[several] // n, long**3 - long, minlength=len(values))
