@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.display import displayable
+from odin_graph.analysis.display import displayable, reduced
 from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError, ShapeError
 
@@ -119,7 +119,7 @@ def _draw_row(figure: Figure, row: UnitRow, left: float, top: float) -> None:
 
 def _draw_image(figure: Figure, pixels: NDArray[Any], box: tuple[float, float, float, float]) -> None:
     axes = figure.add_axes(box)
-    shown = displayable(pixels)
+    shown = reduced(displayable(pixels), int(4 * _SIDE * DPI))
     # Few pixels stay the squares they are.
     axes.imshow(shown, interpolation="nearest" if max(shown.shape[:2]) < _SIDE * DPI else "antialiased")
     axes.set_anchor("S")
@@ -138,5 +138,7 @@ def _draw_bar(figure: Figure, box: tuple[float, float, float, float], share: flo
 
 def _short(value: float) -> str:
     """Three digits, zeros too, so that the values of a row compare at a glance."""
+    if np.isnan(value):
+        return "NaN"
     text = f"{value:#.3g}" if value else "0"
     return text.removesuffix(".").replace("-", "−")  # noqa: RUF001 - a minus, as printed

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.analysis.units.hypotheses import Measure, Prepared, Rows, Tested
+from odin_graph.analysis.units.hypotheses import Effects, Measure, Prepared, Rows
 from odin_graph.analysis.units.kinds import hypothesis_of
 from odin_graph.analysis.units.slab import Slab, Slabs, blocks, checked
 from odin_graph.analysis.units.stats import not_finite
@@ -158,7 +158,7 @@ def _complete(
         yield np.flatnonzero(of.ravel() == place), pattern
 
 
-def _columns(said: Tested, n: int) -> NDArray[np.float64]:
+def _columns(said: Effects, n: int) -> NDArray[np.float64]:
     return np.stack([said.effect, said.strength, said.statistic, said.p, np.full(len(said.p), n)], axis=1)
 
 

@@ -57,7 +57,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Effects:
     """What a measure says of u units; NaN where it can say nothing, as of a constant unit."""
 
     effect: NDArray[np.float64]
@@ -96,7 +96,7 @@ class Measure(Protocol):
             DataError: It cannot be tested: it is constant, missing for nearly all images, or of another kind.
         """
 
-    def __call__(self, units: Rows, values: NDArray[Any]) -> Tested:
+    def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """Test every unit.
 
         Args:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.units.hypotheses import HYPOTHESES, Prepared, Rows, Tested, constant, enough
+from odin_graph.analysis.units.hypotheses import HYPOTHESES, Effects, Prepared, Rows, constant, enough
 from odin_graph.analysis.units.labels import Classes
 from odin_graph.errors import DataError
 
@@ -37,7 +37,7 @@ class Correlation:
             raise constant(name, float(held[present][0]))
         return Prepared(held, present)
 
-    def __call__(self, units: Rows, values: NDArray[Any]) -> Tested:
+    def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
         from scipy import special
 
@@ -47,8 +47,8 @@ class Correlation:
         r[units.constant | (values == values[0]).all()] = np.nan
         n = len(values)
         # Student's t of r with n - 2 degrees of freedom as the incomplete beta function, which is exact near r = 1.
-        p = 2 * special.betainc(n / 2 - 1, n / 2 - 1, (1 - np.abs(r)) / 2) if n > 2 else np.full(len(r), np.nan)
-        return Tested(r, np.abs(r), r, p)
+        p = np.minimum(2 * special.betainc(n / 2 - 1, n / 2 - 1, (1 - np.abs(r)) / 2), 1)
+        return Effects(r, np.abs(r), r, p)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Auc:
             raise constant(name, bool(held[present][0]))
         return Prepared(held, present)
 
-    def __call__(self, units: Rows, values: NDArray[Any]) -> Tested:
+    def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
         from scipy import special
 
@@ -91,7 +91,7 @@ class Auc:
         p = np.minimum(2 * special.ndtr(-z), 1)
         auc = np.where(units.constant, np.nan, u / pairs)
         p[units.constant] = np.nan
-        return Tested(auc, np.abs(2 * auc - 1), np.where(units.constant, np.nan, u), p)
+        return Effects(auc, np.abs(2 * auc - 1), np.where(units.constant, np.nan, u), p)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class KruskalWallis:
             )
         return Prepared(held.codes, present)
 
-    def __call__(self, units: Rows, values: NDArray[Any]) -> Tested:
+    def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
         from scipy import special
 
@@ -137,7 +137,7 @@ class KruskalWallis:
         h[units.constant] = np.nan
         epsilon = h / (n - 1)
         effect = epsilon if self.effect == "epsilon squared" else (h - k + 1) / (n - k)
-        return Tested(effect, epsilon, h, special.chdtrc(k - 1, h))
+        return Effects(effect, epsilon, h, special.chdtrc(k - 1, h))
 
 
 def numbers(name: str, values: Any) -> NDArray[np.float64]:
@@ -159,9 +159,9 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
     return np.asarray(held, np.float64)
 
 
-def nothing(units: int) -> Tested:
+def nothing(units: int) -> Effects:
     """What can be said where there is nothing to compare."""
-    return Tested(*(np.full(units, np.nan) for _ in range(4)))
+    return Effects(*(np.full(units, np.nan) for _ in range(4)))
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -61,5 +61,5 @@ def midranks(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[
     np.put_along_axis(ranks, payloads(both).astype(np.int64), mean, axis=1)
     several = lengths > 1
     long = lengths[several].astype(np.float64)
-    tied: NDArray[np.float64] = np.bincount(starts[several] // n, long**3 - long, minlength=len(values))
-    return ranks, tied
+    tied = np.bincount(starts[several] // n, long**3 - long, minlength=len(values))
+    return ranks, tied.astype(np.float64)
