@@ -100,7 +100,8 @@ def _between(held: NDArray[np.float64], axis: int, many: int) -> NDArray[np.floa
     share = (at - below).reshape(-1, *[1] * (held.ndim - 1 - axis))
     # Not low * (1 - share) + high * share: between equal values it may exceed both, and a channel's plateau, such as
     # what it says of a black background, is often its threshold.
-    return low + (high - low) * share
+    found: NDArray[np.float64] = low + (high - low) * share
+    return found
 
 
 def _exceeded(values: NDArray[np.float32], top: float) -> NDArray[np.float64]:

@@ -28,7 +28,8 @@ def by_loop(held: NDArray[Any], masks: NDArray[np.bool_], top: float) -> tuple[f
     both = either = 0
     more = []
     for one, mask in zip(held, masks, strict=True):
-        lit = between(between(one, size[0]).T, size[1]).T > threshold
+        large = between(between(one, size[0]).T, size[1]).T
+        lit = large > threshold
         both += (lit & mask).sum()
         either += (lit | mask).sum()
         others = (masks.sum(axis=0) - mask) / (len(masks) - 1)
