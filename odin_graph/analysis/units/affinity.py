@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.analysis.units.hypotheses import Effects, Measure, Prepared, Rows
+from odin_graph.analysis.units.hypotheses import LEAST, Effects, Measure, Prepared, Rows
 from odin_graph.analysis.units.kinds import hypothesis_of
 from odin_graph.analysis.units.slab import Slab, Slabs, blocks, checked
 from odin_graph.analysis.units.stats import not_finite
@@ -135,12 +135,12 @@ def _tested(values: NDArray[np.float32], tests: Sequence[_Test], summary: str) -
     for (maps, _), places in by_images.items():
         held, present = values if maps else flat, tests[places[0]].said.present
         for rows, images in _complete(held, present):
-            if images.sum() < 3:
+            if images.sum() < LEAST:
                 continue
             of = Rows(held[np.ix_(rows, np.flatnonzero(images))])  # shared: its ranks are computed once
             for place in places:
                 said = tests[place].measure(of, tests[place].said.values[images])
-                found[place, rows] = _columns(said, int(images.sum()))
+                found[place, rows] = _columns(tests[place].measure, said, len(rows), int(images.sum()))
     return found
 
 
@@ -158,7 +158,13 @@ def _complete(
         yield np.flatnonzero(of.ravel() == place), pattern
 
 
-def _columns(said: Effects, n: int) -> NDArray[np.float64]:
+def _columns(measure: Measure, said: Effects, units: int, n: int) -> NDArray[np.float64]:
+    for name in ("effect", "strength", "statistic", "p"):
+        if getattr(said, name).shape != (units,):
+            raise ShapeError(
+                f"The measure {measure.name!r} gave {name} {getattr(said, name).shape} of {units} units: one number a "
+                "unit is needed."
+            )
     return np.stack([said.effect, said.strength, said.statistic, said.p, np.full(len(said.p), n)], axis=1)
 
 

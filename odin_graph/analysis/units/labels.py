@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError
@@ -19,6 +20,14 @@ class Classes:
     """All that occur, sorted."""
     codes: NDArray[np.int64]
     """(n,) the place of each image's class in the names; -1 without one."""
+
+    @property
+    def values(self) -> pa.Array:
+        """The names with their own type; as strings where they have none in common."""
+        try:
+            return pa.array(self.names)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return pa.array([str(name) for name in self.names])
 
     @classmethod
     def of(cls, labels: Any, what: str) -> Self:
@@ -36,7 +45,10 @@ class Classes:
         if hasattr(labels, "to_pandas"):
             labels = labels.to_pandas()
         held = pd.Series(labels)
-        if held.map(lambda value: isinstance(value, (list, tuple, set, dict, np.ndarray))).any():
+        if (
+            held.dtype == object
+            and held.map(lambda value: isinstance(value, (list, tuple, set, dict, np.ndarray))).any()
+        ):
             raise DataError(
                 f"An image has several classes in {what}: ask about one class at a time, whether it is among an "
                 "image's, as a hypothesis that is true or false."

@@ -26,9 +26,9 @@ _LEAST: Final = 3
 class Selectivity(UnitTable):
     """How much units depend on the class, a row a unit. Values that are no finite number are left out.
 
-    Columns: ``unit``; ``index``, the class selectivity index of Morcos et al. (2018), (a - b) / (a + b) where a is the
-    highest mean of a class and b the mean of the means of the others: 0 where all are alike, 1 where the unit is
-    active for one class alone. It is meant for units that are never negative, and NaN where a class has a negative
+    Columns: ``unit``; ``selectivity``, the class selectivity index of Morcos et al. (2018), (a - b) / (a + b) where a
+    is the highest mean of a class and b the mean of the means of the others: 0 where all are alike, 1 where the unit
+    is active for one class alone. It is meant for units that are never negative, and NaN where a class has a negative
     mean or all are 0; ``class``, the one of the highest mean, the first of equals; ``mutual_information`` of the unit
     and the label in nats, the plug-in estimate (relative frequencies, no correction: of independent ones it is about
     (bins - 1)(classes - 1) / 2n, not 0) over bins of the unit by quantiles: a value lies in bin floor(bins * r / n)
@@ -59,8 +59,8 @@ class Selectivity(UnitTable):
         )
 
     def _notes(self) -> list[str]:
-        without = int(np.isnan(self["index"]).sum())
-        said = f"- {counted(without, 'unit')} without an index: dead, or the mean of a class is negative"
+        without = int(np.isnan(self["selectivity"]).sum())
+        said = f"- {counted(without, 'unit')} without a selectivity: dead, or the mean of a class is negative"
         return super()._notes() + ([said] if without else [])
 
 
@@ -86,14 +86,13 @@ def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
     by_class = known[np.argsort(held.codes[known], kind="stable")]
     codes, sizes = held.codes[by_class], np.bincount(held.codes[known])
     parts = over_blocks(slabs, partial(_of_rows, by_class, codes, sizes, bins), len(held.codes))
-    names = np.array([str(name) for name in held.names])
     unit, index, best, information, auc = (np.concatenate(held) for held in zip(*parts, strict=True))
     columns = {
         "unit": unit,
-        "index": index,
-        "class": pa.DictionaryArray.from_arrays(pa.array(best, pa.int32(), mask=best < 0), pa.array(list(names))),
+        "selectivity": index,
+        "class": pa.DictionaryArray.from_arrays(pa.array(best, pa.int32(), mask=best < 0), held.values),
         "mutual_information": information,
-        **{f"auc={name}": np.ascontiguousarray(auc[:, place]) for place, name in enumerate(names)},
+        **{f"auc={name}": np.ascontiguousarray(auc[:, place]) for place, name in enumerate(held.names)},
     }
     share = sizes / sizes.sum()
     return Selectivity(

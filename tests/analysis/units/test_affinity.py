@@ -142,6 +142,7 @@ def test_a_measure_of_a_users_own() -> None:
         name: str = "mean-apart"
         effect: str = "difference"
         maps: bool = False
+        most: int = 99
 
         def prepare(self, name: str, values: Any) -> Prepared:
             held = np.asarray(values, bool)
@@ -149,7 +150,7 @@ def test_a_measure_of_a_users_own() -> None:
 
         def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
             apart = units.values[:, values].mean(1) - units.values[:, ~values].mean(1)
-            return Effects(apart, np.abs(apart), apart, np.full(len(apart), 0.5))
+            return Effects(apart, np.abs(apart), apart, np.full(len(apart), 0.5)[: self.most])
 
     held = Concordance()
     try:
@@ -159,6 +160,9 @@ def test_a_measure_of_a_users_own() -> None:
         for by in ("mean-apart", held, (held,)):
             found = affinity(slabs([[1, 1, 3, 3]]), {"h": Hypothesis([True, True, False, False], by=by)})
             assert found.to_pandas()[["measure", "effect", "p_bh"]].to_numpy().tolist() == [["mean-apart", -2, 0.5]]
+        with pytest.raises(ShapeError) as caught:
+            affinity(slabs([[1, 2, 3, 3]] * 2), {"h": Hypothesis([True, True, False, False], by=Concordance(most=1))})
+        assert str(caught.value) == "The measure 'mean-apart' gave p (1,) of 2 units: one number a unit is needed."
     finally:
         HYPOTHESES._entries.pop("mean-apart", None)
 

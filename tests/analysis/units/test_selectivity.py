@@ -30,13 +30,13 @@ def compare(found: Selectivity, values: NDArray[np.float32], labels: list[Any], 
         held, said = every[used], np.array([label for label, use in zip(labels, used, strict=True) if use])
         means = {name: held[said == name].mean() for name in found.classes if (said == name).any()}
         if means:
-            assert row["class"] == str(max(means, key=lambda name: means[name]))
+            assert row["class"] == max(means, key=lambda name: means[name])
             best = means.pop(max(means, key=lambda name: means[name]))
         if len(means) and min(means.values()) >= 0 and best > 0:
             rest = np.mean(list(means.values()))
-            assert row["index"] == pytest.approx((best - rest) / (best + rest), abs=1e-12)
+            assert row["selectivity"] == pytest.approx((best - rest) / (best + rest), abs=1e-12)
         else:
-            assert np.isnan(row["index"])
+            assert np.isnan(row["selectivity"])
         for name in found.classes:
             is_one = said == name
             if len(held) and is_one.any() and not is_one.all():
@@ -75,7 +75,7 @@ def test_a_unit_of_one_class_and_one_of_none() -> None:
     labels = ["a"] * 4 + ["b"] * 4 + [None] * 2
     values = np.array([[1] * 4 + [0] * 4 + [9] * 2, [1, 2] * 5, [0] * 10, [-1] * 10], np.float32)
     found = selectivity(slabs(values), labels)
-    np.testing.assert_array_equal(found["index"], [1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(found["selectivity"], [1, 0, np.nan, np.nan])
     np.testing.assert_allclose(found["mutual_information"], [np.log(2), 0, 0, 0], atol=1e-15)
     np.testing.assert_array_equal(found.auc("a"), [1, 0.5, 0.5, 0.5])
     assert (found.images, found.unlabelled, found.classes) == (8, 2, ("a", "b"))
@@ -83,7 +83,7 @@ def test_a_unit_of_one_class_and_one_of_none() -> None:
     assert str(found).splitlines()[0] == (
         "4 units and 2 classes over 8 images, 2 more without a label; the label has 0.693 nats"
     )
-    assert "- 2 units without an index: dead, or the mean of a class is negative" in str(found)
+    assert "- 2 units without a selectivity: dead, or the mean of a class is negative" in str(found)
     with pytest.raises(UnknownNameError, match="'auc=c'"):
         found.auc("c")
 
@@ -101,6 +101,10 @@ def test_the_kind_of_column_is_of_no_influence() -> None:
         labels.astype(object),
     ):
         assert selectivity(slabs(few), column).table.equals(expected)
+    assert expected.column("class").type.value_type == pa.int64(), "a class keeps its type"
+    mixed = selectivity(slabs(few), ["other", *held[1:]])
+    assert mixed.classes == (*range(10), "other")
+    assert mixed.table.column("class").type.value_type == pa.string()
     missing = pa.array([None, *held[1:]])
     assert selectivity(slabs(few), missing).unlabelled == 1
     assert selectivity(slabs(few), [float("nan"), *held[1:]]).unlabelled == 1
