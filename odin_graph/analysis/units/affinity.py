@@ -6,7 +6,6 @@ The job of DeepBase (Sellam, Lin, Huang, Yang, Vondrick and Wu, SIGMOD 2019), wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
@@ -17,10 +16,9 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.units.hypotheses import LEAST, Effects, Measure, Prepared, Rows
 from odin_graph.analysis.units.kinds import hypothesis_of
-from odin_graph.analysis.units.slab import Slab, Slabs, blocks, checked
+from odin_graph.analysis.units.slab import Slab, Slabs, blocks, checked, workers
 from odin_graph.analysis.units.stats import not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
-from odin_graph.config import Budget
 from odin_graph.errors import QueryError, ShapeError, UnknownNameError
 
 SUMMARIES: Final[Mapping[str, Callable[..., NDArray[np.float32]]]] = {"max": np.max, "mean": np.mean}
@@ -102,7 +100,7 @@ def affinity(slabs: Slabs, hypotheses: Mapping[str, Any], *, summary: str = "max
     _check(tests, first)
     units: list[NDArray[np.int64]] = []
     found: list[NDArray[np.float64]] = []
-    with ThreadPoolExecutor(Budget.of_machine().threads) as pool:
+    with workers() as pool:
         for slab in chain([first], stream):
             units.append(slab.units)
             found.extend(pool.map(lambda block: _tested(block[1], tests, summary), blocks(slab)))

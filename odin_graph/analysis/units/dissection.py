@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from odin_graph.analysis.units.hypotheses import HYPOTHESES, Effects, Prepared, Rows, enough
 from odin_graph.errors import DataError, ShapeError
 
-_CELLS: Final = 2**20
+_CELLS: Final = 2**17
 """Pixels of enlarged maps that are held at once."""
 
 

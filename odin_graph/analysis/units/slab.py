@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from odin_graph.config import Budget
 from odin_graph.deadline import check
@@ -16,8 +18,10 @@ from odin_graph.errors import QueryError, ShapeError
 
 T = TypeVar("T")
 
-_CELLS: Final = 2**21
-"""Values that one thread works on at once: 16 MiB as float64, a few times that with what is computed of them."""
+_CELLS: Final = 2**18
+"""Values that one thread works on at once: 2 MiB as float64, so that what is computed of them stays in its cache."""
+_OF_MAPS: Final = 2**21
+"""Of maps more: channels that are looked at together share the masks."""
 _MAPS: Final = 4
 """Axes of maps: units, images, height, width."""
 
@@ -87,15 +91,23 @@ def over_blocks(
         images: How many images there must be; None for whatever the first slab has.
     """
     found: list[T] = []
-    with ThreadPoolExecutor(Budget.of_machine().threads) as pool:
+    with workers() as pool:
         for slab in checked(slabs, images):
             found.extend(pool.map(lambda block: work(*block), blocks(slab)))
     return found
 
 
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core, each with one of BLAS: those of several would wait for each other."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(Budget.of_machine().threads) as pool:
+        yield pool
+
+
 def blocks(slab: Slab) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Some rows at a time, few enough for what is computed of them to fit in memory."""
-    rows = max(1, _CELLS // (slab.values[0].size or 1))
+    cells = _OF_MAPS if slab.values.ndim == _MAPS else _CELLS
+    rows = max(1, cells // (slab.values[0].size or 1))
     for first in range(0, len(slab.units), rows):
         part = slice(first, first + rows)
         yield slab.units[part], np.ascontiguousarray(slab.values[part], np.float32)
