@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -23,9 +22,11 @@ from odin_graph.errors import QueryError
 MOST: Final = 1_000_000
 """Pairs: more are refused, since nobody reads them and they may be half the square of the units."""
 _STRIP: Final = 2**26
-"""Bytes of the rows that are multiplied with others at once; three such strips are held, and their product."""
+"""Bytes of the rows that are multiplied with others at once; a few such strips are held, and their product."""
 _ROWS: Final = 2**12
 """Of a strip at most, since the product of two is the square of that."""
+_CELLS: Final = 2**18
+"""Values as float64 that are worked on at once."""
 _MEMORY: Final = 2**30
 """Bytes of units in memory; the rest goes to a file."""
 _LEAST: Final = 3
@@ -116,7 +117,10 @@ class _Held:
 
     def __init__(self, stack: ExitStack, folder: Path | None, memory: int) -> None:
         self._stack, self._folder, self._memory = stack, folder, memory
-        self._blocks: list[NDArray[np.float32]] = []
+        self._pending: list[NDArray[np.float32]] = []
+        self._rows: list[NDArray[np.float32]] = []
+        self._means: list[NDArray[np.float64]] = []
+        self._lengths: list[NDArray[np.float64]] = []
         self._file: Any = None
         self.units: list[int] = []
         self.equal: dict[bytes, list[int]] = {}
@@ -143,44 +147,87 @@ class _Held:
         self._keep(values[kept])
 
     def _keep(self, rows: NDArray[np.float32]) -> None:
+        wide = rows.astype(np.float64)
+        mean = wide.mean(axis=1)
+        wide -= mean[:, None]
+        self._means.append(mean)
+        self._lengths.append(np.sqrt(np.einsum("un,un->u", wide, wide)))
+        self._pending.append(rows)
+        if sum(map(len, self._pending)) >= self._size:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._pending = np.concatenate([np.empty((0, self.images), np.float32), *self._pending]), []
         self._memory -= rows.nbytes
         if self._memory >= 0:
-            self._blocks.append(rows)
+            self._rows.append(rows)
             return
         if self._file is None:
             self._file = self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
         rows.tofile(self._file)
 
-    def strips(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Some rows at a time, and where they begin; the file is mapped, not read."""
-        parts = [np.concatenate(self._blocks)] if self._blocks else []
-        self._blocks = parts
-        if self._file is not None:
+    @property
+    def _size(self) -> int:
+        """Rows of a strip."""
+        return min(_ROWS, max(1, _STRIP // (4 * self.images)))
+
+    def strips(self) -> list[_Strip]:
+        """Some rows at a time; those in the file are mapped, not read."""
+        self._flush()
+        parts: list[NDArray[np.float32]] = [*self._rows]
+        if self._file is not None and self._file.tell():
             self._file.flush()
-            parts = [*parts, np.memmap(self._file, np.float32, "r").reshape(-1, self.images)]
-        rows, begin = min(_ROWS, max(1, _STRIP // (4 * self.images))), 0
-        for part in parts:
-            for first in range(0, len(part), rows):
-                yield begin + first, part[first : first + rows]
-            begin += len(part)
+            mapped = np.memmap(self._file, np.float32, "r").reshape(-1, self.images)
+            parts += [mapped[first : first + self._size] for first in range(0, len(mapped), self._size)]
+        means, lengths = np.concatenate([np.empty(0), *self._means]), np.concatenate([np.empty(0), *self._lengths])
+        ends = np.cumsum([len(part) for part in parts])
+        return [
+            _Strip(int(end) - len(part), part, means[end - len(part) : end], lengths[end - len(part) : end])
+            for part, end in zip(parts, ends, strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """Some rows (u, n), the place of the first among all, and their means and lengths about them (u,)."""
+
+    first: int
+    rows: NDArray[np.float32]
+    means: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+    def unit(self, of: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Some of them about their means, of length 1."""
+        wide = self.rows[of].astype(np.float64)
+        wide -= self.means[of, None]
+        wide /= self.lengths[of, None]
+        return wide
+
+    def short(self) -> NDArray[np.float32]:
+        """All as float32: a few at a time, so that what is between stays in the cache."""
+        found = np.empty(self.rows.shape, np.float32)
+        few = max(1, _CELLS // self.rows.shape[1])
+        for first in range(0, len(found), few):
+            of = np.arange(first, min(first + few, len(found)))
+            found[of] = self.unit(of)
+        return found
 
 
 def _pairs(held: _Held, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Places (2, p) and r (p,) of all pairs: float32 finds those that may be, float64 decides."""
     # A sum of n products of rows of length 1, in whatever order, is off by n roundings of their sizes at most.
     spare = (held.images + 8) * float(np.finfo(np.float32).eps)
-    strips = list(held.strips())
+    strips = held.strips()
     places, found, number = [np.empty((2, 0), np.int64)], [np.empty(0)], 0
-    for at, (first, rows) in enumerate(strips):
-        left, short = _unit(rows)
-        for second, others in strips[: at + 1]:
+    for at, strip in enumerate(strips):
+        short = strip.short()
+        for other in strips[: at + 1]:
             check()
-            right, other = (left, short) if second == first else _unit(others)
-            near = np.abs(short @ other.T) >= threshold - spare
-            if second == first:
+            near = np.abs(short @ (short if other is strip else other.short()).T) >= threshold - spare
+            if other is strip:
                 near = np.triu(near, 1)
             one, two = np.nonzero(near)
-            r = _products(left, right, one, two)
+            r = _products(strip, other, one, two)
             decided = np.abs(r) >= threshold
             number += int(decided.sum())
             if number > MOST:
@@ -188,27 +235,21 @@ def _pairs(held: _Held, threshold: float) -> tuple[NDArray[np.int64], NDArray[np
                     f"More than {MOST:,} pairs of units have |r| >= {threshold:g}: raise the threshold, or ask about "
                     "fewer units."
                 )
-            places.append(np.stack([one[decided] + first, two[decided] + second]))
+            places.append(np.stack([one[decided] + strip.first, two[decided] + other.first]))
             found.append(r[decided])
     return np.concatenate(places, axis=1), np.concatenate(found)
 
 
-def _unit(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Rows about their means, of length 1: as float64, and as float32."""
-    wide = rows.astype(np.float64)
-    wide -= wide.mean(axis=1, keepdims=True)
-    wide /= np.sqrt(np.einsum("un,un->u", wide, wide))[:, None]
-    return wide, wide.astype(np.float32)
-
-
-def _products(
-    left: NDArray[np.float64], right: NDArray[np.float64], one: NDArray[np.int64], two: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Of pairs of rows, a few at a time; within -1 and 1."""
-    few = max(1, 2**21 // left.shape[1])
+def _products(left: _Strip, right: _Strip, one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pearson's r of pairs of rows, in float64; within -1 and 1."""
+    if not len(one):
+        return np.empty(0)
+    (of_left, at_left), (of_right, at_right) = (np.unique(rows, return_inverse=True) for rows in (one, two))
+    a, b = left.unit(of_left), right.unit(of_right)
+    few = max(1, _CELLS // a.shape[1])
     parts = [
-        np.einsum("pn,pn->p", left[one[first : first + few]], right[two[first : first + few]])
+        np.einsum("pn,pn->p", a[at_left[first : first + few]], b[at_right[first : first + few]])
         for first in range(0, len(one), few)
     ]
-    found: NDArray[np.float64] = np.clip(np.concatenate([np.empty(0), *parts]), -1, 1)
+    found: NDArray[np.float64] = np.clip(np.concatenate(parts), -1, 1)
     return found
