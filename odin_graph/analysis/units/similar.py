@@ -69,8 +69,8 @@ def similar_units(
 ) -> SimilarUnits:
     """Pairs of units with ``|r| >= threshold``, exactly as in float64; and duplicates.
 
-    All pairs are looked at, so time goes with the square of the units: 2,048 over 60,000 images take seconds, 100,352
-    over 10,000 some twenty minutes on two cores. Values beyond ``memory`` wait in a temporary file of 4 bytes each.
+    All pairs are looked at, so time goes with the square of the units: 2,048 over 60,000 images take seconds. Values
+    beyond ``memory`` wait in a temporary file of 4 bytes each.
 
     Args:
         slabs: Units over all images.
@@ -152,9 +152,10 @@ class _Held:
         wide -= mean[:, None]
         self._means.append(mean)
         self._lengths.append(np.sqrt(np.einsum("un,un->u", wide, wide)))
-        self._pending.append(rows)
-        if sum(map(len, self._pending)) >= self._size:
-            self._flush()
+        for first in range(0, len(rows), self._size):
+            self._pending.append(rows[first : first + self._size])
+            if sum(map(len, self._pending)) >= self._size:
+                self._flush()
 
     def _flush(self) -> None:
         rows, self._pending = np.concatenate([np.empty((0, self.images), np.float32), *self._pending]), []

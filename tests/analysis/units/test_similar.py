@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from odin_graph.analysis.units import similar
-from odin_graph.analysis.units.similar import SimilarUnits, similar_units
+from odin_graph.analysis.units.similar import SimilarUnits, _products, similar_units
 from odin_graph.errors import QueryError
 from tests.analysis.units.activations import pixels, slabs, units
 
@@ -67,6 +67,16 @@ def test_units_beyond_the_memory_wait_in_a_file(memory: int, tmp_path: Path, mon
         monkeypatch.setattr(similar, "_STRIP", strip)
         compare(similar_units(slabs(values), 0.8, folder=tmp_path, memory=memory), values, 0.8)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_units_of_few_images_are_multiplied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product of two strips is the square of their rows, however short these are."""
+    monkeypatch.setattr(similar, "_ROWS", 5)
+    held = []
+    monkeypatch.setattr(similar, "_products", lambda left, *rest: held.append(len(left.rows)) or _products(left, *rest))
+    values = units()[0][:, :8]
+    compare(similar_units(slabs(values, 100), 0.9), values, 0.9)
+    assert max(held) < 10
 
 
 def test_a_pair_that_float32_would_miss_is_found() -> None:
