@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.display import displayable
+from odin_graph.analysis.display import displayable, reduced
 from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError
 
@@ -125,7 +125,7 @@ def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], li
     inch = high / (figure.get_figheight() * high)  # of the figure's height
     text = (0.15 * lines + 0.1) * inch
     axes = figure.add_axes((left + wide * 0.04, bottom + text, wide * 0.92, high - text - 0.03 * inch))
-    pixels = _reduced(displayable(tile.pixels))
+    pixels = reduced(displayable(tile.pixels), int(4 * INCHES * DPI))
     axes.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) < INCHES * DPI else "antialiased")
     axes.set_anchor("S")  # a flat image stands on its caption
     axes.set_xticks([])
@@ -139,15 +139,3 @@ def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], li
     name = tile.name if len(tile.name) <= _LETTERS else f"…{tile.name[1 - _LETTERS :]}"
     small: dict[str, Any] = {"va": "bottom", "fontsize": 6, "color": "#777777", "family": fonts()}
     figure.text(middle, bottom + 0.02 * inch, name, ha="center", parse_math=False, **small)
-
-
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At most twice what is seen: few pixels stay the squares they are, many are averaged and not kept."""
-    from PIL import Image
-
-    most = int(4 * INCHES * DPI)
-    if max(pixels.shape[:2]) <= most:
-        return pixels
-    image = Image.fromarray(pixels)
-    image.thumbnail((most, most), Image.Resampling.BOX)
-    return np.asarray(image)

@@ -32,6 +32,17 @@ def displayable(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return shown
 
 
+def reduced(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """At most so many pixels high and wide: few stay the squares they are, many are averaged and not kept."""
+    from PIL import Image
+
+    if max(pixels.shape[:2]) <= most:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.thumbnail((most, most), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     finite = values[np.isfinite(values)]
     if not finite.size:
