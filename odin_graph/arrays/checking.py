@@ -12,23 +12,25 @@ from odin_graph.arrays import dense, ragged, tables, tiled
 from odin_graph.arrays.files import Files
 from odin_graph.arrays.keys import KeyVectors
 from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.errors import StoreError
 
 _ROWS: Final = 4096
 """Read at once by a deep check, so that it takes little memory."""
 
 
-def faults(files: Files, vectors: KeyVectors, info: SegmentInfo, *, deep: bool) -> list[str]:
+def faults(files: Files, vectors: KeyVectors, units: UnitStore, info: SegmentInfo, *, deep: bool) -> list[str]:
     """What is wrong with a segment, each in a phrase.
 
     Args:
         files: The store's files.
         vectors: The store's key vectors.
+        units: The store's segments of units.
         info: As its node says.
         deep: Also read every row, against the checksums of its tiles.
     """
     found: list[str] = []
-    for part in (_keys(vectors, info), _rows(files, info, deep=deep)):
+    for part in (_keys(vectors, info), _rows(files, units, info, deep=deep)):
         try:
             found += part
         except (StoreError, tiledb.TileDBError) as error:
@@ -44,9 +46,12 @@ def _keys(vectors: KeyVectors, info: SegmentInfo) -> Iterator[str]:
         yield f"has keys from {keys[0]} to {keys[-1]}, and its node says from {info.min_key} to {info.max_key}"
 
 
-def _rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
+def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
     if not files.exists(info.uri):
         yield f"{files.path(info.uri)} is missing"
+        return
+    if info.codec == "units":
+        yield from units.faults(info, deep=deep)
         return
     path, context = files.path(info.uri), files.context()
     match info.codec:
