@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import tiledb
+from numpy.typing import NDArray
 
 from odin_graph.arrays import dense, ragged, tables, tiled
 from odin_graph.arrays.files import Files
@@ -52,7 +53,11 @@ def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> I
         return
     if info.codec == "units":
         yield from units.faults(info, deep=deep)
-        return
+    else:
+        yield from _of_rows(files, info, deep=deep)
+
+
+def _of_rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
     path, context = files.path(info.uri), files.context()
     match info.codec:
         case "table":
@@ -61,13 +66,19 @@ def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> I
                 yield f"should have {info.rows} rows and has {rows}"
         case "dense":
             yield from dense.faults(path, info, context)
-            for start in range(0, info.rows if deep else 0, _ROWS):
-                dense.read_runs(path, info, [np.arange(start, min(start + _ROWS, info.rows))], context)
+            for some in _all(info.rows if deep else 0):
+                dense.read_runs(path, info, [some], context)
         case "ragged":
             yield from ragged.faults(path, info, context)
-            for start in range(0, info.rows if deep else 0, _ROWS):
-                ragged.read(path, info, np.arange(start, min(start + _ROWS, info.rows)), context)
+            for some in _all(info.rows if deep else 0):
+                ragged.read(path, info, some, context)
         case "tiled":
             yield from tiled.faults(path, info, context)
             if deep:
                 tiled.check_rows(path, info, context)
+
+
+def _all(rows: int) -> Iterator[NDArray[np.int64]]:
+    """All positions, some at a time."""
+    for start in range(0, rows, _ROWS):
+        yield np.arange(start, min(start + _ROWS, rows))

@@ -103,7 +103,7 @@ class UnitCache:
             return held
 
     def _open(self, info: SegmentInfo, create: bool) -> _Mapped | None:
-        file = self._folder / f"{info.id}.{_boot()}{_SUFFIX}"
+        file = self._folder / f"{info.id}.{boot()}{_SUFFIX}"
         if not create and not file.exists():
             return None
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -150,14 +150,15 @@ class UnitCache:
         held = sum(size for _, size, _ in files)
         room = min(self._budget, held + shutil.disk_usage(self._folder).free // 2) - needed
         for _, size, file in sorted(files):
-            if held <= room and file.name.endswith(f".{_boot()}{_SUFFIX}"):
+            if held <= room and file.name.endswith(f".{boot()}{_SUFFIX}"):
                 continue  # what is of an earlier boot goes anyway
             file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
             held -= size
 
 
 @lru_cache(maxsize=1)
-def _boot() -> str:
+def boot() -> str:
+    """A name of this boot of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
     except OSError:

@@ -1,4 +1,4 @@
-"""Segments of units: what is read is what was written, by unit and position, whatever cache, slab or purge lies between."""
+"""Segments of units: what is read is what was written, whatever cache, slab or purge lies between."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_wrong_units_and_slabs_are_said(tmp_path: Path) -> None:
         store.units.write(ARRAY, np.arange(10), 6, iter([values[:5]]), "u8")
     with pytest.raises(ShapeError, match="of 10 images"):
         store.units.write(ARRAY, np.arange(10), 6, iter([values, values]), "u8")
-    with pytest.raises(ShapeError, match="the key is there twice|a key is there twice"):
+    with pytest.raises(ShapeError, match="a key is there twice"):
         put(store, values, keys=np.zeros(10, np.int64))
     with pytest.raises(ShapeError, match="holds units, not rows"):
         store.read_list(info, np.array([0]))
