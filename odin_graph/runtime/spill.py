@@ -136,7 +136,9 @@ class Job:
     def wrote(self, images: int) -> None:
         """So many images are in every spill."""
         if self.progress is not None:
-            self.progress.write_text(str(images), encoding="ascii")
+            fresh = self.progress.with_suffix(".tmp")  # whole or not at all: a number that is cut off is another one
+            fresh.write_text(str(images), encoding="ascii")
+            fresh.replace(self.progress)
 
 
 @contextmanager
