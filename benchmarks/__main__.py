@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_NO_BENCHMARKS = ("report", "pictures")
+_NO_BENCHMARKS = ("report", "pictures", "pretrained")
 
 
 def main() -> int:

@@ -111,6 +111,10 @@ class LeakWarning(UserWarning):
     """An experiment is judged by images that it learns from."""
 
 
+class NotFiniteWarning(UserWarning):
+    """A layer said NaN or infinity of some images: counted, and never coded as a number."""
+
+
 class FrozenError(ConflictError):
     """It is frozen, or something frozen uses it."""
 

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Speed(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        """Of the last seconds; empty until somebody knows."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
 
 @contextmanager
@@ -24,7 +34,7 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
     console = Console(stderr=True)
     seen = console.is_terminal or console.is_jupyter
     show = show and seen and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not show) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

@@ -12,16 +12,21 @@ from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.arrays.segmented import SegmentedArray, StoredRows
 from odin_graph.arrays.store import ArrayStore
 from odin_graph.arrays.tiled import Rows, slabs
+from odin_graph.arrays.unit_array import Columns, UnitArray
+from odin_graph.arrays.unit_store import UnitStore
 
 __all__ = [
     "ArrayStore",
     "Box",
+    "Columns",
     "Files",
     "Rows",
     "SegmentInfo",
     "SegmentedArray",
     "StoredFile",
     "StoredRows",
+    "UnitArray",
+    "UnitStore",
     "compact",
     "keys_uri",
     "segment_parts",

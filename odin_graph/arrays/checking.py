@@ -7,28 +7,31 @@ from typing import Final
 
 import numpy as np
 import tiledb
+from numpy.typing import NDArray
 
 from odin_graph.arrays import dense, ragged, tables, tiled
 from odin_graph.arrays.files import Files
 from odin_graph.arrays.keys import KeyVectors
 from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.errors import StoreError
 
 _ROWS: Final = 4096
 """Read at once by a deep check, so that it takes little memory."""
 
 
-def faults(files: Files, vectors: KeyVectors, info: SegmentInfo, *, deep: bool) -> list[str]:
+def faults(files: Files, vectors: KeyVectors, units: UnitStore, info: SegmentInfo, *, deep: bool) -> list[str]:
     """What is wrong with a segment, each in a phrase.
 
     Args:
         files: The store's files.
         vectors: The store's key vectors.
+        units: The store's segments of units.
         info: As its node says.
         deep: Also read every row, against the checksums of its tiles.
     """
     found: list[str] = []
-    for part in (_keys(vectors, info), _rows(files, info, deep=deep)):
+    for part in (_keys(vectors, info), _rows(files, units, info, deep=deep)):
         try:
             found += part
         except (StoreError, tiledb.TileDBError) as error:
@@ -44,10 +47,17 @@ def _keys(vectors: KeyVectors, info: SegmentInfo) -> Iterator[str]:
         yield f"has keys from {keys[0]} to {keys[-1]}, and its node says from {info.min_key} to {info.max_key}"
 
 
-def _rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
+def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
     if not files.exists(info.uri):
         yield f"{files.path(info.uri)} is missing"
         return
+    if info.codec == "units":
+        yield from units.faults(info, deep=deep)
+    else:
+        yield from _of_rows(files, info, deep=deep)
+
+
+def _of_rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
     path, context = files.path(info.uri), files.context()
     match info.codec:
         case "table":
@@ -56,13 +66,19 @@ def _rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
                 yield f"should have {info.rows} rows and has {rows}"
         case "dense":
             yield from dense.faults(path, info, context)
-            for start in range(0, info.rows if deep else 0, _ROWS):
-                dense.read_runs(path, info, [np.arange(start, min(start + _ROWS, info.rows))], context)
+            for some in _all(info.rows if deep else 0):
+                dense.read_runs(path, info, [some], context)
         case "ragged":
             yield from ragged.faults(path, info, context)
-            for start in range(0, info.rows if deep else 0, _ROWS):
-                ragged.read(path, info, np.arange(start, min(start + _ROWS, info.rows)), context)
+            for some in _all(info.rows if deep else 0):
+                ragged.read(path, info, some, context)
         case "tiled":
             yield from tiled.faults(path, info, context)
             if deep:
                 tiled.check_rows(path, info, context)
+
+
+def _all(rows: int) -> Iterator[NDArray[np.int64]]:
+    """All positions, some at a time."""
+    for start in range(0, rows, _ROWS):
+        yield np.arange(start, min(start + _ROWS, rows))

@@ -21,7 +21,8 @@ def compact(store: ArrayStore, segments: Sequence[SegmentInfo]) -> list[SegmentI
     """Write as few new segments as the budget allows for those of one array, codec, dtype and shape.
 
     The caller swaps the nodes in one graph transaction; until then nothing has changed, and afterwards the old
-    segments are garbage. A segment that is alone of its kind comes back itself, and so does each that is tiled. Rows of
+    segments are garbage. A segment that is alone of its kind comes back itself, and so does each that is tiled or
+    holds units. Rows of
     tables are ordered by key.
 
     Args:
@@ -38,7 +39,7 @@ def compact(store: ArrayStore, segments: Sequence[SegmentInfo]) -> list[SegmentI
     written: list[SegmentInfo] = []
     try:
         for group in alike.values():
-            if len(group) == 1 or group[0].codec == "tiled":  # a huge image is large enough alone
+            if len(group) == 1 or group[0].codec in ("tiled", "units"):  # huge alone; units have scales
                 kept += group
             elif group[0].codec == "table":
                 written.append(_merged_table(store, group))

@@ -40,6 +40,9 @@ def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInf
     rest = held[~np.isin(held, keys)]
     if not len(rest):
         return []
+    if info.codec == "units":  # what they said, as it is coded: the scales stay
+        places = np.flatnonzero(~np.isin(held, keys))
+        return [store.units.write_stored(info.array, rest, info.shape[0], info.dtype, store.units.slabs(info, places))]
     if info.codec not in ("dense", "ragged"):
         raise StoreError(
             f"The segment {info.id} of {info.array} is {info.codec}: it cannot be rewritten without a key."

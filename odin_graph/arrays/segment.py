@@ -12,7 +12,7 @@ import numpy as np
 
 from odin_graph.arrays.names import written_at
 
-Codec = Literal["dense", "ragged", "tiled", "table"]
+Codec = Literal["dense", "ragged", "tiled", "table", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SegmentInfo:
     dtype: str
     """NumPy's name of it; empty for a table."""
     shape: tuple[int, ...]
-    """Of one row; empty where rows differ, or are scalars."""
+    """Of one row; empty where rows differ, or are scalars. Of units their number."""
     min_key: int
     max_key: int
 

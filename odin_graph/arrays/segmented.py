@@ -78,7 +78,7 @@ class SegmentedArray:
         keys = np.asarray(keys, np.int64)
         if not len(keys):
             return self._nothing()
-        parts = list(self._parts(keys))
+        parts = list(self.parts(keys))
         self._check_memory(parts)
         if len(parts) == 1 and parts[0][0].codec == "dense":
             info, _, positions = parts[0]
@@ -105,7 +105,7 @@ class SegmentedArray:
             QueryError: Huge images among them are more than fits in memory.
         """
         rows: list[Any] = [None] * len(keys)
-        parts = list(self._parts(np.asarray(keys, np.int64)))
+        parts = list(self.parts(np.asarray(keys, np.int64)))
         self._check_memory(parts)
         for info, asked, positions in parts:
             for place, row in zip(asked.tolist(), self._store.read_list(info, positions), strict=True):
@@ -114,7 +114,7 @@ class SegmentedArray:
 
     def read_together(self, keys: Keys) -> NDArray[Any] | list[NDArray[Any]]:
         """As `read_list`; one array (n, ...) where a dense segment has all of them, which saves a copy."""
-        parts = list(self._parts(np.asarray(keys, np.int64)))
+        parts = list(self.parts(np.asarray(keys, np.int64)))
         if len(parts) == 1 and parts[0][0].codec == "dense":
             return self._store.read(parts[0][0], parts[0][2])
         return self.read_list(keys)
@@ -129,7 +129,7 @@ class SegmentedArray:
             ShapeError: A box is empty, or reaches outside of its image.
         """
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
             if info.codec == "dense" and info.row_bytes <= _SMALL:
                 rows = self._store.read(info, positions)
                 for place, row in zip(asked.tolist(), rows, strict=True):
@@ -143,7 +143,7 @@ class SegmentedArray:
     def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
         """The shapes of rows, without reading them, in the order of ``keys``."""
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
             for place, shape in zip(asked.tolist(), self._store.shapes(info, positions), strict=True):
                 found[place] = shape
         return found
@@ -155,7 +155,7 @@ class SegmentedArray:
     def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
         """As `read_list`, for looking at: of huge images a version made smaller by averaging."""
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
             if info.codec == "tiled":
                 rows = [self._store.read_overview(info)] * len(asked)
             else:
@@ -167,7 +167,7 @@ class SegmentedArray:
     def read_lazily(self, keys: Keys) -> list[NDArray[Any] | StoredRows]:
         """As `read_list`, with huge images as `StoredRows`."""
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self._parts(np.asarray(keys, np.int64)):
+        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
             tiled = info.codec == "tiled"
             rows: Sequence[Any] = [StoredRows(self._store, info)] * len(asked) if tiled else ()
             for place, row in zip(asked.tolist(), rows or self._store.read_list(info, positions), strict=True):
@@ -202,7 +202,7 @@ class SegmentedArray:
         last = self._segments[-1]
         return np.empty((0, *last.shape), np.dtype(last.dtype))
 
-    def _parts(self, keys: Keys) -> Iterator[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]:
+    def parts(self, keys: Keys) -> Iterator[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]:
         """For each segment that holds some: the places in ``keys``, and the positions in the segment."""
         left = np.arange(len(keys))
         for info in reversed(self._segments):

@@ -25,6 +25,8 @@ from odin_graph.arrays.files import FRESH, Files, StoredFile
 from odin_graph.arrays.keys import Keys, KeyVectors
 from odin_graph.arrays.names import fresh_name, segment_uri
 from odin_graph.arrays.segment import Codec, SegmentInfo
+from odin_graph.arrays.unit_cache import UnitCache
+from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.config import Budget
 from odin_graph.errors import ShapeError, StoreError
 
@@ -41,7 +43,8 @@ class ArrayStore:
     Args:
         root: A local folder, or ``s3://``, ``gs://``, ``azure://``.
         budget: Memory and threads.
-        cache: A local folder for decoded segments, shared by processes and droppable at any time; None for no cache.
+        cache: A local folder for decoded segments, shared by processes and droppable at any time, and columns of units
+            beside it; None for no cache.
     """
 
     def __init__(self, root: str, budget: Budget, cache: Path | None = None) -> None:
@@ -50,6 +53,9 @@ class ArrayStore:
         self._files = Files(root, budget)
         self._cache = DecodedCache(cache, budget.memory // 2) if cache is not None else None
         self._keys = KeyVectors(self._files)
+        columns = UnitCache(cache.parent / "units", budget.memory // 4) if cache is not None else None
+        self.units = UnitStore(self._files, self._new, columns)
+        """What units of layers said."""
 
     @property
     def raw(self) -> Files:
@@ -184,6 +190,8 @@ class ArrayStore:
         """Rows of a segment that is no table by position, in the order asked for; a tiled one is read whole."""
         if info.codec == "dense":
             return list(self.read(info, positions))
+        if info.codec == "units":
+            raise ShapeError(f"Segment {info.id} of {info.array} holds units, not rows: read columns of some.")
         if info.codec == "tiled":
             height, width, _ = info.shape
             return [self.read_box(info, position, (0, 0, width, height)) for position in positions.tolist()]
@@ -235,7 +243,7 @@ class ArrayStore:
             info: As its node says.
             deep: Also read every row, against the checksums of its tiles.
         """
-        return faults(self._files, self._keys, info, deep=deep)
+        return faults(self._files, self._keys, self.units, info, deep=deep)
 
     def files(self) -> list[StoredFile]:
         """Everything below the root that a node should name, and what broken writers left."""

@@ -58,7 +58,7 @@ def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
     Another process that is at it is waited for: what it computes need not be computed here.
     """
     _create(stores, ref)
-    lease = _acquire(stores, ref.set_id)
+    lease = wait_for(stores, ref.set_id)
     with lease:
         growth = Growth(stores, ref.set_id, lease)
         yield growth
@@ -135,7 +135,8 @@ def _create(stores: Stores, ref: LayerRef) -> None:
         _log.debug("%s was made by another process", ref.set_id)
 
 
-def _acquire(stores: Stores, set_id: str) -> Lease:
+def wait_for(stores: Stores, set_id: str) -> Lease:
+    """The lease of a set; another process that holds it is waited for."""
     told = False
     while True:
         try:

@@ -156,8 +156,14 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
 
 def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
     for part, pattern in _PARTS.get(label, ()):
+        # What several checkpoints share goes with the last of them: those of this call have their tombstone by now.
+        last = (
+            " AND NOT EXISTS { MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE o.deleted IS NULL }"
+            if part == "ActivationSet"
+            else ""
+        )
         rows = tx.run(
-            f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.deleted IS NULL RETURN DISTINCT p.id AS id",
+            f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.deleted IS NULL{last} RETURN DISTINCT p.id AS id",
             {"things": list(things)},
         )
         if rows:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odin_graph.catalog.checkpoints import CheckpointRecord, checkpoint_of, load_weights
+from odin_graph.errors import ModelError
+from odin_graph.objects.layer_table import LayerTable
 from odin_graph.objects.verbs import Deletable
 from odin_graph.stores import Stores
 
@@ -50,6 +52,23 @@ class Checkpoint(Deletable):
     def digest(self) -> str:
         """SHA-256 of the file of weights."""
         return self._record().weights
+
+    def layers(self) -> LayerTable:
+        """What runs in its model: name, type, output, units, parameters, and the bytes that storing it takes.
+
+        Raises:
+            ModelError: It belongs to no model.
+        """
+        from odin_graph.catalog.models import model_of
+        from odin_graph.runtime.model import layers_of
+
+        record = self._record()
+        if record.model is None:
+            raise ModelError(
+                f"The checkpoint {record.id!r} belongs to no model, so nobody knows its layers: start the run with a "
+                "model, db.run(model, ...)."
+            )
+        return LayerTable.of(layers_of(model_of(self._stores, record.model)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The weights by name, on the CPU.

@@ -20,6 +20,7 @@ from odin_graph.runtime import trust
 from odin_graph.runtime.build import build
 from odin_graph.runtime.definition import Definition
 from odin_graph.runtime.device import batch_size, choose_device
+from odin_graph.runtime.hooks import EnoughSaid
 from odin_graph.runtime.layers import LayerRow
 from odin_graph.stores import Stores
 
@@ -77,10 +78,18 @@ class Runnable:
     device: torch.device
     batch: int
     """Images at once."""
+    autocast: torch.dtype | None = None
+    """The half precision in which torch computes where it thinks that this is good enough; None for none."""
 
     @classmethod
     def load(
-        cls, stores: Stores, checkpoint: str, *, device: str | torch.device | None = None, batch: int | None = None
+        cls,
+        stores: Stores,
+        checkpoint: str,
+        *,
+        device: str | torch.device | None = None,
+        batch: int | None = None,
+        autocast: torch.dtype | None = None,
     ) -> Self:
         """Load a checkpoint to run it.
 
@@ -94,7 +103,7 @@ class Runnable:
         where = choose_device(device)
         module = load_checkpoint(stores, record).to(where)
         size = batch or batch_size(layers_of(model), where)
-        return cls(record, model, module, Pipeline.from_json(model.preprocess), where, size)
+        return cls(record, model, module, Pipeline.from_json(model.preprocess), where, size, autocast)
 
     def run(self, inputs: Tensor, take: Callable[[object], Tensor]) -> Tensor:
         """One forward pass without gradients, in halves where the device has too little memory.
@@ -108,7 +117,7 @@ class Runnable:
         """
         try:
             with torch.inference_mode():
-                taken = take(self.module(inputs.to(self.device))).to("cpu")
+                taken = take(self._said(inputs.to(self.device))).to("cpu")
         except torch.cuda.OutOfMemoryError as error:
             if len(inputs) == 1:
                 raise ModelError(f"{self.device} has too little memory for one image: give device='cpu'.") from error
@@ -121,6 +130,13 @@ class Runnable:
             return taken
         half = len(inputs) // 2
         return torch.cat([self.run(inputs[:half], take), self.run(inputs[half:], take)])
+
+    def _said(self, inputs: Tensor) -> object:
+        try:
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                return self.module(inputs)
+        except EnoughSaid:  # whoever looks into the layers has what they want
+            return None
 
     def _refused(self, inputs: Tensor, error: Exception) -> ShapeError:
         added = f", and was added with input_shape={self.model.input_shape}" if self.model.input_shape else ""

@@ -61,9 +61,16 @@ EDGES: Final = (
     ),
     Edge(
         type="DERIVED_FROM",
-        start=("PredictionSet", "ActivationSet", "AttributionSet"),
+        start=("PredictionSet", "AttributionSet"),
         end=("Checkpoint",),
         meaning="The weights that were run; none where predictions were imported.",
+    ),
+    Edge(
+        type="DERIVED_FROM",
+        start=("ActivationSet",),
+        end=("Checkpoint",),
+        properties=("layer",),
+        meaning="The weights that were run; several checkpoints where all that feeds the layer is the same.",
     ),
     Edge(
         type="DERIVED_FROM",

@@ -8,7 +8,10 @@ from odin_graph.schema.properties import JsonProperty
 
 
 class DerivedFrom(StructuredRel):
-    """How a thing was made from another. An image says `op` and `params`, a data set says `query`."""
+    """How a thing was made from another. An image says `op` and `params`, a data set says `query`.
+
+    An activation set says `layer`.
+    """
 
     op = StringProperty()
     """Registered name of the image operation."""
@@ -17,6 +20,8 @@ class DerivedFrom(StructuredRel):
     """The packages, with versions, whose code the operation was."""
     query = JsonProperty()
     """The query that selected the subset, in its JSON form."""
+    layer = StringProperty()
+    """The module's name in the model of that checkpoint: several may share a set, and call the layer otherwise."""
 
 
 class Used(StructuredRel):

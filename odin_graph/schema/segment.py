@@ -18,9 +18,9 @@ class Segment(Record):
     """Digest of its sorted keys, which names the file that holds them."""
     rows = IntegerProperty()
     codec = StringProperty()
-    """dense, ragged, tiled (one huge image) or table."""
+    """dense, ragged, tiled (one huge image), table, or units (unit by position)."""
     dtype = StringProperty()
     shape = ArrayProperty(IntegerProperty())
-    """Of one row."""
+    """Of one row; of units their number."""
     min_key = IntegerProperty()
     max_key = IntegerProperty()

@@ -174,7 +174,41 @@ def revise_some(stores: Stores, acknowledge: Acknowledge) -> None:
     acknowledge("done")
 
 
+WANTS = [("relu#2", "u8"), ("first", "f32")]
+"""Layers and codecs."""
+RAN = 150
+"""Images that they are stored of, in segments of 60."""
+
+
+def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Store the units of two layers, by way of files, in small batches."""
+    from odin_graph.catalog.unit_sets import UnitGrowth
+    from odin_graph.runtime import materialise, spill
+    from odin_graph.runtime.unit_plan import Want
+
+    spill.IN_MEMORY, spill.ROOM = 0, 400_000
+    real, wrote = UnitGrowth.add, spill.Job.wrote
+
+    def adding(self: Any, segment: Any) -> None:
+        real(self, segment)
+        acknowledge(f"segment:{segment.id}")
+
+    def written(self: Any, images: int) -> None:
+        wrote(self, images)
+        acknowledge(f"rows:{images}")
+
+    UnitGrowth.add, spill.Job.wrote = adding, written  # type: ignore[method-assign]
+    try:
+        keys = stores.columns.images([]).column("key").to_numpy()
+        wants = [Want(layer, codec=codec) for layer, codec in WANTS]  # type: ignore[arg-type]
+        materialise.materialise(stores, "small/trained", wants, keys, batch=10, positions=60, progress=False)
+    finally:
+        UnitGrowth.add, spill.Job.wrote = real, wrote  # type: ignore[method-assign]
+    acknowledge("done")
+
+
 JOBS = {
+    "materialise": materialise_some,
     "revise": revise_some,
     "derive": derive_some,
     "ingest": ingest,

@@ -30,7 +30,9 @@ STORED = {
     "Checkpoint": "best created_at deleted epoch id step weights",
     "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
     "Prediction": "confidence id predicted wrong",
-    "ActivationSet": "codec created_at deleted id layer lease_owner lease_until pooling state",
+    "ActivationSet": (
+        "codec created_at deleted id layer lease_owner lease_until odin_device odin_digest odin_shape pooling state"
+    ),
     "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
     "VectorIndex": "created_at id kind lease_owner lease_until measured metric segments state uris",
     "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",

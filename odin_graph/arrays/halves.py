@@ -1,0 +1,41 @@
+"""The codec f16: what a unit said, in half precision after a power of two that makes use of its range."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TOP: Final = 15
+"""The largest value of a unit is stored below 2**15."""
+
+Floats = NDArray[np.float32]
+Scales = NDArray[np.float64]
+
+
+def pack(values: Floats, scales: Scales) -> NDArray[np.float16]:
+    """Values (units, n) of units with these scales, as they are stored. NaN and infinities stay what they are."""
+    with np.errstate(under="ignore"):
+        return np.ldexp(values, -_exponents(scales)).astype(np.float16)
+
+
+def unpack(halves: NDArray[np.float16], scales: Scales) -> Floats:
+    """What was stored (units, n), as float32."""
+    wide = np.ldexp(halves.astype(np.float64), _exponents(scales))
+    # What was rounded up may lie above the largest value, and so above all that float32 can hold.
+    np.clip(wide, scales[:, :1], scales[:, 1:2], out=wide, where=np.isfinite(wide))
+    found: Floats = wide.astype(np.float32)
+    return found
+
+
+def error(scales: Scales) -> NDArray[np.float64]:
+    """How far a stored value may lie from the one that was captured, a unit (units,)."""
+    bound: NDArray[np.float64] = np.abs(scales[:, :2]).max(axis=1) * 2.0**-11
+    return bound
+
+
+def _exponents(scales: Scales) -> NDArray[np.int32]:
+    _, exponents = np.frexp(np.abs(scales[:, :2]).max(axis=1))
+    found: NDArray[np.int32] = (exponents - _TOP).astype(np.int32)[:, None]
+    return found

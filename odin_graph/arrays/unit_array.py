@@ -1,0 +1,119 @@
+"""Units as their users see them: columns by unit over all segments of a set, later ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import codes, units
+from odin_graph.arrays.keys import Keys
+from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.arrays.segmented import SegmentedArray
+from odin_graph.arrays.store import ArrayStore
+from odin_graph.errors import ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What a group of G units said of the n images of one segment, as it is stored."""
+
+    keys: Keys
+    """(n,) sorted, distinct."""
+    values: NDArray[Any]
+    """(G, n) uint8 codes, float16 or float32; row g is unit g of the group."""
+    scales: NDArray[np.float64]
+    """(G, 5): see `units.Slab`."""
+
+    def tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of codes: the least and the largest value (G, 256) of each."""
+        return codes.tables(self.scales)
+
+    def decoded(self) -> NDArray[np.float32]:
+        """Of float columns: the values (G, n)."""
+        return units.decoded(self.values, self.scales)
+
+
+class UnitArray:
+    """The union of segments of units of one set.
+
+    Args:
+        store: Where they are.
+        segments: In the order in which they were written: of a key that is there twice, the last one counts.
+    """
+
+    def __init__(self, store: ArrayStore, segments: Sequence[SegmentInfo]) -> None:
+        self._store = store
+        self.segments = tuple(segments)
+        self._rows = SegmentedArray(store, segments)
+
+    @property
+    def units(self) -> int:
+        """How many there are; 0 without a segment."""
+        return self.segments[0].shape[0] if self.segments else 0
+
+    def coverage(self) -> Keys:
+        """All keys (n,) of which something was said, sorted."""
+        return self._rows.coverage()
+
+    def missing(self, keys: Keys) -> Keys:
+        """Those of ``keys`` that no segment covers, in their order."""
+        return self._rows.missing(keys)
+
+    def blocks(self, group: NDArray[np.int64], *, keep: bool = True) -> Iterator[Columns]:
+        """What the units of a group said, segment by segment.
+
+        Args:
+            group: Their numbers, in any order.
+            keep: Keep the columns decoded for the next time.
+
+        Raises:
+            QueryError: There is no such unit.
+        """
+        group = np.asarray(group, np.int64)
+        later: list[Keys] = []
+        found: list[Columns] = []
+        for info in reversed(self.segments):
+            keys = self._store.keys(info)
+            values = self._store.units.columns(info, group, keep=keep)
+            if later and (again := np.isin(keys, np.concatenate(later))).any():
+                values, keys_left = np.ascontiguousarray(values[:, ~again]), keys[~again]
+            else:
+                keys_left = keys
+            if len(keys_left):
+                found.append(Columns(keys_left, values, self._store.units.scales(info, group)))
+            later.append(keys)
+        yield from reversed(found)
+
+    def values(self, group: NDArray[np.int64], keys: Keys) -> NDArray[np.float32]:
+        """Float columns: what was said of images, (n, G) in the order of ``keys``, which may repeat.
+
+        Raises:
+            ShapeError: Codes are stored, no values.
+            StoreError: A key is not covered.
+            QueryError: There is no such unit.
+        """
+        group, keys = np.asarray(group, np.int64), np.asarray(keys, np.int64)
+        found = np.empty((len(keys), len(group)), np.float32)
+        for info, asked, positions in self._rows.parts(keys):
+            if info.dtype == units.DTYPES["u8"]:
+                raise ShapeError(f"{info.array} holds codes, no values: ask for its blocks.")
+            columns = self._store.units.columns(info, group)
+            scales = self._store.units.scales(info, group)
+            found[asked] = units.decoded(columns[:, positions], scales).T
+        return found
+
+    def noise(self, group: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How far a value may lie off when the model is run again, the most of all segments (G,)."""
+        group = np.asarray(group, np.int64)
+        held = [self._store.units.scales(info, group)[:, -1] for info in self.segments]
+        return np.max(held, axis=0) if held else np.zeros(len(group))
+
+    def not_finite(self) -> tuple[int, int]:
+        """How many NaN and how many infinities are stored, of all units."""
+        held = [self._store.units.scales(info)[:, 2:4].sum(axis=0) for info in self.segments]
+        nans, infinities = np.sum(held, axis=0) if held else (0, 0)
+        return int(nans), int(infinities)

@@ -1,0 +1,180 @@
+"""What units said, unit by unit: a TileDB array (unit, position) beside the scales of the units.
+
+A question about a few units reads a few tiles, however many units a layer has. The values are codes (uint8, see
+`codes`), half precision (float16, see `halves`) or float32 as captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import tiledb
+from numpy.typing import NDArray
+
+from odin_graph.arrays import codes, dense, halves
+from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.errors import ShapeError
+
+UnitCodec: TypeAlias = Literal["u8", "f16", "f32"]
+DTYPES: Final[dict[str, str]] = {"u8": "uint8", "f16": "float16", "f32": "float32"}
+"""What each codec is stored as."""
+TILE: Final = 1 << 16
+"""Values of a tile: one unit of so many images, or more units of fewer."""
+_MOST_UNITS: Final = 64
+SCALES: Final = codes.SCALES + 1
+"""Of a stored unit: those of `codes`, and the noise that was measured when the model ran again."""
+
+
+class Slab(NamedTuple):
+    """Some units in a row, as they are stored."""
+
+    values: NDArray[Any]
+    """(units, n)."""
+    scales: NDArray[np.float64]
+    """(units, 5): least and largest finite value, NaN, infinities, noise."""
+
+
+def coded(values: NDArray[np.float32], codec: UnitCodec) -> Slab:
+    """Units (units, n) as they are stored, without noise."""
+    if codec == "u8":
+        said, scales = codes.encode(values)
+        return Slab(said, _with_noise(scales))
+    scales = codes.scales(values)
+    return Slab(halves.pack(values, scales) if codec == "f16" else values, _with_noise(scales))
+
+
+def decoded(values: NDArray[Any], scales: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Float columns (units, n) as they were stored, as float32."""
+    if values.dtype == np.float16:
+        return halves.unpack(values, scales[:, : codes.SCALES])
+    return np.asarray(values, np.float32)
+
+
+def error(codec: UnitCodec, scales: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far a float column's values may lie from those that were captured, a unit (units,)."""
+    return halves.error(scales) if codec == "f16" else np.zeros(len(scales))
+
+
+def tile_of(units: int, n: int) -> tuple[int, int]:
+    """Units and positions of a tile."""
+    positions = max(1, min(n, TILE))
+    return max(1, min(units, _MOST_UNITS, TILE // positions)), positions
+
+
+def slab_units(units: int, n: int, room: int) -> int:
+    """How many units of n float32 values fit in so many bytes: whole tiles, and at least one of them."""
+    wide, _ = tile_of(units, n)
+    return min(units, max(1, room // (4 * max(1, n) * wide)) * wide)
+
+
+def write(path: str, shape: tuple[int, int], dtype: str, slabs: Iterable[Slab], context: tiledb.Ctx) -> None:
+    """Write units (units, n) as two arrays, ``values`` and ``scales``, a slab in memory at a time.
+
+    Raises:
+        ShapeError: The slabs are not the units that were said.
+    """
+    held = dense.stored(np.empty(0, dtype)).dtype
+    dims = [
+        tiledb.Dim(name, domain=(0, size - 1), tile=tile, dtype=np.uint64, ctx=context)
+        for name, size, tile in zip(("unit", "position"), shape, tile_of(*shape), strict=True)
+    ]
+    value = tiledb.Attr(name="value", dtype=held, filters=dense.filters(held, context), ctx=context)
+    schema = tiledb.ArraySchema(domain=tiledb.Domain(*dims, ctx=context), attrs=[value], ctx=context)
+    tiledb.VFS(ctx=context).create_dir(path)
+    values = f"{path}/values"
+    tiledb.Array.create(values, schema, ctx=context)
+    scales = np.zeros((shape[0], SCALES))
+    first = parts = 0
+    with tiledb.open(values, "w", ctx=context) as opened:
+        for slab in slabs:
+            end = first + len(slab.values)
+            fits = slab.values.shape[1:] == shape[1:] and slab.values.dtype == dtype and end <= shape[0]
+            if not fits or slab.scales.shape != (end - first, SCALES):
+                raise ShapeError(
+                    f"Units {first} to {end} came as {slab.values.dtype} of shape {slab.values.shape} with scales of "
+                    f"shape {slab.scales.shape}, and not as {dtype} of {shape[1]} images, of {shape[0]} units in all."
+                )
+            opened[first:end] = dense.stored(slab.values)
+            scales[first:end] = slab.scales
+            first, parts = end, parts + 1
+            del slab
+    if first != shape[0]:
+        raise ShapeError(f"{first} units came, and {shape[0]} were said.")
+    if parts > 1:  # each slab is a fragment: with their footers in one file, opening the array reads one file
+        footers = tiledb.Config({"sm.consolidation.mode": "fragment_meta"})
+        tiledb.consolidate(values, config=footers, ctx=context)
+    dense.write(f"{path}/scales", scales, context)
+
+
+def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slice, context: tiledb.Ctx) -> NDArray[Any]:
+    """Units (units, n) by number, in the order asked for, at the positions of a slice of step 1, as they are stored."""
+    start, end, _ = positions.indices(info.rows)
+    distinct, back = np.unique(units, return_inverse=True)
+    found = np.empty((len(distinct), max(0, end - start)), np.dtype(info.dtype))
+    if found.size:
+        with tiledb.open(f"{path}/values", "r", ctx=context) as array:
+            place = 0
+            for run in _runs(distinct):
+                part = array[int(run[0]) : int(run[-1]) + 1, start:end]["value"]
+                found[place : place + len(run)] = dense.restored(part, info.dtype)
+                place += len(run)
+    return found if np.array_equal(distinct, units) else found[back]
+
+
+def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx) -> NDArray[np.float64]:
+    """The scales (units, 5) of units by number, by default of all."""
+    with tiledb.open(f"{path}/scales", "r", ctx=context) as array:
+        found: NDArray[np.float64] = array[...]["value"]
+    return found if units is None else found[units]
+
+
+def slabs_of(
+    path: str, info: SegmentInfo, room: int, context: tiledb.Ctx, kept: NDArray[np.int64] | None = None
+) -> Iterator[Slab]:
+    """All units a slab at a time, as they are stored; with ``kept`` only at these positions."""
+    units = info.shape[0]
+    scales = read_scales(path, None, context)
+    step = slab_units(units, info.rows, room)
+    for first in range(0, units, step):
+        some = np.arange(first, min(units, first + step))
+        values = read(path, info, some, slice(None), context)
+        yield Slab(values if kept is None else np.ascontiguousarray(values[:, kept]), scales[some])
+
+
+def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> Iterator[str]:
+    """Where the arrays are not as its node says."""
+    expected = (info.shape[0], info.rows)
+    with tiledb.open(f"{path}/values", "r", ctx=context) as array:
+        shape, dtype = tuple(int(size) for size in array.shape), array.attr(0).dtype
+    if shape != expected or dtype != dense.stored(np.empty(0, info.dtype)).dtype:
+        yield f"holds {dtype} of shape {shape}, and its node says {info.dtype} of shape {expected}"
+        return
+    # A slab that is lost whole reads as fill values: the fragments say which units were ever written.
+    fragments = tiledb.FragmentInfoList(f"{path}/values", ctx=context)
+    written = sorted((int(held.nonempty_domain[0][0]), int(held.nonempty_domain[0][1]) + 1) for held in fragments)
+    reached = 0
+    for first, end in written:
+        if first != reached:
+            break
+        reached = end
+    if reached != info.shape[0]:
+        yield f"was never written between unit {reached} and its end"
+    scales = read_scales(path, None, context)
+    if scales.shape != (info.shape[0], SCALES) or not np.isfinite(scales).all():
+        yield f"has scales of shape {scales.shape}, not all of them finite, for {info.shape[0]} units"
+
+
+def check_values(path: str, info: SegmentInfo, room: int, context: tiledb.Ctx) -> None:
+    """Read every tile, against its checksum."""
+    for _ in slabs_of(path, info, room, context):
+        pass
+
+
+def _with_noise(scales: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([scales, np.zeros((len(scales), 1))], axis=1)
+
+
+def _runs(distinct: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
+    return np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1)

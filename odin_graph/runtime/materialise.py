@@ -1,0 +1,325 @@
+"""Store what the units of layers say of images: one pass for all layers, then a segment of columns each."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from odin_graph.arrays import SegmentInfo
+from odin_graph.catalog.activations import Growth, LayerRef, growing
+from odin_graph.catalog.checkpoints import checkpoint_of
+from odin_graph.catalog.models import model_of
+from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, growing_units, link, unit_set_of
+from odin_graph.deadline import check
+from odin_graph.errors import NotFiniteWarning, QueryError, ShapeError
+from odin_graph.progress import progress_bar
+from odin_graph.runtime.determinism import SAMPLE, Noise
+from odin_graph.runtime.embed import check_layer
+from odin_graph.runtime.hooks import CALL
+from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.layers import LayerRow
+from odin_graph.runtime.model import Runnable, layers_of
+from odin_graph.runtime.pixels import pixel_blocks
+from odin_graph.runtime.spill import Job, Spill, job, sweep
+from odin_graph.runtime.subnetwork import layer_digests
+from odin_graph.runtime.unit_pass import Part, batch_of, noise_of, running, sample_of, shapes_of
+from odin_graph.runtime.unit_plan import POSITIONS, UnitPlan, Want, array_of, plan_of
+from odin_graph.runtime.unit_pooling import shape_by, units_of_shape
+from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+Done = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A set that is to be added to."""
+
+    part: Part
+    ref: UnitRef | LayerRef
+
+
+def unit_ref(stores: Stores, checkpoint: str, want: Want, autocast: torch.dtype | None = None) -> UnitRef:
+    """The set that holds what is wanted of a checkpoint, whether it is there or not.
+
+    Raises:
+        UnknownNameError: There is no such checkpoint or layer; lists those there are.
+        QueryError: The layer runs several times, or not at all.
+    """
+    check_layer(stores, LayerRef(checkpoint, want.layer))
+    digests = layer_digests(stores, checkpoint)
+    if want.layer not in digests:
+        raise QueryError(f"The layer {want.layer!r} of {checkpoint!r} gives no tensor when it runs: choose another.")
+    precise = (
+        digests[want.layer] if autocast is None else f"{str(autocast).removeprefix('torch.')}-{digests[want.layer]}"
+    )
+    return UnitRef(precise, want.pooling, want.codec)
+
+
+def plan_units(
+    stores: Stores,
+    checkpoint: str,
+    wants: Sequence[Want],
+    keys: Keys,
+    *,
+    rows: Sequence[LayerRef] = (),
+    autocast: torch.dtype | None = None,
+    positions: int = POSITIONS,
+) -> UnitPlan:
+    """What `materialise` with these arguments will take; nothing is run, where the model has an input shape."""
+    targets = _targets(stores, checkpoint, wants, rows, autocast)
+    table = {row.name: row for row in layers_of(model_of(stores, checkpoint_of(stores, checkpoint).model or ""))}
+    widths = {part: _width(part, _row(table, part.layer)) for part in {target.part for target in targets}}
+    if any(width is None for width in widths.values()):  # nobody knows the shapes before it has run
+        runnable = Runnable.load(stores, checkpoint, batch=1)
+        shapes = shapes_of(runnable, list(widths), sample_of(stores, runnable, np.asarray(keys, np.int64), 1))
+        widths = {part: units_of_shape(shapes[part]) for part in widths}
+    return plan_of(stores, [(target.ref, widths[target.part] or 0) for target in targets], keys, positions)
+
+
+def materialise(
+    stores: Stores,
+    checkpoint: str,
+    wants: Sequence[Want],
+    keys: Keys,
+    *,
+    rows: Sequence[LayerRef] = (),
+    device: str | torch.device | None = None,
+    batch: int | None = None,
+    autocast: torch.dtype | None = None,
+    progress: bool = True,
+    positions: int = POSITIONS,
+) -> list[str]:
+    """Store what units say of images; only what is missing is computed, in one pass for all layers.
+
+    A finished segment holds up to ``positions`` images and stays, whatever happens later; an interrupted call, made
+    again, goes on with the image after.
+
+    Args:
+        stores: The open workspace.
+        checkpoint: The checkpoint's id.
+        wants: Layers, poolings and codecs.
+        keys: The images, in any order; a key may come twice.
+        rows: Embeddings to store out of the same pass, of this checkpoint.
+        device: Where to run; by default an accelerator, else the CPU.
+        batch: Images at once; by default as many as fit.
+        autocast: Half precision; sets of another precision are other sets.
+        progress: Show a progress bar, if anything is missing.
+        positions: Images of a segment at most.
+
+    Returns:
+        The ids of the sets, in the order of ``wants`` and then ``rows``.
+
+    Raises:
+        UnknownNameError: There is no such checkpoint, layer or pooling.
+        ModelError: Its forward pass is not deterministic; says why, where that can be told.
+        ShapeError: The model refuses the images, or they give different numbers of units.
+        SpaceError: It takes more disk than there is; nothing was run.
+
+    Warns:
+        NotFiniteWarning: A layer says NaN or infinity.
+    """
+    targets = _targets(stores, checkpoint, wants, rows, autocast)
+    wanted = np.unique(np.asarray(keys, np.int64))
+    ids = [target.ref.set_id for target in targets]
+    if all(_is_ready(stores, target, checkpoint, wanted) for target in targets):
+        return ids
+    runnable = Runnable.load(stores, checkpoint, device=device, batch=batch, autocast=autocast)
+    parts = list(dict.fromkeys(target.part for target in targets))
+    absent = _absent(targets, [array_of(stores, target.ref).missing(wanted) for target in targets], wanted)
+    if not len(absent):
+        absent = wanted
+    sample = sample_of(stores, runnable, absent, min(SAMPLE, max(4, len(absent) // 64)))
+    shapes = shapes_of(runnable, parts, sample[:1])
+    noise = noise_of(runnable, parts, sample, shapes)
+    sized = [(target.ref, units_of_shape(shapes[target.part])) for target in targets]
+    sweep(_folder(stores))
+    if not plan_of(stores, sized, wanted, positions).fits:
+        sweep(_folder(stores), all_unused=True)
+    plan_of(stores, sized, wanted, positions).check()
+    run = _Pass(stores, runnable, parts, shapes, noise)
+    with ExitStack() as held:
+        growths: dict[str, UnitGrowth | Growth] = {}
+        for target in sorted(
+            targets, key=lambda one: one.ref.set_id
+        ):  # in one order, so that two do not wait for each other
+            if target.ref.set_id not in growths:
+                growths[target.ref.set_id] = held.enter_context(run.growing(target, checkpoint))
+        by_target = {target: growths[target.ref.set_id] for target in targets}
+        missing = {target: growth.missing(wanted) for target, growth in by_target.items()}
+        absent = _absent(targets, list(missing.values()), wanted)
+        names = ", ".join(dict.fromkeys(part.layer for part in parts))
+        with progress_bar(f"units of {names}", len(absent), show=progress) as done:
+            for start in range(0, len(absent), positions):
+                run.one(absent[start : start + positions], by_target, missing, done)
+    return ids
+
+
+class _Pass:
+    """One pass over images: what runs it, and what it writes."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        runnable: Runnable,
+        parts: Sequence[Part],
+        shapes: Mapping[Part, tuple[int, ...]],
+        noise: Mapping[Part, Noise],
+    ) -> None:
+        self.stores, self.runnable, self.parts = stores, runnable, list(parts)
+        self.shapes, self.noise = shapes, noise
+        self.batch = batch_of(runnable, [units_of_shape(shapes[part]) for part in parts])
+
+    @contextmanager
+    def growing(self, target: Target, checkpoint: str) -> Iterator[UnitGrowth | Growth]:
+        """The set, under its lease."""
+        if isinstance(target.ref, LayerRef):
+            with growing(self.stores, target.ref) as growth:
+                yield growth
+            return
+        device = self.runnable.device.type
+        if self.runnable.autocast is not None:
+            device += f" {str(self.runnable.autocast).removeprefix('torch.')}"
+        with growing_units(
+            self.stores,
+            target.ref,
+            checkpoint=checkpoint,
+            layer=target.part.layer,
+            shape=self.shapes[target.part],
+            device=device,
+        ) as grown:
+            yield grown
+
+    def one(
+        self, keys: Keys, growths: Mapping[Target, UnitGrowth | Growth], missing: Mapping[Target, Keys], done: Done
+    ) -> None:
+        """Run some images, and write a segment of each set."""
+        targets = {target.ref.set_id: target for target in growths}.values()
+        widths = [units_of_shape(self.shapes[part]) for part in self.parts]
+        name: list[object] = [
+            self.runnable.checkpoint.weights,
+            *sorted(target.ref.set_id for target in targets),
+            _digest(keys),
+        ]
+        name += [[part.layer, part.pooling, part.rows] for part in self.parts]
+        with job(_folder(self.stores), name, widths, len(keys)) as held:
+            done(held.done)
+            self._fill(held, keys, done)
+            for target in targets:
+                ours = np.flatnonzero(np.isin(keys, missing[target]))
+                if len(ours):
+                    spill = held.spills[self.parts.index(target.part)]
+                    self._write(target, growths[target], spill, keys, ours)
+
+    def _fill(self, held: Job, keys: Keys, done: Done) -> None:
+        place = held.done
+        with running(self.runnable, self.parts) as run:
+            for block, images in pixel_blocks(self.stores, keys[place:], least=self.batch):
+                for start in range(0, len(block), self.batch):
+                    inputs = to_inputs(self.runnable.pipeline, images[start : start + self.batch])
+                    said = run(inputs)
+                    for spill, part in zip(held.spills, self.parts, strict=True):
+                        rows = said[part]
+                        if rows.shape[1] != spill.units:
+                            raise ShapeError(
+                                f"The layer {part.layer!r} gives {spill.units} units of one image and {rows.shape[1]} "
+                                "of another, since their sizes differ: ask for its channels, or add the model with a "
+                                "preprocess= that resizes."
+                            )
+                        spill.write(place, rows)
+                    place += len(inputs)
+                    held.wrote(place)
+                    check()
+                    done(len(inputs))
+
+    def _write(self, target: Target, growth: UnitGrowth | Growth, spill: Spill, keys: Keys, ours: Keys) -> None:
+        every = len(ours) == len(keys)
+        if isinstance(growth, Growth):
+            rows = spill.rows()
+            growth.add(keys[ours], rows if every else rows[ours])
+            return
+        slabs = spill.columns()
+        segment = self.stores.arrays.units.write(
+            growth.array,
+            keys[ours],
+            spill.units,
+            slabs if every else (np.ascontiguousarray(slab[:, ours]) for slab in slabs),
+            growth.ref.codec,
+            noise=self.noise[target.part].units,
+        )
+        growth.add(segment)
+        self._warn(target.part, segment)
+
+    def _warn(self, part: Part, segment: SegmentInfo) -> None:
+        scales = self.stores.arrays.units.scales(segment)
+        nans, infinities = (int(number) for number in scales[:, 2:4].sum(axis=0))
+        if nans or infinities:
+            units = int((scales[:, 2:4].sum(axis=1) > 0).sum())
+            warnings.warn(
+                f"The layer {part.layer!r} of {self.runnable.checkpoint.id!r} said NaN {nans:,} times and infinity "
+                f"{infinities:,} times, in {units:,} of its {segment.shape[0]:,} units over {segment.rows:,} images. "
+                "They are stored as what they are; such images are missing where these units are asked for.",
+                NotFiniteWarning,
+                stacklevel=5,
+            )
+
+
+def _targets(
+    stores: Stores,
+    checkpoint: str,
+    wants: Sequence[Want],
+    rows: Sequence[LayerRef],
+    autocast: torch.dtype | None,
+) -> list[Target]:
+    found = [Target(Part(want.layer, want.pooling), unit_ref(stores, checkpoint, want, autocast)) for want in wants]
+    for ref in rows:
+        check_layer(stores, ref)
+        if ref.checkpoint != checkpoint or autocast is not None:
+            raise QueryError(f"Embeddings of {ref.checkpoint!r} do not come out of this pass of {checkpoint!r}.")
+        found.append(Target(Part(ref.layer, ref.pooling, rows=True), ref))
+    if not found:
+        raise QueryError("No layer was asked for: give at least one.")
+    return found
+
+
+def _is_ready(stores: Stores, target: Target, checkpoint: str, keys: Keys) -> bool:
+    if isinstance(target.ref, LayerRef):
+        return not len(array_of(stores, target.ref).missing(keys))
+    record = unit_set_of(stores, target.ref.set_id)
+    if record is None or record.state != "ready" or len(array_of(stores, target.ref).missing(keys)):
+        return False
+    link(stores, target.ref.set_id, checkpoint, target.part.layer)
+    return True
+
+
+def _absent(targets: Sequence[Target], missing: Sequence[Keys], wanted: Keys) -> Keys:
+    """The images of which some set lacks something, sorted."""
+    return np.unique(np.concatenate([wanted[:0], *missing])) if targets else wanted[:0]
+
+
+def _row(table: Mapping[str, LayerRow], layer: str) -> LayerRow:
+    return table[layer.partition(CALL)[0]]
+
+
+def _width(part: Part, row: LayerRow) -> int | None:
+    if row.shape is None:
+        return None
+    if part.rows:
+        return units_of_shape(row.shape if part.pooling == "flatten" else shape_by("channels-mean", row.shape))
+    return units_of_shape(shape_by(part.pooling, row.shape))
+
+
+def _folder(stores: Stores) -> Path:
+    return stores.cache / "spill"
+
+
+def _digest(keys: Keys) -> str:
+    return hashlib.sha256(keys.tobytes()).hexdigest()

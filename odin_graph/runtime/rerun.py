@@ -1,0 +1,114 @@
+"""What units say exactly: the model is run again on just the images that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.unit_sets import UnitSetRecord
+from odin_graph.errors import QueryError
+from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.model import Runnable
+from odin_graph.runtime.pixels import pixel_blocks
+from odin_graph.runtime.unit_pass import Part, batch_of, running
+from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+
+_TOGETHER: Final = 64
+"""So few images are read at once, without a thread that reads ahead."""
+
+
+class Rerun:
+    """The values (n, G) of a group of units, for keys in any order: what `neurons.block.Exact` asks for.
+
+    The model is loaded when it is first needed, and kept. No further is run than the layer.
+
+    Args:
+        stores: The open workspace.
+        checkpoint: The checkpoint's id.
+        layer: What it calls the layer.
+        group: The numbers of the units.
+        pooling: How the output becomes units.
+        device: Where to run: as the set that is verified, see `device_of`.
+        autocast: As the set that is verified.
+        batch: Images at once; by default as many as fit.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        checkpoint: str,
+        layer: str,
+        group: NDArray[np.int64],
+        *,
+        pooling: str = "units",
+        device: str | torch.device | None = None,
+        autocast: torch.dtype | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self._stores, self._checkpoint = stores, checkpoint
+        self._part, self._group = Part(layer, pooling), np.asarray(group, np.int64)
+        self._device, self._autocast, self._batch = device, autocast, batch
+        self.images = 0
+        """That were run so far."""
+
+    @classmethod
+    def of(cls, stores: Stores, record: UnitSetRecord, checkpoint: str, layer: str, group: NDArray[np.int64]) -> Rerun:
+        """For what a set holds, run as it was computed."""
+        device, autocast = device_of(record)
+        return cls(stores, checkpoint, layer, group, pooling=record.pooling, device=device, autocast=autocast)
+
+    def __call__(self, keys: Keys) -> NDArray[np.float32]:
+        """The values (n, G) of images, in the order of the keys, which may repeat.
+
+        Raises:
+            StoreError: A key is of no image.
+            ModelError: The model cannot be built or run here.
+        """
+        keys = np.asarray(keys, np.int64)
+        distinct, back = np.unique(keys, return_inverse=True)
+        found = np.empty((len(distinct), len(self._group)), np.float32)
+        if not len(distinct):
+            return found
+        runnable, place = self._runnable, 0
+        batch = batch_of(runnable, [0])
+        with running(runnable, [self._part]) as run:
+            for images in self._images(distinct, batch):
+                for start in range(0, len(images), batch):
+                    said = run(to_inputs(runnable.pipeline, images[start : start + batch]))[self._part]
+                    if self._group.max(initial=-1) >= said.shape[1]:
+                        raise QueryError(
+                            f"There is no unit {self._group.max()}: the layer {self._part.layer!r} says "
+                            f"{said.shape[1]:,} numbers of an image, numbered from 0."
+                        )
+                    found[place : place + len(said)] = said[:, self._group]
+                    place += len(said)
+        self.images += len(distinct)
+        return found[back]
+
+    def _images(self, keys: Keys, batch: int) -> Iterator[list[NDArray[Any]]]:
+        if len(keys) <= _TOGETHER:
+            yield self._stores.columns.array(ARRAY).read_list(keys)
+            return
+        for _, images in pixel_blocks(self._stores, keys, least=batch):
+            yield images
+
+    @cached_property
+    def _runnable(self) -> Runnable:
+        return Runnable.load(
+            self._stores, self._checkpoint, device=self._device, batch=self._batch, autocast=self._autocast
+        )
+
+
+def device_of(record: UnitSetRecord) -> tuple[str, torch.dtype | None]:
+    """Where a set was computed, if that is here, else the CPU, whose noise was measured; and in which precision."""
+    kind, _, precision = record.device.partition(" ")
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return kind if here.get(kind, False) else "cpu", getattr(torch, precision) if precision else None

@@ -1,0 +1,216 @@
+"""What layers said, on its way from rows to columns: kept image by image, taken unit by unit.
+
+A model says a row an image, and a segment holds a column a unit. Rows are written into blocks of units, each block a
+piece of a file, so that a block is one read and everything together never has to be in memory. The file lies in the
+workspace's cache, and says how far it is: a run that was killed goes on with the image after.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from odin_graph.arrays.unit_cache import boot
+from odin_graph.arrays.units import slab_units
+from odin_graph.errors import SpaceError
+
+ROOM: Final = 64 << 20
+"""Bytes of a block."""
+IN_MEMORY: Final = 128 << 20
+"""So many bytes of all layers together need no file."""
+_KEPT_SECONDS: Final = 7 * 86_400.0
+"""An interrupted run may be gone on with for so long."""
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TURN: Final = (512, 128)
+"""Images and units that are turned at once: what the processor's cache holds."""
+
+Floats = NDArray[np.float32]
+
+
+class Spill:
+    """One layer's rows of float32.
+
+    Args:
+        units: Of a row.
+        images: How many rows there will be.
+        file: Where; None to keep them in memory.
+    """
+
+    def __init__(self, units: int, images: int, file: Path | None) -> None:
+        self.units, self.images = units, images
+        step = slab_units(units, images, ROOM)
+        self._edges = [(start, min(units, start + step)) for start in range(0, units, step)]
+        self._blocks: list[Floats] = []
+        self._handle: int | None = None
+        if file is None:
+            self._blocks = [np.empty((images, end - start), np.float32) for start, end in self._edges]
+            return
+        self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        if os.fstat(self._handle).st_size != self.bytes:
+            try:
+                os.posix_fallocate(self._handle, 0, self.bytes)
+            except (AttributeError, OSError) as error:
+                if getattr(error, "errno", None) in _NO_SPACE:
+                    self.close()
+                    raise SpaceError(_said(file, self.bytes)) from error
+                os.ftruncate(self._handle, self.bytes)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return self.units * self.images * 4
+
+    def write(self, first: int, rows: Floats) -> None:
+        """The rows (n, units) of images from a place on.
+
+        Raises:
+            SpaceError: No space is left.
+        """
+        for place, (start, end) in enumerate(self._edges):
+            if self._handle is None:
+                self._blocks[place][first : first + len(rows)] = rows[:, start:end]
+                continue
+            data = np.ascontiguousarray(rows[:, start:end]).data.cast("B")
+            at = 4 * (start * self.images + first * (end - start))
+            while data:
+                try:
+                    written = os.pwrite(self._handle, data, at)
+                except OSError as error:
+                    if error.errno not in _NO_SPACE:
+                        raise
+                    raise SpaceError(_said(None, self.bytes)) from error
+                data, at = data[written:], at + written
+
+    def columns(self) -> Iterator[Floats]:
+        """All units in their order, some at a time: (units, images)."""
+        for place in range(len(self._edges)):
+            yield _turned(self._block(place))
+
+    def rows(self) -> Floats:
+        """All rows (images, units)."""
+        return np.concatenate([self._block(place) for place in range(len(self._edges))], axis=1)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+        self._blocks = []
+
+    def _block(self, place: int) -> Floats:
+        if self._handle is None:
+            return self._blocks[place]
+        start, end = self._edges[place]
+        block = np.empty((self.images, end - start), np.float32)
+        room, at = block.data.cast("B"), 4 * start * self.images
+        while room:
+            read = os.preadv(self._handle, [room], at)
+            if not read:
+                raise SpaceError(_said(None, self.bytes))
+            room, at = room[read:], at + read
+        return block
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The spills of one run over some images."""
+
+    spills: tuple[Spill, ...]
+    done: int
+    """Images that an interrupted run has written."""
+    progress: Path | None
+
+    def wrote(self, images: int) -> None:
+        """So many images are in every spill."""
+        if self.progress is not None:
+            fresh = self.progress.with_suffix(".tmp")  # whole or not at all: a number that is cut off is another one
+            fresh.write_text(str(images), encoding="ascii")
+            fresh.replace(self.progress)
+
+
+@contextmanager
+def job(folder: Path, name: Sequence[object], units: Sequence[int], images: int) -> Iterator[Job]:
+    """Spills for some layers; they are removed when the block has succeeded, and gone on with when it has not.
+
+    Args:
+        folder: For all jobs.
+        name: What it is: the same words are the same job.
+        units: Of each layer.
+        images: How many.
+
+    Raises:
+        SpaceError: No space is left.
+    """
+    if 4 * sum(units) * images <= IN_MEMORY:
+        yield Job(tuple(Spill(number, images, None) for number in units), 0, None)
+        return
+    digest = hashlib.sha256(json.dumps([list(name), list(units), images, ROOM]).encode()).hexdigest()[:24]
+    here = folder / digest
+    here.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{digest}.lock"):
+        progress = here / f"done.{boot()}"  # what was written before a power cut may be lost, and its number not
+        files = [here / f"{place}.rows" for place in range(len(units))]
+        done = _done(progress, files, [4 * number * images for number in units])
+        spills: list[Spill] = []
+        try:
+            try:
+                for number, file in zip(units, files, strict=True):
+                    spills.append(Spill(number, images, file))
+            except SpaceError:
+                shutil.rmtree(here, ignore_errors=True)
+                raise
+            yield Job(tuple(spills), done, progress)
+        finally:
+            for spill in spills:
+                spill.close()
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def sweep(folder: Path, *, all_unused: bool = False) -> None:
+    """Remove what interrupted jobs left, a week after, or at once; never what a live process uses."""
+    for here in folder.iterdir() if folder.is_dir() else ():
+        if not here.is_dir():
+            continue
+        with suppress(Timeout, OSError), FileLock(folder / f"{here.name}.lock", timeout=0):
+            if all_unused or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(here, ignore_errors=True)
+
+
+def _done(progress: Path, files: Sequence[Path], sizes: Sequence[int]) -> int:
+    try:
+        done = int(progress.read_text(encoding="ascii"))
+        return done if all(file.stat().st_size == size for file, size in zip(files, sizes, strict=True)) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _turned(block: Floats) -> Floats:
+    """(units, images) of (images, units), by squares."""
+    images, units = block.shape
+    found = np.empty((units, images), np.float32)
+    tall, wide = _TURN
+    for first in range(0, images, tall):
+        for start in range(0, units, wide):
+            found[start : start + wide, first : first + tall] = block[first : first + tall, start : start + wide].T
+    return found
+
+
+def _said(file: Path | None, needed: int) -> str:
+    where = f" at {file.parent}" if file is not None else ""
+    return (
+        f"No space is left{where} for {needed / 2**20:,.0f} MiB of activations on their way to the store; what was "
+        "stored before is kept. Make room, for example with `odin gc`, and call again: it goes on where it stopped."
+    )
