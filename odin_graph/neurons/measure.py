@@ -27,6 +27,8 @@ class Measure(ABC):
 
     units: int | None = None
     """G, where it is fixed by weights or a query."""
+    nowhere: bool = False
+    """Whether it is missing of every image, as an angle to a vector of zeros is."""
 
     def __call__(self, values: NDArray[Any]) -> Floats:
         """Of values (G, n), of any float type: (n,). NaN where a unit is NaN, or infinities cancel."""

@@ -66,8 +66,10 @@ def _without(passing: Passing, exclude: Keys) -> Passing:
     keys = passing.part.keys
     first, last = np.searchsorted(exclude, [keys[0], keys[-1] + 1])
     gone, _ = positions(keys, exclude[first:last])
-    if not len(gone):
+    if not len(gone) or not len(passing):
         return passing
     if passing.at is None:
         return Passing(passing.part, None, gone)
-    return Passing(passing.part, passing.at[~np.isin(passing.at, gone, assume_unique=True)])
+    places = np.searchsorted(passing.at, gone)
+    places = places[np.take(passing.at, places, mode="clip") == gone]
+    return Passing(passing.part, np.delete(passing.at, places))

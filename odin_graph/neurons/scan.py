@@ -90,7 +90,10 @@ def nearest(
         QueryError, StoreError: As for `highest`.
     """
     measure = distance(metric, query, weights)
-    return _answer(Asked(parts, measure, among, exclude, exact, noise, threads), k, -1, missing=False)
+    asked = Asked(parts, measure, among, exclude, exact, noise, threads)
+    if measure.nowhere:
+        asked.passing = []
+    return _answer(asked, k, -1, missing=False)
 
 
 def highest_estimate(

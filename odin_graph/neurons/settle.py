@@ -118,6 +118,7 @@ class Settling:
         touching = np.searchsorted(np.sort(low), last, "right") - np.searchsorted(np.sort(high), first, "left")
         # Itself touches itself; images that are surely equal go by key.
         found: NDArray[np.bool_] = touching > np.where(first == last, alike, 1)
+        found |= (first == -np.inf) & (last == np.inf)  # the captured value may be missing
         return np.where(self.missing[at], self._doubted[at], found)
 
 

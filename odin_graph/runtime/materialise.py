@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,7 @@ from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.layers import LayerRow
 from odin_graph.runtime.model import Runnable, layers_of
 from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.runtime.spill import Job, Spill, job, sweep
+from odin_graph.runtime.spill import Job, Spill, forget, job, sweep
 from odin_graph.runtime.subnetwork import layer_digests
 from odin_graph.runtime.unit_pass import Part, batch_of, noise_of, running, sample_of, shapes_of
 from odin_graph.runtime.unit_plan import POSITIONS, UnitPlan, Want, array_of, plan_of
@@ -160,6 +159,7 @@ def materialise(
         with progress_bar(f"units of {names}", len(absent), show=progress) as done:
             for start in range(0, len(absent), positions):
                 run.one(absent[start : start + positions], by_target, missing, done)
+        forget(_folder(stores), {set_id: growth.missing for set_id, growth in growths.items()})
     return ids
 
 
@@ -204,13 +204,9 @@ class _Pass:
         """Run some images, and write a segment of each set."""
         targets = {target.ref.set_id: target for target in growths}.values()
         widths = [units_of_shape(self.shapes[part]) for part in self.parts]
-        name: list[object] = [
-            self.runnable.checkpoint.weights,
-            *sorted(target.ref.set_id for target in targets),
-            _digest(keys),
-        ]
-        name += [[part.layer, part.pooling, part.rows] for part in self.parts]
-        with job(_folder(self.stores), name, widths, len(keys)) as held:
+        name = [self.runnable.checkpoint.weights, *([part.layer, part.pooling, part.rows] for part in self.parts)]
+        sets = [target.ref.set_id for target in targets]
+        with job(_folder(self.stores), name, widths, keys, sets) as held:
             done(held.done)
             self._fill(held, keys, done)
             for target in targets:
@@ -319,7 +315,3 @@ def _width(part: Part, row: LayerRow) -> int | None:
 
 def _folder(stores: Stores) -> Path:
     return stores.cache / "spill"
-
-
-def _digest(keys: Keys) -> str:
-    return hashlib.sha256(keys.tobytes()).hexdigest()

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ IN_MEMORY: Final = 128 << 20
 _KEPT_SECONDS: Final = 7 * 86_400.0
 """An interrupted run may be gone on with for so long."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SETS: Final = "sets.json"
+_KEYS: Final = "keys.npy"
 _TURN: Final = (512, 128)
 """Images and units that are turned at once: what the processor's cache holds."""
 
@@ -142,25 +144,32 @@ class Job:
 
 
 @contextmanager
-def job(folder: Path, name: Sequence[object], units: Sequence[int], images: int) -> Iterator[Job]:
+def job(
+    folder: Path, name: Sequence[object], units: Sequence[int], keys: NDArray[np.int64], sets: Sequence[str]
+) -> Iterator[Job]:
     """Spills for some layers; they are removed when the block has succeeded, and gone on with when it has not.
 
     Args:
         folder: For all jobs.
-        name: What it is: the same words are the same job.
+        name: What it is: the same words for the same images and sets are the same job.
         units: Of each layer.
-        images: How many.
+        keys: The images.
+        sets: The ids of the sets that are made of it, whose leases are held.
 
     Raises:
         SpaceError: No space is left.
     """
+    images = len(keys)
     if 4 * sum(units) * images <= IN_MEMORY:
         yield Job(tuple(Spill(number, images, None) for number in units), 0, None)
         return
-    digest = hashlib.sha256(json.dumps([list(name), list(units), images, ROOM]).encode()).hexdigest()[:24]
+    words = json.dumps([list(name), sorted(sets), list(units), hashlib.sha256(keys.tobytes()).hexdigest(), ROOM])
+    digest = hashlib.sha256(words.encode()).hexdigest()[:24]
     here = folder / digest
     here.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{digest}.lock"):
+        (here / _SETS).write_text(json.dumps(sorted(sets)), encoding="utf-8")
+        np.save(here / _KEYS, keys)
         progress = here / f"done.{boot()}"  # what was written before a power cut may be lost, and its number not
         files = [here / f"{place}.rows" for place in range(len(units))]
         done = _done(progress, files, [4 * number * images for number in units])
@@ -181,12 +190,29 @@ def job(folder: Path, name: Sequence[object], units: Sequence[int], images: int)
 
 def sweep(folder: Path, *, all_unused: bool = False) -> None:
     """Remove what interrupted jobs left, a week after, or at once; never what a live process uses."""
-    for here in folder.iterdir() if folder.is_dir() else ():
-        if not here.is_dir():
-            continue
-        with suppress(Timeout, OSError), FileLock(folder / f"{here.name}.lock", timeout=0):
-            if all_unused or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
+    for lock in folder.glob("*.lock"):
+        here = lock.with_suffix("")
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            if all_unused or not here.exists() or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
                 shutil.rmtree(here, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+
+
+def forget(folder: Path, missing: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]]) -> None:
+    """Remove what jobs left that were killed when all that they were to store had its name.
+
+    Args:
+        folder: For all jobs.
+        missing: For each set whose lease is held: which keys it does not cover.
+    """
+    for here in folder.iterdir() if folder.is_dir() else ():
+        try:
+            sets: list[str] = json.loads((here / _SETS).read_text(encoding="utf-8"))
+            keys = np.load(here / _KEYS, allow_pickle=False)
+        except (OSError, ValueError):
+            continue
+        if set(sets) <= missing.keys() and not any(len(missing[one](keys)) for one in sets):
+            shutil.rmtree(here, ignore_errors=True)
 
 
 def _done(progress: Path, files: Sequence[Path], sizes: Sequence[int]) -> int:

@@ -92,6 +92,11 @@ def test_nothing_stored_is_an_empty_answer() -> None:
     assert len(compare([], aggregate("sum"), ">", 0.0).true) == 0
 
 
+def test_nothing_is_near_to_a_vector_of_zeros_by_angle(block: Block) -> None:
+    assert len(nearest([block], np.zeros(3), "cosine", 3).keys) == 0
+    assert len(nearest([block], np.ones(3), "cosine", 3, weights=[0, 0, 0]).keys) == 0
+
+
 def test_an_aggregate_of_ones_own_needs_no_sketch(block: Block) -> None:
     class Spread(Measure):
         """The largest less the smallest."""

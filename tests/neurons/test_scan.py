@@ -34,7 +34,7 @@ from odin_graph.neurons.sketched import Sketched
 from .coder import Captured, aggregated, away, in_order
 from .worlds import AGGREGATES, METRICS, World, worlds
 
-CASES = [150, pytest.param(1_500, marks=pytest.mark.soak)]
+CASES = [100, pytest.param(1_500, marks=pytest.mark.soak)]
 
 
 @pytest.fixture(autouse=True, params=["sketched", "tables"])
