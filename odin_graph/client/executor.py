@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from odin_graph.query import wire
 from odin_graph.query.examples import File, Given, Stored
 from odin_graph.query.executor import BATCH, Executor, LocalExecutor, Wanted
 from odin_graph.query.explain import Explanation
+from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import Example, LayerOf, Plan, Space, Step
 from odin_graph.query.statement import Statement
 from odin_graph.stores import Stores
@@ -95,4 +97,6 @@ def _space(by: Space) -> dict[str, Any]:
             "checkpoint": by.checkpoint,
             "pooling": by.pooling,
         }
+    if isinstance(by, UnitGroup):
+        return asdict(by)
     return {"vectors": by.vectors}

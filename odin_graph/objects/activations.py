@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import SegmentedArray, UnitArray
 from odin_graph.catalog.activations import rows_of
 from odin_graph.catalog.images import keys_of
-from odin_graph.errors import UnknownNameError
+from odin_graph.catalog.unit_sets import units_of
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _RECORD = """
 MATCH (s:ActivationSet {id: $id}) WHERE s.state = 'ready'
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN s.layer AS layer, s.pooling AS pooling, c.id AS checkpoint
+RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_digest AS digest, s.codec AS codec
 """
 
 
@@ -55,7 +57,7 @@ class ActivationSet(Verbs):
     def keys(self) -> NDArray[np.int64]:
         """The images that it covers, sorted by key."""
         self._record()
-        return rows_of(self._stores, self.id).coverage()
+        return self._rows().coverage()
 
     def vectors(self, images: Any = None) -> NDArray[np.float32]:
         """The stored vectors (n, d), float32; nothing is computed for it.
@@ -64,9 +66,13 @@ class ActivationSet(Verbs):
             images: A query, or images, their ids or keys, in whose order they come; by default all, by key.
 
         Raises:
+            QueryError: It holds units, no vectors.
             StoreError: An image that it does not cover.
         """
-        self._record()
+        if self._record()["digest"] is not None:
+            raise QueryError(
+                f"{self.id!r} holds units, of which a layer gives any group: layer.units[[3, 17]].values(images)."
+            )
         rows = rows_of(self._stores, self.id)
         if images is None:
             keys = rows.coverage()
@@ -84,9 +90,14 @@ class ActivationSet(Verbs):
     def __repr__(self) -> str:
         held = self._record()
         return (
-            f"ActivationSet({self.id!r}: {held['layer']} of {held['checkpoint']}, {held['pooling']} pooling, "
-            f"{len(self):,} images)"
+            f"ActivationSet({self.id!r}: {held['layer']} of {held['checkpoint']}, {held['pooling']} as "
+            f"{held['codec']}, {len(self):,} images)"
         )
+
+    def _rows(self) -> SegmentedArray | UnitArray:
+        if self._record()["digest"] is None:
+            return rows_of(self._stores, self.id)
+        return units_of(self._stores, self.id)
 
     def _record(self) -> dict[str, Any]:
         rows = self._stores.graph.read(_RECORD, {"id": self.id})

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,15 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
 from odin_graph.objects.selection import Selection
+from odin_graph.objects.units import Units
 from odin_graph.ops import Geometry
+from odin_graph.query.nodes import UnitView
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
+    from odin_graph.analysis.units.image import TopUnits, UnusualUnits
+    from odin_graph.objects.layer import Layer
     from odin_graph.objects.stacks import Video, Volume
 
 T = TypeVar("T")
@@ -203,6 +207,42 @@ class Image(ImageVerbs):
     def used_by(self, kind: type[T]) -> Selection[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that the image itself went into."""
         return used_by(self._stores, (self.key,), kind)
+
+    def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
+        """The k units of a layer that say the most of it: which, and what they say."""
+        from odin_graph.analysis.units.image import top_units
+
+        return top_units(*self._said(layer, view), k)
+
+    def unusual_units(
+        self,
+        layer: Layer,
+        against: Any,
+        k: int | None = 10,
+        *,
+        by: Literal["z", "percentile"] = "z",
+        view: UnitView = "units",
+    ) -> UnusualUnits:
+        """The units whose value of this image is the most unusual against other images.
+
+        Args:
+            layer: ``exp.layer("features")``.
+            against: A query, images, their ids or keys.
+            k: How many; None for all.
+            by: How many deviations from the mean, or at which percentile.
+            view: Units, or channels by their largest value or mean.
+        """
+        from odin_graph.analysis.units.image import unusual_units
+
+        units, values = self._said(layer, view)
+        others = layer._query(against, view)  # noqa: SLF001
+        keys = [int(key) for key in np.unique(others.keys()) if key != self.key]
+        slabs = layer._slabs(layer._query(keys, view), view)  # noqa: SLF001
+        return unusual_units(slabs, units, values, k, by=by)
+
+    def _said(self, layer: Layer, view: UnitView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        units = Units(layer, view)
+        return np.array(units.numbers, np.int64), units.values([self.key])[0]
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label; above 8 bits stretched, for looking at only."""

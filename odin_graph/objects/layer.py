@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
+from odin_graph.objects.unit_questions import UnitQuestions
+from odin_graph.objects.units import Channels, Units
 from odin_graph.query.plan import LayerOf
 from odin_graph.query.prediction_sets import chosen_checkpoint
 from odin_graph.stores import Stores
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from odin_graph.objects.query import Query
 
 
-class Layer:
+class Layer(UnitQuestions):
     """A layer of an experiment's checkpoint, pooled to one vector an image; what is missing is computed when asked for.
 
     Args:
@@ -85,6 +87,16 @@ class Layer:
     def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
         """Another word for `embeddings`."""
         return self.embeddings(images, **how)
+
+    @property
+    def units(self) -> Units:
+        """Every number of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
+        return Units(self, "units")
+
+    @property
+    def channels(self) -> Channels:
+        """Its channels, each summed up over its positions: ``layer.channels.max[5]``."""
+        return Channels(self)
 
     @cached_property
     def _ref(self) -> LayerRef:

@@ -32,6 +32,7 @@ from odin_graph.query.nodes import (
     Not,
     PredictionField,
     Relation,
+    UnitAggregate,
     Value,
 )
 
@@ -82,7 +83,9 @@ class _Evaluator:
                 return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
             case Value():
                 return pa.scalar(node.python())
-            case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added() | Aggregate():
+            case (
+                ImageField() | FrozenLabel() | PredictionField() | UnitAggregate() | Relation() | Added() | Aggregate()
+            ):
                 return self._column(node)
             case Compare(op, left, right):
                 return _COMPARE[op](*comparable(self.visit(left), self.visit(right)))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from odin_graph.catalog.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.neurons import distance
 from odin_graph.query import prediction_sets
 from odin_graph.query.drawn import drawn
 from odin_graph.query.from_vectors import settings_of
 from odin_graph.query.kinds import KINDS
+from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -220,7 +222,12 @@ def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
     for one in examples:
         if one.vector is not None and not (one.vector and all(map(isfinite, one.vector))):
             raise QueryError("nearest() takes a vector of finite numbers.")
-    check_metric(step.metric)
+    if isinstance(step.by, UnitGroup):
+        _check_by_units(step, step.by)
+    else:
+        check_metric(step.metric)
+        if step.weights is not None:
+            raise QueryError("weights= are of units: nearest(image, by=layer.units[[3, 17]], weights=[1, 2], k=20).")
     if step.recall is not None and not 0 < step.recall <= 1:
         raise QueryError(
             f"recall= is the share of the k nearest that is enough, above 0 and at most 1, not {step.recall!r}."
@@ -229,6 +236,12 @@ def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
     if images:
         _check_images(stores, images)
     return replace(step, by=check_space(stores, step.by))
+
+
+def _check_by_units(step: Nearest, group: UnitGroup) -> None:
+    if step.recall is not None:
+        raise QueryError("recall= is of whole vectors: the nearest by units are always found exactly.")
+    distance(step.metric, [0.0] * max(1, len(group.numbers)), step.weights)
 
 
 def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromVectors:

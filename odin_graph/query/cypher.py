@@ -31,6 +31,7 @@ from odin_graph.query.nodes import (
     PredictionField,
     Relation,
     SortKey,
+    UnitAggregate,
     Value,
 )
 from odin_graph.query.spelling import spell
@@ -111,6 +112,8 @@ class _Compiler:
                         f"{spell(node)} has no form in Cypher: probabilities are an array, not in the graph."
                     )
                 return f"{self._names.prediction(experiment, dataset)}.{name}"
+            case UnitAggregate():
+                raise QueryError(f"{spell(node)} has no form in Cypher: what units say is an array. Run the query.")
             case Compare(op, left, right):
                 return f"({self.visit(left)} {_COMPARE[op]} {self.visit(right)})"
             case Arithmetic("/", left, right):

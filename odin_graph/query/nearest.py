@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.vector_indexes import LEAST, ensure_index
 from odin_graph.errors import QueryError
+from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Example, Nearest
 from odin_graph.query.snapshot import Snapshot
@@ -33,26 +34,27 @@ class NearestImages(Over):
         super().__init__(
             snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_space(step.by)} ({step.metric})"
         )
-        self.step = step
+        assert not isinstance(step.by, UnitGroup), "an operator of its own"
+        self.step, self.by = step, step.by
         if step.recall is not None:
             self.why = f"an index that finds {step.recall:.0%} of them, as was measured; a scan where it does not pay"
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        step, stores = self.step, self.snapshot.stores
+        step, stores, by = self.step, self.snapshot.stores, self.by
         keys = table.column("key").to_numpy()
         examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
         rows = np.flatnonzero(~np.isin(keys, examples))  # a stored image is not among its own neighbours
         allowed, first = np.unique(keys[rows], return_index=True)
         if not len(allowed):
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
-        segments = segments_with(stores, step.by, allowed)
+        segments = segments_with(stores, by, allowed)
         vectors = stores.vectors.open(segments, step.metric)
         if not vectors.parts:
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
-        query = self._query(vectors.dimensions)[None]
+        query = query_of(step, vectors.dimensions, lambda keys: vectors_of(stores, step.by, keys))[None]
         index = None
         if step.recall is not None and len(vectors) >= LEAST:
-            index = ensure_index(stores, owner_of(step.by), segments, step.metric, step.recall)
+            index = ensure_index(stores, owner_of(by), segments, step.metric, step.recall)
         if index is None or step.recall is None:
             found, away = stores.vectors.search(vectors, query, step.k, allowed)
             self.bytes += len(allowed) * vectors.dimensions * 4
@@ -62,28 +64,41 @@ class NearestImages(Over):
         picked = rows[first[np.searchsorted(allowed, found[0])]]
         return table.take(pa.array(picked)).append_column("distance", pa.array(away[0], pa.float64()))
 
-    def _query(self, length: int) -> NDArray[np.float32]:
-        """The example; of several the mean, moved away from the mean of those that are unlike (Rocchio, 1971)."""
-        like = self._vectors(self.step.like, length)
-        if len(like) == 1 and not self.step.unlike:
-            only: NDArray[np.float32] = like[0].astype(np.float32)
-            return only
-        near = _mean(like, self.step.metric)
-        if self.step.unlike:
-            near += _AWAY * (near - _mean(self._vectors(self.step.unlike, length), self.step.metric))
-        query: NDArray[np.float32] = near.astype(np.float32)
-        return query
 
-    def _vectors(self, examples: Sequence[Example], length: int) -> NDArray[np.float64]:
-        stored = np.array([one.image for one in examples if one.image is not None], np.int64)
-        rows = iter(vectors_of(self.snapshot.stores, self.step.by, stored) if len(stored) else ())
-        held = [next(rows) if one.vector is None else np.array(one.vector) for one in examples]
-        for vector in held:
-            if len(vector) != length:
-                raise QueryError(
-                    f"The vector has {len(vector)} numbers, those of {spell_space(self.step.by)!r} have {length}."
-                )
-        return np.stack(held).astype(np.float64)
+def query_of(step: Nearest, length: int, read: Callable[[NDArray[np.int64]], NDArray[Any]]) -> NDArray[np.float32]:
+    """What is searched with (d,): the example; of several the mean, moved away from the mean of those that are unlike.
+
+    Rocchio, Relevance Feedback in Information Retrieval (1971).
+
+    Args:
+        step: Says the examples.
+        length: Of a vector.
+        read: The vectors of stored images.
+
+    Raises:
+        QueryError: A vector is of another length.
+    """
+    like = _vectors(step, step.like, length, read)
+    if len(like) == 1 and not step.unlike:
+        only: NDArray[np.float32] = like[0].astype(np.float32)
+        return only
+    near = _mean(like, step.metric)
+    if step.unlike:
+        near += _AWAY * (near - _mean(_vectors(step, step.unlike, length, read), step.metric))
+    query: NDArray[np.float32] = near.astype(np.float32)
+    return query
+
+
+def _vectors(
+    step: Nearest, examples: Sequence[Example], length: int, read: Callable[[NDArray[np.int64]], NDArray[Any]]
+) -> NDArray[np.float64]:
+    stored = np.array([one.image for one in examples if one.image is not None], np.int64)
+    rows = iter(read(stored) if len(stored) else ())
+    held = [next(rows) if one.vector is None else np.array(one.vector) for one in examples]
+    for vector in held:
+        if len(vector) != length:
+            raise QueryError(f"The vector has {len(vector)} numbers, those of {spell_space(step.by)!r} have {length}.")
+    return np.stack(held).astype(np.float64)
 
 
 def asked(step: Nearest) -> str:

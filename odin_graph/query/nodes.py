@@ -20,6 +20,7 @@ CompareOp: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 ArithmeticOp: TypeAlias = Literal["+", "-", "*", "/"]
 ValueType: TypeAlias = Literal["bool", "int", "float", "string", "date", "datetime"]
 PredictionName: TypeAlias = Literal["predicted", "wrong", "confidence", "margin", "entropy", "rank", "probability"]
+UnitView: TypeAlias = Literal["units", "channels-max", "channels-mean", "channels-where"]
 RelationName: TypeAlias = Literal["in-dataset", "used-by", "derived-from", "has-root"]
 
 INT64 = range(-(2**63), 2**63)
@@ -95,6 +96,31 @@ class PredictionField(Part):
     argument: Value | None = None
     """The class, for ``probability``."""
     node: Literal["prediction"] = "prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitGroup(Part):
+    """Units of a layer of an experiment's checkpoint, in an order."""
+
+    experiment: str
+    layer: str
+    numbers: tuple[int, ...]
+    """From 0, in C order of the layer's output for one image; of channels, which."""
+    checkpoint: str | None = None
+    """None is the experiment's chosen one: the best, else the last."""
+    view: UnitView = "units"
+    """Every number of the output, or a summary of each channel over its positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitAggregate(Part):
+    """What a group of units says of the image, as one number."""
+
+    units: UnitGroup
+    function: str
+    """A registered aggregate of units, or ``value`` of one unit."""
+    weights: tuple[float, ...] | None = None
+    node: Literal["unit-aggregate"] = "unit-aggregate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +222,7 @@ class Call(Part):
     node: Literal["call"] = "call"
 
 
-Field: TypeAlias = ImageField | FrozenLabel | PredictionField | Relation | Added | Aggregate
+Field: TypeAlias = ImageField | FrozenLabel | PredictionField | UnitAggregate | Relation | Added | Aggregate
 """What is read, not calculated from operands beside it."""
 Node: TypeAlias = Annotated[
     Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Call, Discriminator("node")

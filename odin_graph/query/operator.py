@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Final
 
+import numpy as np
 import pyarrow as pa
 
 from odin_graph.deadline import check
 from odin_graph.query.arrow import evaluate
 from odin_graph.query.datum import plain
-from odin_graph.query.nodes import Added, Field, Node
+from odin_graph.query.nodes import Added, Compare, CompareOp, Field, Node, UnitAggregate, Value, with_children
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.units import measure_of
 
 
 class Operator(ABC):
@@ -80,16 +82,61 @@ class Over(Operator):
 
     def values(self, node: Node, table: pa.Table) -> pa.Array:
         """An expression's values, one a row of the table."""
+        decided: dict[str, pa.Array] = {}
+        node = self._decided(node, table, decided)
 
         def column(field: Field) -> pa.Array:
             if isinstance(field, Added):
-                return plain(table.column(field.name))
+                return decided[field.name] if field.name in decided else plain(table.column(field.name))
+            if isinstance(field, UnitAggregate):
+                return self._measured(field, table)
             values = self.snapshot.column(field, table.column("key").to_numpy())
             self.bytes += values.nbytes
             return values
 
         return evaluate(node, column, table.num_rows)
 
+    def _measured(self, field: UnitAggregate, table: pa.Table) -> pa.Array:
+        """What units say of each row."""
+        keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
+        if not len(keys):
+            return pa.array([], pa.float64())
+        reader = self.snapshot.units(field.units, keys)
+        found = reader.measured(measure_of(field), keys)
+        self.why = f"{type(self).why}; of units {reader.told(found.work)}"
+        return pa.array(found.values[back], from_pandas=True)
+
+    def _decided(self, node: Node, table: pa.Table, decided: dict[str, pa.Array]) -> Node:
+        """A condition in which what units are compared with is decided by bounds, as far as they decide it."""
+        said = unit_comparison(node)
+        if said is None:
+            return with_children(node, lambda child: self._decided(child, table, decided))
+        field, op, threshold = said
+        name = f"units {len(decided)}"  # no column of a user's: those are checked before
+        keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
+        if len(keys):
+            reader = self.snapshot.units(field.units, keys)
+            found = reader.compare(measure_of(field), op, threshold, keys)
+            true, missing = np.isin(keys, found.true), np.isin(keys, found.missing)
+            decided[name] = pa.array(true[back], mask=missing[back])
+            self.why = f"{type(self).why}; of units {reader.told(found.work, len(found.tied))}"
+        else:
+            decided[name] = pa.array([], pa.bool_())
+        return Added(name)
+
     @abstractmethod
     def _apply(self, table: pa.Table) -> pa.Table:
         """What becomes of the images of a table."""
+
+
+_FLIPPED: Final[dict[CompareOp, CompareOp]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def unit_comparison(node: Node) -> tuple[UnitAggregate, CompareOp, float] | None:
+    """A comparison of units with a number; None where it is something else."""
+    match node:
+        case Compare(op, UnitAggregate() as field, Value(value=int() | float() as number)):
+            return field, op, float(number)
+        case Compare(op, Value(value=int() | float() as number), UnitAggregate() as field):
+            return field, _FLIPPED[op], float(number)
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from odin_graph.query.nodes import Value
+from odin_graph.query.nodes import UnitGroup, Value
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -33,7 +33,7 @@ from odin_graph.query.plan import (
     Where,
     WithColumns,
 )
-from odin_graph.query.spelling import spell, spell_key
+from odin_graph.query.spelling import spell, spell_group, spell_key
 
 
 def outline(plan: Plan) -> str:
@@ -89,6 +89,8 @@ def _examples(step: Nearest) -> str:
 
 
 def _space(by: Space) -> str:
+    if isinstance(by, UnitGroup):
+        return spell_group(by)
     return f'vectors["{by.vectors}"]' if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
 
 

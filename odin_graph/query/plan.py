@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator
 
-from odin_graph.query.nodes import Node, Part, SortKey, Value
+from odin_graph.query.nodes import Node, Part, SortKey, UnitGroup, Value
 from odin_graph.query.vector_columns import VECTOR_COLUMNS
 
 ThingKind: TypeAlias = Literal[
@@ -123,7 +123,7 @@ class NamedVectors(Part):
     """Their name."""
 
 
-Space: TypeAlias = LayerOf | NamedVectors
+Space: TypeAlias = LayerOf | NamedVectors | UnitGroup
 """Where the vectors of images come from."""
 
 
@@ -148,6 +148,8 @@ class Nearest(Part):
     metric: str = "cosine"
     recall: float | None = None
     """The share of the k nearest that is enough; None is all of them, for certain."""
+    weights: tuple[float, ...] | None = None
+    """One a unit, none below 0, where it is by units."""
     step: Literal["nearest"] = "nearest"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from odin_graph.query.drawing import Draw
 from odin_graph.query.from_vectors import AddFromVectors
 from odin_graph.query.grouping import GroupRows
 from odin_graph.query.nearest import NearestImages
-from odin_graph.query.nodes import Field, Node, fields
+from odin_graph.query.nodes import Field, Node, SortKey, UnitAggregate, UnitGroup, fields
 from odin_graph.query.operator import Operator
 from odin_graph.query.plan import (
     AllImages,
@@ -44,6 +44,7 @@ from odin_graph.query.rewrite import rewritten
 from odin_graph.query.scans import Given, ScanCypher, ScanImages, ScanKeys, ScanMembers, ScanRegistered, ScanThings
 from odin_graph.query.scope import Scope
 from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.unit_steps import HighestByUnits, NearestByUnits
 from odin_graph.query.using import KeepUsing
 
 if TYPE_CHECKING:
@@ -95,9 +96,11 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
     plan = rewritten(plan, snapshot.known)
     top = _source(snapshot, plan)
     top.expected = estimates.of_source(plan.source, snapshot)
-    for step in plan.steps:
+    for place, step in enumerate(plan.steps):
         below = top
-        if isinstance(step, Combine):
+        if (first := _first_by_units(plan.steps[place : place + 2])) is not None:
+            top = HighestByUnits(snapshot, top, *first)
+        elif isinstance(step, Combine):
             top = CombineImages(snapshot, top, step, _physical(snapshot, step.other))
         elif isinstance(step, Using):
             top = KeepUsing(snapshot, top, step, physical(snapshot.stores, step.images, snapshot.at))
@@ -106,6 +109,14 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
         other = top.inputs[-1].expected if isinstance(step, Combine) else None
         top.expected = estimates.after(step, below.expected, snapshot.known, other)
     return top
+
+
+def _first_by_units(steps: Sequence[Step]) -> tuple[SortKey, int] | None:
+    """The order and the number of an order by units that is cut: the other rows need not be ordered."""
+    match steps:
+        case (OrderBy((SortKey(UnitAggregate()) as key,)), Slice(start, stop, 1)) if stop and stop > 0 <= (start or 0):
+            return key, stop
+    return None
 
 
 def _source(snapshot: Snapshot, plan: Plan) -> Operator:
@@ -145,6 +156,8 @@ def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:  # n
             return Cut(snapshot, below, step)
         case WithColumns():
             return AddColumns(snapshot, below, step)
+        case Nearest(by=UnitGroup()):
+            return NearestByUnits(snapshot, below, step)
         case Nearest():
             return NearestImages(snapshot, below, step)
         case FromVectors():

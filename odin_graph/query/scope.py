@@ -29,11 +29,14 @@ from odin_graph.query.nodes import (
     PredictionField,
     Relation,
     SortKey,
+    UnitAggregate,
     with_children,
 )
 from odin_graph.query.plan import Combine, GroupBy, Plan, Select, added_by
 from odin_graph.query.prediction_sets import ReadySet
+from odin_graph.query.spaces import bound_group
 from odin_graph.query.spelling import spell
+from odin_graph.query.units import check_aggregate
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
@@ -150,6 +153,10 @@ class Scope:
                 return node
             case PredictionField(experiment, dataset):
                 return replace(node, dataset=self._over(node, experiment, dataset))
+            case UnitAggregate(units):
+                bound = replace(node, units=bound_group(self.stores, units))
+                check_aggregate(bound)
+                return bound
             case Relation():
                 return relations.bind(self.stores, node)
             case Added(name):
@@ -176,7 +183,7 @@ class Scope:
             case PredictionField(_, _, "predicted"):
                 predictions = columns.predictions(self.prediction_set(field).id, self.moment)
                 return types.of_arrow(predictions.schema.field("predicted").type)
-            case PredictionField():
+            case PredictionField() | UnitAggregate():
                 return "float"
             case Added(name):
                 return self.added[name]
@@ -212,7 +219,7 @@ class Scope:
         return classes.index(said)
 
     def _check_of_images(self, node: Node) -> None:
-        of_images = isinstance(node, FrozenLabel | PredictionField | Relation)
+        of_images = isinstance(node, FrozenLabel | PredictionField | UnitAggregate | Relation)
         if self._plan.grouped and of_images:
             raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
         if self._plan.kind != "Image" and of_images:

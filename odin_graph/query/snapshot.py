@@ -20,11 +20,23 @@ from odin_graph.query import cypher_source
 from odin_graph.query.computed_fields import values_of
 from odin_graph.query.datum import plain
 from odin_graph.query.kinds import read_things
-from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, Node, PredictionField, Relation
+from odin_graph.query.nodes import (
+    Added,
+    Aggregate,
+    Field,
+    FrozenLabel,
+    ImageField,
+    Node,
+    PredictionField,
+    Relation,
+    UnitAggregate,
+    UnitGroup,
+)
 from odin_graph.query.plan import Cypher
 from odin_graph.query.relations import related
 from odin_graph.query.scope import Scope
 from odin_graph.query.uncertainty import entropy, margin, rank
+from odin_graph.query.units import UnitReader
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
@@ -58,6 +70,7 @@ class Snapshot:
         self._image_fields = sorted({field.name for field in fields if isinstance(field, ImageField)})
         self._at = scope.moment
         self._columns: dict[Field, _Column] = {}
+        self._readers: dict[UnitGroup, UnitReader] = {}
 
     @cached_property
     def _images(self) -> pa.Table:
@@ -119,6 +132,13 @@ class Snapshot:
         """The keys that a user's statement returns."""
         return cypher_source.keys(self.stores.graph, cypher)
 
+    def units(self, group: UnitGroup, keys: Keys) -> UnitReader:
+        """What a group of units says of images (sorted keys); what was opened for more of them serves."""
+        held = self._readers.get(group)
+        if held is None or not np.isin(keys, held.keys, assume_unique=True).all():
+            held = self._readers[group] = UnitReader(self.stores, group, keys)
+        return held
+
     def column(self, field: Field, keys: Keys) -> pa.Array:
         """The values of a field for these keys; null where there is none."""
         held = self._columns.get(field)
@@ -148,7 +168,7 @@ class Snapshot:
                 return _Column(keys, self._of_probabilities(field, keys, probabilities))
             case Relation():
                 return _Column(self.live, pa.array(np.isin(self.live, related(self.stores, field))))
-            case Added() | Aggregate():
+            case Added() | Aggregate() | UnitAggregate():
                 raise AssertionError("a column of the answer is read from the answer")
         assert_never(field)
 

@@ -15,7 +15,10 @@ from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.vector_indexes import Owner
 from odin_graph.errors import QueryError
 from odin_graph.query import prediction_sets
+from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import LayerOf, NamedVectors, Space
+from odin_graph.query.spelling import spell_group
+from odin_graph.query.units import UnitReader, check_group, group_of_pixels
 
 if TYPE_CHECKING:
     from odin_graph.arrays import SegmentInfo
@@ -32,11 +35,11 @@ def space_of(by: Any) -> Space:
         QueryError: It is neither.
     """
     found = getattr(by, "node", by)
-    if isinstance(found, LayerOf | NamedVectors):
+    if isinstance(found, LayerOf | NamedVectors | UnitGroup):
         return found
     raise QueryError(
-        f'by= takes a layer, as in exp.layer("features"), or vectors of your own, as in db.vectors["clip"], '
-        f"not {by!r:.80}."
+        f'by= takes a layer, as in exp.layer("features"), units of it, or vectors of your own, as in '
+        f'db.vectors["clip"], not {by!r:.80}.'
     )
 
 
@@ -50,6 +53,8 @@ def check_space(stores: Stores, by: Space) -> Space:
     if isinstance(by, NamedVectors):
         vector_sets.vector_set_of(stores, by.vectors)
         return by
+    if isinstance(by, UnitGroup):
+        return bound_group(stores, by)
     from odin_graph.runtime import embed  # torch is loaded where a layer is first spoken of
 
     prediction_sets.check_experiment(stores.graph, by.experiment)
@@ -63,8 +68,26 @@ def check_space(stores: Stores, by: Space) -> Space:
     return named
 
 
+def bound_group(stores: Stores, group: UnitGroup) -> UnitGroup:
+    """Units after looking them up: they say which checkpoint they are of.
+
+    Raises:
+        UnknownNameError: The experiment, the checkpoint or the layer does not exist.
+        QueryError: The experiment has no checkpoint, or the layer no such unit.
+    """
+    from odin_graph.runtime import embed
+
+    of = check_space(stores, LayerOf(group.experiment, group.layer, group.checkpoint))
+    assert isinstance(of, LayerOf), "what was given"
+    bound = replace(group, checkpoint=of.checkpoint)
+    check_group(bound, embed.check_layer(stores, layer_ref(of)).shape)
+    return bound
+
+
 def spell_space(by: Space) -> str:
     """As a plan's text names it."""
+    if isinstance(by, UnitGroup):
+        return spell_group(by)
     return by.vectors if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
 
 
@@ -75,7 +98,7 @@ def layer_ref(by: LayerOf) -> LayerRef:
     return LayerRef(by.checkpoint, by.layer, by.pooling)
 
 
-def segments_with(stores: Stores, by: Space, keys: Keys) -> Sequence[SegmentInfo]:
+def segments_with(stores: Stores, by: LayerOf | NamedVectors, keys: Keys) -> Sequence[SegmentInfo]:
     """The segments that hold the vectors of images, computed first where they can be."""
     if isinstance(by, NamedVectors):
         return segments_of(stores, vector_sets.rows_array(by.vectors))
@@ -84,7 +107,7 @@ def segments_with(stores: Stores, by: Space, keys: Keys) -> Sequence[SegmentInfo
     return segments_of(stores, activations.rows_array(ensure_embeddings(stores, layer_ref(by), keys)))
 
 
-def owner_of(by: Space) -> Owner:
+def owner_of(by: LayerOf | NamedVectors) -> Owner:
     """Whose vectors they are, in the graph."""
     if isinstance(by, NamedVectors):
         return Owner("VectorSet", by.vectors)
@@ -107,6 +130,8 @@ def vectors_of(stores: Stores, by: Space, keys: Keys) -> Vectors:
             )
         found: Vectors = rows.read(keys)
         return found
+    if isinstance(by, UnitGroup):
+        return UnitReader(stores, by, np.unique(keys)).values(keys)
     from odin_graph.runtime.embed import embeddings
 
     return embeddings(stores, layer_ref(by), keys)
@@ -123,6 +148,8 @@ def vector_of_pixels(stores: Stores, by: Space, pixels: NDArray[Any]) -> Vectors
         raise QueryError(
             f"{by.vectors!r} holds vectors of your own, and no model here says what an image's is: give its vector."
         )
+    if isinstance(by, UnitGroup):
+        return group_of_pixels(stores, by, pixels)
     from odin_graph.runtime.embed import vector_of
 
     return vector_of(stores, layer_ref(by), pixels)

@@ -21,6 +21,8 @@ from odin_graph.query.nodes import (
     PredictionField,
     Relation,
     SortKey,
+    UnitAggregate,
+    UnitGroup,
     Value,
 )
 
@@ -70,6 +72,9 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
             return f"{_bracketed(operand)}.isin([{shown}{more}])"
         case IsNull(operand):
             return f"{_bracketed(operand)}.is_null()"
+        case UnitAggregate(group, function, weights):
+            given = "" if weights is None else f"<{len(weights)} weights>"
+            return spell_group(group) + ("" if function == "value" else f".{function.replace('-', '_')}({given})")
         case Relation(name, to, role):
             said = f", role={role!r}" if role is not None else ""
             return f"{name.replace('-', '_')}({to!r}{said})"
@@ -82,6 +87,14 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
                 return _method(operands[0], function, operands[1:])
             return f"fn.{function.replace('-', '_')}({', '.join(map(spell, operands))})"
     assert_never(node)
+
+
+def spell_group(group: UnitGroup) -> str:
+    """Units as Python."""
+    shown = ", ".join(map(str, group.numbers[:_SHOWN]))
+    more = f", ... {len(group.numbers) - _SHOWN} more" if len(group.numbers) > _SHOWN else ""
+    one = shown if len(group.numbers) == 1 else f"[{shown}{more}]"
+    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{one}]"
 
 
 def _method(of: Node, name: str, others: tuple[Node, ...]) -> str:

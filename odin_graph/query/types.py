@@ -29,6 +29,7 @@ from odin_graph.query.nodes import (
     PredictionField,
     Relation,
     SortKey,
+    UnitAggregate,
     Value,
 )
 from odin_graph.query.spelling import spell
@@ -76,7 +77,7 @@ def _infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     match node:
         case Value(found):
             return found
-        case ImageField() | FrozenLabel() | PredictionField() | Relation() | Added() | Aggregate():
+        case ImageField() | FrozenLabel() | PredictionField() | UnitAggregate() | Relation() | Added() | Aggregate():
             return type_of(node)
         case Compare(op, left, right):
             _check_comparable(node, op, infer(left, type_of), infer(right, type_of))

@@ -16,7 +16,8 @@ from odin_graph.catalog.views import view_of, views
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.examples import File, Given, Stored, find_examples, read_examples
-from odin_graph.query.plan import LayerOf, NamedVectors
+from odin_graph.query.nodes import UnitGroup
+from odin_graph.query.plan import LayerOf, NamedVectors, Space
 from odin_graph.server.access import SettingsDep, WorkspaceDep
 from odin_graph.server.answers import plain
 from odin_graph.server.bodies import (
@@ -28,6 +29,7 @@ from odin_graph.server.bodies import (
     Json,
     LayerSpace,
     NamedSpace,
+    UnitSpace,
 )
 from odin_graph.server.problems import NotThereError
 from odin_graph.server.settings import within
@@ -82,8 +84,10 @@ def list_vectors(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
         )
 
 
-def space_in(body: LayerSpace | NamedSpace) -> LayerOf | NamedVectors:
+def space_in(body: LayerSpace | UnitSpace | NamedSpace) -> Space:
     """Where the vectors of a request come from."""
+    if isinstance(body, UnitSpace):
+        return UnitGroup(body.experiment, body.layer, tuple(body.numbers), body.checkpoint, body.view)
     if isinstance(body, NamedSpace):
         return NamedVectors(body.vectors)
     return LayerOf(body.experiment, body.layer, body.checkpoint, body.pooling)

@@ -1,0 +1,219 @@
+"""Units of a layer: what single neurons, channels and groups of them say of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.unit_sets import UnitSet, unit_sets
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions import Expr, as_node
+from odin_graph.query.nodes import Compare, CompareOp, UnitAggregate, UnitGroup, UnitView
+from odin_graph.query.units import UnitReader, check_group
+
+if TYPE_CHECKING:
+    from odin_graph.objects.layer import Layer
+    from odin_graph.objects.query import Query
+
+
+class Units:
+    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
+
+    Its aggregates are expressions of a query, ``order_by(units.mean().desc())``; a single unit is compared as it is,
+    ``where(layer.units[3] > 2.5)``; and it is a space, ``nearest(image, by=units, k=20)``.
+    """
+
+    def __init__(self, layer: Layer, view: UnitView, numbers: Sequence[int] | None = None) -> None:
+        self._layer, self._view = layer, view
+        self._numbers = None if numbers is None else tuple(numbers)
+        """None is all."""
+
+    def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
+        """Some of these, by number; of a group by place in it."""
+        if isinstance(which, slice):
+            return Units(self._layer, self._view, self.numbers[which])
+        wanted = [which] if isinstance(which, int | np.integer) else list(which)
+        for one in wanted:
+            if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+                raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+        if self._numbers is not None:
+            held = self._numbers
+            if out := [one for one in wanted if not -len(held) <= one < len(held)]:
+                raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
+            return Units(self._layer, self._view, [held[one] for one in wanted])
+        found = Units(self._layer, self._view, [int(one) for one in wanted])
+        check_group(found.node, self._layer.shape)
+        return found
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Which they are, from 0.
+
+        Raises:
+            QueryError: Nobody knows how many the layer has.
+        """
+        return self._every if self._numbers is None else self._numbers
+
+    @cached_property
+    def _every(self) -> tuple[int, ...]:
+        if self._layer.shape is None:
+            raise QueryError(
+                f"Nobody knows how many units {self._layer.name!r} has before it runs: name them, or add the model "
+                "with an input_shape=."
+            )
+        from odin_graph.runtime.unit_pooling import shape_by
+
+        return tuple(range(prod(shape_by(self._view, self._layer.shape))))
+
+    @property
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+        of = self._layer.node
+        return UnitGroup(of.experiment, of.layer, self.numbers, of.checkpoint, self._view)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def mean(self) -> Expr:
+        """Their mean, as an expression of a query."""
+        return self._said("mean")
+
+    def sum(self) -> Expr:
+        """Their sum."""
+        return self._said("sum")
+
+    def max(self) -> Expr:
+        """The largest of them."""
+        return self._said("max")
+
+    def min(self) -> Expr:
+        """The smallest of them."""
+        return self._said("min")
+
+    def l1(self) -> Expr:
+        """The sum of their absolute values."""
+        return self._said("l1")
+
+    def l2(self) -> Expr:
+        """The root of the sum of their squares."""
+        return self._said("l2")
+
+    def weighted(self, weights: Sequence[float]) -> Expr:
+        """The sum of their values, each times its weight."""
+        return self._said("weighted", weights)
+
+    def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
+        """A registered aggregate, see `odin_graph.neurons.AGGREGATES`."""
+        return self._said(name, weights)
+
+    def value(self) -> Expr:
+        """What a single unit says."""
+        return self._said("value")
+
+    def values(self, images: Any) -> NDArray[np.float32]:
+        """What each says of images (n, G), in their order; what is missing is computed and stored first.
+
+        Args:
+            images: A query, images, their ids or keys.
+        """
+        keys = self._keys(images)
+        return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
+
+    def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
+        """The k images of which a single unit says the most, as a query.
+
+        Args:
+            k: How many.
+            images: A query of which images; by default those that it is stored for.
+            largest: False for the least.
+        """
+        from odin_graph.objects.query import Query
+        from odin_graph.query.plan import Keys, Plan
+
+        stores = self._layer._stores  # noqa: SLF001
+        if images is None:
+            held = unit_sets(stores, self._layer.checkpoint, self._layer.name, self._view)
+            if not held:
+                raise QueryError(
+                    f"Nothing is stored of the units of {self._layer.name!r}: say which images, as in "
+                    f"units[3].top({k}, db.images(...)), or store it with layer.materialise(images)."
+                )
+            keys = max((UnitSet(stores, one).coverage() for one in held), key=len)
+            images = Query(stores.address, Plan(Keys(tuple(keys.tolist()))))
+        by = self.value()
+        found: Query = images.order_by(by.desc() if largest else by).limit(k)
+        return found
+
+    def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
+        held = None if weights is None else tuple(float(weight) for weight in weights)
+        return Expr(UnitAggregate(self.node, function, held))
+
+    def _keys(self, images: Any) -> NDArray[np.int64]:
+        keys = images.keys() if hasattr(images, "keys") else keys_of(self._layer._stores, images)  # noqa: SLF001
+        return np.asarray(keys, np.int64)
+
+    def _compared(self, op: CompareOp, other: object) -> Expr:
+        return Expr(Compare(op, self.value().node, as_node(other)))
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("==", other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("!=", other)
+
+    def __lt__(self, other: object) -> Expr:
+        return self._compared("<", other)
+
+    def __le__(self, other: object) -> Expr:
+        return self._compared("<=", other)
+
+    def __gt__(self, other: object) -> Expr:
+        return self._compared(">", other)
+
+    def __ge__(self, other: object) -> Expr:
+        return self._compared(">=", other)
+
+    __hash__ = None  # type: ignore[assignment]  # `==` builds
+
+    def __repr__(self) -> str:
+        from odin_graph.query.spelling import spell_group
+
+        return f"Units({spell_group(self.node)})"
+
+
+class Channels:
+    """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    @property
+    def max(self) -> Units:
+        """The largest value of each channel."""
+        return Units(self._layer, "channels-max")
+
+    @property
+    def mean(self) -> Units:
+        """The mean of each channel."""
+        return Units(self._layer, "channels-mean")
+
+    @property
+    def where(self) -> Units:
+        """At which position the largest value of each channel is, counted in C order."""
+        return Units(self._layer, "channels-where")
+
+    def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
+        """Some of the channels, by their largest value."""
+        return self.max[which]
+
+    def __len__(self) -> int:
+        return len(self.max)
+
+    def __repr__(self) -> str:
+        return f"Channels({self._layer.name!r}: {len(self)})"

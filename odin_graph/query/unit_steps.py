@@ -1,0 +1,80 @@
+"""The operators over groups of units: the highest by a bound scan, and the nearest in a group's space."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.query.nearest import asked, query_of
+from odin_graph.query.nodes import SortKey, UnitAggregate, UnitGroup
+from odin_graph.query.operator import Operator, Over
+from odin_graph.query.plan import Nearest
+from odin_graph.query.snapshot import Snapshot
+from odin_graph.query.spelling import spell_group, spell_key
+from odin_graph.query.units import measure_of
+
+
+class HighestByUnits(Over):
+    """The first k rows of an order by an aggregate of units; ties by key, missing values last."""
+
+    engine: ClassVar[str] = "units"
+    why = "what units say is stored by unit as codes that bound every image; only the undecided are looked at"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, key: SortKey, k: int) -> None:
+        super().__init__(snapshot, below, f"the first {k} by {spell_key(key)}")
+        self.key, self.k = key, k
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        assert isinstance(self.key.by, UnitAggregate)
+        keys = table.column("key").to_numpy()
+        distinct = np.unique(keys)
+        if not len(distinct):
+            return table
+        reader = self.snapshot.units(self.key.by.units, distinct)
+        answer = reader.highest(measure_of(self.key.by), self.k, distinct, largest=self.key.descending)
+        self.why = reader.told(answer.work, int(answer.tied.sum()))
+        return table.take(_rows_of(keys, answer.keys)).slice(0, self.k)
+
+
+class NearestByUnits(Over):
+    """The k nearest of the images below in the space of a group of units; adds ``distance``."""
+
+    engine: ClassVar[str] = "units"
+    why = HighestByUnits.why
+
+    def __init__(self, snapshot: Snapshot, below: Operator, step: Nearest) -> None:
+        assert isinstance(step.by, UnitGroup)
+        super().__init__(
+            snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_group(step.by)} ({step.metric})"
+        )
+        self.step, self.group = step, step.by
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        step = self.step
+        keys = table.column("key").to_numpy()
+        examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
+        allowed = np.unique(keys[~np.isin(keys, examples)])  # a stored image is not among its own neighbours
+        if not len(allowed):
+            return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
+        reader = self.snapshot.units(self.group, np.union1d(allowed, np.array(examples, np.int64)))
+        query = query_of(step, len(self.group.numbers), reader.values)
+        answer = reader.nearest(query, step.metric, step.k, allowed, step.weights)
+        self.why = reader.told(answer.work, int(answer.tied.sum()))
+        found = table.take(_rows_of(keys, answer.keys, once=True))
+        return found.append_column("distance", pa.array(answer.values, pa.float64()))
+
+
+def _rows_of(keys: NDArray[np.int64], wanted: NDArray[np.int64], *, once: bool = False) -> pa.Array:
+    """The rows of some keys, in the order of those; of a key that is there twice both, or the first."""
+    order = np.argsort(wanted)
+    place = np.searchsorted(wanted[order], keys)
+    there = np.flatnonzero((place < len(wanted)) & (wanted[order][np.minimum(place, len(wanted) - 1)] == keys))
+    rank = order[place[there]]
+    rows = there[np.argsort(rank, kind="stable")]
+    if once:
+        _, first = np.unique(np.sort(rank), return_index=True)
+        rows = rows[first]
+    return pa.array(rows)
