@@ -120,7 +120,7 @@ def large(db: og.Workspace, folder: Path, case: Case) -> list[Row]:
         Row(f"{label}: seconds", found["seconds"], "s"),
         Row(f"{label}: values a second", values / found["seconds"] / 1e6, "million/s"),
         Row(f"{label}: stored / f32", held.bytes() / (4 * values), "x"),
-        at_most(f"{label}: 10 units from TileDB", 1e3 * _columns(held, group[:10], keep=False), "ms", 30),
+        Row(f"{label}: 10 units from TileDB", 1e3 * _columns(held, group[:10], keep=False), "ms"),
         Row(f"{label}: 10 units from the cache", 1e3 * _columns(held, group[:10], keep=True), "ms"),
     ]
 

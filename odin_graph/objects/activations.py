@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.activations import rows_of
 from odin_graph.catalog.images import keys_of
-from odin_graph.errors import UnknownNameError
+from odin_graph.catalog.unit_sets import units_of
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 _RECORD = """
 MATCH (s:ActivationSet {id: $id}) WHERE s.state = 'ready'
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN s.layer AS layer, s.pooling AS pooling, c.id AS checkpoint
+RETURN s.layer AS layer, s.pooling AS pooling, s.odin_digest AS digest, c.id AS checkpoint
 """
 
 
 @dataclass(frozen=True, repr=False)
 class ActivationSet(Verbs):
-    """What a layer of a checkpoint said of images, one vector an image. Deleted, it is computed again when asked."""
+    """What a layer of a checkpoint said of images: a vector each, or units. Deleted, it is computed again when asked."""
 
     KIND = "ActivationSet"
     _stores: Stores
@@ -54,7 +55,8 @@ class ActivationSet(Verbs):
     @property
     def keys(self) -> NDArray[np.int64]:
         """The images that it covers, sorted by key."""
-        self._record()
+        if self._record()["digest"] is not None:
+            return units_of(self._stores, self.id).coverage()
         return rows_of(self._stores, self.id).coverage()
 
     def vectors(self, images: Any = None) -> NDArray[np.float32]:
@@ -65,8 +67,13 @@ class ActivationSet(Verbs):
 
         Raises:
             StoreError: An image that it does not cover.
+            QueryError: It holds units, by column.
         """
-        self._record()
+        if self._record()["digest"] is not None:
+            raise QueryError(
+                f"The activation set {self.id!r} holds columns of units, not a vector an image: ask for the layer's "
+                "embeddings, or for its units."
+            )
         rows = rows_of(self._stores, self.id)
         if images is None:
             keys = rows.coverage()
