@@ -31,7 +31,7 @@ RETURN s.layer AS layer, s.pooling AS pooling, s.odin_digest AS digest, c.id AS 
 
 @dataclass(frozen=True, repr=False)
 class ActivationSet(Verbs):
-    """What a layer of a checkpoint said of images: a vector each, or units. Deleted, it is computed again when asked."""
+    """What a layer of a checkpoint said of images: vectors or units. Deleted, it is computed again when asked."""
 
     KIND = "ActivationSet"
     _stores: Stores
