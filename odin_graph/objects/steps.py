@@ -37,6 +37,7 @@ from odin_graph.query.plan import (
 )
 from odin_graph.query.spaces import space_of
 from odin_graph.query.statement import Statement
+from odin_graph.query.units import as_weights
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class ImageSteps(RowSteps):
         """
         space, executor = space_of(by), self._executor
         like, other = (executor.examples(read_examples(given), space) for given in (to, unlike))
-        held = None if weights is None else tuple(float(weight) for weight in weights)
+        held = None if weights is None else as_weights(weights)
         return self._then(Nearest(space, k, like, other, metric, recall, held))
 
     def cluster(self, *, by: Any, k: int, seed: int = 0, metric: str = "cosine", name: str = "cluster") -> Self:

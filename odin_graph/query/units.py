@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odin_graph import neurons
 from odin_graph.catalog.unit_sets import CHANNELS, UnitSet, unit_sets
 from odin_graph.errors import QueryError
+from odin_graph.graph.read_only import check_may_write
 from odin_graph.neurons import AGGREGATES, Answer, Block, Decision, Measured, Part, Values
 from odin_graph.neurons.compare import Op
 from odin_graph.query.nodes import UnitAggregate, UnitGroup
@@ -59,6 +60,18 @@ def check_aggregate(said: UnitAggregate) -> None:
         raise QueryError(f"There are {len(said.units.numbers)} units, and {len(said.weights)} weights: give one each.")
 
 
+def as_weights(given: Iterable[Any]) -> tuple[float, ...]:
+    """Weights as a plan holds them.
+
+    Raises:
+        QueryError: They are no numbers.
+    """
+    try:
+        return tuple(float(weight) for weight in given)
+    except (TypeError, ValueError) as error:
+        raise QueryError(f"Weights are numbers, one a unit, not {given!r:.80}.") from error
+
+
 def measure_of(said: UnitAggregate) -> neurons.Measure:
     """How a group becomes one number.
 
@@ -94,6 +107,7 @@ class UnitReader:
                 found = UnitSet(self.stores, record)
                 if record.codec == codec and not len(found.missing(self.keys)):
                     return found
+        check_may_write()
         from odin_graph.runtime.materialise import materialise
         from odin_graph.runtime.unit_plan import Want
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterator
 from random import SystemRandom
 from typing import Any
 
@@ -18,9 +17,6 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.objects.units import Units
 from odin_graph.query.expressions import Expr
-from odin_graph.stores import Stores
-from odin_graph.workspace import Workspace
-from tests.conftest import Engine
 
 from . import unit_oracle, unit_world
 from .unit_oracle import AGGREGATES, METRICS, in_order
@@ -34,15 +30,6 @@ OPS: dict[str, Any] = {
 WEIGHTS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0])
 
 pytestmark = pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")
-
-
-@pytest.fixture(scope="module")
-def opened(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[og.Workspace, Captured]]:
-    engine.wipe()
-    stores = Stores.open(engine.address(tmp_path_factory.mktemp("units") / "arrays"))
-    stores.keep()
-    with Workspace(stores) as workspace:
-        yield workspace, unit_world.build(workspace)
 
 
 class Asked:
@@ -202,7 +189,9 @@ def columns(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("cases", CASES)
-def test_answers_are_those_of_a_loop_over_what_was_captured(opened: tuple[og.Workspace, Captured], cases: int) -> None:
+def test_answers_are_those_of_a_loop_over_what_was_captured(
+    quarters: tuple[og.Workspace, Captured], cases: int
+) -> None:
     number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
     print(f"ODIN_SEED={number} repeats these cases")
 
@@ -210,7 +199,7 @@ def test_answers_are_those_of_a_loop_over_what_was_captured(opened: tuple[og.Wor
     @settings(max_examples=cases, database=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def agree(data: st.DataObject) -> None:
-        asked = Asked(*opened, data)
+        asked = Asked(*quarters, data)
         data.draw(st.sampled_from([highest, nearest, condition, grouped, columns]))(asked)
 
     agree()
