@@ -20,6 +20,7 @@ from odin_graph.query.units import UnitReader, check_group
 if TYPE_CHECKING:
     from odin_graph.objects.layer import Layer
     from odin_graph.objects.query import Query
+    from odin_graph.objects.unit_estimates import UnitEstimates
 
 
 class Units(UnitExpressions):
@@ -88,6 +89,16 @@ class Units(UnitExpressions):
         """
         keys = self._keys(images)
         return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
+
+    def estimate(self, images: Any) -> UnitEstimates:
+        """Approximate answers, by bounds from what is stored alone: no model is run, and nothing is stored.
+
+        Args:
+            images: A query, images, their ids or keys.
+        """
+        from odin_graph.objects.unit_estimates import UnitEstimates
+
+        return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
         """The k images of which a single unit says the most, as a query.

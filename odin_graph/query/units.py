@@ -124,11 +124,7 @@ class UnitReader:
     @cached_property
     def parts(self) -> list[Part]:
         """What is stored of the group."""
-        blocks = self.held.blocks(self.numbers)
-        if self.held.record.codec == "u8":
-            return [Block(held.keys, held.values, *held.tables()) for held in blocks]
-        error = self.held.error(self.numbers) if self.held.record.codec == "f16" else None
-        return [Values(held.keys, held.decoded(), error) for held in blocks]
+        return parts_of(self.held, self.numbers)
 
     @cached_property
     def exact(self) -> Rerun | None:
@@ -209,6 +205,15 @@ class UnitReader:
     @property
     def _threads(self) -> int:
         return self.stores.budget.threads
+
+
+def parts_of(held: UnitSet, numbers: NDArray[np.int64]) -> list[Part]:
+    """What a set holds of some units, as the engine reads it."""
+    blocks = held.blocks(numbers)
+    if held.record.codec == "u8":
+        return [Block(one.keys, one.values, *one.tables()) for one in blocks]
+    error = held.error(numbers) if held.record.codec == "f16" else None
+    return [Values(one.keys, one.decoded(), error) for one in blocks]
 
 
 def group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> NDArray[np.float32]:

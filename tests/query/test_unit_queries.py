@@ -217,9 +217,10 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
         lambda db: db.images().nearest(np.zeros((9, 9, 3), np.uint8), by=units(db)[GROUP], k=2),
         ShapeError,
         (
-            "The model 'quarters' refuses images of shape (3, 9, 9) (bands, height, width) after its preprocessing, and "
-            "was added with input_shape=(1, 5, 5): Given groups=1, weight of size [4, 1, 3, 3], expected input[1, 3, 9, 9] "
-            "to have 1 channels, but got 3 channels instead. Add the model with a preprocess= that gives what it takes."
+            "The model 'quarters' refuses images of shape (3, 9, 9) (bands, height, width) after its preprocessing, "
+            "and was added with input_shape=(1, 5, 5): Given groups=1, weight of size [4, 1, 3, 3], expected "
+            "input[1, 3, 9, 9] to have 1 channels, but got 3 channels instead. Add the model with a preprocess= that "
+            "gives what it takes."
         ),
     ),
 }
