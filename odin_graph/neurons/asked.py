@@ -83,7 +83,7 @@ class Asked:
             if self._exact is None:
                 raise StoreError(
                     f"Codes alone do not decide between {len(keys)} images, and nothing gives their exact values: ask "
-                    "with approximate=True, or store float columns."
+                    "for an estimate, or store float columns."
                 )
             rows = np.asarray(self._exact(keys))
             if rows.shape != (len(keys), self.units):

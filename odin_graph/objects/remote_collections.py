@@ -15,6 +15,7 @@ from odin_graph.objects.groups import Groups
 from odin_graph.objects.images import Images
 from odin_graph.objects.models import Models
 from odin_graph.objects.remote_query import RemoteImage, RemoteQuery, RemoteThings
+from odin_graph.objects.remote_units import RemoteChannels, RemoteUnits
 from odin_graph.objects.vectors import Vectors
 from odin_graph.objects.views import Views
 from odin_graph.query import wire
@@ -80,6 +81,16 @@ class RemoteLayer:
     """A layer of an experiment's checkpoint: ``nearest(..., by=exp.layer("features"))``. The server knows its names."""
 
     node: LayerOf
+
+    @property
+    def units(self) -> RemoteUnits:
+        """What it says, by number: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
+        return RemoteUnits(self.node, "units")
+
+    @property
+    def channels(self) -> RemoteChannels:
+        """Its channels, each summed up over its positions: ``layer.channels.max[5]``."""
+        return RemoteChannels(self.node)
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
-from odin_graph.query.expressions import Expr, as_node
-from odin_graph.query.nodes import Compare, CompareOp, UnitAggregate, UnitGroup, UnitView
+from odin_graph.objects.unit_expressions import UnitExpressions
+from odin_graph.query.nodes import UnitGroup, UnitView
 from odin_graph.query.units import UnitReader, check_group
 
 if TYPE_CHECKING:
     from odin_graph.objects.layer import Layer
     from odin_graph.objects.query import Query
+    from odin_graph.objects.unit_estimates import UnitEstimates
 
 
-class Units:
+class Units(UnitExpressions):
     """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
 
     Its aggregates are expressions of a query, ``order_by(units.mean().desc())``; a single unit is compared as it is,
@@ -80,42 +81,6 @@ class Units:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def mean(self) -> Expr:
-        """Their mean, as an expression of a query."""
-        return self._said("mean")
-
-    def sum(self) -> Expr:
-        """Their sum."""
-        return self._said("sum")
-
-    def max(self) -> Expr:
-        """The largest of them."""
-        return self._said("max")
-
-    def min(self) -> Expr:
-        """The smallest of them."""
-        return self._said("min")
-
-    def l1(self) -> Expr:
-        """The sum of their absolute values."""
-        return self._said("l1")
-
-    def l2(self) -> Expr:
-        """The root of the sum of their squares."""
-        return self._said("l2")
-
-    def weighted(self, weights: Sequence[float]) -> Expr:
-        """The sum of their values, each times its weight."""
-        return self._said("weighted", weights)
-
-    def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
-        """A registered aggregate, see `odin_graph.neurons.AGGREGATES`."""
-        return self._said(name, weights)
-
-    def value(self) -> Expr:
-        """What a single unit says."""
-        return self._said("value")
-
     def values(self, images: Any) -> NDArray[np.float32]:
         """What each says of images (n, G), in their order; what is missing is computed and stored first.
 
@@ -124,6 +89,16 @@ class Units:
         """
         keys = self._keys(images)
         return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
+
+    def estimate(self, images: Any) -> UnitEstimates:
+        """Approximate answers, by bounds from what is stored alone: no model is run, and nothing is stored.
+
+        Args:
+            images: A query, images, their ids or keys.
+        """
+        from odin_graph.objects.unit_estimates import UnitEstimates
+
+        return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
         """The k images of which a single unit says the most, as a query.
@@ -150,36 +125,9 @@ class Units:
         found: Query = images.order_by(by.desc() if largest else by).limit(k)
         return found
 
-    def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
-        held = None if weights is None else tuple(float(weight) for weight in weights)
-        return Expr(UnitAggregate(self.node, function, held))
-
     def _keys(self, images: Any) -> NDArray[np.int64]:
         keys = images.keys() if hasattr(images, "keys") else keys_of(self._layer._stores, images)  # noqa: SLF001
         return np.asarray(keys, np.int64)
-
-    def _compared(self, op: CompareOp, other: object) -> Expr:
-        return Expr(Compare(op, self.value().node, as_node(other)))
-
-    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
-        return self._compared("==", other)
-
-    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
-        return self._compared("!=", other)
-
-    def __lt__(self, other: object) -> Expr:
-        return self._compared("<", other)
-
-    def __le__(self, other: object) -> Expr:
-        return self._compared("<=", other)
-
-    def __gt__(self, other: object) -> Expr:
-        return self._compared(">", other)
-
-    def __ge__(self, other: object) -> Expr:
-        return self._compared(">=", other)
-
-    __hash__ = None  # type: ignore[assignment]  # `==` builds
 
     def __repr__(self) -> str:
         from odin_graph.query.spelling import spell_group

@@ -69,6 +69,8 @@ class NearestByUnits(Over):
 
 def _rows_of(keys: NDArray[np.int64], wanted: NDArray[np.int64], *, once: bool = False) -> pa.Array:
     """The rows of some keys, in the order of those; of a key that is there twice both, or the first."""
+    if not len(wanted):
+        return pa.array([], pa.int64())
     order = np.argsort(wanted)
     place = np.searchsorted(wanted[order], keys)
     there = np.flatnonzero((place < len(wanted)) & (wanted[order][np.minimum(place, len(wanted) - 1)] == keys))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odin_graph import neurons
 from odin_graph.catalog.unit_sets import CHANNELS, UnitSet, unit_sets
 from odin_graph.errors import QueryError
+from odin_graph.graph.read_only import check_may_write
 from odin_graph.neurons import AGGREGATES, Answer, Block, Decision, Measured, Part, Values
 from odin_graph.neurons.compare import Op
 from odin_graph.query.nodes import UnitAggregate, UnitGroup
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Keys = NDArray[np.int64]
 
-_PREFERRED: Final = ("f32", "u8")
-"""Values need no bounds. Half precision is for whoever reads values, and is no answer here."""
+_PREFERRED: Final = ("f32", "f16", "u8")
+"""Values need no bounds, and those of half precision leave less open than codes do."""
 
 
 def check_group(group: UnitGroup, shape: Sequence[int] | None) -> None:
@@ -57,6 +58,18 @@ def check_aggregate(said: UnitAggregate) -> None:
     measure_of(said)
     if said.weights is not None and len(said.weights) != len(said.units.numbers):
         raise QueryError(f"There are {len(said.units.numbers)} units, and {len(said.weights)} weights: give one each.")
+
+
+def as_weights(given: Iterable[Any]) -> tuple[float, ...]:
+    """Weights as a plan holds them.
+
+    Raises:
+        QueryError: They are no numbers.
+    """
+    try:
+        return tuple(float(weight) for weight in given)
+    except (TypeError, ValueError) as error:
+        raise QueryError(f"Weights are numbers, one a unit, not {given!r:.80}.") from error
 
 
 def measure_of(said: UnitAggregate) -> neurons.Measure:
@@ -94,6 +107,7 @@ class UnitReader:
                 found = UnitSet(self.stores, record)
                 if record.codec == codec and not len(found.missing(self.keys)):
                     return found
+        check_may_write()
         from odin_graph.runtime.materialise import materialise
         from odin_graph.runtime.unit_plan import Want
 
@@ -110,15 +124,12 @@ class UnitReader:
     @cached_property
     def parts(self) -> list[Part]:
         """What is stored of the group."""
-        blocks = self.held.blocks(self.numbers)
-        if self.held.record.codec == "u8":
-            return [Block(held.keys, held.values, *held.tables()) for held in blocks]
-        return [Values(held.keys, held.decoded()) for held in blocks]
+        return parts_of(self.held, self.numbers)
 
     @cached_property
     def exact(self) -> Rerun | None:
-        """The model, for what codes cannot decide; None where values are stored."""
-        if self.held.record.codec != "u8":
+        """The model, for what is not decided by what is stored; None where that is the values as captured."""
+        if self.held.record.codec == "f32":
             return None
         from odin_graph.runtime.rerun import Rerun
 
@@ -182,17 +193,27 @@ class UnitReader:
 
     def told(self, work: neurons.Work, tied: int = 0) -> str:
         """What an answer took, for `explain`."""
-        if self.held.record.codec != "u8":
+        if self.held.record.codec == "f32":
             return f"the values of {work.scanned:,} images are stored"
         rests = f"; {tied:,} of them rest on less than the noise of a second run" if tied else ""
+        stored = "codes" if self.held.record.codec == "u8" else "values of half precision"
         return (
-            f"codes bound {work.scanned:,} images and left {work.candidates:,}, of which the model was run again on "
+            f"{stored} bound {work.scanned:,} images and left {work.candidates:,}, of which the model was run again on "
             f"{work.verified:,}{rests}"
         )
 
     @property
     def _threads(self) -> int:
         return self.stores.budget.threads
+
+
+def parts_of(held: UnitSet, numbers: NDArray[np.int64]) -> list[Part]:
+    """What a set holds of some units, as the engine reads it."""
+    blocks = held.blocks(numbers)
+    if held.record.codec == "u8":
+        return [Block(one.keys, one.values, *one.tables()) for one in blocks]
+    error = held.error(numbers) if held.record.codec == "f16" else None
+    return [Values(one.keys, one.decoded(), error) for one in blocks]
 
 
 def group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -158,6 +158,7 @@ class SimilarRequest(Body):
     k: Annotated[int, Field(ge=1, le=10_000)] = 10
     metric: Literal["cosine", "l2", "inner-product", "l1", "linf"] = "cosine"
     recall: Annotated[float | None, Field(gt=0, le=1)] = None
+    weights: Annotated[list[float] | None, Field(description="By units: one each, none below 0.")] = None
     query: Annotated[Json | None, Field(description="Of which images; all by default.")] = None
     columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
     timeout: Timeout = None

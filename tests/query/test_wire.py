@@ -14,7 +14,18 @@ from jsonschema import Draft202012Validator
 from odin_graph.errors import QueryError
 from odin_graph.query import wire
 from odin_graph.query.expressions import F, as_value
-from odin_graph.query.nodes import Added, Aggregate, Field, FrozenLabel, ImageField, PredictionField, Relation, SortKey
+from odin_graph.query.nodes import (
+    Added,
+    Aggregate,
+    Field,
+    FrozenLabel,
+    ImageField,
+    PredictionField,
+    Relation,
+    SortKey,
+    UnitAggregate,
+    UnitGroup,
+)
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -48,13 +59,17 @@ TYPES: dict[Field, str] = {ImageField(name): name for name in VALUES}
 TYPES |= {FrozenLabel("test@1"): "string", PredictionField("vgg/1", "test@1", "probability", as_value("a")): "float"}
 TYPES |= {PredictionField("vgg/1", None, name): "float" for name in ("confidence", "margin", "entropy")}
 TYPES |= {Relation("in-dataset", "t@1"): "bool", Relation("used-by", "e", "train"): "bool", Added("distance"): "float"}
+TYPES |= {UnitAggregate(UnitGroup("vgg/1", "relu", (3, 17), "vgg/1/2"), "weighted", (0.5, -2.0)): "float"}
+TYPES |= {UnitAggregate(UnitGroup("vgg/1", "conv#2", (0,), view="channels-where"), "value"): "float"}
 TYPES |= {PredictionField("vgg/1", "test@1", "wrong"): "bool", PredictionField("b", "t@2", "predicted"): "string"}
 
 EXPRESSIONS = predicates(TYPES)
 LAYERS = st.builds(LayerOf, st.text(), st.text(), st.none() | st.text(), st.text())
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-SPACES = LAYERS | st.builds(NamedVectors, st.text())
+VIEWS = st.sampled_from(["units", "channels-max", "channels-mean", "channels-where"])
+UNITS = st.builds(UnitGroup, st.text(), st.text(), st.lists(INTEGERS).map(tuple), st.none() | st.text(), VIEWS)
+SPACES = LAYERS | st.builds(NamedVectors, st.text()) | UNITS
 EXAMPLES = st.lists(
     st.builds(Example, st.none() | INTEGERS, st.none() | st.lists(FLOATS, max_size=3).map(tuple)), max_size=3
 ).map(tuple)
@@ -81,7 +96,16 @@ STEPS = st.one_of(
     st.lists(EXPRESSIONS).map(lambda by: Distinct(tuple(by))),
     st.builds(Sample, INTEGERS, INTEGERS),
     st.builds(GroupBy, COLUMNS, COLUMNS),
-    st.builds(Nearest, SPACES, INTEGERS, EXAMPLES, EXAMPLES, st.text(), st.none() | FLOATS),
+    st.builds(
+        Nearest,
+        SPACES,
+        INTEGERS,
+        EXAMPLES,
+        EXAMPLES,
+        st.text(),
+        st.none() | FLOATS,
+        st.none() | st.lists(FLOATS, max_size=3).map(tuple),
+    ),
     st.builds(FromVectors, st.text(), SPACES, st.text(), st.none() | INTEGERS, st.none() | FLOATS, INTEGERS, st.text()),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
@@ -134,6 +158,9 @@ def test_the_published_schema_is_the_codes() -> None:
         .then(Slice(None, 5))
         .then(Distinct((F("a").node,))),
         Plan(AllImages()).then(Where(Relation("used-by", "e", "train"))).then(Representative(LayerOf("e", "l"), 3)),
+        Plan(AllImages())
+        .then(OrderBy((SortKey(UnitAggregate(UnitGroup("e", "l", (3, 17)), "weighted", (1.0, -0.5)), True),)))
+        .then(Nearest(UnitGroup("e", "l", (3,), None, "channels-max"), 3, (Example(image=7),), weights=(1.0,))),
     ],
 )
 def test_the_schema_takes_every_step(plan: Plan) -> None:

@@ -45,6 +45,10 @@ def far(port: int, secret: str) -> Iterator[og.RemoteWorkspace]:
         yield workspace
 
 
+def features(db: Any) -> Any:
+    return db.experiment("small-cnn/1").layer("features")
+
+
 # Each is built on both: `db` is a Workspace and then a RemoteWorkspace, which have no class in common.
 QUERIES: dict[str, Callable[[Any], Any]] = {
     "all": lambda db: db.images(),
@@ -70,6 +74,22 @@ QUERIES: dict[str, Callable[[Any], Any]] = {
     "near several": lambda db: db.images().nearest(
         ["scan003.png", db.image("scan004.png")], unlike="scan009.png", by=db.vectors["line"], k=5
     ),
+    "where units": lambda db: db.images("retina-test").where(
+        (features(db).units[3] > 0.5) | ~(features(db).channels[2] < F("age") / 30)
+    ),
+    "highest": lambda db: db.images("retina-test").order_by(features(db).units[[3, 17, 28]].mean().desc()).limit(9),
+    "weighted": lambda db: db.images("retina-test").order_by(features(db).units[[3, 17]].weighted([2, -0.5])),
+    "near by units": lambda db: db.images("retina-test").nearest(
+        "scan003.png", by=features(db).units[[3, 17, 28]][[2, 0]], k=5, metric="l1", weights=[1, 0.5]
+    ),
+    "near pixels by units": lambda db: db.images("retina-test").nearest(
+        db.image("scan003.png").pixels, by=features(db).channels.mean[[0, 1, 5]], k=5, metric="linf"
+    ),
+    "groups of units": lambda db: (
+        db.images("retina-test").group_by("label").agg(most=features(db).units[[3, 17]].max().max(), n=og.count())
+    ),
+    "what units say": lambda db: db.images("retina-test").select("id", said=features(db).channels.where[4].value()),
+    "clusters of units": lambda db: db.images("retina-test").cluster(by=features(db).units[[3, 17, 28]], k=3),
     "clusters": lambda db: db.images("retina-test").cluster(by=db.vectors["line"], k=3),
     "representative": lambda db: db.images("retina-test").representative(
         4, by=db.experiment("small-cnn/1").layer("features")

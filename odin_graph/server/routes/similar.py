@@ -27,7 +27,12 @@ def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Ans
     """The k images nearest to a stored image, a vector, or a file; the nearest first, with their distance."""
     with deadline(within(allowed, body.timeout)):
         near = _images(db, allowed, body.query).nearest(
-            _example(body), by=space_in(body.by), k=body.k, metric=body.metric, recall=body.recall
+            _example(body),
+            by=space_in(body.by),
+            k=body.k,
+            metric=body.metric,
+            recall=body.recall,
+            weights=body.weights,
         )
         return Answer(rows=rows_of(near.to_arrow(*body.columns)))
 

@@ -1,0 +1,83 @@
+"""Units of a layer that is served elsewhere. The server knows which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from odin_graph.errors import QueryError, RemoteError
+from odin_graph.objects.unit_expressions import UnitExpressions
+from odin_graph.query.nodes import UnitGroup, UnitView
+from odin_graph.query.plan import LayerOf
+
+
+class RemoteUnits(UnitExpressions):
+    """A group of units in an order: ``layer.units[[3, 17, 88]]``, for expressions and as a space.
+
+    Args:
+        layer: Whose.
+        view: Every number of its output, or a summary of each channel.
+        numbers: Which; none are named yet.
+    """
+
+    def __init__(self, layer: LayerOf, view: UnitView, numbers: tuple[int, ...] = ()) -> None:
+        self._layer, self._view, self._numbers = layer, view, numbers
+
+    def __getitem__(self, which: int | Iterable[int]) -> RemoteUnits:
+        """Some of these, by number; of a group by place in it."""
+        if isinstance(which, slice):
+            raise RemoteError(
+                "How many units a layer has is known where the workspace is: name them, as in units[[3, 17, 88]]."
+            )
+        wanted = [which] if isinstance(which, int | np.integer) else list(which)
+        for one in wanted:
+            if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+                raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+        if self._numbers:
+            held = self._numbers
+            if out := [one for one in wanted if not -len(held) <= one < len(held)]:
+                raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
+            wanted = [held[one] for one in wanted]
+        return RemoteUnits(self._layer, self._view, tuple(int(one) for one in wanted))
+
+    @property
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+        of = self._layer
+        return UnitGroup(of.experiment, of.layer, self._numbers, of.checkpoint, self._view)
+
+    def __len__(self) -> int:
+        """How many were named."""
+        return len(self._numbers)
+
+    def __repr__(self) -> str:
+        from odin_graph.query.spelling import spell_group
+
+        return f"RemoteUnits({spell_group(self.node)})"
+
+
+class RemoteChannels:
+    """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+
+    def __init__(self, layer: LayerOf) -> None:
+        self._layer = layer
+
+    @property
+    def max(self) -> RemoteUnits:
+        """The largest value of each channel."""
+        return RemoteUnits(self._layer, "channels-max")
+
+    @property
+    def mean(self) -> RemoteUnits:
+        """The mean of each channel."""
+        return RemoteUnits(self._layer, "channels-mean")
+
+    @property
+    def where(self) -> RemoteUnits:
+        """At which position the largest value of each channel is, counted in C order."""
+        return RemoteUnits(self._layer, "channels-where")
+
+    def __getitem__(self, which: int | Iterable[int]) -> RemoteUnits:
+        """Some of the channels, by their largest value."""
+        return self.max[which]

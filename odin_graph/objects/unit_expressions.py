@@ -1,0 +1,81 @@
+"""What a group of units says, as expressions of a query."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from odin_graph.query.expressions import Expr, as_node
+from odin_graph.query.nodes import Compare, CompareOp, UnitAggregate, UnitGroup
+from odin_graph.query.units import as_weights
+
+
+class UnitExpressions(ABC):
+    """Mixed into what names a group: its aggregates, and comparisons of a single unit."""
+
+    @property
+    @abstractmethod
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+
+    def mean(self) -> Expr:
+        """Their mean, as an expression of a query."""
+        return self._said("mean")
+
+    def sum(self) -> Expr:
+        """Their sum."""
+        return self._said("sum")
+
+    def max(self) -> Expr:
+        """The largest of them."""
+        return self._said("max")
+
+    def min(self) -> Expr:
+        """The smallest of them."""
+        return self._said("min")
+
+    def l1(self) -> Expr:
+        """The sum of their absolute values."""
+        return self._said("l1")
+
+    def l2(self) -> Expr:
+        """The root of the sum of their squares."""
+        return self._said("l2")
+
+    def weighted(self, weights: Sequence[float]) -> Expr:
+        """The sum of their values, each times its weight."""
+        return self._said("weighted", weights)
+
+    def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
+        """A registered aggregate, see `odin_graph.neurons.AGGREGATES`."""
+        return self._said(name, weights)
+
+    def value(self) -> Expr:
+        """What a single unit says."""
+        return self._said("value")
+
+    def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
+        return Expr(UnitAggregate(self.node, function, None if weights is None else as_weights(weights)))
+
+    def _compared(self, op: CompareOp, other: object) -> Expr:
+        return Expr(Compare(op, self.value().node, as_node(other)))
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("==", other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("!=", other)
+
+    def __lt__(self, other: object) -> Expr:
+        return self._compared("<", other)
+
+    def __le__(self, other: object) -> Expr:
+        return self._compared("<=", other)
+
+    def __gt__(self, other: object) -> Expr:
+        return self._compared(">", other)
+
+    def __ge__(self, other: object) -> Expr:
+        return self._compared(">=", other)
+
+    __hash__ = None  # type: ignore[assignment]  # `==` builds

@@ -1,0 +1,243 @@
+"""What queries by units share with all others: text, JSON, pickles, views, explanations; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import odin_graph as og
+from odin_graph import F
+from odin_graph.errors import ExpressionError, QueryError, ShapeError, UnknownNameError
+
+from . import unit_oracle
+from .unit_world import IMAGES, Captured
+
+pytestmark = pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")
+GROUP = [31, 62, 93]
+Quarters = tuple[og.Workspace, Captured]
+
+
+def units(db: og.Workspace, layer: str = "conv", experiment: str = "quarters/1") -> Any:
+    return db.experiment(experiment).layer(layer).units
+
+
+def queries(db: og.Workspace) -> list[Any]:
+    group, images = units(db)[GROUP], db.images("small")
+    return [
+        images.order_by(group.mean().desc(), F("age")).limit(7),
+        images.where((units(db)[31] > 2.5) | ~(group.weighted([1, 0.5, -2]) <= F("age"))),
+        images.nearest("small003.png", by=group, k=4, metric="l1", weights=[0, 1, 0.5]),
+        images.nearest([1.0, 2.5, -3.0], by=group[[2, 0, 1]], k=4, metric="linf"),
+        images.group_by("label").agg(n=og.count(), some=group.l2().mean()),
+        images.select("id", where=db.experiment("quarters/1").layer("conv").channels.where[2].value()),
+        images.representative(3, by=group),
+        images.cluster(by=group, k=3).where(F("cluster") == 0),
+    ]
+
+
+def test_queries_travel(quarters: Quarters) -> None:
+    """By pickle and as JSON they are the same plan, and as a view the same answer."""
+    db, _ = quarters
+    for place, query in enumerate(queries(db)):
+        expected = query.to_arrow()
+        again = type(query).from_json(query.address, json.loads(json.dumps(query.to_json())))
+        assert again.plan == query.plan
+        assert again.to_arrow().equals(expected)
+        assert pickle.loads(pickle.dumps(query)).plan == query.plan
+        db.views[f"units {place}"] = query
+        assert db.views[f"units {place}"].to_arrow().equals(expected)
+        with pytest.raises(QueryError, match="has no form in Cypher"):
+            query.to_cypher()
+
+
+def test_what_a_query_says_of_itself(quarters: Quarters) -> None:
+    db, _ = quarters
+    top = db.images("small").order_by(units(db)[GROUP].mean().desc()).limit(3)
+    assert repr(top) == 'Query(images("small@1").order_by(quarters/1:conv.units[[31, 62, 93]].mean().desc())[:3])'
+    assert "codes that bound every image; only the undecided are looked at" in str(top.explain())
+    ran = str(top.explain(run=True))
+    assert "[units] codes bound 90 images and left " in ran
+    assert ", of which the model was run again on " in ran
+    kept = db.images("small").order_by(units(db, experiment="quarters/2")[GROUP].mean().desc()).limit(3)
+    assert "[units] the values of 90 images are stored" in str(kept.explain(run=True))
+    halves = db.images("small").where(units(db, experiment="quarters/3")[GROUP].mean() > 2)
+    assert "of units values of half precision bound 90 images and left" in str(halves.explain(run=True))
+    assert repr(units(db)[GROUP][1]) == "Units(quarters/1:conv.units[62])"
+
+
+def test_images_that_came_later_are_captured_when_they_are_asked_for(quarters: Quarters) -> None:
+    db, world = quarters
+    group = units(db, "relu")[GROUP]
+    values = unit_oracle.aggregate("mean", world.values("quarters/1", "relu")[:, GROUP])
+    order = unit_oracle.in_order(world.keys, values, largest=True)
+    assert db.images().order_by(group.mean().desc()).limit(50).keys().tolist() == world.keys[order[:50]].tolist()
+    np.testing.assert_array_equal(group.values(db.images()), world.values("quarters/1", "relu")[:, GROUP])
+
+
+def test_positions_of_channels_and_of_groups(quarters: Quarters) -> None:
+    db, world = quarters
+    layer = db.experiment("quarters/1").layer("conv")
+    where = world.said["quarters/1", "conv"].reshape(len(world.keys), 4, -1).argmax(axis=2)
+    np.testing.assert_array_equal(layer.channels.where[[3, 1]].values(db.images("small")), where[:IMAGES, [3, 1]])
+    assert layer.units[10:14].numbers == (10, 11, 12, 13)
+    assert layer.units[GROUP][-1].numbers == (93,)
+    assert (len(layer.units), len(layer.channels)) == (100, 4)
+
+
+def test_nothing_is_near_to_zeros_by_angle(quarters: Quarters) -> None:
+    db, _ = quarters
+    near = db.images("small").nearest([0.0, 0.0, 0.0], by=units(db)[GROUP], k=3)
+    assert near.to_arrow("id").to_pylist() == []
+    assert len(db.images("small").where(F("age") > 900).order_by(units(db)[GROUP].sum()).limit(3)) == 0
+
+
+def test_several_examples_and_pixels(quarters: Quarters) -> None:
+    """The mean of what is like, moved from what is unlike; a new image is run through the model."""
+    db, world = quarters
+    group, said = units(db)[GROUP], world.values("quarters/1", "conv")[:, GROUP].astype(np.float64)
+    images = db.images("small")
+    pixels = db.image("small017.png").pixels
+    found = images.nearest(pixels, by=group, k=1, metric="l2")
+    same = np.flatnonzero((said[:IMAGES] == said[17]).all(axis=1))
+    assert found.to_arrow("id").to_pylist() == [
+        {"key": world.keys[same[0]], "id": images[int(same[0])].id, "distance": 0}
+    ]
+    found = images.nearest(["small004.png", "small009.png"], by=group, k=9, metric="l1")
+    away = unit_oracle.distance("l1", said[:IMAGES].astype(np.float32), said[[4, 9]].mean(axis=0))
+    order = [n for n in unit_oracle.in_order(world.keys[:IMAGES], away, largest=False) if n not in (4, 9)][:9]
+    assert found.keys().tolist() == world.keys[order].tolist()
+
+
+REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] = {
+    "a unit": (
+        lambda db: units(db)[100],
+        QueryError,
+        "There is no unit 100: the layer 'conv' has 100, numbered from 0 to 99.",
+    ),
+    "a channel": (
+        lambda db: db.experiment("quarters/1").layer("conv").channels[4],
+        QueryError,
+        "There is no channel 4: the layer 'conv' has 4, numbered from 0 to 3.",
+    ),
+    "a place": (
+        lambda db: units(db)[GROUP][3],
+        QueryError,
+        "There is no unit at place 3: the group has 3.",
+    ),
+    "no number": (lambda db: units(db)["a"], QueryError, "A unit is named by its number, not by 'a'."),
+    "none": (
+        lambda db: db.images().where(units(db)[[]].mean() > 1),
+        QueryError,
+        "No unit of 'conv' was named: say which, as in units[[3, 17, 88]].",
+    ),
+    "a layer": (
+        lambda db: db.experiment("quarters/1").layer("relv"),
+        UnknownNameError,
+        "There is no layer of the model 'quarters': 'relv'. Did you mean 'relu'? There is: conv, head, odd, relu.",
+    ),
+    "an aggregate": (
+        lambda db: db.images().order_by(units(db)[GROUP].aggregated("meen")),
+        UnknownNameError,
+        "There is no aggregate of units 'meen'. Did you mean 'mean'? There is: l1, l2, max, mean, min, sum, weighted.",
+    ),
+    "a distance": (
+        lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, metric="inner-product"),
+        UnknownNameError,
+        "There is no distance of units 'inner-product'. There is: cosine, l1, l2, linf.",
+    ),
+    "too few weights": (
+        lambda db: db.images().order_by(units(db)[GROUP].weighted([1, 2])),
+        QueryError,
+        "There are 3 units, and 2 weights: give one each.",
+    ),
+    "weights of text": (
+        lambda db: db.images().order_by(units(db)[GROUP].weighted(["a", 1, 2])),
+        QueryError,
+        "Weights are numbers, one a unit, not ['a', 1, 2].",
+    ),
+    "negative weights": (
+        lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, weights=[1, -2, 1]),
+        QueryError,
+        "Weights are 0 or of a size of 1.18e-38 to 3.4e+38 and not below 0: that of unit 1 of the group is -2.0.",
+    ),
+    "weights of a layer": (
+        lambda db: db.images().nearest(
+            [1.0] * 4, by=db.experiment("quarters/1").layer("conv"), k=2, weights=[1, 1, 1, 1]
+        ),
+        QueryError,
+        "weights= are of units: nearest(image, by=layer.units[[3, 17]], weights=[1, 2], k=20).",
+    ),
+    "a part of them": (
+        lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, recall=0.5),
+        QueryError,
+        "recall= is of whole vectors: the nearest by units are always found exactly.",
+    ),
+    "a short vector": (
+        lambda db: db.images().nearest([1, 2], by=units(db)[GROUP], k=2).run(),
+        QueryError,
+        "The vector has 2 numbers, those of 'quarters/1:conv.units[[31, 62, 93]]' have 3.",
+    ),
+    "several compared": (
+        lambda db: db.images().where(units(db)[GROUP] > 1),
+        QueryError,
+        "Several units have no value: say mean(), sum(), max() or another aggregate of them.",
+    ),
+    "several ordered by": (
+        lambda db: db.images().order_by(units(db)[GROUP]),
+        ExpressionError,
+        (
+            'order_by() takes expressions, as in F("age") or F("age").desc(), not '
+            "Units(quarters/1:conv.units[[31, 62, 93]])."
+        ),
+    ),
+    "NaN": (
+        lambda db: db.images().where(units(db)[31] > float("nan")),
+        ExpressionError,
+        "Nothing compares with nan: a missing value is found by .is_null(), a bound is finite.",
+    ),
+    "text": (
+        lambda db: db.images().where(units(db)[GROUP].mean() > "a"),
+        ExpressionError,
+        "quarters/1:conv.units[[31, 62, 93]].mean() > 'a' compares a float with a string: give a float.",
+    ),
+    "of experiments": (
+        lambda db: db.experiments.where(units(db)[31] > 1),
+        QueryError,
+        (
+            "quarters/1:conv.units[31] is of images, and says nothing of a Experiment: give its own fields, or "
+            "using(images)."
+        ),
+    ),
+    "pixels": (
+        lambda db: db.images().nearest(np.zeros((9, 9, 3), np.uint8), by=units(db)[GROUP], k=2),
+        ShapeError,
+        (
+            "The model 'quarters' refuses images of shape (3, 9, 9) (bands, height, width) after its preprocessing, "
+            "and was added with input_shape=(1, 5, 5): Given groups=1, weight of size [4, 1, 3, 3], expected "
+            "input[1, 3, 9, 9] to have 1 channels, but got 3 channels instead. Add the model with a preprocess= that "
+            "gives what it takes."
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_makes_no_sense_is_refused(quarters: Quarters, name: str) -> None:
+    ask, kind, message = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        ask(quarters[0])
+    assert str(caught.value).splitlines()[0] == message
+
+
+def test_an_image_of_which_units_said_nan_is_near_to_nothing(quarters: Quarters) -> None:
+    db, world = quarters
+    odd = world.values("quarters/1", "odd")[:IMAGES]
+    image, unit = (int(found[0]) for found in np.nonzero(np.isnan(odd)))
+    with pytest.raises(ShapeError) as caught:
+        db.images("small").nearest(f"small{image:03}.png", by=units(db, "odd")[unit], k=2).run()
+    assert str(caught.value) == "A query holds NaN or infinity, which is near to nothing."
