@@ -1,4 +1,4 @@
-"""Every Python block of docs/neurons.md runs, in its order, in one session, and says what the page says that it does."""
+"""Every Python block of docs/neurons.md runs, in its order, in one session, and its answers are those it promises."""
 
 from __future__ import annotations
 
