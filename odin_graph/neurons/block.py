@@ -53,12 +53,14 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """The values themselves, as captured, of a group of G units over the n images of one segment."""
+    """The values themselves of a group of G units over the n images of one segment: as captured, or near to that."""
 
     keys: Keys
     """(n,), sorted, distinct."""
     values: NDArray[Any]
     """(G, n), float32 or float16; row g is unit g of the group."""
+    error: Floats | None = None
+    """(G,) how far those that are finite may lie from the captured ones; None where they are these."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.keys):

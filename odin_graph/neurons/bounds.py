@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from odin_graph.neurons.passing import Passing
 _LEAST: Final = 256
 _FLOATS: Final = 1 << 18
 """Images at least, and floats of their units, that are bounded at once."""
+_ROUNDING: Final = 2.0**-50
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,9 @@ def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None =
         check()
         here = slice(start, start + step)
         places = here if at is None else at[here]
-        if isinstance(part, Values):
+        if isinstance(part, Values) and part.error is not None:
+            low[here], high[here] = measure.bounds(*_around(part.values[:, places], part.error))
+        elif isinstance(part, Values):
             low[here] = high[here] = measure(part.values[:, places])
         else:
             low[here], high[here] = measure.bounds(*intervals(part, places))
@@ -74,3 +77,11 @@ def intervals(block: Block, places: slice | NDArray[np.int64]) -> tuple[Floats, 
     index = block.codes[:, places].astype(np.intp)
     index += np.arange(block.units)[:, None] * 256
     return block.low.ravel().take(index), block.high.ravel().take(index)
+
+
+def _around(values: NDArray[Any], error: Floats) -> tuple[Floats, Floats]:
+    """The ends of where captured values lie (G, n): as near as that, and anywhere where one is not finite."""
+    wide, away = values.astype(np.float64), error[:, None]
+    finite = np.isfinite(wide)
+    away = away + np.abs(np.where(finite, wide, 0)) * _ROUNDING  # what the sum itself loses
+    return np.where(finite, wide - away, -np.inf), np.where(finite, wide + away, np.inf)

@@ -184,7 +184,15 @@ class ImageSteps(RowSteps):
     """The steps that take images."""
 
     def nearest(
-        self, to: Any, *, by: Any, k: int, unlike: Any = (), metric: str = "cosine", recall: float | None = None
+        self,
+        to: Any,
+        *,
+        by: Any,
+        k: int,
+        unlike: Any = (),
+        metric: str = "cosine",
+        recall: float | None = None,
+        weights: Sequence[float] | None = None,
     ) -> Self:
         """The k nearest of these images, nearest first: exactly the k nearest that passed the steps so far.
 
@@ -193,16 +201,20 @@ class ImageSteps(RowSteps):
                 PIL image or pixels (h, w) or (h, w, bands), on which the layer's model is run; or a list of such, whose
                 mean is searched with. A stored image is not among its neighbours.
             by: A layer of an experiment, whose vectors are computed where they are missing; or vectors of your own,
-                ``db.vectors["clip"]``, of which those images are searched that have one.
+                ``db.vectors["clip"]``, of which those images are searched that have one; or units of a layer,
+                ``layer.units[[3, 17]]``, by what was captured of them.
             k: How many; fewer only if fewer are there.
             unlike: Examples of what is not meant, which the search moves away from (Rocchio's rule).
-            metric: ``cosine``, ``l2`` or ``inner-product``. The column ``distance`` holds it.
+            metric: ``cosine``, ``l2`` or ``inner-product``; by units ``cosine``, ``l2``, ``l1`` or ``linf``. The column
+                ``distance`` holds it.
             recall: The share of the k nearest that is enough, ``0.95``: an index of FAISS may be used then, which the
                 first such search builds. What it finds was measured, and `explain` says it.
+            weights: By units: how much each counts, none below 0.
         """
         space, executor = space_of(by), self._executor
         like, other = (executor.examples(read_examples(given), space) for given in (to, unlike))
-        return self._then(Nearest(space, k, like, other, metric, recall))
+        held = None if weights is None else tuple(float(weight) for weight in weights)
+        return self._then(Nearest(space, k, like, other, metric, recall, held))
 
     def cluster(self, *, by: Any, k: int, seed: int = 0, metric: str = "cosine", name: str = "cluster") -> Self:
         """Group these images into k clusters of alike vectors; the column says which, 0 for the largest.

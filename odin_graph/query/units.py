@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Keys = NDArray[np.int64]
 
-_PREFERRED: Final = ("f32", "u8")
-"""Values need no bounds. Half precision is for whoever reads values, and is no answer here."""
+_PREFERRED: Final = ("f32", "f16", "u8")
+"""Values need no bounds, and those of half precision leave less open than codes do."""
 
 
 def check_group(group: UnitGroup, shape: Sequence[int] | None) -> None:
@@ -113,12 +113,13 @@ class UnitReader:
         blocks = self.held.blocks(self.numbers)
         if self.held.record.codec == "u8":
             return [Block(held.keys, held.values, *held.tables()) for held in blocks]
-        return [Values(held.keys, held.decoded()) for held in blocks]
+        error = self.held.error(self.numbers) if self.held.record.codec == "f16" else None
+        return [Values(held.keys, held.decoded(), error) for held in blocks]
 
     @cached_property
     def exact(self) -> Rerun | None:
-        """The model, for what codes cannot decide; None where values are stored."""
-        if self.held.record.codec != "u8":
+        """The model, for what is not decided by what is stored; None where that is the values as captured."""
+        if self.held.record.codec == "f32":
             return None
         from odin_graph.runtime.rerun import Rerun
 
@@ -182,11 +183,12 @@ class UnitReader:
 
     def told(self, work: neurons.Work, tied: int = 0) -> str:
         """What an answer took, for `explain`."""
-        if self.held.record.codec != "u8":
+        if self.held.record.codec == "f32":
             return f"the values of {work.scanned:,} images are stored"
         rests = f"; {tied:,} of them rest on less than the noise of a second run" if tied else ""
+        stored = "codes" if self.held.record.codec == "u8" else "values of half precision"
         return (
-            f"codes bound {work.scanned:,} images and left {work.candidates:,}, of which the model was run again on "
+            f"{stored} bound {work.scanned:,} images and left {work.candidates:,}, of which the model was run again on "
             f"{work.verified:,}{rests}"
         )
 
