@@ -16,6 +16,7 @@ from .errors import MismatchError as MismatchError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import MissingWorkspaceError as MissingWorkspaceError
 from .errors import ModelError as ModelError
+from .errors import NotFiniteWarning as NotFiniteWarning
 from .errors import OdinError as OdinError
 from .errors import PositionError as PositionError
 from .errors import QueryError as QueryError

@@ -29,6 +29,7 @@ OBJECTS = [
     "LeakWarning",
     "Layer",
     "Model",
+    "NotFiniteWarning",
     "PredictionSet",
     "Query",
     "RemoteWorkspace",
