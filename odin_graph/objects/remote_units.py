@@ -24,7 +24,7 @@ class RemoteUnits(UnitExpressions):
     def __init__(self, layer: LayerOf, view: UnitView, numbers: tuple[int, ...] = ()) -> None:
         self._layer, self._view, self._numbers = layer, view, numbers
 
-    def __getitem__(self, which: int | Iterable[int]) -> RemoteUnits:
+    def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:
         """Some of these, by number; of a group by place in it."""
         if isinstance(which, slice):
             raise RemoteError(
