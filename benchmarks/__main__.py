@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_NO_BENCHMARKS = ("report", "pictures", "pretrained")
+_NO_BENCHMARKS = ("document", "nta", "report", "pictures")
 
 
 def main() -> int:

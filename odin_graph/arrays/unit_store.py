@@ -127,15 +127,19 @@ class UnitStore:
 
     def scales(self, info: SegmentInfo, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """The scales (units, 5) of some units, by default of all: least, largest, NaN, infinities, noise."""
+        few = None if chosen is None else self._checked(info, chosen)
         held = self._scales.get(info.id)
         if held is None:
+            small = info.shape[0] * 8 * units.SCALES <= _SCALES_HELD // 4
             with self._reading(info):
-                held = units.read_scales(self._path(info), None, self._files.context())
+                held = units.read_scales(self._path(info), None if small else few, self._files.context())
+            if not small:  # those of millions of units take more memory than what is asked of them
+                return held
             held.flags.writeable = False
             self._scales[info.id] = held
-            while len(self._scales) > 1 and sum(kept.nbytes for kept in self._scales.values()) > _SCALES_HELD:
+            while sum(kept.nbytes for kept in list(self._scales.values())) > _SCALES_HELD:
                 self._scales.popitem(last=False)
-        return held if chosen is None else held[self._checked(info, chosen)]
+        return held if few is None else held[few]
 
     def slabs(self, info: SegmentInfo, kept: NDArray[np.int64] | None = None, room: int = _ROOM) -> Iterator[Slab]:
         """All units in their order, some at a time, as they are stored.

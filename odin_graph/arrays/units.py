@@ -126,8 +126,12 @@ def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slic
 def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx) -> NDArray[np.float64]:
     """The scales (units, 5) of units by number, by default of all."""
     with tiledb.open(f"{path}/scales", "r", ctx=context) as array:
-        found: NDArray[np.float64] = array[...]["value"]
-    return found if units is None else found[units]
+        if units is None:
+            found: NDArray[np.float64] = array[...]["value"]
+            return found
+        distinct, back = np.unique(units, return_inverse=True)
+        parts = [array[int(run[0]) : int(run[-1]) + 1]["value"] for run in _runs(distinct)] if len(distinct) else []
+    return np.concatenate([np.empty((0, SCALES)), *parts])[back]
 
 
 def slabs_of(

@@ -25,7 +25,7 @@ _FLOATS: Final = 1 << 18
 """Floats at once; for larger matrices BLAS starts threads of its own."""
 _DENSE: Final = 0.3
 """Where more than this share of a block passes, all of it is sketched: codes are read in order."""
-_FEW: Final = 1 << 14
+_FEW: Final = 1 << 12
 """Codes of which a sketch saves nothing: the tables are read at once."""
 _DEEP: Final = 32
 _WIDE: Final = 8

@@ -32,7 +32,7 @@ RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_d
 
 @dataclass(frozen=True, repr=False)
 class ActivationSet(Verbs):
-    """What a layer of a checkpoint said of images, one vector an image. Deleted, it is computed again when asked."""
+    """What a layer of a checkpoint said of images: vectors or units. Deleted, it is computed again when asked."""
 
     KIND = "ActivationSet"
     _stores: Stores

@@ -59,7 +59,7 @@ class LayerTable(Sequence[LayerCost]):
         unknown = all(row.calls == 0 for row in table)
         for row in table:
             if row.name and row.calls > 1:
-                found += [LayerCost.of(row, f"{row.name}#{call + 1}") for call in range(row.calls)]
+                found += [LayerCost.of(row.of_call(call), f"{row.name}#{call}") for call in range(1, row.calls + 1)]
             elif row.name and (row.calls or unknown):
                 found.append(LayerCost.of(row, row.name))
         return cls(found)

@@ -78,6 +78,6 @@ class RemoteChannels:
         """At which position the largest value of each channel is, counted in C order."""
         return RemoteUnits(self._layer, "channels-where")
 
-    def __getitem__(self, which: int | Iterable[int]) -> RemoteUnits:
+    def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:
         """Some of the channels, by their largest value."""
         return self.max[which]

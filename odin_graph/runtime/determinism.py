@@ -48,11 +48,22 @@ class Noise:
     """Of what the layer said of the sample."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured."""
+
+    layer: str
+    shape: tuple[int, ...]
+    """Of what is said of one image."""
+    places: bool = False
+    """Positions of largest values: of two that are nearly equal the other may be the largest the next time."""
+
+
 def measure_noise(
     runnable: Runnable,
     run: Callable[[Runnable], Callable[[Tensor], dict[Name, Rows]]],
     inputs: Tensor,
-    layers: Mapping[Name, tuple[str, tuple[int, ...]]],
+    layers: Mapping[Name, Measured],
 ) -> dict[Name, Noise]:
     """The noise of what some layers say, over a sample of real inputs.
 
@@ -60,7 +71,7 @@ def measure_noise(
         runnable: The model, on the device that is used.
         run: Makes what runs it: inputs in, and by name what was said (n, units) out.
         inputs: (n, bands, h, w).
-        layers: By name the layer, and the shape of what it says of one image.
+        layers: By name what is measured.
 
     Raises:
         ModelError: The same batch gives something else the second time, or images change what is said of others.
@@ -69,7 +80,7 @@ def measure_noise(
     first = {name: said.copy() for name, said in here(inputs).items()}
     for name, again in here(inputs).items():
         if not np.array_equal(first[name], again, equal_nan=True):
-            raise _changing(runnable, layers[name][0], inputs)
+            raise _changing(runnable, layers[name].layer, inputs)
     off = {name: np.zeros(said.shape[1]) for name, said in first.items()}
     for size in (size for size in SIZES if size < len(inputs)):
         for start in range(0, len(inputs), size):
@@ -78,19 +89,21 @@ def measure_noise(
     if runnable.device.type != "cpu":  # who verifies later may have no such device
         there = run(replace(runnable, module=deepcopy(runnable.module).to("cpu"), device=torch.device("cpu")))
         _widen(off, first, there(inputs), slice(0, len(inputs)))
-    return {name: _noise(runnable, *layers[name], off[name], first[name]) for name in first}
+    return {name: _noise(runnable, layers[name], off[name], first[name]) for name in first}
 
 
-def _noise(runnable: Runnable, name: str, shape: Sequence[int], off: NDArray[np.float64], said: Rows) -> Noise:
+def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: Rows) -> Noise:
     largest = float(np.abs(said, where=np.isfinite(said), out=np.zeros_like(said)).max(initial=0.0))
     most = _MOST if runnable.autocast is None and runnable.device.type == "cpu" else _MOST_HALF
+    if what.places:
+        return Noise(off, largest)
     if off.max(initial=0.0) > most * max(largest, 1e-30):
         raise ModelError(
-            f"What the layer {name!r} of {runnable.model.id!r} says of an image depends on the other images of its "
-            f"batch: it is off by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it is "
+            f"What the layer {what.layer!r} of {runnable.model.id!r} says of an image depends on the other images of "
+            f"its batch: it is off by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it is "
             "stored. A normalisation over the batch does that: let the model use its running statistics in evaluation."
         )
-    return Noise(_MARGIN * _alike(off, shape), largest)
+    return Noise(_MARGIN * _alike(off, what.shape), largest)
 
 
 def _alike(off: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:

@@ -60,7 +60,7 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
         raise QueryError(
             f"{ref.layer!r} names no call of {name!r}: it runs {row.calls} times, {name}{CALL}1 is the first."
         )
-    return row
+    return row.of_call(int(call)) if call else row
 
 
 def ensure_embeddings(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import prod
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ from torch import nn
 from odin_graph.errors import ShapeError
 from odin_graph.runtime.hooks import evaluating
 from odin_graph.runtime.outputs import tensor_of
+
+Shapes: TypeAlias = dict[nn.Module, list[tuple[int, ...] | None]]
+"""Of each module that runs the shape of each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +30,37 @@ class LayerRow:
     parameters: int
     """Numbers that it learns, those of its children included."""
     shape: tuple[int, ...] | None = None
-    """Of its output, without the batch; None where it did not run, or without an input shape."""
+    """Of its output, without the batch, the last where it runs several times; None without an input shape."""
     calls: int = 0
     """How often it runs in one pass; 0 without an input shape."""
+    each: tuple[tuple[int, ...] | None, ...] = ()
+    """The shape of each call, where there are several."""
 
     @property
     def units(self) -> int | None:
         """How many numbers it says of one image."""
         return None if self.shape is None else prod(self.shape)
 
+    def of_call(self, call: int) -> Self:
+        """The row of one of its calls, counted from 1."""
+        return replace(self, shape=self.each[call - 1]) if self.each else self
+
     def to_json(self) -> dict[str, Any]:
         """As the model's node keeps it."""
-        return asdict(self)
+        form = asdict(self)
+        if not self.each:
+            del form["each"]
+        return form
 
     @classmethod
     def from_json(cls, form: dict[str, Any]) -> Self:
         """What `to_json` gave."""
-        shape = form["shape"]
-        return cls(**{**form, "shape": None if shape is None else tuple(shape)})
+        each = tuple(map(_tuple, form.get("each", ())))
+        return cls(**{**form, "shape": _tuple(form["shape"]), "each": each})
+
+
+def _tuple(shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if shape is None else tuple(shape)
 
 
 def layer_table(model: nn.Module, input_shape: Sequence[int] | None) -> tuple[LayerRow, ...]:
@@ -57,19 +73,23 @@ def layer_table(model: nn.Module, input_shape: Sequence[int] | None) -> tuple[La
     Raises:
         ShapeError: The model does not take this input; names the layer that failed.
     """
-    shapes: dict[nn.Module, tuple[int, ...] | None] = {}
-    calls: dict[nn.Module, int] = {}
+    shapes: Shapes = {}
     if input_shape is not None:
-        _dry_run(model, tuple(input_shape), shapes, calls)
+        _dry_run(model, tuple(input_shape), shapes)
     return tuple(
-        LayerRow(
-            name=name,
-            type=type(module).__name__,
-            parameters=count_parameters(module),
-            shape=shapes.get(module),
-            calls=calls.get(module, 0),
-        )
+        _row(name, module, tuple(shapes.get(module, ())))
         for name, module in model.named_modules(remove_duplicate=False)
+    )
+
+
+def _row(name: str, module: nn.Module, each: tuple[tuple[int, ...] | None, ...]) -> LayerRow:
+    return LayerRow(
+        name=name,
+        type=type(module).__name__,
+        parameters=count_parameters(module),
+        shape=each[-1] if each else None,
+        calls=len(each),
+        each=each if len(each) > 1 else (),
     )
 
 
@@ -78,12 +98,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _dry_run(
-    model: nn.Module,
-    input_shape: tuple[int, ...],
-    shapes: dict[nn.Module, tuple[int, ...] | None],
-    calls: dict[nn.Module, int],
-) -> None:
+def _dry_run(model: nn.Module, input_shape: tuple[int, ...], shapes: Shapes) -> None:
     running: list[str] = []
 
     def enter(name: str, _module: nn.Module, _args: object) -> None:
@@ -92,8 +107,7 @@ def _dry_run(
     def leave(_module: nn.Module, _args: object, output: object) -> None:
         running.pop()
         tensor = tensor_of(output)
-        calls[_module] = calls.get(_module, 0) + 1
-        shapes[_module] = None if tensor is None else tuple(tensor.shape[1:])
+        shapes.setdefault(_module, []).append(None if tensor is None else tuple(tensor.shape[1:]))
 
     like = next(iter((*model.parameters(), *model.buffers())), torch.empty(0))
     with ExitStack() as undo, torch.no_grad():

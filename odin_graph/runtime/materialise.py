@@ -321,7 +321,8 @@ def _absent(targets: Sequence[Target], missing: Sequence[Keys], wanted: Keys) ->
 
 
 def _row(table: Mapping[str, LayerRow], layer: str) -> LayerRow:
-    return table[layer.partition(CALL)[0]]
+    name, _, call = layer.partition(CALL)
+    return table[name].of_call(int(call)) if call else table[name]
 
 
 def _width(part: Part, row: LayerRow) -> int | None:

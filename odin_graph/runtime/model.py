@@ -121,7 +121,7 @@ class Runnable:
         except torch.cuda.OutOfMemoryError as error:
             if len(inputs) == 1:
                 raise ModelError(f"{self.device} has too little memory for one image: give device='cpu'.") from error
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, AssertionError) as error:  # torchvision asserts the size
             if isinstance(error, OdinError):
                 raise
             raise self._refused(inputs, error) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,8 @@ from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
 
+_MOST: Final = 2
+"""Models that stay loaded. One thread runs each at a time: what hooks hear is of one pass."""
 _TOGETHER: Final = 64
 """So few images are read at once, without a thread that reads ahead."""
 
@@ -28,7 +32,7 @@ _TOGETHER: Final = 64
 class Rerun:
     """The values (n, G) of a group of units, for keys in any order: what `neurons.block.Exact` asks for.
 
-    The model is loaded when it is first needed, and kept. No further is run than the layer.
+    The model is loaded when it is first needed, and the latest stay loaded. No further is run than the layer.
 
     Args:
         stores: The open workspace.
@@ -77,9 +81,9 @@ class Rerun:
         found = np.empty((len(distinct), len(self._group)), np.float32)
         if not len(distinct):
             return found
-        runnable, place = self._runnable, 0
+        (runnable, alone), place = self._loaded(), 0
         batch = batch_of(runnable, [0])
-        with running(runnable, [self._part]) as run:
+        with alone, running(runnable, [self._part]) as run:
             for images in self._images(distinct, batch):
                 for start in range(0, len(images), batch):
                     said = run(to_inputs(runnable.pipeline, images[start : start + batch]))[self._part]
@@ -100,11 +104,31 @@ class Rerun:
         for _, images in pixel_blocks(self._stores, keys, least=batch):
             yield images
 
-    @cached_property
-    def _runnable(self) -> Runnable:
-        return Runnable.load(
-            self._stores, self._checkpoint, device=self._device, batch=self._batch, autocast=self._autocast
-        )
+    def _loaded(self) -> tuple[Runnable, threading.Lock]:
+        key = (self._stores.workspace_id, self._checkpoint, str(self._device), str(self._autocast), self._batch)
+        with _lock:
+            if key not in _held:
+                made = Runnable.load(
+                    self._stores, self._checkpoint, device=self._device, batch=self._batch, autocast=self._autocast
+                )
+                _held[key] = made, threading.Lock()
+            _held.move_to_end(key)
+            while len(_held) > _MOST:
+                _held.popitem(last=False)
+            return _held[key]
+
+
+_held: OrderedDict[tuple[object, ...], tuple[Runnable, threading.Lock]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it, or one of a model
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def device_of(record: UnitSetRecord) -> tuple[str, torch.dtype | None]:

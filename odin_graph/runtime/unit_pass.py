@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odin_graph.errors import QueryError, ShapeError
-from odin_graph.runtime.determinism import Noise, measure_noise
+from odin_graph.runtime.determinism import Measured, Noise, measure_noise
 from odin_graph.runtime.hooks import CALL, Reduce, captured
 from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.model import Runnable, layers_of
@@ -125,7 +125,8 @@ def noise_of(
 
         return said
 
-    return measure_noise(runnable, on, sample, {part: (part.layer, shapes[part]) for part in parts})
+    what = {part: Measured(part.layer, shapes[part], part.pooling == "channels-where") for part in parts}
+    return measure_noise(runnable, on, sample, what)
 
 
 def sample_of(stores: Stores, runnable: Runnable, keys: Keys, number: int) -> Tensor:

@@ -16,6 +16,7 @@ def test_the_table_says_what_runs_and_what_it_costs(stores: Stores) -> None:
     held = table["first"]
     assert (held.type, held.shape, held.units, held.parameters) == ("Conv2d", (8, 28, 28), 6272, 80)
     assert (held.u8, held.f16, held.f32) == (6_272_000, 12_544_000, 25_088_000)
+    assert (table["relu#1"].shape, table["relu#2"].shape) == ((8, 28, 28), (16, 13, 13))
     assert table[0] == held
     assert table[:2].names == ("first", "second")
     assert len(list(table)) == len(table) == 7

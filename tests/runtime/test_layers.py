@@ -16,6 +16,8 @@ def test_shapes_calls_and_parameters() -> None:
     assert rows["first"] == LayerRow("first", "Conv2d", 4 * 9 + 4, (4, 28, 28), 1)
     assert rows["first"].units == 4 * 28 * 28
     assert rows["relu"].calls == 2
+    assert rows["relu"].of_call(1).shape == (4, 28, 28)
+    assert rows["relu"].of_call(2).shape == rows["relu"].shape == (8, 13, 13)
     assert rows["drop"].shape == (8,)
     assert rows[""].parameters == sum(p.numel() for p in SmallNet(width=4).parameters())
     for row in rows.values():

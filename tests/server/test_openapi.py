@@ -22,8 +22,6 @@ from odin_graph.server import Settings, create_app
 
 @pytest.fixture(scope="module")
 def described(retina: og.Workspace, secret: str) -> Iterator[tuple[TestClient, dict[str, Any]]]:
-    exp = retina.experiment("small-cnn/1")
-    retina.images().representative(3, by=exp.layer("features")).run()  # the token only reads: what it needs is there
     retina.vectors.add("clip", retina.images(), [[float(n), 1.0] for n in range(len(retina.images()))])
     retina.views["all"] = retina.images()
     app = create_app(retina, Settings(cypher=True, seconds=10.0))
