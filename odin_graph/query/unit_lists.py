@@ -24,6 +24,10 @@ _SHARE: Final = 384
 _LEAST: Final = 8
 """Shorter lists are not kept: of so few images everything is looked at as fast."""
 
+_UNITS: Final = 8192
+"""Of a layer at most: a list takes a third of a millisecond to make, which of millions of units would be the most of
+the time that storing takes."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -33,11 +37,12 @@ class Keeping:
     Args:
         folder: Of the lists of all segments.
         keys: Of the segment's images, sorted.
+        units: How many it has.
     """
 
-    def __init__(self, folder: Path, keys: NDArray[np.int64]) -> None:
+    def __init__(self, folder: Path, keys: NDArray[np.int64], units: int) -> None:
         self._folder, self._keys = folder, keys
-        self._kept = min(KEPT, len(keys) // _SHARE)
+        self._kept = min(KEPT, len(keys) // _SHARE) if units <= _UNITS else 0
         self._held: list[dict[str, NDArray[Any]]] = []
 
     def passing(self, slabs: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -65,9 +70,9 @@ class Keeping:
                 shutil.rmtree(made, ignore_errors=True)
 
 
-def keeping(stores: Stores) -> Callable[[NDArray[np.int64]], Keeping]:
+def keeping(stores: Stores) -> Callable[[NDArray[np.int64], int], Keeping]:
     """What `materialise` is given, so that lists are kept."""
-    return lambda keys: Keeping(_folder(stores), keys)
+    return lambda keys, units: Keeping(_folder(stores), keys, units)
 
 
 def first_of(held: UnitSet, unit: int, *, largest: bool) -> NDArray[np.int64] | None:

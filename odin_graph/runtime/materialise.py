@@ -107,7 +107,7 @@ def materialise(
     autocast: torch.dtype | None = None,
     progress: bool = True,
     positions: int = POSITIONS,
-    beside: Callable[[Keys], Beside] | None = None,
+    beside: Callable[[Keys, int], Beside] | None = None,
 ) -> list[str]:
     """Store what units say of images; only what is missing is computed, in one pass for all layers.
 
@@ -125,7 +125,7 @@ def materialise(
         autocast: Half precision; sets of another precision are other sets.
         progress: Show a progress bar, if anything is missing.
         positions: Images of a segment at most.
-        beside: Given a segment's keys, sorted: what sees its units on the way, and keeps something beside them.
+        beside: Given a segment's sorted keys and its number of units: what sees these on their way.
 
     Returns:
         The ids of the sets, in the order of ``wants`` and then ``rows``.
@@ -186,7 +186,7 @@ class _Pass:
         parts: Sequence[Part],
         shapes: Mapping[Part, tuple[int, ...]],
         noise: Mapping[Part, Noise],
-        beside: Callable[[Keys], Beside] | None,
+        beside: Callable[[Keys, int], Beside] | None,
     ) -> None:
         self.stores, self.runnable, self.parts = stores, runnable, list(parts)
         self.shapes, self.noise, self.beside = shapes, noise, beside
@@ -259,7 +259,7 @@ class _Pass:
         slabs = spill.columns()
         if not every:
             slabs = (np.ascontiguousarray(slab[:, ours]) for slab in slabs)
-        watching = None if self.beside is None else self.beside(keys[ours])
+        watching = None if self.beside is None else self.beside(keys[ours], spill.units)
         segment = self.stores.arrays.units.write(
             growth.array,
             keys[ours],
