@@ -110,7 +110,8 @@ QUERIES: dict[str, Callable[[Any], Any]] = {
 def test_the_same_query_gives_the_same_table(retina: og.Workspace, far: og.RemoteWorkspace, name: str) -> None:
     here, there = QUERIES[name](retina), QUERIES[name](far)
     assert there.plan == here.plan
-    assert there.to_arrow().equals(here.to_arrow())
+    expected = here.to_arrow()  # first: units that are missing are stored here, and not for a token that reads
+    assert there.to_arrow().equals(expected)
     assert there.count() == len(there) == len(here)
     assert there.to_json() == here.to_json()
     assert repr(there).partition("(")[2] == repr(here).partition("(")[2]
