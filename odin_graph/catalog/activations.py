@@ -15,6 +15,7 @@ from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
 from odin_graph.catalog import leases
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.deadline import check
 from odin_graph.errors import ConflictError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
@@ -145,4 +146,5 @@ def wait_for(stores: Stores, set_id: str) -> Lease:
             if not told:
                 _log.warning("Waiting: %s", busy)
                 told = True
+            check()
             time.sleep(0.5)

@@ -49,11 +49,14 @@ class UnitQuestions:
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
         from odin_graph.objects.activations import ActivationSet
+        from odin_graph.query.unit_lists import keeping
         from odin_graph.runtime.materialise import materialise
         from odin_graph.runtime.unit_plan import Want
 
         want = Want(self.name, view, codec)
-        (set_id,) = materialise(self._stores, self.checkpoint, [want], self._keys(images), **how)
+        (set_id,) = materialise(
+            self._stores, self.checkpoint, [want], self._keys(images), beside=keeping(self._stores), **how
+        )
         return ActivationSet(self._stores, set_id)
 
     def stats(self, images: Any = None, *, view: UnitView = "units") -> UnitStats:

@@ -105,7 +105,8 @@ class Units(UnitExpressions):
 
         Args:
             k: How many.
-            images: A query of which images; by default those that it is stored for.
+            images: A query of which images; by default those that it is stored for, of which the first are known
+                from lists that were kept while they were stored.
             largest: False for the least.
         """
         from odin_graph.objects.query import Query
@@ -119,11 +120,27 @@ class Units(UnitExpressions):
                     f"Nothing is stored of the units of {self._layer.name!r}: say which images, as in "
                     f"units[3].top({k}, db.images(...)), or store it with layer.materialise(images)."
                 )
-            keys = max((UnitSet(stores, one).coverage() for one in held), key=len)
-            images = Query(stores.address, Plan(Keys(tuple(keys.tolist()))))
+            widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
+            kept = self._kept(widest, k, largest)
+            if kept is not None:
+                return kept
+            images = Query(stores.address, Plan(Keys(tuple(widest.coverage().tolist()))))
         by = self.value()
         found: Query = images.order_by(by.desc() if largest else by).limit(k)
         return found
+
+    def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
+        """The answer from kept lists, if they reach so far."""
+        from odin_graph.objects.query import Query
+        from odin_graph.query.plan import Keys, Plan
+        from odin_graph.query.unit_lists import first_of
+
+        address = self._layer._stores.address  # noqa: SLF001
+        found = first_of(held, self.numbers[0], largest=largest) if len(self.numbers) == 1 else None
+        if found is None or len(found) < k:
+            return None
+        there = Query(address, Plan(Keys(tuple(found.tolist())))).keys()[:k]  # some may have been deleted since
+        return Query(address, Plan(Keys(tuple(there.tolist())))) if len(there) == k else None
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
         keys = images.keys() if hasattr(images, "keys") else keys_of(self._layer._stores, images)  # noqa: SLF001

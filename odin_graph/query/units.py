@@ -108,12 +108,13 @@ class UnitReader:
                 if record.codec == codec and not len(found.missing(self.keys)):
                     return found
         check_may_write()
+        from odin_graph.query.unit_lists import keeping
         from odin_graph.runtime.materialise import materialise
         from odin_graph.runtime.unit_plan import Want
 
         # The model has to see every one of them, and keeping what it says costs little more than that.
         want = Want(group.layer, group.view, "u8" if group.view == "units" else "f32")
-        (set_id,) = materialise(self.stores, group.checkpoint, [want], self.keys)
+        (set_id,) = materialise(self.stores, group.checkpoint, [want], self.keys, beside=keeping(self.stores))
         return UnitSet.open(self.stores, set_id)
 
     @property

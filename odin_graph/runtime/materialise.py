@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -36,6 +37,16 @@ from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
 Done = Callable[[int], None]
+
+
+class Beside(Protocol):
+    """Made for each segment that is written; sees what is written."""
+
+    def passing(self, slabs: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """The same slabs (units, images), on their way."""
+
+    def named(self, segment: SegmentInfo) -> None:
+        """Called once the segment is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ def materialise(
     autocast: torch.dtype | None = None,
     progress: bool = True,
     positions: int = POSITIONS,
+    beside: Callable[[Keys, int], Beside] | None = None,
 ) -> list[str]:
     """Store what units say of images; only what is missing is computed, in one pass for all layers.
 
@@ -113,6 +125,7 @@ def materialise(
         autocast: Half precision; sets of another precision are other sets.
         progress: Show a progress bar, if anything is missing.
         positions: Images of a segment at most.
+        beside: Given a segment's sorted keys and its number of units: what sees these on their way.
 
     Returns:
         The ids of the sets, in the order of ``wants`` and then ``rows``.
@@ -144,7 +157,7 @@ def materialise(
     if not plan_of(stores, sized, wanted, positions).fits:
         sweep(_folder(stores), all_unused=True)
     plan_of(stores, sized, wanted, positions).check()
-    run = _Pass(stores, runnable, parts, shapes, noise)
+    run = _Pass(stores, runnable, parts, shapes, noise, beside)
     with ExitStack() as held:
         growths: dict[str, UnitGrowth | Growth] = {}
         for target in sorted(
@@ -173,9 +186,10 @@ class _Pass:
         parts: Sequence[Part],
         shapes: Mapping[Part, tuple[int, ...]],
         noise: Mapping[Part, Noise],
+        beside: Callable[[Keys, int], Beside] | None,
     ) -> None:
         self.stores, self.runnable, self.parts = stores, runnable, list(parts)
-        self.shapes, self.noise = shapes, noise
+        self.shapes, self.noise, self.beside = shapes, noise, beside
         self.batch = batch_of(runnable, [units_of_shape(shapes[part]) for part in parts])
 
     @contextmanager
@@ -243,15 +257,20 @@ class _Pass:
             growth.add(keys[ours], rows if every else rows[ours])
             return
         slabs = spill.columns()
+        if not every:
+            slabs = (np.ascontiguousarray(slab[:, ours]) for slab in slabs)
+        watching = None if self.beside is None else self.beside(keys[ours], spill.units)
         segment = self.stores.arrays.units.write(
             growth.array,
             keys[ours],
             spill.units,
-            slabs if every else (np.ascontiguousarray(slab[:, ours]) for slab in slabs),
+            slabs if watching is None else watching.passing(slabs),
             growth.ref.codec,
             noise=self.noise[target.part].units,
         )
         growth.add(segment)
+        if watching is not None:
+            watching.named(segment)
         self._warn(target.part, segment)
 
     def _warn(self, part: Part, segment: SegmentInfo) -> None:

@@ -50,7 +50,8 @@ def test_queries_travel(quarters: Quarters) -> None:
         assert again.to_arrow().equals(expected)
         assert pickle.loads(pickle.dumps(query)).plan == query.plan
         db.views[f"units {place}"] = query
-        assert db.views[f"units {place}"].to_arrow().equals(expected)
+        held: Any = db.views[f"units {place}"]
+        assert held.to_arrow().equals(expected)
         with pytest.raises(QueryError, match="has no form in Cypher"):
             query.to_cypher()
 

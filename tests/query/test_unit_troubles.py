@@ -1,0 +1,98 @@
+"""Units of what has gone, of what another process writes, and for whoever may only read."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import odin_graph as og
+from odin_graph.catalog.leases import acquire
+from odin_graph.catalog.unit_sets import unit_sets
+from odin_graph.errors import ReadOnlyError, ShapeError, TimeLimitError, UnknownNameError
+from odin_graph.graph.read_only import read_only
+
+from . import digits
+
+
+@pytest.fixture
+def retina(db: og.Workspace) -> og.Workspace:
+    digits.build(db, experiments=1)
+    return db
+
+
+def test_a_checkpoint_that_has_gone(retina: og.Workspace) -> None:
+    exp = retina.experiment("small-cnn/1")
+    units, test = exp.layer("features").units[[3, 17]], retina.images("retina-test")
+    top = test.order_by(units.mean().desc()).limit(3)
+    near = test.nearest(test[0], by=units, k=3)
+    top.run()
+    assert exp.best is not None
+    exp.best.delete(force=True)
+    for ask in (
+        top.run,
+        near.run,
+        lambda: og.Query.from_json(top.address, top.to_json()),
+        lambda: test.where(units.max() > 1),
+        lambda: units.values(test),
+    ):
+        with pytest.raises(UnknownNameError) as caught:
+            ask()
+        assert str(caught.value).splitlines()[0].startswith("There is no checkpoint 'small-cnn/1/1'")
+
+
+def test_a_layer_that_has_gone_is_named(retina: og.Workspace) -> None:
+    exp, test = retina.experiment("small-cnn/1"), retina.images("retina-test")
+    data = test.order_by(exp.layer("features").units[[3, 17]].mean()).to_json()
+    data["steps"][0]["keys"][0]["by"]["units"]["layer"] = "featurs"
+    with pytest.raises(UnknownNameError) as caught:
+        og.Query.from_json(test.address, data)
+    assert "There is no layer of the model 'small-cnn': 'featurs'. Did you mean 'features'?" in str(caught.value)
+
+
+def test_images_that_the_model_refuses(retina: og.Workspace) -> None:
+    """Nothing is stored, and those that it takes are asked for as before."""
+    retina.images.add(images=np.zeros((2, 8, 8, 3), np.uint8), prefix="colour")
+    units = retina.experiment("small-cnn/1").layer("features").units[[3, 17]]
+    with pytest.raises(ShapeError) as caught:
+        retina.images().order_by(units.mean().desc()).limit(2).run()
+    assert str(caught.value) == (
+        "The images have 2 different shapes after preprocessing ((1, 8, 8), (3, 8, 8) ...), and a batch has one: put a "
+        "resize or a center-crop into the model's preprocess=."
+    )
+    assert len(retina.images("retina-test").order_by(units.mean().desc()).limit(2)) == 2
+
+
+def test_whoever_may_only_read_is_told_what_is_not_stored(retina: og.Workspace) -> None:
+    layer, test = retina.experiment("small-cnn/1").layer("features"), retina.images("retina-test")
+    query = test.order_by(layer.units[[3, 17]].mean().desc()).limit(3)
+    with read_only(), pytest.raises(ReadOnlyError) as caught:
+        query.run()
+    assert str(caught.value) == (
+        "The answer needs something that is not stored yet (vectors or units of a layer, an index), and whoever asks "
+        "may only read: ask with a token that may write, or have it computed where the workspace is."
+    )
+    assert unit_sets(retina._stores) == []
+    expected = query.keys().tolist()
+    with read_only():  # codes that cannot decide are looked into by the model, and nothing is stored for that
+        assert test.order_by(layer.units[[3, 17]].mean().desc()).limit(3).keys().tolist() == expected
+
+
+def test_a_set_that_another_process_writes_is_waited_for(retina: og.Workspace) -> None:
+    """And is given up at the end of the time that was given."""
+    stores, test = retina._stores, retina.images("retina-test")
+    units = retina.experiment("small-cnn/1").layer("features").units[[3, 17]]
+    units.values(test[:10])
+    (record,) = unit_sets(stores)
+    query = test.order_by(units.mean().desc()).limit(3)
+    found: list[list[int]] = []
+    asking = threading.Thread(target=lambda: found.append(query.keys().tolist()))
+    with acquire(stores.graph, "ActivationSet", record.id):
+        with pytest.raises(TimeLimitError):
+            query.keys(timeout=1)
+        asking.start()
+        asking.join(1)
+        assert asking.is_alive()
+    asking.join(60)
+    assert found == [query.keys().tolist()]
