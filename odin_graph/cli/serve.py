@@ -73,6 +73,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             line.bind((host, port))
+            line.listen()  # whoever calls before the server is up waits
         except OSError as error:
             raise QueryError(
                 f"Nothing can listen at {host}, port {port} ({error.strerror or error}): give another --port, or 0 for "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,13 @@ from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, tra
 from tests.test_bad_input import small_disk
 
 CHECKPOINT = "small/trained"
+
+
+@pytest.fixture
+def stores(stores: Stores) -> Stores:
+    """Without what interrupted jobs of other tests left: those of an embedded engine share its folder."""
+    shutil.rmtree(stores.cache / "spill", ignore_errors=True)
+    return stores
 
 
 def by_hand() -> dict[str, NDArray[np.float32]]:
