@@ -105,16 +105,20 @@ class Growth:
         self.stores.graph.execute(ready)
 
 
-def _create(stores: Stores, ref: LayerRef) -> None:
-    rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": ref.set_id})
-    if rows and not rows[0]["deleted"]:
-        return
-    if rows:  # what was deleted is computed again: its node comes back to life
+def is_there(stores: Stores, set_id: str) -> bool:
+    """Whether a set has a node; that of a deleted one comes back to life, to be computed again."""
+    rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": set_id})
+    if rows and rows[0]["deleted"]:
         stores.graph.write(
             "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building' "
             "WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
-            {"id": ref.set_id},
+            {"id": set_id},
         )
+    return bool(rows)
+
+
+def _create(stores: Stores, ref: LayerRef) -> None:
+    if is_there(stores, ref.set_id):
         return
     row = {
         "id": ref.set_id,

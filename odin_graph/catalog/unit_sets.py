@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
 from odin_graph.arrays.units import UnitCodec, error
-from odin_graph.catalog.activations import wait_for
+from odin_graph.catalog.activations import is_there, wait_for
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import discard, name_segments, segments_of
@@ -280,15 +280,7 @@ class UnitGrowth:
 
 
 def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], device: str) -> None:
-    rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": ref.set_id})
-    if rows and not rows[0]["deleted"]:
-        return
-    if rows:  # what was deleted is computed again: its node comes back to life
-        stores.graph.write(
-            "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building' "
-            "WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
-            {"id": ref.set_id},
-        )
+    if is_there(stores, ref.set_id):
         return
     row = {
         "id": ref.set_id,
