@@ -31,6 +31,7 @@ from benchmarks.pictures import fashion
 from benchmarks.report import Row, WrongAnswer, at_most, run
 from odin_graph import neurons
 from odin_graph.arrays import codes
+from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.unit_sets import UnitSet
 from odin_graph.neurons import Block, Part, Values
 from odin_graph.runtime.rerun import Rerun
@@ -133,9 +134,10 @@ def store(db: og.Workspace, number: int, quick: bool) -> tuple[list[Row], Stored
         training.checkpoint(net, best=True)
     layer = db.experiment("vgg-like/1").layer(LAYER)
     rows, held = [], {}
-    for codec in ("u8", "f32"):
+    codecs: tuple[UnitCodec, ...] = ("u8", "f32")
+    for codec in codecs:
         began = time.perf_counter()
-        set_id = layer.materialise(db.images(), codec=codec, progress=False).id  # type: ignore[arg-type]
+        set_id = layer.materialise(db.images(), codec=codec, progress=False).id
         rows.append(Row(f"{number:,} x 2,048 units stored as {codec}", time.perf_counter() - began, "s"))
         held[codec] = UnitSet.open(stores, set_id)
     keys = held["f32"].coverage()
@@ -208,11 +210,16 @@ def questions(stored: Stored, quick: bool) -> list[Row]:
     return rows
 
 
+def captured(values: NDArray[np.float32], keys: NDArray[np.int64]) -> neurons.Exact:
+    """Gives values (G, n) of sorted keys where codes cannot decide: what counts is how often it is asked."""
+    return lambda asked: values[:, np.searchsorted(keys, asked)].T.copy()
+
+
 def fire_max(stored: Stored, index: nta.Index, _: int, group: NDArray[np.int64], number: int) -> tuple[int, int]:
     """How many images both run again for the highest means."""
     values = stored.values[group][:, :number]
     mean = neurons.aggregate("mean")
-    exact = lambda keys: values[:, np.searchsorted(stored.keys, keys)].T.copy()  # noqa: E731 - captured: counts only
+    exact = captured(values, stored.keys)
     answer = neurons.highest(stored.blocks(group), mean, K, among=stored.keys[:number], exact=exact)
     check(answer.keys, stored.keys[:number], -mean.value(values))
     found = nta.fire_max(index, group, mean, K, lambda at: values[:, at].T.copy())
@@ -223,7 +230,7 @@ def sim_top(stored: Stored, index: nta.Index, image: int, group: NDArray[np.int6
     """How many images both run again for the nearest."""
     image %= number
     values = stored.values[group][:, :number]
-    exact = lambda keys: values[:, np.searchsorted(stored.keys, keys)].T.copy()  # noqa: E731
+    exact = captured(values, stored.keys)
     answer = neurons.nearest(stored.blocks(group), values[:, image], "l2", K, among=stored.keys[:number], exact=exact)
     check(answer.keys, stored.keys[:number], neurons.distance("l2", values[:, image]).value(values))
     found = nta.sim_top(index, group, values[:, image], "l2", K, lambda at: values[:, at].T.copy())
@@ -303,7 +310,7 @@ def growth(stored: Stored, quick: bool) -> list[Row]:
         coded, scales = codes.encode(values)
         keys = np.arange(number)
         block = Block(keys, coded, *codes.tables(scales))
-        exact = lambda asked, values=values: values[:, asked].T.copy()  # noqa: E731
+        exact = captured(values, keys)
         took = milliseconds(lambda block=block, exact=exact: neurons.highest([block], mean, K, exact=exact, threads=2))
         answer = neurons.highest([block], mean, K, exact=exact)
         check(answer.keys, keys, -mean.value(values))
