@@ -125,6 +125,10 @@ class UnitStore:
             return self._cache.columns(info, chosen, read)[:, positions]
         return read(chosen)
 
+    def is_warm(self, info: SegmentInfo, chosen: NDArray[np.int64]) -> bool:
+        """Whether the cache holds these columns decoded."""
+        return self._cache is not None and self._cache.holds(info, self._checked(info, chosen))
+
     def scales(self, info: SegmentInfo, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """The scales (units, 5) of some units, by default of all: least, largest, NaN, infinities, noise."""
         few = None if chosen is None else self._checked(info, chosen)

@@ -96,6 +96,16 @@ def unit_sets(
     return [UnitSetRecord.of_row(row) for row in rows]
 
 
+def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitSetRecord]:
+    """The ready sets of whatever checkpoint whose layer is fed by the same sub-network, oldest first."""
+    rows = stores.graph.read(
+        "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest = $digest AND s.pooling = $pooling "
+        f"AND s.deleted IS NULL {_RETURN}",
+        {"digest": digest, "pooling": pooling},
+    )
+    return [UnitSetRecord.of_row(row) for row in rows]
+
+
 def unit_set_of(stores: Stores, set_id: str) -> UnitSetRecord | None:
     """The record of a set in any state; None where there is none, or it was deleted."""
     rows = stores.graph.read(

@@ -15,7 +15,9 @@ from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
 from odin_graph.neurons.compare import Op
 from odin_graph.query.nodes import UnitAggregate, UnitGroup
-from odin_graph.query.units import UnitReader, as_weights, check_aggregate, measure_of, parts_of
+from odin_graph.query.unit_reader import UnitReader
+from odin_graph.query.unit_stored import parts_of
+from odin_graph.query.units import as_weights, check_aggregate, measure_of
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]

@@ -15,7 +15,8 @@ from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
 from odin_graph.objects.unit_expressions import UnitExpressions
 from odin_graph.query.nodes import UnitGroup, UnitView
-from odin_graph.query.units import UnitReader, check_group
+from odin_graph.query.unit_reader import UnitReader
+from odin_graph.query.units import check_group
 
 if TYPE_CHECKING:
     from odin_graph.objects.layer import Layer

@@ -89,7 +89,7 @@ def _parts(operator: Operator, depth: int) -> Iterator[Part]:
         depth,
         operator.does,
         operator.engine,
-        operator.why,
+        operator.why if ran or (said := operator.forecast()) is None else f"{operator.why}: {said}",
         None if operator.expected is None else round(operator.expected),
         operator.rows,
         operator.bytes if ran else None,

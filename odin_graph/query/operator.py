@@ -50,6 +50,10 @@ class Operator(ABC):
     def run(self) -> pa.Table:
         """Run what is below, then this; keeps rows and seconds for `explain()`."""
 
+    def forecast(self) -> str | None:
+        """Before it has run: what it will choose, where that is up to it."""
+        return None
+
     def _keep(self, start: float, table: pa.Table) -> pa.Table:
         self.seconds, self.rows = time.perf_counter() - start, table.num_rows
         return table

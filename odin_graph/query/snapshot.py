@@ -36,7 +36,7 @@ from odin_graph.query.plan import Cypher
 from odin_graph.query.relations import related
 from odin_graph.query.scope import Scope
 from odin_graph.query.uncertainty import entropy, margin, rank
-from odin_graph.query.units import UnitReader
+from odin_graph.query.unit_reader import UnitReader
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment

@@ -18,7 +18,8 @@ from odin_graph.query import prediction_sets
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import LayerOf, NamedVectors, Space
 from odin_graph.query.spelling import spell_group
-from odin_graph.query.units import UnitReader, check_group, group_of_pixels
+from odin_graph.query.unit_reader import UnitReader
+from odin_graph.query.units import check_group, group_of_pixels
 
 if TYPE_CHECKING:
     from odin_graph.arrays import SegmentInfo

@@ -14,36 +14,47 @@ from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Nearest
 from odin_graph.query.snapshot import Snapshot
 from odin_graph.query.spelling import spell_group, spell_key
+from odin_graph.query.unit_source import Sources
 from odin_graph.query.units import measure_of
 
 
-class HighestByUnits(Over):
-    """The first k rows of an order by an aggregate of units; ties by key, missing values last."""
+class OverUnits(Over):
+    """An operator over a group of units, whose values come from where they come fastest."""
 
     engine: ClassVar[str] = "units"
-    why = "what units say is stored by unit as codes that bound every image; only the undecided are looked at"
+    why = "what is stored of units bounds every image, and the model is run on the undecided; or it is run on all"
+    group: UnitGroup
+
+    def forecast(self) -> str | None:
+        """What is fastest for as many images as are expected."""
+        images = self.inputs[0].expected
+        if images is None:
+            return None
+        sources = Sources(self.snapshot.stores, self.group, np.empty(0, np.int64))
+        return sources.forecast(round(images))
+
+
+class HighestByUnits(OverUnits):
+    """The first k rows of an order by an aggregate of units; ties by key, missing values last."""
 
     def __init__(self, snapshot: Snapshot, below: Operator, key: SortKey, k: int) -> None:
+        assert isinstance(key.by, UnitAggregate), "by whom it is planned"
         super().__init__(snapshot, below, f"the first {k} by {spell_key(key)}")
-        self.key, self.k = key, k
+        self.key, self.k, self.by, self.group = key, k, key.by, key.by.units
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        assert isinstance(self.key.by, UnitAggregate)
         keys = table.column("key").to_numpy()
         distinct = np.unique(keys)
         if not len(distinct):
             return table
-        reader = self.snapshot.units(self.key.by.units, distinct)
-        answer = reader.highest(measure_of(self.key.by), self.k, distinct, largest=self.key.descending)
+        reader = self.snapshot.units(self.group, distinct)
+        answer = reader.highest(measure_of(self.by), self.k, distinct, largest=self.key.descending)
         self.why = reader.told(answer.work, int(answer.tied.sum()))
         return table.take(_rows_of(keys, answer.keys)).slice(0, self.k)
 
 
-class NearestByUnits(Over):
+class NearestByUnits(OverUnits):
     """The k nearest of the images below in the space of a group of units; adds ``distance``."""
-
-    engine: ClassVar[str] = "units"
-    why = HighestByUnits.why
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Nearest) -> None:
         assert isinstance(step.by, UnitGroup)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.catalog.unit_sets import UnitSetRecord
+from odin_graph.deadline import check
 from odin_graph.errors import QueryError
+from odin_graph.progress import progress_bar
 from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
@@ -25,6 +28,8 @@ Keys = NDArray[np.int64]
 
 _MOST: Final = 2
 """Models that stay loaded. One thread runs each at a time: what hooks hear is of one pass."""
+_SHOWN: Final = 2_000
+"""So many images are shown as they are run."""
 _TOGETHER: Final = 64
 """So few images are read at once, without a thread that reads ahead."""
 
@@ -62,6 +67,12 @@ class Rerun:
         self._device, self._autocast, self._batch = device, autocast, batch
         self.images = 0
         """That were run so far."""
+        self.seconds = 0.0
+        """That running them took, loading left out."""
+        self.load: float | None = None
+        """Seconds that loading took; None where the model was loaded."""
+        self.width: int | None = None
+        """Numbers that the layer says of an image; None before it has run."""
 
     @classmethod
     def of(cls, stores: Stores, record: UnitSetRecord, checkpoint: str, layer: str, group: NDArray[np.int64]) -> Rerun:
@@ -83,9 +94,16 @@ class Rerun:
             return found
         (runnable, alone), place = self._loaded(), 0
         batch = batch_of(runnable, [0])
-        with alone, running(runnable, [self._part]) as run:
+        what = f"run {self._part.layer} again"
+        with (
+            alone,
+            running(runnable, [self._part]) as run,
+            progress_bar(what, len(distinct), show=len(distinct) >= _SHOWN) as done,
+        ):
+            began = time.perf_counter()
             for images in self._images(distinct, batch):
                 for start in range(0, len(images), batch):
+                    check()
                     said = run(to_inputs(runnable.pipeline, images[start : start + batch]))[self._part]
                     if self._group.max(initial=-1) >= said.shape[1]:
                         raise QueryError(
@@ -94,6 +112,9 @@ class Rerun:
                         )
                     found[place : place + len(said)] = said[:, self._group]
                     place += len(said)
+                    done(len(said))
+                    self.width = said.shape[1]
+            self.seconds += time.perf_counter() - began
         self.images += len(distinct)
         return found[back]
 
@@ -104,14 +125,26 @@ class Rerun:
         for _, images in pixel_blocks(self._stores, keys, least=batch):
             yield images
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is."""
+        with _lock:
+            return self._key in _held
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return (self._stores.workspace_id, self._checkpoint, str(self._device), str(self._autocast), self._batch)
+
     def _loaded(self) -> tuple[Runnable, threading.Lock]:
-        key = (self._stores.workspace_id, self._checkpoint, str(self._device), str(self._autocast), self._batch)
+        key = self._key
         with _lock:
             if key not in _held:
+                began = time.perf_counter()
                 made = Runnable.load(
                     self._stores, self._checkpoint, device=self._device, batch=self._batch, autocast=self._autocast
                 )
                 _held[key] = made, threading.Lock()
+                self.load = time.perf_counter() - began
             _held.move_to_end(key)
             while len(_held) > _MOST:
                 _held.popitem(last=False)

@@ -1,0 +1,158 @@
+"""What a group of units says of images, wherever it comes from: the questions of the neuron engine, and their times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph import neurons
+from odin_graph.catalog import usage
+from odin_graph.errors import StoreError
+from odin_graph.neurons import Answer, Decision, Measured, Work
+from odin_graph.neurons.compare import Op
+from odin_graph.query.nodes import UnitGroup
+from odin_graph.query.unit_source import Source, Sources
+
+if TYPE_CHECKING:
+    from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+_Answer = TypeVar("_Answer", Answer, Decision, Measured)
+
+_LOOKS: Final = 3
+"""At what is stored: another process may drop a set between a look and the reading."""
+_BOUNDS: Final = {"u8": "codes", "f16": "values of half precision"}
+
+
+class UnitReader:
+    """A group of units over some images.
+
+    Args:
+        stores: The open workspace.
+        group: Bound to a checkpoint.
+        keys: The images that it can be asked for, sorted, each once.
+    """
+
+    def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
+        self.keys = keys
+        self._stores, self._group = stores, group
+        self._opened: dict[bool, Source] = {}
+        """Whether it gives the value of each image; what was asked last is the last."""
+
+    def highest(self, measure: neurons.Measure, k: int, keys: Keys, *, largest: bool) -> Answer:
+        """The k images with the largest, or smallest, values."""
+        return self._ask(lambda how: neurons.highest(measure=measure, k=k, largest=largest, among=keys, threads=self._threads, **how))
+
+    def nearest(self, query: Any, metric: str, k: int, keys: Keys, weights: Any) -> Answer:
+        """The k images nearest to a query in the group's space."""
+        return self._ask(
+            lambda how: neurons.nearest(
+                query=query, metric=metric, k=k, weights=weights, among=keys, threads=self._threads, **how
+            )
+        )
+
+    def compare(self, measure: neurons.Measure, op: Op, threshold: float, keys: Keys) -> Decision:
+        """Which of the images satisfy a condition."""
+        return self._ask(lambda how: neurons.compare(
+                measure=measure, op=op, threshold=threshold, among=keys, threads=self._threads, **how
+            ))
+
+    def measured(self, measure: neurons.Measure, keys: Keys) -> Measured:
+        """The value of each image."""
+        return self._ask(lambda how: neurons.values(measure=measure, among=keys, **how), every=True)
+
+    def values(self, keys: Keys) -> NDArray[np.float32]:
+        """What each unit says of images (n, G), in the order of the keys, which may repeat."""
+        distinct, back = np.unique(keys, return_inverse=True)
+        for _ in range(_LOOKS):
+            if not len(distinct):
+                break
+            source = Sources(self._stores, self._group, distinct).open(every=True)
+            found = source.exact(distinct) if source.exact is not None else _gathered(source.parts, distinct)
+            if found is not None:
+                return found[back]
+        if len(distinct):
+            raise self._lost()
+        return np.empty((0, len(self._group.numbers)), np.float32)
+
+    def told(self, work: Work, tied: int = 0) -> str:
+        """What the last answer took, and why it came from there, for `explain`."""
+        source = list(self._opened.values())[-1]
+        ran = f"the model was run on {source.run:,} images" if source.run else ""
+        if source.exact is None:
+            stored = work.scanned - source.run
+            found = [f"the values of {stored:,} images are stored" if source.stored is not None else "", ran]
+            return f"{', '.join(filter(None, found))} ({source.why})"
+        rests = f"; {tied:,} of them rest on less than the noise of a second run" if tied else ""
+        return (
+            f"{_BOUNDS[source.option.codec or '']} bound {work.scanned:,} images and left {work.candidates:,}, of which "
+            f"the model was run again on {work.verified:,}{rests}{f', and {ran}' if ran else ''} ({source.why})"
+        )
+
+    def _ask(self, ask: Callable[[dict[str, Any]], _Answer], *, every: bool = False) -> _Answer:
+        for _ in range(_LOOKS):
+            source, fresh = self._open(every)
+            began = time.perf_counter()
+            before = 0.0 if source.exact is None else source.exact.seconds
+            how = {"parts": source.parts, "exact": source.exact, "noise": source.noise}
+            answer = ask(how)
+            if not len(answer.uncovered):
+                again = 0.0 if source.exact is None else source.exact.seconds - before
+                self._learn(source, fresh, time.perf_counter() - began - again, answer.work.verified, every)
+                return answer
+            self._opened.clear()
+        raise self._lost()
+
+    def _open(self, every: bool) -> tuple[Source, bool]:
+        """The source, and whether it is a new one."""
+        for whose in (every, not every):
+            held = self._opened.get(whose)
+            if held is not None and (whose == every or held.exact is None):
+                self._opened[whose] = self._opened.pop(whose)
+                return held, False
+        self._opened[every] = opened = Sources(self._stores, self._group, self.keys).open(every=every)
+        return opened, True
+
+    def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, every: bool) -> None:
+        """What the next choice rests on."""
+        learnt = Sources(self._stores, self._group, self.keys).calibration
+        group, stored, exact = self._group, source.stored, source.exact
+        if exact is not None and exact.images:
+            learnt.ran(group, exact.images, exact.seconds, width=exact.width or 1, load=exact.load)
+            if not every and stored is not None:
+                learnt.left(group, stored.codec, verified)
+        if stored is not None:
+            values = stored.rows * len(group.numbers)
+            if fresh:
+                learnt.read(stored.codec, values, source.seconds + seconds, warm=stored.warm)
+            layer = learnt.layer(group)
+            saved = 0.0 if layer is None else layer.speeds.image * len(self.keys) - source.seconds - seconds
+            usage.record(self._stores, stored.id, max(0.0, saved))
+        learnt.asked(group, len(self.keys))
+
+    @property
+    def _threads(self) -> int:
+        return self._stores.budget.threads
+
+    def _lost(self) -> StoreError:
+        return StoreError(
+            f"What is stored of the units of {self._group.layer!r} was dropped {_LOOKS} times while it was read: ask "
+            "again, or pin it with db.storage.pin(...)."
+        )
+
+
+def _gathered(parts: list[neurons.Part], keys: Keys) -> NDArray[np.float32] | None:
+    """The values (n, G) of sorted keys; None where one of them is in no part."""
+    covered = np.zeros(len(keys), bool)
+    found = np.empty((len(keys), parts[0].units if parts else 0), np.float32)
+    for part in parts:
+        assert isinstance(part, neurons.Values), "as captured"
+        place = np.searchsorted(keys, part.keys)
+        there = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == part.keys))
+        found[place[there]] = part.values[:, there].T
+        covered[place[there]] = True
+    return found if covered.all() else None

@@ -1,0 +1,222 @@
+"""Where an answer about units comes from: what is stored, the model run again, or what is stored for it now.
+
+Every way gives the same answer. A cost model (`odin_graph.neurons.costs`) says which is the fastest, by the speeds of
+this machine and by how often such questions were asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.storage import reading
+from odin_graph.errors import SpaceError
+from odin_graph.graph.read_only import check_may_write, is_read_only
+from odin_graph.neurons import Part, Values
+from odin_graph.neurons.costs import CODECS, Codec, Held, Option, Question, best, options
+from odin_graph.query.calibration import PROBE, Calibration, Layer
+from odin_graph.query.nodes import UnitGroup
+from odin_graph.query.unit_stored import Stored, stored_for
+
+if TYPE_CHECKING:
+    from odin_graph.runtime.rerun import Rerun
+    from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+Choose: TypeAlias = Callable[[Sequence[Option], float], Option]
+
+READ_ONLY_MOST: Final = 10_000
+"""Images on which the model is run for whoever may only read: what takes longer is stored by somebody who may write."""
+FEWEST: Final = 64
+"""Images that are worth a segment of their own."""
+_MEMORY_SHARE: Final = 4
+"""What is run on the spot is held whole, in this part of the memory at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What the engine reads of a group."""
+
+    option: Option
+    parts: list[Part]
+    exact: Rerun | None
+    """The model, for what bounds leave open; None where the parts are the values as captured."""
+    noise: NDArray[np.float64] | None
+    """How far what is run again may lie from what was captured (G,)."""
+    stored: Stored | None
+    run: int
+    """Images on which the model was run to open it."""
+    seconds: float
+    """That reading what is stored took."""
+    why: str
+    """What was chosen, and what else there was."""
+
+
+class Sources:
+    """The ways to answer questions about a group of units over some images.
+
+    Args:
+        stores: The open workspace.
+        group: Bound to a checkpoint.
+        keys: The images, sorted, each once.
+    """
+
+    def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
+        self._stores, self._group, self._keys = stores, group, keys
+        self._numbers = np.array(group.numbers, np.int64)
+        self.calibration = Calibration(stores)
+
+    def open(self, *, every: bool, choose: Choose = best) -> Source:
+        """What answers, made ready.
+
+        Args:
+            every: Whether the value of each image is wanted, and not the first of an order.
+            choose: Takes one of some options, where so many further questions are expected.
+
+        Raises:
+            ReadOnlyError: Too much would have to be run for it, and nothing may be stored.
+            SpaceError: It has to be stored, and there is no room.
+        """
+        question, given = self.options(every=every)
+        if not given:
+            check_may_write()
+        while True:
+            taken = choose(given, question.later)
+            why = told(taken, given, question.later)
+            try:
+                if taken.way == "store":
+                    self._store(taken)
+            except SpaceError:
+                given = [one for one in given if one.way != "store"]
+                if not given:
+                    raise
+                continue
+            return self._run(taken, why) if taken.codec is None else self._read(taken, taken.codec, why)
+
+    def options(self, *, every: bool) -> tuple[Question, list[Option]]:
+        """The question, and every way that is open; the model is timed first where nobody knows how fast it is."""
+        number = len(self._keys)
+        held = [one.held for one in self._stored.values()]
+        whole = [one for one in held if not one.missing and one.codec in ("f32", "rows")]
+        layer = self.calibration.layer(self._group)
+        if layer is None and not whole:
+            layer = self._timed()
+        if layer is None:  # what is stored is as fast as anything, whatever the model is
+            question = Question(number, len(self._numbers), every)
+            return question, [Option("read", one.codec, 0.0, 0.0) for one in whole]
+        question = Question(number, len(self._numbers), every, layer.later(number))
+        return question, [one for one in self._all(question, held, layer) if self._is_open(one)]
+
+    def forecast(self, images: int) -> str:
+        """In words what would be done for the first of an order of so many images; nothing is run for it."""
+        layer = self.calibration.layer(self._group)
+        if layer is None:
+            return f"how fast the model is is measured with the first question, on {PROBE} images"
+        question = Question(images, len(self._numbers), later=layer.later(images))
+        covered = {one.codec: one.units.coverage() for one in self._stored.values() if one.units is not None}
+        held = [
+            replace(one.held, missing=max(0, images - len(covered[one.codec])))
+            for one in self._stored.values()
+            if one.codec in covered
+        ]
+        found = self._all(question, held, layer)
+        return told(best(found, question.later), found, question.later)
+
+    def _all(self, question: Question, held: Sequence[Held], layer: Layer) -> list[Option]:
+        loaded = self._rerun().is_loaded
+        return options(question, held, layer.speeds, self.calibration.machine, loaded=loaded)
+
+    def _is_open(self, option: Option) -> bool:
+        before = None if option.codec is None else self._stored.get(option.codec)
+        missing = len(self._keys if before is None else before.missing)
+        if option.way == "store":
+            return missing >= FEWEST and not is_read_only()
+        fits = 4 * missing * len(self._numbers) <= self._stores.budget.memory // _MEMORY_SHARE
+        return (fits or missing < FEWEST) and (missing <= READ_ONLY_MOST or not is_read_only())
+
+    def _timed(self) -> Layer:
+        """The model, run on a few images."""
+        some = self._keys[np.linspace(0, len(self._keys) - 1, min(PROBE, len(self._keys))).astype(np.int64)]
+        run = self._rerun()
+        run(some)  # the first run of a model takes longer than any other
+        first = run.seconds
+        run(some)
+        seconds, width = run.seconds - first, run.width or 1
+        self.calibration.ran(self._group, len(some), seconds, width=width, load=run.load)
+        return self.calibration.layer(self._group) or Layer.timed(len(some), seconds, width)
+
+    @cached_property
+    def _stored(self) -> dict[Codec, Stored]:
+        return stored_for(self._stores, self._group, self._keys)
+
+    def _rerun(self, stored: Stored | None = None) -> Rerun:
+        from odin_graph.runtime.rerun import Rerun
+
+        group = self._group
+        assert group.checkpoint is not None, "bound before"
+        if stored is not None and stored.units is not None:
+            return Rerun.of(self._stores, stored.units.record, group.checkpoint, group.layer, self._numbers)
+        return Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
+
+    def _run(self, option: Option, why: str) -> Source:
+        parts = self._spot(self._keys, self._rerun())
+        return Source(option, parts, None, None, None, len(self._keys), 0.0, why)
+
+    def _spot(self, keys: Keys, run: Rerun) -> list[Part]:
+        """What the model says of images now."""
+        said = run(keys)
+        self.calibration.ran(self._group, len(keys), run.seconds, width=run.width or 1, load=run.load)
+        return [Values(keys, np.ascontiguousarray(said.T))]
+
+    def _read(self, option: Option, codec: Codec, why: str) -> Source:
+        stored, began = self._stored[codec], time.perf_counter()
+        with reading(self._stores, [stored.id]):
+            parts = stored.parts(self._numbers, self._keys)
+        took = time.perf_counter() - began
+        exact = self._rerun(stored) if codec in ("u8", "f16") else None
+        noise = stored.units.noise(self._numbers) if exact is not None and stored.units is not None else None
+        if len(stored.missing):
+            parts += self._spot(np.sort(stored.missing), self._rerun(stored))
+        return Source(option, parts, exact, noise, stored, len(stored.missing), took, why)
+
+    def _store(self, option: Option) -> None:
+        """Add what is missing to a set, and learn how long that took."""
+        from odin_graph.query.unit_lists import keeping
+        from odin_graph.runtime.materialise import materialise
+        from odin_graph.runtime.unit_plan import Want
+
+        check_may_write()
+        group = self._group
+        assert group.checkpoint is not None and option.codec in CODECS and option.codec != "rows", "can be made"
+        before = self._stored.get(option.codec)
+        missing = len(self._keys if before is None else before.missing)
+        began = time.perf_counter()
+        want = Want(group.layer, group.view, option.codec)
+        materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores))
+        took = time.perf_counter() - began
+        if (layer := self.calibration.layer(group)) is not None:
+            beside = took - layer.speeds.load - layer.speeds.image * missing
+            self.calibration.made(option.codec, missing * layer.speeds.width, max(beside, 0.0))
+        del self.__dict__["_stored"]
+
+
+def told(taken: Option, given: Sequence[Option], later: float) -> str:
+    """A choice and its reason: what was taken, before what else there was."""
+    others = sorted((one for one in given if one != taken), key=lambda one: one.cost(later))
+    first = f"to {_way(taken)} takes about {_time(taken.cost(later))} a question"
+    rest = ", ".join(f"to {_way(one)} {_time(one.cost(later))}" for one in others)
+    return f"{first}; {rest}" if rest else first
+
+
+def _way(option: Option) -> str:
+    return {"run": "run the model", "read": f"read {option.codec}", "store": f"store {option.codec}"}[option.way]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
