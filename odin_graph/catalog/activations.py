@@ -61,6 +61,7 @@ def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
     _create(stores, ref)
     lease = wait_for(stores, ref.set_id)
     with lease:
+        is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
         growth = Growth(stores, ref.set_id, lease)
         yield growth
         growth.finish()
@@ -78,19 +79,20 @@ class Growth:
         """The keys that no segment covers."""
         return rows_of(self.stores, self.set_id).missing(keys)
 
-    def add(self, keys: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        """Write a further segment and name it: a crash later loses nothing of it."""
+    def add(self, keys: NDArray[np.int64], rows: NDArray[np.float32], *, seconds: float = 0.0) -> None:
+        """Write a further segment and name it: a crash later loses nothing of it.
+
+        Args:
+            keys: The images.
+            rows: What the layer said of them (n, d).
+            seconds: What computing them took; writing them is added.
+
+        Raises:
+            ConflictError: Another process took over; or images among them were purged meanwhile.
+        """
+        began = time.perf_counter()
         segment = self.stores.arrays.write_dense(rows_array(self.set_id), keys, rows)
-
-        def name(tx: Transaction) -> None:
-            self.lease.check(tx)
-            name_segments(tx, [segment])
-
-        try:
-            self.stores.graph.execute(name)
-        except ConflictError:
-            discard(self.stores, [segment])
-            raise
+        name_grown(self.stores, self.lease, segment, seconds + time.perf_counter() - began)
 
     def finish(self) -> None:
         """Compact if there are many segments; make the set ready."""
@@ -105,13 +107,50 @@ class Growth:
         self.stores.graph.execute(ready)
 
 
+def name_grown(stores: Stores, lease: Lease, segment: SegmentInfo, seconds: float) -> None:
+    """Name a segment that was written for the set of a lease.
+
+    Raises:
+        ConflictError: Another process took over; or images that it holds were purged meanwhile. It is removed again.
+    """
+
+    def name(tx: Transaction) -> None:
+        lease.check(tx)
+        _refuse_purged(stores, tx, segment)
+        name_segments(tx, [segment])
+        tx.run(
+            "MATCH (s:ActivationSet {id: $id}) SET s.odin_seconds = coalesce(s.odin_seconds, 0.0) + $seconds",
+            {"id": lease.id, "seconds": float(seconds)},
+        )
+
+    try:
+        stores.graph.execute(name)
+    except ConflictError:
+        discard(stores, [segment])
+        raise
+
+
+def _refuse_purged(stores: Stores, tx: Transaction, segment: SegmentInfo) -> None:
+    rows = tx.run(
+        "MATCH (x:Deletion)<-[:INVALIDATED_BY]-(i:Image) WHERE x.state IS NOT NULL "
+        "AND i.key >= $low AND i.key <= $high RETURN i.key AS key",
+        {"low": segment.min_key, "high": segment.max_key},
+    )
+    gone = np.array([row["key"] for row in rows], np.int64)
+    if len(gone) and np.isin(gone, stores.arrays.keys(segment)).any():
+        raise ConflictError(
+            "Images were purged while their activations were computed, so what was computed is not kept: make the "
+            "same call again."
+        )
+
+
 def is_there(stores: Stores, set_id: str) -> bool:
     """Whether a set has a node; that of a deleted one comes back to life, to be computed again."""
     rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": set_id})
     if rows and rows[0]["deleted"]:
         stores.graph.write(
-            "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building' "
-            "WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
+            "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building', "
+            "s.odin_seconds = null, s.odin_pinned = null WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
             {"id": set_id},
         )
     return bool(rows)

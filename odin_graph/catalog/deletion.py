@@ -125,8 +125,10 @@ def delete(
             raise _refused(label, listed, used)
         tx.run("CREATE (:Deletion {id: $id, at: $at, by: $by, why: $why, created_at: $at})", row)
         counts = {label: _mark(tx, label, listed, row["id"])}
+        _refuse_live(tx, label, listed)
         for part, ids in _parts(tx, label, listed):
             counts[part] = counts.get(part, 0) + _mark(tx, part, ids, row["id"])
+            _refuse_live(tx, part, ids)
         return DeletionReport(str(row["id"]), counts, tuple(used))
 
     return stores.graph.execute(bury)
@@ -146,12 +148,36 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
         )[0]["n"]
         if label == "ActivationSet":  # what can be computed again takes no room: its files are garbage from now on
             for id_ in part:
-                tx.run(
-                    "MATCH (s:Segment) WHERE s.array STARTS WITH $prefix DETACH DELETE s",
+                gone = tx.run(
+                    "MATCH (s:Segment) WHERE s.array STARTS WITH $prefix WITH s, s.uri AS uri DETACH DELETE s "
+                    "RETURN uri",
                     {"prefix": f"ActivationSet/{id_}/"},
                 )
-                tx.run("MATCH (v:VectorIndex)-[:DERIVED_FROM]->(:ActivationSet {id: $id}) DETACH DELETE v", {"id": id_})
+                indexes = tx.run(
+                    "MATCH (v:VectorIndex)-[:DERIVED_FROM]->(:ActivationSet {id: $id}) WITH v, v.uris AS uris "
+                    "DETACH DELETE v RETURN uris",
+                    {"id": id_},
+                )
+                uris = [row["uri"] for row in gone] + [uri for row in indexes for uri in row["uris"] or ()]
+                tx.run(  # whoever reads them goes on: gc spares what a deletion of the last hour names
+                    "MATCH (x:Deletion {id: $deletion}) SET x.files = coalesce(x.files, []) + $uris",
+                    {"deletion": deletion, "uris": uris},
+                )
     return number
+
+
+def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
+    """Once more, under the locks of the tombstones: a process may have begun since it was looked."""
+    if label not in LEASED:
+        return
+    rows = tx.run(
+        f"UNWIND $things AS thing MATCH (n:{label} {{id: thing}}) WHERE n.lease_owner IS NOT NULL "
+        f"RETURN thing, {leases.FIELDS}",
+        {"things": list(things)},
+    )
+    for row in rows:
+        if (held := leases.of_row(row)) is not None and held.live:
+            raise leases.busy(label, row["thing"], held)
 
 
 def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:

@@ -74,11 +74,15 @@ def collect_garbage(
             remove_unfinished(stores, label, id_)
     # Listed before the names are read: a file that is written in between is not in the list.
     old = [file for file in stores.arrays.files() if file.age >= grace]
-    named = named_uris(stores)
+    named = named_uris(stores) | _let_go_lately(stores, grace)
     garbage = tuple(file for file in old if file.uri not in named)
     if not dry_run:
         for file in garbage:
             stores.arrays.remove(file.uri, unless_younger=grace)
+        stores.graph.write(
+            "MATCH (x:Deletion) WHERE x.files IS NOT NULL AND x.state IS NULL AND x.at < $since SET x.files = null",
+            {"since": now() - timedelta(seconds=grace)},
+        )
     return Collected(dry_run, garbage, tuple(id_ for _, id_ in parents), spared)
 
 
@@ -88,6 +92,16 @@ def named_uris(stores: Stores) -> set[str]:
     for info in all_segments(stores):
         named |= {info.uri, keys_uri(info.keys)}
     return named
+
+
+def _let_go_lately(stores: Stores, grace: float) -> set[str]:
+    """The files of activation sets that were deleted a moment ago: somebody may have begun to read them before."""
+    rows = stores.graph.read(
+        "MATCH (x:Deletion) WHERE x.files IS NOT NULL AND x.state IS NULL AND x.at >= $since "
+        "UNWIND x.files AS uri RETURN uri",
+        {"since": now() - timedelta(seconds=grace)},
+    )
+    return {row["uri"] for row in rows}
 
 
 def _sort_parents(stores: Stores, abandoned_after: float) -> tuple[list[tuple[str, str]], tuple[str, ...]]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
 from odin_graph.arrays.units import UnitCodec, error
-from odin_graph.catalog.activations import is_there, wait_for
+from odin_graph.catalog.activations import is_there, name_grown, wait_for
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.leases import Lease
-from odin_graph.catalog.segments import discard, name_segments, segments_of
+from odin_graph.catalog.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.properties import now
@@ -205,6 +205,7 @@ def growing_units(
     """
     _create(stores, ref, layer, shape, device)
     with wait_for(stores, ref.set_id) as lease:
+        is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
         link(stores, ref.set_id, checkpoint, layer)
         growth = UnitGrowth(stores, ref, lease)
         yield growth
@@ -248,23 +249,17 @@ class UnitGrowth:
         """The keys that no segment covers."""
         return units_of(self.stores, self.ref.set_id).missing(keys)
 
-    def add(self, segment: SegmentInfo) -> None:
+    def add(self, segment: SegmentInfo, *, seconds: float = 0.0) -> None:
         """Name a segment that was written: a crash later loses nothing of it.
+
+        Args:
+            segment: What was written.
+            seconds: What computing and writing it took.
 
         Raises:
             ConflictError: Another process took over; or images that it holds were purged meanwhile.
         """
-
-        def name(tx: Transaction) -> None:
-            self.lease.check(tx)
-            self._refuse_purged(tx, segment)
-            name_segments(tx, [segment])
-
-        try:
-            self.stores.graph.execute(name)
-        except ConflictError:
-            discard(self.stores, [segment])
-            raise
+        name_grown(self.stores, self.lease, segment, seconds)
 
     def finish(self) -> None:
         """Make the set ready."""
@@ -274,19 +269,6 @@ class UnitGrowth:
             tx.run("MATCH (s:ActivationSet {id: $id}) SET s.state = 'ready'", {"id": self.ref.set_id})
 
         self.stores.graph.execute(ready)
-
-    def _refuse_purged(self, tx: Transaction, segment: SegmentInfo) -> None:
-        rows = tx.run(
-            "MATCH (x:Deletion)<-[:INVALIDATED_BY]-(i:Image) WHERE x.state IS NOT NULL "
-            "AND i.key >= $low AND i.key <= $high RETURN i.key AS key",
-            {"low": segment.min_key, "high": segment.max_key},
-        )
-        gone = np.array([row["key"] for row in rows], np.int64)
-        if len(gone) and np.isin(gone, self.stores.arrays.keys(segment)).any():
-            raise ConflictError(
-                "Images were purged while their activations were computed, so what was computed is not kept: make the "
-                "same call again."
-            )
 
 
 def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], device: str) -> None:

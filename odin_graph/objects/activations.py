@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import SegmentedArray, UnitArray
 from odin_graph.catalog.activations import rows_of
 from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.storage import reading
 from odin_graph.catalog.unit_sets import units_of
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.selection import Selection
@@ -73,12 +74,13 @@ class ActivationSet(Verbs):
             raise QueryError(
                 f"{self.id!r} holds units, of which a layer gives any group: layer.units[[3, 17]].values(images)."
             )
-        rows = rows_of(self._stores, self.id)
-        if images is None:
-            keys = rows.coverage()
-        else:
-            keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
-        found: NDArray[np.float32] = rows.read(np.asarray(keys, np.int64))
+        with reading(self._stores, [self.id]):
+            rows = rows_of(self._stores, self.id)
+            if images is None:
+                keys = rows.coverage()
+            else:
+                keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
+            found: NDArray[np.float32] = rows.read(np.asarray(keys, np.int64))
         return found
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor
 from odin_graph.catalog.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.checkpoints import checkpoint_of
 from odin_graph.catalog.models import model_of
+from odin_graph.catalog.storage import reading
+from odin_graph.catalog.usage import record
 from odin_graph.deadline import check
 from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
 from odin_graph.progress import progress_bar
@@ -39,10 +42,10 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
         QueryError: The layer runs several times, or not at all.
     """
     POOLINGS.get(ref.pooling)
-    record = checkpoint_of(stores, ref.checkpoint)
-    if record.model is None:
-        raise ModelError(f"The checkpoint {record.id!r} belongs to no model, so it has no layers that could be run.")
-    model = model_of(stores, record.model)
+    held = checkpoint_of(stores, ref.checkpoint)
+    if held.model is None:
+        raise ModelError(f"The checkpoint {held.id!r} belongs to no model, so it has no layers that could be run.")
+    model = model_of(stores, held.model)
     name, _, call = ref.layer.partition(CALL)
     table = {row.name: row for row in layers_of(model)}
     row = table.get(name)
@@ -88,16 +91,20 @@ def ensure_embeddings(
     """
     check_layer(stores, ref)
     wanted = np.unique(np.asarray(keys, np.int64))
-    if _is_ready(stores, ref.set_id) and not len(rows_of(stores, ref.set_id).missing(wanted)):
-        return ref.set_id
+    seconds = _ready(stores, ref.set_id)
+    if seconds is not None:
+        rows = rows_of(stores, ref.set_id)
+        if not len(rows.missing(wanted)):
+            record(stores, ref.set_id, seconds * len(wanted) / max(1, len(rows.coverage())))
+            return ref.set_id
     with growing(stores, ref) as growth:
         missing = growth.missing(wanted)
         if len(missing):
             runnable = Runnable.load(stores, ref.checkpoint, device=device, batch=batch)
             writer = _Writer(growth.add)
             with progress_bar(f"{ref.layer} of {ref.checkpoint}", len(missing), show=progress) as done:
-                for part, rows in _embed(stores, runnable, ref, missing):
-                    writer.add(part, rows)
+                for part, said in _embed(stores, runnable, ref, missing):
+                    writer.add(part, said)
                     check()
                     done(len(part))
             writer.flush()
@@ -113,8 +120,9 @@ def embeddings(stores: Stores, ref: LayerRef, keys: Keys, **how: Any) -> NDArray
         keys: The images.
         how: ``device``, ``batch``, ``progress`` of `ensure_embeddings`.
     """
-    set_id = ensure_embeddings(stores, ref, keys, **how)
-    found: NDArray[np.float32] = rows_of(stores, set_id).read(np.asarray(keys, np.int64))
+    with reading(stores, [ref.set_id]):
+        set_id = ensure_embeddings(stores, ref, keys, **how)
+        found: NDArray[np.float32] = rows_of(stores, set_id).read(np.asarray(keys, np.int64))
     return found
 
 
@@ -132,10 +140,11 @@ def vector_of(stores: Stores, ref: LayerRef, pixels: NDArray[Any]) -> NDArray[np
 
 
 class _Writer:
-    """Gathers rows into segments of a good size."""
+    """Gathers rows into segments of a good size, each with the seconds that computing it took."""
 
     def __init__(self, write: Any) -> None:
         self._write = write
+        self._began = time.perf_counter()
         self._keys: list[Keys] = []
         self._rows: list[NDArray[np.float32]] = []
         self._bytes = 0
@@ -156,8 +165,10 @@ class _Writer:
 
     def flush(self) -> None:
         if self._keys:
-            self._write(np.concatenate(self._keys), np.concatenate(self._rows))
+            passed = time.perf_counter() - self._began
+            self._write(np.concatenate(self._keys), np.concatenate(self._rows), seconds=passed)
         self._keys, self._rows, self._bytes = [], [], 0
+        self._began = time.perf_counter()
 
 
 def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any:
@@ -188,7 +199,10 @@ def _captured(runnable: Runnable, ref: LayerRef) -> Iterator[Callable[[object], 
         yield take
 
 
-def _is_ready(stores: Stores, set_id: str) -> bool:
-    return bool(
-        stores.graph.read("MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN s.id AS id", {"id": set_id})
+def _ready(stores: Stores, set_id: str) -> float | None:
+    """The seconds that computing a set took; None where there is none that is ready."""
+    rows = stores.graph.read(
+        "MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN coalesce(s.odin_seconds, 0.0) AS seconds",
+        {"id": set_id},
     )
+    return float(rows[0]["seconds"]) if rows else None

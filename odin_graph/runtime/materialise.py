@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -222,12 +223,15 @@ class _Pass:
         sets = [target.ref.set_id for target in targets]
         with job(_folder(self.stores), name, widths, keys, sets) as held:
             done(held.done)
+            began = time.perf_counter()
             self._fill(held, keys, done)
+            # An image takes as long as those of this run did, also one of a run before that was killed.
+            each = (time.perf_counter() - began) / max(1, len(keys) - held.done)
             for target in targets:
                 ours = np.flatnonzero(np.isin(keys, missing[target]))
                 if len(ours):
                     spill = held.spills[self.parts.index(target.part)]
-                    self._write(target, growths[target], spill, keys, ours)
+                    self._write(target, growths[target], spill, keys, ours, each * len(ours))
 
     def _fill(self, held: Job, keys: Keys, done: Done) -> None:
         place = held.done
@@ -250,11 +254,13 @@ class _Pass:
                     check()
                     done(len(inputs))
 
-    def _write(self, target: Target, growth: UnitGrowth | Growth, spill: Spill, keys: Keys, ours: Keys) -> None:
-        every = len(ours) == len(keys)
+    def _write(
+        self, target: Target, growth: UnitGrowth | Growth, spill: Spill, keys: Keys, ours: Keys, seconds: float
+    ) -> None:
+        began, every = time.perf_counter(), len(ours) == len(keys)
         if isinstance(growth, Growth):
             rows = spill.rows()
-            growth.add(keys[ours], rows if every else rows[ours])
+            growth.add(keys[ours], rows if every else rows[ours], seconds=seconds)
             return
         slabs = spill.columns()
         if not every:
@@ -268,7 +274,7 @@ class _Pass:
             growth.ref.codec,
             noise=self.noise[target.part].units,
         )
-        growth.add(segment)
+        growth.add(segment, seconds=seconds + time.perf_counter() - began)
         if watching is not None:
             watching.named(segment)
         self._warn(target.part, segment)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+from neomodel import (
+    ArrayProperty,
+    BooleanProperty,
+    FloatProperty,
+    IntegerProperty,
+    RelationshipFrom,
+    RelationshipTo,
+    StringProperty,
+)
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
@@ -26,6 +34,10 @@ class ActivationSet(Leased, Described):
     """Of units: of the layer's output for one image, whose numbers in C order are the units."""
     odin_device = StringProperty()
     """Of units: where they were computed, and in which arithmetic: `cpu`, `cuda bfloat16` ..."""
+    odin_seconds = FloatProperty()
+    """What computing its segments took, and so about what it would take again."""
+    odin_pinned = BooleanProperty()
+    """True where a user wants it kept, whatever room it takes, else absent."""
 
     checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM", model=DerivedFrom)
     indexes = RelationshipFrom("odin_graph.schema.vector_index.VectorIndex", "DERIVED_FROM")

@@ -18,6 +18,7 @@ class Deletion(Leased, Record):
     state = StringProperty()
     """Of a purge: purging, then purged. Absent where only tombstones were made."""
     files = ArrayProperty(StringProperty())
-    """Of a purge: what its swaps replaced and it has still to destroy, below the arrays' root."""
+    """Below the arrays' root. Of a purge: what its swaps replaced and it has still to destroy. Of activation sets: what
+    held them, which somebody may still be reading, so that `odin gc` spares it for an hour."""
     images = IntegerProperty()
     """Of a purge: how many images it destroyed."""

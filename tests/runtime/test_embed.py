@@ -81,7 +81,7 @@ def test_a_break_keeps_what_was_written(stores: Stores, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         ensure_embeddings(stores, LAYER, keys, batch=50)
     assert sum(held.rows for held in segments_of(stores, rows_array(LAYER.set_id))) == 100
-    assert not embed._is_ready(stores, LAYER.set_id)
+    assert embed._ready(stores, LAYER.set_id) is None
     monkeypatch.setattr(embed, "_embed", real)
     np.testing.assert_allclose(embeddings(stores, LAYER, keys), by_hand("mean"), atol=1e-5)
 

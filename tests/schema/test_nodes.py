@@ -31,14 +31,15 @@ STORED = {
     "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": (
-        "codec created_at deleted id layer lease_owner lease_until odin_device odin_digest odin_shape pooling state"
+        "codec created_at deleted id layer lease_owner lease_until odin_device odin_digest odin_pinned odin_seconds "
+        "odin_shape pooling state"
     ),
     "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
     "VectorIndex": "created_at id kind lease_owner lease_until measured metric segments state uris",
     "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",
     "LabelChange": "after at before by created_at id why",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",
-    "Workspace": "created_at fields id schema_version",
+    "Workspace": "created_at fields id odin_budget schema_version",
     "Counter": "created_at id next",
     "Field": "created_at id kind name type",
 }

@@ -1,0 +1,112 @@
+"""What has been asked of an activation set on this machine: a small file a set, in the cache.
+
+A cache as any other: a file that is missing or broken is no error, and what is lost costs a worse choice of what is
+kept. Old use counts less: what was saved counts half after seven days, so that a set which everybody asked last month
+gives way to one that is asked now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from odin_graph.stores import Stores
+
+HALF_LIFE: Final = 7 * 86_400.0
+"""Seconds after which what was saved counts half."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How often a set was asked, and what that saved."""
+
+    asked: int = 0
+    """Questions that were answered from it."""
+    last: datetime | None = None
+    """When it was asked last, UTC; None where it never was."""
+    saved: float = 0.0
+    """Seconds that all these questions would have taken more without it."""
+    lasting: float = 0.0
+    """The same, as it counted when the set was asked last."""
+
+    def decayed(self, at: datetime | None = None) -> float:
+        """The seconds that it saved, as they count now, or at another moment."""
+        if self.last is None:
+            return 0.0
+        return self.lasting * _share((at or datetime.now(UTC)) - self.last)
+
+    def asked_again(self, saved: float, at: datetime) -> Usage:
+        """With one more question; in whatever order they come, the sums are the same."""
+        saved = max(0.0, saved) if math.isfinite(saved) else 0.0
+        last = at if self.last is None else max(self.last, at)
+        lasting = self.decayed(last) + saved * _share(last - at)
+        return replace(self, asked=self.asked + 1, last=last, saved=self.saved + saved, lasting=lasting)
+
+
+def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = None) -> None:
+    """Note that a question was answered from a set. Of two processes that note at once, one may be lost.
+
+    Args:
+        stores: The open workspace.
+        set_id: The set.
+        saved: Seconds that the question would have taken more without it.
+        at: When, with a zone; by default now.
+    """
+    file = _file(stores, set_id)
+    said = _read(file).asked_again(saved, at or datetime.now(UTC))
+    assert said.last is not None, "it was asked just now"
+    held = {
+        "set": set_id,
+        "asked": said.asked,
+        "last": said.last.timestamp(),
+        "saved": said.saved,
+        "lasting": said.lasting,
+    }
+    fresh = file.with_name(f"{file.stem}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(held), encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        _log.debug("that %s was asked is not noted: %s", set_id, error)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def usage_of(stores: Stores, set_id: str) -> Usage:
+    """What was noted of a set on this machine; nothing where nothing was, or where it cannot be read."""
+    return _read(_file(stores, set_id))
+
+
+def _read(file: Path) -> Usage:
+    try:
+        held: dict[str, Any] = json.loads(file.read_bytes())
+        said = Usage(
+            int(held["asked"]),
+            datetime.fromtimestamp(float(held["last"]), UTC),
+            float(held["saved"]),
+            float(held["lasting"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return Usage()
+    return said if said.asked > 0 and all(0 <= sum_ < math.inf for sum_ in (said.saved, said.lasting)) else Usage()
+
+
+def _file(stores: Stores, set_id: str) -> Path:
+    return stores.cache / "usage" / f"{hashlib.sha256(set_id.encode()).hexdigest()[:40]}.json"
+
+
+def _share(passed: timedelta) -> float:
+    """What a second that was saved still counts, so long after; more than one for a moment before."""
+    return math.pow(0.5, max(passed.total_seconds() / HALF_LIFE, -1_000.0))
