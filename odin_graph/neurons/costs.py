@@ -126,18 +126,14 @@ def options(
             # It loads the model for itself, since it runs as much of it as several layers need.
             once = machine.make + model.load + _run(before.missing, model) + machine.write[codec] * values
             whole = Held(codec, 0, before.rows + before.missing, before.warm)
-            found.append(
-                Option("store", codec, once, _read(question, whole, model, machine), BYTES[codec] * values)
-            )
+            found.append(Option("store", codec, once, _read(question, whole, model, machine), BYTES[codec] * values))
     return found
 
 
 def best(given: Sequence[Option], later: float) -> Option:
     """The one that costs least; of those that cost hardly more the one that takes the fewest bytes."""
     least = min(one.cost(later) for one in given)
-    return min(
-        (one for one in given if one.cost(later) <= NEAR * least), key=lambda one: (one.bytes, one.cost(later))
-    )
+    return min((one for one in given if one.cost(later) <= NEAR * least), key=lambda one: (one.bytes, one.cost(later)))
 
 
 def corrected(held: float, seen: float) -> float:

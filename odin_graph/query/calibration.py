@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -63,17 +64,18 @@ class Calibration:
     @property
     def machine(self) -> MachineSpeeds:
         """Of the machine."""
-        plain = MachineSpeeds()
-        given = _known(MachineSpeeds, self._read("machine"))
-        return replace(plain, **{**given, "write": {**plain.write, **given.get("write", {})}})
+        held = MachineSpeeds(**_known(MachineSpeeds, self._read("machine")))
+        return replace(held, write={**MachineSpeeds().write, **held.write})
 
     def layer(self, group: UnitGroup) -> Layer | None:
         """Of a group's layer; None before its model has run."""
         held = self._read(_name(group))
-        speeds = _known(ModelSpeeds, held.get("speeds", {}))
-        if not isinstance(speeds.get("image"), float):
+        said = held.get("speeds")
+        speeds = _known(ModelSpeeds, said) if isinstance(said, dict) else {}
+        counts = [held.get(name, 0) for name in ("asks", "images")]
+        if "image" not in speeds or not all(map(_is_speed, counts)):
             return None
-        return Layer(ModelSpeeds(**speeds), int(held.get("asks", 0)), int(held.get("images", 0)))
+        return Layer(ModelSpeeds(**speeds), int(counts[0]), int(counts[1]))
 
     def asked(self, group: UnitGroup, images: int) -> None:
         """A question was asked of a layer."""
@@ -115,7 +117,8 @@ class Calibration:
         held = self.machine
         each = "row" if codec == "rows" else "warm" if warm else "cold"
         if values >= _MANY and seconds > held.open:
-            held = replace(held, **{each: corrected(getattr(held, each), (seconds - held.open) / values)})
+            seen: dict[str, Any] = {each: corrected(getattr(held, each), (seconds - held.open) / values)}
+            held = replace(held, **seen)
         elif values < _MANY:
             held = replace(held, open=corrected(held.open, max(seconds - getattr(held, each) * values, 1e-4)))
         self._write("machine", held)
@@ -156,14 +159,16 @@ class Calibration:
 
 def _known(of: type[MachineSpeeds | ModelSpeeds], held: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of the fields of a form, as far as it makes sense."""
-    found: dict[str, Any] = {}
-    for one in fields(of):
-        said = held.get(one.name) if isinstance(held, Mapping) else None
-        if isinstance(said, dict) and all(isinstance(value, float) for value in said.values()):
-            found[one.name] = said
-        elif isinstance(said, int | float) and not isinstance(said, bool) and said >= 0:
-            found[one.name] = said
-    return found
+    makes_sense = {one.name: _are_speeds if str(one.type).startswith("dict") else _is_speed for one in fields(of)}
+    return {name: value for name, value in held.items() if name in makes_sense and makes_sense[name](value)}
+
+
+def _is_speed(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _are_speeds(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_speed, value.values()))
 
 
 def _name(group: UnitGroup) -> str:

@@ -45,7 +45,9 @@ class UnitReader:
 
     def highest(self, measure: neurons.Measure, k: int, keys: Keys, *, largest: bool) -> Answer:
         """The k images with the largest, or smallest, values."""
-        return self._ask(lambda how: neurons.highest(measure=measure, k=k, largest=largest, among=keys, threads=self._threads, **how))
+        return self._ask(
+            lambda how: neurons.highest(measure=measure, k=k, largest=largest, among=keys, threads=self._threads, **how)
+        )
 
     def nearest(self, query: Any, metric: str, k: int, keys: Keys, weights: Any) -> Answer:
         """The k images nearest to a query in the group's space."""
@@ -57,9 +59,11 @@ class UnitReader:
 
     def compare(self, measure: neurons.Measure, op: Op, threshold: float, keys: Keys) -> Decision:
         """Which of the images satisfy a condition."""
-        return self._ask(lambda how: neurons.compare(
+        return self._ask(
+            lambda how: neurons.compare(
                 measure=measure, op=op, threshold=threshold, among=keys, threads=self._threads, **how
-            ))
+            )
+        )
 
     def measured(self, measure: neurons.Measure, keys: Keys) -> Measured:
         """The value of each image."""
@@ -88,8 +92,9 @@ class UnitReader:
             found = [f"the values of {stored:,} images are stored" if source.stored is not None else "", ran]
             return f"{', '.join(filter(None, found))} ({source.why})"
         rests = f"; {tied:,} of them rest on less than the noise of a second run" if tied else ""
+        bounds = _BOUNDS[source.option.codec or ""]
         return (
-            f"{_BOUNDS[source.option.codec or '']} bound {work.scanned:,} images and left {work.candidates:,}, of which "
+            f"{bounds} bound {work.scanned:,} images and left {work.candidates:,}, of which "
             f"the model was run again on {work.verified:,}{rests}{f', and {ran}' if ran else ''} ({source.why})"
         )
 
@@ -126,10 +131,10 @@ class UnitReader:
             if not every and stored is not None:
                 learnt.left(group, stored.codec, verified)
         if stored is not None:
-            values = stored.rows * len(group.numbers)
-            if fresh:
-                learnt.read(stored.codec, values, source.seconds + seconds, warm=stored.warm)
             layer = learnt.layer(group)
+            if fresh:
+                width = len(group.numbers) if stored.units is not None or layer is None else layer.speeds.width
+                learnt.read(stored.codec, stored.rows * width, source.seconds + seconds, warm=stored.warm)
             saved = 0.0 if layer is None else layer.speeds.image * len(self.keys) - source.seconds - seconds
             usage.record(self._stores, stored.id, max(0.0, saved))
         learnt.asked(group, len(self.keys))

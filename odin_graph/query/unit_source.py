@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.storage import reading
+from odin_graph.catalog.reading import reading
 from odin_graph.errors import SpaceError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
-from odin_graph.neurons.costs import CODECS, Codec, Held, Option, Question, best, options
+from odin_graph.neurons.costs import Codec, Held, Option, Question, best, options
 from odin_graph.query.calibration import PROBE, Calibration, Layer
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_stored import Stored, stored_for
@@ -72,12 +72,12 @@ class Sources:
         self._numbers = np.array(group.numbers, np.int64)
         self.calibration = Calibration(stores)
 
-    def open(self, *, every: bool, choose: Choose = best) -> Source:
+    def open(self, *, every: bool, choose: Choose | None = None) -> Source:
         """What answers, made ready.
 
         Args:
             every: Whether the value of each image is wanted, and not the first of an order.
-            choose: Takes one of some options, where so many further questions are expected.
+            choose: Takes one of some options, where so many further questions are expected; by default `best`.
 
         Raises:
             ReadOnlyError: Too much would have to be run for it, and nothing may be stored.
@@ -87,7 +87,7 @@ class Sources:
         if not given:
             check_may_write()
         while True:
-            taken = choose(given, question.later)
+            taken = (choose or best)(given, question.later)
             why = told(taken, given, question.later)
             try:
                 if taken.way == "store":
@@ -193,16 +193,18 @@ class Sources:
 
         check_may_write()
         group = self._group
-        assert group.checkpoint is not None and option.codec in CODECS and option.codec != "rows", "can be made"
-        before = self._stored.get(option.codec)
+        codec = option.codec
+        if group.checkpoint is None or codec is None or codec == "rows":
+            raise AssertionError("what can be stored of a bound group")
+        before = self._stored.get(codec)
         missing = len(self._keys if before is None else before.missing)
         began = time.perf_counter()
-        want = Want(group.layer, group.view, option.codec)
+        want = Want(group.layer, group.view, codec)
         materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores))
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
             beside = took - layer.speeds.load - layer.speeds.image * missing
-            self.calibration.made(option.codec, missing * layer.speeds.width, max(beside, 0.0))
+            self.calibration.made(codec, missing * layer.speeds.width, max(beside, 0.0))
         del self.__dict__["_stored"]
 
 

@@ -20,13 +20,14 @@ from odin_graph.query.expressions import Expr
 
 from . import unit_oracle, unit_world
 from .unit_oracle import AGGREGATES, METRICS, in_order
-from .unit_world import CHANNELS, CODECS, LAYERS, SIDE, Captured
+from .unit_world import CHANNELS, CODECS, LAYERS, SIDE, Captured, answering
 
 CASES = [120, pytest.param(3_000, marks=pytest.mark.soak)]
 OPS: dict[str, Any] = {
     name: getattr(operator, word)
     for name, word in {"<": "lt", "<=": "le", "==": "eq", "!=": "ne", ">=": "ge", ">": "gt"}.items()
 }
+WAYS = [("read", "u8"), ("read", "u8"), ("read", "f16"), ("read", "f32"), ("run", None), ("store", "u8"), ("any", None)]
 WEIGHTS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0])
 
 pytestmark = pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")
@@ -200,6 +201,7 @@ def test_answers_are_those_of_a_loop_over_what_was_captured(
     @given(data=st.data())
     def agree(data: st.DataObject) -> None:
         asked = Asked(*quarters, data)
-        data.draw(st.sampled_from([highest, nearest, condition, grouped, columns]))(asked)
+        with answering(*data.draw(st.sampled_from(WAYS))):
+            data.draw(st.sampled_from([highest, nearest, condition, grouped, columns]))(asked)
 
     agree()

@@ -6,10 +6,13 @@ What they are is said by torch alone, run once over pixels that were never store
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -18,6 +21,8 @@ import odin_graph as og
 from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.errors import NotFiniteWarning
+from odin_graph.neurons.costs import Option, best
+from odin_graph.query import unit_source
 from odin_graph.runtime.materialise import materialise
 from odin_graph.runtime.unit_plan import Want
 
@@ -75,6 +80,20 @@ class Captured:
             if view == "channels-max":
                 return said.max(axis=2)
             return said.mean(axis=2) if view == "channels-mean" else said.reshape(len(self.keys), -1)
+
+
+@contextmanager
+def answering(way: str, codec: str | None = None) -> Iterator[None]:
+    """Questions are answered in this way where it is open to them, whatever it costs."""
+
+    def taken(given: Sequence[Option], later: float) -> Option:
+        fit = [one for one in given if one.way == way and codec in (None, one.codec)]
+        return best(fit or given, later)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unit_source, "best", taken)
+        patch.setattr(unit_source, "FEWEST", 1)
+        yield
 
 
 def module(seed: int) -> Quarters:
