@@ -1,0 +1,206 @@
+"""Store or run again: what is chosen, what is learnt from it, and within which room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import odin_graph as og
+from odin_graph.catalog.storage import set_budget, stored_sets
+from odin_graph.catalog.unit_sets import UnitSet, unit_sets
+from odin_graph.errors import SpaceError, StoreError
+from odin_graph.neurons.costs import Option, best
+from odin_graph.query import unit_source
+from odin_graph.query.calibration import Calibration
+from odin_graph.query.unit_source import Sources
+
+from . import digits
+from .unit_world import answering
+
+GROUP = [3, 17, 40]
+
+
+@pytest.fixture
+def retina(db: og.Workspace) -> og.Workspace:
+    digits.build(db, experiments=1)
+    return db
+
+
+def units(db: og.Workspace) -> og.Units:
+    return db.experiment("small-cnn/1").layer("features").units[GROUP]
+
+
+def sources(db: og.Workspace) -> Sources:
+    return Sources(db._stores, units(db).node, np.unique(db.images("retina-test").keys()))
+
+
+def calibrate(db: og.Workspace, image: float) -> None:
+    """Let the model be so slow, and the machine as it comes."""
+    stores, node = db._stores, units(db).node
+    Calibration(stores).ran(node, 1_000, 1_000 * image, width=len(db.experiment("small-cnn/1").layer("features").units), load=0.01)
+
+
+def test_a_model_that_nobody_knows_is_timed_first(retina: og.Workspace) -> None:
+    held = Calibration(retina._stores)
+    assert held.layer(units(retina).node) is None
+    question, given = sources(retina).options(every=False)
+    layer = held.layer(units(retina).node)
+    assert layer is not None
+    assert layer.speeds.image > 0
+    assert layer.speeds.load > 0
+    assert layer.speeds.width == len(retina.experiment("small-cnn/1").layer("features").units)
+    assert question.later == 1
+    assert {one.way for one in given} == {"run", "store"}
+    assert unit_sets(retina._stores) == []
+
+
+def test_a_fast_model_is_run_and_a_slow_one_is_stored(retina: og.Workspace) -> None:
+    """The same question gives the same answer, and says why it was answered that way."""
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    calibrate(retina, 1e-6)
+    fast = query.to_arrow("id")
+    said = str(query.explain(run=True))
+    assert "the model was run on " in said
+    assert "(to run the model takes about " in said
+    assert unit_sets(retina._stores) == []
+    calibrate(retina, 10.0)
+    slow = str(query.explain(run=True))
+    assert "to store " in slow
+    (record,) = unit_sets(retina._stores)
+    assert not len(UnitSet(retina._stores, record).missing(query.keys()))
+    assert query.to_arrow("id").equals(fast)
+
+
+def test_what_was_stored_is_read_from_then_on_and_that_is_counted(retina: og.Workspace) -> None:
+    from odin_graph.catalog.usage import usage_of
+
+    calibrate(retina, 10.0)
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    query.explain(run=True)
+    (record,) = unit_sets(retina._stores)
+    before = usage_of(retina._stores, record.id)
+    calibrate(retina, 10.0)
+    assert "to read " in str(query.explain(run=True))
+    after = usage_of(retina._stores, record.id)
+    assert after.asked == before.asked + 1
+    assert after.saved > before.saved
+    assert len(unit_sets(retina._stores)) == 1
+
+
+def test_questions_are_expected_as_they_came(retina: og.Workspace) -> None:
+    node = units(retina).node
+    calibrate(retina, 1e-3)
+    held = Calibration(retina._stores)
+    for _ in range(6):
+        held.asked(node, 1_000)
+    layer = held.layer(node)
+    assert layer is not None
+    assert (layer.asks, layer.images) == (6, 6_000)
+    assert layer.later(1_000) == 6
+    assert layer.later(3_000) == 2
+    assert layer.later(10) == 6  # and not six hundred of ten images
+    assert layer.later(10**6) == 1
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"speeds": []}', '{"speeds": {"image": "fast"}}', '{"speeds": {"image": -1}}', '{"speeds": {"image": 1, "left": 3}, "asks": "x"}'])
+def test_a_broken_file_of_speeds_costs_no_answer(retina: og.Workspace, broken: str) -> None:
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    expected = query.keys().tolist()
+    files = list((retina._stores.cache / "speeds").glob("*.json"))
+    assert files
+    for file in files:
+        file.write_text(broken)
+    again = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(6)
+    assert again.keys().tolist()[:5] == expected
+
+
+def test_speeds_of_the_machine_follow_what_is_seen(retina: og.Workspace) -> None:
+    held = Calibration(retina._stores)
+    before = held.machine
+    held.read("f32", 10**7, before.open + 10**7 * 10 * before.cold, warm=False)
+    assert held.machine.cold == pytest.approx(10 * before.cold)
+    held.read("u8", 10, 5 * before.open, warm=True)
+    assert held.machine.open == pytest.approx(5 * before.open, rel=1e-3)
+    held.made("f32", 10**9, before.make + 10**9 * before.write["f32"] * 3)
+    assert held.machine.write["f32"] == pytest.approx(3 * before.write["f32"])
+    held.made("u8", 10, 4 * before.make)
+    assert held.machine.make == pytest.approx(4 * before.make)
+    assert held.machine.write["u8"] == before.write["u8"]
+    json.loads((retina._stores.cache / "speeds" / "machine.json").read_text())
+
+
+def test_nothing_is_stored_beyond_the_budget(retina: og.Workspace) -> None:
+    """The model is run instead, as long as that is possible; whoever asks to store is told."""
+    calibrate(retina, 10.0)
+    set_budget(retina._stores, 1_000)
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    assert "the model was run on " in str(query.explain(run=True))
+    assert unit_sets(retina._stores) == []
+    with pytest.raises(SpaceError, match=r"budget of 1\.0 kB"):
+        retina.experiment("small-cnn/1").layer("features").materialise(retina.images("retina-test"))
+    assert stored_sets(retina._stores) == []
+    set_budget(retina._stores, None)
+    calibrate(retina, 10.0)
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(6)
+    assert "to store " in str(query.explain(run=True))
+
+
+def test_embeddings_are_read_where_they_are_the_same_numbers(retina: og.Workspace) -> None:
+    layer, images = retina.experiment("small-cnn/1").layer("features"), retina.images("retina-test")
+    layer.pooled("flatten").embed(images) if hasattr(layer, "pooled") else None
+
+
+def test_a_set_that_goes_between_look_and_reading_is_looked_for_again(
+    retina: og.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    layer = retina.experiment("small-cnn/1").layer("features")
+    expected = query.keys().tolist()
+    held = layer.materialise(retina.images("retina-test"), codec="f32")
+    times = 0
+
+    def taken(given: Sequence[Option], later: float) -> Option:
+        nonlocal times
+        times += 1
+        if times == 1:
+            held.delete()
+        reads = [one for one in given if one.way == "read"]
+        return best(reads or given, later)
+
+    monkeypatch.setattr(unit_source, "best", taken)
+    again = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(6)
+    assert again.keys().tolist()[:5] == expected
+    assert times == 2
+
+
+def test_two_checkpoints_that_say_the_same_share_what_is_stored(retina: og.Workspace) -> None:
+    model = retina.model("small-cnn")
+    first = retina.experiment("small-cnn/1")
+    assert first.best is not None
+    with retina.run(model) as run:
+        same = run.checkpoint(first.best.load(), best=True)
+    first.layer("features").materialise(retina.images("retina-test"), codec="f32")
+    other = retina.experiment(same.experiment).layer("features").units[GROUP]
+    query = retina.images("retina-test").order_by(other.mean().desc()).limit(5)
+    assert "are stored (to read f32" in str(query.explain(run=True))
+    assert len(unit_sets(retina._stores)) == 1
+
+
+def test_every_option_that_is_open_can_be_taken(retina: og.Workspace) -> None:
+    calibrate(retina, 1e-3)
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    expected = None
+    for way, codec in [("run", None), ("store", "u8"), ("read", "u8"), ("store", "f16"), ("read", "f16"), ("store", "f32"), ("read", "f32")]:
+        with answering(way, codec):
+            said = str(retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5).explain(run=True))
+            found = query.keys().tolist()
+        assert f"(to {'run the model' if way == 'run' else f'{way} {codec}'} takes" in said
+        expected = expected or found
+        assert found == expected
+
+
+_ = (StoreError, replace)
