@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -45,6 +44,7 @@ from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_unit_sets import SHAPE, images, said
+from tests.catalog.test_usage import forget
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 A, B, C = (UnitRef(letter * 64, codec="f32") for letter in "abc")
@@ -54,7 +54,7 @@ ROWS = LayerRef("c", "relu")
 @pytest.fixture
 def keys(stores: Stores) -> NDArray[np.int64]:
     """Three sets of units of twelve images, the oldest first, of which nothing was asked."""
-    shutil.rmtree(stores.cache / "usage", ignore_errors=True)  # the workspaces of an embedded engine share a folder
+    forget(stores)
     for name in ("c", "d"):
         add_checkpoint(stores, None, {}, id=name)
     keys = images(stores)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odin_graph.catalog import usage
 from odin_graph.catalog.usage import Usage, record, usage_of
 from odin_graph.stores import Stores
 
@@ -20,9 +23,16 @@ WEEK = timedelta(days=7)
 
 @pytest.fixture
 def stores(stores: Stores) -> Stores:
-    """Of which nothing was asked: the workspaces of an embedded engine share a folder."""
-    shutil.rmtree(stores.cache / "usage", ignore_errors=True)
+    """Of which nothing was asked."""
+    forget(stores)
     return stores
+
+
+def forget(stores: Stores) -> None:
+    """The workspaces of an embedded engine share a folder, and what it says of sets of the same id."""
+    shutil.rmtree(stores.cache / "usage", ignore_errors=True)
+    usage._noted.clear()
+    usage._written.clear()
 
 
 def test_questions_are_counted(stores: Stores) -> None:
@@ -72,12 +82,44 @@ def test_what_makes_no_sense_saves_nothing(stores: Stores, saved: float) -> None
 )
 def test_a_broken_file_is_as_none(stores: Stores, broken: bytes) -> None:
     record(stores, "units/broken", 1.0)
-    (file,) = [held for held in (stores.cache / "usage").glob("*.json") if b"units/broken" in held.read_bytes()]
+    (file,) = (stores.cache / "usage").glob("*.json")
     file.write_bytes(broken)
     assert usage_of(stores, "units/broken") == Usage()
     record(stores, "units/broken", 2.0)
     assert usage_of(stores, "units/broken").saved == 2.0
-    file.unlink()
+
+
+def test_a_file_is_written_once_a_second_and_at_the_end(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr(usage.time, "monotonic", lambda: clock)
+    for saved in (1.0, 2.0, 4.0):
+        record(stores, "units/a", saved, at=NOON)
+    (file,) = (stores.cache / "usage").glob("*.json")
+    assert (usage._read(file).saved, usage_of(stores, "units/a").saved) == (1.0, 7.0)
+    clock = 101.0
+    record(stores, "units/a", 8.0, at=NOON)
+    assert usage._read(file) == usage_of(stores, "units/a") == Usage(4, NOON, 15.0, 15.0)
+    record(stores, "units/a", 16.0, at=NOON)
+    usage._write_all()
+    assert usage._read(file).saved == 31.0
+    assert list((stores.cache / "usage").iterdir()) == [file]
+    record(stores, "units/a", 32.0, at=NOON)
+    shutil.rmtree(file.parent)
+    usage._write_all()
+    assert not file.parent.exists(), "what was removed does not come back"
+
+
+def test_another_process_sees_it(stores: Stores) -> None:
+    program = (
+        "import sys, types, pathlib\n"
+        "from odin_graph.catalog.usage import record\n"
+        "for _ in range(3):\n"
+        "    record(types.SimpleNamespace(cache=pathlib.Path(sys.argv[1])), 'units/a', 1.5)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(stores.cache)], check=True, timeout=120)
+    assert (usage_of(stores, "units/a").asked, usage_of(stores, "units/a").saved) == (3, 4.5)
+    record(stores, "units/a", 1.0)
+    assert usage_of(stores, "units/a").saved == 5.5
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

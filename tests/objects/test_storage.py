@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +14,7 @@ from odin_graph.catalog.storage import make_room, told_bytes
 from odin_graph.catalog.usage import record
 from odin_graph.objects.storage import size_of
 from odin_graph.objects.storage_report import StorageReport
+from tests.catalog.test_usage import forget
 from tests.query import digits
 from tests.workspaces import connect
 
@@ -22,7 +22,7 @@ from tests.workspaces import connect
 @pytest.fixture
 def db(db: og.Workspace) -> og.Workspace:
     """With units of a layer in two codecs, and its embeddings, which were asked for once more."""
-    shutil.rmtree(db._stores.cache / "usage", ignore_errors=True)
+    forget(db._stores)
     digits.build(db, experiments=1)
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
     layer.materialise(test[:100])
