@@ -35,6 +35,7 @@ from odin_graph.objects.query import Query
 from odin_graph.objects.remote import RemoteWorkspace
 from odin_graph.objects.run import Run
 from odin_graph.objects.stacks import Videos, Volumes
+from odin_graph.objects.storage import Storage
 from odin_graph.objects.tables import Tables, sql
 from odin_graph.objects.vectors import Vectors
 from odin_graph.objects.views import Views
@@ -179,6 +180,11 @@ class Workspace:
     def activations(self) -> ActivationSets:
         """The activation sets, by id."""
         return ActivationSets(self._stores)
+
+    @property
+    def storage(self) -> Storage:
+        """How much room activations may take: ``budget = "20 GB"``, ``pin(set)``, ``unpin(set)``, ``report()``."""
+        return Storage(self._stores)
 
     @property
     def labels(self) -> Labels:

@@ -124,7 +124,7 @@ def test_import_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded_by("import odin_graph; dir(odin_graph)")
 
 
-@pytest.mark.parametrize("verb", [[], ["doctor"], ["info"], ["bolt"], ["up"], ["gc"], ["quickstart"]])
+@pytest.mark.parametrize("verb", [[], ["doctor"], ["info"], ["bolt"], ["up"], ["gc"], ["storage"], ["quickstart"]])
 def test_help_loads_nothing_heavy(verb: list[str]) -> None:
     words = json.dumps(["odin", *verb, "--help"])
     program = (

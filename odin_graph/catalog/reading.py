@@ -45,7 +45,7 @@ def reading(stores: Stores, set_ids: Iterable[str]) -> Iterator[None]:
     try:
         for set_id in dict.fromkeys(set_ids):
             if (handle := _locked(stores, _digest(set_id), "LOCK_SH")) is not None:
-                held.append(handle)
+                held.append(handle)  # noqa: PERF401 - those of before are let go where the next one fails
         yield
     finally:
         for handle in held:

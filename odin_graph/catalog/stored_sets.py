@@ -1,10 +1,10 @@
-"""Every activation set that takes room, with what keeping it is worth; and which of them go when there is too little."""
+"""Every activation set that takes room, what keeping it is worth, and which of them go when there is too little."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,6 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.usage import Usage, usage_of
 from odin_graph.errors import StoreError
 from odin_graph.schema.metadata import decode
-from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _WORD: Final = "ActivationSet/"
@@ -54,6 +53,7 @@ class StoredSet:
     usage: Usage
     """What was asked of it on this machine."""
     created: datetime
+    """UTC."""
     pinned: bool = False
     busy: bool = False
     """A live process adds to it."""
@@ -87,7 +87,7 @@ def stored_sets(stores: Stores) -> list[StoredSet]:
             bytes=sum(sizes.get(uri, 0) for uri in uris.get(row["id"], ())),
             seconds=float(row["seconds"] or 0.0),
             usage=usage_of(stores, row["id"]),
-            created=decode(row["created_at"]),
+            created=decode(row["created_at"]).replace(tzinfo=UTC),
             pinned=bool(row["pinned"]),
             busy=_is_live(row),
         )
@@ -97,7 +97,7 @@ def stored_sets(stores: Stores) -> list[StoredSet]:
 
 def least_useful_first(sets: Sequence[StoredSet], at: datetime | None = None) -> list[StoredSet]:
     """By the seconds that keeping a byte saves; of equal ones first what was not asked for longest."""
-    moment = at or decode(now())
+    moment = at or datetime.now(UTC)
     return sorted(sets, key=lambda one: (one.worth(moment), one.usage.last or one.created, one.id))
 
 

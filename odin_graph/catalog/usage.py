@@ -1,4 +1,4 @@
-"""What has been asked of an activation set on this machine: a small file a set, in the cache.
+"""What has been asked of an activation set on this machine: a small file a set, in the cache, replaced as a whole.
 
 A cache as any other: a file that is missing or broken is no error, and what is lost costs a worse choice of what is
 kept. Old use counts less: what was saved counts half after seven days, so that a set which everybody asked last month
@@ -7,12 +7,15 @@ gives way to one that is asked now.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import logging
 import math
 import os
 import threading
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +26,9 @@ from odin_graph.stores import Stores
 
 HALF_LIFE: Final = 7 * 86_400.0
 """Seconds after which what was saved counts half."""
+
+_EVERY: Final = 1.0
+"""Seconds between two times that a process writes the file of a set."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +61,9 @@ class Usage:
 
 
 def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = None) -> None:
-    """Note that a question was answered from a set. Of two processes that note at once, one may be lost.
+    """Note that a question was answered from a set: some microseconds, and once a second a file is written.
+
+    Of two processes that write at once, what one of them noted may be lost.
 
     Args:
         stores: The open workspace.
@@ -63,30 +71,40 @@ def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = N
         saved: Seconds that the question would have taken more without it.
         at: When, with a zone; by default now.
     """
-    file = _file(stores, set_id)
-    said = _read(file).asked_again(saved, at or datetime.now(UTC))
-    assert said.last is not None, "it was asked just now"
-    held = {
-        "set": set_id,
-        "asked": said.asked,
-        "last": said.last.timestamp(),
-        "saved": said.saved,
-        "lasting": said.lasting,
-    }
-    fresh = file.with_name(f"{file.stem}.{os.getpid()}.{threading.get_ident()}")
-    try:
+    file, passed = _file(stores, set_id), time.monotonic()
+    with _lock:
+        _noted.setdefault(file, []).append((saved, at or datetime.now(UTC)))
+        if passed - _written.get(file, -math.inf) < _EVERY:
+            return
+        _written[file] = passed
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(held), encoding="utf-8")
-        fresh.replace(file)
-    except OSError as error:
-        _log.debug("that %s was asked is not noted: %s", set_id, error)
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
+    _write(file)
 
 
 def usage_of(stores: Stores, set_id: str) -> Usage:
     """What was noted of a set on this machine; nothing where nothing was, or where it cannot be read."""
-    return _read(_file(stores, set_id))
+    file = _file(stores, set_id)
+    with _lock:
+        noted = list(_noted.get(file, ()))
+    return _with(_read(file), noted)
+
+
+def _write(file: Path) -> None:
+    with _lock:
+        noted = _noted.pop(file, [])
+    said = _with(_read(file), noted)
+    if said.last is None:
+        return
+    held = {"asked": said.asked, "last": said.last.timestamp(), "saved": said.saved, "lasting": said.lasting}
+    fresh = file.with_name(f"{file.stem}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        fresh.write_text(json.dumps(held), encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        _log.debug("what was asked is not noted: %s", error)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> Usage:
@@ -103,6 +121,12 @@ def _read(file: Path) -> Usage:
     return said if said.asked > 0 and all(0 <= sum_ < math.inf for sum_ in (said.saved, said.lasting)) else Usage()
 
 
+def _with(said: Usage, noted: Iterable[tuple[float, datetime]]) -> Usage:
+    for saved, at in noted:
+        said = said.asked_again(saved, at)
+    return said
+
+
 def _file(stores: Stores, set_id: str) -> Path:
     return stores.cache / "usage" / f"{hashlib.sha256(set_id.encode()).hexdigest()[:40]}.json"
 
@@ -110,3 +134,25 @@ def _file(stores: Stores, set_id: str) -> Path:
 def _share(passed: timedelta) -> float:
     """What a second that was saved still counts, so long after; more than one for a moment before."""
     return math.pow(0.5, max(passed.total_seconds() / HALF_LIFE, -1_000.0))
+
+
+# By file, as processes share them; what was asked since the file was written.
+_noted: dict[Path, list[tuple[float, datetime]]] = {}
+_written: dict[Path, float] = {}
+_lock = threading.Lock()
+
+
+@atexit.register
+def _write_all() -> None:
+    """Where the folder is still there: a workspace that was removed meanwhile does not come back."""
+    for file in list(_noted):
+        _write(file)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it; what it noted is the parent's to write
+    _noted.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

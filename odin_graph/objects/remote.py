@@ -26,7 +26,21 @@ class RemoteWorkspace(Elsewhere):
     """A workspace behind `odin serve`. Use it as a context manager, or `close` it."""
 
     _beside = frozenset(
-        ("bolt", "compare", "deletions", "doctor", "gc", "impact", "labels", "leaks", "orm", "run", "sql", "tables")
+        (
+            "bolt",
+            "compare",
+            "deletions",
+            "doctor",
+            "gc",
+            "impact",
+            "labels",
+            "leaks",
+            "orm",
+            "run",
+            "sql",
+            "storage",
+            "tables",
+        )
     )
 
     def __init__(self, link: Link) -> None:

@@ -74,7 +74,7 @@ def test_version() -> None:
 def test_help_lists_the_verbs() -> None:
     ran = odin("--help")
     assert ran.returncode == 0
-    for verb in ("quickstart", "info", "doctor", "gc", "up", "bolt"):
+    for verb in ("quickstart", "info", "doctor", "gc", "storage", "up", "bolt"):
         assert verb in ran.stdout
 
 
@@ -113,7 +113,7 @@ def test_doctor_cannot_check_what_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "none.odin").exists(), "looking makes nothing"
 
 
-@pytest.mark.parametrize("verb", ["info", "doctor", "gc", "bolt", "up"])
+@pytest.mark.parametrize("verb", ["info", "doctor", "gc", "storage", "bolt", "up"])
 def test_an_error_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "beach.png").write_bytes(b"sand")
     assert_one_sentence(odin(verb, tmp_path), f"{tmp_path} is there and is no workspace", "choose a new name")
@@ -122,6 +122,16 @@ def test_an_error_is_one_sentence(tmp_path: Path, verb: str) -> None:
 def test_gc(folder: Path) -> None:
     assert odin("gc", folder, "--dry-run").returncode == 0
     assert odin("doctor", folder).returncode == 0
+
+
+def test_storage_tells_and_sets_the_budget(folder: Path) -> None:
+    ran = odin("storage", folder)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == '0 sets take 0 B; there is no budget, db.storage.budget = "20 GB" sets one.\n'
+    assert odin("storage", folder, "--budget", "20 GB").stdout == "0 sets take 0 B of a budget of 20.0 GB.\n"
+    assert odin("storage", folder).stdout == "0 sets take 0 B of a budget of 20.0 GB.\n"
+    assert_one_sentence(odin("storage", folder, "--budget", "20 gb"), "'20 gb' is no size", '"20 GB" or "500 MiB"')
+    assert "no budget" in odin("storage", folder, "--budget", "none").stdout
 
 
 def test_bolt_gives_a_log_in_that_only_reads(folder: Path) -> None:

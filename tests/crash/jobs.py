@@ -189,8 +189,8 @@ def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
     spill.IN_MEMORY, spill.ROOM = 0, 400_000
     real, wrote = UnitGrowth.add, spill.Job.wrote
 
-    def adding(self: Any, segment: Any) -> None:
-        real(self, segment)
+    def adding(self: Any, segment: Any, **how: Any) -> None:
+        real(self, segment, **how)
         acknowledge(f"segment:{segment.id}")
 
     def written(self: Any, images: int) -> None:
