@@ -20,8 +20,8 @@ from odin_graph.catalog.purge import purge
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_set_of, unit_sets, units_array
 from odin_graph.errors import QueryError, SpaceError, UnknownNameError
-from odin_graph.runtime import materialise as module
 from odin_graph.runtime import spill, unit_plan
+from odin_graph.runtime import unit_writer as module
 from odin_graph.runtime.embed import embeddings
 from odin_graph.runtime.materialise import materialise, plan_units
 from odin_graph.runtime.unit_plan import Want
