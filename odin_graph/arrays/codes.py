@@ -2,7 +2,8 @@
 
 A unit whose least value is zero (ReLU) has code 0 for exactly zero, and code c for ``((c - 1) s, c s]`` with
 ``s = high / 254``. Every other unit has code c for ``[low + c s, low + (c + 1) s]`` with ``s = (high - low) / 255``.
-Both are widened by what float32 arithmetic may be wrong by, and end at the least and the largest value themselves.
+Both are widened by what float32 arithmetic may be wrong by, and end at the least and the largest value themselves; at
+other ends where an image that said one of these was purged, see `forgetting`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ NOT_FINITE: Final = 255
 """The code of NaN and of the infinities: no interval."""
 SCALES: Final = 4
 """Columns of a unit's scale: its least and its largest finite value, how many NaN, how many infinities."""
-_CEIL: Final = 254
-_LINEAR: Final = 255
-"""Steps between the ends."""
+CEIL: Final = 254
+LINEAR: Final = 255
+"""Steps between the ends, of a unit whose least value is zero and of every other."""
 _SLACK: Final = 2.0**-13
 """Of a step. Three roundings of float32 are 255 * 3 * 2**-24 of one, which is less."""
 _TAME: Final = (1e-30, 1e37)
@@ -65,19 +66,26 @@ def scales(values: Floats) -> Scales:
     return found
 
 
-def tables(found: Scales) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def tables(
+    found: Scales, overlap: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each code means: the least and the largest value (units, 256) that it may stand for.
 
     They are equal where the code is exact. `NOT_FINITE` is from minus to plus infinity, and may be NaN.
+
+    Args:
+        found: (units, 4) or more columns: see `SCALES`.
+        overlap: (units,) how many steps further each interval reaches on either side; none by default.
     """
     low, high = found[:, :1], found[:, 1:2]
     ceil = low == 0
-    step = (high - low) / np.where(ceil, _CEIL, _LINEAR)
+    step = (high - low) / np.where(ceil, CEIL, LINEAR)
     left = low + step * (np.arange(NOT_FINITE) - ceil)
+    slack = _SLACK + (0 if overlap is None else overlap[:, None])
     least = np.full((len(found), NOT_FINITE + 1), -np.inf)
     largest = np.full((len(found), NOT_FINITE + 1), np.inf)
-    least[:, :NOT_FINITE] = np.clip(left - _SLACK * step, low, high)
-    largest[:, :NOT_FINITE] = np.clip(left + (1 + _SLACK) * step, low, high)
+    least[:, :NOT_FINITE] = np.clip(left - slack * step, low, high)
+    largest[:, :NOT_FINITE] = np.clip(left + (1 + slack) * step, low, high)
     largest[ceil[:, 0], 0] = 0
     return least, largest
 
@@ -102,16 +110,16 @@ def _encode(values: Floats, found: Scales, out: Codes) -> None:
         if span[row] == 0:
             out[row] = 0
         elif low[row] == 0:
-            steps = np.ceil(exact * (_CEIL / span[row]))
-            out[row] = np.clip(steps, exact > 0, _CEIL)
+            steps = np.ceil(exact * (CEIL / span[row]))
+            out[row] = np.clip(steps, exact > 0, CEIL)
         else:
-            out[row] = np.minimum((exact - low[row]) * (_LINEAR / span[row]), _LINEAR - 1)
+            out[row] = np.minimum((exact - low[row]) * (LINEAR / span[row]), LINEAR - 1)
         out[row][~finite] = NOT_FINITE
 
 
 def _steps(values: Floats, low: NDArray[np.float64], span: NDArray[np.float64], ceil: bool, out: Codes) -> None:
     """How many steps each value is above the least, in float32."""
-    inverse = ((_CEIL if ceil else _LINEAR) / span).astype(np.float32)[:, None]
+    inverse = ((CEIL if ceil else LINEAR) / span).astype(np.float32)[:, None]
     if ceil:
         steps = values * inverse
         np.ceil(steps, out=steps)

@@ -7,8 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import codes
+
 _TOP: Final = 15
 """The largest value of a unit is stored below 2**15."""
+_LAST: Final = -25
+"""Half precision has steps of 2**-24 around zero."""
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 Floats = NDArray[np.float32]
 Scales = NDArray[np.float64]
@@ -33,6 +38,19 @@ def error(scales: Scales) -> NDArray[np.float64]:
     """How far a stored value may lie from the one that was captured, a unit (units,)."""
     bound: NDArray[np.float64] = np.abs(scales[:, :2]).max(axis=1) * 2.0**-11
     return bound
+
+
+def repack(halves: NDArray[np.float16], scales: Scales) -> tuple[NDArray[np.float16], Scales, NDArray[np.float64]]:
+    """The same values with scales (units, 4) that are of these values alone, whatever others they were stored with.
+
+    Also how far a value (units,) may lie off that was too small beside the others to have all its digits.
+    """
+    exponents = _exponents(scales)
+    wide = np.ldexp(halves.astype(np.float64), exponents)
+    found = codes.scales(wide)
+    np.clip(found[:, :2], -_LARGEST, _LARGEST, out=found[:, :2])
+    coarse = np.where(scales[:, :2].any(axis=1), np.ldexp(1.0, exponents[:, 0] + _LAST), 0.0)
+    return np.ldexp(wide, -_exponents(found)).astype(np.float16), found, coarse
 
 
 def _exponents(scales: Scales) -> NDArray[np.int32]:

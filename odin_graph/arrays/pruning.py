@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from odin_graph.arrays.forgetting import forgetting
 from odin_graph.arrays.keys import Keys
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.arrays.segmented import SegmentedArray
@@ -40,9 +41,10 @@ def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInf
     rest = held[~np.isin(held, keys)]
     if not len(rest):
         return []
-    if info.codec == "units":  # what they said, as it is coded: the scales stay
-        places = np.flatnonzero(~np.isin(held, keys))
-        return [store.units.write_stored(info.array, rest, info.shape[0], info.dtype, store.units.slabs(info, places))]
+    if info.codec == "units":
+        kept = np.isin(held, keys, invert=True)
+        slabs = (forgetting(slab, kept) for slab in store.units.slabs(info))
+        return [store.units.write_stored(info.array, rest, info.shape[0], info.dtype, slabs)]
     if info.codec not in ("dense", "ragged"):
         raise StoreError(
             f"The segment {info.id} of {info.array} is {info.codec}: it cannot be rewritten without a key."

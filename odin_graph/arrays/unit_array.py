@@ -26,11 +26,11 @@ class Columns:
     values: NDArray[Any]
     """(G, n) uint8 codes, float16 or float32; row g is unit g of the group."""
     scales: NDArray[np.float64]
-    """(G, 5): see `units.Slab`."""
+    """(G, 6): see `units.Slab`."""
 
     def tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of codes: the least and the largest value (G, 256) of each."""
-        return codes.tables(self.scales)
+        return codes.tables(self.scales, self.scales[:, units.SLACK])
 
     def decoded(self) -> NDArray[np.float32]:
         """Of float columns: the values (G, n)."""

@@ -130,7 +130,7 @@ class UnitStore:
         return self._cache is not None and self._cache.holds(info, self._checked(info, chosen))
 
     def scales(self, info: SegmentInfo, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """The scales (units, 5) of some units, by default of all: least, largest, NaN, infinities, noise."""
+        """The scales (units, 6) of some units, by default of all: see `units.Slab`."""
         few = None if chosen is None else self._checked(info, chosen)
         held = self._scales.get(info.id)
         if held is None:
@@ -145,16 +145,15 @@ class UnitStore:
                 self._scales.popitem(last=False)
         return held if few is None else held[few]
 
-    def slabs(self, info: SegmentInfo, kept: NDArray[np.int64] | None = None, room: int = _ROOM) -> Iterator[Slab]:
+    def slabs(self, info: SegmentInfo, room: int = _ROOM) -> Iterator[Slab]:
         """All units in their order, some at a time, as they are stored.
 
         Args:
             info: The segment.
-            kept: Only at these positions; by default all.
             room: Bytes that a slab would take as float32.
         """
         with self._reading(info):
-            yield from units.slabs_of(self._path(info), info, room, self._files.context(), kept)
+            yield from units.slabs_of(self._path(info), info, room, self._files.context())
 
     def faults(self, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
         """What is wrong with a segment, each in a phrase; `deep` reads every tile."""

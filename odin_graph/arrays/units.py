@@ -23,8 +23,10 @@ DTYPES: Final[dict[str, str]] = {"u8": "uint8", "f16": "float16", "f32": "float3
 TILE: Final = 1 << 16
 """Values of a tile: one unit of so many images, or more units of fewer."""
 _MOST_UNITS: Final = 64
-SCALES: Final = codes.SCALES + 1
-"""Of a stored unit: those of `codes`, and the noise that was measured when the model ran again."""
+SCALES: Final = codes.SCALES + 2
+"""Of a stored unit: those of `codes`, the slack, and the noise that was measured in a second run."""
+SLACK: Final = codes.SCALES
+"""The column that says what a purge has left less certain: how many steps codes overlap; of f16 the least error."""
 
 
 class Slab(NamedTuple):
@@ -33,16 +35,16 @@ class Slab(NamedTuple):
     values: NDArray[Any]
     """(units, n)."""
     scales: NDArray[np.float64]
-    """(units, 5): least and largest finite value, NaN, infinities, noise."""
+    """(units, 6): least and largest finite value, NaN, infinities, slack, noise."""
 
 
 def coded(values: NDArray[np.float32], codec: UnitCodec) -> Slab:
     """Units (units, n) as they are stored, without noise."""
     if codec == "u8":
         said, scales = codes.encode(values)
-        return Slab(said, _with_noise(scales))
+        return Slab(said, _widened(scales))
     scales = codes.scales(values)
-    return Slab(halves.pack(values, scales) if codec == "f16" else values, _with_noise(scales))
+    return Slab(halves.pack(values, scales) if codec == "f16" else values, _widened(scales))
 
 
 def decoded(values: NDArray[Any], scales: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -54,7 +56,7 @@ def decoded(values: NDArray[Any], scales: NDArray[np.float64]) -> NDArray[np.flo
 
 def error(codec: UnitCodec, scales: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far a float column's values may lie from those that were captured, a unit (units,)."""
-    return halves.error(scales) if codec == "f16" else np.zeros(len(scales))
+    return np.maximum(halves.error(scales), scales[:, SLACK]) if codec == "f16" else np.zeros(len(scales))
 
 
 def tile_of(units: int, n: int) -> tuple[int, int]:
@@ -124,7 +126,7 @@ def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slic
 
 
 def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx) -> NDArray[np.float64]:
-    """The scales (units, 5) of units by number, by default of all."""
+    """The scales (units, 6) of units by number, by default of all."""
     with tiledb.open(f"{path}/scales", "r", ctx=context) as array:
         if units is None:
             found: NDArray[np.float64] = array[...]["value"]
@@ -134,17 +136,14 @@ def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx)
     return np.concatenate([np.empty((0, SCALES)), *parts])[back]
 
 
-def slabs_of(
-    path: str, info: SegmentInfo, room: int, context: tiledb.Ctx, kept: NDArray[np.int64] | None = None
-) -> Iterator[Slab]:
-    """All units a slab at a time, as they are stored; with ``kept`` only at these positions."""
+def slabs_of(path: str, info: SegmentInfo, room: int, context: tiledb.Ctx) -> Iterator[Slab]:
+    """All units a slab at a time, as they are stored."""
     units = info.shape[0]
     scales = read_scales(path, None, context)
     step = slab_units(units, info.rows, room)
     for first in range(0, units, step):
         some = np.arange(first, min(units, first + step))
-        values = read(path, info, some, slice(None), context)
-        yield Slab(values if kept is None else np.ascontiguousarray(values[:, kept]), scales[some])
+        yield Slab(read(path, info, some, slice(None), context), scales[some])
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> Iterator[str]:
@@ -176,8 +175,8 @@ def check_values(path: str, info: SegmentInfo, room: int, context: tiledb.Ctx) -
         pass
 
 
-def _with_noise(scales: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([scales, np.zeros((len(scales), 1))], axis=1)
+def _widened(scales: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([scales, np.zeros((len(scales), SCALES - codes.SCALES))], axis=1)
 
 
 def _runs(distinct: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:

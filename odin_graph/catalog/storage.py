@@ -14,12 +14,13 @@ from typing import Final
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.reading import reading, turn, unread
 from odin_graph.catalog.stored_sets import StoredSet, least_useful_first, stored_sets, to_drop
-from odin_graph.errors import ConflictError, OdinError, QueryError, UnknownNameError
+from odin_graph.errors import ConflictError, OdinError, QueryError, SpaceError, UnknownNameError
 from odin_graph.stores import Stores
 
 __all__ = [
     "StoredSet",
     "budget_of",
+    "keep_to_budget",
     "least_useful_first",
     "make_room",
     "pin",
@@ -114,6 +115,21 @@ def make_room(stores: Stores, needed: int, *, spare: Collection[str] = ()) -> bo
             kept |= {one.id for one in chosen} - gone  # a process began to add to it
             sets = [one for one in sets if one.id not in gone]
             free = _free(stores)
+
+
+def keep_to_budget(stores: Stores, needed: int, *, spare: Collection[str] = ()) -> None:
+    """As `make_room`, for what a user asked to have stored: only a budget stands against that.
+
+    Raises:
+        SpaceError: There is a budget, and what may go leaves too little of it.
+    """
+    budget = budget_of(stores)
+    if budget is not None and not make_room(stores, needed, spare=spare):
+        raise SpaceError(
+            f"Storing this takes up to {told_bytes(needed)}, which the budget of {told_bytes(budget)} does not leave "
+            "beside what is pinned, read or written. Nothing was run: raise db.storage.budget, unpin something, or ask "
+            "for fewer images or layers."
+        )
 
 
 def told_bytes(number: int) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from odin_graph import errors
 from odin_graph.address import Remote
 from odin_graph.deadline import nearly_over, remaining
-from odin_graph.errors import EngineError, LoginError, OdinError, TimeLimitError, UnreachableError
+from odin_graph.errors import EngineError, LoginError, OdinError, QueryError, TimeLimitError, UnreachableError
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _CONNECT_SECONDS: Final = 10.0
@@ -110,7 +110,7 @@ class Link:
             limits = httpx.Timeout(read, connect=min(read, _CONNECT_SECONDS))
             with self._reached():
                 client = self._connected()
-                answer = client.send(client.build_request(method, path, timeout=limits, **what), stream=True)
+                answer = client.send(_built(client, method, path, timeout=limits, **what), stream=True)
             try:
                 if answer.status_code < 400:
                     yield answer
@@ -168,6 +168,16 @@ class Link:
             ) from error
         except pa.ArrowInvalid as error:
             raise UnreachableError(f"The answer of {self.address} was cut short: ask again ({error}).") from error
+
+
+def _built(client: httpx.Client, method: str, path: str, **what: Any) -> httpx.Request:
+    try:
+        return client.build_request(method, path, **what)
+    except ValueError as error:
+        raise QueryError(
+            "The query holds what does not travel over HTTP, a number that is NaN or infinity, or half a character in "
+            f"a text: leave it out ({error})."
+        ) from error
 
 
 class _Incoming(io.RawIOBase):

@@ -48,5 +48,5 @@ def distance(metric: str, query: Any, weights: Any = None) -> Measure:
         raise ShapeError("A query holds NaN or infinity, which is near to nothing.")
     held = None if weights is None else checked_weights(weights, negative=False)
     if held is not None and len(held) != len(to):
-        raise ShapeError(f"The query has {len(to)} units, and there are {len(held)} weights.")
+        raise ShapeError(f"There are {len(to)} units, and {len(held)} weights: give one each.")
     return make(to, held)

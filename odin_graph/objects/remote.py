@@ -8,8 +8,8 @@ from typing import Any, Self
 from odin_graph.address import Remote
 from odin_graph.client import Link
 from odin_graph.deadline import deadline
+from odin_graph.objects.elsewhere import Elsewhere
 from odin_graph.objects.remote_collections import (
-    Elsewhere,
     RemoteAnswer,
     RemoteCollection,
     RemoteExperiment,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from odin_graph.client import Link, RemoteExecutor
 from odin_graph.client.link import quoted
 from odin_graph.errors import QueryError, RemoteError
 from odin_graph.objects.dataset import Datasets
+from odin_graph.objects.elsewhere import Elsewhere, beside_alone
 from odin_graph.objects.experiment import Experiments
 from odin_graph.objects.groups import Groups
 from odin_graph.objects.images import Images
+from odin_graph.objects.layer import Layer
 from odin_graph.objects.models import Models
 from odin_graph.objects.remote_query import RemoteImage, RemoteQuery, RemoteThings
 from odin_graph.objects.remote_units import RemoteChannels, RemoteUnits
@@ -39,26 +41,6 @@ from odin_graph.query.predictions import PredictionExpressions
 RemoteAnswer: TypeAlias = RemoteQuery | RemoteThings | Groups
 
 
-class Elsewhere:
-    """Says of each name that only its counterpart beside the workspace has that it does not travel."""
-
-    _beside: ClassVar[frozenset[str]] = frozenset()
-    """The names of the counterpart."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Raises `RemoteError` for what there is beside the workspace."""
-        if not name.startswith("_") and name in self._beside:
-            raise _beside_alone(name)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-
-
-def _beside_alone(name: str) -> RemoteError:
-    return RemoteError(
-        f"{name} runs beside the workspace: it stores, or takes code or models of yours, and over HTTP queries, their "
-        "answers and pixels travel. On its machine, og.connect(folder) opens the workspace itself."
-    )
-
-
 @dataclass(frozen=True, repr=False)
 class RemoteThing:
     """A data set, a model ...: its fields as they were when it was asked for."""
@@ -77,8 +59,10 @@ class RemoteThing:
 
 
 @dataclass(frozen=True)
-class RemoteLayer:
+class RemoteLayer(Elsewhere):
     """A layer of an experiment's checkpoint: ``nearest(..., by=exp.layer("features"))``. The server knows its names."""
+
+    _beside = frozenset(dir(Layer))
 
     node: LayerOf
 
@@ -224,11 +208,11 @@ class RemoteViews(Elsewhere):
 
     def __setitem__(self, name: str, query: Any) -> None:
         """Raises `RemoteError`: a view is stored."""
-        raise _beside_alone("saving a view")
+        raise beside_alone("saving a view")
 
     def __delitem__(self, name: str) -> None:
         """Raises `RemoteError`."""
-        raise _beside_alone("taking away a view")
+        raise beside_alone("taking away a view")
 
     def __repr__(self) -> str:
         return f"RemoteViews({', '.join(self) or 'none yet'})"

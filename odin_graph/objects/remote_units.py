@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from odin_graph.errors import QueryError, RemoteError
+from odin_graph.objects.elsewhere import Elsewhere
 from odin_graph.objects.unit_expressions import UnitExpressions
+from odin_graph.objects.units import Channels, Units
 from odin_graph.query.nodes import UnitGroup, UnitView
 from odin_graph.query.plan import LayerOf
 
 
-class RemoteUnits(UnitExpressions):
+class RemoteUnits(Elsewhere, UnitExpressions):
     """A group of units in an order: ``layer.units[[3, 17, 88]]``, for expressions and as a space.
 
     Args:
@@ -21,15 +23,15 @@ class RemoteUnits(UnitExpressions):
         numbers: Which; none are named yet.
     """
 
+    _beside = frozenset(dir(Units))
+
     def __init__(self, layer: LayerOf, view: UnitView, numbers: tuple[int, ...] = ()) -> None:
         self._layer, self._view, self._numbers = layer, view, numbers
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:
         """Some of these, by number; of a group by place in it."""
         if isinstance(which, slice):
-            raise RemoteError(
-                "How many units a layer has is known where the workspace is: name them, as in units[[3, 17, 88]]."
-            )
+            raise _unknown()
         wanted = [which] if isinstance(which, int | np.integer) else list(which)
         for one in wanted:
             if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
@@ -49,7 +51,13 @@ class RemoteUnits(UnitExpressions):
 
     def __len__(self) -> int:
         """How many were named."""
+        if not self._numbers:
+            raise _unknown()
         return len(self._numbers)
+
+    def __iter__(self) -> Iterator[RemoteUnits]:
+        """Each by itself."""
+        return (RemoteUnits(self._layer, self._view, (number,)) for number in self._numbers[: len(self)])
 
     def __repr__(self) -> str:
         from odin_graph.query.spelling import spell_group
@@ -57,8 +65,10 @@ class RemoteUnits(UnitExpressions):
         return f"RemoteUnits({spell_group(self.node)})"
 
 
-class RemoteChannels:
+class RemoteChannels(Elsewhere):
     """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+
+    _beside = frozenset(dir(Channels))
 
     def __init__(self, layer: LayerOf) -> None:
         self._layer = layer
@@ -81,3 +91,9 @@ class RemoteChannels:
     def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:
         """Some of the channels, by their largest value."""
         return self.max[which]
+
+
+def _unknown() -> RemoteError:
+    return RemoteError(
+        "How many units a layer has is known where the workspace is: name them, as in units[[3, 17, 88]]."
+    )

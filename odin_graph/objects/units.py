@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,10 @@ class Units(UnitExpressions):
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Units]:
+        """Each by itself."""
+        return (Units(self._layer, self._view, [number]) for number in self.numbers)
 
     def values(self, images: Any) -> NDArray[np.float32]:
         """What each says of images (n, G), in their order; what is missing is computed and stored first.

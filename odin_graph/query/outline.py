@@ -33,7 +33,7 @@ from odin_graph.query.plan import (
     Where,
     WithColumns,
 )
-from odin_graph.query.spelling import spell, spell_group, spell_key
+from odin_graph.query.spelling import some, spell, spell_group, spell_key
 
 
 def outline(plan: Plan) -> str:
@@ -94,6 +94,17 @@ def _space(by: Space) -> str:
     return f'vectors["{by.vectors}"]' if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
 
 
+def _how(step: Nearest) -> str:
+    """What of a search is not as it is without a word."""
+    recall = "" if step.recall is None else f", recall={step.recall:g}"
+    weights = "" if step.weights is None else f", weights=[{some(f'{weight:g}' for weight in step.weights)}]"
+    return _metric(step.metric) + recall + weights
+
+
+def _metric(name: str) -> str:
+    return "" if name == "cosine" else f', metric="{name}"'
+
+
 def _step(step: Step) -> str:  # noqa: C901 - one case a step
     match step:
         case Where(predicate):
@@ -117,11 +128,11 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
         case Using(images, role):
             return f".using({outline(images)}{'' if role is None else f', role={role!r}'})"
         case Nearest(by, k):
-            return f".nearest({_examples(step)}, by={_space(by)}, k={k})"
+            return f".nearest({_examples(step)}, by={_space(by)}, k={k}{_how(step)})"
         case FromVectors():
             given = {"k": step.k, "within": step.within, "seed": step.seed or None}
             said = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
-            return f".{step.function.replace('-', '_')}(by={_space(step.by)}{said})"
+            return f".{step.function.replace('-', '_')}(by={_space(step.by)}{said}{_metric(step.metric)})"
         case Representative(by, k):
             return f".representative({k}, by={_space(by)}, seed={step.seed})"
     assert_never(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from odin_graph.query.nodes import (
@@ -67,13 +68,11 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
         case Not(operand):
             return f"~{_bracketed(operand)}"
         case IsIn(operand, values):
-            shown = ", ".join(repr(value.value) for value in values[:_SHOWN])
-            more = f", ... {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-            return f"{_bracketed(operand)}.isin([{shown}{more}])"
+            return f"{_bracketed(operand)}.isin([{some(repr(value.value) for value in values)}])"
         case IsNull(operand):
             return f"{_bracketed(operand)}.is_null()"
         case UnitAggregate(group, function, weights):
-            given = "" if weights is None else f"<{len(weights)} weights>"
+            given = "" if weights is None else f"[{some(f'{weight:g}' for weight in weights)}]"
             return spell_group(group) + ("" if function == "value" else f".{function.replace('-', '_')}({given})")
         case Relation(name, to, role):
             said = f", role={role!r}" if role is not None else ""
@@ -91,10 +90,16 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
 
 def spell_group(group: UnitGroup) -> str:
     """Units as Python."""
-    shown = ", ".join(map(str, group.numbers[:_SHOWN]))
-    more = f", ... {len(group.numbers) - _SHOWN} more" if len(group.numbers) > _SHOWN else ""
-    one = shown if len(group.numbers) == 1 else f"[{shown}{more}]"
+    shown = some(map(str, group.numbers))
+    one = shown if len(group.numbers) == 1 else f"[{shown}]"
     return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{one}]"
+
+
+def some(said: Iterable[str]) -> str:
+    """The first of a list, and how many more there are."""
+    every = list(said)
+    more = f", ... {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
 
 
 def _method(of: Node, name: str, others: tuple[Node, ...]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.reading import reading
+from odin_graph.catalog.storage import make_room
 from odin_graph.errors import SpaceError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
@@ -198,6 +199,8 @@ class Sources:
             raise AssertionError("what can be stored of a bound group")
         before = self._stored.get(codec)
         missing = len(self._keys if before is None else before.missing)
+        if not make_room(self._stores, option.bytes, spare=[one.id for one in self._stored.values()]):
+            raise SpaceError("There is no room for what would be stored.")
         began = time.perf_counter()
         want = Want(group.layer, group.view, codec)
         materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores))

@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentInfo
-from odin_graph.catalog.activations import Growth, LayerRef, growing
+from odin_graph.catalog.activations import Growth, LayerRef
 from odin_graph.catalog.checkpoints import checkpoint_of
 from odin_graph.catalog.models import model_of
-from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, growing_units, link, unit_set_of
-from odin_graph.deadline import check
-from odin_graph.errors import NotFiniteWarning, QueryError, ShapeError
+from odin_graph.catalog.storage import keep_to_budget
+from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, link, unit_set_of
+from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
-from odin_graph.runtime.determinism import SAMPLE, Noise
+from odin_graph.runtime.determinism import SAMPLE
 from odin_graph.runtime.embed import check_layer
 from odin_graph.runtime.hooks import CALL
-from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.layers import LayerRow
 from odin_graph.runtime.model import Runnable, layers_of
-from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.runtime.spill import Job, Spill, forget, job, sweep
+from odin_graph.runtime.spill import forget, sweep
 from odin_graph.runtime.subnetwork import layer_digests
-from odin_graph.runtime.unit_pass import Part, batch_of, noise_of, running, sample_of, shapes_of
+from odin_graph.runtime.unit_pass import Part, noise_of, sample_of, shapes_of
 from odin_graph.runtime.unit_plan import POSITIONS, UnitPlan, Want, array_of, plan_of
 from odin_graph.runtime.unit_pooling import shape_by, units_of_shape
+from odin_graph.runtime.unit_writer import Beside, Target, UnitWriter, spill_folder
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
-Done = Callable[[int], None]
-
-
-class Beside(Protocol):
-    """Made for each segment that is written; sees what is written."""
-
-    def passing(self, slabs: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """The same slabs (units, images), on their way."""
-
-    def named(self, segment: SegmentInfo) -> None:
-        """Called once the segment is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A set that is to be added to."""
-
-    part: Part
-    ref: UnitRef | LayerRef
 
 
 def unit_ref(stores: Stores, checkpoint: str, want: Want, autocast: torch.dtype | None = None) -> UnitRef:
@@ -135,7 +109,7 @@ def materialise(
         UnknownNameError: There is no such checkpoint, layer or pooling.
         ModelError: Its forward pass is not deterministic; says why, where that can be told.
         ShapeError: The model refuses the images, or they give different numbers of units.
-        SpaceError: It takes more disk than there is; nothing was run.
+        SpaceError: It takes more disk than there is, or than the budget leaves; nothing was run.
 
     Warns:
         NotFiniteWarning: A layer says NaN or infinity.
@@ -154,143 +128,28 @@ def materialise(
     shapes = shapes_of(runnable, parts, sample[:1])
     noise = noise_of(runnable, parts, sample, shapes)
     sized = [(target.ref, units_of_shape(shapes[target.part])) for target in targets]
-    sweep(_folder(stores))
+    sweep(spill_folder(stores))
     if not plan_of(stores, sized, wanted, positions).fits:
-        sweep(_folder(stores), all_unused=True)
-    plan_of(stores, sized, wanted, positions).check()
-    run = _Pass(stores, runnable, parts, shapes, noise, beside)
+        sweep(spill_folder(stores), all_unused=True)
+    plan = plan_of(stores, sized, wanted, positions)
+    plan.check()
+    keep_to_budget(stores, plan.stored, spare=ids)
+    writer = UnitWriter(stores, runnable, parts, shapes, noise, beside)
     with ExitStack() as held:
         growths: dict[str, UnitGrowth | Growth] = {}
-        for target in sorted(
-            targets, key=lambda one: one.ref.set_id
-        ):  # in one order, so that two do not wait for each other
+        # In one order, so that two do not wait for each other.
+        for target in sorted(targets, key=lambda one: one.ref.set_id):
             if target.ref.set_id not in growths:
-                growths[target.ref.set_id] = held.enter_context(run.growing(target, checkpoint))
+                growths[target.ref.set_id] = held.enter_context(writer.growing(target, checkpoint))
         by_target = {target: growths[target.ref.set_id] for target in targets}
         missing = {target: growth.missing(wanted) for target, growth in by_target.items()}
         absent = _absent(targets, list(missing.values()), wanted)
         names = ", ".join(dict.fromkeys(part.layer for part in parts))
         with progress_bar(f"units of {names}", len(absent), show=progress) as done:
             for start in range(0, len(absent), positions):
-                run.one(absent[start : start + positions], by_target, missing, done)
-        forget(_folder(stores), {set_id: growth.missing for set_id, growth in growths.items()})
+                writer.write(absent[start : start + positions], by_target, missing, done)
+        forget(spill_folder(stores), {set_id: growth.missing for set_id, growth in growths.items()})
     return ids
-
-
-class _Pass:
-    """One pass over images: what runs it, and what it writes."""
-
-    def __init__(
-        self,
-        stores: Stores,
-        runnable: Runnable,
-        parts: Sequence[Part],
-        shapes: Mapping[Part, tuple[int, ...]],
-        noise: Mapping[Part, Noise],
-        beside: Callable[[Keys, int], Beside] | None,
-    ) -> None:
-        self.stores, self.runnable, self.parts = stores, runnable, list(parts)
-        self.shapes, self.noise, self.beside = shapes, noise, beside
-        self.batch = batch_of(runnable, [units_of_shape(shapes[part]) for part in parts])
-
-    @contextmanager
-    def growing(self, target: Target, checkpoint: str) -> Iterator[UnitGrowth | Growth]:
-        """The set, under its lease."""
-        if isinstance(target.ref, LayerRef):
-            with growing(self.stores, target.ref) as growth:
-                yield growth
-            return
-        device = self.runnable.device.type
-        if self.runnable.autocast is not None:
-            device += f" {str(self.runnable.autocast).removeprefix('torch.')}"
-        with growing_units(
-            self.stores,
-            target.ref,
-            checkpoint=checkpoint,
-            layer=target.part.layer,
-            shape=self.shapes[target.part],
-            device=device,
-        ) as grown:
-            yield grown
-
-    def one(
-        self, keys: Keys, growths: Mapping[Target, UnitGrowth | Growth], missing: Mapping[Target, Keys], done: Done
-    ) -> None:
-        """Run some images, and write a segment of each set."""
-        targets = {target.ref.set_id: target for target in growths}.values()
-        widths = [units_of_shape(self.shapes[part]) for part in self.parts]
-        name = [self.runnable.checkpoint.weights, *([part.layer, part.pooling, part.rows] for part in self.parts)]
-        sets = [target.ref.set_id for target in targets]
-        with job(_folder(self.stores), name, widths, keys, sets) as held:
-            done(held.done)
-            began = time.perf_counter()
-            self._fill(held, keys, done)
-            # An image takes as long as those of this run did, also one of a run before that was killed.
-            each = (time.perf_counter() - began) / max(1, len(keys) - held.done)
-            for target in targets:
-                ours = np.flatnonzero(np.isin(keys, missing[target]))
-                if len(ours):
-                    spill = held.spills[self.parts.index(target.part)]
-                    self._write(target, growths[target], spill, keys, ours, each * len(ours))
-
-    def _fill(self, held: Job, keys: Keys, done: Done) -> None:
-        place = held.done
-        with running(self.runnable, self.parts) as run:
-            for block, images in pixel_blocks(self.stores, keys[place:], least=self.batch):
-                for start in range(0, len(block), self.batch):
-                    inputs = to_inputs(self.runnable.pipeline, images[start : start + self.batch])
-                    said = run(inputs)
-                    for spill, part in zip(held.spills, self.parts, strict=True):
-                        rows = said[part]
-                        if rows.shape[1] != spill.units:
-                            raise ShapeError(
-                                f"The layer {part.layer!r} gives {spill.units} units of one image and {rows.shape[1]} "
-                                "of another, since their sizes differ: ask for its channels, or add the model with a "
-                                "preprocess= that resizes."
-                            )
-                        spill.write(place, rows)
-                    place += len(inputs)
-                    held.wrote(place)
-                    check()
-                    done(len(inputs))
-
-    def _write(
-        self, target: Target, growth: UnitGrowth | Growth, spill: Spill, keys: Keys, ours: Keys, seconds: float
-    ) -> None:
-        began, every = time.perf_counter(), len(ours) == len(keys)
-        if isinstance(growth, Growth):
-            rows = spill.rows()
-            growth.add(keys[ours], rows if every else rows[ours], seconds=seconds)
-            return
-        slabs = spill.columns()
-        if not every:
-            slabs = (np.ascontiguousarray(slab[:, ours]) for slab in slabs)
-        watching = None if self.beside is None else self.beside(keys[ours], spill.units)
-        segment = self.stores.arrays.units.write(
-            growth.array,
-            keys[ours],
-            spill.units,
-            slabs if watching is None else watching.passing(slabs),
-            growth.ref.codec,
-            noise=self.noise[target.part].units,
-        )
-        growth.add(segment, seconds=seconds + time.perf_counter() - began)
-        if watching is not None:
-            watching.named(segment)
-        self._warn(target.part, segment)
-
-    def _warn(self, part: Part, segment: SegmentInfo) -> None:
-        scales = self.stores.arrays.units.scales(segment)
-        nans, infinities = (int(number) for number in scales[:, 2:4].sum(axis=0))
-        if nans or infinities:
-            units = int((scales[:, 2:4].sum(axis=1) > 0).sum())
-            warnings.warn(
-                f"The layer {part.layer!r} of {self.runnable.checkpoint.id!r} said NaN {nans:,} times and infinity "
-                f"{infinities:,} times, in {units:,} of its {segment.shape[0]:,} units over {segment.rows:,} images. "
-                "They are stored as what they are; such images are missing where these units are asked for.",
-                NotFiniteWarning,
-                stacklevel=5,
-            )
 
 
 def _targets(
@@ -337,7 +196,3 @@ def _width(part: Part, row: LayerRow) -> int | None:
     if part.rows:
         return units_of_shape(row.shape if part.pooling == "flatten" else shape_by("channels-mean", row.shape))
     return units_of_shape(shape_by(part.pooling, row.shape))
-
-
-def _folder(stores: Stores) -> Path:
-    return stores.cache / "spill"

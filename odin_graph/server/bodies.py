@@ -111,7 +111,7 @@ class UnitSpace(Body):
 
     experiment: str
     layer: str
-    numbers: Annotated[list[int], Field(min_length=1, max_length=100_000)]
+    numbers: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=100_000)]
     checkpoint: str | None = None
     view: Literal["units", "channels-max", "channels-mean", "channels-where"] = "units"
 
@@ -158,7 +158,9 @@ class SimilarRequest(Body):
     k: Annotated[int, Field(ge=1, le=10_000)] = 10
     metric: Literal["cosine", "l2", "inner-product", "l1", "linf"] = "cosine"
     recall: Annotated[float | None, Field(gt=0, le=1)] = None
-    weights: Annotated[list[float] | None, Field(description="By units: one each, none below 0.")] = None
+    weights: Annotated[
+        list[float] | None, Field(description="By units: one each, none below 0.", max_length=1_000_000)
+    ] = None
     query: Annotated[Json | None, Field(description="Of which images; all by default.")] = None
     columns: Annotated[list[str], Field(max_length=1000)] = ["id", "label"]
     timeout: Timeout = None

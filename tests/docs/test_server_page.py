@@ -26,6 +26,10 @@ def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, t
         with og.connect(f"http://127.0.0.1:{port}", token=token) as far:
             names: dict[str, Any] = run_page("server.md", far, monkeypatch)
             assert 0 < len(names["near"]) <= 5
+            eyes = db.experiment("small-cnn/1").layer("features").units[[3, 17]]
+            wrong = db.images("retina-test").where(db.experiment("small-cnn/1").wrong, og.F("age") > 40)
+            here = wrong.order_by(eyes.mean().desc()).limit(5)
+            assert names["top"].keys().tolist() == here.keys().tolist()
             assert (tmp_path / "near.png").read_bytes().startswith(b"\x89PNG")
         line = re.search(r"^curl .*?\}'$", (DOCS / "server.md").read_text(), re.MULTILINE | re.DOTALL)
         assert line is not None

@@ -40,7 +40,7 @@ def test_weights_are_checked() -> None:
         nearest([], np.ones(2), "l1", 1, weights=[1, -2])
     with pytest.raises(QueryError, match="of unit 0 of the group is nan"):
         aggregate("weighted", [np.nan, 1])
-    with pytest.raises(ShapeError, match="The query has 2 units, and there are 3 weights"):
+    with pytest.raises(ShapeError, match="There are 2 units, and 3 weights: give one each"):
         nearest([], np.ones(2), "l1", 1, weights=[1, 2, 3])
 
 

@@ -77,6 +77,25 @@ def test_what_a_query_says_of_itself(quarters: Quarters) -> None:
     assert repr(units(db)[GROUP][1]) == "Units(quarters/1:conv.units[62])"
 
 
+def test_a_search_says_how_it_searches(quarters: Quarters) -> None:
+    """What is not as it is without a word: the metric, the share that is enough, and the weights."""
+    db, _ = quarters
+    said = [repr(query) for query in queries(db)]
+    group = "quarters/1:conv.units[[31, 62, 93]]"
+    assert '.weighted([1, 0.5, -2]) <= F("age")' in said[1]
+    assert f'.nearest(an image, by={group}, k=4, metric="l1", weights=[0, 1, 0.5]))' in said[2]
+    assert '.nearest(a vector, by=quarters/1:conv.units[[93, 31, 62]], k=4, metric="linf"))' in said[3]
+    alone = db.images("small").nearest([1, 2, 3], by=units(db)[GROUP], k=4, metric="cosine")
+    assert repr(alone).endswith(f".nearest(a vector, by={group}, k=4))")
+    many = db.images("small").order_by(units(db)[range(100)].weighted(range(100)))
+    assert ".weighted([0, 1, 2, 3, 4, ... 95 more])" in repr(many)
+    layer = db.experiment("quarters/1").layer("conv")
+    rough = db.images("small").nearest([1.0] * 4, by=layer, k=2, metric="l2", recall=0.9)
+    assert repr(rough).endswith('.nearest(a vector, by=quarters/1:conv, k=2, metric="l2", recall=0.9))')
+    apart = db.images("small").outliers(by=units(db)[GROUP], metric="l2")
+    assert repr(apart).endswith(f'.outliers(by={group}, k=20, metric="l2"))')
+
+
 def test_images_that_came_later_are_captured_when_they_are_asked_for(quarters: Quarters) -> None:
     db, world = quarters
     group = units(db, "relu")[GROUP]

@@ -20,8 +20,8 @@ from odin_graph.catalog.purge import purge
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_set_of, unit_sets, units_array
 from odin_graph.errors import QueryError, SpaceError, UnknownNameError
-from odin_graph.runtime import materialise as module
 from odin_graph.runtime import spill, unit_plan
+from odin_graph.runtime import unit_writer as module
 from odin_graph.runtime.embed import embeddings
 from odin_graph.runtime.materialise import materialise, plan_units
 from odin_graph.runtime.unit_plan import Want
@@ -211,14 +211,23 @@ def test_the_peak_of_disk_is_told_and_refused(stores: Stores, monkeypatch: pytes
 def test_a_purged_image_is_in_no_segment(stores: Stores) -> None:
     keys, _ = add_digits(stores), add_trained(stores)
     made, exact = materialise(stores, CHECKPOINT, [Want("relu#2"), Want("relu#2", codec="f32")], keys)
-    purge(stores, keys[[3, 100]], force=True)
-    left = np.setdiff1d(np.arange(300), [3, 100])
+    said = UnitSet.open(stores, exact).values(np.arange(2000), keys)
+    unit = int(np.ptp(np.sort(said, axis=0)[-2:], axis=0).argmax())
+    gone = np.array([3, int(said[:, unit].argmax())])  # which alone says the most of this unit
+    ends = said.max(axis=0)
+    purge(stores, keys[gone], force=True)
+    left = np.setdiff1d(np.arange(300), gone)
     assert_holds(UnitSet.open(stores, made), keys[left], flat(by_hand()["relu#2"])[left])
     np.testing.assert_allclose(
         UnitSet.open(stores, exact).values(np.array([7]), keys[left]),
         flat(by_hand()["relu#2"])[left][:, [7]],
         atol=1e-5,
     )
+    went = ends != said[left].max(axis=0)
+    assert went[unit]
+    for set_id in (made, exact):
+        (segment,) = segments_of(stores, units_array(set_id))
+        assert not (stores.arrays.units.scales(segment)[: len(ends), 1] == ends)[went].any()
     assert examine(stores, deep=True).sound
 
 

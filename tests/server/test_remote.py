@@ -204,6 +204,13 @@ MISTAKES: list[Callable[[Any], Any]] = [
     lambda db: db.images().limit(-1),
     lambda db: db.images().where(F("age") > 3).count(timeout=-1),
     lambda db: db.images(["scan003.png", "nobody.png"]),
+    lambda db: db.images().where(features(db).units[[3, 17]] > 1),
+    lambda db: db.images().where(features(db).units[[3, 17]][2] > 1),
+    lambda db: db.images().where(features(db).units[512] > 1),
+    lambda db: db.images().order_by(features(db).channels[[1, 8]].mean()),
+    lambda db: db.images().order_by(features(db).units[[3, 17]].weighted([1, 2, 3])),
+    lambda db: db.images().nearest([1.0, 2.0], by=features(db).units[[3, 17]], k=2, weights=[1, -2]),
+    lambda db: db.images().order_by(db.experiment("small-cnn/1").layer("faetures").units[3].value()),
 ]
 
 
@@ -217,7 +224,20 @@ def test_a_mistake_is_the_same_error(
         mistake(far)
     assert type(there.value) is type(here.value)
     assert str(there.value) == str(here.value)
-    assert getattr(there.value, "__notes__", []) == getattr(here.value, "__notes__", []) or "vectors" in str(here.value)
+    drawn = getattr(here.value, "__notes__", [])  # nothing, where names are looked up before there is a query
+    assert not drawn or getattr(there.value, "__notes__", []) == drawn
+
+
+def test_what_json_cannot_hold_is_refused(far: og.RemoteWorkspace) -> None:
+    eyes = features(far).units[[3, 17]]
+    said = "what does not travel over HTTP, a number that is NaN or infinity"
+    for weights in ([1, float("nan")], [float("inf"), 1]):
+        with pytest.raises(og.QueryError, match=said):
+            far.images().order_by(eyes.weighted(weights))
+        with pytest.raises(og.QueryError, match=said):
+            far.images().nearest([1.0, 2.0], by=eyes, k=2, weights=weights)
+    with pytest.raises(og.QueryError):
+        far.images().nearest([1.0, float("nan")], by=eyes, k=2)
 
 
 def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
@@ -232,6 +252,8 @@ def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
         (far.datasets, ("create", "load")),
         (far.models, ("add",)),
         (far.vectors, ("add",)),
+        (features(far), ("materialise", "stats", "selectivity", "affinity", "similar_units", "embeddings", "shape")),
+        (features(far).units[[3, 17]], ("values", "estimate", "top", "numbers")),
     ):
         for name in names:
             with pytest.raises(og.RemoteError, match=f"^{name} runs beside the workspace"):
@@ -244,6 +266,18 @@ def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
     assert not set(type(far)._beside) & set(vars(og.RemoteWorkspace))
     assert not hasattr(query, "map")
     assert not hasattr(query, "wehre")
+
+
+def test_units_far_away_are_named(far: og.RemoteWorkspace) -> None:
+    layer = features(far)
+    eyes = layer.units[[3, 17, 28]]
+    assert (len(eyes), [one.node.numbers for one in eyes]) == (3, [(3,), (17,), (28,)])
+    assert eyes[[2, 0]].node.numbers == (28, 3)
+    for asked in (lambda: layer.units[:3], lambda: len(layer.units), lambda: list(layer.channels.max)):
+        with pytest.raises(og.RemoteError, match="How many units a layer has is known where the workspace is: name"):
+            asked()
+    with pytest.raises(og.QueryError, match="A unit is named by its number, not by 'a'"):
+        layer.units["a"]
 
 
 def test_a_query_pickles_without_the_token(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,57 @@ def test_similar_to_a_stored_image_a_file_and_a_vector(client: TestClient, retin
     retina.vectors.add("mine", test, rows)
     found = asked(client, "/v1/similar", {"by": {"vectors": "mine"}, "vector": rows[9].tolist(), "k": 1})
     assert [row["id"] for row in found["rows"]] == [test[9].id]
+
+
+UNITS: dict[str, Any] = {"experiment": "small-cnn/1", "layer": "features", "numbers": [3, 17, 28]}
+
+
+def test_similar_by_units_with_weights(client: TestClient, retina: og.Workspace) -> None:
+    test, units = retina.images("retina-test"), retina.experiment("small-cnn/1").layer("features").units[[3, 17, 28]]
+    near = test.nearest(test[5], by=units, k=4, metric="l1", weights=[1, 0, 2.5])
+    expected = near.to_arrow("id").to_pylist()  # stored here: a token that reads stores nothing
+    said = {"by": UNITS, "k": 4, "metric": "l1", "query": test.to_json(), "columns": ["id"], "image": test[5].id}
+    assert asked(client, "/v1/similar", {**said, "weights": [1, 0, 2.5]})["rows"] == expected
+    unlike = asked(client, "/v1/similar", {**said, "weights": [0, 1, 0]})["rows"]
+    assert unlike == test.nearest(test[5], by=units[1], k=4, metric="l1").to_arrow("id").to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("[1, 2]", "There are 3 units, and 2 weights: give one each."),
+        ("[1, 2, 3, 4]", "There are 3 units, and 4 weights: give one each."),
+        ("[]", "Weights are one number a unit, not of shape (0,)."),
+        ("[1, -2, 1]", "not below 0: that of unit 1 of the group is -2.0."),
+        ("[1, 1e300, 1]", "not below 0: that of unit 1 of the group is 1e+300."),
+        ("[1, NaN, 1]", "body.weights.1: Input should be a finite number."),
+        ("[1, Infinity, 1]", "body.weights.1: Input should be a finite number."),
+        ('[1, "a", 1]', "body.weights.1: Input should be a valid number"),
+        ("3", "body.weights: Input should be a valid list."),
+    ],
+)
+def test_wrong_weights_are_refused(client: TestClient, weights: str, message: str) -> None:
+    for metric in ("l1", "cosine"):
+        body = {"by": UNITS, "vector": [1, 2, 3], "metric": metric, "k": 2}
+        text = json.dumps(body)[:-1] + f', "weights": {weights}}}'
+        answer = client.post("/v1/similar", content=text, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422, answer.text
+        assert message in answer.json()["error"]["message"]
+
+
+def test_weights_are_of_units_alone(client: TestClient) -> None:
+    by = {"experiment": "small-cnn/1", "layer": "features"}
+    answer = client.post("/v1/similar", json={"by": by, "vector": [1.0] * 8, "weights": [1.0] * 8})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("weights= are of units: nearest(image, by=layer.units[[3, 17]]")
+    answer = client.post("/v1/similar", json={"by": {**UNITS, "numbers": [3, 512]}, "vector": [1.0, 2.0]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == (
+        "There is no unit 512: the layer 'features' has 512, numbered from 0 to 511."
+    )
+    for numbers in ([-1], [2**63], [1.5], []):
+        answer = client.post("/v1/similar", json={"by": {**UNITS, "numbers": numbers}, "vector": [1.0]})
+        assert answer.status_code == 422, numbers
 
 
 def test_representative(client: TestClient, retina: og.Workspace) -> None:
