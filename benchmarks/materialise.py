@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import odin_graph as og
-from benchmarks.pictures import crops
-from benchmarks.pretrained import lite0_weights
+from benchmarks.pretrained import lite0_over_crops, over_crops
 from benchmarks.report import Row, WrongAnswer, at_most, run
+from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.unit_sets import UnitSet
-from odin_graph.ops import Normalise, ToFloat
 from odin_graph.runtime.inputs import to_inputs
 from odin_graph.runtime.materialise import materialise, plan_units
 from odin_graph.runtime.model import Runnable
@@ -44,7 +43,6 @@ from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
 
-PREPROCESS: Final = (ToFloat(), Normalise(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
 VGG: Final = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
 GIB: Final = 1024.0
 MIB: Final = 2**20
@@ -61,7 +59,7 @@ class Case:
     layer: str
     side: int
     images: int
-    codec: str = "u8"
+    codec: UnitCodec = "u8"
 
 
 class Wide(nn.Module):
@@ -96,9 +94,10 @@ def measure(quick: bool) -> list[Row]:
 
 def large(db: og.Workspace, folder: Path, case: Case) -> list[Row]:
     """One large layer, stored by a child."""
-    stores: Stores = db._stores  # noqa: SLF001
-    keys, checkpoint = _prepared(db, case)
-    want = Want(case.layer, codec=case.codec)  # type: ignore[arg-type]
+    stores: Stores = db._stores  # noqa: SLF001 - below what users hold
+    torch.manual_seed(0)
+    keys, checkpoint = over_crops(db, case.name, case.factory, case.args, case.side, case.images)
+    want = Want(case.layer, codec=case.codec)
     plan = plan_units(stores, checkpoint, [want], keys)
     before = _taken(folder)
     asked = json.dumps({"folder": str(folder / "bench.odin"), "checkpoint": checkpoint, **asdict(case)})
@@ -131,9 +130,8 @@ def child(asked: str) -> None:
     """In a process of its own: store a layer, and print the peak of memory."""
     said = json.loads(asked)
     with og.connect(said["folder"]) as db:
-        stores: Stores = db._stores  # noqa: SLF001
-        prefix = said["name"]
-        keys = db.images().where(og.F("of") == prefix).keys()
+        stores: Stores = db._stores  # noqa: SLF001 - below what users hold
+        keys = db.images().where(og.F("of") == said["name"]).keys()
         runnable = Runnable.load(stores, said["checkpoint"], batch=1)
         one = torch.zeros(1, *runnable.model.input_shape or ())
         runnable.run(one, logits_of)  # torch takes memory of its own with the first pass
@@ -148,9 +146,8 @@ def child(asked: str) -> None:
 
 def pretrained(db: og.Workspace, number: int) -> list[Row]:
     """Is storing a late layer of a real network dear beside running it?"""
-    stores: Stores = db._stores  # noqa: SLF001
-    case = Case("lite0", "benchmarks.pretrained:lite0", [], "_blocks.15", 224, number)
-    keys, checkpoint = _prepared(db, case)
+    stores: Stores = db._stores  # noqa: SLF001 - below what users hold
+    keys, checkpoint = lite0_over_crops(db, number)
     layers = ["_blocks.10", "_blocks.15", "_bn1"]
     wants = [Want(layer) for layer in layers] + [Want("_bn1", "channels-max")]
     runnable = Runnable.load(stores, checkpoint)
@@ -211,19 +208,6 @@ def _columns(held: UnitSet, group: Keys, *, keep: bool) -> float:
         list(held.blocks(group, keep=keep))
         seconds.append(time.perf_counter() - began)
     return median(seconds[1:])
-
-
-def _prepared(db: og.Workspace, case: Case) -> tuple[Keys, str]:
-    """The images and the checkpoint of a case, stored."""
-    pixels = crops(case.images, case.side)
-    of = [case.name] * len(pixels)
-    db.images.add(images=pixels, prefix=case.name, metadata={"of": of}, progress=False)
-    shape = (3, case.side, case.side)
-    model = db.models.add(case.name, case.factory, args=list(case.args), preprocess=PREPROCESS, input_shape=shape)
-    torch.manual_seed(0)
-    weights = lite0_weights() if case.name == "lite0" else model.build()
-    model.add_checkpoint(weights, id=f"{case.name}/1")
-    return db.images().where(og.F("of") == case.name).keys(), f"{case.name}/1"
 
 
 def _memory(name: str) -> int:

@@ -153,7 +153,6 @@ def sim_top(
         _Cursor(index, int(unit), *away(int(unit), float(at)), sign=1) for unit, at in zip(units, query, strict=True)
     ]
     origin = distance(metric, np.zeros(len(units)))
-    skipped = set() if exclude is None else {exclude}
     return _search(
         cursors,
         lambda ends: float(origin(ends[:, None])[0]),
@@ -162,7 +161,7 @@ def sim_top(
         run,
         batch,
         sign=1,
-        skipped=skipped,
+        skipped=exclude,
     )
 
 
@@ -178,7 +177,7 @@ class _Cursor:
     """
 
     def __init__(self, index: Index, unit: int, single: Floats, whole: Floats, sign: int) -> None:
-        self._index, self._unit = index, unit
+        self._index, self._unit, self.images = index, unit, index.partition.shape[1]
         some = np.flatnonzero(~np.isnan(index.low[unit]))
         if len(single):
             some = some[some > 0]
@@ -215,18 +214,21 @@ def _search(
     batch: int,
     *,
     sign: int,
-    skipped: set[int] | None = None,
+    skipped: int | None = None,
 ) -> Found:
     """Round after round a lot of each neuron, until nothing better can come."""
-    seen: set[int] = set(skipped or ())
+    seen = np.zeros(cursors[0].images, np.bool_)
+    if skipped is not None:
+        seen[skipped] = True
     positions, values = np.empty(0, np.int64), np.empty(0)
     inferred = rounds = 0
     while True:
         lots = [cursor.take(max(1, batch // len(cursors))) for cursor in cursors]
-        fresh = np.array([at for at in np.unique(np.concatenate(lots)).tolist() if at not in seen], np.int64)
+        fresh = np.unique(np.concatenate(lots))
+        fresh = fresh[~seen[fresh]]
         rounds += 1
         if len(fresh):
-            seen.update(fresh.tolist())
+            seen[fresh] = True
             inferred += len(fresh)
             rows: NDArray[Any] = run(fresh)
             positions = np.concatenate([positions, fresh])

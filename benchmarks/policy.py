@@ -94,7 +94,10 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
     from torchvision.models import resnet18
 
     large = db.models.add(
-        "resnet18", resnet18(), preprocess=[og.ops.ToFloat()], classes=[str(n) for n in range(1000)],
+        "resnet18",
+        resnet18(),
+        preprocess=[og.ops.ToFloat()],
+        classes=[str(n) for n in range(1000)],
         input_shape=(3, 224, 224),
     )
     with db.run(large) as training:
@@ -125,9 +128,7 @@ def making(stores: Stores, one: Asked, codec: UnitCodec) -> Making:
         ran = again.seconds - before
         began = time.perf_counter()
         want = Want(one.layer, one.view, codec)
-        (made,) = materialise(
-            stores, one.checkpoint, [want], one.keys[:number], beside=keeping(stores), progress=False
-        )
+        (made,) = materialise(stores, one.checkpoint, [want], one.keys[:number], beside=keeping(stores), progress=False)
         found.append(time.perf_counter() - began - ran)
         drop(stores, made)
     each = max(0.0, (found[1] - found[0]) / (len(one.keys) - few))
@@ -222,16 +223,12 @@ def compared(
     return f"{taken.way} {taken.codec}", costs, later
 
 
-def _read_like(
-    stores: Stores, one: Asked, option: Option, ask: Ask, group: UnitGroup, keys: Keys, ran: float
-) -> float:
+def _read_like(stores: Stores, one: Asked, option: Option, ask: Ask, group: UnitGroup, keys: Keys, ran: float) -> float:
     """What reading would take once it is stored, which is not measured: what the library thinks."""
     return option.each
 
 
-def _forced(
-    stores: Stores, group: UnitGroup, keys: Keys, ask: Ask, option: Option | None, answer: Any
-) -> float:
+def _forced(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask, option: Option | None, answer: Any) -> float:
     """A question asked in one way, of which nothing is learnt."""
 
     def taken(given: Sequence[Option], _: float) -> Option:

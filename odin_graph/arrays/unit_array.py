@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,13 @@ class Columns:
     """(n,) sorted, distinct."""
     values: NDArray[Any]
     """(G, n) uint8 codes, float16 or float32; row g is unit g of the group."""
-    scales: NDArray[np.float64]
-    """(G, 6): see `units.Slab`."""
+    read_scales: Callable[[], NDArray[np.float64]]
+    """Values as captured need no scales, and reading some takes longer than reading columns that are cached."""
+
+    @cached_property
+    def scales(self) -> NDArray[np.float64]:
+        """(G, 6): see `units.Slab`."""
+        return self.read_scales()
 
     def tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of codes: the least and the largest value (G, 256) of each."""
@@ -34,7 +40,8 @@ class Columns:
 
     def decoded(self) -> NDArray[np.float32]:
         """Of float columns: the values (G, n)."""
-        return units.decoded(self.values, self.scales)
+        captured: bool = self.values.dtype == np.float32
+        return self.values if captured else units.decoded(self.values, self.scales)
 
 
 class UnitArray:
@@ -84,7 +91,7 @@ class UnitArray:
             else:
                 keys_left = keys
             if len(keys_left):
-                found.append(Columns(keys_left, values, self._store.units.scales(info, group)))
+                found.append(Columns(keys_left, values, partial(self._store.units.scales, info, group)))
             later.append(keys)
         yield from reversed(found)
 
@@ -101,9 +108,9 @@ class UnitArray:
         for info, asked, positions in self._rows.parts(keys):
             if info.dtype == units.DTYPES["u8"]:
                 raise ShapeError(f"{info.array} holds codes, no values: ask for its blocks.")
-            columns = self._store.units.columns(info, group)
-            scales = self._store.units.scales(info, group)
-            found[asked] = units.decoded(columns[:, positions], scales).T
+            columns = self._store.units.columns(info, group)[:, positions]
+            held = Columns(keys[asked], columns, partial(self._store.units.scales, info, group))
+            found[asked] = held.decoded().T
         return found
 
     def noise(self, group: NDArray[np.int64]) -> NDArray[np.float64]:

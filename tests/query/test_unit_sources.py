@@ -41,7 +41,9 @@ def sources(db: og.Workspace) -> Sources:
 def calibrate(db: og.Workspace, image: float) -> None:
     """Let the model be so slow, and the machine as it comes."""
     stores, node = db._stores, units(db).node
-    Calibration(stores).ran(node, 1_000, 1_000 * image, width=len(db.experiment("small-cnn/1").layer("features").units), load=0.01)
+    Calibration(stores).ran(
+        node, 1_000, 1_000 * image, width=len(db.experiment("small-cnn/1").layer("features").units), load=0.01
+    )
 
 
 def test_a_model_that_nobody_knows_is_timed_first(retina: og.Workspace) -> None:
@@ -106,7 +108,18 @@ def test_questions_are_expected_as_they_came(retina: og.Workspace) -> None:
     assert layer.later(10**6) == 1
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", '{"speeds": []}', '{"speeds": {"image": "fast"}}', '{"speeds": {"image": -1}}', '{"speeds": {"image": 1, "left": 3}, "asks": "x"}'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{",
+        "[]",
+        '{"speeds": []}',
+        '{"speeds": {"image": "fast"}}',
+        '{"speeds": {"image": -1}}',
+        '{"speeds": {"image": 1, "left": 3}, "asks": "x"}',
+    ],
+)
 def test_a_broken_file_of_speeds_costs_no_answer(retina: og.Workspace, broken: str) -> None:
     query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
     expected = query.keys().tolist()
@@ -194,7 +207,15 @@ def test_every_option_that_is_open_can_be_taken(retina: og.Workspace) -> None:
     calibrate(retina, 1e-3)
     query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
     expected = None
-    for way, codec in [("run", None), ("store", "u8"), ("read", "u8"), ("store", "f16"), ("read", "f16"), ("store", "f32"), ("read", "f32")]:
+    for way, codec in [
+        ("run", None),
+        ("store", "u8"),
+        ("read", "u8"),
+        ("store", "f16"),
+        ("read", "f16"),
+        ("store", "f32"),
+        ("read", "f32"),
+    ]:
         with answering(way, codec):
             said = str(retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5).explain(run=True))
             found = query.keys().tolist()
