@@ -10,13 +10,15 @@ expected, and what it costs each time: the choice is right where that is within 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 import odin_graph as og
-from benchmarks.neurons import VggLike
+from benchmarks.neuron_models import VggLike
 from benchmarks.pictures import crops, fashion
 from benchmarks.report import Row, WrongAnswer, run
 from odin_graph import neurons
@@ -35,8 +37,9 @@ from odin_graph.query import unit_source
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_lists import keeping
 from odin_graph.query.unit_reader import UnitReader
-from odin_graph.query.unit_source import Sources
+from odin_graph.query.unit_source import Choose
 from odin_graph.runtime.materialise import materialise
+from odin_graph.runtime.rerun import Rerun
 from odin_graph.runtime.unit_plan import Want
 from odin_graph.stores import Stores
 
@@ -46,6 +49,8 @@ NEAR: Final = 1.2
 SHARE: Final = 0.95
 CODECS: Final[tuple[UnitCodec, ...]] = ("u8", "f16", "f32")
 K: Final = 20
+SHOW: Final = bool(os.environ.get("ODIN_SHOW_MISSES"))
+"""Print each choice that was not near."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,23 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Making:
-    """What storing a layer in a codec costs beside the run: seconds, and seconds an image."""
+class Kept:
+    """What storing a layer in a codec takes beside the run, and what reading it takes then: measured before."""
 
     once: float
     image: float
+    """Seconds an image."""
+    ask: float
+    value: float
+    """Seconds a value of the group."""
+
+    def making(self, images: int) -> float:
+        """Seconds of storing so many."""
+        return self.once + self.image * images
+
+    def asking(self, values: int) -> float:
+        """Seconds of a question."""
+        return self.ask + self.value * values
 
 
 def measure(quick: bool) -> list[Row]:
@@ -74,9 +91,9 @@ def measure(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, og.connect(Path(name) / "bench.odin") as db:
         stores: Stores = db._stores  # noqa: SLF001 - below what users hold
         layers = prepared(db, 3_000 if quick else 20_000, 60 if quick else 400)
-        made = {(one.layer, one.view, codec): making(stores, one, codec) for one in layers for codec in CODECS}
+        known = {(one.layer, one.view, codec): kept(stores, one, codec) for one in layers for codec in CODECS}
         shutil.rmtree(stores.cache / "speeds", ignore_errors=True)
-        return workload(stores, layers, made, 40 if quick else 240)
+        return workload(stores, layers, known, 40 if quick else 240)
 
 
 def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
@@ -114,28 +131,40 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
     ]
 
 
-def making(stores: Stores, one: Asked, codec: UnitCodec) -> Making:
-    """Store the layer of few and of all images, and take it away again."""
-    from odin_graph.runtime.rerun import Rerun
-
+def kept(stores: Stores, one: Asked, codec: UnitCodec) -> Kept:
+    """Store the layer of few and of all images, ask it, and take it away again."""
     again = Rerun(stores, one.checkpoint, one.layer, np.arange(1), pooling=one.view)
     again(one.keys[:64])
-    found = []
-    few = max(64, len(one.keys) // 10)
-    for number in (few, len(one.keys)):
-        before, began = again.seconds, time.perf_counter()
-        again(one.keys[:number])
-        ran = again.seconds - before
-        began = time.perf_counter()
+    few, number = max(64, len(one.keys) // 10), len(one.keys)
+    took = []
+    for some in (one.keys[:few], one.keys):
+        before = again.seconds
+        again(some)
+        ran, began = again.seconds - before, time.perf_counter()
         want = Want(one.layer, one.view, codec)
-        (made,) = materialise(stores, one.checkpoint, [want], one.keys[:number], beside=keeping(stores), progress=False)
-        found.append(time.perf_counter() - began - ran)
-        drop(stores, made)
-    each = max(0.0, (found[1] - found[0]) / (len(one.keys) - few))
-    return Making(max(0.0, found[0] - each * few), each)
+        (made,) = materialise(stores, one.checkpoint, [want], some, beside=keeping(stores), progress=False)
+        took.append(time.perf_counter() - began - ran)
+        if len(some) < number:
+            drop(stores, made)
+    each = max(0.0, (took[1] - took[0]) / (number - few))
+    draw, asks = np.random.default_rng(1), []
+    mean, widest = neurons.aggregate("mean"), min(one.width, 50)
+    for size in (1, widest):
+        turns = []
+        for _ in range(3):
+            numbers = tuple(draw.choice(one.width, size, replace=False).tolist())
+            reader = UnitReader(stores, UnitGroup("", one.layer, numbers, one.checkpoint, one.view), one.keys)
+            with _choosing(_taking("read", codec)):
+                began = time.perf_counter()
+                reader.highest(mean, K, one.keys, largest=True)
+                turns.append(time.perf_counter() - began)
+        asks.append(median(turns))
+    drop(stores, made)
+    value = max(0.0, (asks[1] - asks[0]) / (number * (widest - 1)))
+    return Kept(max(0.0, took[0] - each * few), each, asks[0], value)
 
 
-def workload(stores: Stores, layers: Sequence[Asked], made: dict[Any, Making], number: int) -> list[Row]:
+def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept], number: int) -> list[Row]:
     """Ask, and hold each choice against what the other ways took."""
     draw = np.random.default_rng(0)
     likely = np.array([one.weight for one in layers], float)
@@ -144,10 +173,13 @@ def workload(stores: Stores, layers: Sequence[Asked], made: dict[Any, Making], n
     for _ in range(number):
         one = layers[int(draw.choice(len(layers), p=likely / likely.sum()))]
         keys, group, ask = question(draw, one)
-        taken, costs, later = compared(stores, one, keys, group, ask, made)
+        taken, costs = compared(stores, one, keys, group, ask, known)
         ratio = costs[taken] / min(costs.values())
         near += ratio <= NEAR
         ratios.append(ratio)
+        if SHOW and ratio > NEAR:
+            milliseconds = {way: round(1000 * cost, 1) for way, cost in costs.items()}
+            print(one.layer, len(keys), len(group.numbers), taken, milliseconds)
         policy += costs[taken]
         hindsight += min(costs.values())
         ran += costs["run None"]
@@ -162,7 +194,13 @@ def workload(stores: Stores, layers: Sequence[Asked], made: dict[Any, Making], n
     ]
 
 
-Ask = Callable[[UnitReader], Any]
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What is asked."""
+
+    of: Callable[[UnitReader], list[Any]]
+    every: bool = False
+    """Whether the value of each image is wanted."""
 
 
 def question(draw: np.random.Generator, one: Asked) -> tuple[Keys, UnitGroup, Ask]:
@@ -177,19 +215,19 @@ def question(draw: np.random.Generator, one: Asked) -> tuple[Keys, UnitGroup, As
     mean = neurons.aggregate("mean")
     kind = draw.choice(["highest", "nearest", "condition", "values"], p=[0.4, 0.3, 0.15, 0.15])
     if kind == "highest":
-        return keys, group, lambda reader: reader.highest(mean, K, keys, largest=True).keys.tolist()
+        return keys, group, Ask(lambda reader: reader.highest(mean, K, keys, largest=True).keys.tolist())
     if kind == "nearest":
         to = draw.normal(size=size)
-        return keys, group, lambda reader: reader.nearest(to, "l2", K, keys, None).keys.tolist()
+        return keys, group, Ask(lambda reader: reader.nearest(to, "l2", K, keys, None).keys.tolist())
     if kind == "condition":
         edge = float(draw.normal())
-        return keys, group, lambda reader: reader.compare(mean, ">", edge, keys).true.tolist()
-    return keys, group, lambda reader: np.round(reader.measured(mean, keys).values, 3).tolist()
+        return keys, group, Ask(lambda reader: reader.compare(mean, ">", edge, keys).true.tolist())
+    return keys, group, Ask(lambda reader: np.round(reader.measured(mean, keys).values, 3).tolist(), every=True)
 
 
 def compared(
-    stores: Stores, one: Asked, keys: Keys, group: UnitGroup, ask: Ask, made: dict[Any, Making]
-) -> tuple[str, dict[str, float], float]:
+    stores: Stores, one: Asked, keys: Keys, group: UnitGroup, ask: Ask, known: Mapping[Any, Kept]
+) -> tuple[str, dict[str, float]]:
     """The way that is chosen, and what each costs a question, from what was measured."""
     chosen: list[tuple[Option, Sequence[Option], float]] = []
 
@@ -197,70 +235,67 @@ def compared(
         chosen.append((best(given, later), given, later))
         return chosen[-1][0]
 
-    lacking = {codec: len(missing) for codec, missing in _missing(stores, one, keys).items()}
+    lacking = {
+        record.codec: len(UnitSet(stores, record).missing(keys))
+        for record in unit_sets(stores, one.checkpoint, one.layer, one.view)
+    }
     with _choosing(noting):
         answer, took = _timed(stores, group, keys, ask)
     taken, given, later = chosen[-1]
-    costs: dict[str, float] = {}
-    for option in given:
-        name = f"{option.way} {option.codec}"
-        if option == taken and option.way != "store":
-            costs[name] = took
-        elif option.way != "store":
-            costs[name] = _forced(stores, group, keys, ask, option, answer)
-    ran = costs["run None"] if "run None" in costs else _forced(stores, group, keys, ask, None, answer)
-    costs.setdefault("run None", ran)
-    for option in given:
-        if option.way == "store" and option.codec is not None:
-            making_, missing = made[one.layer, one.view, option.codec], lacking.get(option.codec, len(keys))
-            if option == taken:
-                each = _forced(stores, group, keys, ask, replace(option, way="read"), answer)
-                once = took - each
-            else:
-                each = _read_like(stores, one, option, ask, group, keys, ran)
-                once = making_.once + (making_.image + ran / len(keys)) * missing
-            costs[f"store {option.codec}"] = once / (1 + later) + each
-    return f"{taken.way} {taken.codec}", costs, later
+    ways = {(option.way, option.codec) for option in given}
+
+    def forced(way: str, codec: str | None) -> float:
+        return _forced(stores, group, keys, ask, way, codec, answer)
+
+    costs = {
+        (way, codec): took if (way, codec) == (taken.way, taken.codec) else forced(way, codec)
+        for way, codec in ways | {("run", None)}
+        if way != "store"
+    }
+    ran = costs["run", None]
+    for way, codec in ways:
+        if way != "store" or codec is None:
+            continue
+        if codec == taken.codec and taken.way == "store":
+            each = forced("read", codec)
+            once = took - each
+        else:
+            held, missing = known[one.layer, one.view, codec], lacking.get(codec, len(keys))
+            once = held.making(missing) + ran / len(keys) * missing
+            each = held.asking(len(keys) * len(group.numbers)) + (ran if ask.every and codec != "f32" else 0.0)
+        costs["store", codec] = once / (1 + later) + each
+    return f"{taken.way} {taken.codec}", {f"{way} {codec}": cost for (way, codec), cost in costs.items()}
 
 
-def _read_like(stores: Stores, one: Asked, option: Option, ask: Ask, group: UnitGroup, keys: Keys, ran: float) -> float:
-    """What reading would take once it is stored, which is not measured: what the library thinks."""
-    return option.each
-
-
-def _forced(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask, option: Option | None, answer: Any) -> float:
+def _forced(
+    stores: Stores, group: UnitGroup, keys: Keys, ask: Ask, way: str, codec: str | None, answer: list[Any]
+) -> float:
     """A question asked in one way, of which nothing is learnt."""
-
-    def taken(given: Sequence[Option], _: float) -> Option:
-        way, codec = ("run", None) if option is None else (option.way, option.codec)
-        return next(one for one in given if (one.way, one.codec) == (way, codec))
-
-    speeds, kept = stores.cache / "speeds", stores.cache / "speeds kept"
-    shutil.copytree(speeds, kept, dirs_exist_ok=True)
+    speeds, before = stores.cache / "speeds", stores.cache / "speeds before"
+    shutil.copytree(speeds, before, dirs_exist_ok=True)
     try:
-        with _choosing(taken):
+        with _choosing(_taking(way, codec)):
             found, took = _timed(stores, group, keys, ask)
     finally:
         shutil.rmtree(speeds)
-        kept.rename(speeds)
+        before.rename(speeds)
     if found != answer:
-        raise WrongAnswer(f"{option} answers {found[:5]} instead of {answer[:5]}")
+        raise WrongAnswer(f"{way} {codec} answers {found[:5]} instead of {answer[:5]}")
     return took
 
 
-def _timed(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask) -> tuple[Any, float]:
+def _timed(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask) -> tuple[list[Any], float]:
     began = time.perf_counter()
-    found = ask(UnitReader(stores, group, keys))
+    found = ask.of(UnitReader(stores, group, keys))
     return found, time.perf_counter() - began
 
 
-def _missing(stores: Stores, one: Asked, keys: Keys) -> dict[str, Keys]:
-    records = unit_sets(stores, one.checkpoint, one.layer, one.view)
-    return {record.codec: UnitSet(stores, record).missing(keys) for record in records}
+def _taking(way: str, codec: str | None) -> Choose:
+    return lambda given, _: next(one for one in given if (one.way, one.codec) == (way, codec))
 
 
 @contextmanager
-def _choosing(choose: Callable[[Sequence[Option], float], Option]) -> Iterator[None]:
+def _choosing(choose: Choose) -> Iterator[None]:
     before = unit_source.best
     unit_source.best = choose
     try:
