@@ -31,7 +31,7 @@ _MASKS: Final = 3
 
 
 class UnitQuestions:
-    """Mixed into `Layer`. Each question is about the values as captured, which are stored first where they are not."""
+    """Mixed into `Layer`. Each question is about all units, whose values are stored first where they are not."""
 
     _stores: Stores
     checkpoint: str

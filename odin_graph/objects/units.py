@@ -87,7 +87,7 @@ class Units(UnitExpressions):
         return (Units(self._layer, self._view, [number]) for number in self.numbers)
 
     def values(self, images: Any) -> NDArray[np.float32]:
-        """What each says of images (n, G), in their order; what is missing is computed and stored first.
+        """What each says of images (n, G), in their order: read where it is stored, else said by the model.
 
         Args:
             images: A query, images, their ids or keys.
