@@ -62,6 +62,10 @@ class UnitArray:
         """How many there are; 0 without a segment."""
         return self.segments[0].shape[0] if self.segments else 0
 
+    def is_warm(self, group: NDArray[np.int64]) -> bool:
+        """Whether the cache holds all columns of a group decoded."""
+        return all(self._store.units.is_warm(info, group) for info in self.segments)
+
     def coverage(self) -> Keys:
         """All keys (n,) of which something was said, sorted."""
         return self._rows.coverage()
@@ -117,6 +121,15 @@ class UnitArray:
         """How far a value may lie off when the model is run again, the most of all segments (G,)."""
         group = np.asarray(group, np.int64)
         held = [self._store.units.scales(info, group)[:, -1] for info in self.segments]
+        return np.max(held, axis=0) if held else np.zeros(len(group))
+
+    def error(self, group: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How far a float column's value may lie from the one that was captured, the most of all segments (G,)."""
+        group = np.asarray(group, np.int64)
+        held = [
+            units.error("f16" if info.dtype == units.DTYPES["f16"] else "f32", self._store.units.scales(info, group))
+            for info in self.segments
+        ]
         return np.max(held, axis=0) if held else np.zeros(len(group))
 
     def not_finite(self) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
-from odin_graph.arrays.units import UnitCodec, error
+from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.activations import is_there, name_grown, wait_for
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.leases import Lease
@@ -161,9 +161,7 @@ class UnitSet:
 
     def error(self, group: Numbers) -> NDArray[np.float64]:
         """How far a stored value may lie from the one that was captured (G,): 0 of f32; of codes, see their tables."""
-        array = self.array
-        held = [error(self.record.codec, self.stores.arrays.units.scales(info, group)) for info in array.segments]
-        return np.max(held, axis=0) if held else np.zeros(len(group))
+        return self.array.error(group)
 
     def not_finite(self) -> tuple[int, int]:
         """How many NaN and how many infinities it holds, of all units."""

@@ -123,7 +123,7 @@ class UnitEstimates:
 
     @cached_property
     def _parts(self) -> list[neurons.Part]:
-        return parts_of(self._held, np.array(self._group.numbers, np.int64))
+        return parts_of(self._held.array, self._held.record.codec, np.array(self._group.numbers, np.int64))
 
     def _measure(self, aggregate: str, weights: Sequence[float] | None) -> neurons.Measure:
         said = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))

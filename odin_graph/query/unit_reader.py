@@ -99,8 +99,13 @@ class UnitReader:
         )
 
     def _ask(self, ask: Callable[[dict[str, Any]], _Answer], *, every: bool = False) -> _Answer:
+        lost: StoreError | None = None
         for _ in range(_LOOKS):
-            source, fresh = self._open(every)
+            try:
+                source, fresh = self._open(every)
+            except StoreError as error:  # what was seen is being taken away
+                lost = error
+                continue
             began = time.perf_counter()
             before = 0.0 if source.exact is None else source.exact.seconds
             how = {"parts": source.parts, "exact": source.exact, "noise": source.noise}
@@ -110,7 +115,7 @@ class UnitReader:
                 self._learn(source, fresh, time.perf_counter() - began - again, answer.work.verified, every)
                 return answer
             self._opened.clear()
-        raise self._lost()
+        raise lost or self._lost()
 
     def _open(self, every: bool) -> tuple[Source, bool]:
         """The source, and whether it is a new one."""
@@ -133,7 +138,7 @@ class UnitReader:
         if stored is not None:
             layer = learnt.layer(group)
             if fresh:
-                width = len(group.numbers) if stored.units is not None or layer is None else layer.speeds.width
+                width = len(group.numbers) if stored.record is not None or layer is None else layer.speeds.width
                 learnt.read(stored.codec, stored.rows * width, source.seconds + seconds, warm=stored.warm)
             saved = 0.0 if layer is None else layer.speeds.image * len(self.keys) - source.seconds - seconds
             usage.record(self._stores, stored.id, max(0.0, saved))

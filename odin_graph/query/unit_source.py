@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import UnitArray
 from odin_graph.catalog.reading import reading
 from odin_graph.catalog.storage import make_room
 from odin_graph.errors import SpaceError
@@ -120,12 +121,8 @@ class Sources:
         if layer is None:
             return f"how fast the model is is measured with the first question, on {PROBE} images"
         question = Question(images, len(self._numbers), later=layer.later(images))
-        covered = {one.codec: one.units.coverage() for one in self._stored.values() if one.units is not None}
-        held = [
-            replace(one.held, missing=max(0, images - len(covered[one.codec])))
-            for one in self._stored.values()
-            if one.codec in covered
-        ]
+        covered = {one.codec: one.array.coverage() for one in self._stored.values()}
+        held = [replace(one.held, missing=max(0, images - len(covered[one.codec]))) for one in self._stored.values()]
         found = self._all(question, held, layer)
         return told(best(found, question.later), found, question.later)
 
@@ -161,8 +158,8 @@ class Sources:
 
         group = self._group
         assert group.checkpoint is not None, "bound before"
-        if stored is not None and stored.units is not None:
-            return Rerun.of(self._stores, stored.units.record, group.checkpoint, group.layer, self._numbers)
+        if stored is not None and stored.record is not None:
+            return Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
         return Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
 
     def _run(self, option: Option, why: str) -> Source:
@@ -181,7 +178,7 @@ class Sources:
             parts = stored.parts(self._numbers, self._keys)
         took = time.perf_counter() - began
         exact = self._rerun(stored) if codec in ("u8", "f16") else None
-        noise = stored.units.noise(self._numbers) if exact is not None and stored.units is not None else None
+        noise = stored.array.noise(self._numbers) if exact is not None and isinstance(stored.array, UnitArray) else None
         if len(stored.missing):
             parts += self._spot(np.sort(stored.missing), self._rerun(stored))
         return Source(option, parts, exact, noise, stored, len(stored.missing), took, why)

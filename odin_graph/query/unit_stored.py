@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.activations import LayerRef, rows_of
-from odin_graph.catalog.unit_sets import UnitSet, UnitSetRecord, link, unit_sets, unit_sets_fed_alike
+from odin_graph.arrays import SegmentedArray, UnitArray
+from odin_graph.catalog.activations import LayerRef, rows_array
+from odin_graph.catalog.unit_sets import UnitSetRecord, link, unit_sets, unit_sets_fed_alike, units_array
 from odin_graph.graph.read_only import is_read_only
 from odin_graph.neurons import Block, Part, Values
 from odin_graph.neurons.costs import Codec, Held
 from odin_graph.query.nodes import UnitGroup
 
 if TYPE_CHECKING:
-    from odin_graph.arrays import SegmentedArray
     from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -38,17 +38,16 @@ class Stored:
     """Images of its segments, whose columns are read whole."""
     warm: bool
     """Whether the cache holds all columns of the group."""
-    units: UnitSet | None
+    array: UnitArray | SegmentedArray
+    """Of units, or of embeddings; over the segments that were there when it was looked for."""
+    record: UnitSetRecord | None
     """None of embeddings."""
-    embeddings: SegmentedArray | None = None
 
     @classmethod
-    def of_units(cls, held: UnitSet, keys: Keys, numbers: Numbers) -> Stored:
+    def of_units(cls, record: UnitSetRecord, array: UnitArray, keys: Keys, numbers: Numbers) -> Self:
         """A set by unit."""
-        array = held.array
-        warm = all(held.stores.arrays.units.is_warm(info, numbers) for info in array.segments)
         rows = sum(info.rows for info in array.segments)
-        return cls(held.record.codec, held.record.id, array.missing(keys), rows, warm, held)
+        return cls(record.codec, record.id, array.missing(keys), rows, array.is_warm(numbers), array, record)
 
     @property
     def held(self) -> Held:
@@ -57,38 +56,40 @@ class Stored:
 
     def parts(self, numbers: Numbers, keys: Keys) -> list[Part]:
         """What it holds of a group, as the engine reads it."""
-        if self.units is not None:
-            return parts_of(self.units, numbers)
-        assert self.embeddings is not None, "one of them"
+        if isinstance(self.array, UnitArray):
+            return parts_of(self.array, self.codec, numbers)
         there = keys[~np.isin(keys, self.missing)]
-        return [Values(there, np.ascontiguousarray(self.embeddings.read(there)[:, numbers].T))] if len(there) else []
+        return [Values(there, np.ascontiguousarray(self.array.read(there)[:, numbers].T))] if len(there) else []
 
 
 def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stored]:
     """Of each codec the set that lacks the fewest of the images."""
     assert group.checkpoint is not None, "bound before"
     numbers = np.array(group.numbers, np.int64)
+    records = unit_sets(stores, group.checkpoint, group.layer, group.view) or _shared(stores, group)
+    rows_id = LayerRef(group.checkpoint, group.layer, _EMBEDDINGS.get(group.view, "")).set_id
+    arrays = {record.id: units_array(record.id) for record in records} | {rows_id: rows_array(rows_id)}
+    segments = stores.columns.segments_of(list(arrays.values()))
     found: dict[Codec, Stored] = {}
-    for record in unit_sets(stores, group.checkpoint, group.layer, group.view) or _shared(stores, group):
-        one = Stored.of_units(UnitSet(stores, record), keys, numbers)
+    for record in records:
+        array = UnitArray(stores.arrays, segments.get(arrays[record.id], ()))
+        one = Stored.of_units(record, array, keys, numbers)
         before = found.get(one.codec)
         if before is None or len(one.missing) < len(before.missing):
             found[one.codec] = one
-    if group.view in _EMBEDDINGS:
-        ref = LayerRef(group.checkpoint, group.layer, _EMBEDDINGS[group.view])
-        rows = rows_of(stores, ref.set_id)
+    if (held := segments.get(arrays[rows_id])) is not None:
+        rows = SegmentedArray(stores.arrays, held)
         missing = rows.missing(keys)
-        if len(missing) < len(keys):
-            found["rows"] = Stored("rows", ref.set_id, missing, len(keys) - len(missing), False, None, rows)
+        found["rows"] = Stored("rows", rows_id, missing, len(keys) - len(missing), False, rows, None)
     return found
 
 
-def parts_of(held: UnitSet, numbers: Numbers) -> list[Part]:
+def parts_of(array: UnitArray, codec: Codec, numbers: Numbers) -> list[Part]:
     """What a set holds of some units, as the engine reads it."""
-    blocks = held.blocks(numbers)
-    if held.record.codec == "u8":
+    blocks = array.blocks(numbers)
+    if codec == "u8":
         return [Block(one.keys, one.values, *one.tables()) for one in blocks]
-    error = held.error(numbers) if held.record.codec == "f16" else None
+    error = array.error(numbers) if codec == "f16" else None
     return [Values(one.keys, one.decoded(), error) for one in blocks]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.catalog.gc import collect_garbage
 from odin_graph.catalog.storage import set_budget, stored_sets
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import SpaceError
@@ -193,6 +194,7 @@ def test_a_set_that_goes_between_look_and_reading_is_looked_for_again(
         times += 1
         if times == 1:
             held.delete()
+            collect_garbage(retina._stores, grace=0)
         reads = [one for one in given if one.way == "read"]
         return best(reads or given, later)
 
