@@ -55,7 +55,7 @@ def test_the_sum_is_the_same_in_any_order(asked: list[tuple[int, float]]) -> Non
     for order in itertools.islice(itertools.permutations(asked), 10):
         said = Usage()
         for second, saved in order:
-            said = said.asked_again(saved, NOON + timedelta(seconds=second))
+            said += Usage.once(saved, NOON + timedelta(seconds=second))
         assert said.decayed(end) == pytest.approx(expected)
         assert said.last == NOON + timedelta(seconds=max(second for second, _ in asked))
 
