@@ -42,6 +42,7 @@ def reading(stores: Stores, set_ids: Iterable[str]) -> Iterator[None]:
         set_ids: Ids of activation sets, of which there need not be any.
     """
     held: list[int] = []
+    process = os.getpid()
     try:
         for set_id in dict.fromkeys(set_ids):
             if (handle := _locked(stores, _digest(set_id), "LOCK_SH")) is not None:
@@ -49,29 +50,29 @@ def reading(stores: Stores, set_ids: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         for handle in held:
-            _let_go(handle)
+            _let_go(handle, process)
 
 
 @contextmanager
 def unread(stores: Stores, set_id: str) -> Iterator[bool]:
     """Whether nobody on this machine reads a set; whoever begins to waits until the block ends then."""
-    handle = _locked(stores, _digest(set_id), "LOCK_EX", wait=False)
+    handle, process = _locked(stores, _digest(set_id), "LOCK_EX", wait=False), os.getpid()
     try:
         yield handle is not None or fcntl is None
     finally:
         if handle is not None:
-            _let_go(handle)
+            _let_go(handle, process)
 
 
 @contextmanager
 def turn(stores: Stores) -> Iterator[None]:
     """One process of this machine at a time decides what is kept."""
-    handle = _locked(stores, _TURN, "LOCK_EX")
+    handle, process = _locked(stores, _TURN, "LOCK_EX"), os.getpid()
     try:
         yield
     finally:
         if handle is not None:
-            _let_go(handle)
+            _let_go(handle, process)
 
 
 def _locked(stores: Stores, name: str, how: str, *, wait: bool = True) -> int | None:
@@ -104,8 +105,10 @@ def _opened(folder: Path, name: str) -> int:
         return os.open(folder / name, flags, 0o600)
 
 
-def _let_go(handle: int) -> None:
-    fcntl.flock(handle, fcntl.LOCK_UN)  # a child that was forked meanwhile has the descriptor too, and would keep it
+def _let_go(handle: int, process: int) -> None:
+    # A child that was forked meanwhile has the descriptor too: it neither keeps the lock nor takes it from us.
+    if os.getpid() == process:
+        fcntl.flock(handle, fcntl.LOCK_UN)
     os.close(handle)
 
 

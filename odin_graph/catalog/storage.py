@@ -78,7 +78,8 @@ def make_room(stores: Stores, needed: int, *, spare: Collection[str] = ()) -> bo
 
     Within a budget the least useful sets by byte go, as few as do. Never what is pinned, what a live process adds to,
     or what is read: by a process of this machine that said so with `reading`. (Where the graph is a server, processes
-    of other machines may read; they go on, since the files are left to `odin gc`, which spares them for an hour.)
+    of other machines may read; they go on, since the files are left to `odin gc`, which spares them for an hour. A
+    process that reaches an embedded engine as if it were a server has another cache, and is not seen.)
     Nothing goes where that would not be enough. Without a budget nothing ever goes, and half of the disk that is free
     now has to remain free.
 

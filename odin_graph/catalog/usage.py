@@ -15,12 +15,11 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from odin_graph.stores import Stores
 
@@ -52,12 +51,19 @@ class Usage:
             return 0.0
         return self.lasting * _share((at or datetime.now(UTC)) - self.last)
 
-    def asked_again(self, saved: float, at: datetime) -> Usage:
-        """With one more question; in whatever order they come, the sums are the same."""
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; in whatever order questions come, the sums are the same."""
+        if self.last is None or other.last is None:
+            return other if self.last is None else self
+        last = max(self.last, other.last)
+        lasting = self.decayed(last) + other.decayed(last)
+        return Usage(self.asked + other.asked, last, self.saved + other.saved, lasting)
+
+    @classmethod
+    def once(cls, saved: float, at: datetime) -> Self:
+        """One question; what makes no sense saved nothing."""
         saved = max(0.0, saved) if math.isfinite(saved) else 0.0
-        last = at if self.last is None else max(self.last, at)
-        lasting = self.decayed(last) + saved * _share(last - at)
-        return replace(self, asked=self.asked + 1, last=last, saved=self.saved + saved, lasting=lasting)
+        return cls(1, at, saved, saved)
 
 
 def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = None) -> None:
@@ -73,7 +79,7 @@ def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = N
     """
     file, passed = _file(stores, set_id), time.monotonic()
     with _lock:
-        _noted.setdefault(file, []).append((saved, at or datetime.now(UTC)))
+        _noted[file] = _noted.get(file, Usage()) + Usage.once(saved, at or datetime.now(UTC))
         if passed - _written.get(file, -math.inf) < _EVERY:
             return
         _written[file] = passed
@@ -85,15 +91,13 @@ def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = N
 def usage_of(stores: Stores, set_id: str) -> Usage:
     """What was noted of a set on this machine; nothing where nothing was, or where it cannot be read."""
     file = _file(stores, set_id)
-    with _lock:
-        noted = list(_noted.get(file, ()))
-    return _with(_read(file), noted)
+    return _read(file) + _noted.get(file, Usage())
 
 
 def _write(file: Path) -> None:
     with _lock:
-        noted = _noted.pop(file, [])
-    said = _with(_read(file), noted)
+        noted = _noted.pop(file, Usage())
+    said = _read(file) + noted
     if said.last is None:
         return
     held = {"asked": said.asked, "last": said.last.timestamp(), "saved": said.saved, "lasting": said.lasting}
@@ -121,12 +125,6 @@ def _read(file: Path) -> Usage:
     return said if said.asked > 0 and all(0 <= sum_ < math.inf for sum_ in (said.saved, said.lasting)) else Usage()
 
 
-def _with(said: Usage, noted: Iterable[tuple[float, datetime]]) -> Usage:
-    for saved, at in noted:
-        said = said.asked_again(saved, at)
-    return said
-
-
 def _file(stores: Stores, set_id: str) -> Path:
     return stores.cache / "usage" / f"{hashlib.sha256(set_id.encode()).hexdigest()[:40]}.json"
 
@@ -137,7 +135,7 @@ def _share(passed: timedelta) -> float:
 
 
 # By file, as processes share them; what was asked since the file was written.
-_noted: dict[Path, list[tuple[float, datetime]]] = {}
+_noted: dict[Path, Usage] = {}
 _written: dict[Path, float] = {}
 _lock = threading.Lock()
 

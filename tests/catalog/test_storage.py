@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from odin_graph.catalog import storage as module
-from odin_graph.catalog.activations import LayerRef, growing, rows_array, rows_of
+from odin_graph.catalog.activations import LayerRef, growing, rows_array, rows_of, wait_for
 from odin_graph.catalog.checkpoints import add_checkpoint
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.doctor import examine
@@ -249,6 +249,32 @@ def test_threads_read_nested_and_forgotten_sets(stores: Stores, keys: NDArray[np
     assert left(stores) == {"b"}
 
 
+def test_a_forked_child_neither_keeps_nor_ends_the_reading_of_its_parent(stores: Stores, tmp_path: Path) -> None:
+    program = (
+        "import os, sys, types, pathlib\n"
+        "from odin_graph.catalog.reading import reading, unread\n"
+        "stores = types.SimpleNamespace(cache=pathlib.Path(sys.argv[1]))\n"
+        "def alone():\n"
+        "    with unread(stores, 'a') as found:\n"
+        "        return found\n"
+        "end, begin = os.pipe()\n"
+        "with reading(stores, ['a']):\n"
+        "    if not os.fork():\n"
+        "        raise SystemExit\n"
+        "    os.wait()\n"
+        "    during = alone()\n"
+        "    if not (child := os.fork()):\n"
+        "        os.read(end, 1)\n"
+        "        os._exit(0)\n"
+        "print(during, alone())\n"
+        "os.write(begin, b'.')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ran.stdout == "False True\n"
+
+
 def test_a_reader_waits_for_what_is_being_taken_away(stores: Stores, keys: NDArray[np.int64]) -> None:
     found: list[set[str]] = []
 
@@ -282,13 +308,13 @@ def test_what_a_process_begins_to_write_stays(
     stores: Stores, keys: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(stores)
-    real, raced = module.delete, []
+    raced: list[str] = []
 
-    def racing(stores: Stores, label: str, things: list[str], **how: str) -> object:
+    def racing(stores: Stores, label: str, things: list[str], *, why: str) -> object:
         if not raced:
             raced.append(things[0])
             raise ConflictError("ActivationSet is being written by process 1 on host.")
-        return real(stores, label, things, **how)
+        return delete(stores, label, things, why=why)
 
     monkeypatch.setattr(module, "delete", racing)
     assert make_room(stores, 1)
@@ -300,15 +326,36 @@ def test_a_set_that_vanishes_meanwhile_is_no_error(
     stores: Stores, keys: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(stores)
-    real = module.delete
 
-    def vanishing(stores: Stores, label: str, things: list[str], **how: str) -> object:
-        real(stores, label, things, why="a user's")
-        return real(stores, label, things, **how)
+    def vanishing(stores: Stores, label: str, things: list[str], *, why: str) -> object:
+        delete(stores, label, things, why="a user's")
+        return delete(stores, label, things, why=why)
 
     monkeypatch.setattr(module, "delete", vanishing)
     assert make_room(stores, 1)
     assert left(stores) == {"b", "c"}
+
+
+def test_a_crash_before_the_files_are_removed_leaves_garbage(
+    stores: Stores, keys: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(stores)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "_remove_files", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_room(stores, 1)
+    assert left(stores) == {"b", "c"}
+    report = examine(stores, deep=True)
+    assert (report.sound, report.garbage) == (True, 1)
+    assert make_room(stores, 1), "its room is not counted any more"
+    assert left(stores) == {"b", "c"}
+    assert len(collect_garbage(stores, grace=0.0).files) == 1
+    grow(stores, A, keys)
+    assert left(stores) == {"a", "b", "c"}
 
 
 def test_two_at_once_drop_no_more_than_is_needed(stores: Stores, keys: NDArray[np.int64]) -> None:
@@ -327,10 +374,8 @@ def test_a_lease_that_is_taken_while_a_set_is_deleted_wins(
     stores: Stores, keys: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look before the transaction sees none; the one in it does."""
-    from odin_graph.catalog import deletion
-
     with growing_units(stores, A, checkpoint="c", layer="relu", shape=SHAPE, device="cpu"):
-        monkeypatch.setattr(deletion.leases, "holder", lambda *_: None)
+        monkeypatch.setattr("odin_graph.catalog.deletion.leases.holder", lambda *_: None)
         with pytest.raises(ConflictError, match="is being written by"):
             delete(stores, "ActivationSet", [A.set_id])
     assert left(stores) == {"a", "b", "c"}
@@ -339,15 +384,11 @@ def test_a_lease_that_is_taken_while_a_set_is_deleted_wins(
 def test_a_set_that_goes_before_its_writer_has_the_lease_comes_back(
     stores: Stores, keys: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from odin_graph.catalog import unit_sets as units
-
-    real = units.wait_for
-
     def late(stores: Stores, set_id: str) -> object:
         delete(stores, "ActivationSet", [set_id])
-        return real(stores, set_id)
+        return wait_for(stores, set_id)
 
-    monkeypatch.setattr(units, "wait_for", late)
+    monkeypatch.setattr("odin_graph.catalog.unit_sets.wait_for", late)
     grow(stores, A, keys[:3], seconds=1.5)
     assert left(stores) == {"a", "b", "c"}
     assert UnitSet.open(stores, A.set_id).coverage().tolist() == keys[:3].tolist()

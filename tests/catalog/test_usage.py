@@ -55,7 +55,7 @@ def test_the_sum_is_the_same_in_any_order(asked: list[tuple[int, float]]) -> Non
     for order in itertools.islice(itertools.permutations(asked), 10):
         said = Usage()
         for second, saved in order:
-            said = said.asked_again(saved, NOON + timedelta(seconds=second))
+            said += Usage.once(saved, NOON + timedelta(seconds=second))
         assert said.decayed(end) == pytest.approx(expected)
         assert said.last == NOON + timedelta(seconds=max(second for second, _ in asked))
 
@@ -91,7 +91,7 @@ def test_a_broken_file_is_as_none(stores: Stores, broken: bytes) -> None:
 
 def test_a_file_is_written_once_a_second_and_at_the_end(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
-    monkeypatch.setattr(usage.time, "monotonic", lambda: clock)
+    monkeypatch.setattr("odin_graph.catalog.usage.time.monotonic", lambda: clock)
     for saved in (1.0, 2.0, 4.0):
         record(stores, "units/a", saved, at=NOON)
     (file,) = (stores.cache / "usage").glob("*.json")
