@@ -56,7 +56,8 @@ def _may_tell(left: Codes, gone: Codes, scales: Scales) -> NDArray[np.bool_]:
     # Zero is exact of a unit that begins with it: whoever is left with its code has said it, too.
     lowest = (gone == 0).any(axis=1) & ~((low == 0) & (left == 0).any(axis=1))
     highest = (gone == codes.NOT_FINITE - 1).any(axis=1)
-    return nothing | ((low != high) & (lowest | highest))
+    found: NDArray[np.bool_] = nothing | ((low != high) & (lowest | highest))
+    return found
 
 
 def _count_again(left: Codes, gone: Codes, scales: Scales) -> None:

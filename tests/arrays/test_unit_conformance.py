@@ -24,7 +24,8 @@ class TestLocalUnits(UnitConformance):
 
     def raw(self, path: Path, info: SegmentInfo, unit: int) -> NDArray[Any]:
         with tiledb.open(str(path / "arrays" / info.uri / "values"), ctx=tiledb.Ctx()) as array:
-            return array[unit]["value"]
+            found: NDArray[Any] = array[unit]["value"]
+            return found
 
 
 class TestLocalUnitsWithCache(TestLocalUnits):
@@ -42,7 +43,8 @@ class TestUnitsByAddress(UnitConformance):
 
     def raw(self, path: Path, info: SegmentInfo, unit: int) -> NDArray[Any]:
         with tiledb.open(str(path / info.uri / "values"), ctx=tiledb.Ctx()) as array:
-            return array[unit]["value"]
+            found: NDArray[Any] = array[unit]["value"]
+            return found
 
 
 class Unsorted(UnitStore):
