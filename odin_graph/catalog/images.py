@@ -87,12 +87,17 @@ def add_images(
 
 
 def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
-    """The keys of images, given as objects with a ``key``, as ids, or as keys.
+    """The keys of images, given as objects with a ``key``, as ids, or as keys; a single one may stand alone.
 
     Raises:
-        DataError: Ids that are of no image.
+        DataError: Ids that are of no image, or what is no image.
     """
-    listed = list(images)
+    alone = isinstance(images, str) or hasattr(images, "key") or not isinstance(images, Iterable)
+    listed: list[Any] = [images] if alone else list(images)
+    for image in listed:
+        key: object = getattr(image, "key", image)
+        if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
+            raise DataError(f"An image is given as itself, by its id or by its key, not as {image!r:.80}.")
     ids = [image for image in listed if isinstance(image, str)]
     by_id = stored_keys(stores, ids)
     if absent := [id_ for id_ in ids if id_ not in by_id]:

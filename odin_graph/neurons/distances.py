@@ -45,7 +45,11 @@ def distance(metric: str, query: Any, weights: Any = None) -> Measure:
     if to.ndim != 1 or not len(to):
         raise ShapeError(f"A query is one number a unit, not of shape {to.shape}.")
     if not np.isfinite(to).all():
-        raise ShapeError("A query holds NaN or infinity, which is near to nothing.")
+        unit = int(np.flatnonzero(~np.isfinite(to))[0])
+        raise ShapeError(
+            f"What is searched with says {to[unit]} at unit {unit} of the group, and nothing is near to that: leave "
+            "the unit out, or search with another image."
+        )
     held = None if weights is None else checked_weights(weights, negative=False)
     if held is not None and len(held) != len(to):
         raise ShapeError(f"There are {len(to)} units, and {len(held)} weights: give one each.")

@@ -196,5 +196,5 @@ def certain(found: Bounds, k: int) -> NDArray[np.bool_]:
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
-        raise QueryError(f"k is the number of images, at least 1, not {k}.")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise QueryError(f"k is the number of images, at least 1, not {k!r}.")

@@ -22,6 +22,7 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
 from odin_graph.objects.selection import Selection
+from odin_graph.objects.unit_questions import UnitQuestions
 from odin_graph.objects.units import Units
 from odin_graph.ops import Geometry
 from odin_graph.query.nodes import UnitView
@@ -241,6 +242,8 @@ class Image(ImageVerbs):
         return unusual_units(slabs, units, values, k, by=by)
 
     def _said(self, layer: Layer, view: UnitView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if not isinstance(layer, UnitQuestions):
+            raise QueryError(f'Units are those of a layer, as in exp.layer("features"), not of {layer!r:.80}.')
         units = Units(layer, view)
         return np.array(units.numbers, np.int64), units.values([self.key])[0]
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from odin_graph.errors import QueryError, RemoteError
 from odin_graph.objects.elsewhere import Elsewhere
-from odin_graph.objects.unit_expressions import UnitExpressions
+from odin_graph.objects.unit_expressions import UnitExpressions, numbers_in
 from odin_graph.objects.units import Channels, Units
 from odin_graph.query.nodes import UnitGroup, UnitView
 from odin_graph.query.plan import LayerOf
@@ -32,16 +30,13 @@ class RemoteUnits(Elsewhere, UnitExpressions):
         """Some of these, by number; of a group by place in it."""
         if isinstance(which, slice):
             raise _unknown()
-        wanted = [which] if isinstance(which, int | np.integer) else list(which)
-        for one in wanted:
-            if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
-                raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+        wanted = numbers_in(which)
         if self._numbers:
             held = self._numbers
             if out := [one for one in wanted if not -len(held) <= one < len(held)]:
                 raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
             wanted = [held[one] for one in wanted]
-        return RemoteUnits(self._layer, self._view, tuple(int(one) for one in wanted))
+        return RemoteUnits(self._layer, self._view, tuple(wanted))
 
     @property
     def node(self) -> UnitGroup:

@@ -16,7 +16,7 @@ from odin_graph.query import wire
 from odin_graph.query.examples import read_examples
 from odin_graph.query.executor import Executor
 from odin_graph.query.explain import Explanation
-from odin_graph.query.expressions import Expr, F, as_node
+from odin_graph.query.expressions import Expr, F, as_node, unit_value
 from odin_graph.query.nodes import Added, ImageField, PredictionField, SortKey
 from odin_graph.query.outline import outline
 from odin_graph.query.plan import (
@@ -287,6 +287,7 @@ def _column(said: Any) -> Column:
 def _sort_key(key: Expr | SortKey) -> SortKey:
     if isinstance(key, SortKey):
         return key
-    if not isinstance(key, Expr):
+    node = key.node if isinstance(key, Expr) else unit_value(key)
+    if node is None:
         raise ExpressionError(f'order_by() takes expressions, as in F("age") or F("age").desc(), not {key!r:.80}.')
-    return SortKey(key.node)
+    return SortKey(node)

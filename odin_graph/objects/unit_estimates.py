@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph import neurons
+from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
 from odin_graph.neurons.compare import Op
@@ -84,14 +85,14 @@ class UnitEstimates:
         """The k images that most likely are nearest, with bounds of their distance and ``certain``.
 
         Args:
-            to: A vector, one number a unit; or a stored image, on which alone the model may be run.
+            to: A vector, one number a unit; or a stored image or its id, on which alone the model may be run.
             k: How many.
             metric: cosine, l2, l1, linf or one of a plug-in.
             weights: One a unit, none below 0.
         """
-        own = getattr(to, "key", None)
+        own = int(keys_of(self._stores, to)[0]) if isinstance(to, str) else getattr(to, "key", None)
         if own is None:
-            query = np.asarray(to, np.float32)
+            query = self._vector(to)
         else:
             query = UnitReader(self._stores, self._group, np.array([own], np.int64)).values(np.array([own]))[0]
         found = neurons.nearest_estimate(
@@ -120,6 +121,16 @@ class UnitEstimates:
         open_ = np.isin(keys, found.undecided)
         holds = pa.array(np.isin(keys, found.true), mask=open_ | np.isin(keys, found.missing))
         return pa.table({"key": keys, "holds": holds, "decided": ~open_})
+
+    def _vector(self, to: Any) -> NDArray[np.float32]:
+        try:
+            found = np.asarray(to, np.float32)
+        except (TypeError, ValueError) as error:
+            raise QueryError(f"A search begins with a stored image, or a vector of numbers, not {to!r:.80}.") from error
+        units = len(self._group.numbers)
+        if found.shape != (units,):
+            raise QueryError(f"The vector has shape {found.shape}, and there are {units} units: give a number each.")
+        return found
 
     @cached_property
     def _parts(self) -> list[neurons.Part]:

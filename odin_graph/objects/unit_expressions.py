@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from odin_graph.query.expressions import Expr, as_node
-from odin_graph.query.nodes import Compare, CompareOp, UnitAggregate, UnitGroup
+import numpy as np
+
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions import Expr, Operand, as_node
+from odin_graph.query.nodes import Compare, CompareOp, SortKey, UnitAggregate, UnitGroup
 from odin_graph.query.units import as_weights
 
 
@@ -54,6 +58,22 @@ class UnitExpressions(ABC):
         """What a single unit says."""
         return self._said("value")
 
+    def desc(self) -> SortKey:
+        """What a single unit says, largest first."""
+        return self.value().desc()
+
+    def isin(self, values: Iterable[float]) -> Expr:
+        """Whether a single unit says one of these."""
+        return self.value().isin(values)
+
+    def between(self, low: Operand, high: Operand) -> Expr:
+        """Whether a single unit says ``low <= it <= high``."""
+        return self.value().between(low, high)
+
+    def is_null(self) -> Expr:
+        """Whether a single unit says NaN."""
+        return self.value().is_null()
+
     def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
         return Expr(UnitAggregate(self.node, function, None if weights is None else as_weights(weights)))
 
@@ -79,3 +99,17 @@ class UnitExpressions(ABC):
         return self._compared(">=", other)
 
     __hash__ = None  # type: ignore[assignment]  # `==` builds
+
+
+def numbers_in(which: Any) -> list[int]:
+    """One number of a unit, or several, as they stand in brackets.
+
+    Raises:
+        QueryError: They are no whole numbers.
+    """
+    several = isinstance(which, Iterable) and not isinstance(which, str | bytes)
+    given = list(which) if several else [which]
+    for one in given:
+        if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+            raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+    return [int(one) for one in given]

@@ -102,6 +102,8 @@ class UnitQuestions:
         from odin_graph.analysis.units.affinity import affinity
         from odin_graph.analysis.units.kinds import Hypothesis
 
+        if not isinstance(hypotheses, Mapping):
+            raise QueryError('Hypotheses have names: give a dict, as in {"age": F("age")}.')
         query = self._query(images, view)
         order = np.argsort(_unique_keys(query), kind="stable")
         held: dict[str, Any] = {}
@@ -211,6 +213,10 @@ def _values_of(query: Query, said: Expr) -> pa.Array:
 
 def _ordered(name: str, values: Any, order: NDArray[np.int64]) -> Any:
     """Values that came in the order of the images, by key."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise QueryError(
+            f"The hypothesis {name!r} is an expression as F('age'), a value an image, or masks, not {values!r:.80}."
+        )
     if len(values) != len(order):
         raise QueryError(f"The hypothesis {name!r} has {len(values)} values, and there are {len(order)} images.")
     if hasattr(values, "take") and not hasattr(values, "iloc"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
-from odin_graph.objects.unit_expressions import UnitExpressions
+from odin_graph.objects.unit_expressions import UnitExpressions, numbers_in
 from odin_graph.query.nodes import UnitGroup, UnitView
 from odin_graph.query.unit_reader import UnitReader
 from odin_graph.query.units import check_group
@@ -40,16 +40,13 @@ class Units(UnitExpressions):
         """Some of these, by number; of a group by place in it."""
         if isinstance(which, slice):
             return Units(self._layer, self._view, self.numbers[which])
-        wanted = [which] if isinstance(which, int | np.integer) else list(which)
-        for one in wanted:
-            if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
-                raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+        wanted = numbers_in(which)
         if self._numbers is not None:
             held = self._numbers
             if out := [one for one in wanted if not -len(held) <= one < len(held)]:
                 raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
             return Units(self._layer, self._view, [held[one] for one in wanted])
-        found = Units(self._layer, self._view, [int(one) for one in wanted])
+        found = Units(self._layer, self._view, wanted)
         check_group(found.node, self._layer.shape)
         return found
 

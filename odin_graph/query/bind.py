@@ -241,7 +241,10 @@ def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
 def _check_by_units(step: Nearest, group: UnitGroup) -> None:
     if step.recall is not None:
         raise QueryError("recall= is of whole vectors: the nearest by units are always found exactly.")
-    distance(step.metric, [0.0] * max(1, len(group.numbers)), step.weights)
+    units = max(1, len(group.numbers))
+    if step.weights is not None and len(step.weights) != units:
+        raise QueryError(f"There are {units} units, and {len(step.weights)} weights: give one each.")
+    distance(step.metric, [0.0] * units, step.weights)
 
 
 def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromVectors:

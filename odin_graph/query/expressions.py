@@ -27,6 +27,8 @@ from odin_graph.query.nodes import (
     Not,
     Relation,
     SortKey,
+    UnitAggregate,
+    UnitGroup,
     Value,
 )
 
@@ -307,8 +309,15 @@ def _id(thing: object) -> str:
 
 
 def as_node(value: object) -> Node:
-    """The node of an expression, or of a plain value."""
-    return value.node if isinstance(value, Expr) else as_value(value)
+    """The node of an expression, of what a unit says, or of a plain value."""
+    found = value.node if isinstance(value, Expr) else unit_value(value)
+    return as_value(value) if found is None else found
+
+
+def unit_value(value: object) -> UnitAggregate | None:
+    """What ``layer.units[3]`` says, where it is that; of several units binding says that they have no value."""
+    found = getattr(value, "node", None)
+    return UnitAggregate(found, "value") if isinstance(found, UnitGroup) else None
 
 
 def as_value(value: object) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from odin_graph.catalog import activations, vector_sets
 from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.unit_sets import unit_sets
 from odin_graph.catalog.vector_indexes import Owner
-from odin_graph.errors import QueryError
+from odin_graph.errors import QueryError, ShapeError
 from odin_graph.query import prediction_sets
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import LayerOf, NamedVectors, Space
 from odin_graph.query.spelling import spell_group
 from odin_graph.query.unit_reader import UnitReader
-from odin_graph.query.units import check_group, group_of_pixels
+from odin_graph.query.units import check_group
 
 if TYPE_CHECKING:
     from odin_graph.arrays import SegmentInfo
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 Keys = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+
+
+_MOST_UNITS: Final = 2**40
+"""More than any layer has."""
 
 
 def space_of(by: Any) -> Space:
@@ -81,6 +86,8 @@ def bound_group(stores: Stores, group: UnitGroup) -> UnitGroup:
     of = check_space(stores, LayerOf(group.experiment, group.layer, group.checkpoint))
     assert isinstance(of, LayerOf), "what was given"
     bound = replace(group, checkpoint=of.checkpoint)
+    if wrong := [number for number in group.numbers if not 0 <= number < _MOST_UNITS]:
+        raise QueryError(f"There is no unit {wrong[0]}: those of {group.layer!r} are numbered from 0.")
     check_group(bound, embed.check_layer(stores, layer_ref(of)).shape)
     return bound
 
@@ -150,7 +157,27 @@ def vector_of_pixels(stores: Stores, by: Space, pixels: NDArray[Any]) -> Vectors
             f"{by.vectors!r} holds vectors of your own, and no model here says what an image's is: give its vector."
         )
     if isinstance(by, UnitGroup):
-        return group_of_pixels(stores, by, pixels)
+        return _group_of_pixels(stores, by, pixels)
     from odin_graph.runtime.embed import vector_of
 
     return vector_of(stores, layer_ref(by), pixels)
+
+
+def _group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> Vectors:
+    """What a group says (G,) of an image, if the layer has as many units for it as for those that are stored."""
+    from odin_graph.runtime.embed import check_layer
+    from odin_graph.runtime.unit_pass import Part, units_of_pixels
+    from odin_graph.runtime.unit_pooling import shape_by, units_of_shape
+
+    assert group.checkpoint is not None, "bound before"
+    said = units_of_pixels(stores, group.checkpoint, Part(group.layer, group.view), pixels)
+    shape = check_layer(stores, LayerRef(group.checkpoint, group.layer)).shape
+    held = unit_sets(stores, group.checkpoint, group.layer, group.view)
+    known = held[0].units if held else None if shape is None else units_of_shape(shape_by(group.view, shape))
+    if len(said) != known and (known is not None or max(group.numbers) >= len(said)):
+        expected = f"{known:,}" if known is not None else f"more than {max(group.numbers):,}"
+        raise ShapeError(
+            f"The layer {group.layer!r} says {len(said):,} numbers of an image of shape {pixels.shape}, and {expected} "
+            "of those that it is compared with: give it in their size, or add the model with a preprocess= for that."
+        )
+    return said[np.array(group.numbers, np.int64)]

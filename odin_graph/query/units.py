@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from odin_graph import neurons
 from odin_graph.catalog.unit_sets import CHANNELS
@@ -15,7 +14,7 @@ from odin_graph.neurons import AGGREGATES
 from odin_graph.query.nodes import UnitAggregate, UnitGroup
 
 if TYPE_CHECKING:
-    from odin_graph.stores import Stores
+    pass
 
 
 def check_group(group: UnitGroup, shape: Sequence[int] | None) -> None:
@@ -75,21 +74,3 @@ def measure_of(said: UnitAggregate) -> neurons.Measure:
         return neurons.aggregate("sum")
     AGGREGATES.get(said.function)
     return neurons.aggregate(said.function, None if said.weights is None else np.array(said.weights))
-
-
-def group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """What a group says (G,) of an image (h, w, bands) that is not stored.
-
-    Raises:
-        ShapeError: The model refuses it.
-    """
-    from odin_graph.runtime.inputs import to_inputs
-    from odin_graph.runtime.model import Runnable
-    from odin_graph.runtime.unit_pass import Part as RunPart
-    from odin_graph.runtime.unit_pass import running
-
-    assert group.checkpoint is not None, "bound before"
-    runnable, part = Runnable.load(stores, group.checkpoint, batch=1), RunPart(group.layer, group.view)
-    with running(runnable, [part]) as run:
-        said: NDArray[np.float32] = run(to_inputs(runnable.pipeline, pixels[None]))[part][0]
-    return said[np.array(group.numbers, np.int64)]

@@ -41,6 +41,8 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
         UnknownNameError: There is no such checkpoint, layer or pooling; lists those there are.
         QueryError: The layer runs several times, or not at all.
     """
+    if not isinstance(ref.layer, str):
+        raise QueryError(f"A layer is known by its name, as Model.layers lists them, not by {ref.layer!r:.80}.")
     POOLINGS.get(ref.pooling)
     held = checkpoint_of(stores, ref.checkpoint)
     if held.model is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -28,6 +29,15 @@ def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[Any])
         ShapeError: They have different shapes afterwards.
     """
     return as_tensor(preprocessed(pipeline, pixels))
+
+
+def input_runs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Iterator[Tensor]:
+    """As `to_inputs`, in as many parts as it takes: images of one shape afterwards that stand side by side."""
+    if len({(image.shape, image.dtype) for image in pixels}) == 1:
+        yield to_inputs(pipeline, pixels)
+        return
+    for _, alike in groupby(map(pipeline, pixels), lambda image: image.shape):
+        yield as_tensor(np.stack(list(alike)))
 
 
 def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[Any]:

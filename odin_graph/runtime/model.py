@@ -14,7 +14,7 @@ from odin_graph.catalog import files
 from odin_graph.catalog.checkpoints import CheckpointRecord, checkpoint_of, load_weights
 from odin_graph.catalog.models import ModelRecord, model_of
 from odin_graph.catalog.weights import apply_weights
-from odin_graph.errors import ModelError, OdinError, ShapeError
+from odin_graph.errors import ModelError, OdinError, QueryError, ShapeError
 from odin_graph.ops import Pipeline
 from odin_graph.runtime import trust
 from odin_graph.runtime.build import build
@@ -95,8 +95,13 @@ class Runnable:
 
         Raises:
             UnknownNameError: There is no such checkpoint.
+            QueryError: No such device, batch or precision.
             ModelError: It cannot be built or run.
         """
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise QueryError(f"batch= is how many images run at once, at least 1, not {batch!r:.80}.")
+        if autocast not in (None, torch.float16, torch.bfloat16):
+            raise QueryError(f"autocast= is torch.bfloat16 or torch.float16, not {autocast!r:.80}.")
         record = checkpoint_of(stores, checkpoint)
         model = _model_of(stores, record)
         torch.set_num_threads(min(torch.get_num_threads(), stores.budget.threads))

@@ -18,7 +18,7 @@ from odin_graph.catalog.unit_sets import UnitSetRecord
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
-from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.unit_pass import Part, batch_of, running
@@ -104,19 +104,23 @@ class Rerun:
             for images in self._images(distinct, batch):
                 for start in range(0, len(images), batch):
                     check()
-                    said = run(to_inputs(runnable.pipeline, images[start : start + batch]))[self._part]
-                    if self._group.max(initial=-1) >= said.shape[1]:
-                        raise QueryError(
-                            f"There is no unit {self._group.max()}: the layer {self._part.layer!r} says "
-                            f"{said.shape[1]:,} numbers of an image, numbered from 0."
-                        )
-                    found[place : place + len(said)] = said[:, self._group]
-                    place += len(said)
-                    done(len(said))
-                    self.width = said.shape[1]
+                    for inputs in input_runs(runnable.pipeline, images[start : start + batch]):
+                        said = run(inputs)[self._part]
+                        self._check(said.shape[1])
+                        found[place : place + len(said)] = said[:, self._group]
+                        place += len(said)
+                        done(len(said))
+                        self.width = said.shape[1]
             self.seconds += time.perf_counter() - began
         self.images += len(distinct)
         return found[back]
+
+    def _check(self, units: int) -> None:
+        if self._group.max(initial=-1) >= units:
+            raise QueryError(
+                f"There is no unit {self._group.max()}: the layer {self._part.layer!r} says {units:,} numbers of an "
+                "image, numbered from 0."
+            )
 
     def _images(self, keys: Keys, batch: int) -> Iterator[list[NDArray[Any]]]:
         if len(keys) <= _TOGETHER:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -63,9 +63,10 @@ def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Ten
     widths: dict[str, list[int]] = {}
 
     def together(layer: str, output: Tensor) -> Tensor:
+        _check_rows(layer, output)
         pooled = [part.reduce(output) for part in by_layer[layer]]
         if any(held.ndim != 2 for held in pooled):
-            raise ShapeError(f"The layer {layer!r} gives outputs of shape {tuple(output.shape)}: no numbers an image.")
+            raise _no_rows(layer, output)
         widths[layer] = [held.shape[1] for held in pooled]
         return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
 
@@ -93,6 +94,7 @@ def shapes_of(runnable: Runnable, parts: Sequence[Part], one: Tensor) -> dict[Pa
     whole: dict[str, Shape] = {}
 
     def look(layer: str, output: Tensor) -> Tensor:
+        _check_rows(layer, output)
         whole[layer] = tuple(output.shape[1:])
         return torch.zeros(len(output), 1)
 
@@ -150,7 +152,29 @@ def batch_of(runnable: Runnable, widths: Sequence[int]) -> int:
     """Images at once in bounded memory: what is kept of each, and on a CPU what the widest layers hold meanwhile."""
     widest = max((row.units or 0 for row in layers_of(runnable.model)), default=0)
     held = 3 * widest if runnable.device.type == "cpu" else 0
-    return max(1, min(runnable.batch, _BATCH_BYTES // (4 * (held + 3 * sum(widths)))))
+    row = 4 * (held + 3 * sum(widths))  # 0 where nobody knows the shapes, nor anything is kept
+    return max(1, min(runnable.batch, _BATCH_BYTES // row)) if row else runnable.batch
+
+
+def _check_rows(layer: str, output: Tensor) -> None:
+    if output.ndim == 0:
+        raise _no_rows(layer, output)
+
+
+def _no_rows(layer: str, output: Tensor) -> ShapeError:
+    return ShapeError(f"The layer {layer!r} gives outputs of shape {tuple(output.shape)}: no numbers an image.")
+
+
+def units_of_pixels(stores: Stores, checkpoint: str, part: Part, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """What all units of a part say (d,) of an image (h, w, bands) that is not stored.
+
+    Raises:
+        ShapeError: The model refuses it.
+    """
+    runnable = Runnable.load(stores, checkpoint, batch=1)
+    with running(runnable, [part]) as run:
+        said: NDArray[np.float32] = run(to_inputs(runnable.pipeline, pixels[None]))[part][0]
+    return said
 
 
 def _are_counted(runnable: Runnable, layers: Mapping[str, object]) -> bool:

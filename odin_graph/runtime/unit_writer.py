@@ -19,11 +19,11 @@ from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, growing_units
 from odin_graph.deadline import check
 from odin_graph.errors import NotFiniteWarning, ShapeError
 from odin_graph.runtime.determinism import Noise
-from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.spill import Job, Spill, job
-from odin_graph.runtime.unit_pass import Part, batch_of, running
+from odin_graph.runtime.unit_pass import Part, Said, batch_of, running
 from odin_graph.runtime.unit_pooling import units_of_shape
 from odin_graph.stores import Stores
 
@@ -119,21 +119,22 @@ class UnitWriter:
         with running(self.runnable, self.parts) as run:
             for block, images in pixel_blocks(self.stores, keys[place:], least=self.batch):
                 for start in range(0, len(block), self.batch):
-                    inputs = to_inputs(self.runnable.pipeline, images[start : start + self.batch])
-                    said = run(inputs)
-                    for spill, part in zip(held.spills, self.parts, strict=True):
-                        rows = said[part]
-                        if rows.shape[1] != spill.units:
-                            raise ShapeError(
-                                f"The layer {part.layer!r} gives {spill.units} units of one image and {rows.shape[1]} "
-                                "of another, since their sizes differ: ask for its channels, or add the model with a "
-                                "preprocess= that resizes."
-                            )
-                        spill.write(place, rows)
-                    place += len(inputs)
-                    held.wrote(place)
-                    check()
-                    done(len(inputs))
+                    for inputs in input_runs(self.runnable.pipeline, images[start : start + self.batch]):
+                        self._keep(run(inputs), held, place)
+                        place += len(inputs)
+                        held.wrote(place)
+                        check()
+                        done(len(inputs))
+
+    def _keep(self, said: Said, held: Job, place: int) -> None:
+        for spill, part in zip(held.spills, self.parts, strict=True):
+            rows = said[part]
+            if rows.shape[1] != spill.units:
+                raise ShapeError(
+                    f"The layer {part.layer!r} gives {spill.units} units of one image and {rows.shape[1]} of another, "
+                    "since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
+                )
+            spill.write(place, rows)
 
     def _write_segment(
         self, target: Target, growth: UnitGrowth | Growth, spill: Spill, keys: Keys, ours: Keys, seconds: float

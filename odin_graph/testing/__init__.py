@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from odin_graph.testing.segments import SegmentStore, SegmentStoreConformance
-from odin_graph.testing.strategies import DTYPES, key_sets, rows_of
+from odin_graph.testing.strategies import DTYPES, key_sets, rows_of, units_of
+from odin_graph.testing.units import UnitConformance
 
-__all__ = ["DTYPES", "SegmentStore", "SegmentStoreConformance", "key_sets", "rows_of"]
+__all__ = ["DTYPES", "SegmentStore", "SegmentStoreConformance", "UnitConformance", "key_sets", "rows_of", "units_of"]

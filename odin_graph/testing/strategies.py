@@ -22,3 +22,11 @@ def key_sets(max_size: int = 30) -> st.SearchStrategy[list[int]]:
 def rows_of(n: int, dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[NDArray[Any]]:
     """Arrays (n, *shape) of a dtype; floats may be NaN or infinite."""
     return npst.arrays(np.dtype(dtype), (n, *shape))
+
+
+def units_of(units: int, n: int) -> st.SearchStrategy[NDArray[np.float32]]:
+    """What units say of images (units, n): of both signs or of a ReLU, subnormal, large, constant, NaN, infinite."""
+    odd = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan, 1.0])
+    signed = st.floats(width=32) | st.floats(-1, 1, width=32) | odd.map(np.float32).map(float)
+    relu = st.just(0.0) | st.floats(0, 10, width=32)
+    return st.sampled_from([signed, relu]).flatmap(lambda said: npst.arrays(np.float32, (units, n), elements=said))

@@ -12,7 +12,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.errors import ExpressionError, QueryError, ShapeError, UnknownNameError
+from odin_graph.errors import DataError, ExpressionError, QueryError, ShapeError, UnknownNameError
 
 from . import unit_oracle
 from .unit_world import IMAGES, Captured, answering
@@ -215,11 +215,111 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     ),
     "several ordered by": (
         lambda db: db.images().order_by(units(db)[GROUP]),
+        QueryError,
+        "Several units have no value: say mean(), sum(), max() or another aggregate of them.",
+    ),
+    "several as a column": (
+        lambda db: db.images().with_columns(said=units(db)[GROUP]),
+        QueryError,
+        "Several units have no value: say mean(), sum(), max() or another aggregate of them.",
+    ),
+    "a unit as a condition": (
+        lambda db: db.images().where(units(db)[31]),
         ExpressionError,
+        'where() takes expressions, as in F("label") == "DME", not Units(quarters/1:conv.units[31]).',
+    ),
+    "half a unit": (
+        lambda db: units(db)[1.5],
+        QueryError,
+        "A unit is named by its number, not by 1.5.",
+    ),
+    "a unit by name": (
+        lambda db: units(db)["eye"],
+        QueryError,
+        "A unit is named by its number, not by 'eye'.",
+    ),
+    "a layer by number": (
+        lambda db: db.experiment("quarters/1").layer(3),
+        QueryError,
+        "A layer is known by its name, as Model.layers lists them, not by 3.",
+    ),
+    "too few weights of a search": (
+        lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, weights=[1, 2]),
+        QueryError,
+        "There are 3 units, and 2 weights: give one each.",
+    ),
+    "no image": (
+        lambda db: units(db)[GROUP].values(None),
+        DataError,
+        "An image is given as itself, by its id or by its key, not as None.",
+    ),
+    "half an image": (
+        lambda db: units(db)[GROUP].values([1.5]),
+        DataError,
+        "An image is given as itself, by its id or by its key, not as 1.5.",
+    ),
+    "an image of another size": (
+        lambda db: db.images().nearest(np.zeros((4, 5), np.uint8), by=units(db)[GROUP], k=2),
+        ShapeError,
         (
-            'order_by() takes expressions, as in F("age") or F("age").desc(), not '
-            "Units(quarters/1:conv.units[[31, 62, 93]])."
+            "The layer 'conv' says 80 numbers of an image of shape (4, 5, 1), and 100 of those that it is compared "
+            "with: give it in their size, or add the model with a preprocess= for that."
         ),
+    ),
+    "a batch of none": (
+        lambda db: db.experiment("quarters/1").layer("conv").materialise(db.images(), codec="f32", batch=0),
+        QueryError,
+        "batch= is how many images run at once, at least 1, not 0.",
+    ),
+    "another precision": (
+        lambda db: db.experiment("quarters/1").layer("conv").materialise(db.images(), autocast="half"),
+        QueryError,
+        "autocast= is torch.bfloat16 or torch.float16, not 'half'.",
+    ),
+    "hypotheses without names": (
+        lambda db: db.experiment("quarters/1").layer("conv").affinity([F("age")], db.images()),
+        QueryError,
+        'Hypotheses have names: give a dict, as in {"age": F("age")}.',
+    ),
+    "a number as a hypothesis": (
+        lambda db: db.experiment("quarters/1").layer("conv").affinity({"age": 3}, db.images("small")),
+        QueryError,
+        "The hypothesis 'age' is an expression as F('age'), a value an image, or masks, not 3.",
+    ),
+    "units of no layer": (
+        lambda db: db.images()[3].top_units("conv", 3),
+        QueryError,
+        "Units are those of a layer, as in exp.layer(\"features\"), not of 'conv'.",
+    ),
+    "half a bin": (
+        lambda db: db.experiment("quarters/1").layer("conv").selectivity(db.images("small"), bins=2.5),
+        QueryError,
+        "A mutual information takes bins, at least 2, not bins=2.5.",
+    ),
+    "a threshold of text": (
+        lambda db: db.experiment("quarters/1").layer("conv").similar_units(db.images("small"), threshold="a"),
+        QueryError,
+        "Correlations are compared with a threshold above 0, at most 1, not 'a'.",
+    ),
+    "an estimate of half an image": (
+        lambda db: units(db)[GROUP].estimate(db.images("small")).highest(2.5),
+        QueryError,
+        "k is the number of images, at least 1, not 2.5.",
+    ),
+    "an estimate beside text": (
+        lambda db: units(db)[GROUP].estimate(db.images("small")).compare("max", ">", "a"),
+        QueryError,
+        "What units say is compared with a number, not with 'a'.",
+    ),
+    "an estimate of a short vector": (
+        lambda db: units(db)[GROUP].estimate(db.images("small")).nearest([1.0, 2.0], 3),
+        QueryError,
+        "The vector has shape (2,), and there are 3 units: give a number each.",
+    ),
+    "an estimate of text": (
+        lambda db: units(db)[GROUP].estimate(db.images("small")).nearest(["a", "b", "c"], 3),
+        QueryError,
+        "A search begins with a stored image, or a vector of numbers, not ['a', 'b', 'c'].",
     ),
     "NaN": (
         lambda db: db.images().where(units(db)[31] > float("nan")),
@@ -260,10 +360,32 @@ def test_what_makes_no_sense_is_refused(quarters: Quarters, name: str) -> None:
     assert str(caught.value).splitlines()[0] == message
 
 
+def test_one_unit_is_an_expression_by_itself(quarters: Quarters) -> None:
+    """Wherever an expression stands."""
+    db, world = quarters
+    images, one, other = db.images("small"), units(db)[31], units(db)[62]
+    said = world.values("quarters/1", "conv")[:IMAGES].astype(np.float64)
+    keys, first, second = world.keys[:IMAGES], said[:, 31], said[:, 62]
+    assert images.order_by(one.desc()).limit(7).keys().tolist() == keys[np.lexsort((keys, -first))[:7]].tolist()
+    assert images.order_by(one).limit(7).keys().tolist() == keys[np.lexsort((keys, first))[:7]].tolist()
+    assert images.where(one > other).keys().tolist() == keys[first > second].tolist()
+    assert images.where(one.between(-1, 2.5)).keys().tolist() == keys[(first >= -1) & (first <= 2.5)].tolist()
+    assert images.where(one.isin([first[3]])).keys().tolist() == keys[first == first[3]].tolist()
+    assert not len(images.where(one.is_null()))
+    assert images.to_arrow("id", said=one)["said"].to_pylist() == first.tolist()
+    assert [each.node.numbers for each in units(db)[GROUP]] == [(31,), (62,), (93,)]
+    assert units(db)[GROUP].values("small003.png").tolist() == units(db)[GROUP].values(images[3]).tolist()
+    some = units(db)[GROUP].estimate(images)
+    assert some.nearest("small003.png", 5, metric="l1").equals(some.nearest(images[3], 5, metric="l1"))
+
+
 def test_an_image_of_which_units_said_nan_is_near_to_nothing(quarters: Quarters) -> None:
     db, world = quarters
     odd = world.values("quarters/1", "odd")[:IMAGES]
     image, unit = (int(found[0]) for found in np.nonzero(np.isnan(odd)))
     with pytest.raises(ShapeError) as caught:
         db.images("small").nearest(f"small{image:03}.png", by=units(db, "odd")[unit], k=2).run()
-    assert str(caught.value) == "A query holds NaN or infinity, which is near to nothing."
+    assert str(caught.value) == (
+        "What is searched with says nan at unit 0 of the group, and nothing is near to that: leave the unit out, or "
+        "search with another image."
+    )

@@ -118,7 +118,7 @@ def _check(tests: Sequence[_Test], first: Slab) -> None:
         if test.measure.maps and first.values.ndim == 2:
             raise QueryError(
                 f"The hypothesis {test.hypothesis!r} is of masks, and the units have one value an image and no place "
-                "in it: ask for the channels of a layer with maps, layer.channels.affinity(...)."
+                "in it: ask for a layer whose channels have maps."
             )
 
 

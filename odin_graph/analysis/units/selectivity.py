@@ -77,7 +77,7 @@ def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
         ShapeError: Not as many labels as images.
         DataError: Fewer than two classes, or as many as there are images; an image has several.
     """
-    if bins < 2:
+    if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 2:
         raise QueryError(f"A mutual information takes bins, at least 2, not bins={bins!r}.")
     held = Classes.of(labels, "the label")
     known = np.flatnonzero(held.codes >= 0)

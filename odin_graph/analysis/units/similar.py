@@ -83,7 +83,7 @@ def similar_units(
             it.
         ShapeError: Slabs of different images.
     """
-    if not 0 < threshold <= 1:
+    if not isinstance(threshold, int | float | np.number) or not 0 < threshold <= 1:
         raise QueryError(f"Correlations are compared with a threshold above 0, at most 1, not {threshold!r}.")
     with ExitStack() as stack:
         held = _Held(stack, folder, memory)

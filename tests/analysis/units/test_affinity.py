@@ -258,8 +258,8 @@ def test_nonsense_is_refused() -> None:
     )
     assert said({"x": Hypothesis(list("aabb"), by="pearson")}).endswith("leave the measure to its kind.")
     assert said({"vessel": np.eye(3, dtype=bool)[None].repeat(4, 0)}) == (
-        "The hypothesis 'vessel' is of masks, and the units have one value an image and no place in it: ask for the "
-        "channels of a layer with maps, layer.channels.affinity(...)."
+        "The hypothesis 'vessel' is of masks, and the units have one value an image and no place in it: ask for a "
+        "layer whose channels have maps."
     )
     with pytest.raises(ShapeError):
         affinity(slabs(values), {"age": [1.0, 2.0, 3.0]})

@@ -1,0 +1,89 @@
+"""Units of models that are unlike most: of no known input, with a layer of no rows, over images of several sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import odin_graph as og
+from odin_graph.catalog.images import ImageBatch, add_images
+from odin_graph.errors import QueryError, ShapeError
+
+from .unit_world import Quarters, capture, module
+
+
+class Total(nn.Module):
+    """One number of a whole batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum()
+
+
+class WithTotal(nn.Module):
+    """A layer that says nothing of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.total = nn.Conv2d(1, 3, 3, padding=1), Total()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        said: torch.Tensor = self.conv(x)
+        self.total(said)
+        return said.mean(dim=(2, 3))
+
+
+def add(db: og.Workspace, *shapes: tuple[int, int]) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    pixels = [random.integers(0, 8, shape).astype(np.uint8) for shape in shapes]
+    add_images(db._stores, ImageBatch([f"{n}.png" for n in range(len(shapes))], pixels))
+    return pixels
+
+
+def test_a_model_without_an_input_shape(db: og.Workspace) -> None:
+    """Nobody knows its units before it runs, and its answers are right all the same."""
+    pixels = np.stack(add(db, *[(5, 5)] * 40))
+    model = db.models.add("free", Quarters, classes=["a", "b", "c"], task="multi-class")
+    with db.run(model) as run:
+        run.checkpoint(module(3), best=True)
+    layer = run.experiment.layer("conv")
+    said = capture(module(3), pixels)["conv"].reshape(40, -1).astype(np.float64)
+    keys = db.images().keys()
+    mean = said[:, [3, 50]].mean(axis=1)
+    top = db.images().order_by(layer.units[[3, 50]].mean().desc()).limit(5)
+    assert top.keys().tolist() == keys[np.lexsort((keys, -mean))[:5]].tolist()
+    for number in (-1, 2**70):
+        with pytest.raises(QueryError, match=f"There is no unit {number}: those of 'conv' are numbered from 0"):
+            db.images().order_by(layer.units[number])
+    with pytest.raises(QueryError, match="There is no unit 100"):
+        db.images().order_by(layer.units[100]).run()
+    with pytest.raises(ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and 100 of those"):
+        db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
+
+
+def test_a_layer_that_says_nothing_of_an_image(db: og.Workspace) -> None:
+    add(db, *[(5, 5)] * 4)
+    model = db.models.add("total", WithTotal, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
+    with db.run(model) as run:
+        run.checkpoint(WithTotal(), best=True)
+    with pytest.raises(ShapeError, match=r"The layer 'total' gives outputs of shape \(\): no numbers an image"):
+        run.experiment.layer("total").materialise(db.images())
+
+
+def test_images_of_several_sizes(db: og.Workspace) -> None:
+    """Their channels can be asked, and their units cannot."""
+    pixels = add(db, *[(5, 5), (6, 4), (5, 5), (7, 7), (6, 4), (4, 6)] * 5)
+    model = db.models.add("free", Quarters, classes=["a", "b", "c"], task="multi-class")
+    with db.run(model) as run:
+        run.checkpoint(module(3), best=True)
+    layer = run.experiment.layer("conv")
+    with pytest.raises(ShapeError, match="ask for its channels, or add the model with a preprocess= that resizes"):
+        db.images().order_by(layer.units[3]).run()
+    said = np.array([capture(module(3), one[None])["conv"][0].max(axis=(1, 2)) for one in pixels], np.float64)
+    keys = db.images().keys()
+    expected = keys[np.lexsort((keys, -said[:, 2]))[:7]].tolist()
+    layer.materialise(db.images(), view="channels-max", codec="u8")
+    for _ in ("by codes and what is run again", "by values"):
+        assert db.images().order_by(layer.channels[2].desc()).limit(7).keys().tolist() == expected
+        layer.materialise(db.images(), view="channels-max", codec="f32")
