@@ -15,6 +15,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -180,6 +181,7 @@ def speed(stored: Stored, index: nta.Index, folder: Path) -> list[Row]:
     mean, n = neurons.aggregate("mean"), len(stored.keys)
     query = stored.values[group, 0]
     again, noise = stored.again(group), stored.coded.noise(group)
+    again(stored.keys[:1])  # loads the model
 
     def everything() -> Any:
         return np.argpartition(-again(stored.keys).astype(np.float64).mean(axis=1), K)[:K]
@@ -196,7 +198,8 @@ def speed(stored: Stored, index: nta.Index, folder: Path) -> list[Row]:
             lambda: neurons.nearest(stored.columns(group), query, "l2", K, threads=2)
         ),
         "codes, and the model for the rest": milliseconds(
-            lambda: neurons.highest(stored.blocks(group), mean, K, exact=again, noise=noise, threads=2), turns=5
+            lambda: neurons.highest(stored.blocks(group), mean, K, exact=again, noise=noise, threads=2),
+            stored.turns,
         ),
         "NumPy on all values in memory": milliseconds(numpy),
         "NTA": milliseconds(
@@ -238,7 +241,7 @@ def growth(stored: Stored, quick: bool) -> list[Row]:
         coded, scales = codes.encode(values)
         keys = np.arange(number)
         block, exact = Block(keys, coded, *codes.tables(scales)), captured(values, keys)
-        took = milliseconds(lambda block=block, exact=exact: neurons.highest([block], mean, K, exact=exact, threads=2))
+        took = milliseconds(partial(neurons.highest, [block], mean, K, exact=exact, threads=2))
         tracemalloc.start()
         answer = neurons.highest([block], mean, K, exact=exact)
         memory = tracemalloc.get_traced_memory()[1] / values.nbytes
