@@ -33,7 +33,7 @@ _WAYS: Final = {
     "and gives its first answer from the cache": ("values, a new process's first", _OURS),
     "values, from the cache": ("values, from the cache", _OURS),
 }
-"""What is timed, by the name of its row: how the picture calls it, and its colour."""
+"""What is timed, by how the name of its row begins: how the picture calls it, and its colour."""
 
 Rows = Sequence[dict[str, Any]]
 
@@ -155,8 +155,10 @@ def draw_took(rows: Rows, file: Path) -> bool:
     """Milliseconds of a question by each way to answer it; False if there are none."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        if (match := _TOOK.fullmatch(row["name"])) is not None and match[3] in _WAYS:
-            found.setdefault(f"{match[1]}, {match[2]} images", {})[match[3]] = row["value"]
+        if (match := _TOOK.fullmatch(row["name"])) is not None:
+            for way in _WAYS:
+                if match[3].startswith(way):
+                    found.setdefault(f"{match[1]}, {match[2]} images", {})[way] = row["value"]
     if not found:
         return False
     figure, axes = plt.subplots(
