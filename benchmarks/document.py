@@ -6,6 +6,7 @@ Of each file that a benchmark wrote with ``--json`` a table, and of the neuron e
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import platform
 import re
@@ -16,11 +17,13 @@ from typing import Any, Final
 import matplotlib.pyplot as plt
 import psutil
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 _ASKED = re.compile(r"(.+), (\w+), (\d+) (random|most active) units, ([\d,]+) images: (run again|NTA's)")
 _TOOK = re.compile(r"(.+), 10 units x ([\d,]+) images: (.+)")
 _CODEC = re.compile(r"(.+): (?:(u8|f16|f32) on disk|entropy of (u8|f16|f32))")
 _OURS, _THEIRS, _PEERS = "#2166ac", "#d95f02", "#8c8c8c"
+_JOBS: Final = {"FireMax": "highest mean (FireMax)", "SimTop": "nearest (SimTop)"}
 _WAYS: Final = {
     "everything run again": ("everything run again", _PEERS),
     "NTA": ("DeepEverest's NTA", _THEIRS),
@@ -30,7 +33,7 @@ _WAYS: Final = {
     "and gives its first answer from the cache": ("values, a new process's first", _OURS),
     "values, from the cache": ("values, from the cache", _OURS),
 }
-"""What is timed, by the name of its row: how the picture calls it, and its colour."""
+"""What is timed, by how the name of its row begins: how the picture calls it, and its colour."""
 
 Rows = Sequence[dict[str, Any]]
 
@@ -54,12 +57,19 @@ def page(name: str, rows: Rows, extra: Sequence[str]) -> str:
     memory = psutil.virtual_memory().total / 2**30
     machine = f"{psutil.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
     lines = [f"# benchmarks/{name}.py", "", f"Written by `python -m benchmarks.document`, measured on {machine}.", ""]
-    lines += [*extra, *(["## All figures", ""] if extra else [])]
+    lines += [*told(name), *extra, *(["## All figures", ""] if extra else [])]
     lines += ["| figure | value | unit | goal | holds |", "|---|---:|---|---|---|"]
     for row in rows:
         holds = ("yes" if row["holds"] else "**no**") if row["goal"] else ""
         lines.append(f"| {row['name']} | {said(row['value'])} | {row['unit']} | {row['goal']} | {holds} |")
     return "\n".join(lines) + "\n"
+
+
+def told(name: str) -> list[str]:
+    """What a module of benchmarks says of itself."""
+    file = Path(__file__).with_name(f"{name}.py")
+    words = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file.exists() else None
+    return [words, ""] if words else []
 
 
 def said(value: float) -> str:
@@ -69,7 +79,7 @@ def said(value: float) -> str:
 
 def neurons(rows: Rows, folder: Path, name: str) -> list[str]:
     """Pictures of the neuron engine, and the table of its codecs, in Markdown."""
-    lines: list[str] = []
+    lines = told("neuron_models")
     for draw, file, title in (
         (draw_asked, f"{name}.png", "Images that the model is run on again"),
         (draw_took, f"{name}-time.png", "How long the 20 highest means of 10 units take"),
@@ -121,7 +131,7 @@ def draw_asked(rows: Rows, file: Path) -> bool:
         line[0].set_ylim(0.6, most * 3)
     for axis in axes[-1]:
         axis.set_xlabel("units of the group")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (_OURS, _THEIRS)]
+    handles = [Patch(color=colour) for colour in (_OURS, _THEIRS)]
     labels = ["odin_graph, by codes", "DeepEverest's NTA, its index of the same bytes"]
     figure.legend(handles, labels, ncols=2, frameon=False, loc="outside upper center")
     figure.savefig(file, dpi=130)
@@ -136,7 +146,7 @@ def _bars(axis: Axes, panel: tuple[str, str], sizes: dict[int, dict[str, float]]
         bars = axis.bar([place + shift for place in places], [max(0.7, each) for each in values], 0.38, color=colour)
         axis.bar_label(bars, [f"{each:,.0f}" for each in values], fontsize=7, padding=1)
     axis.set_xticks(list(places), [str(size) for size in sorted(sizes)])
-    axis.set_title(f"{panel[0]}, {panel[1]} units", fontsize=10)
+    axis.set_title(f"{_JOBS.get(panel[0], panel[0])}, {panel[1]} units", fontsize=10)
     axis.set_yscale("log")
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -145,8 +155,10 @@ def draw_took(rows: Rows, file: Path) -> bool:
     """Milliseconds of a question by each way to answer it; False if there are none."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        if (match := _TOOK.fullmatch(row["name"])) is not None and match[3] in _WAYS:
-            found.setdefault(f"{match[1]}, {match[2]} images", {})[match[3]] = row["value"]
+        if (match := _TOOK.fullmatch(row["name"])) is not None:
+            for way in _WAYS:
+                if match[3].startswith(way):
+                    found.setdefault(f"{match[1]}, {match[2]} images", {})[way] = row["value"]
     if not found:
         return False
     figure, axes = plt.subplots(

@@ -71,7 +71,8 @@ class Wide(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.conv(x)).mean((2, 3))
+        pooled: Tensor = self.relu(self.conv(x)).mean((2, 3))
+        return pooled
 
 
 def measure(quick: bool) -> list[Row]:
@@ -195,7 +196,7 @@ def check(stores: Stores, held: UnitSet, checkpoint: str, layer: str, group: Key
         if held.record.codec == "u8":
             low, high = (np.take_along_axis(table, values.astype(np.int64), 1) for table in block.tables())
         else:
-            low = high = block.decoded()[:, places]
+            low = high = block.decoded()[:, places].astype(np.float64)
         if not ((low - noise <= said) & (said <= high + noise)).all():
             raise WrongAnswer(layer, held.record.id)
 

@@ -72,6 +72,8 @@ class Stored:
     """Whether it is behind a ReLU, as the goals for codes ask for."""
     turns: int
     """How often it is timed what runs the model on many images."""
+    every: int
+    """Of running it on all images only one in so many is timed."""
     stores: Stores
     checkpoint: str
     layer: str
@@ -113,17 +115,17 @@ def vgg_like(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
     net = _trained(torch.from_numpy(pixels).float()[:, None] / 255, torch.from_numpy(labels).long(), quick)
     model.add_checkpoint(net, id="vgg-like/1")
     keys = db.images().where(og.F("of") == "fashion").keys()
-    return _stored(db, "VGG-like", "vgg-like/1", "relu", keys, relu=True, turns=3)
+    return _stored(db, "VGG-like", "vgg-like/1", "relu", keys, relu=True, turns=3, every=1)
 
 
 def lite0(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
     """Store a late layer of the pretrained network."""
     keys, checkpoint = lite0_over_crops(db, 200 if quick else 5_000)
-    return _stored(db, "lite0", checkpoint, "_blocks.15", keys, relu=False, turns=1)
+    return _stored(db, "lite0", checkpoint, "_blocks.15", keys, relu=False, turns=1, every=5)
 
 
 def _stored(
-    db: og.Workspace, name: str, checkpoint: str, layer: str, keys: Numbers, *, relu: bool, turns: int
+    db: og.Workspace, name: str, checkpoint: str, layer: str, keys: Numbers, *, relu: bool, turns: int, every: int
 ) -> tuple[list[Row], Stored]:
     """Store a layer in every codec, in one pass."""
     stores = db._stores  # noqa: SLF001 - below what users hold
@@ -132,7 +134,7 @@ def _stored(
     took = time.perf_counter() - began
     sets = {codec: UnitSet.open(stores, id_) for codec, id_ in zip(CODECS, ids, strict=True)}
     held = sets["f32"].array
-    stored = Stored(name, relu, turns, stores, checkpoint, layer, sets, _values(held), held.coverage())
+    stored = Stored(name, relu, turns, every, stores, checkpoint, layer, sets, _values(held), held.coverage())
     title = f"{name}: {stored.units:,} units x {len(keys):,} images run and stored in {len(CODECS)} codecs"
     return [Row(title, took, "s")], stored
 

@@ -6,7 +6,7 @@ A question about a few units reads a few tiles, however many units a layer has. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +23,9 @@ DTYPES: Final[dict[str, str]] = {"u8": "uint8", "f16": "float16", "f32": "float3
 TILE: Final = 1 << 16
 """Values of a tile: one unit of so many images, or more units of fewer."""
 _MOST_UNITS: Final = 64
+_RUNS: Final = 128
+_READ: Final = 32 << 20
+"""Runs of units, and bytes of them, that are read in one query, unless a run alone is larger."""
 SCALES: Final = codes.SCALES + 2
 """Of a stored unit: those of `codes`, the slack, and the noise that was measured in a second run."""
 SLACK: Final = codes.SCALES
@@ -118,10 +121,9 @@ def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slic
     if found.size:
         with tiledb.open(f"{path}/values", "r", ctx=context) as array:
             place = 0
-            for run in _runs(distinct):
-                part = array[int(run[0]) : int(run[-1]) + 1, start:end]["value"]
-                found[place : place + len(run)] = dense.restored(part, info.dtype)
-                place += len(run)
+            for part in _rows(array, distinct, start, end):
+                found[place : place + len(part)] = dense.restored(part, info.dtype)
+                place += len(part)
     return found if np.array_equal(distinct, units) else found[back]
 
 
@@ -132,7 +134,7 @@ def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx)
             found: NDArray[np.float64] = array[...]["value"]
             return found
         distinct, back = np.unique(units, return_inverse=True)
-        parts = [array[int(run[0]) : int(run[-1]) + 1]["value"] for run in _runs(distinct)] if len(distinct) else []
+        parts = list(_rows(array, distinct, 0, SCALES))
     return np.concatenate([np.empty((0, SCALES)), *parts])[back]
 
 
@@ -179,5 +181,21 @@ def _widened(scales: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([scales, np.zeros((len(scales), SCALES - codes.SCALES))], axis=1)
 
 
-def _runs(distinct: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-    return np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1)
+def _rows(array: tiledb.DenseArray, distinct: NDArray[np.int64], start: int, end: int) -> Iterator[NDArray[Any]]:
+    """Some rows (sorted) from start to end, in their order, many at a time.
+
+    What lies apart is read in one query as well: a query alone takes TileDB a millisecond or two, and one of many tiles
+    is decoded on all its threads.
+    """
+    runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1) if len(distinct) else []
+    row, first = (end - start) * array.attr(0).dtype.itemsize, 0
+    while first < len(runs):
+        last, size = first + 1, len(runs[first]) * row
+        while last < min(len(runs), first + _RUNS) and (size := size + len(runs[last]) * row) <= _READ:
+            last += 1
+        if last == first + 1:
+            yield array[int(runs[first][0]) : int(runs[first][-1]) + 1, start:end]["value"]
+        else:
+            picked = [slice(int(run[0]), int(run[-1])) for run in runs[first:last]]  # with their ends
+            yield array.multi_index[picked, start : end - 1]["value"]
+        first = last

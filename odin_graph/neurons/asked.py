@@ -18,7 +18,7 @@ from odin_graph.neurons.bounds import Bounds, bounds_at, intervals
 from odin_graph.neurons.measure import Measure
 from odin_graph.neurons.passing import Passing, positions, select
 from odin_graph.neurons.settle import Look, Looked
-from odin_graph.neurons.sketched import Sketched, sketch_of
+from odin_graph.neurons.sketched import Sketched, largest, sketch_of
 
 
 class Asked:
@@ -131,7 +131,7 @@ def kept(found: Bounds, k: int) -> Bounds:
         return found
     gone = np.isnan(found.low)
     low = np.where(gone, -np.inf, found.low)
-    edge = np.partition(low, len(low) - k)[len(low) - k]
+    edge = largest(low, k).min()
     if edge == -np.inf:
         return found
     with np.errstate(invalid="ignore"):

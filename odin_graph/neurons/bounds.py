@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _ROUNDING: Final = 2.0**-50
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """Images and the ends of where their values lie."""
+    """Images and the ends of where their values lie; both are one array where all values are known."""
 
     keys: Keys
     low: Floats
@@ -30,15 +30,22 @@ class Bounds:
 
     def take(self, at: NDArray[np.int64] | NDArray[np.bool_]) -> Bounds:
         """Some of them."""
-        return Bounds(self.keys[at], self.low[at], self.high[at])
+        return self._of(self.keys[at], lambda ends: ends[at])
 
     def negative(self) -> Bounds:
         """Of the values with the other sign."""
-        return Bounds(self.keys, -self.high, -self.low)
+        turned = self._of(self.keys, np.negative)
+        return Bounds(self.keys, turned.high, turned.low)
+
+    def _of(self, keys: Keys, ends: Callable[[Floats], Floats]) -> Bounds:
+        low = ends(self.low)
+        return Bounds(keys, low, low if self.high is self.low else ends(self.high))
 
     @classmethod
     def joined(cls, every: Sequence[Bounds]) -> Bounds:
         """Those of all parts, one after the other."""
+        if len(every) == 1:  # no copy: fresh memory takes longer than all that is done with it
+            return every[0]
         return cls(
             np.concatenate([one.keys for one in every] or [np.empty(0, np.int64)]),
             np.concatenate([one.low for one in every] or [np.empty(0)]),
@@ -57,7 +64,9 @@ def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None =
     part = passing.part
     at = passing.positions() if at is None else at
     number = len(part.keys) if at is None else len(at)
-    low, high = np.empty(number), np.empty(number)
+    known = isinstance(part, Values) and part.error is None
+    low = np.empty(number)
+    high = low if known else np.empty(number)
     step = max(_LEAST, _FLOATS // max(part.units, 1))
     for start in range(0, number, step):
         check()
@@ -66,7 +75,7 @@ def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None =
         if isinstance(part, Values) and part.error is not None:
             low[here], high[here] = measure.bounds(*_around(part.values[:, places], part.error))
         elif isinstance(part, Values):
-            low[here] = high[here] = measure(part.values[:, places])
+            low[here] = measure(part.values[:, places])
         else:
             low[here], high[here] = measure.bounds(*intervals(part, places))
     return Bounds(part.keys if at is None else part.keys[at], low, high)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ _WIDE: Final = 8
 """Values of which only the largest is looked at first, and how many such are worth it for each that is wanted."""
 _ALONE: Final = 1 << 22
 """Of fewer codes one thread is done before another has begun."""
+
+
+Rates = TypeVar("Rates", NDArray[np.float32], Floats)
 
 
 class Sketched:
@@ -106,8 +109,8 @@ def sketch_of(passing: Passing, measure: Measure) -> Sketch | None:
     return measure.sketch(part.fit)
 
 
-def largest(values: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k largest of them (all, if they are fewer), in no order."""
+def largest(values: Rates, k: int) -> Rates:
+    """The k largest of them (all, if they are fewer), in no order; none of them NaN."""
     columns = len(values) // _DEEP
     if columns > _WIDE * k:  # as many columns reach the edge as there are values wanted, so no value below it is
         tops = values[: _DEEP * columns].reshape(_DEEP, columns).max(axis=0)

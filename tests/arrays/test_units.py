@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from odin_graph.arrays import ArrayStore, SegmentInfo, UnitArray, codes, compact, without
+from odin_graph.arrays import ArrayStore, SegmentInfo, UnitArray, codes, compact, units, without
 from odin_graph.arrays.units import slab_units, tile_of
 from odin_graph.config import Budget
 from odin_graph.errors import QueryError, ShapeError, SpaceError, StoreError, UnknownNameError
@@ -71,6 +72,30 @@ def test_codes_come_back_for_any_group_in_any_order(tmp_path: Path, cached: bool
         np.testing.assert_array_equal(store.units.columns(info, chosen, slice(17, 90)), expected[chosen, 17:90])
     np.testing.assert_array_equal(open_store(tmp_path).units.columns(info, np.array([9, 2])), expected[[9, 2]])
     assert store.check(info, deep=True) == []
+
+
+@pytest.mark.parametrize(("runs", "read"), [(2, 1 << 20), (128, 5_000), (1, 1)])
+def test_units_that_lie_apart_are_read_in_few_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int, read: int
+) -> None:
+    monkeypatch.setattr(units, "_RUNS", runs)
+    monkeypatch.setattr(units, "_READ", read)
+    store, values = open_store(tmp_path, cached=False), drawn(60, 300)
+    info = put(store, values, "f32")
+    for group in ([59, 0, 7, 8, 9, 30, 7], list(range(0, 60, 2)), list(range(60)), [4]):
+        chosen = np.array(group, np.int64)
+        np.testing.assert_array_equal(store.units.columns(info, chosen), values[chosen])
+        np.testing.assert_array_equal(store.units.columns(info, chosen, slice(299, 300)), values[chosen, 299:])
+
+
+def test_captured_values_are_read_without_their_scales(tmp_path: Path) -> None:
+    store, values = open_store(tmp_path), drawn(10, 50)
+    info = put(store, values, "f32")
+    shutil.rmtree(Path(store.units._path(info), "scales"))
+    (block,) = UnitArray(store, [info]).blocks(np.array([7, 2]))
+    np.testing.assert_array_equal(block.decoded(), values[[7, 2]])
+    with pytest.raises(StoreError, match="cannot be read"):
+        _ = block.scales
 
 
 @pytest.mark.parametrize("codec", CODECS)
