@@ -25,6 +25,7 @@ PROBE: Final = 64
 """Images that are enough to say how long one takes."""
 _MANY: Final = 200_000
 """Values that are enough to say how long one takes."""
+_HARDLY: Final = 0.05
 _LATER_PRIOR: Final = 1.0
 """What was asked once is asked again: storing costs little more than running does, and saves all of the next run."""
 
@@ -41,18 +42,60 @@ class Layer:
     images: int = 0
     """Of all of them together."""
 
-    @classmethod
-    def timed(cls, images: int, seconds: float, width: int) -> Self:
-        """Of a model that has run on some images for the first time."""
-        return cls(ModelSpeeds(max(seconds, 1e-9) / max(1, images), width=width))
-
     def later(self, images: int) -> float:
         """How many further questions of so many images are expected: as many as there were, and one at least."""
         return max(_LATER_PRIOR, min(float(self.asks), self.images / max(1, images)))
 
+    def asked(self, images: int) -> Self:
+        """After a question."""
+        return replace(self, asks=self.asks + 1, images=self.images + images)
+
+    def ran(self, images: int, seconds: float, *, load: float | None) -> Self:
+        """After the model ran on so many images in so many seconds, loading left out.
+
+        Args:
+            images: How many.
+            seconds: How long.
+            load: Seconds that loading took; None where it was loaded.
+        """
+        speeds = self.speeds
+        if load is not None:
+            speeds = replace(speeds, load=corrected(speeds.load, load))
+        if images >= PROBE:
+            image = max((seconds - speeds.call) / images, seconds / images / 4)
+            speeds = replace(speeds, image=corrected(speeds.image, image))
+        elif images:
+            speeds = replace(speeds, call=corrected(speeds.call, max(0.0, seconds - speeds.image * images)))
+        return replace(self, speeds=speeds)
+
+    def left(self, codec: Codec, images: int) -> Self:
+        """After bounds of a codec left so many images to the model."""
+        before = self.speeds.left.get(codec, float(images))
+        left = {**self.speeds.left, codec: 0.75 * before + 0.25 * images}
+        return replace(self, speeds=replace(self.speeds, left=left))
+
+
+def after_reading(held: MachineSpeeds, codec: Codec, values: int, seconds: float, *, warm: bool) -> MachineSpeeds:
+    """The speeds of a machine after so many values were read and looked at."""
+    each = "row" if codec == "rows" else "warm" if warm else "cold"
+    before: float = getattr(held, each)
+    if values < _MANY:
+        return replace(held, open=corrected(held.open, max(seconds - before * values, 1e-4)))
+    seen: dict[str, Any] = {each: corrected(before, max((seconds - held.open) / values, before / 4))}
+    return replace(held, **seen)
+
+
+def after_storing(held: MachineSpeeds, codec: Codec, values: int, seconds: float) -> MachineSpeeds:
+    """The speeds of a machine after so many values were stored, the run left out of the seconds."""
+    before = held.write[codec]
+    if before * values > held.make:
+        seen = corrected(before, max((seconds - held.make) / values, before / 4))
+        return replace(held, write={**held.write, codec: seen})
+    return replace(held, make=corrected(held.make, max(seconds - before * values, 0.01)))
+
 
 class Calibration:
-    """The speeds of a workspace.
+    """What is known of a workspace's models on this machine.
 
     Args:
         stores: The open workspace.
@@ -77,67 +120,15 @@ class Calibration:
             return None
         return Layer(ModelSpeeds(**speeds), int(counts[0]), int(counts[1]))
 
-    def asked(self, group: UnitGroup, images: int) -> None:
-        """A question was asked of a layer."""
-        if (held := self.layer(group)) is not None:
-            self._write(_name(group), replace(held, asks=held.asks + 1, images=held.images + images))
+    def keep(self, group: UnitGroup, layer: Layer) -> None:
+        """What is known of a layer now."""
+        self._write(_name(group), layer)
 
-    def ran(self, group: UnitGroup, images: int, seconds: float, *, width: int, load: float | None) -> None:
-        """The model ran on images.
-
-        Args:
-            group: Of the layer.
-            images: How many.
-            seconds: How long, loading left out.
-            width: Numbers that the layer said of an image.
-            load: Seconds that loading took; None where it was loaded.
-        """
-        if not images or seconds <= 0:
-            return
-        held = self.layer(group) or Layer.timed(images, seconds, width)
-        speeds = held.speeds
-        if images >= PROBE:
-            image = max((seconds - speeds.call) / images, seconds / images / 4)
-            speeds = replace(speeds, image=corrected(speeds.image, image))
-        else:
-            speeds = replace(speeds, call=corrected(speeds.call, max(0.0, seconds - speeds.image * images)))
-        if load is not None:
-            speeds = replace(speeds, load=corrected(speeds.load, load))
-        self._write(_name(group), replace(held, speeds=replace(speeds, width=width)))
-
-    def left(self, group: UnitGroup, codec: Codec, images: int) -> None:
-        """Bounds of a codec left so many images to the model."""
-        if (held := self.layer(group)) is not None:
-            before = held.speeds.left.get(codec, float(images))
-            left = {**held.speeds.left, codec: 0.75 * before + 0.25 * images}
-            self._write(_name(group), replace(held, speeds=replace(held.speeds, left=left)))
-
-    def read(self, codec: Codec, values: int, seconds: float, *, warm: bool) -> None:
-        """So many values were read and looked at."""
-        held = self.machine
-        each = "row" if codec == "rows" else "warm" if warm else "cold"
-        if values >= _MANY and seconds > held.open:
-            seen: dict[str, Any] = {each: corrected(getattr(held, each), (seconds - held.open) / values)}
-            held = replace(held, **seen)
-        elif values < _MANY:
-            held = replace(held, open=corrected(held.open, max(seconds - getattr(held, each) * values, 1e-4)))
-        self._write("machine", held)
-
-    def made(self, codec: Codec, values: int, seconds: float) -> None:
-        """So many values were stored.
-
-        Args:
-            codec: In which.
-            values: How many.
-            seconds: How long it took, the run left out.
-        """
-        held = self.machine
-        writing = seconds - held.make
-        if values * held.write[codec] > held.make and writing > 0:
-            held = replace(held, write={**held.write, codec: corrected(held.write[codec], writing / values)})
-        else:
-            held = replace(held, make=corrected(held.make, max(seconds - held.write[codec] * values, 0.01)))
-        self._write("machine", held)
+    def keep_machine(self, speeds: MachineSpeeds) -> None:
+        """What is known of the machine now; what hardly changed is not written."""
+        before, now = (_flat(one) for one in (self.machine, speeds))
+        if any(abs(value - before[name]) > _HARDLY * before[name] for name, value in now.items()):
+            self._write("machine", speeds)
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
@@ -161,6 +152,11 @@ def _known(of: type[MachineSpeeds | ModelSpeeds], held: Mapping[str, Any]) -> di
     """What a file says of the fields of a form, as far as it makes sense."""
     makes_sense = {one.name: _are_speeds if str(one.type).startswith("dict") else _is_speed for one in fields(of)}
     return {name: value for name, value in held.items() if name in makes_sense and makes_sense[name](value)}
+
+
+def _flat(speeds: MachineSpeeds) -> dict[str, float]:
+    held = asdict(speeds)
+    return {**held.pop("write"), **held}
 
 
 def _is_speed(value: object) -> bool:

@@ -14,6 +14,7 @@ from odin_graph.catalog import usage
 from odin_graph.errors import StoreError
 from odin_graph.neurons import Answer, Decision, Measured, Work
 from odin_graph.neurons.compare import Op
+from odin_graph.query.calibration import Calibration, after_reading
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_source import Source, Sources
 
@@ -129,20 +130,22 @@ class UnitReader:
 
     def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, every: bool) -> None:
         """What the next choice rests on."""
-        learnt = Sources(self._stores, self._group, self.keys).calibration
-        group, stored, exact = self._group, source.stored, source.exact
-        if exact is not None and exact.images:
-            learnt.ran(group, exact.images, exact.seconds, width=exact.width or 1, load=exact.load)
-            if not every and stored is not None:
-                learnt.left(group, stored.codec, verified)
+        learnt = Calibration(self._stores)
+        stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
+        if layer is not None:
+            if exact is not None:
+                layer = layer.ran(exact.images, exact.seconds, load=exact.load)
+                if not every and stored is not None:
+                    layer = layer.left(stored.codec, verified)
+            learnt.keep(self._group, layer.asked(len(self.keys)))
         if stored is not None:
-            layer = learnt.layer(group)
+            took = source.seconds + seconds
             if fresh:
-                width = len(group.numbers) if stored.record is not None or layer is None else layer.speeds.width
-                learnt.read(stored.codec, stored.rows * width, source.seconds + seconds, warm=stored.warm)
-            saved = 0.0 if layer is None else layer.speeds.image * len(self.keys) - source.seconds - seconds
-            usage.record(self._stores, stored.id, max(0.0, saved))
-        learnt.asked(group, len(self.keys))
+                width = len(self._group.numbers) if stored.record is not None or layer is None else layer.speeds.width
+                values = stored.rows * width
+                learnt.keep_machine(after_reading(learnt.machine, stored.codec, values, took, warm=stored.warm))
+            run = 0.0 if layer is None else layer.speeds.image * len(self.keys)
+            usage.record(self._stores, stored.id, max(0.0, run - took))
 
     @property
     def _threads(self) -> int:

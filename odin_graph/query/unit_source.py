@@ -21,8 +21,8 @@ from odin_graph.catalog.storage import make_room
 from odin_graph.errors import SpaceError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
-from odin_graph.neurons.costs import Codec, Held, Option, Question, best, options
-from odin_graph.query.calibration import PROBE, Calibration, Layer
+from odin_graph.neurons.costs import Codec, Held, ModelSpeeds, Option, Question, best, options
+from odin_graph.query.calibration import PROBE, Calibration, Layer, after_storing
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_stored import Stored, stored_for
 
@@ -145,9 +145,10 @@ class Sources:
         run(some)  # the first run of a model takes longer than any other
         first = run.seconds
         run(some)
-        seconds, width = run.seconds - first, run.width or 1
-        self.calibration.ran(self._group, len(some), seconds, width=width, load=run.load)
-        return self.calibration.layer(self._group) or Layer.timed(len(some), seconds, width)
+        image = max(run.seconds - first, 1e-9) / max(1, len(some))
+        layer = Layer(ModelSpeeds(image, load=run.load or 0.0, width=run.width or 1))
+        self.calibration.keep(self._group, layer)
+        return layer
 
     @cached_property
     def _stored(self) -> dict[Codec, Stored]:
@@ -169,7 +170,8 @@ class Sources:
     def _spot(self, keys: Keys, run: Rerun) -> list[Part]:
         """What the model says of images now."""
         said = run(keys)
-        self.calibration.ran(self._group, len(keys), run.seconds, width=run.width or 1, load=run.load)
+        if (layer := self.calibration.layer(self._group)) is not None:
+            self.calibration.keep(self._group, layer.ran(len(keys), run.seconds, load=run.load))
         return [Values(keys, np.ascontiguousarray(said.T))]
 
     def _read(self, option: Option, codec: Codec, why: str) -> Source:
@@ -204,7 +206,8 @@ class Sources:
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
             beside = took - layer.speeds.load - layer.speeds.image * missing
-            self.calibration.made(codec, missing * layer.speeds.width, max(beside, 0.0))
+            values = missing * layer.speeds.width
+            self.calibration.keep_machine(after_storing(self.calibration.machine, codec, values, beside))
         del self.__dict__["_stored"]
 
 

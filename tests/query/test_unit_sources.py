@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from odin_graph.catalog.gc import collect_garbage
 from odin_graph.catalog.storage import set_budget, stored_sets
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import SpaceError
-from odin_graph.neurons.costs import Option, best
+from odin_graph.neurons.costs import MachineSpeeds, ModelSpeeds, Option, best
+from odin_graph.objects.units import Units
 from odin_graph.query import unit_source
-from odin_graph.query.calibration import Calibration
+from odin_graph.query.calibration import Calibration, Layer, after_reading, after_storing
 from odin_graph.query.unit_source import Sources
 
 from . import digits
@@ -32,7 +34,7 @@ def retina(db: og.Workspace) -> og.Workspace:
     return db
 
 
-def units(db: og.Workspace) -> og.Units:
+def units(db: og.Workspace) -> Units:
     return db.experiment("small-cnn/1").layer("features").units[GROUP]
 
 
@@ -42,10 +44,9 @@ def sources(db: og.Workspace) -> Sources:
 
 def calibrate(db: og.Workspace, image: float) -> None:
     """Let the model be so slow, and the machine as it comes."""
-    stores, node = db._stores, units(db).node
-    Calibration(stores).ran(
-        node, 1_000, 1_000 * image, width=len(db.experiment("small-cnn/1").layer("features").units), load=0.01
-    )
+    calibration, width = Calibration(db._stores), len(db.experiment("small-cnn/1").layer("features").units)
+    calibration.keep(units(db).node, Layer(ModelSpeeds(image, load=0.01, width=width)))
+    calibration.keep_machine(MachineSpeeds())
 
 
 def test_a_model_that_nobody_knows_is_timed_first(retina: og.Workspace) -> None:
@@ -95,14 +96,10 @@ def test_what_was_stored_is_read_from_then_on_and_that_is_counted(retina: og.Wor
     assert len(unit_sets(retina._stores)) == 1
 
 
-def test_questions_are_expected_as_they_came(retina: og.Workspace) -> None:
-    node = units(retina).node
-    calibrate(retina, 1e-3)
-    held = Calibration(retina._stores)
+def test_questions_are_expected_as_they_came() -> None:
+    layer = Layer(ModelSpeeds(image=1e-3))
     for _ in range(6):
-        held.asked(node, 1_000)
-    layer = held.layer(node)
-    assert layer is not None
+        layer = layer.asked(1_000)
     assert (layer.asks, layer.images) == (6, 6_000)
     assert layer.later(1_000) == 6
     assert layer.later(3_000) == 2
@@ -133,19 +130,38 @@ def test_a_broken_file_of_speeds_costs_no_answer(retina: og.Workspace, broken: s
     assert again.keys().tolist()[:5] == expected
 
 
-def test_speeds_of_the_machine_follow_what_is_seen(retina: og.Workspace) -> None:
-    held = Calibration(retina._stores)
-    before = held.machine
-    held.read("f32", 10**7, before.open + 10**7 * 10 * before.cold, warm=False)
-    assert held.machine.cold == pytest.approx(10 * before.cold)
-    held.read("u8", 10, 5 * before.open, warm=True)
-    assert held.machine.open == pytest.approx(5 * before.open, rel=1e-3)
-    held.made("f32", 10**9, before.make + 10**9 * before.write["f32"] * 3)
-    assert held.machine.write["f32"] == pytest.approx(3 * before.write["f32"])
-    held.made("u8", 10, 4 * before.make)
-    assert held.machine.make == pytest.approx(4 * before.make)
-    assert held.machine.write["u8"] == before.write["u8"]
-    json.loads((retina._stores.cache / "speeds" / "machine.json").read_text())
+def test_speeds_follow_what_is_seen() -> None:
+    held = MachineSpeeds()
+    cold = after_reading(held, "f32", 10**7, held.open + 10**7 * 10 * held.cold, warm=False)
+    assert cold == replace(held, cold=cold.cold)
+    assert cold.cold == pytest.approx(10 * held.cold)
+    assert after_reading(held, "u8", 10, 5 * held.open, warm=True).open == pytest.approx(5 * held.open, rel=1e-3)
+    assert after_reading(held, "rows", 10**9, 3.0, warm=False).row > held.row
+    write = after_storing(held, "f32", 10**9, held.make + 10**9 * held.write["f32"] * 3).write
+    assert write == {**held.write, "f32": pytest.approx(3 * held.write["f32"])}
+    assert after_storing(held, "u8", 10, 4 * held.make).make == pytest.approx(4 * held.make)
+    assert after_storing(held, "u8", 10**10, 0.0).write["u8"] > 0
+    layer = Layer(ModelSpeeds(image=1e-3, width=7))
+    assert layer.ran(1_000, 5.0, load=None).speeds == replace(layer.speeds, image=5e-3)
+    few = layer.ran(10, 0.5, load=2.0).speeds
+    assert few == replace(layer.speeds, call=few.call, load=2.0)
+    assert few.call == pytest.approx(0.49)
+    assert layer.left("u8", 100).left("u8", 20).speeds.left == {"u8": pytest.approx(80)}
+
+
+def test_speeds_are_kept(retina: og.Workspace) -> None:
+    """What hardly changed is not written again."""
+    held, plain = Calibration(retina._stores), MachineSpeeds()
+    file = retina._stores.cache / "speeds" / "machine.json"
+    held.keep_machine(replace(plain, cold=1.01 * plain.cold))
+    assert not file.exists()
+    for said in (replace(plain, cold=2 * plain.cold), replace(plain, write={**plain.write, "f16": 1.0})):
+        held.keep_machine(said)
+        assert Calibration(retina._stores).machine == said
+    layer = Layer(ModelSpeeds(0.5, 0.25, 2.0, 12, {"u8": 3.5}), 4, 5)
+    held.keep(units(retina).node, layer)
+    assert Calibration(retina._stores).layer(units(retina).node) == layer
+    json.loads(file.read_text())
 
 
 def test_nothing_is_stored_beyond_the_budget(retina: og.Workspace) -> None:
@@ -211,6 +227,7 @@ def test_two_checkpoints_that_say_the_same_share_what_is_stored(retina: og.Works
     with retina.run(model) as run:
         same = run.checkpoint(first.best.load(), best=True)
     first.layer("features").materialise(retina.images("retina-test"), codec="f32")
+    assert same.experiment is not None
     other = retina.experiment(same.experiment).layer("features").units[GROUP]
     query = retina.images("retina-test").order_by(other.mean().desc()).limit(5)
     assert "are stored (to read f32" in str(query.explain(run=True))
