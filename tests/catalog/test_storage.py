@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -368,6 +368,56 @@ def test_two_at_once_drop_no_more_than_is_needed(stores: Stores, keys: NDArray[n
         thread.join()
     assert done == [True] * 3
     assert len(left(stores)) == 2
+
+
+def again(what: Callable[[], object], end: threading.Event, failed: list[Exception]) -> threading.Thread:
+    """A thread that does something until the end, which the first error is too."""
+
+    def run() -> None:
+        try:
+            while not end.wait(0.1):
+                what()
+        except Exception as error:  # noqa: BLE001 - told by whoever waits
+            failed.append(error)
+            end.set()
+
+    return threading.Thread(target=run)
+
+
+def test_readers_writers_and_who_makes_room_at_once(stores: Stores, keys: NDArray[np.int64]) -> None:
+    """A set is whole or gone for whoever reads it, and a tombstone never names a segment."""
+    set_budget(stores, size(stores, A) * 3 // 2)
+    end, failed, read = threading.Event(), list[Exception](), list[bool]()
+
+    def ask() -> None:
+        with reading(stores, [A.set_id]):
+            if "a" not in left(stores):
+                return
+            held = UnitSet.open(stores, A.set_id)
+            np.testing.assert_array_equal(held.values(np.arange(6), keys), said(keys).T)
+            read.append(True)
+
+    def write(ref: UnitRef) -> None:
+        with growing_units(stores, ref, checkpoint="c", layer="relu", shape=SHAPE, device="cpu") as growth:
+            if len(growth.missing(keys)):
+                growth.add(stores.arrays.units.write(growth.array, keys, 6, iter([said(keys)]), ref.codec))
+
+    work = (ask, lambda: write(A), lambda: write(B), lambda: make_room(stores, 0))
+    threads = [again(one, end, failed) for one in work]
+    for thread in threads:
+        thread.start()
+    end.wait(10)
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed
+    assert read
+    assert stores.graph.read("MATCH (x:Deletion) RETURN count(x) AS n")[0]["n"] > 2, "it did go, and came back"
+    lost = "MATCH (s:ActivationSet) WHERE s.deleted = true AND (s.state <> 'deleted' OR s.lease_owner IS NOT NULL) "
+    assert not stores.graph.read(f"{lost} RETURN s.id AS id")
+    for ref in (A, B, C):
+        assert ref.digest[0] in left(stores) or not segments_of(stores, f"ActivationSet/{ref.set_id}/units")
+    assert examine(stores, deep=True).sound
 
 
 def test_a_lease_that_is_taken_while_a_set_is_deleted_wins(
