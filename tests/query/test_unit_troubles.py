@@ -59,9 +59,9 @@ def test_images_that_the_model_refuses(retina: og.Workspace) -> None:
     units = retina.experiment("small-cnn/1").layer("features").units[[3, 17]]
     with pytest.raises(ShapeError) as caught:
         retina.images().order_by(units.mean().desc()).limit(2).run()
-    assert str(caught.value) == (
-        "The images have 2 different shapes after preprocessing ((1, 8, 8), (3, 8, 8) ...), and a batch has one: put a "
-        "resize or a center-crop into the model's preprocess=."
+    assert str(caught.value).startswith(
+        "The model 'small-cnn' refuses images of shape (3, 8, 8) (bands, height, width) after its preprocessing, and "
+        "was added with input_shape=(1, 8, 8): "
     )
     assert len(retina.images("retina-test").order_by(units.mean().desc()).limit(2)) == 2
 

@@ -20,6 +20,7 @@ from odin_graph.errors import DataError
 class Correlation:
     """Pearson's r of values, or Spearman's of ranks, with the p of Student's t.
 
+    Of ranks it is 2 / n! at least: among all orders of n images only two go together wholly, which t does not know.
     Numbers that are not finite are missing.
     """
 
@@ -48,7 +49,7 @@ class Correlation:
         n = len(values)
         # Student's t of r with n - 2 degrees of freedom as the incomplete beta function, which is exact near r = 1.
         p = np.minimum(2 * special.betainc(n / 2 - 1, n / 2 - 1, (1 - np.abs(r)) / 2), 1)
-        return Effects(r, np.abs(r), r, p)
+        return Effects(r, np.abs(r), r, np.maximum(p, 2 / special.gamma(n + 1)) if self.ranked else p)
 
 
 @dataclass(frozen=True)
