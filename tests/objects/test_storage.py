@@ -145,8 +145,13 @@ def test_a_budget_that_is_too_small_is_told_and_drops_nothing_by_itself(db: og.W
     assert [one.id for one in db.storage.report()] == [report[2].id]
     assert db.doctor(deep=True).sound
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
-    before = layer.units[[3, 17]].values(test)  # what went is computed again
-    assert before.shape == (120, 2)
+    said = layer.units[[3, 17]].values(test)  # what went is computed again, and there is no room to keep it
+    with pytest.raises(og.SpaceError, match=r"which the budget of .* does not leave beside what is pinned"):
+        layer.materialise(test)
+    assert [one.id for one in db.storage.report()] == [report[2].id]
+    db.storage.budget = None
+    layer.materialise(test, codec="f32")
+    np.testing.assert_array_equal(layer.units[[3, 17]].values(test), said)
     assert len(db.storage.report()) == 2
 
 
