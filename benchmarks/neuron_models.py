@@ -120,7 +120,7 @@ def vgg_like(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
 
 def lite0(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
     """Store a late layer of the pretrained network."""
-    keys, checkpoint = lite0_over_crops(db, 200 if quick else 5_000)
+    keys, checkpoint = lite0_over_crops(db, 150 if quick else 5_000)
     return _stored(db, "lite0", checkpoint, "_blocks.15", keys, relu=False, turns=1, every=5)
 
 
