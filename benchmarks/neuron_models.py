@@ -1,7 +1,7 @@
 """The two layers that benchmarks of the neuron engine ask: what they are, and how they are stored.
 
-- *VGG-like*: trained on Fashion-MNIST for an epoch; 2,048 units behind a ReLU, over 60,000 images. Half of what it says
-  is zero, and a code of zero is exact.
+- *VGG-like*: trained on Fashion-MNIST for an epoch; 2,048 units behind a ReLU, over 60,000 images. More than half of
+  what it says is zero, and a code of zero is exact.
 - *lite0*: EfficientNet-lite0 as it was trained on ImageNet, over 5,000 crops of photographs of 224 x 224. Of it the
   output of the last block, 320 x 7 x 7 = 15,680 units: no activation function follows, so that the values have both
   signs, no code is exact, and bounds have to do all the work. (The ReLU6 behind it has 62,720 units, which would take
@@ -120,7 +120,7 @@ def vgg_like(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
 
 def lite0(db: og.Workspace, quick: bool) -> tuple[list[Row], Stored]:
     """Store a late layer of the pretrained network."""
-    keys, checkpoint = lite0_over_crops(db, 200 if quick else 5_000)
+    keys, checkpoint = lite0_over_crops(db, 150 if quick else 5_000)
     return _stored(db, "lite0", checkpoint, "_blocks.15", keys, relu=False, turns=1, every=5)
 
 

@@ -130,7 +130,7 @@ def kept(found: Bounds, k: int) -> Bounds:
     if len(found.keys) <= k:
         return found
     gone = np.isnan(found.low)
-    low = np.where(gone, -np.inf, found.low)
+    low = np.where(gone, -np.inf, found.low) if gone.any() else found.low
     edge = largest(low, k).min()
     if edge == -np.inf:
         return found
