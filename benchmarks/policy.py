@@ -49,6 +49,10 @@ NEAR: Final = 1.2
 SHARE: Final = 0.95
 CODECS: Final[tuple[UnitCodec, ...]] = ("u8", "f16", "f32")
 K: Final = 20
+SIDE: Final = 96
+"""Of photographs."""
+WIDE: Final = 3_000
+"""Units of a layer that the quick run leaves out."""
 SHOW: Final = bool(os.environ.get("ODIN_SHOW_MISSES"))
 """Print each choice that was not near."""
 
@@ -90,10 +94,12 @@ def measure(quick: bool) -> list[Row]:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, og.connect(Path(name) / "bench.odin") as db:
         stores: Stores = db._stores  # noqa: SLF001 - below what users hold
-        layers = prepared(db, 3_000 if quick else 20_000, 60 if quick else 400)
+        layers = prepared(db, 1_000 if quick else 8_000, 64 if quick else 300)
+        if quick:
+            layers = [one for one in layers if one.width <= WIDE]
         known = {(one.layer, one.view, codec): kept(stores, one, codec) for one in layers for codec in CODECS}
         shutil.rmtree(stores.cache / "speeds", ignore_errors=True)
-        return workload(stores, layers, known, 40 if quick else 240)
+        return workload(stores, layers, known, 24 if quick else 240)
 
 
 def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
@@ -101,7 +107,7 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
     pixels, _ = fashion()
     db.images.add(images=pixels[:number], metadata={"of": ["fashion"] * number}, progress=False)
     db.images.add(
-        images=crops(photographs, 224), metadata={"of": ["photographs"] * photographs}, prefix="crop", progress=False
+        images=crops(photographs, SIDE), metadata={"of": ["photographs"] * photographs}, prefix="crop", progress=False
     )
     small = db.models.add(
         "vgg-like", VggLike(), preprocess=[og.ops.ToFloat()], classes=list("0123456789"), input_shape=(1, 28, 28)
@@ -115,7 +121,7 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
         resnet18(),
         preprocess=[og.ops.ToFloat()],
         classes=[str(n) for n in range(1000)],
-        input_shape=(3, 224, 224),
+        input_shape=(3, SIDE, SIDE),
     )
     with db.run(large) as training:
         dear = training.checkpoint(resnet18().eval(), best=True).id
@@ -126,7 +132,7 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
         Asked(cheap, "features.1", "units", 16 * 28 * 28, every, 2),
         Asked(cheap, "features.4", "channels-max", 32, every, 3),
         Asked(cheap, "head", "units", 10, every, 3),
-        Asked(dear, "layer4", "units", 512 * 7 * 7, some, 2),
+        Asked(dear, "layer4", "units", 512 * 3 * 3, some, 2),
         Asked(dear, "layer3", "channels-mean", 256, some, 2),
     ]
 
@@ -135,7 +141,7 @@ def kept(stores: Stores, one: Asked, codec: UnitCodec) -> Kept:
     """Store the layer of few and of all images, ask it, and take it away again."""
     again = Rerun(stores, one.checkpoint, one.layer, np.arange(1), pooling=one.view)
     again(one.keys[:64])
-    few, number = max(64, len(one.keys) // 10), len(one.keys)
+    few, number = max(8, len(one.keys) // 10), len(one.keys)
     took = []
     for some in (one.keys[:few], one.keys):
         before = again.seconds

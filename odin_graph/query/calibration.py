@@ -21,7 +21,7 @@ from odin_graph.neurons.costs import Codec, MachineSpeeds, ModelSpeeds, correcte
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.stores import Stores
 
-PROBE: Final = 64
+PROBE: Final = 128
 """Images that are enough to say how long one takes."""
 _MANY: Final = 200_000
 """Values that are enough to say how long one takes."""

@@ -37,6 +37,11 @@ READ_ONLY_MOST: Final = 10_000
 """Images on which the model is run for whoever may only read: what takes longer is stored by somebody who may write."""
 FEWEST: Final = 64
 """Images that are worth a segment of their own."""
+_WARM: Final = 4
+"""Images of the first run of a model, which takes longer than any other."""
+_FEW: Final = 16
+_LONG: Final = 0.25
+"""Seconds of a run that tell enough."""
 _MEMORY_SHARE: Final = 4
 """What is run on the spot is held whole, in this part of the memory at most."""
 
@@ -119,7 +124,7 @@ class Sources:
         """In words what would be done for the first of an order of so many images; nothing is run for it."""
         layer = self.calibration.layer(self._group)
         if layer is None:
-            return f"how fast the model is is measured with the first question, on {PROBE} images"
+            return f"how fast the model is will be measured with the first question, on up to {PROBE} of its images"
         question = Question(images, len(self._numbers), later=layer.later(images))
         covered = {one.codec: one.array.coverage() for one in self._stored.values()}
         held = [replace(one.held, missing=max(0, images - len(covered[one.codec]))) for one in self._stored.values()]
@@ -139,14 +144,20 @@ class Sources:
         return (fits or missing < FEWEST) and (missing <= READ_ONLY_MOST or not is_read_only())
 
     def _timed(self) -> Layer:
-        """The model, run on a few images."""
-        some = self._keys[np.linspace(0, len(self._keys) - 1, min(PROBE, len(self._keys))).astype(np.int64)]
-        run = self._rerun()
-        run(some)  # the first run of a model takes longer than any other
-        first = run.seconds
-        run(some)
-        image = max(run.seconds - first, 1e-9) / max(1, len(some))
-        layer = Layer(ModelSpeeds(image, load=run.load or 0.0, width=run.width or 1))
+        """The model, run on a few images: of a fast one some more, to tell what a call takes beside its images."""
+        run, seconds = self._rerun(), dict[int, float]()
+        for number in (_WARM, _FEW, PROBE):
+            some = self._keys[np.linspace(0, len(self._keys) - 1, min(number, len(self._keys))).astype(np.int64)]
+            before = run.seconds
+            run(some)
+            seconds[len(some)] = run.seconds - before  # the first one is replaced where there are no more
+            if number != _WARM and seconds[len(some)] > _LONG:
+                break
+        few, many = min(_FEW, len(self._keys)), max(seconds)
+        image = (seconds[many] - seconds[few]) / (many - few) if many > few else 0.0
+        image = max(image, seconds[many] / many / 4, 1e-9)
+        call = max(0.0, seconds[few] - few * image)
+        layer = Layer(ModelSpeeds(image, call, run.load or 0.0, run.width or 1))
         self.calibration.keep(self._group, layer)
         return layer
 
