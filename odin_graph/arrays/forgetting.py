@@ -9,11 +9,16 @@ of two.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import codes, halves
 from odin_graph.arrays.units import SLACK, Slab
+
+_ROWS: Final = 2048
+"""Units that are coded again at once: a table of each takes 2 KiB."""
 
 Codes = NDArray[np.uint8]
 Scales = NDArray[np.float64]
@@ -39,13 +44,13 @@ def forgetting(slab: Slab, kept: NDArray[np.bool_]) -> Slab:
 
 def _recoded(left: Codes, gone: Codes, scales: Scales) -> Slab:
     _count_again(left, gone, scales)
-    rows = np.flatnonzero(_may_tell(left, gone, scales))
-    if not len(rows):
-        return Slab(left, scales)
-    there = np.stack([np.bincount(left[row], minlength=codes.NOT_FINITE + 1) > 0 for row in rows])
-    scales[rows], new = _again(scales[rows], there[:, : codes.NOT_FINITE])
-    for row, table in zip(rows, new, strict=True):
-        left[row] = table[left[row]]
+    every = np.flatnonzero(_may_tell(left, gone, scales))
+    for start in range(0, len(every), _ROWS):
+        rows = every[start : start + _ROWS]
+        there = np.stack([np.bincount(left[row], minlength=codes.NOT_FINITE + 1) > 0 for row in rows])
+        scales[rows], new = _again(scales[rows], there[:, : codes.NOT_FINITE])
+        for row, table in zip(rows, new, strict=True):
+            left[row] = table[left[row]]
     return Slab(left, scales)
 
 

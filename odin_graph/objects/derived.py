@@ -21,7 +21,7 @@ from odin_graph.objects.pixels_out import Read
 from odin_graph.objects.training import Training
 from odin_graph.ops import Patches
 from odin_graph.ops.op import ImageOp
-from odin_graph.query.expressions import Expr
+from odin_graph.query.expressions import Expr, NamesUnits
 from odin_graph.query.nodes import SortKey
 from odin_graph.query.plan import Keys, Plan
 from odin_graph.runtime.cropping import cuts, read_cut
@@ -104,7 +104,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         """Keep what is made of the images of which every predicate is true."""
         return DerivedQuery(self.query.where(*predicates), self.ops)
 
-    def order_by(self, *keys: Expr | SortKey) -> DerivedQuery:
+    def order_by(self, *keys: Expr | SortKey | NamesUnits) -> DerivedQuery:
         """Order by fields of the parents."""
         return DerivedQuery(self.query.order_by(*keys), self.ops)
 

@@ -16,7 +16,7 @@ from odin_graph.query import wire
 from odin_graph.query.examples import read_examples
 from odin_graph.query.executor import Executor
 from odin_graph.query.explain import Explanation
-from odin_graph.query.expressions import Expr, F, as_node, unit_value
+from odin_graph.query.expressions import Expr, F, NamesUnits, as_node, unit_value
 from odin_graph.query.nodes import Added, ImageField, PredictionField, SortKey
 from odin_graph.query.outline import outline
 from odin_graph.query.plan import (
@@ -60,7 +60,7 @@ class Steps:
                 raise ExpressionError(f'where() takes expressions, as in F("label") == "DME", not {predicate!r:.80}.')
         return self._then(Where(reduce(and_, predicates).node))
 
-    def order_by(self, *keys: Expr | SortKey) -> Self:
+    def order_by(self, *keys: Expr | SortKey | NamesUnits) -> Self:
         """Order by the keys; ``.desc()`` turns one round. Ties go by the image's key, missing values come last."""
         return self._then(OrderBy(tuple(map(_sort_key, keys))))
 
@@ -284,7 +284,7 @@ def _column(said: Any) -> Column:
     raise QueryError(f'{said!r} has no name of its own: give it one, as in decade=fn.floor(F("age") / 10).')
 
 
-def _sort_key(key: Expr | SortKey) -> SortKey:
+def _sort_key(key: Expr | SortKey | NamesUnits) -> SortKey:
     if isinstance(key, SortKey):
         return key
     node = key.node if isinstance(key, Expr) else unit_value(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Final, NoReturn, TypeAlias
+from typing import Any, ClassVar, Final, NoReturn, Protocol, TypeAlias
 
 from odin_graph.errors import ExpressionError, UnknownNameError
 from odin_graph.query.functions import FUNCTIONS
@@ -32,7 +32,16 @@ from odin_graph.query.nodes import (
     Value,
 )
 
-Operand: TypeAlias = "Expr | bool | int | float | str | date | datetime"
+
+class NamesUnits(Protocol):
+    """``layer.units[3]``, which is what that unit says wherever an expression stands."""
+
+    @property
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+
+
+Operand: TypeAlias = "Expr | NamesUnits | bool | int | float | str | date | datetime"
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: `==` builds. Unhashable, since `in` and `set` would call it

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import odin_graph as og
+from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.errors import QueryError, ShapeError
 
@@ -87,3 +88,28 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     for _ in ("by codes and what is run again", "by values"):
         assert db.images().order_by(layer.channels[2].desc()).limit(7).keys().tolist() == expected
         layer.materialise(db.images(), view="channels-max", codec="f32")
+
+
+@pytest.mark.parametrize("codec", ["u8", "f16", "f32"])
+def test_answers_after_a_purge(db: og.Workspace, codec: UnitCodec) -> None:
+    """What is left is found exactly, also where the images that went said the most and the least."""
+    pixels = np.stack(add(db, *[(5, 5)] * 60))
+    model = db.models.add("quarters", Quarters, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
+    with db.run(model) as run:
+        run.checkpoint(module(3), best=True)
+    for name in ("conv", "relu"):
+        layer, group = run.experiment.layer(name), np.array([3, 50, 80])
+        layer.materialise(db.images(), codec=codec)
+        said = capture(module(3), pixels)[name].reshape(60, -1).astype(np.float64)[:, group]
+        if name == "conv":
+            gone = np.unique(np.concatenate([said.argmax(axis=0), said.argmin(axis=0)]))
+            db.images.purge([f"{n}.png" for n in gone])
+            left = np.setdiff1d(np.arange(60), gone)
+        keys, said = db.images().keys(), said[left]
+        units = layer.units[group]
+        for value, by in ((said.mean(axis=1), units.mean()), (said.max(axis=1), units.max())):
+            found = db.images().order_by(by.desc()).limit(9).keys()
+            assert found.tolist() == keys[np.lexsort((keys, -value))[:9]].tolist()
+        away = np.abs(said - said[4]).sum(axis=1)
+        near = db.images().nearest(said[4].tolist(), by=units, k=7, metric="l1")
+        assert near.keys().tolist() == keys[np.lexsort((keys, away))[:7]].tolist()

@@ -113,7 +113,7 @@ def test_similar_by_units_with_weights(client: TestClient, retina: og.Workspace)
     [
         ("[1, 2]", "There are 3 units, and 2 weights: give one each."),
         ("[1, 2, 3, 4]", "There are 3 units, and 4 weights: give one each."),
-        ("[]", "Weights are one number a unit, not of shape (0,)."),
+        ("[]", "There are 3 units, and 0 weights: give one each."),
         ("[1, -2, 1]", "not below 0: that of unit 1 of the group is -2.0."),
         ("[1, 1e300, 1]", "not below 0: that of unit 1 of the group is 1e+300."),
         ("[1, NaN, 1]", "body.weights.1: Input should be a finite number."),
