@@ -58,9 +58,8 @@ class NearestByUnits(OverUnits):
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Nearest) -> None:
         assert isinstance(step.by, UnitGroup)
-        super().__init__(
-            snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_group(step.by)} ({step.metric})"
-        )
+        how = step.metric if step.weights is None else f"{step.metric}, weighted"
+        super().__init__(snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_group(step.by)} ({how})")
         self.step, self.group = step, step.by
 
     def _apply(self, table: pa.Table) -> pa.Table:
