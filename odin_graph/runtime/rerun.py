@@ -21,7 +21,7 @@ from odin_graph.progress import progress_bar
 from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.runtime.unit_pass import Part, batch_of, running
+from odin_graph.runtime.unit_pass import Part, batch_of, running, sizes_differ
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -86,6 +86,7 @@ class Rerun:
         Raises:
             StoreError: A key is of no image.
             ModelError: The model cannot be built or run here.
+            ShapeError: Images have different numbers of units, since their sizes differ.
         """
         keys = np.asarray(keys, np.int64)
         distinct, back = np.unique(keys, return_inverse=True)
@@ -110,12 +111,14 @@ class Rerun:
                         found[place : place + len(said)] = said[:, self._group]
                         place += len(said)
                         done(len(said))
-                        self.width = said.shape[1]
             self.seconds += time.perf_counter() - began
         self.images += len(distinct)
         return found[back]
 
     def _check(self, units: int) -> None:
+        if self.width is not None and self.width != units:
+            raise sizes_differ(self._part.layer, self.width, units)
+        self.width = units
         if self._group.max(initial=-1) >= units:
             raise QueryError(
                 f"There is no unit {self._group.max()}: the layer {self._part.layer!r} says {units:,} numbers of an "

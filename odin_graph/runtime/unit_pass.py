@@ -89,6 +89,14 @@ def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Ten
         yield run
 
 
+def sizes_differ(layer: str, one: int, other: int) -> ShapeError:
+    """The error of a layer that gives another number of units of another image."""
+    return ShapeError(
+        f"The layer {layer!r} gives {one} units of one image and {other} of another, since their sizes differ: ask for "
+        "its channels, or add the model with a preprocess= that resizes."
+    )
+
+
 def shapes_of(runnable: Runnable, parts: Sequence[Part], one: Tensor) -> dict[Part, Shape]:
     """The shape of what each part says of one image, found by running it."""
     whole: dict[str, Shape] = {}

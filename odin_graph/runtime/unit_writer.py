@@ -17,13 +17,13 @@ from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.activations import Growth, LayerRef, growing
 from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, growing_units
 from odin_graph.deadline import check
-from odin_graph.errors import NotFiniteWarning, ShapeError
+from odin_graph.errors import NotFiniteWarning
 from odin_graph.runtime.determinism import Noise
 from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.spill import Job, Spill, job
-from odin_graph.runtime.unit_pass import Part, Said, batch_of, running
+from odin_graph.runtime.unit_pass import Part, Said, batch_of, running, sizes_differ
 from odin_graph.runtime.unit_pooling import units_of_shape
 from odin_graph.stores import Stores
 
@@ -130,10 +130,7 @@ class UnitWriter:
         for spill, part in zip(held.spills, self.parts, strict=True):
             rows = said[part]
             if rows.shape[1] != spill.units:
-                raise ShapeError(
-                    f"The layer {part.layer!r} gives {spill.units} units of one image and {rows.shape[1]} of another, "
-                    "since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
-                )
+                raise sizes_differ(part.layer, spill.units, rows.shape[1])
             spill.write(place, rows)
 
     def _write_segment(

@@ -248,7 +248,8 @@ def test_every_option_that_is_open_can_be_taken(retina: og.Workspace) -> None:
         ("read", "f32"),
     ]:
         with answering(way, codec):
-            said = str(retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5).explain(run=True))
+            said = str(query.explain(run=True))
+        with answering("read", codec):
             found = query.keys().tolist()
         assert f"(to {'run the model' if way == 'run' else f'{way} {codec}'} takes" in said
         expected = expected or found
