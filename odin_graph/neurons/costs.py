@@ -5,7 +5,7 @@ The speeds are measured where the questions are asked, see `odin_graph.query.cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -17,26 +17,36 @@ CODECS: Final[tuple[Codec, ...]] = ("u8", "f16", "f32")
 BYTES: Final[dict[Codec, int]] = {"u8": 1, "f16": 2, "f32": 4, "rows": 4}
 NEAR: Final = 1.1
 """What costs so little more and takes fewer bytes is better."""
+TILE: Final = 1 << 16
+"""Values that are decoded together: a column that lies apart costs as many, however few images there are."""
+
+Kind: TypeAlias = Literal["first", "beyond", "every"]
+"""What is wanted: the first of an order, which images are beyond a threshold, or the value of each."""
+
 _LEFT: Final[dict[Codec, float]] = {"u8": 40.0, "f16": 20.0}
 """Images that bounds leave to the model, before it was seen how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineSpeeds:
-    """Of the machine; as it comes, what two cores did."""
+    """Of the machine; as it comes, what two cores did. What is read from the cache has names of its own, `warm`."""
 
-    open: float = 0.004
-    """Seconds before the first value of a set comes."""
-    cold: float = 3e-8
-    """Seconds a value of a column that is read from the array store."""
-    warm: float = 2e-9
-    """Seconds a value of a column that the cache holds decoded, bounds or sums included."""
-    row: float = 2e-9
-    """Seconds a value of a row, of which all are read."""
-    make: float = 0.5
+    begin: Mapping[str, float] = field(default_factory=lambda: {"": 0.006, " warm": 0.001})
+    """Seconds before the first value of a set comes, by codec, where it was seen."""
+    value: Mapping[str, float] = field(
+        default_factory=lambda: {"u8": 5e-9, "f16": 1e-8, "f32": 1.5e-8, "rows": 2e-9, " warm": 2e-9}
+    )
+    """Seconds a value that is decoded and looked at, by codec."""
+    make: float = 0.15
     """Seconds that storing takes beside running and writing: its node, its lease, how noisy the model is."""
-    write: dict[str, float] = field(default_factory=lambda: {"u8": 1.4e-8, "f16": 1.2e-8, "f32": 1.2e-8})
+    write: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-8, "f16": 8e-9, "f32": 8e-9})
     """Seconds a value that is written, by codec."""
+
+    def reading(self, codec: Codec, values: float, *, warm: bool) -> float:
+        """Seconds of reading so many values."""
+        name, plain = name_of(codec, warm), " warm" if warm else ""
+        begin = self.begin.get(name, self.begin[plain])
+        return begin + values * self.value.get(name, self.value[plain or codec])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ class ModelSpeeds:
     """Seconds until it can be run, where it is not loaded."""
     width: int = 1
     """Numbers that the layer says of an image."""
-    left: dict[str, float] = field(default_factory=dict)
-    """Images that bounds left to the model, by codec: the mean of what was seen."""
+    left: Mapping[str, float] = field(default_factory=dict)
+    """Images that bounds left to the model, by codec and kind of question, where it was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +71,7 @@ class Question:
 
     images: int
     units: int
-    every: bool = False
-    """Whether the value of each image is wanted, and not the first few of an order or what is beyond a threshold."""
+    kind: Kind = "first"
     later: float = 1.0
     """How many more such questions are expected."""
 
@@ -78,6 +87,14 @@ class Held:
     """Images of the segments that are read for it: columns are read whole."""
     warm: bool = False
     """Whether the cache holds the group's columns."""
+
+    def values(self, units: int, width: int) -> int:
+        """Values that are decoded for a group of so many units, of all that the layer has."""
+        if self.codec == "rows":
+            return self.rows * width
+        if self.warm:
+            return self.rows * units
+        return min(units * -(-self.rows // TILE) * TILE, self.rows * width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +153,9 @@ def best(given: Sequence[Option], later: float) -> Option:
     return min((one for one in given if one.cost(later) <= NEAR * least), key=lambda one: (one.bytes, one.cost(later)))
 
 
-def corrected(held: float, seen: float) -> float:
-    """A speed after it was seen again: what is twice off is replaced, else it follows slowly."""
-    if held <= 0 or not 0.5 <= seen / held <= 2:
-        return seen
-    return 0.75 * held + 0.25 * seen
+def name_of(codec: Codec, warm: bool) -> str:
+    """What the speeds of a codec are kept under."""
+    return f"{codec} warm" if warm else codec
 
 
 def _run(images: float, model: ModelSpeeds) -> float:
@@ -149,10 +164,7 @@ def _run(images: float, model: ModelSpeeds) -> float:
 
 def _read(question: Question, held: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     there = question.images - held.missing
-    if held.codec == "rows":
-        seconds = machine.open + machine.row * there * model.width
-    else:
-        seconds = machine.open + (machine.warm if held.warm else machine.cold) * held.rows * question.units
+    seconds = machine.reading(held.codec, held.values(question.units, model.width), warm=held.warm)
     left = min(float(there), _left(question, held.codec, model))
     return seconds + _run(left, model) + _run(held.missing, model)
 
@@ -161,4 +173,6 @@ def _left(question: Question, codec: Codec, model: ModelSpeeds) -> float:
     """Images that what is stored leaves to the model."""
     if codec not in _LEFT:
         return 0.0
-    return question.images if question.every else model.left.get(codec, _LEFT[codec])
+    if question.kind == "every":
+        return question.images
+    return model.left.get(f"{codec} {question.kind}", _LEFT[codec])

@@ -13,19 +13,21 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, Self
 
-from odin_graph.neurons.costs import Codec, MachineSpeeds, ModelSpeeds, corrected
+from odin_graph.neurons.costs import TILE, Codec, Held, Kind, MachineSpeeds, ModelSpeeds, name_of
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.stores import Stores
 
 PROBE: Final = 128
 """Images that are enough to say how long one takes."""
-_MANY: Final = 200_000
+_TILES: Final = 3 * TILE
 """Values that are enough to say how long one takes."""
-_HARDLY: Final = 0.05
+_RECENT: Final = 5
+"""Times of which the median counts: one that something else on the machine made long does not."""
 _LATER_PRIOR: Final = 1.0
 """What was asked once is asked again: storing costs little more than running does, and saves all of the next run."""
 
@@ -33,14 +35,46 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Seconds, and other figures, as they were seen: the latest few of each name."""
+
+    of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def get(self, name: str, default: float = 0.0) -> float:
+        """What is to be expected."""
+        return median(self.of[name]) if name in self.of else default
+
+    def all(self, what: str) -> dict[str, float]:
+        """Of all names that begin with a word: by the rest of the name."""
+        return {name.removeprefix(f"{what} "): self.get(name) for name in self.of if name.startswith(f"{what} ")}
+
+    def and_(self, name: str, value: float) -> Self:
+        """With one more."""
+        return replace(self, of={**self.of, name: (*self.of.get(name, ()), value)[-_RECENT:]})
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """What is known of a layer of a checkpoint, in one view."""
 
-    speeds: ModelSpeeds
+    seen: Seen
+    width: int
     asks: int = 0
     """Questions so far."""
     images: int = 0
     """Of all of them together."""
+
+    @classmethod
+    def timed(cls, image: float, call: float, load: float, width: int) -> Self:
+        """After the model ran for the first time."""
+        seen = Seen({"image": (image,), "call": (call,)})
+        return cls(seen.and_("load", load) if load else seen, width)
+
+    @property
+    def speeds(self) -> ModelSpeeds:
+        """As costs are reckoned."""
+        image, call, load = (self.seen.get(name) for name in ("image", "call", "load"))
+        return ModelSpeeds(image, call, load, self.width, self.seen.all("left"))
 
     def later(self, images: int) -> float:
         """How many further questions of so many images are expected: as many as there were, and one at least."""
@@ -51,47 +85,54 @@ class Layer:
         return replace(self, asks=self.asks + 1, images=self.images + images)
 
     def ran(self, images: int, seconds: float, *, load: float | None) -> Self:
-        """After the model ran on so many images in so many seconds, loading left out.
+        """After the model ran on images.
 
         Args:
             images: How many.
-            seconds: How long.
+            seconds: How long, loading left out.
             load: Seconds that loading took; None where it was loaded.
         """
-        speeds = self.speeds
-        if load is not None:
-            speeds = replace(speeds, load=corrected(speeds.load, load))
+        seen = self.seen if load is None else self.seen.and_("load", load)
         if images >= PROBE:
-            image = max((seconds - speeds.call) / images, seconds / images / 4)
-            speeds = replace(speeds, image=corrected(speeds.image, image))
+            seen = seen.and_("image", max((seconds - seen.get("call")) / images, seconds / images / 4))
         elif images:
-            speeds = replace(speeds, call=corrected(speeds.call, max(0.0, seconds - speeds.image * images)))
-        return replace(self, speeds=speeds)
+            seen = seen.and_("call", max(0.0, seconds - seen.get("image") * images))
+        return replace(self, seen=seen)
 
-    def left(self, codec: Codec, images: int) -> Self:
-        """After bounds of a codec left so many images to the model."""
-        before = self.speeds.left.get(codec, float(images))
-        left = {**self.speeds.left, codec: 0.75 * before + 0.25 * images}
-        return replace(self, speeds=replace(self.speeds, left=left))
-
-
-def after_reading(held: MachineSpeeds, codec: Codec, values: int, seconds: float, *, warm: bool) -> MachineSpeeds:
-    """The speeds of a machine after so many values were read and looked at."""
-    each = "row" if codec == "rows" else "warm" if warm else "cold"
-    before: float = getattr(held, each)
-    if values < _MANY:
-        return replace(held, open=corrected(held.open, max(seconds - before * values, 1e-4)))
-    seen: dict[str, Any] = {each: corrected(before, max((seconds - held.open) / values, before / 4))}
-    return replace(held, **seen)
+    def left(self, codec: Codec, kind: Kind, images: int, of: int) -> Self:
+        """After bounds of a codec left so many of some images to the model; all of few says little."""
+        name = f"left {codec} {kind}"
+        if 10 * images > 9 * of and images < self.seen.get(name):
+            return self
+        return replace(self, seen=self.seen.and_(name, float(images)))
 
 
-def after_storing(held: MachineSpeeds, codec: Codec, values: int, seconds: float) -> MachineSpeeds:
-    """The speeds of a machine after so many values were stored, the run left out of the seconds."""
-    before = held.write[codec]
-    if before * values > held.make:
-        seen = corrected(before, max((seconds - held.make) / values, before / 4))
-        return replace(held, write={**held.write, codec: seen})
-    return replace(held, make=corrected(held.make, max(seconds - before * values, 0.01)))
+def after_reading(seen: Seen, held: Held, values: int, seconds: float) -> Seen:
+    """What is known of a machine after so many values of a set were decoded and looked at."""
+    name, speeds = name_of(held.codec, held.warm), machine_of(seen)
+    each = (speeds.reading(held.codec, values, warm=held.warm) - speeds.reading(held.codec, 0, warm=held.warm)) / max(
+        1, values
+    )
+    if values < _TILES:
+        return seen.and_(f"begin {name}", max(seconds - each * values, 1e-4))
+    begin = speeds.reading(held.codec, 0, warm=held.warm)
+    return seen.and_(f"value {name}", max((seconds - begin) / values, each / 4))
+
+
+def after_storing(seen: Seen, codec: Codec, values: int, seconds: float) -> Seen:
+    """What is known of a machine after so many values were stored, the run left out of the seconds."""
+    speeds = machine_of(seen)
+    each = speeds.write[codec]
+    if each * values > speeds.make:
+        return seen.and_(f"write {codec}", max((seconds - speeds.make) / values, each / 4))
+    return seen.and_("make", max(seconds - each * values, 0.01))
+
+
+def machine_of(seen: Seen) -> MachineSpeeds:
+    """The speeds of a machine, those of another where nothing was seen yet."""
+    plain = MachineSpeeds()
+    begin, value, write = ({**getattr(plain, name), **seen.all(name)} for name in ("begin", "value", "write"))
+    return MachineSpeeds(begin, value, seen.get("make", plain.make), write)
 
 
 class Calibration:
@@ -105,30 +146,28 @@ class Calibration:
         self._folder = stores.cache / "speeds"
 
     @property
-    def machine(self) -> MachineSpeeds:
-        """Of the machine."""
-        held = MachineSpeeds(**_known(MachineSpeeds, self._read("machine")))
-        return replace(held, write={**MachineSpeeds().write, **held.write})
+    def machine(self) -> Seen:
+        """Of the machine, see `machine_of`."""
+        return _seen(self._read("machine"))
 
     def layer(self, group: UnitGroup) -> Layer | None:
         """Of a group's layer; None before its model has run."""
         held = self._read(_name(group))
-        said = held.get("speeds")
-        speeds = _known(ModelSpeeds, said) if isinstance(said, dict) else {}
-        counts = [held.get(name, 0) for name in ("asks", "images")]
-        if "image" not in speeds or not all(map(_is_speed, counts)):
+        said, counts = held.get("seen"), [held.get(name, 0) for name in ("width", "asks", "images")]
+        seen = _seen(said) if isinstance(said, dict) else Seen()
+        if "image" not in seen.of or not all(map(_makes_sense, counts)):
             return None
-        return Layer(ModelSpeeds(**speeds), int(counts[0]), int(counts[1]))
+        width, asks, images = map(int, counts)
+        return Layer(seen, width, asks, images)
 
     def keep(self, group: UnitGroup, layer: Layer) -> None:
         """What is known of a layer now."""
-        self._write(_name(group), layer)
+        held = {"seen": layer.seen.of, "width": layer.width, "asks": layer.asks, "images": layer.images}
+        self._write(_name(group), held)
 
-    def keep_machine(self, speeds: MachineSpeeds) -> None:
-        """What is known of the machine now; what hardly changed is not written."""
-        before, now = (_flat(one) for one in (self.machine, speeds))
-        if any(abs(value - before[name]) > _HARDLY * before[name] for name, value in now.items()):
-            self._write("machine", speeds)
+    def keep_machine(self, seen: Seen) -> None:
+        """What is known of the machine now."""
+        self._write("machine", seen.of)
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
@@ -137,34 +176,30 @@ class Calibration:
             return {}
         return held if isinstance(held, dict) else {}
 
-    def _write(self, name: str, said: MachineSpeeds | Layer) -> None:
+    def _write(self, name: str, said: Mapping[str, object]) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, fresh = tempfile.mkstemp(dir=self._folder, suffix=".new")
             with os.fdopen(handle, "w", encoding="utf-8") as out:
-                json.dump(asdict(said), out)
+                json.dump(said, out)
             Path(fresh).replace(self._folder / f"{name}.json")
         except OSError as error:  # a full disk
             _log.info("the speeds of %s are not kept: %s", name, error)
 
 
-def _known(of: type[MachineSpeeds | ModelSpeeds], held: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file says of the fields of a form, as far as it makes sense."""
-    makes_sense = {one.name: _are_speeds if str(one.type).startswith("dict") else _is_speed for one in fields(of)}
-    return {name: value for name, value in held.items() if name in makes_sense and makes_sense[name](value)}
+def _seen(held: Mapping[str, Any]) -> Seen:
+    """What a file says, as far as it makes sense."""
+    return Seen(
+        {
+            name: tuple(values)
+            for name, values in held.items()
+            if isinstance(values, list) and values and all(map(_makes_sense, values))
+        }
+    )
 
 
-def _flat(speeds: MachineSpeeds) -> dict[str, float]:
-    held = asdict(speeds)
-    return {**held.pop("write"), **held}
-
-
-def _is_speed(value: object) -> bool:
+def _makes_sense(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _are_speeds(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_speed, value.values()))
 
 
 def _name(group: UnitGroup) -> str:

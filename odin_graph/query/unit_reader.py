@@ -14,6 +14,7 @@ from odin_graph.catalog import usage
 from odin_graph.errors import StoreError
 from odin_graph.neurons import Answer, Decision, Measured, Work
 from odin_graph.neurons.compare import Op
+from odin_graph.neurons.costs import Kind
 from odin_graph.query.calibration import Calibration, after_reading
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_source import Source, Sources
@@ -41,8 +42,8 @@ class UnitReader:
     def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
         self.keys = keys
         self._stores, self._group = stores, group
-        self._opened: dict[bool, Source] = {}
-        """Whether it gives the value of each image; what was asked last is the last."""
+        self._opened: dict[Kind, Source] = {}
+        """By what was wanted; what was asked last is the last."""
 
     def highest(self, measure: neurons.Measure, k: int, keys: Keys, *, largest: bool) -> Answer:
         """The k images with the largest, or smallest, values."""
@@ -63,12 +64,13 @@ class UnitReader:
         return self._ask(
             lambda how: neurons.compare(
                 measure=measure, op=op, threshold=threshold, among=keys, threads=self._threads, **how
-            )
+            ),
+            "beyond",
         )
 
     def measured(self, measure: neurons.Measure, keys: Keys) -> Measured:
         """The value of each image."""
-        return self._ask(lambda how: neurons.values(measure=measure, among=keys, **how), every=True)
+        return self._ask(lambda how: neurons.values(measure=measure, among=keys, **how), "every")
 
     def values(self, keys: Keys) -> NDArray[np.float32]:
         """What each unit says of images (n, G), in the order of the keys, which may repeat."""
@@ -76,7 +78,7 @@ class UnitReader:
         for _ in range(_LOOKS):
             if not len(distinct):
                 break
-            source = Sources(self._stores, self._group, distinct).open(every=True)
+            source = Sources(self._stores, self._group, distinct).open("every")
             found = source.exact(distinct) if source.exact is not None else _gathered(source.parts, distinct)
             if found is not None:
                 return found[back]
@@ -99,11 +101,11 @@ class UnitReader:
             f"the model was run again on {work.verified:,}{rests}{f', and {ran}' if ran else ''} ({source.why})"
         )
 
-    def _ask(self, ask: Callable[[dict[str, Any]], _Answer], *, every: bool = False) -> _Answer:
+    def _ask(self, ask: Callable[[dict[str, Any]], _Answer], kind: Kind = "first") -> _Answer:
         lost: StoreError | None = None
         for _ in range(_LOOKS):
             try:
-                source, fresh = self._open(every)
+                source, fresh = self._open(kind)
             except StoreError as error:  # what was seen is being taken away
                 lost = error
                 continue
@@ -113,37 +115,35 @@ class UnitReader:
             answer = ask(how)
             if not len(answer.uncovered):
                 again = 0.0 if source.exact is None else source.exact.seconds - before
-                self._learn(source, fresh, time.perf_counter() - began - again, answer.work.verified, every)
+                self._learn(source, fresh, time.perf_counter() - began - again, answer.work.verified, kind)
                 return answer
             self._opened.clear()
         raise lost or self._lost()
 
-    def _open(self, every: bool) -> tuple[Source, bool]:
+    def _open(self, kind: Kind) -> tuple[Source, bool]:
         """The source, and whether it is a new one."""
-        for whose in (every, not every):
-            held = self._opened.get(whose)
-            if held is not None and (whose == every or held.exact is None):
-                self._opened[whose] = self._opened.pop(whose)
+        for other, held in self._opened.items():
+            if other == kind or held.exact is None:
+                self._opened[other] = self._opened.pop(other)
                 return held, False
-        self._opened[every] = opened = Sources(self._stores, self._group, self.keys).open(every=every)
+        self._opened[kind] = opened = Sources(self._stores, self._group, self.keys).open(kind)
         return opened, True
 
-    def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, every: bool) -> None:
+    def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, kind: Kind) -> None:
         """What the next choice rests on."""
         learnt = Calibration(self._stores)
         stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
         if layer is not None:
             if exact is not None:
                 layer = layer.ran(exact.images, exact.seconds, load=exact.load)
-                if not every and stored is not None:
-                    layer = layer.left(stored.codec, verified)
+                if kind != "every" and stored is not None:
+                    layer = layer.left(stored.codec, kind, verified, len(self.keys))
             learnt.keep(self._group, layer.asked(len(self.keys)))
         if stored is not None:
             took = source.seconds + seconds
             if fresh:
-                width = len(self._group.numbers) if stored.record is not None or layer is None else layer.speeds.width
-                values = stored.rows * width
-                learnt.keep_machine(after_reading(learnt.machine, stored.codec, values, took, warm=stored.warm))
+                values = stored.held.values(len(self._group.numbers), stored.width)
+                learnt.keep_machine(after_reading(learnt.machine, stored.held, values, took))
             run = 0.0 if layer is None else layer.speeds.image * len(self.keys)
             usage.record(self._stores, stored.id, max(0.0, run - took))
 

@@ -21,8 +21,8 @@ from odin_graph.catalog.storage import make_room
 from odin_graph.errors import SpaceError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
-from odin_graph.neurons.costs import Codec, Held, ModelSpeeds, Option, Question, best, options
-from odin_graph.query.calibration import PROBE, Calibration, Layer, after_storing
+from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options
+from odin_graph.query.calibration import PROBE, Calibration, Layer, after_storing, machine_of
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_stored import Stored, stored_for
 
@@ -79,18 +79,18 @@ class Sources:
         self._numbers = np.array(group.numbers, np.int64)
         self.calibration = Calibration(stores)
 
-    def open(self, *, every: bool, choose: Choose | None = None) -> Source:
+    def open(self, kind: Kind, *, choose: Choose | None = None) -> Source:
         """What answers, made ready.
 
         Args:
-            every: Whether the value of each image is wanted, and not the first of an order.
+            kind: What is wanted.
             choose: Takes one of some options, where so many further questions are expected; by default `best`.
 
         Raises:
             ReadOnlyError: Too much would have to be run for it, and nothing may be stored.
             SpaceError: It has to be stored, and there is no room.
         """
-        question, given = self.options(every=every)
+        question, given = self.options(kind)
         if not given:
             check_may_write()
         while True:
@@ -106,7 +106,7 @@ class Sources:
                 continue
             return self._run(taken, why) if taken.codec is None else self._read(taken, taken.codec, why)
 
-    def options(self, *, every: bool) -> tuple[Question, list[Option]]:
+    def options(self, kind: Kind) -> tuple[Question, list[Option]]:
         """The question, and every way that is open; the model is timed first where nobody knows how fast it is."""
         number = len(self._keys)
         held = [one.held for one in self._stored.values()]
@@ -115,9 +115,9 @@ class Sources:
         if layer is None and not whole:
             layer = self._timed()
         if layer is None:  # what is stored is as fast as anything, whatever the model is
-            question = Question(number, len(self._numbers), every)
+            question = Question(number, len(self._numbers), kind)
             return question, [Option("read", one.codec, 0.0, 0.0) for one in whole]
-        question = Question(number, len(self._numbers), every, layer.later(number))
+        question = Question(number, len(self._numbers), kind, layer.later(number))
         return question, [one for one in self._all(question, held, layer) if self._is_open(one)]
 
     def forecast(self, images: int) -> str:
@@ -133,7 +133,7 @@ class Sources:
 
     def _all(self, question: Question, held: Sequence[Held], layer: Layer) -> list[Option]:
         loaded = self._rerun().is_loaded
-        return options(question, held, layer.speeds, self.calibration.machine, loaded=loaded)
+        return options(question, held, layer.speeds, machine_of(self.calibration.machine), loaded=loaded)
 
     def _is_open(self, option: Option) -> bool:
         before = None if option.codec is None else self._stored.get(option.codec)
@@ -157,7 +157,7 @@ class Sources:
         image = (seconds[many] - seconds[few]) / (many - few) if many > few else 0.0
         image = max(image, seconds[many] / many / 4, 1e-9)
         call = max(0.0, seconds[few] - few * image)
-        layer = Layer(ModelSpeeds(image, call, run.load or 0.0, run.width or 1))
+        layer = Layer.timed(image, call, run.load or 0.0, run.width or 1)
         self.calibration.keep(self._group, layer)
         return layer
 
@@ -216,9 +216,10 @@ class Sources:
         materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores))
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
-            beside = took - layer.speeds.load - layer.speeds.image * missing
-            values = missing * layer.speeds.width
-            self.calibration.keep_machine(after_storing(self.calibration.machine, codec, values, beside))
+            speeds = layer.speeds
+            beside = took - speeds.load - speeds.image * missing
+            values = missing * layer.width
+            self.calibration.keep_machine(after_storing(self.calibration.machine, codec, values, max(beside, 0.0)))
         del self.__dict__["_stored"]
 
 

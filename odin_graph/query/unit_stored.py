@@ -38,6 +38,8 @@ class Stored:
     """Images of its segments, whose columns are read whole."""
     warm: bool
     """Whether the cache holds all columns of the group."""
+    width: int
+    """Numbers an image that it has."""
     array: UnitArray | SegmentedArray
     """Of units, or of embeddings; over the segments that were there when it was looked for."""
     record: UnitSetRecord | None
@@ -47,7 +49,9 @@ class Stored:
     def of_units(cls, record: UnitSetRecord, array: UnitArray, keys: Keys, numbers: Numbers) -> Self:
         """A set by unit."""
         rows = sum(info.rows for info in array.segments)
-        return cls(record.codec, record.id, array.missing(keys), rows, array.is_warm(numbers), array, record)
+        return cls(
+            record.codec, record.id, array.missing(keys), rows, array.is_warm(numbers), record.units, array, record
+        )
 
     @property
     def held(self) -> Held:
@@ -80,7 +84,7 @@ def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stor
     if (held := segments.get(arrays[rows_id])) is not None:
         rows = SegmentedArray(stores.arrays, held)
         missing = rows.missing(keys)
-        found["rows"] = Stored("rows", rows_id, missing, len(keys) - len(missing), False, rows, None)
+        found["rows"] = Stored("rows", rows_id, missing, len(keys) - len(missing), False, held[0].shape[-1], rows, None)
     return found
 
 

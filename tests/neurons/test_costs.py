@@ -12,20 +12,25 @@ from odin_graph.neurons.costs import (
     BYTES,
     CODECS,
     NEAR,
+    TILE,
     Held,
+    Kind,
     MachineSpeeds,
     ModelSpeeds,
     Option,
     Question,
     best,
-    corrected,
     options,
 )
 
 MACHINE = MachineSpeeds(
-    open=0.01, cold=1e-7, warm=1e-8, row=1e-9, make=1.0, write={"u8": 2e-8, "f16": 3e-8, "f32": 4e-8}
+    begin={"": 0.01, " warm": 0.002, "u8": 0.03},
+    value={"u8": 1e-7, "f16": 2e-7, "f32": 4e-7, "rows": 1e-9, " warm": 1e-8},
+    make=1.0,
+    write={"u8": 2e-8, "f16": 3e-8, "f32": 4e-8},
 )
-MODEL = ModelSpeeds(image=0.001, call=0.02, load=0.5, width=1_000, left={"u8": 30.0, "f16": 10.0})
+KINDS: tuple[Kind, ...] = ("first", "beyond", "every")
+MODEL = ModelSpeeds(image=0.001, call=0.02, load=0.5, width=1_000, left={"u8 first": 30.0, "f16 first": 10.0})
 
 
 def by_way(question: Question, held: list[Held], *, loaded: bool = True) -> dict[tuple[str, str | None], Option]:
@@ -41,28 +46,52 @@ def test_running_costs_its_images_and_loading_once() -> None:
 
 
 def test_reading_costs_its_columns_and_what_bounds_leave() -> None:
-    held = [Held("u8", 0, 20_000), Held("f32", 0, 20_000, warm=True), Held("rows", 0, 10_000)]
+    held = [Held("u8", 0, 100_000), Held("f32", 0, 20_000, warm=True), Held("rows", 0, 10_000)]
     found = by_way(Question(10_000, 10), held, loaded=False)
     codes, values, rows = (found["read", codec] for codec in ("u8", "f32", "rows"))
-    assert codes.each == pytest.approx(0.01 + 1e-7 * 20_000 * 10 + 0.02 + 0.001 * 30)
+    # Columns that lie apart are decoded in whole tiles: two of them hold 100,000 images of one unit.
+    assert codes.each == pytest.approx(0.03 + 1e-7 * 10 * 2 * TILE + 0.02 + 0.001 * 30)
     assert codes.once == 0.5  # the model is loaded for what they leave
     assert values.once == 0
-    assert values.each == pytest.approx(0.01 + 1e-8 * 20_000 * 10)
+    assert values.each == pytest.approx(0.002 + 1e-8 * 20_000 * 10)
     assert rows.each == pytest.approx(0.01 + 1e-9 * 10_000 * 1_000)
+
+
+def test_what_bounds_leave_depends_on_the_question() -> None:
+    held = [Held("u8", 0, 10_000)]
+    known = replace(MODEL, left={"u8 first": 30.0, "u8 beyond": 300.0})
+    first, beyond, every = (
+        next(
+            one.each
+            for one in options(Question(10_000, 10, kind), held, known, MACHINE, loaded=True)
+            if one.way == "read"
+        )
+        for kind in KINDS
+    )
+    assert beyond - first == pytest.approx(0.27)
+    assert every - first == pytest.approx(0.001 * 9_970)
+
+
+def test_a_whole_layer_is_decoded_once() -> None:
+    assert Held("f32", 0, 1_000).values(units=500, width=500) == 1_000 * 500
+    assert Held("f32", 0, 1_000).values(units=5, width=5_000) == 5 * TILE
+    assert Held("f32", 0, 1_000, warm=True).values(units=5, width=5_000) == 5_000
+    assert Held("rows", 0, 1_000).values(units=5, width=5_000) == 5_000_000
 
 
 def test_codes_tell_no_values() -> None:
     """Of each image the model has to say what they leave open."""
-    found = by_way(Question(10_000, 10, every=True), [Held("u8", 0, 10_000)])
+    found = by_way(Question(10_000, 10, "every"), [Held("u8", 0, 10_000)])
     assert found["read", "u8"].each > found["run", None].each
 
 
 def test_what_a_set_lacks_is_run_each_time_or_stored_once() -> None:
     found = by_way(Question(10_000, 10), [Held("f32", 4_000, 6_000)])
     read, store = found["read", "f32"], found["store", "f32"]
-    assert read.each == pytest.approx(0.01 + 1e-7 * 6_000 * 10 + 0.02 + 4.0)
+    tiles = 4e-7 * 10 * TILE
+    assert read.each == pytest.approx(0.01 + tiles + 0.02 + 4.0)
     assert store.once == pytest.approx(1.0 + 0.5 + 0.02 + 4.0 + 4e-8 * 4_000 * 1_000)
-    assert store.each == pytest.approx(0.01 + 1e-7 * 10_000 * 10)
+    assert store.each == pytest.approx(0.01 + tiles)
     assert store.bytes == 4 * 4_000 * 1_000
 
 
@@ -86,13 +115,6 @@ def test_fewer_bytes_are_worth_a_tenth() -> None:
     assert best([one, replace(other, each=1.3)], 1.0) is one
 
 
-def test_a_speed_that_is_twice_off_is_replaced() -> None:
-    assert corrected(1.0, 2.1) == 2.1
-    assert corrected(1.0, 0.4) == 0.4
-    assert corrected(1.0, 1.4) == pytest.approx(1.1)
-    assert corrected(0.0, 3.0) == 3.0
-
-
 positive = st.floats(1e-9, 10.0)
 speeds = st.builds(
     ModelSpeeds,
@@ -100,7 +122,7 @@ speeds = st.builds(
     call=positive,
     load=positive,
     width=st.integers(1, 10**7),
-    left=st.dictionaries(st.sampled_from(["u8", "f16"]), st.floats(0, 10**6)),
+    left=st.dictionaries(st.sampled_from(["u8 first", "f16 beyond"]), st.floats(0, 10**6)),
 )
 
 
@@ -108,7 +130,7 @@ speeds = st.builds(
     model=speeds,
     images=st.integers(1, 10**6),
     units=st.integers(1, 1_000),
-    every=st.booleans(),
+    kind=st.sampled_from(KINDS),
     later=st.floats(0, 100),
     loaded=st.booleans(),
     held=st.lists(st.tuples(st.sampled_from([*CODECS, "rows"]), st.integers(0, 10**6)), unique_by=lambda one: one[0]),
@@ -117,13 +139,13 @@ def test_what_holds_of_every_choice(
     model: ModelSpeeds,
     images: int,
     units: int,
-    every: bool,
+    kind: Kind,
     later: float,
     loaded: bool,
     held: list[tuple[str, int]],
 ) -> None:
     known = [Held(codec, min(images, missing), images) for codec, missing in held]  # type: ignore[arg-type]
-    given_ = options(Question(images, units, every, later), known, model, MACHINE, loaded=loaded)
+    given_ = options(Question(images, units, kind, later), known, model, MACHINE, loaded=loaded)
     assert len({(one.way, one.codec) for one in given_}) == len(given_)
     assert all(one.once >= 0 and one.each >= 0 for one in given_)
     taken = best(given_, later)
