@@ -48,6 +48,10 @@ class Seen:
         """Of all names that begin with a word: by the rest of the name."""
         return {name.removeprefix(f"{what} "): self.get(name) for name in self.of if name.startswith(f"{what} ")}
 
+    def or_(self, other: Seen) -> Seen:
+        """What another one saw, where it did, else what this one did."""
+        return Seen({**self.of, **other.of})
+
     def and_(self, name: str, value: float) -> Self:
         """With one more."""
         return replace(self, of={**self.of, name: (*self.of.get(name, ()), value)[-_RECENT:]})
@@ -58,6 +62,7 @@ class Layer:
     """What is known of a layer of a checkpoint, in one view."""
 
     seen: Seen
+    """Of its model, and of reading what is stored of it, which may be unlike the machine's other sets."""
     width: int
     asks: int = 0
     """Questions so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -133,6 +134,12 @@ class UnitReader:
         """What the next choice rests on."""
         learnt = Calibration(self._stores)
         stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
+        took = source.seconds + seconds
+        if stored is not None and fresh:
+            values = stored.held.values(len(self._group.numbers), stored.width)
+            learnt.keep_machine(after_reading(learnt.machine, stored.held, values, took))
+            if layer is not None:
+                layer = replace(layer, seen=after_reading(layer.seen, stored.held, values, took))
         if layer is not None:
             if exact is not None:
                 layer = layer.ran(exact.images, exact.seconds, load=exact.load)
@@ -140,10 +147,6 @@ class UnitReader:
                     layer = layer.left(stored.codec, kind, verified, len(self.keys))
             learnt.keep(self._group, layer.asked(len(self.keys)))
         if stored is not None:
-            took = source.seconds + seconds
-            if fresh:
-                values = stored.held.values(len(self._group.numbers), stored.width)
-                learnt.keep_machine(after_reading(learnt.machine, stored.held, values, took))
             run = 0.0 if layer is None else layer.speeds.image * len(self.keys)
             usage.record(self._stores, stored.id, max(0.0, run - took))
 

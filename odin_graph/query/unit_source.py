@@ -133,7 +133,8 @@ class Sources:
 
     def _all(self, question: Question, held: Sequence[Held], layer: Layer) -> list[Option]:
         loaded = self._rerun().is_loaded
-        return options(question, held, layer.speeds, machine_of(self.calibration.machine), loaded=loaded)
+        machine = machine_of(self.calibration.machine.or_(layer.seen))
+        return options(question, held, layer.speeds, machine, loaded=loaded)
 
     def _is_open(self, option: Option) -> bool:
         before = None if option.codec is None else self._stored.get(option.codec)
@@ -148,9 +149,10 @@ class Sources:
         run, seconds = self._rerun(), dict[int, float]()
         for number in (_WARM, _FEW, PROBE):
             some = self._keys[np.linspace(0, len(self._keys) - 1, min(number, len(self._keys))).astype(np.int64)]
+            run(some)  # the first batch of a size takes longer than the next
             before = run.seconds
             run(some)
-            seconds[len(some)] = run.seconds - before  # the first one is replaced where there are no more
+            seconds[len(some)] = run.seconds - before
             if number != _WARM and seconds[len(some)] > _LONG:
                 break
         few, many = min(_FEW, len(self._keys)), max(seconds)
