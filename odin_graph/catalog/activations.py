@@ -149,7 +149,7 @@ def is_there(stores: Stores, set_id: str) -> bool:
     rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": set_id})
     if rows and rows[0]["deleted"]:
         stores.graph.write(
-            "MATCH (s:ActivationSet {id: $id}) SET s.deleted = null, s.state = 'building', "
+            "MATCH (s:ActivationSet {id: $id}) WHERE s.deleted IS NOT NULL SET s.deleted = null, s.state = 'building', "
             "s.odin_seconds = null, s.odin_pinned = null WITH s MATCH (s)-[x:INVALIDATED_BY]->() DELETE x",
             {"id": set_id},
         )

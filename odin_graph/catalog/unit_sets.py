@@ -22,7 +22,7 @@ from odin_graph.catalog.activations import is_there, name_grown, wait_for
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import segments_of
-from odin_graph.errors import ConflictError, UnknownNameError
+from odin_graph.errors import ConflictError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -204,6 +204,7 @@ def growing_units(
     _create(stores, ref, layer, shape, device)
     with wait_for(stores, ref.set_id) as lease:
         is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
+        _keep_shape(stores, ref.set_id, layer, shape)
         link(stores, ref.set_id, checkpoint, layer)
         growth = UnitGrowth(stores, ref, lease)
         yield growth
@@ -267,6 +268,22 @@ class UnitGrowth:
             tx.run("MATCH (s:ActivationSet {id: $id}) SET s.state = 'ready'", {"id": self.ref.set_id})
 
         self.stores.graph.execute(ready)
+
+
+def _keep_shape(stores: Stores, set_id: str, layer: str, shape: tuple[int, ...]) -> None:
+    """A set is of outputs of one shape: unit 3 is the same one in all of its segments."""
+    (row,) = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.odin_shape AS shape", {"id": set_id})
+    held = tuple(int(size) for size in row["shape"])
+    if held == shape:
+        return
+    if units_of(stores, set_id).segments:
+        raise ShapeError(
+            f"The layer {layer!r} gives outputs of shape {shape} of these images, and what is stored of it is of shape "
+            f"{held}, since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
+        )
+    stores.graph.write(
+        "MATCH (s:ActivationSet {id: $id}) SET s.odin_shape = $shape", {"id": set_id, "shape": list(shape)}
+    )
 
 
 def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], device: str) -> None:

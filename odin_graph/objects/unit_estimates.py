@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from odin_graph import neurons
 from odin_graph.catalog.images import keys_of
+from odin_graph.catalog.reading import reading
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
-from odin_graph.errors import QueryError
+from odin_graph.catalog.usage import record
+from odin_graph.errors import QueryError, StoreError
 from odin_graph.neurons.compare import Op
 from odin_graph.query.nodes import UnitAggregate, UnitGroup
 from odin_graph.query.unit_reader import UnitReader
@@ -134,7 +136,14 @@ class UnitEstimates:
 
     @cached_property
     def _parts(self) -> list[neurons.Part]:
-        return parts_of(self._held.array, self._held.record.codec, np.array(self._group.numbers, np.int64))
+        held = self._held.record
+        with reading(self._stores, [held.id]):
+            array = self._held.array
+            if not array.segments:
+                raise StoreError(f"What was stored of the units of {self._group.layer!r} was dropped: ask again.")
+            parts = parts_of(array, held.codec, np.array(self._group.numbers, np.int64))
+        record(self._stores, held.id, 0.0)
+        return parts
 
     def _measure(self, aggregate: str, weights: Sequence[float] | None) -> neurons.Measure:
         said = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.catalog.reading import reading
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.usage import record
 from odin_graph.errors import QueryError
+from odin_graph.query.calibration import Calibration
 from odin_graph.query.expressions import Expr, F
-from odin_graph.query.nodes import UnitView
+from odin_graph.query.nodes import UnitGroup, UnitView
 
 if TYPE_CHECKING:
     from odin_graph.analysis.units.affinity import Affinity
@@ -157,33 +161,41 @@ class UnitQuestions:
         """The values of all units, some at a time, over the images by key."""
         from odin_graph.analysis.units.slab import Slab
 
-        keys, held = self._held(query, view)
-        step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
-        for start in range(0, held.record.units, step):
-            units = np.arange(start, min(start + step, held.record.units))
-            yield Slab(units, _columns(held, units, keys))
+        with self._held(query, view) as (keys, held):
+            step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
+            for start in range(0, held.record.units, step):
+                units = np.arange(start, min(start + step, held.record.units))
+                yield Slab(units, _columns(held, units, keys))
 
     def _maps(self, query: Query) -> Iterator[Slab]:
         """The maps of channels (u, n, h, w), some at a time, over the images by key."""
         from odin_graph.analysis.units.slab import Slab
 
-        keys, held = self._held(query, "units")
-        shape = held.record.shape
-        if len(shape) != 3:
-            raise QueryError(f"The layer {self.name!r} has no maps to hold masks against: its output is {shape}.")
-        channels, height, width = shape
-        place = height * width
-        step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
-        for start in range(0, channels, step):
-            which = np.arange(start, min(start + step, channels))
-            values = _columns(held, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
-            yield Slab(which, values.reshape(len(which), height, width, len(keys)).transpose(0, 3, 1, 2))
+        with self._held(query, "units") as (keys, held):
+            shape = held.record.shape
+            if len(shape) != 3:
+                raise QueryError(f"The layer {self.name!r} has no maps to hold masks against: its output is {shape}.")
+            channels, height, width = shape
+            place = height * width
+            step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
+            for start in range(0, channels, step):
+                which = np.arange(start, min(start + step, channels))
+                values = _columns(held, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
+                yield Slab(which, values.reshape(len(which), height, width, len(keys)).transpose(0, 3, 1, 2))
 
-    def _held(self, query: Query, view: UnitView) -> tuple[NDArray[np.int64], UnitSet]:
+    @contextmanager
+    def _held(self, query: Query, view: UnitView) -> Iterator[tuple[NDArray[np.int64], UnitSet]]:
+        """The images, and the set of their values, which nobody drops while it is read."""
         keys = np.unique(query.keys())
         if not len(keys):
             raise QueryError("The query selects no image, so nothing can be said of units.")
-        return keys, UnitSet.open(self._stores, self.materialise(keys.tolist(), codec="f32", view=view).id)
+        set_id = self.materialise(keys.tolist(), codec="f32", view=view).id
+        with reading(self._stores, [set_id]):
+            self.materialise(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
+            held = UnitSet.open(self._stores, set_id)
+            yield keys, held
+            layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
+            record(self._stores, set_id, 0.0 if layer is None else layer.speeds.image * len(keys))
 
 
 def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -182,6 +182,7 @@ class Calibration:
         return held if isinstance(held, dict) else {}
 
     def _write(self, name: str, said: Mapping[str, object]) -> None:
+        fresh: str | None = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, fresh = tempfile.mkstemp(dir=self._folder, suffix=".new")
@@ -190,6 +191,8 @@ class Calibration:
             Path(fresh).replace(self._folder / f"{name}.json")
         except OSError as error:  # a full disk
             _log.info("the speeds of %s are not kept: %s", name, error)
+            if fresh is not None:
+                Path(fresh).unlink(missing_ok=True)
 
 
 def _seen(held: Mapping[str, Any]) -> Seen:

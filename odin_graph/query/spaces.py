@@ -16,7 +16,6 @@ from odin_graph.catalog.unit_sets import unit_sets
 from odin_graph.catalog.vector_indexes import Owner
 from odin_graph.errors import QueryError, ShapeError
 from odin_graph.query import prediction_sets
-from odin_graph.query.calibration import Calibration
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import LayerOf, NamedVectors, Space
 from odin_graph.query.spelling import spell_group
@@ -175,8 +174,6 @@ def _group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> 
     shape = check_layer(stores, LayerRef(group.checkpoint, group.layer)).shape
     held = unit_sets(stores, group.checkpoint, group.layer, group.view)
     known = held[0].units if held else None if shape is None else units_of_shape(shape_by(group.view, shape))
-    if known is None and (layer := Calibration(stores).layer(group)) is not None:
-        known = layer.speeds.width  # of those on which it was run
     if len(said) != known and (known is not None or max(group.numbers) >= len(said)):
         expected = f"{known:,}" if known is not None else f"more than {max(group.numbers):,}"
         raise ShapeError(

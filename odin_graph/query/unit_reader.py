@@ -75,17 +75,21 @@ class UnitReader:
 
     def values(self, keys: Keys) -> NDArray[np.float32]:
         """What each unit says of images (n, G), in the order of the keys, which may repeat."""
+        if not len(keys):
+            return np.empty((0, len(self._group.numbers)), np.float32)
         distinct, back = np.unique(keys, return_inverse=True)
+        lost: StoreError | None = None
         for _ in range(_LOOKS):
-            if not len(distinct):
-                break
-            source = Sources(self._stores, self._group, distinct).open("every")
+            try:
+                source = Sources(self._stores, self._group, distinct).open("every")
+            except StoreError as error:  # what was seen is being taken away
+                lost = error
+                continue
             found = source.exact(distinct) if source.exact is not None else _gathered(source.parts, distinct)
             if found is not None:
+                self._note(source, len(distinct) - source.run)
                 return found[back]
-        if len(distinct):
-            raise self._lost()
-        return np.empty((0, len(self._group.numbers)), np.float32)
+        raise lost or self._lost()
 
     def told(self, work: Work, tied: int = 0) -> str:
         """What the last answer took, and why it came from there, for `explain`."""
@@ -146,9 +150,14 @@ class UnitReader:
                 if kind != "every" and stored is not None:
                     layer = layer.left(stored.codec, kind, verified, len(self.keys))
             learnt.keep(self._group, layer.asked(len(self.keys)))
-        if stored is not None:
-            run = 0.0 if layer is None else layer.speeds.image * len(self.keys)
-            usage.record(self._stores, stored.id, max(0.0, run - took))
+        self._note(source, len(self.keys) - source.run - verified, took)
+
+    def _note(self, source: Source, spared: int, took: float = 0.0) -> None:
+        """That a set was asked, and what it saved: the run of so many images."""
+        if source.stored is not None:
+            layer = Calibration(self._stores).layer(self._group)
+            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.speeds.image * spared
+            usage.record(self._stores, source.stored.id, max(0.0, run - took))
 
     @property
     def _threads(self) -> int:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import UnitArray
 from odin_graph.catalog.reading import reading
-from odin_graph.catalog.storage import make_room
-from odin_graph.errors import SpaceError
+from odin_graph.catalog.storage import budget_of, make_room, told_bytes
+from odin_graph.errors import SpaceError, StoreError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
 from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options
@@ -100,6 +100,7 @@ class Sources:
                 if taken.way == "store":
                     self._store(taken)
             except SpaceError:
+                self.__dict__.pop("_stored", None)  # what was dropped to make room is not there
                 given = [one for one in given if one.way != "store"]
                 if not given:
                     raise
@@ -112,13 +113,13 @@ class Sources:
         held = [one.held for one in self._stored.values()]
         whole = [one for one in held if not one.missing and one.codec in ("f32", "rows")]
         layer = self.calibration.layer(self._group)
-        if layer is None and not whole:
+        if layer is None and not whole and number >= _FEW:
             layer = self._timed()
-        if layer is None:  # what is stored is as fast as anything, whatever the model is
+        if layer is None:  # what is stored is as fast as anything, and few images are soon run, whatever the model is
             question = Question(number, len(self._numbers), kind)
-            return question, [Option("read", one.codec, 0.0, 0.0) for one in whole]
+            return question, [Option("read", one.codec, 0.0, 0.0) for one in whole] or [Option("run", None, 0.0, 0.0)]
         question = Question(number, len(self._numbers), kind, layer.later(number))
-        return question, [one for one in self._all(question, held, layer) if self._is_open(one)]
+        return question, [one for one in self._all(question, held, layer) if self._is_open(one, kind)]
 
     def forecast(self, images: int) -> str:
         """In words what would be done for the first of an order of so many images; nothing is run for it."""
@@ -136,11 +137,13 @@ class Sources:
         machine = machine_of(self.calibration.machine.or_(layer.seen))
         return options(question, held, layer.speeds, machine, loaded=loaded)
 
-    def _is_open(self, option: Option) -> bool:
+    def _is_open(self, option: Option, kind: Kind) -> bool:
         before = None if option.codec is None else self._stored.get(option.codec)
         missing = len(self._keys if before is None else before.missing)
         if option.way == "store":
             return missing >= FEWEST and not is_read_only()
+        if kind == "every" and option.codec in ("u8", "f16"):  # bounds leave all of them to the model
+            missing = len(self._keys)
         fits = 4 * missing * len(self._numbers) <= self._stores.budget.memory // _MEMORY_SHARE
         return (fits or missing < FEWEST) and (missing <= READ_ONLY_MOST or not is_read_only())
 
@@ -173,7 +176,9 @@ class Sources:
         group = self._group
         assert group.checkpoint is not None, "bound before"
         if stored is not None and stored.record is not None:
-            return Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
+            again = Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
+            again.width = stored.width  # whatever it says of other images has to be the same units
+            return again
         return Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
 
     def _run(self, option: Option, why: str) -> Source:
@@ -188,7 +193,9 @@ class Sources:
         return [Values(keys, np.ascontiguousarray(said.T))]
 
     def _read(self, option: Option, codec: Codec, why: str) -> Source:
-        stored, began = self._stored[codec], time.perf_counter()
+        stored, began = self._stored.get(codec), time.perf_counter()
+        if stored is None:
+            raise StoreError(f"What is stored of the units of {self._group.layer!r} has just been dropped: ask again.")
         with reading(self._stores, [stored.id]):
             parts = stored.parts(self._numbers, self._keys)
         took = time.perf_counter() - began
@@ -211,18 +218,23 @@ class Sources:
             raise AssertionError("what can be stored of a bound group")
         before = self._stored.get(codec)
         missing = len(self._keys if before is None else before.missing)
-        if not make_room(self._stores, option.bytes, spare=[one.id for one in self._stored.values()]):
-            raise SpaceError("There is no room for what would be stored.")
+        spare = [one.id for one in self._stored.values()]
+        if budget_of(self._stores) is None and not make_room(self._stores, option.bytes, spare=spare):
+            raise SpaceError(
+                f"A question would store up to {told_bytes(option.bytes)} of the units of {group.layer!r}, more than "
+                "half of what is free on the disk: make room, ask for fewer images, or store it yourself with "
+                "layer.materialise(images)."
+            )
         began = time.perf_counter()
         want = Want(group.layer, group.view, codec)
-        materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores))
+        materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores), spare=spare)
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
             speeds = layer.speeds
             beside = took - speeds.load - speeds.image * missing
             values = missing * layer.width
             self.calibration.keep_machine(after_storing(self.calibration.machine, codec, values, max(beside, 0.0)))
-        del self.__dict__["_stored"]
+        self.__dict__.pop("_stored", None)
 
 
 def told(taken: Option, given: Sequence[Option], later: float) -> str:

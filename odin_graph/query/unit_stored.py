@@ -70,18 +70,23 @@ def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stor
     """Of each codec the set that lacks the fewest of the images."""
     assert group.checkpoint is not None, "bound before"
     numbers = np.array(group.numbers, np.int64)
-    records = unit_sets(stores, group.checkpoint, group.layer, group.view) or _shared(stores, group)
+    records = unit_sets(stores, group.checkpoint, group.layer, group.view)
+    if not records and len(keys):
+        records = _shared(stores, group)
     rows_id = LayerRef(group.checkpoint, group.layer, _EMBEDDINGS.get(group.view, "")).set_id
     arrays = {record.id: units_array(record.id) for record in records} | {rows_id: rows_array(rows_id)}
     segments = stores.columns.segments_of(list(arrays.values()))
     found: dict[Codec, Stored] = {}
     for record in records:
+        if " " in record.device:  # of half precision: other values, of which no other set is the same capture
+            continue
         array = UnitArray(stores.arrays, segments.get(arrays[record.id], ()))
         one = Stored.of_units(record, array, keys, numbers)
         before = found.get(one.codec)
         if before is None or len(one.missing) < len(before.missing):
             found[one.codec] = one
-    if (held := segments.get(arrays[rows_id])) is not None:
+    held = segments.get(arrays[rows_id])
+    if held is not None and numbers.max(initial=-1) < held[0].shape[-1]:
         rows = SegmentedArray(stores.arrays, held)
         missing = rows.missing(keys)
         found["rows"] = Stored("rows", rows_id, missing, len(keys) - len(missing), False, held[0].shape[-1], rows, None)

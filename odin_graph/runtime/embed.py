@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from odin_graph.catalog.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.checkpoints import checkpoint_of
 from odin_graph.catalog.models import model_of
-from odin_graph.catalog.storage import reading
+from odin_graph.catalog.storage import keep_to_budget, reading
 from odin_graph.catalog.usage import record
 from odin_graph.deadline import check
 from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
@@ -90,8 +91,9 @@ def ensure_embeddings(
     Raises:
         UnknownNameError: There is no such checkpoint, layer or pooling.
         ShapeError: The model refuses the images, or the layer gives another length for some of them.
+        SpaceError: It takes more than the budget leaves; nothing was run.
     """
-    check_layer(stores, ref)
+    row = check_layer(stores, ref)
     wanted = np.unique(np.asarray(keys, np.int64))
     seconds = _ready(stores, ref.set_id)
     if seconds is not None:
@@ -102,6 +104,7 @@ def ensure_embeddings(
     with growing(stores, ref) as growth:
         missing = growth.missing(wanted)
         if len(missing):
+            keep_to_budget(stores, 4 * len(missing) * _width(row.shape, ref.pooling), spare=[ref.set_id])
             runnable = Runnable.load(stores, ref.checkpoint, device=device, batch=batch)
             writer = _Writer(growth.add)
             with progress_bar(f"{ref.layer} of {ref.checkpoint}", len(missing), show=progress) as done:
@@ -111,6 +114,15 @@ def ensure_embeddings(
                     done(len(part))
             writer.flush()
     return ref.set_id
+
+
+def _width(shape: Sequence[int] | None, pooling: str) -> int:
+    """Numbers of a vector, at most; 0 where nobody knows before it runs."""
+    if shape is None:
+        return 0
+    if pooling == "flatten":
+        return prod(shape)
+    return shape[-1] if len(shape) == 2 else shape[0]
 
 
 def embeddings(stores: Stores, ref: LayerRef, keys: Keys, **how: Any) -> NDArray[np.float32]:

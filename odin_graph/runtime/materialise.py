@@ -83,6 +83,7 @@ def materialise(
     progress: bool = True,
     positions: int = POSITIONS,
     beside: Callable[[Keys, int], Beside] | None = None,
+    spare: Sequence[str] = (),
 ) -> list[str]:
     """Store what units say of images; only what is missing is computed, in one pass for all layers.
 
@@ -100,6 +101,7 @@ def materialise(
         autocast: Half precision; sets of another precision are other sets.
         progress: Show a progress bar, if anything is missing.
         positions: Images of a segment at most.
+        spare: Ids of further sets that are not dropped to make room.
         beside: Given a segment's sorted keys and its number of units: what sees these on their way.
 
     Returns:
@@ -133,7 +135,7 @@ def materialise(
         sweep(spill_folder(stores), all_unused=True)
     plan = plan_of(stores, sized, wanted, positions)
     plan.check()
-    keep_to_budget(stores, plan.stored, spare=ids)
+    keep_to_budget(stores, plan.stored, spare=[*ids, *spare])
     writer = UnitWriter(stores, runnable, parts, shapes, noise, beside)
     with ExitStack() as held:
         growths: dict[str, UnitGrowth | Growth] = {}

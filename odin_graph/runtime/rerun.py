@@ -140,7 +140,14 @@ class Rerun:
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return (self._stores.workspace_id, self._checkpoint, str(self._device), str(self._autocast), self._batch)
+        return (
+            str(self._stores.address),
+            self._stores.workspace_id,
+            self._checkpoint,
+            str(self._device),
+            str(self._autocast),
+            self._batch,
+        )
 
     def _loaded(self) -> tuple[Runnable, threading.Lock]:
         key = self._key

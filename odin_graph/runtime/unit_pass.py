@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -44,6 +45,11 @@ class Part:
         """Outputs (n, ...) in, numbers (n, d) of float32 out, on the device of the output."""
         return ROW_POOLINGS.get(self.pooling) if self.rows else units_by(self.pooling)
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether a number is of a place in the image."""
+        return not self.rows and self.pooling in ("units", "channels-where")
+
 
 Said: TypeAlias = dict[Part, NDArray[np.float32]]
 """What each part said of some images (n, units)."""
@@ -61,8 +67,13 @@ def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Ten
     for part in parts:
         by_layer.setdefault(part.layer, []).append(part)
     widths: dict[str, list[int]] = {}
+    shapes: dict[str, Shape] = {}
 
     def together(layer: str, output: Tensor) -> Tensor:
+        shape = tuple(output.shape[1:])
+        before = shapes.setdefault(layer, shape)
+        if before != shape and prod(before) == prod(shape) and any(part.is_placed for part in by_layer[layer]):
+            raise sizes_differ(layer, before, shape)  # as many units, of other places
         _check_rows(layer, output)
         pooled = [part.reduce(output) for part in by_layer[layer]]
         if any(held.ndim != 2 for held in pooled):
@@ -89,11 +100,12 @@ def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Ten
         yield run
 
 
-def sizes_differ(layer: str, one: int, other: int) -> ShapeError:
-    """The error of a layer that gives another number of units of another image."""
+def sizes_differ(layer: str, one: int | Shape, other: int | Shape) -> ShapeError:
+    """The error of a layer that gives other units of another image: how many, or of which shape."""
+    said, again = (f"{held} units" if isinstance(held, int) else f"outputs of shape {held}" for held in (one, other))
     return ShapeError(
-        f"The layer {layer!r} gives {one} units of one image and {other} of another, since their sizes differ: ask for "
-        "its channels, or add the model with a preprocess= that resizes."
+        f"The layer {layer!r} gives {said} of one image and {again.removesuffix(' units')} of another, since their "
+        "sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
     )
 
 

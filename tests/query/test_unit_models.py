@@ -12,7 +12,7 @@ from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.errors import QueryError, ShapeError
 
-from .unit_world import Quarters, capture, module
+from .unit_world import Quarters, answering, capture, module
 
 
 class Total(nn.Module):
@@ -59,6 +59,11 @@ def test_a_model_without_an_input_shape(db: og.Workspace) -> None:
             db.images().order_by(layer.units[number])
     with pytest.raises(QueryError, match="There is no unit 100"):
         db.images().order_by(layer.units[100]).run()
+    with pytest.raises(
+        ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and more than 50 of those"
+    ):
+        db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
+    layer.materialise(db.images())
     with pytest.raises(ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and 100 of those"):
         db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
 
@@ -79,8 +84,19 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     with db.run(model) as run:
         run.checkpoint(module(3), best=True)
     layer = run.experiment.layer("conv")
-    with pytest.raises(ShapeError, match="ask for its channels, or add the model with a preprocess= that resizes"):
+    refused = "ask for its channels, or add the model with a preprocess= that resizes"
+    with pytest.raises(ShapeError, match=refused):
         db.images().order_by(layer.units[3]).run()
+    names = [f"{n}.png" for n in range(30)]
+    square, tall, wide = names[::6], names[1::6], names[5::6]
+    with pytest.raises(ShapeError, match=rf"outputs of shape \(4, 6, 4\) of one image and .* {refused}"):
+        layer.units[[3]].values(tall + wide)  # as many, of other places
+    held = layer.materialise(square, codec="f32")
+    with pytest.raises(ShapeError, match=rf"what is stored of it is of shape \(4, 5, 5\), .* {refused}"):
+        layer.materialise(names[3::6], codec="f32")
+    with answering("read", "f32"), pytest.raises(ShapeError, match=refused):
+        db.images([*square, names[3]]).order_by(layer.units[3]).run()
+    held.delete()
     said = np.array([capture(module(3), one[None])["conv"][0].max(axis=(1, 2)) for one in pixels], np.float64)
     keys = db.images().keys()
     expected = keys[np.lexsort((keys, -said[:, 2]))[:7]].tolist()
