@@ -5,8 +5,8 @@ python -m benchmarks.policy [--quick] [--json FILE]
 A workload of questions to layers of two networks, over few and many images, is asked one after the other, as the
 library chooses. Every other way that was open is then taken too, and timed; what storing would have cost where it was
 not chosen is known from storing the layer before. A way costs what it costs once, spread over the questions that were
-expected, and what it costs each time. Storing and running again are held against each other, where what is stored is
-in the codec that was chosen; and against the best of all ways.
+expected, and what it costs each time: the choice is right where that is within 1.2 of the least of all ways, whatever
+the codec. How often store or run again alone was decided well is told beside it.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept],
     """Ask, and hold each choice against what the other ways took."""
     draw = np.random.default_rng(0)
     likely = np.array([one.weight for one in layers], float)
-    near, nearest, ratios, policy, hindsight, ran = 0, 0, [], 0.0, 0.0, 0.0
+    near, right, ratios, policy, hindsight, ran = 0, 0, [], 0.0, 0.0, 0.0
     ways: dict[str, int] = {}
     for _ in range(number):
         one = layers[int(draw.choice(len(layers), p=likely / likely.sum()))]
@@ -185,8 +185,8 @@ def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept],
         ratio = costs[taken] / min(costs.values())
         stored = min((cost for way, cost in costs.items() if way != RUN), default=costs[RUN])
         better = min(costs[RUN], stored if taken == RUN else costs[taken])
-        near += costs[taken] <= NEAR * better
-        nearest += ratio <= NEAR
+        near += ratio <= NEAR
+        right += costs[taken] <= NEAR * better
         ratios.append(ratio)
         if SHOW and ratio > NEAR:
             milliseconds = {way: round(1000 * cost, 1) for way, cost in costs.items()}
@@ -198,13 +198,15 @@ def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept],
     share = near / number
     return [
         Row(
-            f"{number} questions: within {NEAR:g} x of the better of store and run again",
+            f"{number} questions: within {NEAR:g} x of the best of store, in whatever codec, and run again",
             100 * share,
             "%",
             ">= 95",
             share >= SHARE,
         ),
-        Row(f"within {NEAR:g} x of the best of all ways, codecs included", 100 * nearest / number, "%"),
+        Row(
+            f"within {NEAR:g} x, where what is stored is taken in the codec that was chosen", 100 * right / number, "%"
+        ),
         Row("its cost against the best way's, all together", policy / hindsight, "x"),
         Row("against running the model every time", policy / ran, "x"),
         Row("the worst choice against the best way", max(ratios), "x"),
