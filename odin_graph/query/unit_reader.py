@@ -115,12 +115,12 @@ class UnitReader:
                 lost = error
                 continue
             began = time.perf_counter()
-            before = 0.0 if source.exact is None else source.exact.seconds
+            before = _spent(source)
             how = {"parts": source.parts, "exact": source.exact, "noise": source.noise}
             answer = ask(how)
             if not len(answer.uncovered):
-                again = 0.0 if source.exact is None else source.exact.seconds - before
-                self._learn(source, fresh, time.perf_counter() - began - again, answer.work.verified, kind)
+                took = time.perf_counter() - began - (_spent(source) - before)
+                self._learn(source, fresh, took, answer.work.verified, kind)
                 return answer
             self._opened.clear()
         raise lost or self._lost()
@@ -168,6 +168,11 @@ class UnitReader:
             f"What is stored of the units of {self._group.layer!r} was dropped {_LOOKS} times while it was read: ask "
             "again, or pin it with db.storage.pin(...)."
         )
+
+
+def _spent(source: Source) -> float:
+    """Seconds that the model took so far to settle what was left open, loading and all."""
+    return 0.0 if source.exact is None else source.exact.seconds + (source.exact.load or 0.0)
 
 
 def _gathered(parts: list[neurons.Part], keys: Keys) -> NDArray[np.float32] | None:

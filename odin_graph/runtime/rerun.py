@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from odin_graph.catalog.unit_sets import UnitSetRecord
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
+from odin_graph.runtime.device import choose_device
 from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
@@ -138,16 +140,11 @@ class Rerun:
         with _lock:
             return self._key in _held
 
-    @property
+    @cached_property
     def _key(self) -> tuple[object, ...]:
-        return (
-            str(self._stores.address),
-            self._stores.workspace_id,
-            self._checkpoint,
-            str(self._device),
-            str(self._autocast),
-            self._batch,
-        )
+        # The device that was left to us and the same one by name share a model.
+        device = choose_device(self._device)
+        return str(self._stores.address), self._stores.workspace_id, self._checkpoint, device, self._autocast, self._batch
 
     def _loaded(self) -> tuple[Runnable, threading.Lock]:
         key = self._key
