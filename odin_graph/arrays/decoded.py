@@ -37,17 +37,18 @@ class DecodedCache:
 
     def rows(self, info: SegmentInfo, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """All rows of a segment that it takes, mapped from its file, which is made where there is none."""
-        if (mapped := self._mapped(info)) is not None:
+        if (mapped := self.held(info)) is not None:
             return mapped
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             # Of several workers that want the same segment one decodes it. Sixteen locks, so that none pile up.
             with FileLock(self._folder / f"{info.id[-1]}.lock"):
-                return mapped if (mapped := self._mapped(info)) is not None else self._keep(info, decode())
+                return mapped if (mapped := self.held(info)) is not None else self._keep(info, decode())
         except OSError:  # a folder that cannot be written costs speed, not the answer
             return decode()
 
-    def _mapped(self, info: SegmentInfo) -> NDArray[Any] | None:
+    def held(self, info: SegmentInfo) -> NDArray[Any] | None:
+        """All rows of a segment, mapped from its file; None where there is none."""
         file, shape = self._file(info), (info.rows, *info.shape)
         try:
             if file.stat().st_size != info.rows * info.row_bytes:
@@ -67,7 +68,7 @@ class DecodedCache:
         except OSError:
             Path(fresh).unlink(missing_ok=True)
             return rows
-        mapped = self._mapped(info)
+        mapped = self.held(info)
         return rows if mapped is None else mapped
 
     def _make_room(self, needed: int) -> None:

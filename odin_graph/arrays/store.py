@@ -35,6 +35,8 @@ FOLDERS: Final = ("segments", "keys", "weights", "indexes", "programs", FRESH)
 """What stands below the root, each file or segment under a name that is never given twice."""
 _FEW_RUNS: Final = 8
 """So many slices are read from TileDB one by one; more are cheaper from the decoded segment."""
+_SMALL: Final = 8 << 20
+"""Bytes of a segment that are decoded as soon as a few slices are read."""
 
 
 class ArrayStore:
@@ -159,7 +161,8 @@ class ArrayStore:
     def read(self, info: SegmentInfo, positions: NDArray[np.int64] | slice) -> NDArray[Any]:
         """Rows (n, ...) of a dense segment by position, in the order asked for.
 
-        Scattered positions are read from the decoded segment, which the first such read makes.
+        Scattered positions are read from the decoded segment, which the first such read makes, and others where it is
+        there: a slice from TileDB takes two milliseconds, however short.
         """
         if info.codec != "dense":
             raise ShapeError(f"Segment {info.id} of {info.array} holds rows of different shapes: read them as a list.")
@@ -170,21 +173,26 @@ class ArrayStore:
         with self._reading(info):
             distinct, back = np.unique(positions, return_inverse=True)
             gaps = np.flatnonzero(np.diff(distinct) != 1) + 1
-            if len(gaps) < _FEW_RUNS or self._cache is None or not self._cache.takes(info):
-                runs = np.split(distinct, gaps)
-                found = dense.read_runs(self._full(info), info, runs, self._files.context())
-                return found if np.array_equal(distinct, positions) else found[back]
-            return np.asarray(self._cache.rows(info, lambda: self._whole(info))[positions])
+            whole = self._decoded(info, make=len(gaps) >= _FEW_RUNS or (len(gaps) > 0 and _is_small(info)))
+            if whole is not None:
+                return np.asarray(whole[positions])
+            runs = np.split(distinct, gaps)
+            found = dense.read_runs(self._full(info), info, runs, self._files.context())
+            return found if np.array_equal(distinct, positions) else found[back]
 
     def rows(self, info: SegmentInfo) -> NDArray[Any]:
         """All rows (n, ...) of a dense segment, read-only; mapped from its decoded file, which the first call makes."""
         with self._reading(info):
-            if self._cache is None or not self._cache.takes(info):
-                found = self._whole(info)
-            else:
-                found = np.asarray(self._cache.rows(info, lambda: self._whole(info)))
+            decoded = self._decoded(info, make=True)
+            found = self._whole(info) if decoded is None else np.asarray(decoded)
         found.flags.writeable = False
         return found
+
+    def _decoded(self, info: SegmentInfo, *, make: bool) -> NDArray[Any] | None:
+        """All rows of a dense segment, mapped from its decoded file; None where there is none, and none was made."""
+        if self._cache is None or not self._cache.takes(info):
+            return None
+        return self._cache.rows(info, lambda: self._whole(info)) if make else self._cache.held(info)
 
     def read_list(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Rows of a segment that is no table by position, in the order asked for; a tiled one is read whole."""
@@ -290,6 +298,10 @@ class ArrayStore:
 
     def _full(self, info: SegmentInfo) -> str:
         return self._files.path(info.uri)
+
+
+def _is_small(info: SegmentInfo) -> bool:
+    return info.rows * info.row_bytes <= _SMALL
 
 
 def _sorted(array: str, keys: Keys, n: int, *, empty: bool = False) -> tuple[Keys, NDArray[np.int64] | None]:

@@ -62,9 +62,9 @@ class UnitArray:
         """How many there are; 0 without a segment."""
         return self.segments[0].shape[0] if self.segments else 0
 
-    def is_warm(self, group: NDArray[np.int64]) -> bool:
-        """Whether the cache holds all columns of a group decoded."""
-        return all(self._store.units.is_warm(info, group) for info in self.segments)
+    def cold(self, group: NDArray[np.int64]) -> int:
+        """Of how many units of a group the cache does not hold the columns decoded, of some segment."""
+        return max((self._store.units.cold(info, group) for info in self.segments), default=0)
 
     def coverage(self) -> Keys:
         """All keys (n,) of which something was said, sorted."""

@@ -76,10 +76,10 @@ class UnitCache:
         found: NDArray[Any] = held.columns[units]
         return found
 
-    def holds(self, info: SegmentInfo, units: NDArray[np.int64]) -> bool:
-        """Whether all of these are here."""
+    def lacks(self, info: SegmentInfo, units: NDArray[np.int64]) -> int:
+        """How many of these are not here."""
         held = self._map(info, create=False)
-        return held is not None and bool(held.there[units].all())
+        return len(units) if held is None else int(np.count_nonzero(held.there[units] == 0))
 
     def _map(self, info: SegmentInfo, *, create: bool = True) -> _Mapped | None:
         with self._lock:

@@ -117,17 +117,18 @@ class UnitStore:
             with self._reading(info):
                 return units.read(self._path(info), info, some, positions or slice(None), self._files.context())
 
-        if self._cache is None or not len(chosen) or not (keep or self._cache.holds(info, chosen)):
+        if self._cache is None or not len(chosen) or (self._cache.lacks(info, chosen) and not keep):
             return read(chosen)
         if positions is None:
             return self._cache.columns(info, chosen, read)
-        if self._cache.holds(info, chosen):
+        if not self._cache.lacks(info, chosen):
             return self._cache.columns(info, chosen, read)[:, positions]
         return read(chosen)
 
-    def is_warm(self, info: SegmentInfo, chosen: NDArray[np.int64]) -> bool:
-        """Whether the cache holds these columns decoded."""
-        return self._cache is not None and self._cache.holds(info, self._checked(info, chosen))
+    def cold(self, info: SegmentInfo, chosen: NDArray[np.int64]) -> int:
+        """Of how many units the cache does not hold the columns decoded."""
+        chosen = self._checked(info, chosen)
+        return len(chosen) if self._cache is None else self._cache.lacks(info, chosen)
 
     def scales(self, info: SegmentInfo, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """The scales (units, 6) of some units, by default of all: see `units.Slab`."""

@@ -5,6 +5,7 @@ The speeds are measured where the questions are asked, see `odin_graph.query.cal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -15,10 +16,12 @@ Codec: TypeAlias = Literal["u8", "f16", "f32", "rows"]
 CODECS: Final[tuple[Codec, ...]] = ("u8", "f16", "f32")
 """That can be made for the sake of a question."""
 BYTES: Final[dict[Codec, int]] = {"u8": 1, "f16": 2, "f32": 4, "rows": 4}
-NEAR: Final = 1.1
+NEAR: Final = 1.05
 """What costs so little more and takes fewer bytes is better."""
 TILE: Final = 1 << 16
-"""Values that are decoded together: a column that lies apart costs as many, however few images there are."""
+"""Values that are decoded together: of one unit, or of some that follow each other where there are few images."""
+_TILE_UNITS: Final = 64
+"""Units of a tile at most."""
 
 Kind: TypeAlias = Literal["first", "beyond", "every"]
 """What is wanted: the first of an order, which images are beyond a threshold, or the value of each."""
@@ -29,24 +32,34 @@ _LEFT: Final[dict[Codec, float]] = {"u8": 40.0, "f16": 20.0}
 
 @dataclass(frozen=True, slots=True)
 class MachineSpeeds:
-    """Of the machine; as it comes, what two cores did. What is read from the cache has names of its own, `warm`."""
+    """Of the machine; as it comes, what two cores did."""
 
-    begin: Mapping[str, float] = field(default_factory=lambda: {"": 0.006, " warm": 0.001})
-    """Seconds before the first value of a set comes, by codec, where it was seen."""
-    value: Mapping[str, float] = field(
-        default_factory=lambda: {"u8": 5e-9, "f16": 1e-8, "f32": 1.5e-8, "rows": 2e-9, " warm": 2e-9}
+    begin: Mapping[str, float] = field(
+        default_factory=lambda: {"u8": 0.011, "f16": 0.011, "f32": 0.008, "rows": 0.006},
     )
-    """Seconds a value that is decoded and looked at, by codec."""
+    """Seconds until a segment is opened, by codec."""
+    warm: Mapping[str, float] = field(
+        default_factory=lambda: {"u8": 0.0025, "f16": 0.0025, "f32": 0.0005, "rows": 0.006},
+    )
+    """The same, where the cache holds what is read."""
+    decode: Mapping[str, float] = field(
+        default_factory=lambda: {"u8": 2.5e-9, "f16": 6e-9, "f32": 7.5e-9, "rows": 2e-9},
+    )
+    """Seconds a value that is decoded, by codec."""
+    look: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-9, "f16": 1e-8, "f32": 4e-9, "rows": 4e-9})
+    """Seconds a value of the group that is looked at, by codec."""
     make: float = 0.15
     """Seconds that storing takes beside running and writing: its node, its lease, how noisy the model is."""
     write: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-8, "f16": 8e-9, "f32": 8e-9})
     """Seconds a value that is written, by codec."""
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    """What was seen as a multiple of what these say, by what was done and how long it took, see `name_of`."""
 
-    def reading(self, codec: Codec, values: float, *, warm: bool) -> float:
-        """Seconds of reading so many values."""
-        name, plain = name_of(codec, warm), " warm" if warm else ""
-        begin = self.begin.get(name, self.begin[plain])
-        return begin + values * self.value.get(name, self.value[plain or codec])
+    def seen(self, what: str, seconds: float) -> float:
+        """What is to be expected, where so many seconds were reckoned: as what took about as long turned out."""
+        split = [(name.rpartition(" "), ratio) for name, ratio in self.ratios.items()]
+        like = {int(size): ratio for (said, _, size), ratio in split if said == what}
+        return seconds * like[min(like, key=lambda size: abs(size - _size(seconds)))] if like else seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +98,26 @@ class Held:
     """Images that it lacks."""
     rows: int = 0
     """Images of the segments that are read for it: columns are read whole."""
-    warm: bool = False
-    """Whether the cache holds the group's columns."""
+    segments: int = 0
+    """In so many segments."""
+    cold: int | None = None
+    """Units of the group whose columns the cache lacks; None for all of them."""
 
-    def values(self, units: int, width: int) -> int:
-        """Values that are decoded for a group of so many units, of all that the layer has."""
+    @property
+    def done(self) -> str:
+        """What reading it is called among what was seen."""
+        return f"read {self.codec}{'' if self.cold == 0 else ' cold'}"
+
+    def reckoned(self, units: int, width: int, machine: MachineSpeeds) -> float:
+        """Seconds of reading a group of so many units, of all that the layer has, before what was seen."""
         if self.codec == "rows":
-            return self.rows * width
-        if self.warm:
-            return self.rows * units
-        return min(units * -(-self.rows // TILE) * TILE, self.rows * width)
+            decoded = float(self.rows * width)
+        else:
+            decoded = _decoded(units if self.cold is None else self.cold, width, self.rows, self.segments)
+        begin = (machine.warm if self.cold == 0 else machine.begin)[self.codec]
+        return (
+            self.segments * begin + decoded * machine.decode[self.codec] + self.rows * units * machine.look[self.codec]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +163,8 @@ def options(
         before = by_codec.get(codec, Held(codec, question.images))
         if before.missing:
             values = before.missing * model.width
-            # It loads the model for itself, since it runs as much of it as several layers need.
-            once = machine.make + model.load + _run(before.missing, model) + machine.write[codec] * values
-            whole = Held(codec, 0, before.rows + before.missing, before.warm)
+            once = machine.seen(f"store {codec}", load + storing(before.missing, codec, model, machine))
+            whole = Held(codec, 0, before.rows + before.missing, before.segments + 1)
             found.append(Option("store", codec, once, _read(question, whole, model, machine), BYTES[codec] * values))
     return found
 
@@ -153,9 +175,27 @@ def best(given: Sequence[Option], later: float) -> Option:
     return min((one for one in given if one.cost(later) <= NEAR * least), key=lambda one: (one.bytes, one.cost(later)))
 
 
-def name_of(codec: Codec, warm: bool) -> str:
-    """What the speeds of a codec are kept under."""
-    return f"{codec} warm" if warm else codec
+def storing(images: int, codec: Codec, model: ModelSpeeds, machine: MachineSpeeds) -> float:
+    """Seconds of storing a layer of images, by a model that is loaded, before what was seen."""
+    return machine.make + _run(images, model) + machine.write[codec] * images * model.width
+
+
+def name_of(what: str, seconds: float) -> str:
+    """What was done, and within a factor of two how long it was reckoned to take."""
+    return f"{what} {_size(seconds)}"
+
+
+def _size(seconds: float) -> int:
+    return round(math.log2(max(seconds, 1e-4)))
+
+
+def _decoded(units: int, width: int, rows: int, segments: int) -> float:
+    """Values of the tiles that hold some units of a layer, if these lie anywhere in it."""
+    if not rows or not segments:
+        return 0.0
+    together = max(1, min(_TILE_UNITS, width, TILE * segments // rows))
+    tiles = max(1, width // together)
+    return tiles * (1 - (1 - 1 / tiles) ** units) * together * rows
 
 
 def _run(images: float, model: ModelSpeeds) -> float:
@@ -164,7 +204,7 @@ def _run(images: float, model: ModelSpeeds) -> float:
 
 def _read(question: Question, held: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     there = question.images - held.missing
-    seconds = machine.reading(held.codec, held.values(question.units, model.width), warm=held.warm)
+    seconds = machine.seen(held.done, held.reckoned(question.units, model.width, machine))
     left = min(float(there), _left(question, held.codec, model))
     return seconds + _run(left, model) + _run(held.missing, model)
 

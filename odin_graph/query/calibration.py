@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
-from odin_graph.neurons.costs import TILE, Codec, Held, Kind, MachineSpeeds, ModelSpeeds, name_of
+from odin_graph.neurons.costs import Codec, Kind, MachineSpeeds, ModelSpeeds, name_of
 from odin_graph.query.nodes import UnitGroup
+from odin_graph.query.remembered import read, write
 from odin_graph.stores import Stores
 
 PROBE: Final = 128
 """Images that are enough to say how long one takes."""
-_TILES: Final = 3 * TILE
-"""Values that are enough to say how long one takes."""
+_LONG: Final = 0.25
+"""Seconds of a run that are enough, however few images it was of."""
 _RECENT: Final = 5
 """Times of which the median counts: one that something else on the machine made long does not."""
 _LATER_PRIOR: Final = 1.0
 """What was asked once is asked again: storing costs little more than running does, and saves all of the next run."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +71,10 @@ class Layer:
         seen = Seen({"image": (image,), "call": (call,)})
         return cls(seen.and_("load", load) if load else seen, width)
 
-    @property
-    def speeds(self) -> ModelSpeeds:
-        """As costs are reckoned."""
+    def speeds(self, machine: Seen) -> ModelSpeeds:
+        """As costs are reckoned, on a machine; what was not seen of this layer is as it was of others."""
         image, call, load = (self.seen.get(name) for name in ("image", "call", "load"))
-        return ModelSpeeds(image, call, load, self.width, self.seen.all("left"))
+        return ModelSpeeds(image, call, load, self.width, machine.or_(self.seen).all("left"))
 
     def later(self, images: int) -> float:
         """How many further questions of so many images are expected: as many as there were, and one at least."""
@@ -98,46 +93,32 @@ class Layer:
             load: Seconds that loading took; None where it was loaded.
         """
         seen = self.seen if load is None else self.seen.and_("load", load)
-        if images >= PROBE:
+        if images >= PROBE or (images and seconds >= _LONG):
             seen = seen.and_("image", max((seconds - seen.get("call")) / images, seconds / images / 4))
         elif images:
             seen = seen.and_("call", max(0.0, seconds - seen.get("image") * images))
         return replace(self, seen=seen)
 
-    def left(self, codec: Codec, kind: Kind, images: int, of: int) -> Self:
-        """After bounds of a codec left so many of some images to the model; all of few says little."""
-        name = f"left {codec} {kind}"
-        if 10 * images > 9 * of and images < self.seen.get(name):
-            return self
-        return replace(self, seen=self.seen.and_(name, float(images)))
+
+def ratio_of(seen: Seen, what: str, reckoned: float, seconds: float) -> Seen:
+    """What is known after something took so many seconds, and another time was reckoned."""
+    return seen.and_(name_of(what, reckoned), seconds / max(reckoned, 1e-6))
 
 
-def after_reading(seen: Seen, held: Held, values: int, seconds: float) -> Seen:
-    """What is known of a machine after so many values of a set were decoded and looked at."""
-    name, speeds = name_of(held.codec, held.warm), machine_of(seen)
-    each = (speeds.reading(held.codec, values, warm=held.warm) - speeds.reading(held.codec, 0, warm=held.warm)) / max(
-        1, values
-    )
-    if values < _TILES:
-        return seen.and_(f"begin {name}", max(seconds - each * values, 1e-4))
-    begin = speeds.reading(held.codec, 0, warm=held.warm)
-    return seen.and_(f"value {name}", max((seconds - begin) / values, each / 4))
+def after_bounds(seen: Seen, codec: Codec, kind: Kind, images: int, of: int) -> Seen:
+    """What is known after bounds of a codec left so many of some images to the model; all of few says little."""
+    name = f"left {codec} {kind}"
+    return seen if 10 * images > 9 * of and images < seen.get(name) else seen.and_(name, float(images))
 
 
-def after_storing(seen: Seen, codec: Codec, values: int, seconds: float) -> Seen:
-    """What is known of a machine after so many values were stored, the run left out of the seconds."""
-    speeds = machine_of(seen)
-    each = speeds.write[codec]
-    if each * values > speeds.make:
-        return seen.and_(f"write {codec}", max((seconds - speeds.make) / values, each / 4))
-    return seen.and_("make", max(seconds - each * values, 0.01))
-
-
-def machine_of(seen: Seen) -> MachineSpeeds:
-    """The speeds of a machine, those of another where nothing was seen yet."""
-    plain = MachineSpeeds()
-    begin, value, write = ({**getattr(plain, name), **seen.all(name)} for name in ("begin", "value", "write"))
-    return MachineSpeeds(begin, value, seen.get("make", plain.make), write)
+def machine_of(seen: Seen, layer: Seen | None = None) -> MachineSpeeds:
+    """The speeds of a machine, and of a layer where they are told apart; what is reckoned counts as seen once."""
+    ratios: dict[str, float] = {}
+    for held in (seen, layer or Seen()):
+        for name, values in held.of.items():
+            if name.startswith(("read ", "store ")) and _is_number(name.rpartition(" ")[2]):
+                ratios[name] = median((ratios.get(name, 1.0), *values))
+    return MachineSpeeds(ratios=ratios)
 
 
 class Calibration:
@@ -153,13 +134,13 @@ class Calibration:
     @property
     def machine(self) -> Seen:
         """Of the machine, see `machine_of`."""
-        return _seen(self._read("machine"))
+        return _seen(read(self._file("machine")))
 
     def layer(self, group: UnitGroup) -> Layer | None:
         """Of a group's layer; None before its model has run."""
-        held = self._read(_name(group))
+        held = read(self._file(_name(group)))
         said, counts = held.get("seen"), [held.get(name, 0) for name in ("width", "asks", "images")]
-        seen = _seen(said) if isinstance(said, dict) else Seen()
+        seen = _seen(said) if isinstance(said, Mapping) else Seen()
         if "image" not in seen.of or not all(map(_makes_sense, counts)):
             return None
         width, asks, images = map(int, counts)
@@ -168,31 +149,14 @@ class Calibration:
     def keep(self, group: UnitGroup, layer: Layer) -> None:
         """What is known of a layer now."""
         held = {"seen": layer.seen.of, "width": layer.width, "asks": layer.asks, "images": layer.images}
-        self._write(_name(group), held)
+        write(self._file(_name(group)), held)
 
     def keep_machine(self, seen: Seen) -> None:
         """What is known of the machine now."""
-        self._write("machine", seen.of)
+        write(self._file("machine"), seen.of)
 
-    def _read(self, name: str) -> dict[str, Any]:
-        try:
-            held = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return held if isinstance(held, dict) else {}
-
-    def _write(self, name: str, said: Mapping[str, object]) -> None:
-        fresh: str | None = None
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, fresh = tempfile.mkstemp(dir=self._folder, suffix=".new")
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                json.dump(said, out)
-            Path(fresh).replace(self._folder / f"{name}.json")
-        except OSError as error:  # a full disk
-            _log.info("the speeds of %s are not kept: %s", name, error)
-            if fresh is not None:
-                Path(fresh).unlink(missing_ok=True)
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
 
 
 def _seen(held: Mapping[str, Any]) -> Seen:
@@ -201,9 +165,13 @@ def _seen(held: Mapping[str, Any]) -> Seen:
         {
             name: tuple(values)
             for name, values in held.items()
-            if isinstance(values, list) and values and all(map(_makes_sense, values))
+            if isinstance(values, list | tuple) and values and all(map(_makes_sense, values))
         }
     )
+
+
+def _is_number(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
 
 
 def _makes_sense(value: object) -> bool:

@@ -16,7 +16,7 @@ from odin_graph.errors import StoreError
 from odin_graph.neurons import Answer, Decision, Measured, Work
 from odin_graph.neurons.compare import Op
 from odin_graph.neurons.costs import Kind
-from odin_graph.query.calibration import Calibration, after_reading
+from odin_graph.query.calibration import Calibration, Seen, after_bounds, machine_of, ratio_of
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_source import Source, Sources
 
@@ -139,16 +139,21 @@ class UnitReader:
         learnt = Calibration(self._stores)
         stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
         took = source.seconds + seconds
-        if stored is not None and fresh:
-            values = stored.held.values(len(self._group.numbers), stored.width)
-            learnt.keep_machine(after_reading(learnt.machine, stored.held, values, took))
-            if layer is not None:
-                layer = replace(layer, seen=after_reading(layer.seen, stored.held, values, took))
+
+        def after(seen: Seen) -> Seen:
+            if stored is not None and fresh and source.option.way == "read":  # not what lies warm from being written
+                reckoned = stored.held.reckoned(len(self._group.numbers), stored.width, machine_of(Seen()))
+                seen = ratio_of(seen, stored.held.done, reckoned, took)
+            if stored is not None and exact is not None and kind != "every":
+                seen = after_bounds(seen, stored.codec, kind, verified, len(self.keys))
+            return seen
+
+        if stored is not None:
+            learnt.keep_machine(after(learnt.machine))
         if layer is not None:
+            layer = replace(layer, seen=after(layer.seen))
             if exact is not None:
                 layer = layer.ran(exact.images, exact.seconds, load=exact.load)
-                if kind != "every" and stored is not None:
-                    layer = layer.left(stored.codec, kind, verified, len(self.keys))
             learnt.keep(self._group, layer.asked(len(self.keys)))
         self._note(source, len(self.keys) - source.run - verified, took)
 
@@ -156,7 +161,7 @@ class UnitReader:
         """That a set was asked, and what it saved: the run of so many images."""
         if source.stored is not None:
             layer = Calibration(self._stores).layer(self._group)
-            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.speeds.image * spared
+            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.seen.get("image") * spared
             usage.record(self._stores, source.stored.id, max(0.0, run - took))
 
     @property

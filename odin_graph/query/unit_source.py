@@ -21,8 +21,8 @@ from odin_graph.catalog.storage import budget_of, make_room, told_bytes
 from odin_graph.errors import SpaceError, StoreError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
-from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options
-from odin_graph.query.calibration import PROBE, Calibration, Layer, after_storing, machine_of
+from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options, storing
+from odin_graph.query.calibration import PROBE, Calibration, Layer, Seen, machine_of, ratio_of
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_stored import Stored, stored_for
 
@@ -134,8 +134,9 @@ class Sources:
 
     def _all(self, question: Question, held: Sequence[Held], layer: Layer) -> list[Option]:
         loaded = self._rerun().is_loaded
-        machine = machine_of(self.calibration.machine.or_(layer.seen))
-        return options(question, held, layer.speeds, machine, loaded=loaded)
+        machine = self.calibration.machine
+        speeds = machine_of(machine, layer.seen)
+        return options(question, held, layer.speeds(machine), speeds, loaded=loaded)
 
     def _is_open(self, option: Option, kind: Kind) -> bool:
         before = None if option.codec is None else self._stored.get(option.codec)
@@ -158,7 +159,8 @@ class Sources:
             seconds[len(some)] = run.seconds - before
             if number != _WARM and seconds[len(some)] > _LONG:
                 break
-        few, many = min(_FEW, len(self._keys)), max(seconds)
+        many = max(seconds)
+        few = max((size for size in seconds if 4 * size <= many), default=many)  # far enough to tell them apart
         image = (seconds[many] - seconds[few]) / (many - few) if many > few else 0.0
         image = max(image, seconds[many] / many / 4, 1e-9)
         call = max(0.0, seconds[few] - few * image)
@@ -225,15 +227,16 @@ class Sources:
                 "half of what is free on the disk: make room, ask for fewer images, or store it yourself with "
                 "layer.materialise(images)."
             )
-        began = time.perf_counter()
+        is_loaded, began = self._rerun().is_loaded, time.perf_counter()
         want = Want(group.layer, group.view, codec)
         materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores), spare=spare)
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
-            speeds = layer.speeds
-            beside = took - speeds.load - speeds.image * missing
-            values = missing * layer.width
-            self.calibration.keep_machine(after_storing(self.calibration.machine, codec, values, max(beside, 0.0)))
+            what, machine = f"store {codec}", self.calibration.machine
+            speeds = layer.speeds(machine)
+            reckoned = (0.0 if is_loaded else speeds.load) + storing(missing, codec, speeds, machine_of(Seen()))
+            self.calibration.keep_machine(ratio_of(machine, what, reckoned, took))
+            self.calibration.keep(group, replace(layer, seen=ratio_of(layer.seen, what, reckoned, took)))
         self.__dict__.pop("_stored", None)
 
 

@@ -36,8 +36,10 @@ class Stored:
     """Those of the images that it lacks."""
     rows: int
     """Images of its segments, whose columns are read whole."""
-    warm: bool
-    """Whether the cache holds all columns of the group."""
+    segments: int
+    """That it is in."""
+    cold: int | None
+    """Units of the group whose columns the cache lacks; None of embeddings."""
     width: int
     """Numbers an image that it has."""
     array: UnitArray | SegmentedArray
@@ -49,14 +51,13 @@ class Stored:
     def of_units(cls, record: UnitSetRecord, array: UnitArray, keys: Keys, numbers: Numbers) -> Self:
         """A set by unit."""
         rows = sum(info.rows for info in array.segments)
-        return cls(
-            record.codec, record.id, array.missing(keys), rows, array.is_warm(numbers), record.units, array, record
-        )
+        missing, segments, cold = array.missing(keys), len(array.segments), array.cold(numbers)
+        return cls(record.codec, record.id, missing, rows, segments, cold, record.units, array, record)
 
     @property
     def held(self) -> Held:
         """As costs are reckoned."""
-        return Held(self.codec, len(self.missing), self.rows, self.warm)
+        return Held(self.codec, len(self.missing), self.rows, self.segments, self.cold)
 
     def parts(self, numbers: Numbers, keys: Keys) -> list[Part]:
         """What it holds of a group, as the engine reads it."""
@@ -89,7 +90,8 @@ def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stor
     if held is not None and numbers.max(initial=-1) < held[0].shape[-1]:
         rows = SegmentedArray(stores.arrays, held)
         missing = rows.missing(keys)
-        found["rows"] = Stored("rows", rows_id, missing, len(keys) - len(missing), False, held[0].shape[-1], rows, None)
+        there, width = len(keys) - len(missing), held[0].shape[-1]
+        found["rows"] = Stored("rows", rows_id, missing, there, len(held), None, width, rows, None)
     return found
 
 

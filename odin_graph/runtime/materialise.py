@@ -20,6 +20,7 @@ from odin_graph.runtime.determinism import SAMPLE
 from odin_graph.runtime.embed import check_layer
 from odin_graph.runtime.hooks import CALL
 from odin_graph.runtime.layers import LayerRow
+from odin_graph.runtime.loaded import Wanted, alone
 from odin_graph.runtime.model import Runnable, layers_of
 from odin_graph.runtime.spill import forget, sweep
 from odin_graph.runtime.subnetwork import layer_digests
@@ -121,23 +122,23 @@ def materialise(
     ids = [target.ref.set_id for target in targets]
     if all(_is_ready(stores, target, checkpoint, wanted) for target in targets):
         return ids
-    runnable = Runnable.load(stores, checkpoint, device=device, batch=batch, autocast=autocast)
-    parts = list(dict.fromkeys(target.part for target in targets))
-    absent = _absent(targets, [array_of(stores, target.ref).missing(wanted) for target in targets], wanted)
-    if not len(absent):
-        absent = wanted
-    sample = sample_of(stores, runnable, absent, min(SAMPLE, max(4, len(absent) // 64)))
-    shapes = shapes_of(runnable, parts, sample[:1])
-    noise = noise_of(runnable, parts, sample, shapes)
-    sized = [(target.ref, units_of_shape(shapes[target.part])) for target in targets]
-    sweep(spill_folder(stores))
-    if not plan_of(stores, sized, wanted, positions).fits:
-        sweep(spill_folder(stores), all_unused=True)
-    plan = plan_of(stores, sized, wanted, positions)
-    plan.check()
-    keep_to_budget(stores, plan.stored, spare=[*ids, *spare])
-    writer = UnitWriter(stores, runnable, parts, shapes, noise, beside)
     with ExitStack() as held:
+        runnable = held.enter_context(alone(Wanted(stores, checkpoint, device, autocast, batch)))
+        parts = list(dict.fromkeys(target.part for target in targets))
+        absent = _absent(targets, [array_of(stores, target.ref).missing(wanted) for target in targets], wanted)
+        if not len(absent):
+            absent = wanted
+        sample = sample_of(stores, runnable, absent, min(SAMPLE, max(4, len(absent) // 64)))
+        shapes = shapes_of(runnable, parts, sample[:1])
+        noise = noise_of(runnable, parts, sample, shapes)
+        sized = [(target.ref, units_of_shape(shapes[target.part])) for target in targets]
+        sweep(spill_folder(stores))
+        if not plan_of(stores, sized, wanted, positions).fits:
+            sweep(spill_folder(stores), all_unused=True)
+        plan = plan_of(stores, sized, wanted, positions)
+        plan.check()
+        keep_to_budget(stores, plan.stored, spare=[*ids, *spare])
+        writer = UnitWriter(stores, runnable, parts, shapes, noise, beside)
         growths: dict[str, UnitGrowth | Growth] = {}
         # In one order, so that two do not wait for each other.
         for target in sorted(targets, key=lambda one: one.ref.set_id):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +15,8 @@ from odin_graph.catalog.unit_sets import UnitSetRecord
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
-from odin_graph.runtime.device import choose_device
 from odin_graph.runtime.inputs import input_runs
+from odin_graph.runtime.loaded import Wanted, is_loaded, shared
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.unit_pass import Part, batch_of, running, sizes_differ
@@ -28,8 +24,6 @@ from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
 
-_MOST: Final = 2
-"""Models that stay loaded. One thread runs each at a time: what hooks hear is of one pass."""
 _SHOWN: Final = 2_000
 """So many images are shown as they are run."""
 _TOGETHER: Final = 64
@@ -64,9 +58,8 @@ class Rerun:
         autocast: torch.dtype | None = None,
         batch: int | None = None,
     ) -> None:
-        self._stores, self._checkpoint = stores, checkpoint
+        self._stores, self._wanted = stores, Wanted(stores, checkpoint, device, autocast, batch)
         self._part, self._group = Part(layer, pooling), np.asarray(group, np.int64)
-        self._device, self._autocast, self._batch = device, autocast, batch
         self.images = 0
         """That were run so far."""
         self.seconds = 0.0
@@ -95,16 +88,22 @@ class Rerun:
         found = np.empty((len(distinct), len(self._group)), np.float32)
         if not len(distinct):
             return found
-        (runnable, alone), place = self._loaded(), 0
-        batch = batch_of(runnable, [0])
+        with shared(self._wanted) as (runnable, took):
+            self.load = self.load if took is None else took
+            began = time.perf_counter()
+            self._fill(found, distinct, runnable)
+            self.seconds += time.perf_counter() - began
+        self.images += len(distinct)
+        return found[back]
+
+    def _fill(self, found: NDArray[np.float32], keys: Keys, runnable: Runnable) -> None:
+        place, batch = 0, batch_of(runnable, [0])
         what = f"run {self._part.layer} again"
         with (
-            alone,
             running(runnable, [self._part]) as run,
-            progress_bar(what, len(distinct), show=len(distinct) >= _SHOWN) as done,
+            progress_bar(what, len(keys), show=len(keys) >= _SHOWN) as done,
         ):
-            began = time.perf_counter()
-            for images in self._images(distinct, batch):
+            for images in self._images(keys, batch):
                 for start in range(0, len(images), batch):
                     check()
                     for inputs in input_runs(runnable.pipeline, images[start : start + batch]):
@@ -113,9 +112,6 @@ class Rerun:
                         found[place : place + len(said)] = said[:, self._group]
                         place += len(said)
                         done(len(said))
-            self.seconds += time.perf_counter() - began
-        self.images += len(distinct)
-        return found[back]
 
     def _check(self, units: int) -> None:
         if self.width is not None and self.width != units:
@@ -137,42 +133,7 @@ class Rerun:
     @property
     def is_loaded(self) -> bool:
         """Whether the model is."""
-        with _lock:
-            return self._key in _held
-
-    @cached_property
-    def _key(self) -> tuple[object, ...]:
-        # The device that was left to us and the same one by name share a model.
-        device = choose_device(self._device)
-        return str(self._stores.address), self._stores.workspace_id, self._checkpoint, device, self._autocast, self._batch
-
-    def _loaded(self) -> tuple[Runnable, threading.Lock]:
-        key = self._key
-        with _lock:
-            if key not in _held:
-                began = time.perf_counter()
-                made = Runnable.load(
-                    self._stores, self._checkpoint, device=self._device, batch=self._batch, autocast=self._autocast
-                )
-                _held[key] = made, threading.Lock()
-                self.load = time.perf_counter() - began
-            _held.move_to_end(key)
-            while len(_held) > _MOST:
-                _held.popitem(last=False)
-            return _held[key]
-
-
-_held: OrderedDict[tuple[object, ...], tuple[Runnable, threading.Lock]] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it, or one of a model
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+        return is_loaded(self._wanted)
 
 
 def device_of(record: UnitSetRecord) -> tuple[str, torch.dtype | None]:

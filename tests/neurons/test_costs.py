@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odin_graph.arrays.units import tile_of
 from odin_graph.neurons.costs import (
     BYTES,
     CODECS,
@@ -20,12 +22,15 @@ from odin_graph.neurons.costs import (
     Option,
     Question,
     best,
+    name_of,
     options,
 )
 
 MACHINE = MachineSpeeds(
-    begin={"": 0.01, " warm": 0.002, "u8": 0.03},
-    value={"u8": 1e-7, "f16": 2e-7, "f32": 4e-7, "rows": 1e-9, " warm": 1e-8},
+    begin={"u8": 0.01, "f16": 0.01, "f32": 0.01, "rows": 0.03},
+    warm={"u8": 0.003, "f16": 0.003, "f32": 0.002, "rows": 0.03},
+    decode={"u8": 1e-7, "f16": 2e-7, "f32": 4e-7, "rows": 1e-9},
+    look={"u8": 1e-8, "f16": 2e-8, "f32": 3e-8, "rows": 4e-8},
     make=1.0,
     write={"u8": 2e-8, "f16": 3e-8, "f32": 4e-8},
 )
@@ -46,15 +51,15 @@ def test_running_costs_its_images_and_loading_once() -> None:
 
 
 def test_reading_costs_its_columns_and_what_bounds_leave() -> None:
-    held = [Held("u8", 0, 100_000), Held("f32", 0, 20_000, warm=True), Held("rows", 0, 10_000)]
+    held = [Held("u8", 0, TILE, 1), Held("f32", 0, 20_000, 2, cold=0), Held("rows", 0, 10_000, 3)]
     found = by_way(Question(10_000, 10), held, loaded=False)
     codes, values, rows = (found["read", codec] for codec in ("u8", "f32", "rows"))
-    # Columns that lie apart are decoded in whole tiles: two of them hold 100,000 images of one unit.
-    assert codes.each == pytest.approx(0.03 + 1e-7 * 10 * 2 * TILE + 0.02 + 0.001 * 30)
+    distinct = 1_000 * (1 - (1 - 1 / 1_000) ** 10)  # of ten that may fall together
+    assert codes.each == pytest.approx(0.01 + TILE * (1e-7 * distinct + 1e-8 * 10) + 0.02 + 0.001 * 30)
     assert codes.once == 0.5  # the model is loaded for what they leave
     assert values.once == 0
-    assert values.each == pytest.approx(0.002 + 1e-8 * 20_000 * 10)
-    assert rows.each == pytest.approx(0.01 + 1e-9 * 10_000 * 1_000)
+    assert values.each == pytest.approx(2 * 0.002 + 3e-8 * 20_000 * 10)
+    assert rows.each == pytest.approx(3 * 0.03 + 1e-9 * 10_000 * 1_000 + 4e-8 * 10_000 * 10)
 
 
 def test_what_bounds_leave_depends_on_the_question() -> None:
@@ -72,11 +77,45 @@ def test_what_bounds_leave_depends_on_the_question() -> None:
     assert every - first == pytest.approx(0.001 * 9_970)
 
 
-def test_a_whole_layer_is_decoded_once() -> None:
-    assert Held("f32", 0, 1_000).values(units=500, width=500) == 1_000 * 500
-    assert Held("f32", 0, 1_000).values(units=5, width=5_000) == 5 * TILE
-    assert Held("f32", 0, 1_000, warm=True).values(units=5, width=5_000) == 5_000
-    assert Held("rows", 0, 1_000).values(units=5, width=5_000) == 5_000_000
+def decoded(held: Held, units: int, width: int) -> float:
+    only = MachineSpeeds(
+        begin={held.codec: 0.0}, warm={held.codec: 0.0}, decode={held.codec: 1.0}, look={held.codec: 0.0}
+    )
+    return held.reckoned(units, width, only)
+
+
+@pytest.mark.parametrize(("width", "rows"), [(2_048, 8_000), (500, 1_000), (12_544, 1_600), (7, 30), (300, TILE)])
+def test_units_that_lie_apart_are_decoded_by_the_tile(width: int, rows: int) -> None:
+    """As many values as the tiles hold into which units fall that are drawn by chance."""
+    together, _ = tile_of(width, rows)
+    draw, counts = np.random.default_rng(0), []
+    for _ in range(300):
+        units = draw.choice(width, min(width, 10), replace=False)
+        counts.append(len(np.unique(units // together)) * together * rows)
+    assert decoded(Held("f32", 0, rows, 1), min(width, 10), width) == pytest.approx(np.mean(counts), rel=0.1)
+
+
+def test_what_the_cache_holds_is_not_decoded() -> None:
+    whole = decoded(Held("f32", 0, 8_000, 1), 10, 2_048)
+    assert 0 < decoded(Held("f32", 0, 8_000, 1, cold=2), 10, 2_048) < whole / 4
+    assert decoded(Held("f32", 0, 8_000, 1, cold=0), 10, 2_048) == 0
+    assert decoded(Held("rows", 0, 8_000, 1), 10, 2_048) == 8_000 * 2_048
+
+
+def test_what_was_seen_counts_for_what_takes_about_as_long() -> None:
+    seen = MachineSpeeds(ratios={"read f32 -6": 3.0, "read f32 -3": 0.5, "read f32 cold -6": 7.0, "store f32 -3": 11.0})
+    assert seen.seen("read f32", 2**-6) == 3 * 2**-6
+    assert seen.seen("read f32", 2**-5.6) == pytest.approx(3 * 2**-5.6)
+    assert seen.seen("read f32", 100.0) == 50.0
+    assert seen.seen("read f32 cold", 0.1) == pytest.approx(0.7)
+    assert seen.seen("read u8", 0.1) == 0.1
+    assert name_of("read f32", 0.12) == "read f32 -3"
+    held = Held("f32", 0, 20_000, 1, cold=0)
+    plain, slow = (
+        next(one for one in options(Question(20_000, 10), [held], MODEL, machine, loaded=True) if one.codec == "f32")
+        for machine in (MACHINE, replace(MACHINE, ratios={"read f32 -7": 4.0}))
+    )
+    assert slow.each == pytest.approx(4 * plain.each)
 
 
 def test_codes_tell_no_values() -> None:
@@ -86,12 +125,12 @@ def test_codes_tell_no_values() -> None:
 
 
 def test_what_a_set_lacks_is_run_each_time_or_stored_once() -> None:
-    found = by_way(Question(10_000, 10), [Held("f32", 4_000, 6_000)])
+    held = Held("f32", 4_000, 6_000, 1)
+    found = by_way(Question(10_000, 10), [held])
     read, store = found["read", "f32"], found["store", "f32"]
-    tiles = 4e-7 * 10 * TILE
-    assert read.each == pytest.approx(0.01 + tiles + 0.02 + 4.0)
-    assert store.once == pytest.approx(1.0 + 0.5 + 0.02 + 4.0 + 4e-8 * 4_000 * 1_000)
-    assert store.each == pytest.approx(0.01 + tiles)
+    assert read.each == pytest.approx(held.reckoned(10, 1_000, MACHINE) + 0.02 + 4.0)
+    assert store.once == pytest.approx(1.0 + 0.02 + 4.0 + 4e-8 * 4_000 * 1_000)
+    assert store.each == pytest.approx(Held("f32", 0, 10_000, 2).reckoned(10, 1_000, MACHINE))
     assert store.bytes == 4 * 4_000 * 1_000
 
 
@@ -109,8 +148,8 @@ def test_wide_layers_are_not_stored_for_few_questions() -> None:
     assert best(options(Question(5_000, 10), [], wide, MACHINE, loaded=True), 1.0).way == "run"
 
 
-def test_fewer_bytes_are_worth_a_tenth() -> None:
-    one, other = Option("store", "f32", 1.0, 1.0, 400), Option("store", "u8", 1.0, 1.09, 100)
+def test_fewer_bytes_are_worth_a_twentieth() -> None:
+    one, other = Option("store", "f32", 1.0, 1.0, 400), Option("store", "u8", 1.0, 1.06, 100)
     assert best([one, other], 1.0) is other
     assert best([one, replace(other, each=1.3)], 1.0) is one
 
@@ -144,7 +183,7 @@ def test_what_holds_of_every_choice(
     loaded: bool,
     held: list[tuple[str, int]],
 ) -> None:
-    known = [Held(codec, min(images, missing), images) for codec, missing in held]  # type: ignore[arg-type]
+    known = [Held(codec, min(images, missing), images, 1) for codec, missing in held]  # type: ignore[arg-type]
     given_ = options(Question(images, units, kind, later), known, model, MACHINE, loaded=loaded)
     assert len({(one.way, one.codec) for one in given_}) == len(given_)
     assert all(one.once >= 0 and one.each >= 0 for one in given_)

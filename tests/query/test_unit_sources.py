@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +16,13 @@ from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.storage import set_budget, stored_sets
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets, units_array
 from odin_graph.errors import SpaceError
-from odin_graph.neurons.costs import Held, Option, best
+from odin_graph.neurons.costs import Option, best
 from odin_graph.objects.units import Units
 from odin_graph.query import unit_source
-from odin_graph.query.calibration import Calibration, Layer, Seen, after_reading, after_storing, machine_of
+from odin_graph.query.calibration import Calibration, Layer, Seen, after_bounds, machine_of, ratio_of
 from odin_graph.query.unit_source import Sources
+from odin_graph.runtime import loaded
+from odin_graph.runtime.model import Runnable
 
 from . import digits
 from .unit_world import answering
@@ -53,9 +58,9 @@ def test_a_model_that_nobody_knows_is_timed_first(retina: og.Workspace) -> None:
     question, given = sources(retina).options("first")
     layer = held.layer(units(retina).node)
     assert layer is not None
-    assert layer.speeds.image > 0
-    assert layer.speeds.load > 0
-    assert layer.speeds.width == len(retina.experiment("small-cnn/1").layer("features").units)
+    assert layer.speeds(Seen()).image > 0
+    assert layer.speeds(Seen()).load > 0
+    assert layer.width == len(retina.experiment("small-cnn/1").layer("features").units)
     assert question.later == 1
     assert {one.way for one in given} == {"run", "store"}
     assert unit_sets(retina._stores) == []
@@ -142,35 +147,71 @@ def test_a_speed_is_the_median_of_the_latest() -> None:
 
 
 def test_speeds_follow_what_is_seen() -> None:
-    plain = machine_of(Seen())
-    cold, warm = Held("f32", 0, 10**6), Held("f32", 0, 10**6, warm=True)
-    seen = after_reading(Seen(), cold, 10**7, plain.begin[""] + 10**7 * 10 * plain.value["f32"])
-    assert seen.get("value f32") == pytest.approx(10 * plain.value["f32"])
-    seen = after_reading(seen, warm, 10, 0.5)
-    assert seen.get("begin f32 warm") == pytest.approx(0.5)
+    seen = ratio_of(Seen(), "read f32 cold", 0.1, 1.0)
+    seen = ratio_of(seen, "store u8", 2.0, 1.0)
     speeds = machine_of(seen)
-    assert speeds.reading("f32", 10**7, warm=False) == pytest.approx(plain.begin[""] + 10**8 * plain.value["f32"])
-    assert speeds.reading("f32", 0, warm=True) == pytest.approx(0.5)
-    assert speeds.reading("u8", 100, warm=True) == plain.reading("u8", 100, warm=True)
-    seen = after_storing(Seen(), "f32", 10**9, plain.make + 10**9 * plain.write["f32"] * 3)
-    assert machine_of(seen).write == {**plain.write, "f32": pytest.approx(3 * plain.write["f32"])}
-    assert after_storing(Seen(), "u8", 10, 4 * plain.make).get("make") == pytest.approx(4 * plain.make)
-    assert after_storing(Seen(), "u8", 10**10, 0.0).get("write u8") > 0
+    assert speeds.seen("read f32 cold", 0.09) == pytest.approx(0.09 * 5.5)  # what was reckoned counts once
+    assert speeds.seen("store u8", 2.5) == pytest.approx(2.5 * 0.75)
+    for _ in range(3):
+        seen = ratio_of(seen, "read f32 cold", 0.1, 1.0)
+    assert machine_of(seen).seen("read f32 cold", 0.1) == pytest.approx(1.0)
+    layer_alone = ratio_of(Seen(), "read f32 cold", 0.1, 0.2)
+    assert machine_of(seen, layer_alone).seen("read f32 cold", 0.1) == pytest.approx(0.6)
+    assert speeds.seen("read f32", 0.1) == 0.1
+    assert machine_of(Seen({"read f32 far": (3.0,), "make": (1.0,)})).ratios == {}
     layer = Layer.timed(1e-3, 0.0, 0.0, 7)
     for _ in range(3):
         layer = layer.ran(1_000, 5.0, load=None)
-    assert layer.speeds.image == pytest.approx(5e-3)
-    assert layer.ran(10, 0.5, load=2.0).speeds.load == 2.0
-    assert layer.ran(10, 0.45, load=None).seen.of["call"][-1] == pytest.approx(0.4)
-    assert layer.left("u8", "first", 100, 1_000).speeds.left == {"u8 first": 100}
-    assert layer.left("u8", "first", 100, 1_000).left("u8", "first", 20, 21).speeds.left == {"u8 first": 100}
+    assert layer.speeds(Seen()).image == pytest.approx(5e-3)
+    assert layer.ran(10, 0.1, load=2.0).speeds(Seen()).load == 2.0
+    assert layer.ran(10, 0.2, load=None).seen.of["call"][-1] == pytest.approx(0.15)
+    assert layer.ran(60, 0.6, load=None).seen.of["image"][-1] == pytest.approx(0.01)  # few that take long
+    left = after_bounds(Seen(), "u8", "first", 100, 1_000)
+    assert layer.speeds(left).left == {"u8 first": 100}  # as of other layers, as long as nothing was seen of this one
+    assert replace(layer, seen=after_bounds(layer.seen, "u8", "first", 30, 1_000)).speeds(left).left == {"u8 first": 30}
+    assert after_bounds(left, "u8", "first", 20, 21) == left
+
+
+def test_what_reading_took_is_known_of_layer_and_machine(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading the model, for what codes leave open, is not taken for reading, and it is loaded once."""
+    load, times = Runnable.load, 0
+
+    def slow(*args: Any, **kwargs: Any) -> Runnable:
+        nonlocal times
+        times += 1
+        time.sleep(2.0)
+        return load(*args, **kwargs)
+
+    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    retina.experiment("small-cnn/1").layer("features").materialise(retina.images("retina-test"), codec="u8")
+    calibrate(retina, 1e-6)
+    loaded._held.clear()
+    monkeypatch.setattr(Runnable, "load", slow)
+    with answering("run"):
+        query.keys()
+    with answering("read", "u8"):
+        query.keys()
+    assert times == 1
+    loaded._held.clear()
+    shutil.rmtree(retina._stores.cache / "units", ignore_errors=True)
+    with answering("read", "u8"):
+        retina.images("retina-test").order_by(units(retina).max().desc()).limit(5).keys()
+    held = Calibration(retina._stores)
+    layer = held.layer(units(retina).node)
+    assert layer is not None
+    names = [name for name in layer.seen.of if name.startswith("read u8 ")]
+    assert {name: held.machine.of[name] for name in names} == {name: layer.seen.of[name] for name in names}
+    took = [ratio * 2.0 ** int(name.rpartition(" ")[2]) for name in names for ratio in layer.seen.of[name]]
+    assert len(took) == times == 2
+    assert layer.seen.of["load"][-1] > 2
+    assert max(took) < 1
 
 
 def test_speeds_are_kept(retina: og.Workspace) -> None:
     held, node = Calibration(retina._stores), units(retina).node
-    seen = Seen({"make": (0.5, 0.25), "begin u8 warm": (1e-3,)})
+    seen = Seen({"store u8 -2": (0.5, 0.25), "read u8 -9": (1e-3,)})
     held.keep_machine(seen)
-    layer = Layer.timed(0.5, 0.25, 2.0, 12).left("u8", "first", 3, 500).asked(4)
+    layer = Layer.timed(0.5, 0.25, 2.0, 12).asked(4)
     held.keep(node, layer)
     again = Calibration(retina._stores)
     assert again.machine == seen
