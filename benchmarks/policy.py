@@ -7,8 +7,9 @@ library chooses. Then every way that was open is taken again, the chosen one too
 as the question found it, and the median counts. Storing that was not chosen is done as well, timed and taken away
 again, where it might be better than what was chosen; else, and where a part is stored already, what it would cost is
 known from storing the layer before. A way costs what it costs once, spread over the questions that were expected, and
-what it costs each time: the choice is right where that is within 1.2 of the least of all ways, whatever the codec. How
-often store or run again alone was decided well is told beside it.
+what it costs each time (timing a model that nobody knows comes before, and is no way's cost): the choice is right where
+that is within 1.2 of the least of all ways, whatever the codec. How often store or run again alone was decided well is
+told beside it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from odin_graph.query.calibration import Calibration
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.unit_lists import keeping
 from odin_graph.query.unit_reader import UnitReader
-from odin_graph.query.unit_source import Choose
+from odin_graph.query.unit_source import Choose, Sources
 from odin_graph.runtime.materialise import materialise
 from odin_graph.runtime.rerun import Rerun
 from odin_graph.runtime.unit_plan import Want
@@ -272,6 +273,7 @@ def compared(
     def asked() -> tuple[list[Any], float]:
         return _timed(stores, group, keys, ask)
 
+    Sources(stores, group, keys).options("first")
     with _choosing(noting):
         answer, first = asked()
     taken, given, later = chosen[-1]

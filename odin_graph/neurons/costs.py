@@ -53,7 +53,8 @@ class MachineSpeeds:
     write: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-8, "f16": 8e-9, "f32": 8e-9})
     """Seconds a value that is written, by codec."""
     ratios: Mapping[str, float] = field(default_factory=dict)
-    """What was seen as a multiple of what these say, by what was done and how long it took, see `name_of`."""
+    """What was seen as a multiple of what is reckoned, by what was done and how long it took, see `name_of`: of the
+    machine, and of the layer that is asked."""
 
     def seen(self, what: str, seconds: float) -> float:
         """What is to be expected, where so many seconds were reckoned: as what took about as long turned out."""
@@ -76,6 +77,10 @@ class ModelSpeeds:
     """Numbers that the layer says of an image."""
     left: Mapping[str, float] = field(default_factory=dict)
     """Images that bounds left to the model, by codec and kind of question, where it was seen."""
+
+    def running(self, images: float) -> float:
+        """Seconds of running images, before what was seen."""
+        return self.call + self.image * images
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ def options(
         loaded: Whether the model is.
     """
     load = 0.0 if loaded else model.load
-    found = [Option("run", None, load, _run(question.images, model))]
+    found = [Option("run", None, load, _run(question.images, model, machine))]
     by_codec = {one.codec: one for one in held}
     for one in held:
         if one.missing < question.images:
@@ -177,7 +182,7 @@ def best(given: Sequence[Option], later: float) -> Option:
 
 def storing(images: int, codec: Codec, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     """Seconds of storing a layer of images, by a model that is loaded, before what was seen."""
-    return machine.make + _run(images, model) + machine.write[codec] * images * model.width
+    return machine.make + _run(images, model, machine) + machine.write[codec] * images * model.width
 
 
 def name_of(what: str, seconds: float) -> str:
@@ -198,15 +203,15 @@ def _decoded(units: int, width: int, rows: int, segments: int) -> float:
     return tiles * (1 - (1 - 1 / tiles) ** units) * together * rows
 
 
-def _run(images: float, model: ModelSpeeds) -> float:
-    return model.call + model.image * images if images else 0.0
+def _run(images: float, model: ModelSpeeds, machine: MachineSpeeds) -> float:
+    return machine.seen("run", model.running(images)) if images else 0.0
 
 
 def _read(question: Question, held: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     there = question.images - held.missing
     seconds = machine.seen(held.done, held.reckoned(question.units, model.width, machine))
     left = min(float(there), _left(question, held.codec, model))
-    return seconds + _run(left, model) + _run(held.missing, model)
+    return seconds + _run(left, model, machine) + _run(held.missing, model, machine)
 
 
 def _left(question: Question, codec: Codec, model: ModelSpeeds) -> float:

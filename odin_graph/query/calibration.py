@@ -22,8 +22,6 @@ from odin_graph.stores import Stores
 
 PROBE: Final = 128
 """Images that are enough to say how long one takes."""
-_LONG: Final = 0.25
-"""Seconds of a run that are enough, however few images it was of."""
 _RECENT: Final = 5
 """Times of which the median counts: one that something else on the machine made long does not."""
 _LATER_PRIOR: Final = 1.0
@@ -93,10 +91,8 @@ class Layer:
             load: Seconds that loading took; None where it was loaded.
         """
         seen = self.seen if load is None else self.seen.and_("load", load)
-        if images >= PROBE or (images and seconds >= _LONG):
-            seen = seen.and_("image", max((seconds - seen.get("call")) / images, seconds / images / 4))
-        elif images:
-            seen = seen.and_("call", max(0.0, seconds - seen.get("image") * images))
+        if images:
+            seen = ratio_of(seen, "run", self.speeds(Seen()).running(images), seconds)
         return replace(self, seen=seen)
 
 
@@ -116,7 +112,7 @@ def machine_of(seen: Seen, layer: Seen | None = None) -> MachineSpeeds:
     ratios: dict[str, float] = {}
     for held in (seen, layer or Seen()):
         for name, values in held.of.items():
-            if name.startswith(("read ", "store ")) and _is_number(name.rpartition(" ")[2]):
+            if name.startswith(("read ", "store ", "run ")) and _is_number(name.rpartition(" ")[2]):
                 ratios[name] = median((ratios.get(name, 1.0), *values))
     return MachineSpeeds(ratios=ratios)
 

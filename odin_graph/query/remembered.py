@@ -63,8 +63,9 @@ def write(file: Path, said: Mapping[str, Any]) -> None:
     """Know it from now on; the file follows within a second, with the next write or the end of the process."""
     with _lock:
         before = _known.get(file)
-        written = -math.inf if before is None else before.written
-        _known[file] = _Known(said, _stamp(file), written, unwritten=True)
+        stamp = _stamp(file)
+        written = -math.inf if before is None or stamp is None else before.written
+        _known[file] = _Known(said, stamp, written, unwritten=True)
     if time.monotonic() - written >= _EVERY:
         _put(file)
 

@@ -40,8 +40,8 @@ FEWEST: Final = 64
 _WARM: Final = 4
 """Images of the first run of a model, which takes longer than any other."""
 _FEW: Final = 16
-_LONG: Final = 0.25
-"""Seconds of a run that tell enough."""
+_LONG: Final = 0.03
+"""Seconds of a run that tell enough: a call is little beside them."""
 _MEMORY_SHARE: Final = 4
 """What is run on the spot is held whole, in this part of the memory at most."""
 
@@ -178,9 +178,7 @@ class Sources:
         group = self._group
         assert group.checkpoint is not None, "bound before"
         if stored is not None and stored.record is not None:
-            again = Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
-            again.width = stored.width  # whatever it says of other images has to be the same units
-            return again
+            return Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
         return Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
 
     def _run(self, option: Option, why: str) -> Source:
@@ -233,8 +231,8 @@ class Sources:
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
             what, machine = f"store {codec}", self.calibration.machine
-            speeds = layer.speeds(machine)
-            reckoned = (0.0 if is_loaded else speeds.load) + storing(missing, codec, speeds, machine_of(Seen()))
+            speeds, runs = layer.speeds(machine), machine_of(Seen(), layer.seen)
+            reckoned = (0.0 if is_loaded else speeds.load) + storing(missing, codec, speeds, runs)
             self.calibration.keep_machine(ratio_of(machine, what, reckoned, took))
             self.calibration.keep(group, replace(layer, seen=ratio_of(layer.seen, what, reckoned, took)))
         self.__dict__.pop("_stored", None)

@@ -19,7 +19,7 @@ from odin_graph.runtime.inputs import input_runs
 from odin_graph.runtime.loaded import Wanted, is_loaded, shared
 from odin_graph.runtime.model import Runnable
 from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.runtime.unit_pass import Part, batch_of, running, sizes_differ
+from odin_graph.runtime.unit_pass import Part, Shape, batch_of, running, sizes_differ
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -68,12 +68,17 @@ class Rerun:
         """Seconds that loading took; None where the model was loaded."""
         self.width: int | None = None
         """Numbers that the layer says of an image; None before it has run."""
+        self._known: dict[str, Shape] = {}
 
     @classmethod
     def of(cls, stores: Stores, record: UnitSetRecord, checkpoint: str, layer: str, group: NDArray[np.int64]) -> Rerun:
         """For what a set holds, run as it was computed."""
         device, autocast = device_of(record)
-        return cls(stores, checkpoint, layer, group, pooling=record.pooling, device=device, autocast=autocast)
+        again = cls(stores, checkpoint, layer, group, pooling=record.pooling, device=device, autocast=autocast)
+        again.width = record.units  # whatever it says of other images has to be the same units
+        if record.pooling == "units":
+            again._known[layer] = record.shape
+        return again
 
     def __call__(self, keys: Keys) -> NDArray[np.float32]:
         """The values (n, G) of images, in the order of the keys, which may repeat.
@@ -100,7 +105,7 @@ class Rerun:
         place, batch = 0, batch_of(runnable, [0])
         what = f"run {self._part.layer} again"
         with (
-            running(runnable, [self._part]) as run,
+            running(runnable, [self._part], known=self._known) as run,
             progress_bar(what, len(keys), show=len(keys) >= _SHOWN) as done,
         ):
             for images in self._images(keys, batch):

@@ -18,6 +18,7 @@ from odin_graph.errors import QueryError, ShapeError
 from odin_graph.runtime.determinism import Measured, Noise, measure_noise
 from odin_graph.runtime.hooks import CALL, Reduce, captured
 from odin_graph.runtime.inputs import to_inputs
+from odin_graph.runtime.loaded import Wanted, shared
 from odin_graph.runtime.model import Runnable, layers_of
 from odin_graph.runtime.pixels import pixel_blocks
 from odin_graph.runtime.pooling import POOLINGS as ROW_POOLINGS
@@ -56,8 +57,15 @@ Said: TypeAlias = dict[Part, NDArray[np.float32]]
 
 
 @contextmanager
-def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Tensor], Said]]:
+def running(
+    runnable: Runnable, parts: Sequence[Part], *, known: Mapping[str, Shape] | None = None
+) -> Iterator[Callable[[Tensor], Said]]:
     """What runs inputs (n, bands, h, w), and gives what each part says of them.
+
+    Args:
+        runnable: The model.
+        parts: What is wanted of it.
+        known: Shapes of a layer's output for one image, where they have to be as they were before.
 
     Raises:
         QueryError: In a run: a layer does not run.
@@ -67,7 +75,7 @@ def running(runnable: Runnable, parts: Sequence[Part]) -> Iterator[Callable[[Ten
     for part in parts:
         by_layer.setdefault(part.layer, []).append(part)
     widths: dict[str, list[int]] = {}
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = dict(known or {})
 
     def together(layer: str, output: Tensor) -> Tensor:
         shape = tuple(output.shape[1:])
@@ -191,8 +199,7 @@ def units_of_pixels(stores: Stores, checkpoint: str, part: Part, pixels: NDArray
     Raises:
         ShapeError: The model refuses it.
     """
-    runnable = Runnable.load(stores, checkpoint, batch=1)
-    with running(runnable, [part]) as run:
+    with shared(Wanted(stores, checkpoint)) as (runnable, _), running(runnable, [part]) as run:
         said: NDArray[np.float32] = run(to_inputs(runnable.pipeline, pixels[None]))[part][0]
     return said
 

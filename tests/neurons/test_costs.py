@@ -110,6 +110,9 @@ def test_what_was_seen_counts_for_what_takes_about_as_long() -> None:
     assert seen.seen("read f32 cold", 0.1) == pytest.approx(0.7)
     assert seen.seen("read u8", 0.1) == 0.1
     assert name_of("read f32", 0.12) == "read f32 -3"
+    runs = replace(MACHINE, ratios={"run 3": 2.0, "run -5": 5.0})
+    (run, *_) = options(Question(10_000, 10), [], MODEL, runs, loaded=True)
+    assert run.each == pytest.approx(2 * (0.02 + 10.0))
     held = Held("f32", 0, 20_000, 1, cold=0)
     plain, slow = (
         next(one for one in options(Question(20_000, 10), [held], MODEL, machine, loaded=True) if one.codec == "f32")

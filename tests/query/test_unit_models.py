@@ -97,6 +97,14 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     with answering("read", "f32"), pytest.raises(ShapeError, match=refused):
         db.images([*square, names[3]]).order_by(layer.units[3]).run()
     held.delete()
+    for codec in ("u8", "f32"):
+        held = layer.materialise(tall, codec=codec)
+        with (
+            answering("read", codec),
+            pytest.raises(ShapeError, match=rf"outputs of shape \(4, 6, 4\) of one image and .* {refused}"),
+        ):
+            db.images([*tall, *wide]).order_by(layer.units[3]).run()  # as many units beside those that are stored
+        held.delete()
     said = np.array([capture(module(3), one[None])["conv"][0].max(axis=(1, 2)) for one in pixels], np.float64)
     keys = db.images().keys()
     expected = keys[np.lexsort((keys, -said[:, 2]))[:7]].tolist()
