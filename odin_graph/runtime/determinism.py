@@ -7,9 +7,8 @@ size is kept beside what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from copy import deepcopy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -87,9 +86,19 @@ def measure_noise(
             part = slice(start, start + size)
             _widen(off, first, here(inputs[part]), part)
     if runnable.device.type != "cpu":  # who verifies later may have no such device
-        there = run(replace(runnable, module=deepcopy(runnable.module).to("cpu"), device=torch.device("cpu")))
-        _widen(off, first, there(inputs), slice(0, len(inputs)))
+        with on_the_cpu(runnable) as there:
+            _widen(off, first, run(there)(inputs), slice(0, len(inputs)))
     return {name: _noise(runnable, layers[name], off[name], first[name]) for name in first}
+
+
+@contextmanager
+def on_the_cpu(runnable: Runnable) -> Iterator[Runnable]:
+    """A model for the time being: it is moved, since one of torch.export cannot be copied."""
+    cpu = torch.device("cpu")
+    try:
+        yield replace(runnable, module=runnable.module.to(cpu), device=cpu)
+    finally:
+        runnable.module.to(runnable.device)
 
 
 def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: Rows) -> Noise:

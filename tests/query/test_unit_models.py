@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ import odin_graph as og
 from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.errors import QueryError, ShapeError
+from odin_graph.runtime.determinism import on_the_cpu
+from odin_graph.runtime.loaded import Wanted, shared
 
 from .unit_world import Quarters, answering, capture, module
 
@@ -137,3 +141,21 @@ def test_answers_after_a_purge(db: og.Workspace, codec: UnitCodec) -> None:
         away = np.abs(said - said[4]).sum(axis=1)
         near = db.images().nearest(said[4].tolist(), by=units, k=7, metric="l1")
         assert near.keys().tolist() == keys[np.lexsort((keys, away))[:7]].tolist()
+
+
+def test_a_program_moves_to_the_cpu_and_back(db: og.Workspace) -> None:
+    """To measure how far another device is off; what torch.export made cannot be copied."""
+    pixels, net = np.stack(add(db, *[(5, 5)] * 10)), module(3).eval()
+    model = db.models.add("program", net, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
+    with db.run(model) as run:
+        checkpoint = run.checkpoint(net, best=True)
+    with shared(Wanted(db._stores, checkpoint.id)) as (runnable, _):
+        with pytest.raises(RuntimeError):
+            copy.deepcopy(runnable.module)
+        with torch.inference_mode(), on_the_cpu(runnable) as there:
+            said = there.module(torch.from_numpy(pixels)[:, None].float())
+        assert there.device.type == "cpu"
+        assert {one.device.type for one in runnable.module.parameters()} == {runnable.device.type}
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pixels)[:, None].float())
+    np.testing.assert_allclose(said.numpy(), expected.numpy(), atol=1e-5)
