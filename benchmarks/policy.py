@@ -188,14 +188,17 @@ def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept],
     likely = np.array([one.weight for one in layers], float)
     near, right, ratios, policy, hindsight, ran = 0, 0, [], 0.0, 0.0, 0.0
     ways: dict[str, int] = {}
+    guessed = open_ways = 0
     for _ in range(number):
         one = layers[int(draw.choice(len(layers), p=likely / likely.sum()))]
         keys, group, ask = question(draw, one)
-        taken, costs, told = compared(stores, one, keys, group, ask, known)
+        taken, costs, estimated, told = compared(stores, one, keys, group, ask, known)
         ratio = costs[taken] / min(costs.values())
         stored = min((cost for way, cost in costs.items() if way != RUN), default=costs[RUN])
         better = min(costs[RUN], stored if taken == RUN else costs[taken])
         near += ratio <= NEAR
+        guessed += estimated
+        open_ways += len(costs)
         right += costs[taken] <= NEAR * better
         ratios.append(ratio)
         if SHOW and ratio > NEAR:
@@ -219,6 +222,9 @@ def workload(stores: Stores, layers: Sequence[Asked], known: Mapping[Any, Kept],
         Row("its cost against the best way's, all together", policy / hindsight, "x"),
         Row("against running the model every time", policy / ran, "x"),
         Row("the worst choice against the best way", max(ratios), "x"),
+        Row(
+            "ways to store that were known from before and not done again, of all ways", 100 * guessed / open_ways, "%"
+        ),
         *(Row(f"chosen: {way.removesuffix(' None')}", count, "times") for way, count in sorted(ways.items())),
     ]
 
@@ -256,8 +262,8 @@ def question(draw: np.random.Generator, one: Asked) -> tuple[Keys, UnitGroup, As
 
 def compared(
     stores: Stores, one: Asked, keys: Keys, group: UnitGroup, ask: Ask, known: Mapping[Any, Kept]
-) -> tuple[str, dict[str, float], str]:
-    """The way that is chosen, what each costs a question, from what was measured, and that beside what was reckoned."""
+) -> tuple[str, dict[str, float], int, str]:
+    """The way that is chosen, what each costs, how many of them were not taken, and that beside what was reckoned."""
     chosen: list[tuple[Option, Sequence[Option], float]] = []
 
     def noting(given: Sequence[Option], later: float) -> Option:
@@ -286,6 +292,7 @@ def compared(
     costs = {way: seconds for way, seconds in each.items() if way in ways or way == ("run", None)}
     if taken.way == "store" and ("read", taken.codec) in ways:  # what it lacked is there by now
         costs["read", taken.codec] += ran / len(keys) * lacking.get(taken.codec or "", 0)
+    estimated = 0
     if taken.way == "store":
         asking = each["read", taken.codec]
         costs["store", taken.codec] = (first - asking) / (1 + later) + asking
@@ -295,13 +302,20 @@ def compared(
         asking = held.asking(len(keys) * len(group.numbers)) + (ran if ask.every and codec != "f32" else 0.0)
         if codec not in lacking and once / (1 + later) + asking < MAYBE * costs[taken.way, taken.codec]:
             once, asking = stored_and_dropped(stores, one, codec, asked, cache, answer)
+        else:
+            estimated += 1
         costs["store", codec] = once / (1 + later) + asking
     reckoned = {(option.way, option.codec): option.cost(later) for option in given}
     told = ", ".join(
         f"{way} {codec} {1000 * cost:.1f} ms, reckoned {1000 * reckoned.get((way, codec), 0.0):.1f}"
         for (way, codec), cost in costs.items()
     )
-    return f"{taken.way} {taken.codec}", {f"{way} {codec}": cost for (way, codec), cost in costs.items()}, told
+    return (
+        f"{taken.way} {taken.codec}",
+        {f"{way} {codec}": cost for (way, codec), cost in costs.items()},
+        estimated,
+        told,
+    )
 
 
 def stored_and_dropped(
@@ -331,8 +345,9 @@ def in_turns(
 ) -> dict[tuple[str, str | None], float]:
     """Seconds that a question takes in each way: the median of some turns, of which nothing is learnt."""
     turns: dict[tuple[str, str | None], list[float]] = {way: [] for way in ways}
-    for _ in range(TURNS):
-        for way, took in turns.items():
+    for turn in range(TURNS):
+        for way in sorted(ways, key=str, reverse=bool(turn % 2)):
+            took = turns[way]
             if sum(took) > LONG:
                 continue
             cache.as_it_was()

@@ -53,7 +53,7 @@ def compact(store: ArrayStore, segments: Sequence[SegmentInfo]) -> list[SegmentI
 
 
 def _merge_rows(store: ArrayStore, group: Sequence[SegmentInfo], written: list[SegmentInfo]) -> None:
-    array = SegmentedArray(store, group)
+    array = SegmentedArray(store.uncached(), group)
     keys = array.coverage()
     most = max(1, store.budget.memory // _SHARE)
     parts = -(-sum(map(store.decoded_bytes, group)) // most)

@@ -17,6 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.arrays.unit_cache import boot
 
 
 class DecodedCache:
@@ -83,7 +84,7 @@ class DecodedCache:
                 held -= size
 
     def _file(self, info: SegmentInfo) -> Path:
-        return self._folder / f"{info.id}.raw"
+        return self._folder / f"{info.id}.{boot()}.raw"  # a power cut may keep a file and lose what is in it
 
 
 def _stat(file: Path) -> os.stat_result | None:

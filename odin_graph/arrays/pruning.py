@@ -49,7 +49,7 @@ def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInf
         raise StoreError(
             f"The segment {info.id} of {info.array} is {info.codec}: it cannot be rewritten without a key."
         )
-    array = SegmentedArray(store, [info])
+    array = SegmentedArray(store.uncached(), [info])
     parts = -(-store.decoded_bytes(info) // max(1, store.budget.memory // _SHARE))
     written: list[SegmentInfo] = []
     try:

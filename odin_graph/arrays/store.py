@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +59,12 @@ class ArrayStore:
         columns = UnitCache(cache.parent / "units", budget.memory // 4) if cache is not None else None
         self.units = UnitStore(self._files, self._new, columns)
         """What units of layers said."""
+
+    def uncached(self) -> Self:
+        """The same, read from what is stored alone, against its checksums: for whoever writes it anew."""
+        plain = copy(self)
+        plain._cache = None  # noqa: SLF001 - of our own class
+        return plain
 
     @property
     def raw(self) -> Files:

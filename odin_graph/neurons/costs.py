@@ -57,10 +57,17 @@ class MachineSpeeds:
     machine, and of the layer that is asked."""
 
     def seen(self, what: str, seconds: float) -> float:
-        """What is to be expected, where so many seconds were reckoned: as what took about as long turned out."""
+        """What is to be expected, where so many seconds were reckoned: as what took about as long turned out.
+
+        What took much more or much less time says less: of its ratio counts the root, and the root of that.
+        """
         split = [(name.rpartition(" "), ratio) for name, ratio in self.ratios.items()]
         like = {int(size): ratio for (said, _, size), ratio in split if said == what}
-        return seconds * like[min(like, key=lambda size: abs(size - _size(seconds)))] if like else seconds
+        if not like:
+            return seconds
+        nearest = min(like, key=lambda size: abs(size - _size(seconds)))
+        away = max(0, abs(nearest - _size(seconds)) - 1)
+        return float(seconds * like[nearest] ** (0.5**away))
 
 
 @dataclass(frozen=True, slots=True)

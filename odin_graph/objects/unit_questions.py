@@ -195,7 +195,7 @@ class UnitQuestions:
             held = UnitSet.open(self._stores, set_id)
             yield keys, held
             layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
-            record(self._stores, set_id, 0.0 if layer is None else layer.seen.get("image") * len(keys))
+            record(self._stores, set_id, 0.0 if layer is None else layer.running(len(keys)))
 
 
 def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -23,7 +23,9 @@ from odin_graph.stores import Stores
 PROBE: Final = 128
 """Images that are enough to say how long one takes."""
 _RECENT: Final = 5
-"""Times of which the median counts: one that something else on the machine made long does not."""
+"""Times of which the median counts, beside what was thought before: one that something else made long does not."""
+_MOST: Final = 8.0
+"""By which something is thought to be slower or faster than it was reckoned: what is beyond waited for something."""
 _LATER_PRIOR: Final = 1.0
 """What was asked once is asked again: storing costs little more than running does, and saves all of the next run."""
 
@@ -34,9 +36,9 @@ class Seen:
 
     of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def get(self, name: str, default: float = 0.0) -> float:
-        """What is to be expected."""
-        return median(self.of[name]) if name in self.of else default
+    def get(self, name: str) -> float:
+        """What is to be expected; 0 of what was never seen."""
+        return median(self.of[name]) if name in self.of else 0.0
 
     def all(self, what: str) -> dict[str, float]:
         """Of all names that begin with a word: by the rest of the name."""
@@ -56,7 +58,7 @@ class Layer:
     """What is known of a layer of a checkpoint, in one view."""
 
     seen: Seen
-    """Of its model, and of reading what is stored of it, which may be unlike the machine's other sets."""
+    """Of its model, and of storing and reading it, which may be unlike the machine's other sets."""
     width: int
     asks: int = 0
     """Questions so far."""
@@ -73,6 +75,10 @@ class Layer:
         """As costs are reckoned, on a machine; what was not seen of this layer is as it was of others."""
         image, call, load = (self.seen.get(name) for name in ("image", "call", "load"))
         return ModelSpeeds(image, call, load, self.width, machine.or_(self.seen).all("left"))
+
+    def running(self, images: int) -> float:
+        """Seconds of running the model on images, as far as is known."""
+        return machine_of(Seen(), self.seen).seen("run", self.speeds(Seen()).running(images))
 
     def later(self, images: int) -> float:
         """How many further questions of so many images are expected: as many as there were, and one at least."""
@@ -98,7 +104,7 @@ class Layer:
 
 def ratio_of(seen: Seen, what: str, reckoned: float, seconds: float) -> Seen:
     """What is known after something took so many seconds, and another time was reckoned."""
-    return seen.and_(name_of(what, reckoned), seconds / max(reckoned, 1e-6))
+    return seen.and_(name_of(what, reckoned), min(max(seconds / max(reckoned, 1e-6), 1 / _MOST), _MOST))
 
 
 def after_bounds(seen: Seen, codec: Codec, kind: Kind, images: int, of: int) -> Seen:

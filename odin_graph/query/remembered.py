@@ -30,7 +30,7 @@ class _Known:
     """What this process knows of a file."""
 
     said: Mapping[str, Any]
-    stamp: int | None
+    stamp: tuple[int, int] | None
     """Of the file as it was read or written, None where there was none: another process may write it."""
     written: float = -math.inf
     """When this process wrote it."""
@@ -55,12 +55,13 @@ def read(file: Path) -> Mapping[str, Any]:
     if not isinstance(said, dict):
         return {}
     with _lock:
-        _known[file] = _Known(said, stamp, -math.inf if known is None else known.written)
+        if _known.get(file) is known:  # else another thread knows more by now
+            _known[file] = _Known(said, stamp, -math.inf if known is None else known.written)
     return said
 
 
 def write(file: Path, said: Mapping[str, Any]) -> None:
-    """Know it from now on; the file follows within a second, with the next write or the end of the process."""
+    """Know it from now on; the file follows, a second after the last time at the earliest, or when the process ends."""
     with _lock:
         before = _known.get(file)
         stamp = _stamp(file)
@@ -90,11 +91,12 @@ def _put(file: Path) -> None:
         _known[file] = replace(now, stamp=_stamp(file), written=time.monotonic(), unwritten=newer)
 
 
-def _stamp(file: Path) -> int | None:
+def _stamp(file: Path) -> tuple[int, int] | None:
     try:
-        return file.stat().st_mtime_ns
+        held = file.stat()
     except OSError:
         return None
+    return held.st_mtime_ns, held.st_ino
 
 
 @atexit.register

@@ -161,7 +161,7 @@ class UnitReader:
         """That a set was asked, and what it saved: the run of so many images."""
         if source.stored is not None:
             layer = Calibration(self._stores).layer(self._group)
-            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.seen.get("image") * spared
+            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.running(spared)
             usage.record(self._stores, source.stored.id, max(0.0, run - took))
 
     @property

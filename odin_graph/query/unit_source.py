@@ -179,7 +179,9 @@ class Sources:
         assert group.checkpoint is not None, "bound before"
         if stored is not None and stored.record is not None:
             return Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
-        return Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
+        again = Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
+        again.width = None if stored is None else stored.width  # of embeddings, which know no shape
+        return again
 
     def _run(self, option: Option, why: str) -> Source:
         parts = self._spot(self._keys, self._rerun())

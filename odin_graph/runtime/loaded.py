@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, TypeAlias
 
 import torch
@@ -95,10 +96,16 @@ def alone(wanted: Wanted) -> Iterator[Runnable]:
     try:
         yield wanted.load() if taken is None else taken.runnable
     finally:
-        if taken is not None:
+        if taken is not None and _is_whole(taken.runnable):
             with _lock:
                 _held.setdefault(name, taken)  # another may have been loaded meanwhile
                 _trim(name)
+
+
+def _is_whole(runnable: Runnable) -> bool:
+    """Whether all of it is where it belongs: what moved it to another device may have been interrupted."""
+    tensors = chain(runnable.module.parameters(), runnable.module.buffers())
+    return {one.device.type for one in tensors} <= {runnable.device.type}
 
 
 def _trim(name: _Name) -> None:
