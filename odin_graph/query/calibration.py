@@ -114,12 +114,17 @@ def after_bounds(seen: Seen, codec: Codec, kind: Kind, images: int, of: int) -> 
 
 
 def machine_of(seen: Seen, layer: Seen | None = None) -> MachineSpeeds:
-    """The speeds of a machine, and of a layer where they are told apart; what is reckoned counts as seen once."""
+    """The speeds of a machine, and of a layer where they are told apart.
+
+    What was thought before counts as seen twice: a way that was slow a single time would not be taken again, and nobody
+    would know better.
+    """
     ratios: dict[str, float] = {}
     for held in (seen, layer or Seen()):
         for name, values in held.of.items():
             if name.startswith(("read ", "store ", "run ")) and _is_number(name.rpartition(" ")[2]):
-                ratios[name] = median((ratios.get(name, 1.0), *values))
+                before = ratios.get(name, 1.0)
+                ratios[name] = median((before, before, *values))
     return MachineSpeeds(ratios=ratios)
 
 
