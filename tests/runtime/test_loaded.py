@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from odin_graph.errors import QueryError
 from odin_graph.runtime import loaded
+from odin_graph.runtime.determinism import on_the_cpu
 from odin_graph.runtime.loaded import Wanted, alone, is_loaded, shared
 from odin_graph.runtime.model import Runnable
 from odin_graph.stores import Stores
@@ -120,6 +124,33 @@ def test_a_pass_that_loaded_its_own_keeps_nothing_in_memory(stores: Stores, load
         pass
     assert not is_loaded(wanted)
     assert len(loads) == 1
+
+
+def test_a_model_that_was_left_on_another_device_does_not_come_back(stores: Stores, loads: list[Runnable]) -> None:
+    wanted = Wanted(stores, CHECKPOINT)
+    with shared(wanted):
+        pass
+    with alone(wanted) as taken:
+        taken.module.to("meta")
+    assert not is_loaded(wanted)
+
+
+def test_what_is_moved_to_the_cpu_goes_back(stores: Stores, loads: list[Runnable]) -> None:
+    went: list[str] = []
+
+    class Moving(nn.Module):
+        def to(self, device: torch.device) -> Moving:  # type: ignore[override]
+            went.append(device.type)
+            return self
+
+    with shared(Wanted(stores, CHECKPOINT)) as (runnable, _):
+        elsewhere = replace(runnable, module=Moving(), device=torch.device("meta"))
+    with on_the_cpu(elsewhere) as there:
+        went.append(f"used on {there.device.type}")
+    assert went == ["cpu", "used on cpu", "meta"]
+    with pytest.raises(RuntimeError, match="broken"), on_the_cpu(elsewhere):
+        raise RuntimeError("broken")
+    assert went[3:] == ["cpu", "meta"]
 
 
 def test_a_device_that_is_not_there_is_refused(stores: Stores, loads: list[Runnable]) -> None:
