@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import ArrayStore, SegmentInfo
 from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.testing import UnitConformance
+from odin_graph.testing import units as kit
 from tests.arrays.test_conformance import BUDGET
 
 
@@ -100,8 +101,9 @@ class Blind(UnitStore):
 
 
 @pytest.fixture
-def unshrunk() -> Iterator[None]:
-    """A fault is found, and nobody reads which is the smallest case of it."""
+def unshrunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fault is found, however many cases it takes, and nobody reads which is the smallest of it."""
+    monkeypatch.setattr(kit, "EXAMPLES", 200)
     before = settings.get_current_profile_name()
     settings.register_profile("unshrunk", settings(), phases=[Phase.generate])
     settings.load_profile("unshrunk")
