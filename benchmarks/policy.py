@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -400,12 +401,8 @@ class Cache:
 
 @contextmanager
 def _learning_nothing() -> Iterator[None]:
-    before = Calibration.keep, Calibration.keep_machine
-    Calibration.keep = Calibration.keep_machine = lambda *_: None  # type: ignore[method-assign]
-    try:
+    with patch.object(Calibration, "keep"), patch.object(Calibration, "keep_machine"):
         yield
-    finally:
-        Calibration.keep, Calibration.keep_machine = before  # type: ignore[method-assign]
 
 
 def _timed(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask) -> tuple[list[Any], float]:
