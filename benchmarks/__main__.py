@@ -26,7 +26,7 @@ def main() -> int:
     scripts = sorted(path for path in found if path.stem not in _NO_BENCHMARKS)
     with tempfile.TemporaryDirectory() as folder:
         for script in scripts:
-            print(f"== {'policy_questions', 'policy_ways', script.stem}", flush=True)
+            print(f"== {script.stem}", flush=True)
             out = Path(folder, f"{script.stem}.json")
             command = [sys.executable, "-m", f"benchmarks.{script.stem}", "--json", str(out)]
             if subprocess.run(command + ["--quick"] * options.quick, cwd=HERE.parent, check=False).returncode:
