@@ -10,7 +10,16 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_NO_BENCHMARKS = ("document", "neuron_models", "nta", "pictures", "pretrained", "report")
+_NO_BENCHMARKS = (
+    "document",
+    "neuron_models",
+    "nta",
+    "pictures",
+    "policy_questions",
+    "policy_ways",
+    "pretrained",
+    "report",
+)
 """Modules that others stand on, and what writes the pages."""
 
 
