@@ -25,6 +25,7 @@ from .errors import RemoteError as RemoteError
 from .errors import SchemaVersionError as SchemaVersionError
 from .errors import ShapeError as ShapeError
 from .errors import SpaceError as SpaceError
+from .errors import SplitWarning as SplitWarning
 from .errors import StoreError as StoreError
 from .errors import TimeLimitError as TimeLimitError
 from .errors import TrustError as TrustError

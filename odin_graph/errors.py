@@ -111,6 +111,10 @@ class LeakWarning(UserWarning):
     """An experiment is judged by images that it learns from."""
 
 
+class SplitWarning(UserWarning):
+    """A split came out otherwise than asked: its shares, or a class that a part lacks."""
+
+
 class NotFiniteWarning(UserWarning):
     """A layer said NaN or infinity of some images: counted, and never coded as a number."""
 

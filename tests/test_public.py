@@ -34,6 +34,7 @@ OBJECTS = [
     "Query",
     "RemoteWorkspace",
     "Run",
+    "SplitWarning",
     "Video",
     "Volume",
     "Workspace",

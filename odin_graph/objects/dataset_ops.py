@@ -20,7 +20,7 @@ from odin_graph.catalog.verify import Verified
 from odin_graph.catalog.versions import Diff, Members, labels_array
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
-from odin_graph.ingest.split import split_positions
+from odin_graph.objects import splitting
 from odin_graph.objects.draft import Draft
 from odin_graph.query import wire
 from odin_graph.stores import Stores
@@ -128,8 +128,12 @@ class DatasetOps:
         time: str | None = None,
         seed: int = 0,
         revise: bool = False,
+        redraw: bool = False,
     ) -> dict[str, Dataset]:
         """Split into data sets ``ID/PART``, each DERIVED_FROM this one, with its frozen labels.
+
+        Where shares or classes come out otherwise than asked, a `SplitWarning` says what was reached, and
+        ``dataset.warnings`` keeps it.
 
         Args:
             fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
@@ -138,21 +142,36 @@ class DatasetOps:
             time: A field that orders the images: the first part gets the oldest, the last the newest. Images of the
                 same time stay together. Nothing is drawn by chance then.
             seed: The same seed gives the same split.
-            revise: Make next versions where the parts exist with other images.
+            revise: Make next versions where the parts exist with other images. Every image, and every group, that is
+                in a part keeps its side; only what is new is dealt, and what is gone drops out.
+            redraw: Make next versions, and draw everything anew: images change sides. What was trained on an earlier
+                version has then seen images that judge it.
 
         Raises:
             UnknownNameError: No such field.
             DataError: The groups, or the times, cannot be split so.
         """
         said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
-        parts = self._positions(fractions, stratify=stratify, group=group, time=time, seed=seed)
-        return {
-            part: self._part(f"{self.base}/{part}", positions, {**said, "part": part}, revise=revise)
+        bases = {part: f"{self.base}/{part}" for part in fractions}
+        keep = bases if revise and not redraw else None
+        other = splitting.changed(self._stores, next(iter(bases.values()), ""), said) if keep else []
+        parts, missed = splitting.deal(self, fractions, keep, stratify=stratify, group=group, time=time, seed=seed)
+        made = {
+            part: self._part(bases[part], positions, {**said, "part": part}, revise=revise or redraw)
             for part, positions in parts.items()
         }
+        splitting.warn(self._stores, [self.id, *(part.id for part in made.values())], [*other, *missed])
+        return made
 
     def kfold(
-        self, k: int, *, stratify: str | None = None, group: str | None = None, seed: int = 0, revise: bool = False
+        self,
+        k: int,
+        *,
+        stratify: str | None = None,
+        group: str | None = None,
+        seed: int = 0,
+        revise: bool = False,
+        redraw: bool = False,
     ) -> list[dict[str, Dataset]]:
         """Split into k folds: data sets ``ID/fold-N/train`` and ``ID/fold-N/test``; each image is tested once.
 
@@ -161,23 +180,35 @@ class DatasetOps:
             stratify: A field whose values keep their proportions.
             group: A field that is never torn apart.
             seed: The same seed gives the same folds.
-            revise: Make next versions where they exist with other images.
+            revise: Make next versions where they exist with other images; as for `split` each image keeps its fold.
+            redraw: Make next versions, and draw everything anew.
+
+        Raises:
+            DataError: Fewer than 2 folds, another number than there is and not ``redraw``, or too few groups.
         """
         if k < 2:
             raise DataError(f"{k} folds cannot be trained and tested: give 2 or more.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
-        parts = self._positions(equal, stratify=stratify, group=group, seed=seed)
+        options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
+        keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None
+        other = splitting.changed(self._stores, keep["1"], options) if keep else []
+        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group=group, seed=seed, folds=True)
         every = np.arange(len(Members.alive(self._stores, self.id)))
         folds = []
         for fold, tested in parts.items():
-            said = {"folds": k, "fold": int(fold), "stratify": stratify, "group": group, "seed": seed}
+            said = {**options, "fold": int(fold)}
             chosen = {"train": np.setdiff1d(every, tested), "test": tested}
             folds.append(
                 {
-                    role: self._part(f"{self.base}/fold-{fold}/{role}", at, {**said, "part": role}, revise=revise)
+                    role: self._part(
+                        f"{self.base}/fold-{fold}/{role}", at, {**said, "part": role}, revise=revise or redraw
+                    )
                     for role, at in chosen.items()
                 }
             )
+        splitting.warn(
+            self._stores, [self.id, *(part.id for fold in folds for part in fold.values())], [*other, *missed]
+        )
         return folds
 
     def sample(
@@ -247,6 +278,12 @@ class DatasetOps:
         """Take words away."""
         return self._set_tags([word for word in self.tags if word not in words])
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What splitting it, or making it by a split, did not reach."""
+        held = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": self.id})
+        return tuple(held[0]["said"] or ()) if held else ()
+
     def verify(self, other: Dataset | None = None, *, deep: bool = False, progress: bool = True) -> Verified:
         """Compute its digest again; or compare it with another version, of this workspace or of another.
 
@@ -279,17 +316,6 @@ class DatasetOps:
         """
         exchange.export(self._stores, self.id, Path(path), format, progress=progress)
         return Path(path)
-
-    def _positions(
-        self, fractions: Mapping[str, float], *, seed: int, **by: str | None
-    ) -> dict[str, NDArray[np.int64]]:
-        return split_positions(
-            len(Members.alive(self._stores, self.id)),
-            fractions,
-            **{name: self._field(field) for name, field in by.items() if field is not None},
-            ids=self._field("id"),  # the same images are dealt alike, whatever order they were stored in
-            seed=seed,
-        )
 
     def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
         from odin_graph.objects.dataset import Dataset

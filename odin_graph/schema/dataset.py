@@ -30,6 +30,9 @@ class Dataset(Leased, Described):
     query = JsonProperty()
     """The query that made it, in its JSON form; None where images were listed."""
 
+    warnings = ArrayProperty(StringProperty(), db_property="odin_warnings")
+    """What a split of it, or the one that made it, did not reach, and was warned of."""
+
     members = RelationshipTo("odin_graph.schema.image.Image", "HAD_MEMBER")
     revision_of = RelationshipTo("odin_graph.schema.dataset.Dataset", "REVISION_OF")
     derived_from = RelationshipTo("odin_graph.schema.dataset.Dataset", "DERIVED_FROM", model=DerivedFrom)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odin_graph.errors import DataError
+from odin_graph.ingest.shares import missed
 from odin_graph.ingest.split import split_positions
 
 PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}
@@ -99,3 +100,90 @@ def test_what_makes_no_sense_is_refused(arguments: dict[str, object], message: s
     with pytest.raises(DataError) as caught:
         split_positions(10, **arguments)
     assert message in str(caught.value)
+
+
+HOW = ("chance", "stratified", "grouped", "grouped and stratified", "time")
+
+
+@given(seed=st.integers(0, 999), how=st.sampled_from(HOW), corrected=st.integers(0, 5), new=st.integers(0, 30))
+def test_who_has_a_side_keeps_it_and_only_what_is_new_is_dealt(seed: int, how: str, corrected: int, new: int) -> None:
+    """Some labels are corrected, some images go, others come: whoever was in a part is in that part again."""
+    draw = np.random.default_rng(seed)
+    n, patients = 60, 15
+    patient = np.concatenate([np.arange(patients), draw.integers(0, patients, n - patients)])
+    label, day = draw.integers(0, 3, n), draw.integers(0, 40, n)
+
+    def arguments(patient: np.ndarray, label: np.ndarray, day: np.ndarray) -> dict[str, list[int]]:
+        chosen = {"stratify": label} if "stratified" in how else {}
+        chosen |= {"group": patient} if "grouped" in how else {"time": day} if how == "time" else {}
+        return {name: values.tolist() for name, values in chosen.items()}
+
+    first = split_positions(n, PARTS, **arguments(patient, label, day), seed=seed)
+    side = {int(at): name for name, positions in first.items() for at in positions}
+    stay = np.sort(draw.permutation(n)[:50])
+    label[draw.integers(0, n, corrected)] = 2
+    patient = np.concatenate([patient[stay], draw.integers(0, patients + 5, new)])
+    label = np.concatenate([label[stay], draw.integers(0, 3, new)])
+    day = np.concatenate([day[stay], draw.integers(-10, 50, new)])
+    sides = [side[int(at)] for at in stay] + [None] * new
+    again = split_positions(len(sides), PARTS, **arguments(patient, label, day), sides=sides, seed=seed)
+
+    of = {int(at): name for name, positions in again.items() for at in positions}
+    assert sorted(of) == list(range(len(sides)))
+    assert [of[at] for at in range(50)] == sides[:50]
+    if "grouped" in how:
+        held = [set(patient[positions].tolist()) for positions in again.values()]
+        assert sum(map(len, held)) == len(set.union(*held)), "no patient is on two sides"
+    if how == "time":
+        for before, after in (("train", "validation"), ("validation", "test")):
+            assert day[again[before]].max() < day[again[after]].min(), "the order holds for what is new, too"
+    if how == "chance":
+        for name, share in PARTS.items():  # as near to the shares as what is kept allows
+            there = sides.count(name)
+            assert len(again[name]) <= max(there, share * len(sides) + 1)
+
+
+def test_a_group_on_two_sides_is_refused_with_the_remedy() -> None:
+    with pytest.raises(DataError, match=r"1 groups have images in two parts already, first 'p'.*redraw=True"):
+        split_positions(
+            6, {"a": 0.5, "b": 0.5}, group=["p", "p", "q", "r", "s", "t"], sides=["a", "b", None, None, None, None]
+        )
+
+
+def test_zeros_of_both_signs_are_one_group_and_nan_is_none() -> None:
+    values = [0.0, -0.0] * 10 + [float("nan")] * 20
+    parts = split_positions(40, {"a": 0.5, "b": 0.5}, group=values)
+    assert any(set(range(20)) <= set(positions.tolist()) for positions in parts.values())
+    assert [len(positions) for positions in parts.values()] == [20, 20], "images without a value are dealt one by one"
+
+
+def said(parts: dict[str, list[int]], fractions: dict[str, float], **by: object) -> list[str]:
+    return missed({name: np.array(at) for name, at in parts.items()}, fractions, **by)  # type: ignore[arg-type]
+
+
+def test_a_split_that_reaches_what_was_asked_says_nothing() -> None:
+    halves = {"a": 0.5, "b": 0.5}
+    assert said({"a": [0, 2], "b": [1, 3]}, halves, stratify=("label", ["x", "x", "y", "y"])) == []
+    assert said({"a": [0, 1], "b": [2]}, halves) == [], "an image more or less is none"
+
+
+def test_shares_that_groups_forbid_are_said_with_what_was_reached() -> None:
+    parts = {"train": list(range(990)), "test": list(range(990, 1000))}
+    patient = ["p"] * 990 + [f"q{n}" for n in range(10)]
+    (only,) = said(parts, {"train": 0.8, "test": 0.2}, group=("patient", patient))
+    assert only.startswith("The shares are train 0.99 (asked 0.8), test 0.01 (asked 0.2), as 'patient' is never torn")
+    assert only.endswith("its most frequent value, 'p', has 990 of 1,000 images.")
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_a_class_that_is_in_the_test_alone_is_named(stratified: bool) -> None:
+    labels = ["common"] * 9 + ["rare"]
+    by = {"stratify" if stratified else "labels": ("label", labels)}
+    (only,) = said({"train": list(range(8)), "test": [8, 9]}, {"train": 0.8, "test": 0.2}, **by)
+    assert "'rare' (test 1 of 1)" in only
+
+
+def test_classes_of_one_fold_alone_are_named() -> None:
+    labels = ["a", "a", "b", "b", "c", "c"]
+    (only,) = said({"1": [0, 1, 2], "2": [3, 4, 5]}, {"1": 0.5, "2": 0.5}, labels=("label", labels), folds=True)
+    assert only.startswith("2 values of 'label' are not in more than one fold: 'a' (1 2 of 2), 'c' (2 2 of 2)")
