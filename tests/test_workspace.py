@@ -327,7 +327,16 @@ def test_cypher_writes_where_that_is_said(db: og.Workspace) -> None:
 
 
 def test_images_of_cypher_only_read(db: og.Workspace) -> None:
+    """A source of images reads the graph as db.cypher does: no change, no file, nothing of the server."""
     add_digits(db)
+    for text in (
+        "//\rLOAD CSV FROM 'file:///etc/passwd' AS line RETURN line",
+        "SHOW TRANSACTIONS",
+        "CALL dbms.killConnections(['bolt-1']) YIELD message MATCH (i:Image) RETURN i",
+        "CALL nobody.knows() YIELD i RETURN i",
+    ):
+        with pytest.raises((og.ReadOnlyError, og.QueryError)):
+            db.images(cypher=text).count()
     with pytest.raises(og.ReadOnlyError, match=r"only reads|reading was asked for"):
         db.images(cypher="MATCH (i:Image) SET i.n = 99 RETURN i").count()
     assert db.images().where(F("n") == 99).count() == 0

@@ -7,7 +7,9 @@ import random
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -34,6 +36,8 @@ RETRY_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 20.0
 """In which an engine that takes a connection greets, or a connection becomes free."""
+_APPROVED: Final = 256
+"""Statements of users whose explanation is remembered."""
 
 
 class Transaction:
@@ -52,6 +56,11 @@ class Transaction:
         names = result.keys()
         return Records(names, [_row(names, record) for record in result])
 
+    def explain(self, cypher: str) -> statements.Explained:
+        """What the engine would do for a statement, which does not run."""
+        summary = self._open.run(statements.EXPLAIN + cypher).consume()
+        return statements.Explained(summary.query_type, summary.plan)
+
 
 class Graph:
     """The property graph of one workspace, over Bolt.
@@ -69,6 +78,7 @@ class Graph:
         self._counters = _counter_client(endpoint)
         self._moment: Moment | None = None
         self._drivers: dict[tuple[int, bool], neo4j.Driver] = {}
+        self._only_read: OrderedDict[str, None] = OrderedDict()
         self._at_close: list[Callable[[], None]] = []
         self._opening = threading.Lock()
         self._closed = False
@@ -125,10 +135,10 @@ class Graph:
         """Run a user's statement where the engine itself refuses a write.
 
         Raises:
-            ReadOnlyError: It writes, or reads files of the server.
+            ReadOnlyError: It writes, fetches something, or asks the server instead of the graph.
             QueryError: The engine refuses it.
         """
-        statements.refuse_files(cypher)
+        self._check_reads(cypher, timeout)
         return self._managed(
             lambda tx: tx.records(cypher, parameters(params)), neo4j.READ_ACCESS, reader=True, timeout=timeout
         )
@@ -182,6 +192,24 @@ class Graph:
         if self._release is not None:
             self._release()
             self._release = None
+
+    def _check_reads(self, cypher: str, timeout: float | None) -> None:
+        """Have the engine explain a user's statement; what only reads is asked about once."""
+        if cypher in self._only_read:
+            return
+
+        def explained(tx: Transaction) -> tuple[statements.Explained, str | None, frozenset[str]]:
+            if self.endpoint.http is not None:
+                return tx.explain(cypher), None, frozenset()
+            (said,) = tx.run("CALL db.info() YIELD name RETURN name")
+            plugins = tx.run("SHOW FUNCTIONS YIELD name, isBuiltIn WHERE NOT isBuiltIn RETURN name")
+            return tx.explain(cypher), str(said["name"]), frozenset(row["name"] for row in plugins)
+
+        statements.check_reads(cypher, *self._managed(explained, neo4j.READ_ACCESS, reader=True, timeout=timeout))
+        self._only_read[cypher] = None
+        while len(self._only_read) > _APPROVED:
+            with suppress(KeyError):  # another thread was faster
+                self._only_read.popitem(last=False)
 
     def _managed(
         self,

@@ -14,6 +14,7 @@ from neo4j.exceptions import (
     ConstraintError,
     CypherSyntaxError,
     CypherTypeError,
+    DatabaseError,
     DriverError,
     Forbidden,
     Neo4jError,
@@ -69,7 +70,7 @@ def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
             return ConflictError(f"Something of that id exists already: {message}")
         case ClientError() if "DatabaseNotFound" in (error.code or ""):
             return UnreachableError(f"{address} has no such database: {message}. Give one that exists with database=.")
-        case CypherSyntaxError() | CypherTypeError() | ClientError():
+        case CypherSyntaxError() | CypherTypeError() | ClientError() | DatabaseError() if _refused(error, message):
             return QueryError(f"The graph engine refuses the statement: {message}")
         case ServiceUnavailable() | SessionExpired():
             return UnreachableError(
@@ -78,6 +79,11 @@ def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
         case ConfigurationError():
             return EngineError(f"The connection to {address} is set up wrongly: {message}")
     return EngineError(f"The graph engine at {address} failed: {message}")
+
+
+def _refused(error: Neo4jError | DriverError, message: str) -> bool:
+    """Whether it is the statement's fault: ArcadeDB says of an unknown procedure that the database failed."""
+    return not isinstance(error, DatabaseError) or message.startswith("Unknown ")
 
 
 def worth_retrying(error: Neo4jError | DriverError) -> bool:

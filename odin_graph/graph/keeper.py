@@ -149,6 +149,8 @@ def _start(folder: Path) -> tuple[Any, Endpoint, Callable[[], Counts]]:
             # Passwords are 192 random bits: slow hashing protects words, and costs 0.4 s.
             "server_saltIterations": 1000,
             "polyglotEngineEnabled": False,
+            # A log-in that only reads could have it fetch addresses, also where its plan does not show it.
+            "opencypher_loadCsv_allowRemoteUrls": False,
             "txWalFlush": 1,  # what is acknowledged also stands when the machine goes down
             "bolt_maxMessageSize": 1 << 28,  # a batch of rows with long metadata
             "bolt_packstream_maxElements": 1 << 24,  # the keys of a whole archive as one parameter

@@ -165,7 +165,7 @@ def test_an_answer_that_takes_too_long(retina: og.Workspace, secret: str) -> Non
     with TestClient(app, headers={"Authorization": f"Bearer {secret}"}) as client:
         answer = client.post("/v1/cypher", json={"statement": long})
     assert (answer.status_code, answer.json()["error"]["type"]) == (408, "TimeLimitError")
-    running = retina.cypher("SHOW TRANSACTIONS YIELD currentQuery")
+    running = retina._stores.graph.read("SHOW TRANSACTIONS YIELD currentQuery")
     assert not [row for row in running if "range(1, 30000)" in (row["currentQuery"] or "")]
 
 
