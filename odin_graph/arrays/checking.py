@@ -10,6 +10,7 @@ import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import dense, ragged, tables, tiled
+from odin_graph.arrays.contents import Contents
 from odin_graph.arrays.files import Files
 from odin_graph.arrays.keys import KeyVectors
 from odin_graph.arrays.segment import SegmentInfo
@@ -51,6 +52,9 @@ def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> I
     if not files.exists(info.uri):
         yield f"{files.path(info.uri)} is missing"
         return
+    if not info.digest:
+        yield "has no digest at its node, so that nobody can say whether its files are those that were written"
+    Contents(files).verified(info)
     if info.codec == "units":
         yield from units.faults(info, deep=deep)
     else:
@@ -61,7 +65,7 @@ def _of_rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
     path, context = files.path(info.uri), files.context()
     match info.codec:
         case "table":
-            rows = tables.read(files, info.uri).num_rows
+            rows = tables.read(files, info).num_rows
             if rows != info.rows:
                 yield f"should have {info.rows} rows and has {rows}"
         case "dense":

@@ -67,13 +67,41 @@ class Files:
         Raises:
             StoreError: It is missing, or cannot be read.
         """
+        return self.get(self.path(uri))
+
+    def get(self, path: str) -> bytes:
+        """As `read`, of a full address."""
         try:
             if self.local is not None:
-                return (self.local / uri).read_bytes()
-            with self._vfs().open(self.path(uri), "rb") as file:
+                return Path(path).read_bytes()
+            with self._vfs().open(path, "rb") as file:
                 return bytes(file.read())
         except (OSError, tiledb.TileDBError) as error:
-            raise StoreError(f"{self.path(uri)} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
+            raise StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
+
+    def tree(self, path: str) -> list[tuple[str, int]]:
+        """The files below a full address, by their name below it, with their bytes; "" for the address itself.
+
+        Raises:
+            StoreError: Nothing is there, or it cannot be read.
+        """
+        try:
+            if self.local is not None:
+                return list(_walk(path, "")) if Path(path).is_dir() else [("", Path(path).stat().st_size)]
+            vfs = self._vfs()
+            if not vfs.is_dir(path):
+                return [("", int(vfs.file_size(path)))]
+            found: list[tuple[str, int]] = []
+
+            def take(uri: str, size: int) -> bool:
+                if size or not (uri.endswith("/") or vfs.is_dir(uri)):  # what was committed is an empty file
+                    found.append((uri.removeprefix(path).lstrip("/"), int(size)))
+                return True
+
+            vfs.ls_recursive(path, take)
+            return found
+        except (OSError, tiledb.TileDBError) as error:
+            raise StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
 
     def write(self, uri: str, data: bytes) -> None:
         """Write a file whole, or not at all; on a local disk it outlives a crash once this returns.
@@ -207,6 +235,15 @@ class Files:
 
     def _vfs(self) -> tiledb.VFS:
         return tiledb.VFS(ctx=self.context())
+
+
+def _walk(path: str, below: str) -> Iterator[tuple[str, int]]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _walk(entry.path, f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}", entry.stat().st_size
 
 
 def _link(fresh: Path, target: Path) -> None:

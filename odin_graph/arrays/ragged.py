@@ -10,6 +10,7 @@ import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import dense
+from odin_graph.arrays.opening import reading
 from odin_graph.arrays.segment import SegmentInfo
 
 
@@ -29,7 +30,7 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
     distinct, back = np.unique(positions, return_inverse=True)
     runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1) if len(distinct) else []
     rows: list[NDArray[Any]] = []
-    with tiledb.open(f"{path}/elements", "r", ctx=context) as array:
+    with reading(f"{path}/elements", context) as array:
         for run in runs:
             first, last = int(starts[run[0]]), int(ends[run[-1]])
             flat = array[first:last]["value"] if last > first else np.empty(0, array.attr(0).dtype)
@@ -45,7 +46,7 @@ def read_rows(path: str, info: SegmentInfo, position: int, first: int, end: int,
     held, starts, _ = _index(path, context)
     shape = held[position].tolist()
     start, width = int(starts[position]), shape[1] * shape[2]
-    with tiledb.open(f"{path}/elements", "r", ctx=context) as array:
+    with reading(f"{path}/elements", context) as array:
         found = array[start + first * width : start + end * width]["value"]
     return dense.restored(found, info.dtype).reshape(end - first, *shape[1:])
 
@@ -66,7 +67,7 @@ def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
     shapes, _, ends = _index(path, context)
     if len(shapes) != info.rows:
         return [f"holds {len(shapes)} rows, and its node says {info.rows}"]
-    with tiledb.open(f"{path}/elements", "r", ctx=context) as array:
+    with reading(f"{path}/elements", context) as array:
         size, dtype = int(array.shape[0]), array.attr(0).dtype
     if size < ends[-1] or dtype != dense.stored(np.empty(0, info.dtype)).dtype:
         return [f"holds {size} elements of {dtype}, and its rows have {int(ends[-1])} of {info.dtype}"]
@@ -75,7 +76,7 @@ def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
 
 def _index(path: str, context: tiledb.Ctx) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The rows' shapes, and where each row starts and ends among the elements."""
-    with tiledb.open(f"{path}/shapes", "r", ctx=context) as array:
+    with reading(f"{path}/shapes", context) as array:
         shapes: NDArray[np.int64] = array[...]["value"]
     sizes = shapes.prod(axis=1)
     ends = np.cumsum(sizes)

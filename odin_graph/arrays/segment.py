@@ -34,6 +34,8 @@ class SegmentInfo:
     """Of one row; empty where rows differ, or are scalars. Of units their number."""
     min_key: int
     max_key: int
+    digest: str = ""
+    """Of what was stored, see `contents`: held against the files before they are first read. Empty if nobody knows."""
 
     @classmethod
     def from_node(cls, node: Mapping[str, Any]) -> Self:
@@ -49,6 +51,7 @@ class SegmentInfo:
             shape=tuple(int(size) for size in node.get("shape") or ()),
             min_key=int(node["min_key"]),
             max_key=int(node["max_key"]),
+            digest=node.get("digest") or "",
         )
 
     def node(self) -> dict[str, Any]:

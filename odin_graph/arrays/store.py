@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import dense, ragged, tables, tiled
 from odin_graph.arrays.boxes import read_box
 from odin_graph.arrays.checking import faults
+from odin_graph.arrays.contents import Contents, NewSegment, content_digest
 from odin_graph.arrays.decoded import DecodedCache
 from odin_graph.arrays.files import FRESH, Files, StoredFile
 from odin_graph.arrays.keys import Keys, KeyVectors
@@ -56,8 +58,9 @@ class ArrayStore:
         self._files = Files(root, budget)
         self._cache = DecodedCache(cache, budget.memory // 2) if cache is not None else None
         self._keys = KeyVectors(self._files)
+        self._contents = Contents(self._files)
         columns = UnitCache(cache.parent / "units", budget.memory // 4) if cache is not None else None
-        self.units = UnitStore(self._files, self._new, columns)
+        self.units = UnitStore(self._files, self._new, self._contents, columns)
         """What units of layers said."""
 
     def uncached(self) -> Self:
@@ -96,9 +99,9 @@ class ArrayStore:
             raise ShapeError(f"{array}: rows of shape {rows.shape} hold nothing that could be stored.")
         dtype = _dtype(array, rows.dtype)
         keys, order = _sorted(array, keys, len(rows))
-        with self._new(array, keys, "dense", dtype, rows.shape[1:]) as (info, path):
-            dense.write(path, rows if order is None else rows[order], self._files.context())
-        return info
+        with self._new(array, keys, "dense", dtype, rows.shape[1:]) as new:
+            dense.write(new.path, rows if order is None else rows[order], self._files.context())
+        return new.info
 
     def write_ragged(self, array: str, keys: Keys, rows: Sequence[NDArray[Any]]) -> SegmentInfo:
         """Store rows of one dtype and number of dimensions, and of any shapes, as a new segment.
@@ -114,9 +117,9 @@ class ArrayStore:
                 f"{array}: the rows of a segment have one dtype and one number of dimensions, not {listed}."
             )
         keys, order = _sorted(array, keys, len(rows))
-        with self._new(array, keys, "ragged", next(iter(kinds))[0], ()) as (info, path):
-            ragged.write(path, rows if order is None else [rows[place] for place in order], self._files.context())
-        return info
+        with self._new(array, keys, "ragged", next(iter(kinds))[0], ()) as new:
+            ragged.write(new.path, rows if order is None else [rows[place] for place in order], self._files.context())
+        return new.info
 
     def write_tiled(self, array: str, key: int, source: tiled.Rows) -> SegmentInfo:
         """Store one image that is too large for memory as a new segment, a few rows of tiles at a time.
@@ -133,9 +136,9 @@ class ArrayStore:
         tiled.check_source(array, source)
         dtype = _dtype(array, source.dtype)
         keys, _ = _sorted(array, np.array([key]), 1)
-        with self._new(array, keys, "tiled", dtype, tuple(source.shape)) as (info, path):
-            tiled.write(path, array, source, self._files.context())
-        return info
+        with self._new(array, keys, "tiled", dtype, tuple(source.shape)) as new:
+            tiled.write(new.path, array, source, self._files.context())
+        return new.info
 
     def write_table(self, array: str, table: pa.Table) -> SegmentInfo:
         """Store an Arrow table with an int64 column ``key`` as a new segment; its rows keep their order.
@@ -149,9 +152,9 @@ class ArrayStore:
         if table.column("key").null_count:
             raise ShapeError(f"{array}: {table.column('key').null_count} rows of the table have no key.")
         keys, _ = _sorted(array, table.column("key").to_numpy(), table.num_rows, empty=True)
-        with self._new(array, keys, "table", "", ()) as (info, path):
-            self._files.put(path, tables.to_bytes(table))
-        return info
+        with self._new(array, keys, "table", "", ()) as new:
+            self._files.put(new.path, tables.to_bytes(table))
+        return new.info
 
     def keys(self, info: SegmentInfo) -> Keys:
         """The sorted keys (rows,) of a segment, read-only."""
@@ -242,7 +245,7 @@ class ArrayStore:
 
     def read_table(self, info: SegmentInfo) -> pa.Table:
         """The table of a segment, its rows in the order they were written in."""
-        return tables.read(self._files, info.uri)
+        return tables.read(self._files, info)
 
     def decoded_bytes(self, info: SegmentInfo) -> int:
         """How much memory the rows of a segment that is no table take."""
@@ -275,17 +278,17 @@ class ArrayStore:
             self._files.remove(uri)
 
     @contextmanager
-    def _new(
-        self, array: str, keys: Keys, codec: Codec, dtype: str, shape: tuple[int, ...]
-    ) -> Iterator[tuple[SegmentInfo, str]]:
-        """The info of a new segment and where to write it; it takes its name when the block ends."""
+    def _new(self, array: str, keys: Keys, codec: Codec, dtype: str, shape: tuple[int, ...]) -> Iterator[NewSegment]:
+        """A new segment, to be written; it takes its name, and has its digest, when the block ends."""
         name = fresh_name()
         low, high = (int(keys[0]), int(keys[-1])) if len(keys) else (0, -1)
         digest = self._keys.write(keys)
         uri = segment_uri(name, array, digest)
         info = SegmentInfo(name, array, uri, digest, len(keys), codec, dtype, shape, low, high)
         with self._files.writing(uri) as path:
-            yield info, path
+            new = NewSegment(info, path)
+            yield new
+            new.info = replace(info, digest=content_digest(self._files, path))
 
     def _shape(self, info: SegmentInfo, position: int) -> tuple[int, ...]:
         (shape,) = self.shapes(info, np.array([position], np.int64))
@@ -301,10 +304,12 @@ class ArrayStore:
         try:
             yield
         except tiledb.TileDBError as error:
-            raise StoreError(f"The segment {self._full(info)} cannot be read: {error}. Run `odin doctor`.") from error
+            raise StoreError(
+                f"The segment {self._files.path(info.uri)} cannot be read: {error}. Run `odin doctor`."
+            ) from error
 
     def _full(self, info: SegmentInfo) -> str:
-        return self._files.path(info.uri)
+        return self._contents.verified(info)
 
 
 def _is_small(info: SegmentInfo) -> bool:

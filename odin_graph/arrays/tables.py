@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from odin_graph.arrays.contents import check_digest, digest_of
 from odin_graph.arrays.files import Files
+from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.errors import StoreError
 
 
@@ -16,15 +18,17 @@ def to_bytes(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def read(files: Files, uri: str) -> pa.Table:
-    """The table in a file.
+def read(files: Files, info: SegmentInfo) -> pa.Table:
+    """The table of a segment.
 
     Raises:
         StoreError: It is missing or damaged.
     """
+    data = files.read(info.uri)
+    check_digest(files.path(info.uri), info.digest, digest_of([("", data)]))
     try:
-        table = pa.ipc.open_file(pa.BufferReader(files.read(uri))).read_all()
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
         table.validate(full=True)
     except (pa.ArrowInvalid, OSError) as error:  # Arrow's decompression fails with a plain OSError
-        raise StoreError(f"{files.path(uri)} is damaged: {error}. Run `odin doctor`.") from error
+        raise StoreError(f"{files.path(info.uri)} is damaged: {error}. Run `odin doctor`.") from error
     return table

@@ -12,6 +12,7 @@ import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import units
+from odin_graph.arrays.contents import Contents, NewSegment
 from odin_graph.arrays.files import Files
 from odin_graph.arrays.keys import Keys
 from odin_graph.arrays.segment import Codec, SegmentInfo
@@ -19,7 +20,7 @@ from odin_graph.arrays.unit_cache import UnitCache
 from odin_graph.arrays.units import DTYPES, Slab, UnitCodec
 from odin_graph.errors import QueryError, ShapeError, StoreError, UnknownNameError
 
-New = Callable[[str, Keys, Codec, str, tuple[int, ...]], AbstractContextManager[tuple[SegmentInfo, str]]]
+New = Callable[[str, Keys, Codec, str, tuple[int, ...]], AbstractContextManager[NewSegment]]
 
 _ROOM: Final = 64 << 20
 """Bytes of float32 in a slab that is read to be written again, or to be checked."""
@@ -33,11 +34,12 @@ class UnitStore:
     Args:
         files: Below the store's root.
         new: Makes the info of a new segment, and names it when it is whole.
+        contents: Holds a segment against its digest before it is read.
         cache: For columns that are asked for often; None for no cache.
     """
 
-    def __init__(self, files: Files, new: New, cache: UnitCache | None) -> None:
-        self._files, self._new, self._cache = files, new, cache
+    def __init__(self, files: Files, new: New, contents: Contents, cache: UnitCache | None) -> None:
+        self._files, self._new, self._contents, self._cache = files, new, contents, cache
         self._scales: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
 
     def write(
@@ -92,9 +94,9 @@ class UnitStore:
         if (np.diff(np.sort(keys)) == 0).any():
             raise ShapeError(f"{array}: a key is there twice; a segment has each key once.")
         ordered = np.sort(np.asarray(keys, np.int64))
-        with self._new(array, ordered, "units", dtype, (number,)) as (info, path):
-            units.write(path, (number, len(ordered)), dtype, slabs, self._files.context())
-        return info
+        with self._new(array, ordered, "units", dtype, (number,)) as new:
+            units.write(new.path, (number, len(ordered)), dtype, slabs, self._files.context())
+        return new.info
 
     def columns(
         self, info: SegmentInfo, chosen: NDArray[np.int64], positions: slice | None = None, *, keep: bool = True
@@ -176,7 +178,9 @@ class UnitStore:
         try:
             yield
         except tiledb.TileDBError as error:
-            raise StoreError(f"The segment {self._path(info)} cannot be read: {error}. Run `odin doctor`.") from error
+            raise StoreError(
+                f"The segment {self._files.path(info.uri)} cannot be read: {error}. Run `odin doctor`."
+            ) from error
 
     def _path(self, info: SegmentInfo) -> str:
-        return self._files.path(info.uri)
+        return self._contents.verified(info)

@@ -14,6 +14,7 @@ import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import codes, dense, halves
+from odin_graph.arrays.opening import reading, writing
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.errors import ShapeError
 
@@ -92,7 +93,7 @@ def write(path: str, shape: tuple[int, int], dtype: str, slabs: Iterable[Slab], 
     tiledb.Array.create(values, schema, ctx=context)
     scales = np.zeros((shape[0], SCALES))
     first = parts = 0
-    with tiledb.open(values, "w", ctx=context) as opened:
+    with writing(values, context) as opened:
         for slab in slabs:
             end = first + len(slab.values)
             fits = slab.values.shape[1:] == shape[1:] and slab.values.dtype == dtype and end <= shape[0]
@@ -119,7 +120,7 @@ def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slic
     distinct, back = np.unique(units, return_inverse=True)
     found = np.empty((len(distinct), max(0, end - start)), np.dtype(info.dtype))
     if found.size:
-        with tiledb.open(f"{path}/values", "r", ctx=context) as array:
+        with reading(f"{path}/values", context) as array:
             place = 0
             for part in _rows(array, distinct, start, end):
                 found[place : place + len(part)] = dense.restored(part, info.dtype)
@@ -129,7 +130,7 @@ def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slic
 
 def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx) -> NDArray[np.float64]:
     """The scales (units, 6) of units by number, by default of all."""
-    with tiledb.open(f"{path}/scales", "r", ctx=context) as array:
+    with reading(f"{path}/scales", context) as array:
         if units is None:
             found: NDArray[np.float64] = array[...]["value"]
             return found
@@ -151,21 +152,11 @@ def slabs_of(path: str, info: SegmentInfo, room: int, context: tiledb.Ctx) -> It
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> Iterator[str]:
     """Where the arrays are not as its node says."""
     expected = (info.shape[0], info.rows)
-    with tiledb.open(f"{path}/values", "r", ctx=context) as array:
+    with reading(f"{path}/values", context) as array:
         shape, dtype = tuple(int(size) for size in array.shape), array.attr(0).dtype
     if shape != expected or dtype != dense.stored(np.empty(0, info.dtype)).dtype:
         yield f"holds {dtype} of shape {shape}, and its node says {info.dtype} of shape {expected}"
         return
-    # A slab that is lost whole reads as fill values: the fragments say which units were ever written.
-    fragments = tiledb.FragmentInfoList(f"{path}/values", ctx=context)
-    written = sorted((int(held.nonempty_domain[0][0]), int(held.nonempty_domain[0][1]) + 1) for held in fragments)
-    reached = 0
-    for first, end in written:
-        if first != reached:
-            break
-        reached = end
-    if reached != info.shape[0]:
-        yield f"was never written between unit {reached} and its end"
     scales = read_scales(path, None, context)
     if scales.shape != (info.shape[0], SCALES) or not np.isfinite(scales).all():
         yield f"has scales of shape {scales.shape}, not all of them finite, for {info.shape[0]} units"

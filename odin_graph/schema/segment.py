@@ -24,3 +24,5 @@ class Segment(Record):
     """Of one row; of units their number."""
     min_key = IntegerProperty()
     max_key = IntegerProperty()
+    digest = StringProperty()
+    """SHA-256 over the names, sizes and contents of its files, of tiles of values their sizes alone."""

@@ -279,7 +279,7 @@ def test_check_sees_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for held in [lost, *(folder / "pixels" / "__commits").glob(f"{lost.name}*")]:
         shutil.rmtree(held) if held.is_dir() else held.unlink()
     shutil.rmtree(folder / "pixels" / "__fragment_meta")
-    assert any("never written" in reason for reason in store.check(info))
+    assert any("missing, added or changed" in reason for reason in store.check(info))
 
     info, folder = _damaged(store, monkeypatch)
     data = max((folder / "pixels").rglob("a0.tdb"), key=lambda file: file.stat().st_size)

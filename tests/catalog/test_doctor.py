@@ -131,6 +131,8 @@ def test_a_key_vector_that_is_gone_or_damaged_is_named(
 def test_changed_pixels_are_found_by_a_deep_look(stores: Stores, keys: np.ndarray) -> None:
     other = stores.arrays.write_dense("pixels", keys, np.zeros((20, 5, 4, 3), np.uint8))
     stores.graph.write("MATCH (s:Segment {array: 'pixels'}) SET s.uri = $uri", {"uri": other.uri})
+    assert any("not what was written" in fault.reason for fault in examine(stores).faults)
+    stores.graph.write("MATCH (s:Segment {array: 'pixels'}) SET s.digest = $digest", {"digest": other.digest})
     assert examine(stores).sound
     (fault,) = examine(stores, deep=True).faults
     assert fault.reason.startswith("20 images are not what was stored")
