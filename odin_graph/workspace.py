@@ -24,6 +24,7 @@ from odin_graph.objects.activations import ActivationSets
 from odin_graph.objects.checkpoints import Checkpoints
 from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.experiment import Experiment, Experiments
+from odin_graph.objects.fields import Fields
 from odin_graph.objects.image import Image
 from odin_graph.objects.images import Images
 from odin_graph.objects.labels import Labels
@@ -190,6 +191,11 @@ class Workspace:
     def labels(self) -> Labels:
         """Corrections of labels: ``set(images, label)``, ``history(image)``, ``stale()``."""
         return Labels(self._stores)
+
+    @property
+    def fields(self) -> Fields:
+        """The fields of free metadata with their types; ``retype("patientID", str)`` changes one."""
+        return Fields(self._stores)
 
     def run(
         self,

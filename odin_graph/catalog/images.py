@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from odin_graph.catalog.segments import discard, name_segments
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
+from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -51,6 +52,7 @@ def add_images(
     *,
     labels: Sequence[str] = ("Image",),
     relate: Relate | None = None,
+    known: Mapping[str, FieldType] | None = None,
 ) -> AddReport:
     """Store a batch: when this returns, all of it is stored; when it raises, none.
 
@@ -63,6 +65,7 @@ def add_images(
         on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"`` keeps the old image,
             ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before.
         labels: The node's labels, ``Image`` among them.
+        known: The types of the columns of the whole call, of which this is a batch.
         relate: Called in the same transaction, once the nodes are there, to name what the new ones came from.
 
     Raises:
@@ -76,7 +79,7 @@ def add_images(
     arrays = batch.arrays(stores.budget.huge)
     digests = [image_digest(image) for image in arrays]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
-    values = NewValues.of("Image", columns, own=("label",))
+    values = NewValues.of("Image", columns, own=("label",), known=known)
     for attempt in range(_ATTEMPTS):
         try:
             return _add_once(stores, batch, arrays, digests, values, on_conflict, labels, relate)

@@ -99,8 +99,7 @@ def set_labels(
     changed = 0
     for start in range(0, len(keys), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        some = NewValues("Image", {name: held[part] for name, held in values.columns.items()}, values.types)
-        changed += _correct(stores, keys[part].tolist(), some, said)
+        changed += _correct(stores, keys[part].tolist(), values.part(part), said)
     return LabelReport(changed, len(keys) - changed)
 
 

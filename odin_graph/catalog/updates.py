@@ -74,8 +74,7 @@ def update_metadata(
         _check_there(stores, kind, things)
     for start in range(0, len(things) if names else 0, AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        some = NewValues(kind, {name: held[part] for name, held in values.columns.items()}, values.types)
-        _write(stores, kind, things[part], names, some, missing)
+        _write(stores, kind, things[part], names, values.part(part), missing)
     return UpdateReport(len(things) if names else 0, tuple(names))
 
 

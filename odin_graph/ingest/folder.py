@@ -10,30 +10,48 @@ from odin_graph.errors import DataError
 from odin_graph.ingest.entry import Entry
 
 
-def entries_of_folder(folder: Path) -> list[Entry]:
+def entries_of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     """Every file below it. The id is the path in it; the label the first folder's name, None for files in none.
 
-    Hidden files and folders are left out. Links to folders are followed, each folder once.
+    Hidden files and folders are left out. Links to folders are followed: a folder that is reached in two ways is two
+    folders, whose images have ids and labels of their own; one that leads back to where it stands is not entered again.
+
+    Returns:
+        The entries by path, and a sentence for each folder that was reached in two ways.
 
     Raises:
         DataError: There is no file.
     """
-    inside = sorted(path.relative_to(folder) for path in _files(folder))
+    ways: dict[str, list[str]] = {}
+    inside = sorted(path.relative_to(folder) for path in _files(folder, folder, (), ways))
     if not inside:
         raise DataError(f"{folder} holds no files: class folders with images are expected in it.")
-    return [
+    entries = [
         Entry(id=name.as_posix(), path=folder / name, label=name.parts[0] if len(name.parts) > 1 else None)
         for name in inside
     ]
+    notes = [
+        f"{' and '.join(sorted(names))} are one folder: its images are stored once for each."
+        for names in ways.values()
+        if len(names) > 1
+    ]
+    return entries, sorted(notes)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:  # a link in a circle
-            folders.clear()
+def _files(top: Path, here: Path, above: tuple[str, ...], ways: dict[str, list[str]]) -> Iterator[Path]:
+    real = os.path.realpath(here)
+    if real in above:  # a link in a circle
+        return
+    ways.setdefault(real, []).append(here.relative_to(top).as_posix())
+    try:
+        inside = sorted(os.scandir(here), key=lambda entry: entry.name)
+    except OSError:
+        yield here  # reading it fails, by name and with the reason, as any other file's
+        return
+    for entry in inside:
+        if entry.name.startswith("."):
             continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here) / name for name in files if not name.startswith("."))
+        if entry.is_dir():
+            yield from _files(top, here / entry.name, (*above, real), ways)
+        else:
+            yield here / entry.name

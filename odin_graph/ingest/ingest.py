@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from odin_graph.catalog.differing import differing
+from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.sources import release
@@ -39,6 +40,8 @@ class IngestReport:
     """Ids of those already there whose label or metadata are others than this call gave; they were left as they are."""
     errors: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of each image that was left out (``on_error="skip"``)."""
+    notes: list[str] = field(default_factory=list)
+    """What else there is to know: columns that stayed text, folders that were reached twice."""
 
     def __str__(self) -> str:
         """Counts, and the first errors by name and reason."""
@@ -56,7 +59,7 @@ class IngestReport:
                 f"{len(self.differing):,} are there with another label or metadata, first {self.differing[0]!r}, and "
                 "were left as they are: db.labels.set(...) and db.images.update(...) change them."
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     __repr__ = __str__
 
@@ -70,6 +73,7 @@ def ingest(
     on_conflict: OnConflict = "error",
     keep_originals: bool = False,
     batch_size: int = BATCH,
+    notes: Sequence[str] = (),
     progress: bool = True,
 ) -> IngestReport:
     """Read and store entries.
@@ -83,6 +87,7 @@ def ingest(
         on_conflict: For ids that are there with other pixels; see `add_images`.
         keep_originals: Store the encoded bytes of files as well.
         batch_size: Images a transaction at most.
+        notes: What the report is to say besides.
         progress: Show a bar.
 
     Raises:
@@ -94,13 +99,15 @@ def ingest(
     if batch_size < 1:
         raise DataError(f"batch_size={batch_size} is not known: give 1 or more.")
     _refuse_twins(entries)
-    report = IngestReport()
+    # All of them fit each other, before any of them is stored.
+    types = NewValues.of("Image", _given(entries), own=("label",)).types
+    report = IngestReport(notes=list(notes))
     with progress_bar("add images", len(entries), show=progress) as advance:
         for batch in _batched(_read(stores, entries, keep_originals), report, on_error, batch_size):
             good = [item for item in batch if not item.known]
             there = [item for item in batch if item.known]
             if good:
-                said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels)
+                said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types)
                 report.added += said.added
                 report.already_there += said.skipped
                 report.revised += said.revised
@@ -152,11 +159,17 @@ def _held_bytes(item: Decoded) -> int:
     return (item.pixels.nbytes if isinstance(item.pixels, np.ndarray) else 0) + len(item.data or b"")
 
 
-def _columns(items: Sequence[Decoded]) -> dict[str, list[Any]]:
+def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
     """Labels and metadata of entries, by name."""
-    names = dict.fromkeys(name for item in items for name in item.entry.metadata)
-    columns = {name: [item.entry.metadata.get(name) for item in items] for name in names}
-    return {"label": [item.entry.label for item in items], **columns}
+    if isinstance(entries, ArrayEntries):
+        return {"label": entries.labels, **entries.metadata}
+    names = dict.fromkeys(name for entry in entries for name in entry.metadata)
+    columns = {name: [entry.metadata.get(name) for entry in entries] for name in names}
+    return {"label": [entry.label for entry in entries], **columns}
+
+
+def _columns(items: Sequence[Decoded]) -> dict[str, Sequence[Any]]:
+    return dict(_given([item.entry for item in items]))
 
 
 def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:

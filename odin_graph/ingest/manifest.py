@@ -1,69 +1,123 @@
-"""Manifests: tables with a row an image, from CSV, Parquet or pandas."""
+"""Manifests: tables with a row an image, from CSV, TSV, Parquet or pandas."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
-from odin_graph.errors import DataError
+from odin_graph.errors import DataError, MetadataError
 from odin_graph.ingest.entry import Entry
-from odin_graph.schema.metadata import check_name
+from odin_graph.ingest.spelling import read_texts
+from odin_graph.schema.metadata import FieldType, check_name, convert
 
-SUFFIXES: Final = (".csv", ".parquet")
-_MISSING: Final = ("", "NaN", "nan")
-"""What stands for a missing value in CSV. pandas would take NA, None and null too, which some have as labels."""
+_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+SUFFIXES: Final = (*_DELIMITERS, ".parquet")
+_OWN: Final = ("path", "id")
+"""Columns that are text, however they are spelt."""
+_SHOWN: Final = 5
+
+Types: TypeAlias = Mapping[str, FieldType]
+Recorded: TypeAlias = Callable[[str], FieldType | None]
+"""The type that the workspace has recorded for a field; None where there is none."""
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
-    """The table of a file. In CSV an id stays the text that it is, 007 included.
+@dataclass(frozen=True)
+class Manifest:
+    """A table that was read."""
+
+    columns: Mapping[str, Sequence[Any]]
+    """By name, in their order; None where a value is missing."""
+    notes: Sequence[str] = ()
+    """Which columns stayed text, and why."""
+
+
+def read_manifest(path: Path, types: Types, recorded: Recorded) -> Manifest:
+    """The table of a file.
+
+    CSV and TSV have no types: a column is of numbers, bools, dates or datetimes only where every value of it prints
+    back as it was written, and of text where it does not, or where its field is recorded as text. An empty cell is
+    missing, and in a column of numbers ``nan``. Parquet has its own types.
+
+    Args:
+        path: The file.
+        types: What columns are to be read as.
+        recorded: The recorded type of a field, which text columns are kept in.
 
     Raises:
         DataError: It cannot be read; names it and the reason.
+        MetadataError: Values that are not of the type asked for.
     """
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path, dtype_backend="numpy_nullable")
-        frame = pd.read_csv(
-            path,
-            dtype={"path": "string", "id": "string"},
-            dtype_backend="numpy_nullable",  # integers with gaps stay integers
-            keep_default_na=False,
-            na_values=list(_MISSING),
-        )
-    except (OSError, ValueError) as error:  # pandas' and Arrow's parser errors are ValueErrors
+            return manifest_of_frame(pd.read_parquet(path, dtype_backend="numpy_nullable"), str(path), types)
+        names, cells = _read_text(path, _DELIMITERS[path.suffix.lower()])
+    except (OSError, ValueError, csv.Error) as error:  # Arrow's parser errors are ValueErrors
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"The manifest {path} cannot be read: {error}") from error
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells for an index, and shifts the rest
-        raise DataError(f"The manifest {path} cannot be read: its rows have more cells than its first line has names.")
-    return frame
+    _check_columns(names, types, str(path))
+    columns: dict[str, Sequence[Any]] = {}
+    notes: list[str] = []
+    for name, texts in zip(names, cells, strict=True):
+        as_text = [text or None for text in texts]
+        if name in _OWN or types.get(name) is FieldType.STRING:
+            columns[name] = as_text
+        elif name in types:
+            columns[name] = _as_asked(name, as_text, types[name])
+        else:
+            read = read_texts(list(dict.fromkeys(texts)), name)
+            kept = read.type is not FieldType.STRING and recorded(name) is FieldType.STRING
+            columns[name] = as_text if kept else [read.values[text] for text in texts]
+            notes += [read.note] if read.note else []
+    return Manifest(columns, notes)
 
 
-def entries_of_frame(frame: pd.DataFrame, root: Path, name: str) -> list[Entry]:
-    """A row an image: ``path``, and where they are there ``id`` and ``label``; every other column is metadata.
+def manifest_of_frame(frame: pd.DataFrame, name: str, types: Types) -> Manifest:
+    """The table of a DataFrame, whose values are of their own types: a string stays one.
 
     Args:
         frame: The table.
+        name: Of the table, for messages.
+        types: What columns are to be read as.
+
+    Raises:
+        DataError: A column twice.
+        MetadataError: Values that are not of the type asked for.
+    """
+    names = [str(column) for column in frame.columns]
+    _check_columns(names, types, name)
+    columns = {column: values_of(frame.iloc[:, place]) for place, column in enumerate(names)}
+    return Manifest(typed(columns, types))
+
+
+def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry]:
+    """A row an image: ``path``, and where they are there ``id`` and ``label``; every other column is metadata.
+
+    Args:
+        manifest: The table.
         root: Where relative paths begin.
         name: Of the table, for messages.
 
     Raises:
-        DataError: No column ``path``, a column twice, or a row without path or id.
+        DataError: No column ``path``, or a row without path or id.
         MetadataError: A column's name is refused as metadata.
     """
-    names = [str(column) for column in frame.columns]
-    if "path" not in names:
+    columns = dict(manifest.columns)
+    if "path" not in columns:
         raise DataError(
-            f"{name} has no column 'path', which says where each image is. It has: {', '.join(names) or 'none'}."
+            f"{name} has no column 'path', which says where each image is. It has: {', '.join(columns) or 'none'}."
         )
-    if twice := sorted({column for column in names if names.count(column) > 1}):
-        raise DataError(f"{name} has two columns {twice[0]!r}: give each its own name.")
-    columns = {column: values_of(frame.iloc[:, place]) for place, column in enumerate(names)}
     paths = [str(path) for path in _complete(columns.pop("path"), "path", name)]
     ids = _complete(columns.pop("id"), "id", name) if "id" in columns else [PurePath(path).as_posix() for path in paths]
-    labels = columns.pop("label", [None] * len(paths))
     for column in columns:
-        check_name("Image", column)
+        if column != "label":
+            check_name("Image", column)
+    labels = columns.pop("label", [None] * len(paths))
     return [
         Entry(str(id_), root / path, None, label, {key: values[row] for key, values in columns.items()})
         for row, (id_, path, label) in enumerate(zip(ids, paths, labels, strict=True))
@@ -75,9 +129,69 @@ def values_of(column: pd.Series[Any]) -> list[Any]:
     return [None if _missing(value) else value for value in column.tolist()]
 
 
-def _complete(values: list[Any], column: str, name: str) -> list[Any]:
+def typed(columns: Mapping[str, Sequence[Any]], types: Types) -> dict[str, Sequence[Any]]:
+    """The columns, those that are named as the type that was asked for.
+
+    Raises:
+        MetadataError: Values that are not of it; lists the first.
+    """
+    return {name: _as_asked(name, held, types[name]) if name in types else held for name, held in columns.items()}
+
+
+def _read_text(path: Path, delimiter: str) -> tuple[list[str], list[Sequence[str]]]:
+    """The names and the columns of a file: cells as they are written, but for their quotes."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        names = next(rows, None)
+        if not names:
+            raise DataError(f"The manifest {path} cannot be read: its first line, which names the columns, is empty.")
+        cells = []
+        for row in rows:
+            if row and len(row) != len(names):
+                raise DataError(
+                    f"The manifest {path} cannot be read: line {rows.line_num} has {len(row)} cells, and its first "
+                    f"line names {len(names)} columns."
+                )
+            if row:  # an empty line is none
+                cells.append(row)
+    return names, list(zip(*cells, strict=True)) if cells else [() for _ in names]
+
+
+def _check_columns(names: Sequence[str], types: Types, name: str) -> None:
+    if twice := sorted({column for column in names if names.count(column) > 1}):
+        raise DataError(f"{name} has two columns {twice[0]!r}: give each its own name.")
+    if "" in names:
+        raise DataError(
+            f"Column {names.index('') + 1} of {name} has no name: give it one, or leave it out "
+            "(of pandas: to_csv(..., index=False))."
+        )
+    for asked in types:
+        if asked in _OWN:
+            raise DataError(f"types= names {asked!r}, which is always text: leave it out.")
+        if asked not in names:
+            raise DataError(f"types= names {asked!r}, and {name} has no such column. It has: {', '.join(names)}.")
+
+
+def _as_asked(name: str, values: Sequence[Any], to: FieldType) -> list[Any]:
+    read: list[Any] = []
+    strange: list[str] = []
+    for row, value in enumerate(values):
+        try:
+            read.append(convert(value, to))
+        except (ValueError, OverflowError):
+            read.append(None)
+            strange.append(f"{value!r:.60} (row {row + 1})")
+    if strange:
+        raise MetadataError(
+            f"{len(strange):,} of {len(values):,} values of {name!r} are no {to}, first "
+            f"{', '.join(strange[:_SHOWN])}: correct them, or leave {name!r} out of types=."
+        )
+    return read
+
+
+def _complete(values: Sequence[Any], column: str, name: str) -> Sequence[Any]:
     if None in values:
-        raise DataError(f"Row {values.index(None) + 1} of {name} has no {column}: every image needs one.")
+        raise DataError(f"Row {list(values).index(None) + 1} of {name} has no {column}: every image needs one.")
     return values
 
 

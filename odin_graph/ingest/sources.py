@@ -15,8 +15,27 @@ from odin_graph.catalog.sources import is_lazy, is_rows
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.entry import Entry
 from odin_graph.ingest.folder import entries_of_folder
-from odin_graph.ingest.manifest import SUFFIXES, entries_of_frame, read_manifest, values_of
+from odin_graph.ingest.manifest import (
+    SUFFIXES,
+    Manifest,
+    Recorded,
+    Types,
+    entries_of_manifest,
+    manifest_of_frame,
+    read_manifest,
+    typed,
+    values_of,
+)
 from odin_graph.schema.metadata import check_name
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a call gave, as entries."""
+
+    entries: Sequence[Entry]
+    notes: Sequence[str] = ()
+    """What the reader of a manifest has to say."""
 
 
 def entries_of(
@@ -26,35 +45,57 @@ def entries_of(
     labels: Sequence[Any] | None = None,
     ids: Sequence[str] | None = None,
     metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
+    types: Types | None = None,
     prefix: str = "image",
     root: str | os.PathLike[str] | None = None,
-) -> Sequence[Entry]:
+    recorded: Recorded = lambda _: None,
+) -> Given:
     """The entries of whatever was given; see `Images.add` for the arguments.
+
+    Args:
+        source: A folder or a manifest.
+        images: Arrays instead.
+        labels: With ``images``.
+        ids: With ``images``.
+        metadata: With ``images``.
+        types: What columns are to be read as.
+        prefix: Of the default ids.
+        root: Where relative paths begin.
+        recorded: The recorded type of a field, which text is kept in.
 
     Raises:
         DataError: Nothing, two things, or something that is none of these was given.
         ShapeError: Columns of different lengths.
-        MetadataError: A name of metadata is refused.
+        MetadataError: A name of metadata, or a value, is refused.
     """
     if (source is None) == (images is None):
-        raise DataError("Give a folder, a manifest (CSV, Parquet, DataFrame), or images= with arrays; one of them.")
+        raise DataError(
+            "Give a folder, a manifest (CSV, TSV, Parquet, DataFrame), or images= with arrays; one of them."
+        )
+    types = types or {}
     if source is None:
-        return _of_arrays(images, labels, ids, metadata, prefix)
+        return Given(_of_arrays(images, labels, ids, metadata, types, prefix))
     if labels is not None or ids is not None or metadata is not None:
         raise DataError("labels=, ids= and metadata= go with images=; in a manifest they are columns.")
     if isinstance(source, pd.DataFrame):
-        return entries_of_frame(source, Path(root) if root is not None else Path(), "the DataFrame")
+        return _of_manifest(manifest_of_frame(source, "the DataFrame", types), root, Path(), "the DataFrame")
     if not isinstance(source, str | os.PathLike):
         raise DataError(
             f"Images come from a folder or a manifest, not {type(source).__name__}: give arrays as images=."
         )
     path = Path(source).expanduser()
     if path.is_dir():
-        return entries_of_folder(path)
+        if types:
+            raise DataError("types= is for the columns of a manifest or of metadata=: the labels of folders are text.")
+        return Given(*entries_of_folder(path))
     if path.suffix.lower() not in SUFFIXES or not path.exists():
         what = f"is neither a folder nor a manifest ({', '.join(SUFFIXES)})" if path.exists() else "does not exist"
         raise DataError(f"{path} {what}: give a folder of class folders, or a table with a column 'path'.")
-    return entries_of_frame(read_manifest(path), Path(root) if root is not None else path.parent, str(path))
+    return _of_manifest(read_manifest(path, types, recorded), root, path.parent, str(path))
+
+
+def _of_manifest(manifest: Manifest, root: str | os.PathLike[str] | None, default: Path, name: str) -> Given:
+    return Given(entries_of_manifest(manifest, default if root is None else Path(root), name), manifest.notes)
 
 
 def _image(given: Any) -> Any:
@@ -90,6 +131,7 @@ def _of_arrays(
     labels: Sequence[Any] | None,
     ids: Sequence[str] | None,
     metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None,
+    types: Types,
     prefix: str,
 ) -> Sequence[Entry]:
     if isinstance(images, np.ndarray) and images.ndim not in (3, 4):
@@ -101,9 +143,15 @@ def _of_arrays(
     free = dict(metadata) if metadata is not None else {}
     for name in free:
         check_name("Image", name)
-    given = {name: values_of(pd.Series(list(column), dtype=object)) for name, column in free.items()}
     held = [str(id_) for id_ in ids] if ids is not None else [f"{prefix}/{position:06d}" for position in range(n)]
-    said = list(labels) if labels is not None else [None] * n
+    given: dict[str, Sequence[Any]] = {
+        name: values_of(pd.Series(list(column), dtype=object)) for name, column in free.items()
+    }
+    if absent := [name for name in types if name not in given and name != "label"]:
+        raise DataError(f"types= names {absent[0]!r}, and metadata= has no such column.")
+    said: Sequence[Any] = list(labels) if labels is not None else [None] * n
+    given = typed(given, types)
+    said = typed({"label": said}, types)["label"]
     columns: dict[str, Sequence[Any]] = {"ids": held, "labels": said, **given}
     for name, column in columns.items():
         if len(column) != n:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odin_graph import schema
 from odin_graph.catalog.arrivals import OnConflict
 from odin_graph.catalog.datasets import resolve
+from odin_graph.catalog.fields import recorded_types
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
 from odin_graph.ingest import IngestReport, entries_of, ingest
@@ -21,6 +22,7 @@ from odin_graph.objects.query import Query
 from odin_graph.query.cypher_source import cypher_source
 from odin_graph.query.plan import AllImages, Keys, Members, Plan, Registered, Source
 from odin_graph.query.sources import check_source
+from odin_graph.schema.metadata import asked_type
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Images(ImagesVerbs):
         labels: Sequence[Any] | None = None,
         ids: Sequence[str] | None = None,
         metadata: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
+        types: Mapping[str, type] | None = None,
         prefix: str = "image",
         root: str | os.PathLike[str] | None = None,
         kind: type[schema.Image] = schema.Image,
@@ -78,12 +81,15 @@ class Images(ImagesVerbs):
 
         Args:
             source: A folder of class folders (the id is the path in it, the label the first folder's name), or a
-                manifest: CSV, Parquet or DataFrame with a column ``path``, where they are there ``id`` and ``label``,
-                and any others, which are metadata.
+                manifest: CSV, TSV, Parquet or DataFrame with a column ``path``, where they are there ``id`` and
+                ``label``, and any others, which are metadata. A column of CSV is of numbers, bools or dates where
+                every value prints back as it was written, and else of text: patient 0001 stays 0001.
             images: Arrays instead: (n, h, w), (n, h, w, bands), or a list of images of any shapes.
             labels: With ``images``: one for each, None where there is none.
             ids: With ``images``: one for each; by default PREFIX/000000 and so on.
             metadata: With ``images``: columns by name, one value for each image.
+            types: What columns are to be read as, label among them: ``{"age": int, "patientID": str}``; ``float``,
+                ``bool``, ``date`` and ``datetime`` too. Freely spelt values are read, and NA, null and nan are missing.
             prefix: Of the default ids. Give each array its own.
             root: Where the relative paths of a manifest begin; by default its own folder.
             kind: A subclass of `schema.Image` whose declared fields are filled from the metadata.
@@ -99,15 +105,26 @@ class Images(ImagesVerbs):
             ConflictError: An id is there with other pixels, or twice.
             MetadataError: A metadata name or type is refused.
         """
-        entries = entries_of(source, images=images, labels=labels, ids=ids, metadata=metadata, prefix=prefix, root=root)
+        given = entries_of(
+            source,
+            images=images,
+            labels=labels,
+            ids=ids,
+            metadata=metadata,
+            types={name: asked_type(asked) for name, asked in (types or {}).items()},
+            prefix=prefix,
+            root=root,
+            recorded=recorded_types(self._stores.graph, "Image").get,
+        )
         return ingest(
             self._stores,
-            entries_of_kind(kind, entries),
+            entries_of_kind(kind, given.entries),
             labels=kind.inherited_labels(),
             on_error=on_error,
             on_conflict=on_conflict,
             keep_originals=keep_originals,
             batch_size=batch_size,
+            notes=given.notes,
             progress=progress,
         )
 

@@ -141,7 +141,7 @@ def test_dates_of_parquet_stay_dates(db: og.Workspace, folder: Path) -> None:
             "has no column 'path', which says where each image is. It has: file, label.",
         ),
         ("path,label\na.png,x,y,z\n", DataError, "cannot be read"),
-        ("", DataError, "cannot be read: No columns to parse"),
+        ("", DataError, "cannot be read: its first line, which names the columns, is empty"),
         ("path,id\nmoon.png,\n", DataError, "Row 1 of"),
         ("path,digest\nmoon.png,1\n", MetadataError, "'digest' is a property of ours"),
         ("path\nmoon.png\nmoon.png\n", ConflictError, "Two images of the call have the id 'moon.png'"),

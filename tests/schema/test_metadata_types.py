@@ -41,7 +41,7 @@ TYPED = [
     (np.datetime64("2020-01-02"), "date"),
     (datetime(2020, 1, 2), "datetime"),  # noqa: DTZ001
     (datetime(2020, 1, 2, tzinfo=UTC), "datetime"),
-    (pd.Timestamp("2020-01-02T03:04:05.123456789"), "datetime"),
+    (pd.Timestamp("2020-01-02T03:04:05.123456"), "datetime"),
     (np.datetime64("2020-01-02T03:04:05", "ns"), "datetime"),
     ([1, 2], "list[int]"),
     ((1, 2.5), "list[float]"),

@@ -26,7 +26,9 @@ def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Itera
     ours = {*reserved(kind), LOCK}
     foreign: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
-    for rows in stores.graph.stream(f"MATCH (n:{kind}) RETURN properties(n) AS held", size=_AT_ONCE):
+    # What was deleted may have values of a type that its field had before.
+    statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS held"
+    for rows in stores.graph.stream(statement, size=_AT_ONCE):
         for name, value in (item for row in rows for item in row["held"].items()):
             if name in types:
                 foreign[name] += decode(value, types[name]) is None and value != []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from odin_graph.schema.metadata.conversion import asked_type, convert
 from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved, suggest
 from odin_graph.schema.metadata.plain import plain
-from odin_graph.schema.metadata.recording import Run, record_types
+from odin_graph.schema.metadata.recording import Run, forget_unused, list_types, record_types
 from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, type_of, widen
 from odin_graph.schema.metadata.values import decode, encode
 
@@ -14,10 +15,14 @@ __all__ = [
     "SCALARS",
     "FieldType",
     "Run",
+    "asked_type",
     "check_name",
     "classify",
+    "convert",
     "decode",
     "encode",
+    "forget_unused",
+    "list_types",
     "plain",
     "record_types",
     "reserved",

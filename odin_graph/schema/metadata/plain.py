@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
+
+from odin_graph.errors import MetadataError
 
 
 def plain(value: Any) -> Any:
@@ -11,6 +14,9 @@ def plain(value: Any) -> Any:
 
     Missing are None, NaN (NumPy's and Python's), pandas' NA and NaT, NumPy's NaT. Sets and other containers, and
     whatever else is no value of metadata, come back as they are, for `type_of` to refuse.
+
+    Raises:
+        MetadataError: A datetime with digits beyond microseconds, which would be lost.
     """
     if value is None or type(value) in (str, int, bool):
         return value
@@ -25,9 +31,9 @@ def plain(value: Any) -> Any:
     if _is_missing(value):
         return None
     if hasattr(value, "to_pydatetime"):  # pandas' Timestamp, which is a datetime with nanoseconds
-        return value.to_pydatetime(warn=False)
+        return _pydatetime(value)
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
-        listed = _microseconds(value).tolist()
+        listed = _listed(value)
         return listed if type(listed) is type(value) else plain(listed)  # a longdouble stays one
     return value
 
@@ -37,9 +43,35 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _microseconds(value: Any) -> Any:
-    # datetime64[ns].tolist() is an int; in microseconds it is a datetime, in days a date.
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and dtype.kind == "M" and not str(dtype).endswith(("[D]", "[us]")):
-        return value.astype("datetime64[us]")
-    return value
+def _pydatetime(value: Any) -> Any:
+    if value.nanosecond:
+        raise _finer(value)
+    return value.to_pydatetime(warn=False)
+
+
+def _listed(value: Any) -> Any:
+    # datetime64[ns].tolist() is an int; in microseconds it is a datetime, in days a date, if it has a year of theirs.
+    if getattr(getattr(value, "dtype", None), "kind", "") != "M":
+        return value.tolist()
+    cut = value if str(value.dtype) == "datetime64[D]" else value.astype("datetime64[us]")
+    if not ((cut == value) | (value != value)).all():  # NaT is not itself
+        raise _finer(value)
+    listed = cut.tolist()
+    if any(isinstance(item, int) for item in _flat(listed)):
+        raise MetadataError(f"{value!s:.60} is beyond the years 1 to 9999 that datetimes have: store it as text.")
+    return listed
+
+
+def _flat(listed: Any) -> Iterator[Any]:
+    if not isinstance(listed, list):
+        yield listed
+        return
+    for item in listed:
+        yield from _flat(item)
+
+
+def _finer(value: Any) -> MetadataError:
+    return MetadataError(
+        f"{value!s:.60} is finer than microseconds, which is what datetimes are stored in: round it, as in "
+        "value.round('us') of pandas, or store it as text."
+    )

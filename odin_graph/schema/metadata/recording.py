@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from odin_graph.errors import MetadataError
 from odin_graph.schema.metadata.types import FieldType, widen
+
+_EXACT: Final = 2**53
+"""As far as every integer is a float."""
+_MEET: Final = "MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1"
 
 Run: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 """Runs one statement in the transaction at hand and returns its records."""
@@ -26,17 +31,19 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
         The recorded types, which the values are to be encoded as.
 
     Raises:
-        MetadataError: A type clashes with the recorded one.
+        MetadataError: A type clashes with the recorded one, or a recorded integer is lost as a float.
     """
     if not found:
         return {}
     held = _held(run, kind, found)
-    agreed = _agreed(kind, found, held)
-    if agreed == held:
-        return agreed
-    run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1", {})
+    if all(name in held and _widens(held[name], new) is held[name] for name, new in found.items()):
+        return held
+    run(_MEET, {})
     held = _held(run, kind, found)
-    agreed = _agreed(kind, found, held)
+    agreed = {name: _agreed(kind, name, held[name], new) if name in held else new for name, new in found.items()}
+    for name in agreed:
+        if name in held and held[name].scalar is FieldType.INT and agreed[name] is not held[name]:
+            _check_floats(run, kind, name, held[name])
     changed = [
         {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": type_.value}
         for name, type_ in agreed.items()
@@ -49,11 +56,74 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
     return agreed
 
 
+def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
+    """The recorded types of fields that are given empty lists alone.
+
+    Raises:
+        MetadataError: Nothing says what one is a list of.
+    """
+    names = list(names)
+    held = _held(run, kind, names) if names else {}
+    for name in names:
+        if name not in held or not held[name].is_list:
+            why = f"is {held[name]}" if name in held else "is not recorded yet"
+            raise MetadataError(
+                f"{kind}.{name} {why}, and [] says not what it is a list of: leave it out, or give None where nothing "
+                "is to be stored."
+            )
+    return held
+
+
 def _held(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
     ids = [f"{kind}.{name}" for name in names]
     rows = run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type", {"ids": ids})
     return {row["name"]: FieldType(row["type"]) for row in rows}
 
 
-def _agreed(kind: str, found: Mapping[str, FieldType], held: Mapping[str, FieldType]) -> dict[str, FieldType]:
-    return {name: widen(held[name], new, f"{kind}.{name}") if name in held else new for name, new in found.items()}
+def forget_unused(run: Run, kind: str, found: Mapping[str, FieldType]) -> None:
+    """Forget recorded types that clash with these, of fields that nothing has a value of any more.
+
+    Args:
+        run: Runs a statement in the transaction that writes the values.
+        kind: What carries them.
+        found: The types of the values that are about to be written, by name.
+    """
+    held = _held(run, kind, found)
+    clashing = [name for name, new in found.items() if name in held and _widens(held[name], new) is None]
+    if not clashing:
+        return
+    run(_MEET, {})
+    for name in clashing:
+        used = f"MATCH (n:{kind}) WHERE n.deleted IS NULL AND n.`{name}` IS NOT NULL RETURN 1 AS n LIMIT 1"
+        if not run(used, {}):
+            run("MATCH (f:Field {id: $id}) DELETE f", {"id": f"{kind}.{name}"})
+
+
+def _agreed(kind: str, name: str, recorded: FieldType, new: FieldType) -> FieldType:
+    try:
+        return widen(recorded, new, f"{kind}.{name}")
+    except MetadataError as error:
+        raise MetadataError(f"{error} db.fields.retype({name!r}, ...) converts all that is stored.") from None
+
+
+def _widens(recorded: FieldType, new: FieldType) -> FieldType | None:
+    """The type that holds both; None where there is none."""
+    try:
+        return widen(recorded, new)
+    except MetadataError:
+        return None
+
+
+def _check_floats(run: Run, kind: str, name: str, held: FieldType) -> None:
+    """Refuse to widen integers that are there and that a float would cut."""
+    large = f"n.`{name}`" if not held.is_list else "item"
+    condition = f"({large} > {_EXACT} OR {large} < -{_EXACT})"
+    where = f"any(item IN n.`{name}` WHERE {condition})" if held.is_list else condition
+    for row in run(f"MATCH (n:{kind}) WHERE {where} RETURN DISTINCT n.`{name}` AS value", {}):
+        for number in row["value"] if held.is_list else [row["value"]]:
+            if isinstance(number, int) and int(float(number)) != number:
+                raise MetadataError(
+                    f"{kind}.{name} is {held}, and a float is to be stored: {number}, which is there, would lose "
+                    f"digits as one. Give the floats a field of their own, or keep both as text: "
+                    f"db.fields.retype({name!r}, str)."
+                )

@@ -54,7 +54,7 @@ _OF_PYTHON: Final = (
     (datetime, FieldType.DATETIME),
     (date, FieldType.DATE),
 )
-_INT64: Final = range(-(2**63), 2**63)
+INT64: Final = range(-(2**63), 2**63)
 _SHOWN: Final = 60
 
 
@@ -120,7 +120,7 @@ def widen(recorded: FieldType, new: FieldType, name: str = "the field") -> Field
 def _scalar(value: Any) -> FieldType:
     for python, found in _OF_PYTHON:
         if isinstance(value, python):
-            if found is FieldType.INT and value not in _INT64:
+            if found is FieldType.INT and value not in INT64:
                 raise MetadataError(f"{_shown(value)} does not fit into 64 bits: store it as a string or a float.")
             return found
     raise MetadataError(

@@ -29,6 +29,8 @@ def encode(value: Any, as_type: FieldType | None = None, name: str = "the field"
     value = plain(value)
     found = type_of(value)
     if found is None:
+        if value == [] and as_type is not None and not as_type.is_list:
+            raise MetadataError(f"{name} is {as_type}, and [] is a list: give None where nothing is to be stored.")
         return value if value == [] else None
     if as_type is None:
         as_type = found
@@ -51,7 +53,7 @@ def decode(value: Any, as_type: FieldType | None = None) -> Any:
         return native
     try:
         found = type_of(native)
-        fits = found is None or widen(as_type, found) == as_type
+        fits = (found is None and as_type.is_list) or (found is not None and widen(as_type, found) == as_type)
     except MetadataError:
         return None
     if not fits:
