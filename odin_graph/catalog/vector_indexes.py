@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from odin_graph.arrays import SegmentInfo
@@ -14,10 +13,12 @@ from odin_graph.graph.writer import create_edges
 from odin_graph.progress import progress_bar
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
-from odin_graph.vectors.approximate import Approximate, Measured, SegmentIndex, choose
+from odin_graph.vectors.approximate import KIND, Approximate, lists_of
 
 LEAST: Final = 20_000
 """Of fewer vectors a scan is faster than an index."""
+PRICE: Final = 0.5
+"""Scans that building an index costs, for each of its lists: it is built when so many have been made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,11 @@ class IndexRecord:
     segments: tuple[str, ...]
     uris: tuple[str, ...]
     """Of the segments, in their order."""
-    measured: tuple[Measured, ...]
 
 
 def ensure_index(
-    stores: Stores, owner: Owner, segments: Sequence[SegmentInfo], metric: str, recall: float, *, progress: bool = True
-) -> Approximate | None:
+    stores: Stores, owner: Owner, segments: Sequence[SegmentInfo], metric: str, *, progress: bool = True
+) -> Approximate | str:
     """The vectors with an index of each segment; segments that are new are indexed, the others stay as they are.
 
     Args:
@@ -53,47 +53,41 @@ def ensure_index(
         owner: Whose they are.
         segments: All that there are, at least one.
         metric: What near means.
-        recall: For which the kind is chosen, where there is no index yet.
         progress: Show a bar.
 
     Returns:
-        None where vectors have no index yet and only reading is allowed: they are scanned then.
+        Where they are better scanned, why: they are few, or only reading is allowed, or so few searches were made that
+        building an index would have cost more than they did. This search is counted.
     """
-    vectors = stores.vectors.open(segments, metric)
+    segments = [info for info in segments if info.rows]
+    if (number := sum(info.rows for info in segments)) < LEAST:
+        return f"scanned, since there are {number:,} vectors: exact"
     held = index_of(stores, owner, metric)
-    there = dict(zip(held.segments, held.uris, strict=True)) if held is not None else {}
-    if is_read_only() and not all(info.id in there for info in segments):
-        return None
-    kind = held.kind if held is not None else choose(vectors, recall)
-    uris: list[str] = []
-    with progress_bar(f"index {kind}", sum(info.rows for info in segments), show=progress) as done:
-        for info in segments:
-            uri = there.get(info.id)
-            if uri is None or _opened(stores, uri) is None:
-                uri = stores.vectors.build_index(info, metric, kind, done)
-            else:
-                done(info.rows)
-            uris.append(uri)
-    indexes = tuple(stores.vectors.open_index(uri) for uri in uris)
-    if held is not None and list(held.uris) == uris:
-        return Approximate(vectors, indexes, held.measured)
-    found = Approximate(vectors, indexes, ()).measure()
-    ids = tuple(info.id for info in segments)
-    name_index(stores, owner, metric, IndexRecord(kind, ids, tuple(uris), found.measured))
-    return found
+    there = {} if held is None else dict(zip(held.segments, held.uris, strict=True))
+    there = {info.id: there[info.id] for info in segments if info.id in there and _opens(stores, there[info.id], info)}
+    missing = [info for info in segments if info.id not in there]
+    if missing and is_read_only():
+        return "scanned, since there is no index, and this may only read: exact"
+    if missing:
+        price = PRICE * sum(lists_of(info.rows) for info in missing)
+        stores.vectors.scans[owner.index(metric)] += 1
+        if (scans := stores.vectors.scans[owner.index(metric)]) <= price:
+            return f"scanned, since an index pays after {price:,.0f} searches, and this is number {scans:,}: exact"
+        with progress_bar(f"index of {owner.id}", sum(info.rows for info in missing), show=progress) as done:
+            there |= {info.id: stores.vectors.build_index(info, metric, done) for info in missing}
+        uris = tuple(there[info.id] for info in segments)
+        name_index(stores, owner, metric, IndexRecord(KIND, tuple(info.id for info in segments), uris))
+    indexes = tuple(stores.vectors.open_index(there[info.id], info) for info in segments)
+    return Approximate(stores.vectors.open(segments, metric), indexes)
 
 
 def index_of(stores: Stores, owner: Owner, metric: str) -> IndexRecord | None:
-    """What the graph says of the index over somebody's vectors; None if there is none."""
+    """What the graph says of the index over somebody's vectors; None if there is none, or one of an older kind."""
     rows = stores.graph.read(
-        "MATCH (v:VectorIndex {id: $id, state: 'ready'}) "
-        "RETURN v.kind AS kind, v.segments AS segments, v.uris AS uris, v.measured AS measured",
-        {"id": owner.index(metric)},
+        "MATCH (v:VectorIndex {id: $id, state: 'ready', kind: $kind}) RETURN v.segments AS segments, v.uris AS uris",
+        {"id": owner.index(metric), "kind": KIND},
     )
-    if not rows:
-        return None
-    measured = tuple(Measured(**one) for one in json.loads(rows[0]["measured"]))
-    return IndexRecord(rows[0]["kind"], tuple(rows[0]["segments"]), tuple(rows[0]["uris"]), measured)
+    return IndexRecord(KIND, tuple(rows[0]["segments"]), tuple(rows[0]["uris"])) if rows else None
 
 
 def name_index(stores: Stores, owner: Owner, metric: str, index: IndexRecord) -> None:
@@ -106,7 +100,6 @@ def name_index(stores: Stores, owner: Owner, metric: str, index: IndexRecord) ->
         "kind": index.kind,
         "segments": list(index.segments),
         "uris": list(index.uris),
-        "measured": json.dumps([asdict(one) for one in index.measured]),
         "created_at": now(),
     }
 
@@ -122,10 +115,12 @@ def name_index(stores: Stores, owner: Owner, metric: str, index: IndexRecord) ->
         stores.graph.execute(make)
 
 
-def _opened(stores: Stores, uri: str) -> SegmentIndex | None:
-    """None where the file is gone, cut short or altered: it is built again."""
+def _opens(stores: Stores, uri: str, info: SegmentInfo) -> bool:
+    """Not where the file is gone, cut short or altered: it is built again."""
     try:
-        return stores.vectors.open_index(uri)
+        stores.vectors.open_index(uri, info)
     except StoreError:
-        stores.arrays.remove(uri)
-        return None
+        if not is_read_only():
+            stores.arrays.remove(uri)
+        return False
+    return True

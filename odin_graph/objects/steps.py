@@ -208,8 +208,8 @@ class ImageSteps(RowSteps):
             unlike: Examples of what is not meant, which the search moves away from (Rocchio's rule).
             metric: ``cosine``, ``l2`` or ``inner-product``; by units ``cosine``, ``l2``, ``l1`` or ``linf``. The column
                 ``distance`` holds it.
-            recall: The share of the k nearest that is enough, ``0.95``: an index of FAISS may be used then, which the
-                first such search builds. What it finds was measured, and `explain` says it.
+            recall: The share of the k nearest that is enough on average, ``0.95``: an index may be used then, which is
+                built once there were so many such searches that it pays. `explain` says what was done.
             weights: By units: how much each counts, none below 0.
         """
         space, executor = space_of(by), self._executor

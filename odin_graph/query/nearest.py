@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.catalog.vector_indexes import LEAST, ensure_index
+from odin_graph.catalog.vector_indexes import ensure_index
 from odin_graph.errors import QueryError
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.operator import Operator, Over
 from odin_graph.query.plan import Example, Nearest
 from odin_graph.query.snapshot import Snapshot
 from odin_graph.query.spaces import owner_of, segments_with, spell_space, vectors_of
+from odin_graph.vectors import Approximate
 
 _AWAY: Final = 0.15 / 0.75
 """How far from the examples that are unlike: the weights that Manning, Raghavan and Schütze give for Rocchio's rule
@@ -37,7 +38,7 @@ class NearestImages(Over):
         assert not isinstance(step.by, UnitGroup), "an operator of its own"
         self.step, self.by = step, step.by
         if step.recall is not None:
-            self.why = f"an index that finds {step.recall:.0%} of them, as was measured; a scan where it does not pay"
+            self.why = f"as much of an index as {step.recall:.0%} of them need; a scan where that does not pay"
 
     def _apply(self, table: pa.Table) -> pa.Table:
         step, stores, by = self.step, self.snapshot.stores, self.by
@@ -52,15 +53,15 @@ class NearestImages(Over):
         if not vectors.parts:
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
         query = query_of(step, vectors.dimensions, lambda keys: vectors_of(stores, step.by, keys))[None]
-        index = None
-        if step.recall is not None and len(vectors) >= LEAST:
-            index = ensure_index(stores, owner_of(by), segments, step.metric, step.recall)
-        if index is None or step.recall is None:
+        index: Approximate | str = self.why
+        if step.recall is not None:
+            index = ensure_index(stores, owner_of(by), segments, step.metric)
+        if step.recall is None or isinstance(index, str):
+            self.why = str(index)
             found, away = stores.vectors.search(vectors, query, step.k, allowed)
-            self.bytes += len(allowed) * vectors.dimensions * 4
+            self.bytes += vectors.number(vectors.passing(allowed)) * vectors.dimensions * 4
         else:
-            among = allowed if len(allowed) < len(vectors) else None
-            found, away, self.why = index.search(query, step.k, among, step.recall)
+            found, away, self.why = index.search(query, step.k, allowed, step.recall)
         picked = rows[first[np.searchsorted(allowed, found[0])]]
         return table.take(pa.array(picked)).append_column("distance", pa.array(away[0], pa.float64()))
 

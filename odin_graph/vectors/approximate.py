@@ -1,192 +1,196 @@
-"""Neighbours that are nearly always the nearest: FAISS indexes of each segment, whose recall was measured.
+"""Neighbours that are nearly always the nearest: only lists of alike vectors are scanned, as many as the query needs.
 
-The index proposes candidates, and their distances are computed again from the vectors themselves: a distance is always
-true, and quantised codes cost no precision in what is returned.
+How many that is differs by query, filter and k: one that lies far from all vectors, or between them, has its neighbours
+in many lists. So each search asks a sample of the vectors that pass: its nearest are found by scanning it, and as many
+lists are taken, nearest first, as hold the promised share of those. By exchangeability a share of j / (t + 1) of all
+vectors that are as near as the t nearest of the sample is then expected in the lists that hold j of them (the quantile
+of split conformal prediction, Vovk, Gammerman and Shafer, 2005), and of the k nearest, which are fewer and nearer, no
+less. Where that needs many lists, or the sample is too small to say, all that passes is scanned.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.deadline import check
-from odin_graph.vectors.exact import Keys, Part, Vectors
-from odin_graph.vectors.library import clustered_on_gpus, faiss, threads
-from odin_graph.vectors.metric import distances, prepared
+from odin_graph.vectors.exact import BLOCK, Keys, Part, Vectors
+from odin_graph.vectors.library import faiss, threads
+from odin_graph.vectors.metric import prepared
 
-KINDS: Final[Mapping[str, str]] = MappingProxyType(
-    {"ivf": "IVF{lists},Flat", "ivf-sq8": "IVF{lists},SQ8", "hnsw": "HNSW32,Flat"}
-)
-"""What there is to choose from, as FAISS's factory names it: inverted lists, the same with codes of 8 bits, a graph."""
-_REFINED: Final = 4
-"""Candidates for each neighbour that is asked for: their order is by codes, and is made right by the vectors."""
-_LADDER: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Efforts whose recall is measured: lists that are looked into, or the breadth of the walk through the graph."""
-_QUERIES: Final = 64
-"""Stored vectors that recall is measured with, of which each one's own is left out."""
-_K: Final = 10
-_SAMPLE: Final = 20_000
-"""Vectors over which the kinds are compared."""
-_PATIENCE: Final = 600.0
-"""Seconds that a build may take by what the sample took; a kind that takes longer is not chosen."""
-_ADDED: Final = 65_536
-_NARROW: Final = 0.1
-"""Where less than this share passes a filter, those that pass are scanned: an index would look at what does not."""
+KIND: Final = "lists"
+"""What an index of today is called in the graph: one of another kind is built anew."""
+SAMPLED: Final = 32
+"""Of so many vectors one is in the sample."""
+_NEAREST: Final = 39
+"""Vectors of the sample by which a query is judged, at least; more for a recall near 1, or a large k. Of 39, 38 are
+95 % in expectation."""
+_SHARE: Final = 4
+"""Of the vectors of a sample that pass, no more than one in so many may be called the nearest."""
+_WIDE: Final = 0.25
+"""Where lists hold more than this share of the vectors, all that passes is scanned: in order, that is faster."""
+_PER_LIST: Final = 64
+"""Vectors that a centre is found by."""
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentIndex:
-    """The index of one segment; row i is the segment's."""
+    """The vectors of one segment, by the centre that each is nearest to."""
 
-    kind: str
-    index: Any
+    centres: NDArray[np.float32]
+    """(lists, d), of the prepared vectors."""
+    place: NDArray[np.int32]
+    """The list (n,) of each row of the segment."""
+    sample: Part
+    """Some of the rows, under their positions in the segment."""
 
     @classmethod
-    def build(cls, part: Part, metric: str, kind: str, done: Callable[[int], None] = lambda _: None) -> SegmentIndex:
-        """Index the vectors of a segment; ``done`` is called with the number of vectors that were added."""
+    def build(cls, part: Part, metric: str, done: Callable[[int], None] = lambda _: None) -> SegmentIndex:
+        """Index the vectors of a segment; ``done`` is called with the number of vectors that were placed."""
         library, n, d = faiss(), len(part.keys), part.rows.shape[1]
-        lists = max(1, min(int(4 * np.sqrt(n)), n // 39))
-        measure = library.METRIC_L2 if metric == "l2" else library.METRIC_INNER_PRODUCT
-        index = library.index_factory(d, KINDS[kind].format(lists=lists), measure)
+        lists = lists_of(n)
+        draw = np.sort(np.random.default_rng(1).choice(n, min(n, _PER_LIST * lists), replace=False))
+        on_gpus = bool(getattr(library, "get_num_gpus", int)())
+        means = library.Kmeans(d, lists, niter=10, seed=0, min_points_per_centroid=1, gpu=on_gpus)
         with threads():
-            if not index.is_trained:
-                index.cp.min_points_per_centroid = 1  # a warning of FAISS's, on the standard error
-                draw = np.random.default_rng(0).choice(n, min(n, 64 * lists), replace=False)
-                with clustered_on_gpus(index, measure):
-                    index.train(prepared(part.rows[np.sort(draw)], metric))
-            for start in range(0, n, _ADDED):
+            means.train(prepared(part.rows[draw], metric))
+            place = np.empty(n, np.int32)
+            for start in range(0, n, BLOCK):
                 check()
-                block = part.rows[start : start + _ADDED]
-                index.add(prepared(block, metric))
+                block = prepared(part.rows[start : start + BLOCK], metric)
+                place[start : start + len(block)] = means.index.search(block, 1)[1][:, 0]
                 done(len(block))
-        return cls(kind, index)
+        return cls.of(part, np.ascontiguousarray(means.centroids), place)
 
-    def candidates(self, query: NDArray[np.float32], n: int, effort: int, among: Keys | None) -> Keys:
-        """Positions of at most n vectors that may be the nearest of those that pass."""
-        library = faiss()
-        selector = None if among is None else library.IDSelectorBatch(among)
-        if self.kind == "hnsw":
-            parameters = library.SearchParametersHNSW(efSearch=max(effort, n), sel=selector)
-        else:
-            parameters = library.SearchParametersIVF(nprobe=effort, sel=selector)
-        with threads():
-            _, found = self.index.search(query[None], n, params=parameters)
-        positions: Keys = found[0][found[0] >= 0].astype(np.int64)
-        return positions
+    @classmethod
+    def of(cls, part: Part, centres: NDArray[np.float32], place: NDArray[np.int32]) -> SegmentIndex:
+        """Of a segment whose vectors were placed before."""
+        n = len(part.keys)
+        drawn = np.sort(np.random.default_rng(0).choice(n, -(-n // SAMPLED), replace=False))
+        return cls(centres, place, Part.of(drawn, np.ascontiguousarray(part.rows[drawn])))
+
+    @cached_property
+    def sizes(self) -> Keys:
+        """How many vectors each list holds."""
+        return np.bincount(self.place, minlength=len(self.centres)).astype(np.int64)
+
+    @cached_property
+    def _members(self) -> Keys:
+        """The rows of the segment, list after list."""
+        return np.argsort(self.place, kind="stable")
+
+    @cached_property
+    def _ends(self) -> Keys:
+        return np.concatenate([[0], np.cumsum(self.sizes)])
+
+    def rows(self, lists: Keys) -> Keys:
+        """The rows of the segment in some lists, rising."""
+        parts = [self._members[self._ends[at] : self._ends[at + 1]] for at in lists]
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What an effort brings."""
-
-    effort: int
-    recall: float
-    """Of the 10 nearest, the share that is found."""
+def lists_of(n: int) -> int:
+    """How many lists n vectors are put into."""
+    return max(1, math.isqrt(n))
 
 
 @dataclass(frozen=True, eq=False)
 class Approximate:
-    """Vectors with an index of each of their segments, and what was measured of them."""
+    """Vectors with an index of each of their segments."""
 
     vectors: Vectors
     indexes: tuple[SegmentIndex, ...]
-    measured: tuple[Measured, ...]
-    """By effort, rising; empty before it was measured."""
-
-    def enough(self, recall: float) -> Measured | None:
-        """The least effort that found so much; None where none did."""
-        return next((one for one in self.measured if one.recall >= recall), None)
+    """In the order of the parts."""
 
     def search(
         self, queries: NDArray[Any], k: int, among: Keys | None, recall: float
     ) -> tuple[Keys, NDArray[np.float64], str]:
-        """Neighbours as `Vectors.search` gives them, some of which may not be the nearest; and how they were found."""
-        chosen = self.enough(recall)
-        passing = 1.0 if among is None else len(among) / max(1, len(self.vectors))
-        if chosen is None or passing < _NARROW:
-            why = "no effort found so much" if chosen is None else f"{passing:.1%} pass"
-            return *self.vectors.search(queries, k, among), f"scanned, since {why}: exact"
-        effort = int(np.ceil(chosen.effort / passing))  # of what is looked at, so much passes
-        found = [self._nearest(query, k, effort, among) for query in prepared(queries, self.vectors.metric)]
-        if any(len(keys) < min(k, self._number(among)) for keys, _ in found):
-            return *self.vectors.search(queries, k, among), "scanned, since the index found too few: exact"
-        kind = self.indexes[0].kind
-        said = f"{kind}, effort {effort}: found {chosen.recall:.1%} of the {_K} nearest of {_QUERIES} stored vectors"
-        return np.stack([keys for keys, _ in found]), np.stack([away for _, away in found]), said
+        """Neighbours as `Vectors.search` gives them, some of which may not be the nearest; and how they were found.
 
-    def measure(self) -> Approximate:
-        """The same with what each effort finds of the neighbours of stored vectors, until all are found."""
-        rng, vectors = np.random.default_rng(0), self.vectors
-        sizes = np.array([len(part.keys) for part in vectors.parts])
-        chosen = rng.choice(len(sizes), min(_QUERIES, int(sizes.sum())), p=sizes / sizes.sum())
-        queries = np.stack([vectors.parts[at].rows[rng.integers(sizes[at])] for at in chosen])
-        k = min(_K + 1, len(vectors))  # the first of them is the vector itself
-        truth, _ = vectors.search(queries, k, None)
-        measured: list[Measured] = []
-        for effort in _LADDER:
-            found = [set(self._nearest(query, k, effort, None)[0][1:]) for query in prepared(queries, vectors.metric)]
-            hits = sum(len(of & set(right[1:])) for of, right in zip(found, truth.tolist(), strict=True))
-            measured.append(Measured(effort, hits / max(1, len(queries) * (k - 1))))
-            if measured[-1].recall >= 1.0:
-                break
-        return Approximate(vectors, self.indexes, tuple(measured))
+        Every neighbour passes, and its distance is that of its own vector.
 
-    def _nearest(
-        self, query: NDArray[np.float32], k: int, effort: int, among: Keys | None
-    ) -> tuple[Keys, NDArray[np.float64]]:
-        found, exact = [np.empty(0, np.int64)], [np.empty(0)]
-        for part, index in zip(self.vectors.parts, self.indexes, strict=True):
-            positions = part.positions(among)
-            at = index.candidates(query, min(k * _REFINED, len(part.keys)), effort, positions)
-            if len(at):
-                found.append(part.keys[at])
-                exact.append(distances(query, prepared(part.rows[at], self.vectors.metric), self.vectors.metric))
-        keys, away = np.concatenate(found), np.concatenate(exact)
-        order = np.lexsort((keys, away))[:k]
-        return keys[order], away[order]
+        Args:
+            queries: (m, d), finite.
+            k: At least 1.
+            among: The keys that pass; None for all.
+            recall: The share of the k nearest that is expected to be found.
 
-    def _number(self, among: Keys | None) -> int:
-        return len(self.vectors) if among is None else len(among)
+        Raises:
+            QueryError: k is none.
+            ShapeError: The queries are not.
+        """
+        vectors = self.vectors
+        rows = vectors.checked(queries, k)
+        passing = vectors.passing(among)
+        n = min(k, vectors.number(passing))
+        keys, away, how = np.empty((len(rows), n), np.int64), np.empty((len(rows), n)), "nothing passes"
+        for at, query in enumerate(rows if n else ()):
+            chosen, how = self._choose(query, n, passing, recall)
+            looked = passing if chosen is None else self._in_lists(chosen, passing)
+            if vectors.number(looked) < n:
+                looked, how = passing, "scanned, since the lists hold too few: exact"
+            keys[at], away[at] = vectors.nearest(query, n, looked)
+        return keys, away, how
 
+    def _choose(
+        self, query: NDArray[Any], k: int, passing: Sequence[Keys | None], recall: float
+    ) -> tuple[Keys | None, str]:
+        """The lists to look into, numbered through all segments; None for a scan of all that passes. And why."""
+        asked = self.vectors.scored(query)
+        scores, held = self._sampled(asked, passing)
+        judges = max(
+            _NEAREST, math.ceil(2 * k / SAMPLED), math.ceil(recall / (1 - recall)) if recall < 1 else len(held)
+        )
+        if judges * _SHARE > len(held) or not asked.any():
+            return None, f"scanned, since {len(held):,} vectors of the sample pass, which say too little: exact"
+        order = self._by_nearness(asked)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        wanted = min(judges, math.ceil(recall * (judges + 1)))
+        ranks = rank[held[np.argpartition(scores, judges - 1)[:judges]]]
+        chosen = order[: int(np.partition(ranks, wanted - 1)[wanted - 1]) + 1]
+        sizes = np.concatenate([index.sizes for index in self.indexes])
+        share = float(sizes[chosen].sum() / sizes.sum())
+        where = f"{len(chosen):,} of {len(order):,} lists"
+        if share > _WIDE:
+            return None, f"scanned, since the neighbours are in {where}: exact"
+        return np.sort(chosen), (
+            f"looked into {where} ({share:.1%} of the vectors), which hold {(ranks < len(chosen)).sum()} of the "
+            f"{judges} nearest of a sample of {len(held):,}: a recall of {recall:.0%} is expected"
+        )
 
-def choose(vectors: Vectors, recall: float) -> str:
-    """The kind that answers soonest at a recall, measured over a sample, of those whose build takes not too long."""
-    part = _sampled(vectors)
-    scale = len(vectors) / max(1, len(part.keys))
-    best, soonest = "ivf-sq8", float("inf")
-    for kind in KINDS:
-        start = time.perf_counter()
-        built = SegmentIndex.build(part, vectors.metric, kind)
-        if (time.perf_counter() - start) * scale * max(1.0, np.log10(scale) + 1) > _PATIENCE:
-            continue
-        sample = Vectors([part], vectors.metric, 1)
-        approximate = Approximate(sample, (built,), ()).measure()
-        enough = approximate.enough(recall)
-        if enough is None:
-            continue
-        start = time.perf_counter()
-        for query in part.rows[:_QUERIES]:
-            approximate.search(query[None], _K, None, recall)
-        if (took := time.perf_counter() - start) < soonest:
-            best, soonest = kind, took
-    return best
+    def _sampled(self, asked: NDArray[np.float32], passing: Sequence[Keys | None]) -> tuple[NDArray[np.float32], Keys]:
+        """The scores of the sample's vectors that pass, and the list of each."""
+        scores, lists, first = [], [], 0
+        for index, at in zip(self.indexes, passing, strict=True):
+            drawn = index.sample.keys
+            there = np.ones(len(drawn), bool) if at is None else np.isin(drawn, at, assume_unique=True)
+            blocks = range(0, len(drawn), BLOCK)
+            scores.append(np.concatenate([self.vectors.score(asked, index.sample, at, None) for at in blocks])[there])
+            lists.append(index.place[drawn[there]] + first)
+            first += len(index.centres)
+        return np.concatenate(scores), np.concatenate(lists).astype(np.int64)
 
+    def _by_nearness(self, asked: NDArray[np.float32]) -> Keys:
+        """All lists, that with the nearest centre first."""
+        centres = np.concatenate([index.centres for index in self.indexes])
+        product = self.vectors.metric == "inner-product"
+        away = -(centres @ asked) if product else ((centres - asked) ** 2).sum(axis=1)
+        return np.argsort(away, kind="stable")
 
-def _sampled(vectors: Vectors) -> Part:
-    rng = np.random.default_rng(0)
-    share = min(1.0, _SAMPLE / len(vectors))
-    keys: list[Keys] = []
-    rows: list[NDArray[np.float32]] = []
-    for part in vectors.parts:
-        at = np.sort(rng.choice(len(part.keys), max(1, int(len(part.keys) * share)), replace=False))
-        keys.append(part.keys[at])
-        rows.append(part.rows[at])
-    together = np.concatenate(keys)
-    order = np.argsort(together)
-    return Part.of(together[order], np.ascontiguousarray(np.concatenate(rows)[order]))
+    def _in_lists(self, chosen: Keys, passing: Sequence[Keys | None]) -> list[Keys | None]:
+        """The positions of each part that are in those lists and pass."""
+        found: list[Keys | None] = []
+        first = 0
+        for index, at in zip(self.indexes, passing, strict=True):
+            end = first + len(index.centres)
+            rows = index.rows(chosen[(chosen >= first) & (chosen < end)] - first)
+            found.append(rows if at is None else np.intersect1d(rows, at, assume_unique=True))
+            first = end
+        return found

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.deadline import check
-from odin_graph.errors import ShapeError
-from odin_graph.vectors.library import faiss
-from odin_graph.vectors.metric import distances, prepared
+from odin_graph.errors import QueryError, ShapeError
+from odin_graph.vectors.library import faiss, one_thread
+from odin_graph.vectors.metric import distances, lengths_of, prepared
 
 Keys = NDArray[np.int64]
 
-_BLOCK: Final = 65_536
+BLOCK: Final = 65_536
 """Vectors that one thread scores at once."""
 _DENSE: Final = 0.3
 """Where more than this share of a block passes, all of it is scored: in order, memory is read three times as fast."""
@@ -30,6 +30,12 @@ _ALONE: Final = 4_096
 """Of fewer vectors one thread is done before another has begun."""
 _SPARE: Final = 16
 """Roundings of a score beside the d of its sum: of the length, the quotient, the query."""
+_EXACT: Final = 4_096
+"""Vectors that are computed again at once."""
+_LARGEST: Final = 1e18
+"""Beyond it squares have no place in float32."""
+_SMALL: Final = 1e-24
+"""Squared lengths below it have lost digits in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,10 @@ class Part:
                 f"{(~finite).sum()} of {len(keys)} vectors hold NaN, infinity or numbers beyond 1e18, the first of key "
                 f"{keys[~finite][0]}: they are near to nothing."
             )
-        return cls(keys, rows, np.sqrt(squares))
+        lengths = np.sqrt(squares)
+        small = np.flatnonzero(squares < _SMALL)
+        lengths[small] = lengths_of(rows[small])
+        return cls(keys, rows, lengths)
 
     def positions(self, among: Keys | None) -> Keys | None:
         """Where the keys that pass (sorted, each once) stand; None where all do."""
@@ -109,54 +118,92 @@ class Vectors:
             queries: Finite, of the vectors' length.
             k: At least 1.
             among: The keys that pass; None for all.
+
+        Raises:
+            QueryError: k is none.
+            ShapeError: The queries are not.
         """
-        wanted = among if among is None or (np.diff(among) > 0).all() else np.unique(among)
-        passing = [part.positions(wanted) for part in self.parts]
-        n_passing = sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True))
-        n = min(k, n_passing)
-        keys, away = np.empty((len(queries), n), np.int64), np.empty((len(queries), n))
-        blocks = list(self._blocks(passing)) if n else []
-        with ExitStack() as stack:
-            every: Map = map
-            if len(blocks) > 1 and n_passing > _ALONE:
-                every = stack.enter_context(ThreadPoolExecutor(self._threads)).map
-            for row, query in enumerate(prepared(queries, self.metric) if n else ()):
-                check()
-                keys[row], away[row] = self._nearest(query, blocks, n, every)
+        rows = self.checked(queries, k)
+        passing = self.passing(among)
+        n = min(k, self.number(passing))
+        keys, away = np.empty((len(rows), n), np.int64), np.empty((len(rows), n))
+        for at, query in enumerate(rows):
+            keys[at], away[at] = self.nearest(query, n, passing)
         return keys, away
 
-    def _nearest(
-        self, query: NDArray[np.float32], blocks: Sequence[Block], k: int, every: Map
-    ) -> tuple[Keys, NDArray[np.float64]]:
-        scored = list(every(lambda block: self._score(query, *block), blocks))
-        least = np.concatenate([np.partition(scores, k - 1)[:k] if len(scores) > k else scores for scores in scored])
+    def checked(self, queries: NDArray[Any], k: int) -> NDArray[Any]:
+        """Queries as rows (m, d), if they can be searched with."""
+        if k < 1:
+            raise QueryError(f"k is the number of neighbours, at least 1, not {k}.")
+        rows = np.atleast_2d(queries)
+        if not self.parts:
+            return rows
+        if queries.ndim > 2 or rows.shape[1] != self.dimensions:
+            raise ShapeError(f"The vectors have {self.dimensions} numbers, the queries have {queries.shape}.")
+        if not (np.abs(rows) < _LARGEST).all():
+            raise ShapeError("A query holds NaN, infinity or a number beyond 1e18, which is near to nothing.")
+        return rows
+
+    def passing(self, among: Keys | None) -> list[Keys | None]:
+        """Of each part the positions that pass; None where all do."""
+        if among is not None and not (np.diff(among) > 0).all():
+            among = np.unique(among)
+        return [part.positions(among) for part in self.parts]
+
+    def number(self, passing: Sequence[Keys | None]) -> int:
+        """How many vectors pass."""
+        return sum(len(part.keys) if at is None else len(at) for part, at in zip(self.parts, passing, strict=True))
+
+    def nearest(self, query: NDArray[Any], k: int, passing: Sequence[Keys | None]) -> tuple[Keys, NDArray[np.float64]]:
+        """The k nearest of one query (d,) among positions: keys and distances, fewer only where fewer pass."""
+        check()
+        number = self.number(passing)
+        k = min(k, number)
+        keys, away = np.empty(0, np.int64), np.empty(0)
+        if not k:
+            return keys, away
+        query = query.astype(np.float32)
+        asked = self.scored(query)
+        blocks = list(self._blocks(passing))
+        with ExitStack() as stack:
+            every: Map = map
+            if len(blocks) > 1 and number > _ALONE:
+                every = stack.enter_context(ThreadPoolExecutor(self._threads)).map
+            scores = list(every(lambda block: self.score(asked, *block), blocks))
+        least = np.concatenate([np.partition(some, k - 1)[:k] if len(some) > k else some for some in scores])
         bound = float(np.partition(least, k - 1)[k - 1])
-        bound += 2 * self._error(query, bound)
-        found, exact = [], []
-        for (part, first, at), scores in zip(blocks, scored, strict=True):
-            near = np.flatnonzero(scores <= bound)
-            if len(near):
-                rows = near + first if at is None else at[near]
-                found.append(part.keys[rows])
-                exact.append(distances(query, prepared(part.rows[rows], self.metric), self.metric))
-        keys, away = np.concatenate(found), np.concatenate(exact)
-        order = np.lexsort((keys, away))[:k]
-        return keys[order], away[order]
+        bound += 2 * self._error(bound)
+        for (part, first, at), some in zip(blocks, scores, strict=True):
+            near = np.flatnonzero(some <= bound)
+            for start in range(0, len(near), _EXACT):
+                check()
+                chosen = near[start : start + _EXACT]
+                rows = chosen + first if at is None else at[chosen]
+                keys = np.concatenate([keys, part.keys[rows]])
+                away = np.concatenate([away, distances(query, part.rows[rows], self.metric)])
+                order = np.lexsort((keys, away))[:k]
+                keys, away = keys[order], away[order]
+        return keys, away
+
+    def scored(self, query: NDArray[Any]) -> NDArray[np.float32]:
+        """What `score` takes: of products the length of the query changes nothing in their order."""
+        found: NDArray[np.float32] = prepared(query[None], "l2" if self.metric == "l2" else "cosine")[0]
+        return found
 
     def _blocks(self, passing: Sequence[Keys | None]) -> Iterator[Block]:
         for part, positions in zip(self.parts, passing, strict=True):
-            for first in range(0, len(part.keys), _BLOCK):
+            for first in range(0, len(part.keys), BLOCK):
                 if positions is None:
                     yield part, first, None
                     continue
-                ends = np.searchsorted(positions, [first, first + _BLOCK])
+                ends = np.searchsorted(positions, [first, first + BLOCK])
                 at = positions[ends[0] : ends[1]]
                 if len(at):
                     yield part, first, np.ascontiguousarray(at)
 
-    def _score(self, query: NDArray[np.float32], part: Part, first: int, at: Keys | None) -> NDArray[np.float32]:
+    def score(self, query: NDArray[np.float32], part: Part, first: int, at: Keys | None) -> NDArray[np.float32]:
         """Less is nearer: the squared distance, the negative product, or the negative cosine."""
-        rows, library = part.rows[first : first + _BLOCK], faiss()
+        rows, library = part.rows[first : first + BLOCK], faiss()
         pointer, d = library.swig_ptr, part.rows.shape[1]
         if at is None or len(at) > _DENSE * len(rows):
             scores = np.empty(len(rows), np.float32)
@@ -168,19 +215,21 @@ class Vectors:
         else:
             scores, places = np.empty(len(at), np.float32), at
             some = library.fvec_L2sqr_by_idx if self.metric == "l2" else library.fvec_inner_products_by_idx
-            some(pointer(scores), pointer(query), pointer(part.rows), pointer(at), d, 1, len(at))
+            with one_thread():
+                some(pointer(scores), pointer(query), pointer(part.rows), pointer(at), d, 1, len(at))
         if self.metric == "l2":
             return scores
         if self.metric == "cosine":
             lengths = part.lengths[places]
+            if not query.any():
+                return np.where(lengths > 0, np.float32(0), np.float32(-1))  # the zero vectors are its like
             scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
         return -scores
 
-    def _error(self, query: NDArray[np.float32], score: float) -> float:
+    def _error(self, score: float) -> float:
         """How far float32 may put a score off: of a sum of d products, by the size of its terms, not by its own."""
         each = (self.dimensions + _SPARE) * float(np.finfo(np.float32).eps)
+        tiny = float(np.finfo(np.float32).tiny)
         if self.metric == "l2":
-            return each * score + float(np.finfo(np.float32).tiny)
-        length = float(np.linalg.norm(query.astype(np.float64)))
-        longest = max(float(part.lengths.max()) for part in self.parts) if self.metric == "inner-product" else 1.0
-        return each * length * longest
+            return each * score + tiny
+        return each * (1.0 if self.metric == "cosine" else max(float(part.lengths.max()) for part in self.parts)) + tiny

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 from odin_graph.errors import MissingExtraError
 
@@ -27,33 +26,22 @@ def faiss() -> ModuleType:
 
 
 @contextmanager
-def clustered_on_gpus(index: Any, measure: int) -> Iterator[None]:
-    """Inverted lists that are trained in here have their k-means on every GPU that FAISS sees, where it sees any.
-
-    It is most of what a build costs. The index itself stays where it is, and is read on any machine.
-    """
-    library = faiss()
-    if _forked or not getattr(library, "get_num_gpus", int)():
-        yield
-        return
-    held = library.index_cpu_to_all_gpus(library.IndexFlat(index.d, measure))
-    index.clustering_index = held  # FAISS keeps no reference: it lives as long as this block
-    try:
-        yield
-    finally:
-        index.clustering_index = None
-
-
-@contextmanager
 def threads() -> Iterator[None]:
     """FAISS's own threads may be used in here.
 
     OpenMP's threads stay behind at a fork, and a child that called for them would wait for ever: it has one.
     """
-    library = faiss()
     if not _forked:
         yield
         return
+    with one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS uses the calling thread alone: where the work was divided before, its threads wait for each other."""
+    library = faiss()
     before = library.omp_get_max_threads()
     library.omp_set_num_threads(1)
     try:

@@ -11,6 +11,8 @@ from odin_graph.errors import UnknownNameError
 
 METRICS: Final = ("cosine", "l2", "inner-product")
 """``cosine`` is 1 - cos, ``l2`` the true distance, ``inner-product`` its negative, so that less is always nearer."""
+SHORTEST: Final = 1e-30
+"""A shorter vector counts as zero: float32 has no digits left for its direction."""
 
 
 def check_metric(metric: str) -> None:
@@ -19,22 +21,40 @@ def check_metric(metric: str) -> None:
         raise UnknownNameError.of("metric", metric, METRICS)
 
 
+def lengths_of(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Euclidean lengths (n,) of vectors (n, d); 0 for what is too short for float32 to have a direction."""
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return np.where(lengths < SHORTEST, 0.0, lengths)
+
+
 def prepared(vectors: NDArray[Any], metric: str) -> NDArray[np.float32]:
-    """Vectors (n, d) as the index holds them: of length 1 for cosine. A zero vector stays, at distance 1 to all."""
-    held = np.ascontiguousarray(vectors, dtype=np.float32)
-    if metric != "cosine":
-        return held
-    lengths = np.linalg.norm(held.astype(np.float64), axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (held / np.where(lengths == 0, 1, lengths)).astype(np.float32)
-    return unit
+    """Vectors (n, d) as products of float32 compare them: of length 1 for cosine; a zero vector stays."""
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    return directions(rows).astype(np.float32) if metric == "cosine" else rows
 
 
-def distances(query: NDArray[np.float32], vectors: NDArray[np.float32], metric: str) -> NDArray[np.float64]:
-    """From one prepared query (d,) to each of the prepared vectors (n, d), in float64."""
-    wide, to = vectors.astype(np.float64), query.astype(np.float64)
+def directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Vectors (n, d) at length 1; zero vectors as they are."""
+    lengths = lengths_of(vectors)[:, None]
+    units: NDArray[np.float64] = np.where(lengths == 0, 0.0, vectors / np.where(lengths == 0, 1, lengths))
+    return units
+
+
+def distances(query: NDArray[Any], vectors: NDArray[Any], metric: str) -> NDArray[np.float64]:
+    """From one query (d,), or from one for each (n, d), to vectors (n, d), in float64.
+
+    A distance is 0 between equal vectors, also by cosine. A zero vector has no direction: by cosine it is at distance 0
+    from another zero vector, and at 1 from everything else.
+    """
+    wide, to = vectors.astype(np.float64), np.atleast_2d(query).astype(np.float64)
+    if metric == "inner-product":
+        # Summed row by row, so that equal rows have equal sums whatever stands beside them.
+        product: NDArray[np.float64] = -(wide * to).sum(axis=1)
+        return product
     if metric == "l2":
         away: NDArray[np.float64] = np.sqrt(((wide - to) ** 2).sum(axis=1))
         return away
-    # Summed row by row, so that equal rows have equal sums whatever stands beside them.
-    product: NDArray[np.float64] = (wide * to).sum(axis=1)
-    return 1.0 - product if metric == "cosine" else -product
+    one = (lengths_of(wide) == 0) != (lengths_of(to) == 0)
+    # Half the square between directions is 1 - cos, without what 1 - 1 loses.
+    apart: NDArray[np.float64] = ((directions(wide) - directions(to)) ** 2).sum(axis=1) / 2
+    return np.where(one, 1.0, apart)

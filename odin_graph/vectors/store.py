@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import ArrayStore, SegmentInfo
 from odin_graph.config import Budget
-from odin_graph.errors import QueryError, ShapeError, StoreError
+from odin_graph.errors import ShapeError, StoreError
 from odin_graph.vectors.approximate import SegmentIndex
 from odin_graph.vectors.exact import Keys, Part, Vectors
-from odin_graph.vectors.library import faiss
 from odin_graph.vectors.metric import check_metric
 
 _OPEN: Final = 64
@@ -34,6 +34,8 @@ class VectorStore:
     def __init__(self, arrays: ArrayStore, budget: Budget) -> None:
         self._arrays = arrays
         self._budget = budget
+        self.scans: Counter[str] = Counter()
+        """Searches that an index would have served, by the id of that index: it pays once there were many."""
         self._part = lru_cache(maxsize=_OPEN)(self._open)
         self.open_index = lru_cache(maxsize=_OPEN)(self._open_index)
 
@@ -63,24 +65,14 @@ class VectorStore:
         Returns:
             Keys and distances, each (m, min(k, passing)), nearest first, ties by key.
         """
-        if k < 1:
-            raise QueryError(f"k is the number of neighbours, at least 1, not {k}.")
-        rows = np.atleast_2d(queries)
-        if not vectors.parts:
-            return np.empty((len(rows), 0), np.int64), np.empty((len(rows), 0))
-        if queries.ndim > 2 or rows.shape[1] != vectors.dimensions:
-            raise ShapeError(f"The vectors have {vectors.dimensions} numbers, the queries have {queries.shape}.")
-        if not np.isfinite(rows).all():
-            raise ShapeError("A query holds NaN or infinity, which is near to nothing.")
-        return vectors.search(rows, k, among)
+        return vectors.search(queries, k, among)
 
-    def build_index(self, info: SegmentInfo, metric: str, kind: str, done: Callable[[int], None]) -> str:
+    def build_index(self, info: SegmentInfo, metric: str, done: Callable[[int], None]) -> str:
         """Index a segment and keep the index; returns its uri, which holds its digest."""
         part = self._part(info)
-        built = SegmentIndex.build(part, metric, kind, done)
+        built = SegmentIndex.build(part, metric, done)
         out = io.BytesIO()
-        held = {"keys": part.keys, "kind": np.array(kind), "index": faiss().serialize_index(built.index)}
-        np.savez(out, allow_pickle=False, **held)
+        np.savez(out, allow_pickle=False, keys=part.keys, centres=built.centres, place=built.place)
         uri = f"indexes/{hashlib.sha256(out.getbuffer()).hexdigest()}.npz"
         self._arrays.raw.write(uri, out.getvalue())
         return uri
@@ -88,14 +80,17 @@ class VectorStore:
     def _open(self, info: SegmentInfo) -> Part:
         return Part.of(self._arrays.keys(info), self._arrays.rows(info))
 
-    def _open_index(self, uri: str) -> SegmentIndex:
-        """An index that was built before; kept open.
+    def _open_index(self, uri: str, info: SegmentInfo) -> SegmentIndex:
+        """The index of a segment that was built before; kept open.
 
         Raises:
-            StoreError: It is missing, cut short or altered.
+            StoreError: It is missing, cut short, altered, or of other images.
         """
         data = self._arrays.raw.read(uri)
         if f"indexes/{hashlib.sha256(data).hexdigest()}.npz" != uri:
             raise StoreError(f"The index {uri} was altered or cut short: remove its file, and it is built again.")
+        part = self._part(info)
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            return SegmentIndex(str(held["kind"]), faiss().deserialize_index(held["index"]))
+            if "place" not in held or not np.array_equal(held["keys"], part.keys):
+                raise StoreError(f"The index {uri} is of other vectors: remove its file, and it is built again.")
+            return SegmentIndex.of(part, held["centres"], held["place"])

@@ -1,4 +1,4 @@
-"""Neighbours of what is not stored, of several examples, in vectors of one's own, and by an index of known recall."""
+"""Neighbours of what is not stored, of several examples, and in vectors of one's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from PIL import Image as PillowImage
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog import vector_indexes
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.vector_sets import rows_array
 from odin_graph.errors import ConflictError, DataError, QueryError, ShapeError, UnknownNameError, UnreadableImageError
 from tests.query import digits
 
@@ -191,36 +188,3 @@ def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
     for ask in (near.run, lambda: og.Query.from_json(near.address, near.to_json())):
         with pytest.raises(og.UnknownNameError, match="There is no checkpoint 'small-cnn/1/1'"):
             ask()
-
-
-def test_an_index_of_known_recall(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept, used again, grown by what is new, built again when its file is damaged; `explain` says what it finds."""
-    monkeypatch.setattr(vector_indexes, "LEAST", 50)
-    monkeypatch.setattr("odin_graph.query.nearest.LEAST", 50)
-    stores, test = retina._stores, retina.images("retina-test")
-    rows = np.random.default_rng(0).normal(size=(len(test), 6)).astype(np.float32)
-    clip = retina.vectors.add("clip", test[:100], rows[:100])
-    asked = test[:100].nearest(test[4], by=clip, k=5, recall=0.9)
-    exactly = test[:100].nearest(test[4], by=clip, k=5)
-    assert len(set(asked.keys().tolist()) & set(exactly.keys().tolist())) >= 3
-    said = str(asked.explain(run=True))
-    owner = vector_indexes.Owner("VectorSet", "clip")
-    first = vector_indexes.index_of(stores, owner, "cosine")
-    assert first is not None
-    assert f"{first.kind}, effort " in said or "exact" in said
-    assert max(one.recall for one in first.measured) >= 0.9
-    asked.where(F("age") > 0).keys()
-    assert vector_indexes.index_of(stores, owner, "cosine") == first
-    retina.vectors.add("clip", test, rows)
-    test.nearest(test[4], by=clip, k=5, recall=0.9).keys()
-    grown = vector_indexes.index_of(stores, owner, "cosine")
-    assert grown is not None
-    assert grown.uris[: len(first.uris)] == first.uris
-    assert len(grown.uris) == len(segments_of(stores, rows_array("clip"))) == 2
-    stores.vectors.open_index.cache_clear()  # type: ignore[attr-defined]
-    file = Path(stores.address.arrays) / grown.uris[1]
-    file.write_bytes(file.read_bytes()[:-9])
-    assert len(test.nearest(test[4], by=clip, k=5, recall=0.9)) == 5
-    assert retina.doctor(deep=True).sound
-    with pytest.raises(QueryError, match="recall= is the share"):
-        test.nearest(test[4], by=clip, k=5, recall=1.5)
