@@ -61,7 +61,7 @@ class Impact:
     images: tuple[str, ...]
     """The images that were asked about."""
     derived: tuple[str, ...]
-    """Images that were made from them, at any depth."""
+    """Images that were made from them, new pixels of them among these, at any depth."""
     datasets: dict[str, int]
     """Versions that hold any of these, and how many."""
     experiments: dict[str, tuple[str, ...]]
@@ -138,7 +138,7 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     were informed by it are to be redone as well.
     """
     begun = [int(key) for key in dict.fromkeys(keys)]
-    walked = walk(stores, begun, "descendants", revisions=False)
+    walked = walk(stores, begun, "descendants")
     derived = dict(zip(walked.column("id").to_pylist(), walked.column("next").to_pylist(), strict=True))
     asked = _ids(stores, begun)
     own = set(asked)

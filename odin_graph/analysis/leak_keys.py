@@ -128,7 +128,7 @@ NEAREST: Final = 2_048
 
 @LEAK_KEYS.register("lineage")
 class Lineage:
-    """The same image, or one that has the same root: another crop, frame or slice of one picture."""
+    """The same image, or one of the same root: another crop, frame or slice of one picture, or its new pixels."""
 
     def __call__(self, train: Side, test: Side) -> Matches:
         """See `LeakKey`."""

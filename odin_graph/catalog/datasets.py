@@ -18,6 +18,7 @@ from odin_graph.catalog.segments import discard, name_segments, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches, create_edges
+from odin_graph.schema.metadata import encode
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -193,16 +194,21 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
         there = stores.graph.read(
             "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
         )
-        missing = np.setdiff1d(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64))
-        for batch in batches(missing.tolist(), BATCH):
+        missing = np.flatnonzero(~np.isin(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64)))
+        labels = content.table.column("label").take(pa.array(missing)).to_pylist()
+        rows = [
+            {"key": key, "label": None if label is None else encode(label, name="label")}
+            for key, label in zip(content.keys[missing].tolist(), labels, strict=True)
+        ]
+        for batch in batches(rows, BATCH):
 
-            def join(tx: Transaction, part: list[int] = batch) -> None:
+            def join(tx: Transaction, part: list[dict[str, Any]] = batch) -> None:
                 lease.check(tx)
                 tx.run(
                     # The data set first, and once: half again as fast on ArcadeDB as with every image.
-                    "MATCH (d:Dataset {id: $id}) UNWIND $keys AS key MATCH (i:Image {key: key}) "
-                    "CREATE (d)-[:HAD_MEMBER]->(i)",
-                    {"id": id_, "keys": part},
+                    "MATCH (d:Dataset {id: $id}) UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
+                    "CREATE (d)-[:HAD_MEMBER {label: r.label}]->(i)",
+                    {"id": id_, "rows": part},
                 )
 
             stores.graph.execute(join)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from odin_graph.catalog.batch import ImageBatch, Pixels
 from odin_graph.catalog.images import AddReport, add_images
+from odin_graph.catalog.roots import give_roots, roots_of
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
@@ -21,10 +22,6 @@ _NAME: Final = re.compile(r"[^\s#/@]+")
 _THERE: Final = """
 UNWIND $rows AS r MATCH (d:Image {id: r.id}) OPTIONAL MATCH (d)-[e:DERIVED_FROM]->(p:Image)
 RETURN r.at AS at, d.id AS id, d.key AS key, d.deleted AS deleted, e.op AS op, e.params AS params, p.key AS of
-"""
-_ROOTS: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:HAS_ROOT]->(r)
-RETURN key, r.key AS root, r.id AS id, labels(r) AS labels
 """
 _CROPS: Final = ("crop", "center-crop", "patch")
 _SHOWN: Final = 5
@@ -124,22 +121,18 @@ def add_derived(
         pixels: (h, w) or (h, w, bands), one an image.
         columns: What they inherit: ``label`` and free metadata by name.
     """
-    roots = _roots(stores, sorted({one.key for one in wanted}))
+    roots = roots_of(stores, sorted({one.key for one in wanted}))
     inherited = dict(columns)
     batch = ImageBatch([one.made_id for one in wanted], pixels, labels=inherited.pop("label", None), metadata=inherited)
 
     def relate(tx: Transaction, new: Sequence[tuple[int, int]]) -> None:
         made = []
-        ends: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for position, key in new:
             one = wanted[position]
             said = {"op": one.recipe.op, "params": one.recipe.params_text, "code": one.recipe.code}
             made.append({"start": key, "end": one.key, **said})
-            label, by, root = roots.get(one.key, ("Image", "key", one.key))
-            ends.setdefault((label, by), []).append({"start": key, "end": root})
         create_edges(tx, "DERIVED_FROM", ("Image", "key"), ("Image", "key"), made)
-        for end, rows in ends.items():
-            create_edges(tx, "HAS_ROOT", ("Image", "key"), end, rows)
+        give_roots(tx, [(key, wanted[position].key) for position, key in new], roots)
 
     return add_images(stores, batch, labels=wanted[0].recipe.labels, relate=relate)
 
@@ -155,16 +148,3 @@ def parent_of(stores: Stores, key: int) -> tuple[int, str, str] | None:
         {"key": key},
     )
     return (rows[0]["key"], rows[0]["op"], rows[0]["params"]) if rows else None
-
-
-def _roots(stores: Stores, keys: Sequence[int]) -> dict[int, tuple[str, str, Any]]:
-    """Where a parent has a root of its own: its label, the property to find it by, and that property's value."""
-    found: dict[int, tuple[str, str, Any]] = {}
-    for part in batches(keys):
-        for row in stores.graph.read(_ROOTS, {"keys": part}):
-            if row["root"] is not None:
-                found[row["key"]] = ("Image", "key", row["root"])
-            else:
-                kind = next(label for label in ("Volume", "Video") if label in row["labels"])
-                found[row["key"]] = (kind, "id", row["id"])
-    return found

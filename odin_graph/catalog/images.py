@@ -14,6 +14,7 @@ from odin_graph.catalog.arrivals import OnConflict, sort_out, stored_keys
 from odin_graph.catalog.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.pixels import write_originals, write_pixels
+from odin_graph.catalog.roots import give_roots, roots_of
 from odin_graph.catalog.segments import discard, name_segments
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
@@ -143,7 +144,9 @@ def _add_once(
         for position in new
     ]
     at = now()
-    edges = [{"start": int(keys[position]), "end": before.key} for position, before in found.before.items()]
+    revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
+    edges = [{"start": key, "end": before} for key, before in revised]
+    roots = roots_of(stores, [before for _, before in revised])
 
     def name(tx: Transaction) -> None:
         free = values.record(tx, len(batch))
@@ -152,6 +155,7 @@ def _add_once(
         name_segments(tx, segments)
         if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
+            give_roots(tx, revised, roots)
         if relate is not None:
             relate(tx, [(position, int(keys[position])) for position in new])
 

@@ -49,6 +49,8 @@ _CORRECTED: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange) DETACH DELETE c RETURN count(c) AS n
 """
 
+_FROZEN: Final = "UNWIND $keys AS key MATCH (:Image {key: key})<-[m:HAD_MEMBER]-(:Dataset) SET m.label = null"
+
 
 @dataclass(frozen=True)
 class PurgeReport:
@@ -177,6 +179,7 @@ def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str])
         for part in batches(keys.tolist(), _FEW):
             destroyed[name] += stores.graph.write(cypher, {"keys": part})[0]["n"]
     for part in batches(keys.tolist(), _FEW):
+        stores.graph.write(_FROZEN, {"keys": part})
         stores.graph.write(
             "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i = {id: i.id, key: i.key, deleted: true}",
             {"keys": part},

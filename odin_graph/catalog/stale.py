@@ -1,4 +1,4 @@
-"""What still holds a label that was corrected since: data set versions, and what was made of them."""
+"""What holds another label than today's: data set versions, and what was made of them. Whoever changed the label."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from odin_graph.catalog.labels import same_label
+from odin_graph.graph.moment import Moment
 from odin_graph.stores import Stores
 
-# The labels of a version are those of its making: only what was corrected later can differ from them.
-_CORRECTED = """
-MATCH (c:LabelChange) MATCH (c)-[:OF]->(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
-WHERE i.deleted IS NULL AND d.state = 'ready' AND d.label_field = 'label' AND c.at >= d.created_at
-RETURN DISTINCT d.id AS dataset, i.id AS image, i.key AS key, i.label AS today
+_FIELD = "label"
+"""What is corrected by `db.labels`: a version whose labels are another field's is not held against it."""
+_VERSIONS = """
+MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL AND d.label_field = $field RETURN d.id AS id ORDER BY id
 """
 _USERS = """
 UNWIND $ids AS id MATCH (d:Dataset {id: id})
@@ -48,7 +50,7 @@ class Stale:
         """A line a thing."""
         if not self:
             return "Nothing is stale: every frozen label is today's."
-        lines = [f"{id_}: {number:,} labels were corrected since" for id_, number in self.datasets.items()]
+        lines = [f"{id_}: {number:,} labels are others today" for id_, number in self.datasets.items()]
         lines += [f"{id_}: judged by the labels of {dataset}" for id_, dataset in self.prediction_sets.items()]
         lines += [
             f"{id_}: {', '.join(f'{role} {dataset}' for dataset, role in used.items())}"
@@ -60,19 +62,17 @@ class Stale:
 
 
 def stale(stores: Stores) -> Stale:
-    """Compare the labels that ready versions froze with today's, where a correction came after the version."""
-    by_dataset: dict[str, list[dict[str, Any]]] = {}
-    for rows in stores.graph.stream(_CORRECTED):
-        for row in rows:
-            by_dataset.setdefault(row["dataset"], []).append(row)
+    """Compare the labels that ready versions froze with today's, label by label.
+
+    No history is asked: what another client of the graph has written counts as what `db.labels.set` did.
+    """
+    at = stores.graph.moment()
     found: list[dict[str, Any]] = []
-    for dataset, corrected in sorted(by_dataset.items()):
-        frozen = _frozen(stores, dataset, [row["key"] for row in corrected])
-        found += [
-            {**row, "frozen": frozen[row["key"]]}
-            for row in sorted(corrected, key=lambda row: int(row["key"]))
-            if row["key"] in frozen and not same_label(frozen[row["key"]], row["today"])
-        ]
+    for version in stores.graph.read(_VERSIONS, {"field": _FIELD}):
+        found += stale_members(stores, version["id"], at).to_pylist()
+    names = dict(zip(*_ids(stores, [row["key"] for row in found], at), strict=True))
+    for row in found:
+        row["image"] = names.get(row["key"])
     datasets: dict[str, int] = {}
     for row in found:
         datasets[row["dataset"]] = datasets.get(row["dataset"], 0) + 1
@@ -88,11 +88,55 @@ def stale(stores: Stores) -> Stale:
     return Stale(_table(found), datasets, dict(sorted(sets.items())), dict(sorted(experiments.items())))
 
 
-def _frozen(stores: Stores, dataset: str, keys: list[int]) -> dict[int, Any]:
-    members = stores.columns.members(dataset)
-    places = np.flatnonzero(np.isin(members.column("key").to_numpy(), np.array(keys, np.int64)))
-    rows = members.take(pa.array(places))
-    return dict(zip(rows.column("key").to_pylist(), rows.column("label").to_pylist(), strict=True))
+def stale_labels(stores: Stores, dataset: str, at: Moment | None = None) -> int:
+    """How many members of a data set version, those that were deleted left out, have another label today.
+
+    0 for a version whose labels are not those of the field ``label``. Costs a look at columns that are kept.
+    """
+    at = at or stores.graph.moment()
+    rows = at.read("MATCH (d:Dataset {id: $id}) RETURN d.label_field AS field", {"id": dataset})
+    return stale_members(stores, dataset, at).num_rows if rows and rows[0]["field"] == _FIELD else 0
+
+
+def stale_members(stores: Stores, dataset: str, at: Moment) -> pa.Table:
+    """Columns ``key``, ``dataset``, ``frozen``, ``today`` of the members whose label is another today, by key."""
+    members = stores.columns.members(dataset, at)
+    keys = members.column("key").to_numpy()
+    held = stores.columns.images([_FIELD], keys, at)
+    place = pc.index_in(members.column("key"), held.column("key").combine_chunks())
+    alive = pc.is_valid(place)
+    frozen = members.column("label").filter(alive)
+    today = held.column(_FIELD).take(place.filter(alive))
+    keys = keys[alive.to_numpy()]
+    differ = np.flatnonzero(_differ(frozen, today))
+    order = differ[np.argsort(keys[differ], kind="stable")]
+    return pa.table(
+        {
+            "key": pa.array(keys[order], pa.int64()),
+            "dataset": pa.array([dataset] * len(order), pa.string()),
+            "frozen": _plain(frozen).take(pa.array(order)),
+            "today": _plain(today).take(pa.array(order)),
+        }
+    )
+
+
+def _differ(frozen: pa.ChunkedArray, today: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """(n,) of two columns: whether the values are not the same."""
+    a, b = _plain(frozen), _plain(today)
+    if a.type == b.type and not pa.types.is_nested(a.type):
+        apart = pc.fill_null(pc.not_equal(a, b), False)
+        return np.asarray(pc.or_(apart, pc.xor(pc.is_null(a), pc.is_null(b))))
+    return np.array([not same_label(x, y) for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    one = column.combine_chunks()
+    return one.dictionary_decode() if pa.types.is_dictionary(one.type) else one
+
+
+def _ids(stores: Stores, keys: list[int], at: Moment) -> tuple[list[int], list[str]]:
+    held = stores.columns.images(["id"], np.array(keys, np.int64), at)
+    return held.column("key").to_pylist(), held.column("id").to_pylist()
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,9 +38,10 @@ _LASTING: Final = ("key", "id", "digest")
 _MOST_STATISTICS: Final = 4096
 """Statistics of frozen columns that are kept."""
 _GONE: Final = "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN collect(DISTINCT i.key) AS keys"
-_ROOTS: Final = "roots"
-_ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
-_ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}})-[:HAS_ROOT]->(r) {_ROOT}"
+_ROOTS: Final = "families"
+_UP: Final = "-[up:HAS_ROOT|REVISION_OF]->"
+_ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id, type(up)]) AS rows"
+_ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}){_UP}(r) {_ROOT}"
 
 
 Probabilities: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float32]]"
@@ -149,9 +150,10 @@ class Columns:
             return pa.concat_tables([kept, read.select(_LASTING)]).sort_by("key").combine_chunks()
 
     def roots(self, keys: NDArray[np.int64] | None = None) -> pa.Table:
-        """Columns ``key`` and ``root`` of the images that were derived, sorted by key.
+        """Columns ``key`` and ``root`` of the images that were derived or are revisions, sorted by key.
 
-        ``root`` is a string: the key of the image at the beginning, or ``Volume/ID`` or ``Video/ID``.
+        ``root`` is a string: the key of the image at the beginning, or ``Volume/ID`` or ``Video/ID``. New pixels of an
+        image have the root of the old ones.
 
         Args:
             keys: Only these images. Where columns are stale and the images few, nothing else is read.
@@ -159,8 +161,7 @@ class Columns:
         with self._loading:
             held = self._current(_ROOTS, self._graph.change_token())
             if held is None and keys is not None and self._are_few(keys):
-                parts = list(batches(np.unique(keys).tolist(), ROWS))
-                return self._read(lambda: _rooted([self._graph.read(_ROOTS_OF, {"keys": part}) for part in parts]))[0]
+                return self._read(lambda: _only(_rooted(self._ups(keys)), keys))[0]
             if held is None:
                 held, token = self._read(self._load_roots)
                 if token is not None:
@@ -295,16 +296,29 @@ class Columns:
         return pa.concat_tables(parts).sort_by("key").combine_chunks()
 
     def _load_roots(self) -> pa.Table:
-        (ends,) = self._graph.read("MATCH (i:Image)-[:HAS_ROOT]->() RETURN min(i.key) AS first, max(i.key) AS last")
+        (ends,) = self._graph.read(f"MATCH (i:Image){_UP}() RETURN min(i.key) AS first, max(i.key) AS last")
         if ends["first"] is None:
             return _rooted([])
-        statement = f"MATCH (i:Image)-[:HAS_ROOT]->(r) WHERE i.key >= $first AND i.key < $end {_ROOT}"
-        return _rooted(
-            [
-                self._graph.read(statement, {"first": first, "end": first + ROWS})
-                for first in range(ends["first"], ends["last"] + 1, ROWS)
+        statement = f"MATCH (i:Image){_UP}(r) WHERE i.key >= $first AND i.key < $end {_ROOT}"
+        parts = [
+            self._graph.read(statement, {"first": first, "end": first + ROWS})
+            for first in range(ends["first"], ends["last"] + 1, ROWS)
+        ]
+        return _rooted([row for (part,) in parts for row in part["rows"]])
+
+    def _ups(self, keys: NDArray[np.int64]) -> list[Sequence[Any]]:
+        """The edges to roots of these images, of what these lead to, and so on: few levels, if any."""
+        found: list[Sequence[Any]] = []
+        seen: set[int] = set()
+        level = np.unique(keys).tolist()
+        while level:
+            seen.update(level)
+            rows = [
+                row for part in batches(level, ROWS) for row in self._graph.read(_ROOTS_OF, {"keys": part})[0]["rows"]
             ]
-        )
+            found += rows
+            level = sorted({row[1] for row in rows if row[1] is not None} - seen)
+        return found
 
     def _load_keys(self, kind: str, keys: NDArray[np.int64], types: dict[str, FieldType]) -> pa.Table:
         values = ", ".join(f"n.{quoted(name)}" for name in types)
@@ -333,13 +347,22 @@ def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.
     return pa.table({name: column(values, field) for (name, field), values in zip(types.items(), columns, strict=True)})
 
 
-def _rooted(answers: Sequence[Sequence[Mapping[str, Any]]]) -> pa.Table:
-    """The first root of each image, from rows of key, the root's key, labels and id."""
+def _rooted(rows: Iterable[Sequence[Any]]) -> pa.Table:
+    """The root of each image, from edges: its key, the key, labels and id of what it leads to, and the edge's type.
+
+    A chain is followed to its end. An image with an edge HAS_ROOT goes along that: it leads the furthest.
+    """
+    up: dict[int, int | str] = {}
+    for key, root_key, labels, root_id, _ in sorted(rows, key=lambda row: str(row[4])):  # HAS_ROOT, then REVISION_OF
+        kind = "Volume" if "Volume" in labels else "Video"
+        up.setdefault(key, root_key if root_key is not None else f"{kind}/{root_id}")
     found: dict[int, str] = {}
-    for (answer,) in answers:
-        for key, root_key, labels, root_id in answer["rows"]:
-            kind = "Volume" if "Volume" in labels else "Video"
-            found.setdefault(key, str(root_key) if root_key is not None else f"{kind}/{root_id}")
+    for key, root in up.items():
+        passed = {key}
+        while isinstance(root, int) and root in up and root not in passed:
+            passed.add(root)
+            root = up[root]
+        found[key] = str(root)
     keys = sorted(found)
     return pa.table({"key": pa.array(keys, pa.int64()), "root": pa.array([found[key] for key in keys], pa.string())})
 

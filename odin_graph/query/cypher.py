@@ -40,8 +40,9 @@ _COMPARE = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _RELATIONS = {
     "in-dataset": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset {{id: {to}}}) }}",
     "used-by": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset)<-[u:USED]-(:Experiment {{id: {to}}}){role} }}",
-    "derived-from": "EXISTS {{ MATCH (i)-[:DERIVED_FROM*1..]->(root {{id: {to}}}) }}",
-    "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT]->(root {{id: {to}}}) }}",
+    "derived-from": "EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF*1..]->(root {{id: {to}}}) }}",
+    "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT|REVISION_OF*1..]->(root {{id: {to}}}) "
+    "WHERE NOT (root)-[:HAS_ROOT|REVISION_OF]->() }}",
 }
 _ON_NODES = frozenset({"predicted", "wrong", "confidence"})
 

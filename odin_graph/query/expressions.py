@@ -301,12 +301,12 @@ def used_by(experiment: object, role: str | None = None) -> Expr:
 
 
 def derived_from(thing: object) -> Expr:
-    """Whether the image was made from an image, volume or video, directly or through others."""
+    """Whether the image was made from an image, volume or video, directly or through others; new pixels of it too."""
     return Expr(Relation("derived-from", _id(thing)))
 
 
 def has_root(thing: object) -> Expr:
-    """Whether an image, volume or video is the one that the image was made from in the end."""
+    """Whether an image, volume or video is the one that the image, or its first version, was made from in the end."""
     return Expr(Relation("has-root", _id(thing)))
 
 

@@ -78,7 +78,7 @@ def _root(id_: str, row: dict[str, Any]) -> str:
 
 def _derived(stores: Stores, id_: str, row: dict[str, Any]) -> list[int]:
     if row["kind"] == "Image":
-        table = walk(stores, [row["key"]], "descendants", revisions=False)
+        table = walk(stores, [row["key"]], "descendants")
     else:
         table = derived_of(stores, row["kind"], [id_])
     return [key for key in table.column("key").to_pylist() if key is not None]

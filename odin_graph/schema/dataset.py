@@ -7,7 +7,7 @@ from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, Relations
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import InstantProperty, JsonProperty
-from odin_graph.schema.relations import DerivedFrom, Used
+from odin_graph.schema.relations import DerivedFrom, HadMember, Used
 
 
 class Dataset(Leased, Described):
@@ -33,7 +33,7 @@ class Dataset(Leased, Described):
     warnings = ArrayProperty(StringProperty(), db_property="odin_warnings")
     """What a split of it, or the one that made it, did not reach, and was warned of."""
 
-    members = RelationshipTo("odin_graph.schema.image.Image", "HAD_MEMBER")
+    members = RelationshipTo("odin_graph.schema.image.Image", "HAD_MEMBER", model=HadMember)
     revision_of = RelationshipTo("odin_graph.schema.dataset.Dataset", "REVISION_OF")
     derived_from = RelationshipTo("odin_graph.schema.dataset.Dataset", "DERIVED_FROM", model=DerivedFrom)
     experiments = RelationshipFrom("odin_graph.schema.experiment.Experiment", "USED", model=Used)

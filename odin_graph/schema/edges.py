@@ -31,7 +31,8 @@ EDGES: Final = (
         type="HAD_MEMBER",
         start=("Dataset",),
         end=("Image",),
-        meaning="A data set version holds the image; order and labels are in its arrays.",
+        properties=("label",),
+        meaning="A data set version holds the image, with the label that it froze; the order is in its arrays.",
     ),
     Edge(
         type="REVISION_OF",
@@ -83,7 +84,8 @@ EDGES: Final = (
         start=("Image",),
         end=("Image", "Video", "Volume"),
         lineage=False,
-        meaning="The first thing it was derived from: a shortcut kept at ingest, so that a leak check is a join.",
+        meaning="The first thing it, or what it is a revision of, was derived from: a shortcut kept at ingest, so that "
+        "a leak check is a join.",
     ),
     Edge(
         type="USED",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neomodel import StringProperty, StructuredRel
 
-from odin_graph.schema.properties import JsonProperty
+from odin_graph.schema.properties import JsonProperty, ValueProperty
 
 
 class DerivedFrom(StructuredRel):
@@ -22,6 +22,13 @@ class DerivedFrom(StructuredRel):
     """The query that selected the subset, in its JSON form."""
     layer = StringProperty()
     """The module's name in the model of that checkpoint: several may share a set, and call the layer otherwise."""
+
+
+class HadMember(StructuredRel):
+    """An image in a data set version."""
+
+    label = ValueProperty()
+    """What the version froze as its label; none of a version without labels, and of those made before it was kept."""
 
 
 class Used(StructuredRel):

@@ -146,7 +146,7 @@ def test_impact_is_what_a_person_finds_by_hand(stores: Stores, world: World, dat
     world.store(stores.graph)
     starts = data.draw(st.sets(st.integers(0, world.images - 1), min_size=1))
     found = impact(stores, sorted(starts))
-    reached = set(closure(world.derived, starts, forward=False))
+    reached = set(closure(world.derived + world.revised, starts, forward=False))
     affected = starts | reached
     datasets = {n: len(members & affected) for n, members in enumerate(world.datasets) if members & affected}
     learned = {

@@ -1,0 +1,71 @@
+"""What is stale is what differs, whoever changed it; and Cypher shows the label that was frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import odin_graph as og
+from odin_graph.catalog.stale import stale_labels
+from tests.docs.test_cypher import STATEMENTS
+
+IDS = [f"i{n}" for n in range(6)]
+
+
+@pytest.fixture
+def pets(db: og.Workspace) -> og.Workspace:
+    """Six images, and an experiment that takes all of them for a cat."""
+    pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
+    db.images.add(images=pixels, ids=IDS, labels=["cat", "dog"] * 3, progress=False)
+    pets = db.datasets.create("pets", db.images())
+    with db.run(id="e", test=pets) as run:
+        run.log_predictions(pets, ["cat"] * 6, confidence=[0.9] * 6, classes=["cat", "dog"])
+    return db
+
+
+def _foreign(db: og.Workspace, label: Any) -> None:
+    db._stores.graph.write("MATCH (i:Image {id: 'i1'}) SET i.label = $label", {"label": label})
+
+
+WRITERS: dict[str, Callable[[og.Workspace, Any], Any]] = {
+    "db.labels": lambda db, label: db.labels.set("i1", label),
+    "another client": _foreign,
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_another_label_is_stale_whoever_wrote_it_and_the_same_again_is_not(
+    pets: og.Workspace, write: Callable[[og.Workspace, Any], Any]
+) -> None:
+    assert not pets.labels.stale()
+    for label in ("cat", None):
+        write(pets, label)
+        found = pets.labels.stale()
+        assert found.datasets == {"pets@1": 1}
+        assert found.labels.select(["image", "frozen", "today"]).to_pylist() == [
+            {"image": "i1", "frozen": "dog", "today": label}
+        ]
+        assert found.experiments == {"e": {"pets@1": "test"}}
+        assert stale_labels(pets._stores, "pets@1") == 1
+        redo = pets.cypher(STATEMENTS[10], image="i1")
+        assert [dict(row) for row in redo] == [{"experiment": "e", "dataset": "pets@1"}]
+        truth = {row["image"]: row["truth"] for row in pets.cypher(STATEMENTS[4], experiment="e", confidence=0.5)}
+        assert truth == {"i1": "dog", "i3": "dog", "i5": "dog"}, "the label that it was judged by"
+    write(pets, "dog")
+    assert not pets.labels.stale()
+    assert stale_labels(pets._stores, "pets@1") == 0
+    assert len(pets.cypher(STATEMENTS[10], image="i1")) == 0
+
+
+@pytest.mark.parametrize("labels", [["cat"] * 6, [1, 2] * 3, [["a", "b"], ["a"]] * 3, [1.5, 2.5] * 3], ids=str)
+def test_edges_to_members_have_the_frozen_label_until_the_image_is_purged(db: og.Workspace, labels: list[Any]) -> None:
+    pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
+    db.images.add(images=pixels, ids=IDS, labels=labels, progress=False)
+    db.datasets.create("s", db.images())
+    asked = "MATCH (:Dataset {id: 's@1'})-[m:HAD_MEMBER]->(i:Image) RETURN i.id AS image, m.label AS label"
+    assert {row["image"]: row["label"] for row in db.cypher(asked)} == dict(zip(IDS, labels, strict=True))
+    db.images(["i0"]).purge(force=True)
+    assert {row["image"]: row["label"] for row in db.cypher(asked)}["i0"] is None
