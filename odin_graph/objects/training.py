@@ -132,7 +132,7 @@ class Training(ABC):
                 image, says how often each comes. Images are then drawn with replacement.
             stream: Read the disk in runs, for data larger than memory; see `to_stream`.
             drop_last: Leave out a last batch that is not full.
-            workers: Processes that read ahead.
+            workers: Processes that read ahead; they decide nothing about what comes, or in which order.
             model: As for `to_torch`, and so are the next three.
             classes: The order of the class indexes.
             augment: Augmentations.
@@ -144,7 +144,7 @@ class Training(ABC):
         """
         from odin_graph.runtime.epochs import Epochs, balanced
         from odin_graph.runtime.loader import Loader
-        from odin_graph.runtime.runs import run_of
+        from odin_graph.runtime.runs import lanes_of, run_of
 
         data = self.to_torch(model=model, classes=classes, augment=augment, transform=transform, seed=seed)
         drawn: NDArray[np.float64] | None = None
@@ -155,6 +155,7 @@ class Training(ABC):
         if stream:
             self._check_streamed()
         length, mixed = run_of(self._stores) if stream else (None, 2)
+        lanes = lanes_of(mixed) if stream else 1
         epochs = Epochs(
             keys=data.keys,
             batch_size=batch_size,
@@ -162,11 +163,12 @@ class Training(ABC):
             shuffle=shuffle,
             weights=drawn,
             block=length,
-            mixed=mixed,
+            mixed=mixed // lanes,
+            lanes=lanes,
             drop_last=drop_last,
         )
         if length is not None:
-            data = data.in_runs(length, mixed + 1)
+            data = data.in_runs(length, mixed + lanes)
         return Loader(data, epochs, workers=workers, **options)
 
     def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:

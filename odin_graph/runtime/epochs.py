@@ -42,6 +42,9 @@ class Epochs:
     """Images of a run."""
     mixed: int = 16
     """Runs that are mixed."""
+    lanes: int = 1
+    """Batches come from so many places of the order in turns, so that workers that take turns, two or four of them,
+    each read runs of their own. The order is of this number, and not of the workers'."""
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -90,14 +93,14 @@ class Epochs:
         ]
         return np.concatenate(mixtures)
 
-    def batches(self, epoch: int, lanes: int = 1) -> list[Drawn]:
+    def batches(self, epoch: int, lanes: int | None = None) -> list[Drawn]:
         """The batches of an epoch.
 
         Args:
             epoch: From 0.
-            lanes: Deal the batches so that, of so many workers that take turns, each reads runs of its own. The
-                batches are the same for any number, in another order.
+            lanes: Another number than that of the order. The batches are the same for any, in another order.
         """
+        lanes = self.lanes if lanes is None else lanes
         order = self.order(epoch)
         turns = np.zeros(len(order), np.int64) if self.weights is None else _turns(order)
         parts = [slice(start, start + self.batch_size) for start in range(0, len(order), self.batch_size)]
@@ -119,6 +122,7 @@ class Epochs:
             "weighted": self.weights is not None,
             "block": self.block,
             "mixed": self.mixed if self.block else None,
+            "lanes": self.lanes,
             "drop_last": self.drop_last,
         }
 

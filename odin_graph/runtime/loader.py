@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Any]
 class Loader:
     """Iterate over it once an epoch: batches of images (n, bands, h, w), float32, and their targets.
 
-    The batches of an epoch are the same for any number of workers. After a run that was killed,
+    The batches of an epoch, and their order, are the same for any number of workers. After a run that was killed,
     ``loader.load_state_dict(state)`` goes on with exactly the batches that had not come.
 
     Args:
@@ -41,7 +41,6 @@ class Loader:
         self._epoch, self._batch = 0, 0
         self._begin = 0
         self._buffers = Buffers()
-        self._lanes = self._own_lanes()
 
     @property
     def epoch(self) -> int:
@@ -54,11 +53,9 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of an epoch; of one that was left the same again, unless a state was loaded."""
-        begin, lanes, self._begin = self._begin, self._lanes, 0
-        if not begin:
-            lanes = self._lanes = self._own_lanes()
+        begin, self._begin = self._begin, 0
         self._batch = begin
-        plan = self.epochs.batches(self._epoch, lanes)[begin:]
+        plan = self.epochs.batches(self._epoch)[begin:]
         rows = _Batches(self.dataset, plan, self._epoch)
         for batch in DataLoader(rows, batch_size=None, num_workers=self._workers, **self._options):
             self._batch += 1
@@ -67,7 +64,7 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where it is, for a checkpoint: plain numbers and a string."""
-        return {"epoch": self._epoch, "batch": self._batch, "lanes": self._lanes, "order": self._digest()}
+        return {"epoch": self._epoch, "batch": self._batch, "order": self._digest()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another one was; its number of workers may have been another.
@@ -75,14 +72,14 @@ class Loader:
         Raises:
             DataError: It was of other images, another batch size, seed or weights.
         """
-        if set(state) != {"epoch", "batch", "lanes", "order"}:
+        if set(state) != {"epoch", "batch", "order"}:
             raise DataError(f"{dict(state)!r:.80} is no state of a loader: keep what state_dict() gives.")
         if state["order"] != self._digest():
             raise DataError(
                 "The state is of a loader with other images, or another batch size, seed, order or weights: make the "
                 "loader as that one was made, or begin anew."
             )
-        self._epoch, self._lanes = int(state["epoch"]), int(state["lanes"])
+        self._epoch = int(state["epoch"])
         self._batch = self._begin = int(state["batch"])
         if self._begin >= len(self):
             self._epoch, self._batch, self._begin = self._epoch + 1, 0, 0
@@ -103,9 +100,6 @@ class Loader:
             return inputs
         made = self._buffers.as_tensor(inputs.numpy())
         return made.pin_memory() if inputs.is_pinned() else made
-
-    def _own_lanes(self) -> int:
-        return max(1, self._workers) if self.epochs.block else 1
 
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps(self.epochs.describe(), sort_keys=True).encode()).hexdigest()

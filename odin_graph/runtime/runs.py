@@ -17,6 +17,10 @@ Keys = NDArray[np.int64]
 
 _RUN_BYTES: Final = 4 << 20
 """Of one run: large enough that looking for its place costs nothing beside reading it."""
+_LANES: Final = 4
+"""Workers that read without reading what another reads, too."""
+_MIXED: Final = 8
+"""Runs that the batches of one place are mixed of, at least."""
 _MOST: Final = 1024
 _SHARE: Final = 32
 """What is held is a share of the budget, and no more than the next."""
@@ -41,6 +45,11 @@ def run_of(stores: Stores, held: int | None = None) -> tuple[int, int]:
     room = min(_HELD_BYTES, stores.budget.memory // _SHARE) if held is None else held
     length = max(1, min(_MOST, _RUN_BYTES // image, room // (2 * image)))
     return length, max(2, room // (length * image))
+
+
+def lanes_of(mixed: int) -> int:
+    """From how many places of an order batches come in turns, where so many runs are held: each mixes several."""
+    return max(1, min(_LANES, mixed // _MIXED))
 
 
 class Runs:
