@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.schema.tasks import Task, parse_task, spell_task
+from odin_graph.schema.tasks.reading import of_one_type
 from odin_graph.stores import Stores
 
 _MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task, m.classes AS classes"
@@ -66,7 +67,8 @@ class Judge:
         """The columns key, predicted, confidence, wrong.
 
         Raises:
-            DataError: A key that is no member, or a prediction that is missing or no class.
+            DataError: A key that is no member, or a prediction that is missing, no class, or of another type than the
+                labels.
             ShapeError: Columns of other lengths.
         """
         for name, column in (("predictions", predicted), ("confidences", confidence)):
@@ -76,6 +78,8 @@ class Judge:
         said = _read(self.task, predicted, self.classes)
         if any(value is None for value in said):
             raise DataError("A prediction is missing (None or NaN): leave its image out.")
+        if self.task.name == "multi-class":
+            of_one_type(said, self.labels[position])
         wrong = self.task.wrong(said, self.labels[position])
         return pa.table(
             {
@@ -155,12 +159,14 @@ def _as_column(values: Any) -> pa.DictionaryArray | None:
         values = values.combine_chunks()
     if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype == object):
         return None
+    if isinstance(values, list | tuple) and len({type(value) for value in values} - {type(None)}) > 1:
+        return None  # Arrow makes 1.0 of True beside a float
     try:
         column = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return None
-    plain = pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    return column.dictionary_encode() if plain else None
+    plain = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return column.dictionary_encode() if any(is_of(column.type) for is_of in plain) else None
 
 
 def _same_type(values: Any, classes: tuple[Any, ...] | None) -> bool:

@@ -32,7 +32,7 @@ class ModelRecord:
     """A `Pipeline`."""
     parameters: int
     input_shape: tuple[int, ...] | None = None
-    classes: tuple[str | int, ...] | None = None
+    classes: tuple[str | int | bool, ...] | None = None
     task: str | None = None
 
     @property

@@ -57,7 +57,7 @@ class Model(Verbs):
         return self._record().input_shape
 
     @property
-    def classes(self) -> tuple[str | int, ...] | None:
+    def classes(self) -> tuple[str | int | bool, ...] | None:
         """The classes, in the order of its outputs."""
         return self._record().classes
 

@@ -36,7 +36,7 @@ class Models(CollectionVerbs, Queried):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
-        classes: Sequence[str | int] | None = None,
+        classes: Sequence[str | int | bool] | None = None,
         task: str | None = None,
         input_shape: Sequence[int] | None = None,
         **metadata: Any,

@@ -26,7 +26,7 @@ def torch_dataset(
     labels: pa.ChunkedArray,
     *,
     model: str | None,
-    classes: Sequence[str | int] | None,
+    classes: Sequence[str | int | bool] | None,
     transform: Callable[[Tensor], Tensor] | None,
     operations: tuple[ImageOp, ...] = (),
     cutting: Cutting | None = None,
@@ -79,7 +79,7 @@ def torch_dataset(
     )
 
 
-def _task_of(labels: pa.DataType, classes: Sequence[str | int] | None) -> str:
+def _task_of(labels: pa.DataType, classes: Sequence[str | int | bool] | None) -> str:
     """What the labels look like, where no model says the task."""
     if pa.types.is_list(labels) or pa.types.is_large_list(labels):
         return "multi-label"

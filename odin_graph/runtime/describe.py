@@ -30,7 +30,7 @@ def describe(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
-    classes: Sequence[str | int] | None = None,
+    classes: Sequence[str | int | bool] | None = None,
     task: str | None = None,
     input_shape: Sequence[int] | None = None,
 ) -> ModelRecord:
@@ -103,7 +103,9 @@ def _of_module(
     return definition, table
 
 
-def _check_outputs(id_: str, task: str, classes: tuple[str | int, ...] | None, table: tuple[LayerRow, ...]) -> None:
+def _check_outputs(
+    id_: str, task: str, classes: tuple[str | int | bool, ...] | None, table: tuple[LayerRow, ...]
+) -> None:
     """Refuse a task whose decision the outputs do not fit; without an input shape only the names are checked."""
     kind = parse_task(task)
     kind.columns(classes or ())

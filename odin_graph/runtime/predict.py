@@ -61,7 +61,7 @@ def forward(stores: Stores, runnable: Runnable, keys: Keys) -> Iterator[tuple[Ke
             yield block[part], runnable.run(inputs, logits_of).float().numpy()
 
 
-def _task_of(runnable: Runnable) -> tuple[str, tuple[str | int, ...]]:
+def _task_of(runnable: Runnable) -> tuple[str, tuple[str | int | bool, ...]]:
     model = runnable.model
     if model.task is None:
         raise ModelError(

@@ -12,7 +12,7 @@ from odin_graph.errors import DataError
 from odin_graph.schema.tasks import parse_task
 
 
-def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int] | None) -> NDArray[Any]:
+def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int | bool] | None) -> NDArray[Any]:
     """One target an image, in the order of the classes.
 
     Args:

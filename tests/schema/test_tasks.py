@@ -88,7 +88,7 @@ REFUSED = [
     ([1.5], EYES, "Label 1.5 at position 0: a class is a name or a whole number."),
     (np.ones((2, 3)), EYES, "The row at position 0 marks 3 classes, and multi-class needs one: if several can be true"),
     (np.eye(2), EYES, "The labels have 2 columns, and there are 3 classes: give one a class."),
-    (["a"], ["a", 1], "Classes are names or whole numbers, all of one kind, and not ['a', 1]."),
+    (["a"], ["a", 1], "Classes are names, whole numbers or truth values, all of one kind, and not ['a', 1]."),
     (["a"], ["a", "b", "a"], "The class 'a' comes twice: give each once."),
 ]
 

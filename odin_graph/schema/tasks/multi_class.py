@@ -35,9 +35,7 @@ class MultiClass:
 
     def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
         """Predicted is a class, of the classes' own type."""
-        reading.index_of(classes)
-        of = FieldType.STRING if isinstance(classes[0], str) else FieldType.INT
-        return {"predicted": of, "confidence": FieldType.FLOAT, "wrong": FieldType.BOOL}
+        return {"predicted": reading.class_type(classes), "confidence": FieldType.FLOAT, "wrong": FieldType.BOOL}
 
     def read_labels(self, values: Any, classes: Sequence[Any] | None = None) -> Labels:
         """Classes, from classes, from one-hot rows, or, where classes are names, from their indexes."""
@@ -45,9 +43,9 @@ class MultiClass:
         if rows is not None:
             return self._from_one_hot(rows, classes)
         known = None if classes is None else reading.index_of(classes)
-        return reading.as_labels(
-            [self._read(value, place, classes, known) for place, value in enumerate(reading.as_list(values))]
-        )
+        read = [self._read(value, place, classes, known) for place, value in enumerate(reading.as_list(values))]
+        reading.of_one_type(read)
+        return reading.as_labels(read)
 
     def decide(self, outputs: NDArray[Any], classes: Sequence[Any]) -> Predictions:
         """The class of the highest logit; its softmax is the confidence. Of equals the first.
@@ -105,13 +103,15 @@ class MultiClass:
             value = int(value)
         if value is None:
             return None
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise reading.refuse(value, place, "a class is a name or a whole number.")
-        if classes is None or known is None or value in known:
+        if not isinstance(value, (str, int)):
+            raise reading.refuse(value, place, "a class is a name, a whole number or a truth value.")
+        if classes is None or known is None or (value in known and type(value) is type(classes[0])):
             return value
-        if isinstance(value, int) and isinstance(classes[0], str) and 0 <= value < len(classes):
+        if type(value) is int and isinstance(classes[0], str) and 0 <= value < len(classes):
             return classes[value]
         hint = " (it is text here, a number there)" if str(value) in map(str, classes) else ""
+        if bool in (type(value), type(classes[0])):
+            hint = f" (they are {type(classes[0]).__name__}, and it is {type(value).__name__})"
         raise reading.refuse(
             value, place, f"it is none of the classes{hint}, which are {', '.join(map(repr, classes))}."
         )

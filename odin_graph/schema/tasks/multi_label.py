@@ -42,9 +42,7 @@ class MultiLabel:
 
     def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
         """Predicted is a list of classes, of their own type."""
-        reading.index_of(classes)
-        of = FieldType.STRINGS if isinstance(classes[0], str) else FieldType.INTS
-        return {"predicted": of, "confidence": FieldType.FLOAT, "wrong": FieldType.BOOL}
+        return {"predicted": reading.class_type(classes).listed, "confidence": FieldType.FLOAT, "wrong": FieldType.BOOL}
 
     def read_labels(self, values: Any, classes: Sequence[Any] | None = None) -> Labels:
         """Lists of classes in the classes' order, from lists of them, rows of zeros and ones, or lists of indexes.
@@ -108,7 +106,11 @@ class MultiLabel:
             return value
         by_index = isinstance(classes[0], str)
         places = [
-            item if by_index and isinstance(item, int) and 0 <= item < len(classes) else known.get(item)
+            item
+            if by_index and type(item) is int and 0 <= item < len(classes)
+            else known.get(item)
+            if type(item) is type(classes[0])
+            else None
             for item in value
         ]
         if None in places:

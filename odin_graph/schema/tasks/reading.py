@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ModelError, ShapeError
 from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.metadata.types import FieldType
 from odin_graph.schema.tasks.task import Labels, Mask
 
 
@@ -53,16 +54,44 @@ def index_of(classes: Sequence[Any]) -> dict[Any, int]:
     """Where each class stands.
 
     Raises:
-        DataError: They are not all strings or all whole numbers, or one comes twice.
+        DataError: They are not all strings, all whole numbers or all truth values, or one comes twice.
     """
     kinds = {type(name) for name in classes}
-    if kinds not in ({str}, {int}):
-        raise DataError(f"Classes are names or whole numbers, all of one kind, and not {list(classes)!r}.")
+    if kinds not in ({str}, {int}, {bool}):
+        raise DataError(
+            f"Classes are names, whole numbers or truth values, all of one kind, and not {list(classes)!r}."
+        )
     found = {name: place for place, name in enumerate(classes)}
     if len(found) != len(classes):
         twice = next(name for place, name in enumerate(classes) if found[name] != place)
         raise DataError(f"The class {twice!r} comes twice: give each once.")
     return found
+
+
+def class_type(classes: Sequence[Any]) -> FieldType:
+    """The type of a class: a class is the label itself, and True, 1 and "1" are three."""
+    index_of(classes)
+    return {str: FieldType.STRING, int: FieldType.INT, bool: FieldType.BOOL}[type(classes[0])]
+
+
+def of_one_type(*columns: Iterable[Any]) -> None:
+    """Refuse classes of several types: Python says that 1 is True, and a reader of text that both are "1".
+
+    Args:
+        columns: Labels, or predictions and labels; None is missing.
+
+    Raises:
+        DataError: They are of several.
+    """
+    first: dict[type, Any] = {}
+    for value in (value for column in columns for value in column if value is not None):
+        first.setdefault(type(value), value)
+    if len(first) > 1:
+        one, other = list(first.values())[:2]
+        raise DataError(
+            f"Classes are of one type, and {one!r} ({type(one).__name__}) and {other!r} ({type(other).__name__}) are "
+            "of two: convert the one, or the labels with db.fields.retype('label', ...)."
+        )
 
 
 def finite(outputs: NDArray[Any], what: str = "The model's outputs") -> NDArray[np.float64]:
