@@ -3,6 +3,7 @@ from . import ops as ops
 from . import schema as schema
 from .config import Budget as Budget
 from .errors import ConflictError as ConflictError
+from .errors import CoverageWarning as CoverageWarning
 from .errors import DataError as DataError
 from .errors import EngineError as EngineError
 from .errors import EngineStartError as EngineStartError

@@ -115,6 +115,10 @@ class SplitWarning(UserWarning):
     """A split came out otherwise than asked: its shares, or a class that a part lacks."""
 
 
+class CoverageWarning(UserWarning):
+    """Something is measured on a part of a data set, since the rest has no predictions."""
+
+
 class NotFiniteWarning(UserWarning):
     """A layer said NaN or infinity of some images: counted, and never coded as a number."""
 

@@ -288,10 +288,14 @@ class Workspace:
         return impact(self._stores, keys_of(self._stores, listed).tolist())
 
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
-        """How two experiments differ on a data set: both right, only one, both wrong."""
+        """How two experiments differ on a data set: both right, only one, both wrong.
+
+        Compared are the images that both have predicted; where that is a part of those with a label, the comparison and
+        a `CoverageWarning` say so.
+        """
         on_id = resolve(self._stores, str(getattr(on, "id", on)))
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
-        return compare(self._stores, first, second, on_id)
+        return compare(self._stores, first, second, on_id, stacklevel=2)
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
         """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).

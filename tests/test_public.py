@@ -53,6 +53,7 @@ OBJECTS = [
 ]
 ERRORS = [
     "ConflictError",
+    "CoverageWarning",
     "DataError",
     "EngineError",
     "EngineStartError",

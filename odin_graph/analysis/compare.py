@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.analysis.judged import Coverage, judged, keys_of
 from odin_graph.errors import QueryError
-from odin_graph.query.prediction_sets import choose
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 Keys = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """The labelled images of a data set version that both experiments have judged, in four parts.
 
-    Each part is the keys of its images: ``db.images(d.only_b)`` are those that B alone gets right.
+    Each part is the keys of its images: ``db.images(d.only_b)`` are those that B alone gets right. Images that were
+    deleted since are in none.
     """
 
     a: str
@@ -35,6 +36,31 @@ class Comparison:
     only_a: Keys
     only_b: Keys
     both_wrong: Keys
+    counts: Coverage
+    """How many images are compared, and how many are left out, and why."""
+    coverage_a: float
+    """The share of the labelled images that A has predicted."""
+    coverage_b: float
+    """The share of the labelled images that B has predicted."""
+
+    @property
+    def n(self) -> int:
+        """Images that are compared: both have predicted them, and both are right or wrong."""
+        return sum(map(len, self._parts().values()))
+
+    @property
+    def coverage(self) -> float:
+        """The share of the labelled images that is compared."""
+        return self.counts.share
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know: what was left out, and labels that differ from today's."""
+        said = self.counts.notes("are compared, which both have predicted")
+        if not self.counts.missing:
+            return said
+        parts = f"{self.a} has predicted {self.coverage_a:.3g} of them, {self.b} {self.coverage_b:.3g}"
+        return (said[0], parts, *said[1:])
 
     @property
     def p_value(self) -> float:
@@ -48,14 +74,39 @@ class Comparison:
         """Counts and shares of the four parts."""
         import pandas as pd
 
-        parts = self._parts()
-        n = max(sum(map(len, parts.values())), 1)
-        rows = {name: {"images": len(keys), "share": len(keys) / n} for name, keys in parts.items()}
+        n = max(self.n, 1)
+        rows = {name: {"images": len(keys), "share": len(keys) / n} for name, keys in self._parts().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("right")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, coverage and the test as plain values, ready for JSON."""
+        parts = ("both_right", "only_a", "only_b", "both_wrong")
+        return {
+            "a": self.a,
+            "b": self.b,
+            "dataset": self.dataset,
+            "n": self.n,
+            **{part: len(getattr(self, part)) for part in parts},
+            "p_value": self.p_value,
+            "coverage": self.coverage,
+            "coverage_a": self.coverage_a,
+            "coverage_b": self.coverage_b,
+            "deleted": self.counts.deleted,
+            "unlabelled": self.counts.unlabelled,
+            "stale": self.counts.stale,
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        """One line."""
+        part = f", coverage {self.coverage:.2g}" if self.counts.missing else ""
+        counts = ", ".join(f"{name} {len(keys):,}" for name, keys in self._parts().items())
+        return f"Comparison({self._head()}: {self.n:,} images{part}, {counts})"
 
     def __str__(self) -> str:
         """The table and the test."""
-        return f"{self._head()}\n{self.table().to_string(formatters={'share': '{:.1%}'.format})}\n{self._test()}"
+        table = self.table().to_string(formatters={"share": "{:.1%}".format})
+        return "\n".join([self._head(), table, self._test(), *(f"- {note}" for note in self.notes)])
 
     def __rich__(self) -> Group:
         """The same, where rich prints it."""
@@ -67,14 +118,16 @@ class Comparison:
         table.add_column("right")
         for name in ("images", "share"):
             table.add_column(name, justify="right")
-        n = max(sum(map(len, self._parts().values())), 1)
+        n = max(self.n, 1)
         for name, keys in self._parts().items():
             table.add_row(Text(name), f"{len(keys):,}", f"{len(keys) / n:.1%}")
-        return Group(Text(self._head(), style="bold"), table, Text(self._test()))
+        notes = (Text(f"- {note}", style="dim") for note in self.notes)
+        return Group(Text(self._head(), style="bold"), table, Text(self._test()), *notes)
 
     def _repr_html_(self) -> str:
         table = self.table().to_html(border=0, formatters={"share": "{:.1%}".format})
-        return f"<b>{escape(self._head())}</b>{table}{self._test()}"
+        notes = "".join(f"<br>- {escape(note)}" for note in self.notes)
+        return f"<b>{escape(self._head())}</b>{table}{self._test()}{notes}"
 
     def _head(self) -> str:
         return f"{self.a} against {self.b} on {self.dataset}"
@@ -93,7 +146,7 @@ class Comparison:
         }
 
 
-def compare(stores: Stores, a: str, b: str, dataset: str) -> Comparison:
+def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | None = None) -> Comparison:
     """Compare two experiments over the images that both have predictions and labels for.
 
     Args:
@@ -101,20 +154,26 @@ def compare(stores: Stores, a: str, b: str, dataset: str) -> Comparison:
         a: An experiment's id.
         b: Another's.
         dataset: The version's id.
+        stacklevel: Of the warning where a part is compared, as in `warnings.warn`; None warns of nothing.
 
     Raises:
         QueryError: One has no ready predictions over the data set, or they share no image that is right or wrong.
     """
-    wrong = []
-    for experiment in (a, b):
-        table = stores.columns.predictions(choose(stores.graph, experiment, dataset).id)
-        wrong.append(table.filter(table.column("wrong").is_valid()).select(["key", "wrong"]))
-    joined = wrong[0].join(wrong[1], "key", join_type="inner", right_suffix="_b").sort_by("key")
+    of = [judged(stores, experiment, dataset) for experiment in (a, b)]
+    tables = [one.table.filter(one.table.column("wrong").is_valid()).select(["key", "wrong"]) for one in of]
+    joined = tables[0].join(tables[1], "key", join_type="inner", right_suffix="_b").sort_by("key")
     if not joined.num_rows:
         raise QueryError(
             f"{a} and {b} are right or wrong about no image of {dataset} both: predict the whole data set with each. "
             "A regression is right or wrong only with a tolerance."
         )
-    keys = joined.column("key").to_numpy()
+    keys = keys_of(joined)
+    every = of[0].coverage
+    counts = Coverage(every.members, every.deleted, every.unlabelled, every.labelled - len(keys), every.stale)
+    if stacklevel is not None:
+        counts.warn(f"{a} and {b} are compared", stacklevel + 1)
     of_a, of_b = (joined.column(name).to_numpy(zero_copy_only=False).astype(bool) for name in ("wrong", "wrong_b"))
-    return Comparison(a, b, dataset, keys[~of_a & ~of_b], keys[~of_a & of_b], keys[of_a & ~of_b], keys[of_a & of_b])
+    return Comparison(
+        a, b, dataset, keys[~of_a & ~of_b], keys[~of_a & of_b], keys[of_a & ~of_b], keys[of_a & of_b], counts,
+        of[0].coverage.share, of[1].coverage.share,
+    )  # fmt: skip

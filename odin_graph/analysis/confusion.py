@@ -3,71 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.picture import INK, Picture, fonts
+from odin_graph.analysis.confusion_counts import ConfusionCounts
+from odin_graph.analysis.picture import INK, Picture, fonts, heading
 
-_WRITTEN = 24
+_WRITTEN: Final = 24
 """Up to this many classes the counts are written into the cells."""
-_NAMED = 60
-"""Up to this many classes their names stand at the sides."""
+_NAMED: Final = 60
+"""Up to this many classes are drawn, with their names; of more the most confused ones, and the rest as one."""
+OTHER: Final = "(other)"
+_REST: Final = (0.85, 0.85, 0.85)
+"""Of the rest taken for the rest, right or wrong."""
 
 
-def confusion_picture(counts: NDArray[np.int64], classes: Sequence[Any], *, title: str = "") -> Picture:
+def confusion_picture(
+    counts: ConfusionCounts, classes: Sequence[Any], *, title: str = "", ordered: bool = False
+) -> Picture:
     """Draw truth by row and prediction by column.
 
     A cell is as dark as its share of the row, so that a rare class is seen as well as a frequent one. What is right is
     blue and on the diagonal, what is wrong is orange: two colours that colour-blind people tell apart.
 
     Args:
-        counts: (classes, classes).
-        classes: Their names.
+        counts: What was taken for what.
+        classes: The names of the classes.
         title: Stands above.
+        ordered: The classes are grades: a line encloses what is off by one at most.
     """
     from matplotlib.figure import Figure  # not before a picture is drawn: it takes half a second to import
 
-    n = len(classes)
-    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in map(str, classes)]
+    gathered = counts.size > _NAMED
+    held, kept = counts.gathered(_WRITTEN if gathered else _NAMED)
+    names = [_short(str(classes[place])) for place in kept.tolist()] + ([OTHER] if gathered else [])
+    if gathered:
+        shown = f"the {len(kept)} most confused of {counts.size:,} classes"
+        title = f"{title}; {shown}" if "\n" in title else f"{title}\n{shown}".lstrip("\n")
+    matrix, n = held.dense(), held.size
     longest = max(map(len, names), default=1)
     side = min(max(0.42 * n, 2.2), 12.0)
     beside, below = 0.55 + 0.085 * longest, 0.55 + (0.0 if longest <= 3 else 0.055 * longest)
-    above = 0.5 if title else 0.15
-    wide, high = max(side + beside + 0.25, 0.09 * len(title) + 0.4), side + below + above
+    wide = max(side + beside + 0.25, 4.2 if title else 0.0)
+    above = heading(title, wide)[1] if title else 0.15
+    high = side + below + above
     figure = Figure(figsize=(wide, high), facecolor="white")
     axes = figure.add_axes((beside / wide, below / high, side / wide, side / high))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(_coloured(shares), interpolation="nearest")
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    coloured = _coloured(shares)
+    if gathered and matrix[-1, -1]:
+        coloured[-1, -1] = _REST
+    axes.imshow(coloured, interpolation="nearest")
     if n <= _WRITTEN:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            ink = "white" if shares[row, column] > 0.55 else INK
-            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=7, color=ink)
-    if n <= _NAMED:
-        words: dict[str, Any] = {"fontsize": 8, "family": fonts(), "parse_math": False}
-        turned: dict[str, Any] = {} if longest <= 3 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(n), names, **words, **turned)
-        axes.set_yticks(range(n), names, **words)
+        for row, column in zip(*np.nonzero(matrix), strict=True):
+            rest = gathered and row == column == n - 1
+            ink = "white" if shares[row, column] > 0.55 and not rest else INK
+            text, size = f"{matrix[row, column]:,}", 7 if matrix[row, column] < 10_000 else 6
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
+    words: dict[str, Any] = {"fontsize": 8, "family": fonts(), "parse_math": False}
+    turned: dict[str, Any] = {} if longest <= 3 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(n), names, **words, **turned)
+    axes.set_yticks(range(n), names, **words)
+    if ordered and n > 1:
+        _enclose(axes, n)
     axes.tick_params(length=0)
     axes.set_xlabel("predicted", fontsize=9, color=INK)
     axes.set_ylabel("truth", fontsize=9, color=INK)
     for spine in axes.spines.values():
         spine.set_color("#bbbbbb")
     if title:
-        figure.text(
-            0.12 / wide,
-            1 - 0.12 / high,
-            title,
-            ha="left",
-            va="top",
-            fontsize=10,
-            weight="bold",
-            color=INK,
-            parse_math=False,
-            family=fonts(),
-        )
+        heading(title, wide, figure)
     return Picture(figure)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else f"{name[:17]}…"
+
+
+def _enclose(axes: Any, n: int) -> None:
+    """The border of what is off by one at most: steps beside the diagonal."""
+    edges = np.repeat(np.minimum(np.arange(n) + 1.5, n - 0.5), 2)
+    along = np.stack([np.arange(n) - 0.5, np.arange(n) + 0.5], axis=1).reshape(-1)
+    for x, y in ((edges, along), (along, edges)):
+        axes.plot(x, y, color="#777777", linewidth=0.9, linestyle=(0, (3, 2)))
 
 
 def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,26 @@ class Picture:
             # A class in a script that no installed font has is drawn as boxes; the user can do nothing about it here.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             self.figure.savefig(target, format=format_, dpi=DPI)
+
+
+def heading(title: str, wide: float, figure: Figure | None = None) -> tuple[str, float]:
+    """A title broken into lines that fit, and the inches that it takes.
+
+    Args:
+        title: Its first line is bold, further ones are not.
+        wide: Inches of the figure.
+        figure: Draw it at the top left of this.
+    """
+    first, _, more = title.partition("\n")
+    bold, plain = (textwrap.fill(part, max(12, int(wide * each))) for part, each in ((first, 10.5), (more, 14)))
+    lines = [0.19 * (bold.count("\n") + 1), 0.15 * (plain.count("\n") + 1) if plain else 0.0]
+    if figure is not None:
+        high = figure.get_figheight()
+        words: dict[str, Any] = {"ha": "left", "va": "top", "color": INK, "parse_math": False, "family": fonts()}
+        figure.text(0.12 / wide, 1 - 0.12 / high, bold, fontsize=10, weight="bold", **words)
+        if plain:
+            figure.text(0.12 / wide, 1 - (0.14 + lines[0]) / high, plain, fontsize=8, **words)
+    return bold, 0.3 + sum(lines)
 
 
 @cache

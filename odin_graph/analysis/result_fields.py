@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from odin_graph.analysis.measure import results
+from odin_graph.analysis.results import Results
 from odin_graph.analysis.scores import MEASURES
-from odin_graph.errors import QueryError
+from odin_graph.errors import CoverageWarning, QueryError
 from odin_graph.graph.moment import Moment
 from odin_graph.query.prediction_sets import sets_of
 from odin_graph.stores import Stores
 
 _USED = "MATCH (e:Experiment {id: $id})-[u:USED]->(d:Dataset) RETURN u.role AS role, d.id AS id"
 _JUDGES = ("test", "validation")
+_COVERAGE: Final = "coverage"
+_LISTED: Final = 5
 
 
 class ResultFields:
     """The overall measures of `Experiment.results` over its test set, or where it has none its validation set.
 
     An experiment that went without both is judged by the one data set that it has predictions over. Missing where
-    there are no predictions or labels, or where its task has no such measure.
+    there are no predictions or labels, or where its task has no such measure. ``coverage`` is the share of the labelled
+    images that it has predicted.
     """
 
     kind = "Experiment"
 
     def types(self, _stores: Stores, _at: Moment, /) -> Mapping[str, str]:
-        """The measures of every task."""
-        return dict.fromkeys(MEASURES, "float")
+        """The measures of every task, and how many of the images they are of."""
+        return dict.fromkeys((*MEASURES, _COVERAGE), "float")
 
     def values(self, stores: Stores, at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
         """The measure of each experiment."""
-        return [self._one(stores, at, name, id_) for id_ in ids]
+        of = [_results(stores, at, id_) for id_ in ids]
+        if name == _COVERAGE:
+            return [None if one is None else one.coverage for one in of]
+        found = [None if one is None else _known(one.scores.overall.get(name)) for one in of]
+        partial = [
+            f"{one.experiment} ({one.n:,} of {one.n + one.missing:,})"
+            for one, value in zip(of, found, strict=True)
+            if one is not None and one.missing and value is not None
+        ]
+        if partial:
+            more = f" and {len(partial) - _LISTED:,} more" if len(partial) > _LISTED else ""
+            warnings.warn(
+                f"results.{name} is of a part of the labelled images for {', '.join(partial[:_LISTED])}{more}: "
+                'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.',
+                CoverageWarning,
+                stacklevel=2,
+            )
+        return found
 
-    def _one(self, stores: Stores, at: Moment, name: str, experiment: str) -> float | None:
-        judge = _judge(at, experiment)
-        if judge is None:
-            return None
-        try:
-            measured = results(stores, experiment, judge)
-        except QueryError:  # no predictions of its chosen weights, or no labels
-            return None
-        value = measured.scores.overall.get(name)
-        return None if value is None or value != value else float(value)
+
+def _results(stores: Stores, at: Moment, experiment: str) -> Results | None:
+    judge = _judge(at, experiment)
+    try:
+        return None if judge is None else results(stores, experiment, judge, stale=False)
+    except QueryError:  # no predictions of its chosen weights, or no labels
+        return None
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or value != value else float(value)
 
 
 def _judge(at: Moment, experiment: str) -> str | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from html import escape
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from odin_graph.analysis.confusion_counts import DENSE, ConfusionCounts
+from odin_graph.analysis.judged import Coverage
 from odin_graph.analysis.picture import Picture
 from odin_graph.analysis.scores import PER_CLASS, Scores
 from odin_graph.errors import QueryError, UnknownNameError
@@ -18,8 +22,14 @@ from odin_graph.errors import QueryError, UnknownNameError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_ROWS: Final = 40
+"""Classes or groups that are printed."""
+_PAIRS: Final = 20
+"""Confused pairs that are printed in place of more classes than that."""
+_WIDE: Final = 110
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """Measures of one experiment on one data set version, against the labels that the version froze."""
 
@@ -29,17 +39,54 @@ class Results:
     classes: tuple[Any, ...]
     """All that occur: the model's, then those that it does not know."""
     scores: Scores
-    unlabelled: int = 0
-    """Images without a label, which nothing is measured on."""
+    counts: Coverage
+    """How many images are measured, and how many are left out, and why."""
     by: str | None = None
     groups: Mapping[Hashable, Scores] | None = None
     """The scores of each value of ``by``; of None those of the images without one."""
+    tolerance: float | None = None
+    """Of a regression: further from the label is wrong."""
 
     def __getitem__(self, measure: str) -> float:
         """One of the overall measures: ``results["accuracy"]``."""
         if measure not in self.scores.overall:
             raise UnknownNameError.of(f"measure of {self.task}", measure, self.scores.overall)
         return self.scores.overall[measure]
+
+    @property
+    def n(self) -> int:
+        """Images that are measured: members that are there, with a label and a prediction."""
+        return self.scores.n
+
+    @property
+    def coverage(self) -> float:
+        """The share of the labelled images that has a prediction: what the measures are of."""
+        return self.counts.share
+
+    @property
+    def missing(self) -> int:
+        """Labelled images without a prediction."""
+        return self.counts.missing
+
+    @property
+    def deleted(self) -> int:
+        """Members that were deleted since, which nothing is measured on."""
+        return self.counts.deleted
+
+    @property
+    def unlabelled(self) -> int:
+        """Images without a label, which nothing is measured on."""
+        return self.counts.unlabelled
+
+    @property
+    def stale(self) -> int:
+        """Frozen labels that differ from today's."""
+        return self.counts.stale
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know: what was left out, and labels that differ from today's."""
+        return self.counts.notes()
 
     @property
     def accuracy(self) -> float:
@@ -53,65 +100,106 @@ class Results:
 
     @property
     def undefined(self) -> Mapping[str, str]:
-        """Why a measure is NaN, overall or for some class, by its name."""
+        """Why a measure is NaN, or 0 for a division by zero, overall or for some class; by its name."""
         return self.scores.undefined
 
     @property
     def confusion(self) -> pd.DataFrame:
-        """Counts, truth by row and prediction by column.
+        """Counts, truth by row and prediction by column; of more than 1,000 classes the columns are sparse.
 
         Raises:
             QueryError: The task gives an image several classes, or none.
         """
-        if self.scores.confusion is None:
-            raise QueryError(f"{self.task} has no confusion matrix: an image has not one class. There is .per_class.")
-        names = list(self.classes)
-        return pd.DataFrame(
-            self.scores.confusion, index=pd.Index(names, name="truth"), columns=pd.Index(names, name="predicted")
-        )
+        return self._confusion().matrix(self.classes)
+
+    @property
+    def confused(self) -> pd.DataFrame:
+        """Which class was taken for which: ``truth``, ``predicted``, ``n`` and ``share`` of the truth's images.
+
+        The most frequent first; only pairs that occurred.
+
+        Raises:
+            QueryError: The task gives an image several classes, or none.
+        """
+        return self._confusion().table(self.classes)
 
     def to_pandas(self) -> pd.DataFrame:
         """The overall measures: one row, or one for each group."""
         if self.groups is None:
-            return pd.DataFrame([{"n": self.scores.n, **self.scores.overall}])
-        rows = [{self.by: value, "n": held.n, **held.overall} for value, held in self.groups.items()]
-        return pd.DataFrame(rows)
+            return pd.DataFrame([self._row(self.scores)])
+        return pd.DataFrame([{self._by: value, **self._row(held)} for value, held in self.groups.items()])
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, ready for JSON; what cannot be said is None, and ``undefined`` says why."""
+        """Everything as plain values, ready for JSON.
+
+        What cannot be said is None, and ``undefined`` says why; infinity is the text ``Infinity``. Of more than 1,000
+        classes ``confusion`` is None, and ``confused`` has the pairs.
+        """
+        groups: dict[str, Any] | None = None
+        if self.groups is not None:
+            groups = {}
+            for value, scores in self.groups.items():
+                name = _group(value)
+                while name in groups:  # a value of that name, beside images without one
+                    name += "'"
+                groups[name] = _plain(scores)
+        left_out = {name: getattr(self.counts, name) for name in ("members", "deleted", "unlabelled", "stale")}
+        confused = None
+        if self.scores.confusion is not None:
+            confused = self.confused[["truth", "predicted", "n"]].to_dict("split")["data"]
         return {
             "experiment": self.experiment,
             "dataset": self.dataset,
             "task": self.task,
-            "unlabelled": self.unlabelled,
+            "classes": list(self.classes),
+            **left_out,
+            "notes": list(self.notes),
             **_plain(self.scores),
+            "confused": confused,
             "by": self.by,
-            "groups": None if self.groups is None else {str(value): _plain(of) for value, of in self.groups.items()},
+            "groups": groups,
         }
 
-    def picture(self) -> Picture:
-        """The confusion matrix, drawn."""
-        from odin_graph.analysis.confusion import confusion_picture
+    def to_json(self) -> str:
+        """The same as a JSON document."""
+        return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, default=str)
 
-        return confusion_picture(
-            self.confusion.to_numpy(), self.classes, title=f"{self.experiment} on {self.dataset}: {self.accuracy:.1%}"
-        )
+    def picture(self) -> Picture:
+        """The measures, drawn: groups beside each other, else what the task has.
+
+        One class an image: the confusion matrix. Several: what each class is measured as. A number: it against the
+        truth.
+        """
+        from odin_graph.analysis.results_pictures import picture_of
+
+        return picture_of(self)
 
     def show(self) -> None:
-        """Display the drawn confusion matrix."""
+        """Display the picture."""
         self.picture().show()
 
     def save(self, path: str | Path) -> Path:
-        """Write the drawn confusion matrix as .png, .pdf, .svg or .jpg."""
+        """Write the picture as .png, .pdf, .svg or .jpg."""
         return self.picture().save(path)
+
+    def __repr__(self) -> str:
+        """One line."""
+        measure = next(iter(self.scores.overall))
+        of = f", {len(self.classes):,} classes" if self.classes else ""
+        by = f", {len(self.groups):,} groups by {self.by}" if self.groups is not None else ""
+        part = f", coverage {self.coverage:.2g}" if self.missing else ""
+        return (
+            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{by}, "
+            f"{measure} {short(self[measure])})"
+        )
 
     def __str__(self) -> str:
         """The measures as aligned text."""
-        lines = [self._head(), "  ".join(f"{name} {_short(value)}" for name, value in self.scores.overall.items())]
-        table = self._table()
+        lines = [self._head(), self._overall()]
+        table, more = self._table()
         if len(table):
-            lines.append(table.to_string(index=False, float_format=_short, na_rep="-"))
-        lines += [f"- {name}: {why}" for name, why in self.undefined.items()]
+            lines.append(table.to_string(index=False, float_format=short, na_rep="-"))
+        lines += [f"- {said}" for said in (*more, *self._said())]
         return "\n".join(lines)
 
     def __rich__(self) -> RenderableType:
@@ -120,55 +208,107 @@ class Results:
         from rich.table import Table
         from rich.text import Text
 
-        overall = Text("  ".join(f"{name} {_short(value)}" for name, value in self.scores.overall.items()))
-        parts: list[RenderableType] = [Text(self._head(), style="bold"), overall]
-        frame = self._table()
+        parts: list[RenderableType] = [Text(self._head(), style="bold"), Text(self._overall())]
+        frame, more = self._table()
         if len(frame):
             table = Table(box=None, header_style="dim", padding=(0, 1))
             for name in frame.columns:
-                table.add_column(str(name), justify="left" if name in ("class", self.by) else "right")
+                table.add_column(str(name), justify="left" if name in ("class", "truth", self._by) else "right")
             for row in frame.itertuples(index=False):
-                table.add_row(*(Text(_short(value) if isinstance(value, float) else str(value)) for value in row))
+                table.add_row(*(Text(short(value) if isinstance(value, float) else str(value)) for value in row))
             parts.append(table)
-        parts += [Text(f"- {name}: {why}", style="dim") for name, why in self.undefined.items()]
+        parts += [Text(f"- {said}", style="dim") for said in (*more, *self._said())]
         return Group(*parts)
 
     def _repr_html_(self) -> str:
-        said = "<br>".join(f"- {escape(name)}: {escape(why)}" for name, why in self.undefined.items())
-        overall = self.to_pandas().to_html(index=False, float_format=_short, na_rep="-", border=0)
-        per_class = self.per_class.to_html(float_format=_short, na_rep="-", border=0) if len(self.per_class) else ""
-        return f"<b>{escape(self._head())}</b>{overall}{per_class}{said}"
+        frame, more = self._table()
+        overall = pd.DataFrame([self._row(self.scores)]).to_html(index=False, float_format=short, na_rep="-", border=0)
+        table = frame.to_html(index=False, float_format=short, na_rep="-", border=0) if len(frame) else ""
+        said = "<br>".join(f"- {escape(line)}" for line in (*more, *self._said()))
+        return f"<b>{escape(self._head())}</b>{overall}{table}{said}"
+
+    def _confusion(self) -> ConfusionCounts:
+        if self.scores.confusion is None:
+            raise QueryError(f"{self.task} has no confusion matrix: an image has not one class. There is .per_class.")
+        return self.scores.confusion
+
+    @property
+    def _by(self) -> str:
+        """The name of the column of groups: a field may be called as a measure is."""
+        return f"{self.by} (field)" if self.by in ("n", "coverage", *self.scores.overall) else str(self.by)
+
+    def _row(self, scores: Scores) -> dict[str, Any]:
+        return {"n": scores.n, "coverage": scores.coverage, **scores.overall}
 
     def _head(self) -> str:
-        without = f", {self.unlabelled:,} more without a label" if self.unlabelled else ""
-        return f"{self.experiment} on {self.dataset}: {self.scores.n:,} images{without}"
+        return f"{self.experiment} on {self.dataset}: {self.n:,} images"
 
-    def _table(self) -> pd.DataFrame:
-        """What is printed below the overall measures: the groups, else the classes."""
+    def _overall(self) -> str:
+        # Once is enough to read: sensitivity is recall, and of one class an image the micro means are its accuracy.
+        left_out = (
+            "sensitivity",
+            *(f"{name}-micro" for name in ("precision", "recall", "f1") if self.scores.confusion),
+        )
+        said = "  ".join(
+            f"{name}\N{NO-BREAK SPACE}{short(value)}"
+            for name, value in self.scores.overall.items()
+            if name not in left_out
+        )
+        return textwrap.fill(said, _WIDE, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+
+    def _said(self) -> list[str]:
+        return [*self.notes, *(f"{name}: {why}" for name, why in self.undefined.items())]
+
+    def _table(self) -> tuple[pd.DataFrame, list[str]]:
+        """What is printed below the overall measures (the groups, else the classes), and what was left out of it."""
         if self.groups is not None:
-            return self.to_pandas()
+            frame = self.to_pandas()
+            frame[self._by] = [_group(value) for value in self.groups]
+            shown = [self._by, "n", "coverage", *list(self.scores.overall)[:4]]
+            shown = [name for name in shown if name != "coverage" or self.missing]
+            more = f"{len(frame) - _ROWS:,} more groups: .to_pandas() has all of them, and all measures"
+            return frame[shown].head(_ROWS), [more] if len(frame) > _ROWS else []
+        if len(self.per_class) > _ROWS and self.scores.confusion is not None:
+            frame = self.confused
+            more = f"the most confused of {len(self.classes):,} classes: .confused and .per_class have all of them"
+            return frame.head(_PAIRS), [more] if len(frame) else []
         if not len(self.per_class):
-            return self.per_class
+            return self.per_class, []
         # Recall is sensitivity by another name: once is enough to read.
-        shown = ["n", *(name for name in PER_CLASS if name != "sensitivity")]
-        return self.per_class[shown].reset_index()
+        columns = ["n", *(name for name in PER_CLASS if name != "sensitivity")]
+        more = f"{len(self.per_class) - _ROWS:,} more classes: .per_class has all of them"
+        return self.per_class[columns].reset_index().head(_ROWS), [more] if len(self.per_class) > _ROWS else []
+
+
+def _group(value: Any) -> str:
+    return "(missing)" if pd.isna(value) else str(value)
 
 
 def _plain(scores: Scores) -> dict[str, Any]:
+    confusion = scores.confusion
     return {
         "n": scores.n,
+        "missing": scores.missing,
+        "coverage": plain_number(scores.coverage),
         "overall": _numbers(scores.overall),
         "per_class": {str(name): _numbers(row) for name, row in scores.per_class.to_dict("index").items()},
-        "confusion": None if scores.confusion is None else scores.confusion.tolist(),
+        "confusion": None if confusion is None or confusion.size > DENSE else confusion.dense().tolist(),
         "undefined": dict(scores.undefined),
     }
 
 
-def _numbers(row: Mapping[Any, Any]) -> dict[str, float | None]:
-    return {
-        str(name): None if isnan(value) else int(value) if name == "n" else float(value) for name, value in row.items()
-    }
+def _numbers(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): int(value) if name == "n" else plain_number(value) for name, value in row.items()}
 
 
-def _short(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.3f}"
+def plain_number(value: float) -> float | str | None:
+    """As JSON has it: NaN is null, infinity is text, and minus zero is zero."""
+    number = float(value)
+    if isnan(number):
+        return None
+    return {inf: "Infinity", -inf: "-Infinity"}.get(number, number + 0.0)
+
+
+def short(value: float) -> str:
+    """Of a table."""
+    return "-" if isnan(value) else f"{value + 0.0:.3f}" if abs(value) < 1e6 else f"{value:.4g}"

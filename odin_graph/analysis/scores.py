@@ -1,186 +1,356 @@
-"""Measures of predictions against labels, by scikit-learn. What cannot be said is NaN with a reason, not a warning."""
+"""Measures of predictions against labels, as scikit-learn has them; what cannot be said is NaN with a reason.
+
+They are counted here, since scikit-learn makes matrices of all pairs of classes: of 12,000 classes these are gigabytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import nan
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn import metrics
+
+from odin_graph.analysis.confusion_counts import ConfusionCounts
+from odin_graph.analysis.ranking import rank_classes
+
+Codes = NDArray[np.int64]
+Rows = NDArray[np.floating[Any]]
 
 PER_CLASS: Final = ("precision", "recall", "f1", "sensitivity", "specificity", "auroc", "average-precision")
 """The measures that each class has."""
-MEASURES: Final = (
-    "accuracy",
-    *PER_CLASS,
-    "quadratic-kappa",
-    "exact-match",
-    "hamming-loss",
-    "mean-absolute-error",
-    "root-mean-squared-error",
-    "r2",
-    "within-tolerance",
-)
+_AVERAGED: Final = tuple(f"{name}-{how}" for how in ("micro", "weighted") for name in ("precision", "recall", "f1"))
+MULTI_CLASS: Final = ("accuracy", "balanced-accuracy", *PER_CLASS, *_AVERAGED, "kappa", "log-loss")
+ORDINAL: Final = ("accuracy", "within-one", "mean-absolute-error", "quadratic-kappa", *MULTI_CLASS[1:])
+MULTI_LABEL: Final = ("exact-match", "hamming-loss", *PER_CLASS, *_AVERAGED)
+REGRESSION: Final = ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
+MEASURES: Final = tuple(dict.fromkeys((*MULTI_CLASS, *ORDINAL, *MULTI_LABEL, *REGRESSION)))
 """Every overall measure of any task."""
+_ZERO: Final = "so 0, as scikit-learn's zero_division=0"
+_LISTED: Final = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """The measures of one group of images."""
 
     n: int
+    """Images with a label and a prediction."""
     overall: dict[str, float]
-    """By name. Those that each class has are the mean over the classes that have a value."""
-    per_class: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """One row a class; empty for regression."""
-    confusion: NDArray[np.int64] | None = None
-    """(truth, predicted) in the order of the classes; None where an image has several or none."""
+    """By name. Those that each class has are their mean over the classes (macro)."""
+    classes: tuple[Any, ...] = ()
+    """Those that have a row."""
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    """Of the measures of each class, in their order."""
+    confusion: ConfusionCounts | None = field(default=None, repr=False)
+    """None where an image has several classes or none."""
+    pairs: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
+    """Labels and predictions, of numbers."""
     undefined: Mapping[str, str] = field(default_factory=dict)
-    """Why a measure is NaN, overall or for some class, by its name."""
+    """Why a measure is NaN, or stands for a division by zero, overall or for some class; by its name."""
+    missing: int = 0
+    """Labelled images of the group without a prediction."""
+
+    @property
+    def coverage(self) -> float:
+        """The share of the labelled images that has a prediction; NaN of none."""
+        return self.n / (self.n + self.missing) if self.n + self.missing else nan
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        """One row a class; empty for regression."""
+        return pd.DataFrame(dict(self.columns), index=pd.Index(list(self.classes), name="class"))
 
 
-def multi_class(
-    truth: Sequence[Any],
-    predicted: Sequence[Any],
-    classes: Sequence[Any],
-    probabilities: NDArray[np.floating[Any]] | None = None,
-) -> Scores:
+def positions_of(values: Any, classes: Sequence[Any]) -> Codes:
+    """Where each value stands among the classes, which hold all of them."""
+    column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not len(column):
+        return np.empty(0, np.int64)
+    encoded = column.dictionary_encode()
+    index = {name: place for place, name in enumerate(classes)}
+    known = np.array([index[name] for name in encoded.dictionary.to_pylist()], np.int64)
+    places: Codes = known[encoded.indices.to_numpy()]
+    return places
+
+
+def multi_class(truth: Codes, predicted: Codes, classes: Sequence[Any], probabilities: Rows | None = None,
+                *, every: bool = True) -> Scores:  # fmt: skip
     """One class an image.
 
+    Means over classes are over those that occur among labels or predictions, as scikit-learn's are.
+
     Args:
-        truth: (n,) labels.
-        predicted: (n,) classes.
+        truth: (n,) positions of the labels among the classes.
+        predicted: (n,) positions of what was predicted.
         classes: All that occur, in the order of the probabilities; those that the model does not know come last.
-        probabilities: (n, classes that the model knows); without them AUROC and average precision are NaN.
+        probabilities: (n, classes that the model knows); without them nothing is ranked.
+        every: Whether classes that do not occur have a row, too.
     """
-    index = {name: position for position, name in enumerate(classes)}
-    true = np.array([index[label] for label in truth], np.int64)
-    said = np.array([index[label] for label in predicted], np.int64)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (true, said), 1)
-    onehot = np.eye(len(classes), dtype=bool)
-    per_class, undefined = _per_class(onehot[true], onehot[said], classes, probabilities)
-    kappa = nan
-    if len({*true.tolist(), *said.tolist()}) > 1:
-        kappa = float(metrics.cohen_kappa_score(true, said, labels=range(len(classes)), weights="quadratic"))
-    else:
-        undefined["quadratic-kappa"] = "only one class occurs"
+    n, number = len(truth), len(classes)
+    actual, said = (np.bincount(codes, minlength=number) for codes in (truth, predicted))
+    right = truth == predicted
+    counts = _Counts(np.bincount(truth[right], minlength=number), actual, said, n)
+    occurs = (actual > 0) | (said > 0)
+    undefined: dict[str, str] = {}
+    columns = _columns(counts, classes, occurs, undefined)
+    shown = np.arange(number) if every else np.flatnonzero(occurs)
+    _rank(columns, undefined, classes, shown, (np.arange(n), truth), probabilities)
     overall = {
-        "accuracy": float((true == said).mean()) if len(true) else nan,
-        **_macro(per_class),
-        "quadratic-kappa": kappa,
+        "accuracy": float(right.mean()) if n else nan,
+        "balanced-accuracy": float((counts.right[actual > 0] / actual[actual > 0]).mean()) if n else nan,
+        **_macro(columns, occurs),
+        **_averaged(columns, counts, occurs),
+        "kappa": _kappa(float(right.mean()), actual, said, undefined) if n else nan,
+        "log-loss": _log_loss(truth, probabilities, undefined),
     }
-    return Scores(len(true), overall, per_class, confusion, undefined)
+    rows = {name: column[shown] for name, column in columns.items()}
+    confusion = ConfusionCounts.of(truth, predicted, number)
+    return Scores(n, overall, tuple(classes[c] for c in shown.tolist()), rows, confusion, undefined=undefined)
+
+
+def ordinal(
+    truth: Codes,
+    predicted: Codes,
+    classes: Sequence[Any],
+    probabilities: Rows | None = None,
+    *,
+    every: bool = True,
+    grades: int | None = None,
+) -> Scores:
+    """One grade an image, of classes in their order.
+
+    Args:
+        truth: As of `multi_class`.
+        predicted: As of `multi_class`.
+        classes: The grades in their order, then those that the model does not know.
+        probabilities: As of `multi_class`.
+        every: As of `multi_class`.
+        grades: So many of the classes are grades, by default all. How far off a prediction is cannot be said of a label
+            that is none of them.
+    """
+    grades = len(classes) if grades is None else grades
+    plain = multi_class(truth, predicted, classes, probabilities, every=every)
+    undefined = dict(plain.undefined)
+    far = np.abs(truth - predicted).astype(np.float64)
+    strange = [str(classes[c]) for c in np.unique(np.concatenate([truth, predicted])).tolist() if c >= grades]
+    if strange:
+        why = f"no grade of the model: {', '.join(strange[:_LISTED])}"
+        undefined |= dict.fromkeys(("within-one", "mean-absolute-error", "quadratic-kappa"), why)
+    known = bool(len(truth)) and not strange
+    own = {
+        "accuracy": plain.overall["accuracy"],
+        "within-one": float((far <= 1).mean()) if known else nan,
+        "mean-absolute-error": float(far.mean()) if known else nan,
+        "quadratic-kappa": _quadratic_kappa(truth, predicted, undefined) if known else nan,
+    }
+    return Scores(plain.n, {**own, **plain.overall}, plain.classes, plain.columns, plain.confusion, undefined=undefined)
 
 
 def multi_label(
-    truth: Sequence[Sequence[Any]],
-    predicted: Sequence[Sequence[Any]],
+    truth: Sequence[Sequence[Any]] | pa.ChunkedArray,
+    predicted: Sequence[Sequence[Any]] | pa.ChunkedArray,
     classes: Sequence[Any],
-    probabilities: NDArray[np.floating[Any]] | None = None,
+    probabilities: Rows | None = None,
 ) -> Scores:
-    """Any number of classes an image; arguments as of `multi_class`."""
-    true, said = _indicator(truth, classes), _indicator(predicted, classes)
-    per_class, undefined = _per_class(true, said, classes, probabilities)
+    """Any number of classes an image. Means over classes are over all of them, as scikit-learn's are.
+
+    Args:
+        truth: (n,) lists of labels.
+        predicted: (n,) lists of what was predicted.
+        classes: As of `multi_class`.
+        probabilities: As of `multi_class`.
+    """
+    n, number = len(truth), len(classes)
+    true, said = (_marks(lists, classes) for lists in (truth, predicted))
+    both = np.intersect1d(true, said, assume_unique=True)
+    differ = np.setxor1d(true, said, assume_unique=True)
+    of_both, of_true, of_said = (np.bincount(at % max(number, 1), minlength=number) for at in (both, true, said))
+    counts = _Counts(of_both, of_true, of_said, n)
+    undefined: dict[str, str] = {}
+    every = np.ones(number, bool)
+    columns = _columns(counts, classes, every, undefined)
+    marks = (true // max(number, 1), true % max(number, 1))
+    _rank(columns, undefined, classes, np.arange(number), marks, probabilities)
     overall = {
-        "exact-match": float((true == said).all(axis=1).mean()) if len(true) else nan,
-        "hamming-loss": float((true != said).mean()) if true.size else nan,
-        **_macro(per_class),
+        "exact-match": 1 - len(np.unique(differ // max(number, 1))) / n if n else nan,
+        "hamming-loss": len(differ) / (n * number) if n and number else nan,
+        **_macro(columns, every if n else ~every),
+        **_averaged(columns, counts, every if n else ~every),
     }
-    return Scores(len(true), overall, per_class, None, undefined)
+    return Scores(n, overall, tuple(classes), columns, undefined=undefined)
 
 
-def regression(truth: Sequence[float], predicted: Sequence[float], wrong: Sequence[bool | None]) -> Scores:
+def regression(
+    truth: NDArray[np.float64], predicted: NDArray[np.float64], wrong: Sequence[bool | None] | NDArray[np.object_]
+) -> Scores:
     """A number an image; ``wrong`` is beyond the task's tolerance, None where it has none."""
     true, said = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    n = len(true)
     known = [value for value in wrong if value is not None]
     undefined = {}
-    if varied := len(np.unique(true)) > 1:
-        r2 = float(metrics.r2_score(true, said))
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.where(true == said, 0.0, true - said)  # infinity is infinity
+        squares = float((error**2).mean()) if n else nan
+        around = float(((true - true.mean()) ** 2).mean()) if n else nan
+    r2 = nan
+    if not n or true.min() == true.max():
+        undefined["r2"] = "it needs two different labels"
+    elif not np.isfinite([squares, around]).all():
+        undefined["r2"] = "a label or a prediction is infinite"
     else:
-        r2, undefined["r2"] = nan, "it needs two different labels"
+        r2 = 1 - squares / around
     if not known:
         undefined["within-tolerance"] = "the task has no tolerance: task='regression {\"tolerance\": 5.0}'"
     overall = {
-        "mean-absolute-error": float(metrics.mean_absolute_error(true, said)) if len(true) else nan,
-        "root-mean-squared-error": float(np.sqrt(metrics.mean_squared_error(true, said))) if len(true) else nan,
-        "r2": r2 if varied else nan,
+        "mean-absolute-error": float(np.abs(error).mean()) if n else nan,
+        "root-mean-squared-error": float(np.sqrt(squares)),
+        "r2": r2,
         "within-tolerance": 1 - sum(known) / len(known) if known else nan,
     }
-    return Scores(len(true), overall, undefined=undefined)
+    return Scores(n, overall, pairs=(true, said), undefined=undefined)
 
 
-def _per_class(
-    true: NDArray[np.bool_],
-    said: NDArray[np.bool_],
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """Of images by class."""
+
+    right: Codes
+    """Of which the class is true, and predicted."""
+    actual: Codes
+    """Of which it is true."""
+    said: Codes
+    """Of which it was predicted."""
+    n: int
+
+
+def _columns(
+    counts: _Counts, classes: Sequence[Any], occurs: NDArray[np.bool_], undefined: dict[str, str]
+) -> dict[str, NDArray[Any]]:
+    others = counts.n - counts.actual
+    recall = _ratio(counts.right, counts.actual, occurs)
+    columns: dict[str, NDArray[Any]] = {
+        "n": counts.actual,
+        "precision": _ratio(counts.right, counts.said, occurs),
+        "recall": recall,
+        "f1": _ratio(2 * counts.right, counts.said + counts.actual, occurs),
+        "sensitivity": recall,
+        "specificity": np.where(
+            others > 0, (others - (counts.said - counts.right)) / np.maximum(others, 1), nan
+        ),
+    }  # fmt: skip
+    no_image, never = (counts.actual == 0) & occurs, (counts.said == 0) & occurs
+    for name, where, why in (
+        ("precision", never, f"never predicted, {_ZERO}"),
+        ("recall", no_image, f"no image of it, {_ZERO}"),
+        ("f1", no_image & never, f"neither predicted nor true of an image, {_ZERO}"),
+        ("sensitivity", no_image, f"no image of it, {_ZERO}"),
+        ("specificity", others == 0, "every image is of it"),
+    ):
+        if where.any() and counts.n:
+            undefined[name] = f"{why} ({_listed(classes, np.flatnonzero(where))})"
+    return columns
+
+
+def _rank(
+    columns: dict[str, NDArray[Any]],
+    undefined: dict[str, str],
     classes: Sequence[Any],
-    probabilities: NDArray[np.floating[Any]] | None,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    both, only_true, only_said = (true & said).sum(0), (true & ~said).sum(0), (~true & said).sum(0)
-    neither = (~true & ~said).sum(0)
-    known = 0 if probabilities is None else probabilities.shape[1]
-    # Ranking needs images of a class and others, and a probability of it.
-    ranked = [c < known and bool(true[:, c].any()) and not bool(true[:, c].all()) for c in range(len(classes))]
-    columns: dict[str, Any] = {
-        "n": true.sum(0),
-        "precision": _ratio(both, both + only_said),
-        "recall": _ratio(both, both + only_true),
-        "f1": _ratio(2 * both, 2 * both + only_said + only_true),
-        "sensitivity": _ratio(both, both + only_true),
-        "specificity": _ratio(neither, neither + only_said),
-        "auroc": _ranked(metrics.roc_auc_score, true, probabilities, ranked),
-        "average-precision": _ranked(metrics.average_precision_score, true, probabilities, ranked),
-    }
-    table = pd.DataFrame(columns, index=pd.Index(list(classes), name="class"))
-    why = {
-        "precision": "never predicted",
-        "recall": "no image of it",
-        "f1": "neither predicted nor true of an image",
-        "sensitivity": "no image of it",
-        "specificity": "every image is of it",
-    }
-    undefined = {name: _reason(why[name], table[name]) for name in why if table[name].isna().any()}
-    if not all(ranked):
-        absent = "no probabilities were stored"
-        for name in ("auroc", "average-precision"):
-            undefined[name] = _reason("no image of it, none of another, or unknown to the model", table[name])
-            if probabilities is None:
-                undefined[name] = absent
-    return table, undefined
-
-
-def _reason(why: str, column: pd.Series[float]) -> str:
-    of = [str(name) for name in column.index[column.isna()]]
-    listed = ", ".join(of[:5]) + (f" and {len(of) - 5} more" if len(of) > 5 else "")
-    return f"{why} ({listed})"
-
-
-def _macro(per_class: pd.DataFrame) -> dict[str, float]:
-    return {name: float(per_class[name].mean()) for name in PER_CLASS}
-
-
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    return np.where(whole > 0, part / np.maximum(whole, 1), nan)
-
-
-def _ranked(
-    measure: Callable[..., float],
-    true: NDArray[np.bool_],
-    probabilities: NDArray[np.floating[Any]] | None,
-    ranked: Sequence[bool],
-) -> list[float]:
+    shown: Codes,
+    marks: tuple[Codes, Codes],
+    probabilities: Rows | None,
+) -> None:
+    """Add AUROC and average precision, of images and the classes that are true of them."""
+    names = ("auroc", "average-precision")
     if probabilities is None:
-        return [nan] * len(ranked)
-    return [float(measure(true[:, c], probabilities[:, c])) if can else nan for c, can in enumerate(ranked)]
+        for name in names:
+            columns[name] = np.full(len(classes), nan)
+            undefined[name] = "no probabilities were stored"
+        return
+    held = rank_classes(*marks, np.asarray(probabilities), len(classes))
+    for name, values in zip(names, held, strict=True):
+        columns[name] = values
+        if (absent := np.isnan(values[shown])).any():
+            listed = _listed(classes, shown[absent])
+            undefined[name] = f"no image of it, none of another, or unknown to the model ({listed})"
 
 
-def _indicator(labels: Sequence[Sequence[Any]], classes: Sequence[Any]) -> NDArray[np.bool_]:
-    index = {name: position for position, name in enumerate(classes)}
-    held = np.zeros((len(labels), len(classes)), bool)
-    for row, names in enumerate(labels):
-        held[row, [index[name] for name in names]] = True
-    return held
+def _macro(columns: Mapping[str, NDArray[Any]], counted: NDArray[np.bool_]) -> dict[str, float]:
+    """The mean over classes; of what some classes cannot have, over those that do."""
+    found = {}
+    for name in PER_CLASS:
+        values = columns[name][counted]
+        values = values[~np.isnan(values)]
+        found[name] = float(values.mean()) if len(values) else nan
+    return found
+
+
+def _averaged(columns: Mapping[str, NDArray[Any]], counts: _Counts, counted: NDArray[np.bool_]) -> dict[str, float]:
+    """Micro: of all decisions together. Weighted: the mean by the images of each class."""
+    if not counted.any():
+        return dict.fromkeys(_AVERAGED, nan)
+    right, actual, said = (float(part.sum()) for part in (counts.right, counts.actual, counts.said))
+    micro = {"precision": (right, said), "recall": (right, actual), "f1": (2 * right, actual + said)}
+    found = {f"{name}-micro": part / whole if whole else 0.0 for name, (part, whole) in micro.items()}
+    weights = counts.actual[counted]
+    for name in micro:
+        values = columns[name][counted]
+        found[f"{name}-weighted"] = float((values * weights).sum() / weights.sum()) if weights.sum() else 0.0
+    return found
+
+
+def _kappa(agreed: float, actual: Codes, said: Codes, undefined: dict[str, str]) -> float:
+    n = float(actual.sum())
+    by_chance = float((actual / n * (said / n)).sum())
+    if by_chance >= 1:
+        undefined["kappa"] = "only one class occurs"
+        return nan
+    return (agreed - by_chance) / (1 - by_chance)
+
+
+def _quadratic_kappa(truth: Codes, predicted: Codes, undefined: dict[str, str]) -> float:
+    """One less the mean squared distance over that of labels and predictions drawn apart from each other."""
+    true, said = truth.astype(np.float64), predicted.astype(np.float64)
+    by_chance = true.var() + said.var() + (true.mean() - said.mean()) ** 2
+    if by_chance == 0:
+        undefined["quadratic-kappa"] = "only one class occurs"
+        return nan
+    return float(1 - ((true - said) ** 2).mean() / by_chance)
+
+
+def _log_loss(truth: Codes, probabilities: Rows | None, undefined: dict[str, str]) -> float:
+    if probabilities is None or not len(truth):
+        undefined["log-loss"] = "no probabilities were stored" if len(truth) else "no image"
+        return nan
+    if truth.max() >= probabilities.shape[1]:
+        undefined["log-loss"] = "labels that are unknown to the model have no probability"
+        return nan
+    least = float(np.finfo(probabilities.dtype).eps)
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.clip(of_truth, least, 1 - least)).mean())
+
+
+def _ratio(part: Codes, whole: Codes, occurs: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """0 for a division by zero, as scikit-learn has it; NaN of a class that does not occur."""
+    return np.where(occurs, part / np.maximum(whole, 1), nan)
+
+
+def _marks(lists: Sequence[Sequence[Any]] | pa.ChunkedArray, classes: Sequence[Any]) -> Codes:
+    """Image and class as one number, of every class that is marked, sorted."""
+    column = lists if isinstance(lists, pa.ChunkedArray) else pa.chunked_array([pa.array(list(lists))])
+    column = column.combine_chunks()
+    if not len(column) or pa.types.is_null(column.type) or pa.types.is_null(column.type.value_type):
+        return np.empty(0, np.int64)
+    rows = pa.compute.list_parent_indices(column).to_numpy().astype(np.int64)
+    return np.unique(rows * len(classes) + positions_of(pa.compute.list_flatten(column), classes))
+
+
+def _listed(classes: Sequence[Any], places: Codes) -> str:
+    of = [str(classes[c]) for c in places[:_LISTED].tolist()]
+    return ", ".join(of) + (f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else "")

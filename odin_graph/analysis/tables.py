@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from odin_graph.analysis.judged import judged
 from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.metrics import last_metrics
 from odin_graph.catalog.pixels import ARRAY
@@ -61,7 +62,8 @@ def images_table(
 
     Args:
         stores: The open workspace.
-        dataset: A version's id: its images in its order, with the labels that it froze. By default all, by key.
+        dataset: A version's id: its images in its order, with the labels that it froze, without those that were
+            deleted since. By default all, by key.
         one_hot: A field that is also given as int8 columns ``FIELD=VALUE``, 1 where the image has the value (or the
             list that it has holds it), null where it has none.
         pixels: Add ``image``: the pixels as bytes, row by row, of the shape (height, width, bands) and the dtype that
@@ -73,7 +75,7 @@ def images_table(
     if dataset is None:
         table = stores.columns.images(names).select(names)
     else:
-        members = stores.columns.members(dataset)
+        members = stores.columns.present(stores.columns.members(dataset))
         keys = members.column("key")
         held = stores.columns.images(names, keys.to_numpy())
         table = held.take(pc.index_in(keys, held.column("key"))).select(names)
@@ -105,7 +107,8 @@ def experiments_table(stores: Stores) -> pa.Table:
     """A row an experiment.
 
     Model, the data set of each role, ``params.NAME`` of its hyper-parameters, ``metrics.NAME`` as logged last,
-    ``accuracy`` over its test set (the share that is not wrong; null where it has no predictions), and its metadata.
+    ``accuracy`` over its test set (the share that is not wrong; null where it has no predictions), ``coverage`` (the
+    share of the labelled images that it has predicted), and its metadata.
     """
     rows = stores.graph.read(_EXPERIMENTS)
     own = [row["own"] for row in rows]
@@ -123,12 +126,17 @@ def experiments_table(stores: Stores) -> pa.Table:
     for name in sorted({name for held in metrics.values() for name in held}):
         values = [metrics.get(id_, {}).get(name) for id_ in ids]
         table = table.append_column(f"metrics.{name}", pa.array(values, pa.float64()))
-    accuracy = _accuracies(stores)
-    return table.append_column("accuracy", pa.array([accuracy.get(id_) for id_ in ids], pa.float64()))
+    of = _accuracies(stores)
+    for place, name in enumerate(("accuracy", "coverage")):
+        values = [of.get(id_, (None, None))[place] for id_ in ids]
+        table = table.append_column(name, pa.array(values, pa.float64()))
+    return table
 
 
 def per_image_table(stores: Stores, experiment: str, dataset: str, *, activations: LayerRef | None = None) -> pa.Table:
     """A row an image of a data set version that an experiment has predictions over, in the version's order.
+
+    Images without a prediction have none here either (null); those that were deleted since are left out.
 
     Args:
         stores: The open workspace.
@@ -144,8 +152,7 @@ def per_image_table(stores: Stores, experiment: str, dataset: str, *, activation
         QueryError: There are no predictions over it.
     """
     said = stores.columns.predictions(choose(stores.graph, experiment, dataset).id)
-    members = stores.columns.members(dataset)
-    members = members.filter(pc.is_in(members.column("key"), said.column("key")))
+    members = stores.columns.present(stores.columns.members(dataset))
     keys = members.column("key")
     said = said.take(pc.index_in(keys, said.column("key")))
     held = stores.columns.images(["id"], keys.to_numpy())
@@ -168,14 +175,17 @@ def per_image_table(stores: Stores, experiment: str, dataset: str, *, activation
 
 
 def predictions_table(stores: Stores) -> pa.Table:
-    """A row a prediction of every ready set: ``prediction_set``, ``experiment``, ``dataset``, and its columns."""
+    """A row a prediction of every ready set: ``prediction_set``, ``experiment``, ``dataset``, and its columns.
+
+    Of images that were deleted since there is none.
+    """
     rows = stores.graph.read(
         "MATCH (e:Experiment)<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset) "
         "WHERE s.deleted IS NULL RETURN s.id AS id, e.id AS experiment, d.id AS dataset ORDER BY s.id"
     )
     parts = []
     for row in rows:
-        held = stores.columns.predictions(row["id"])
+        held = stores.columns.present(stores.columns.predictions(row["id"]))
         said = {"prediction_set": row["id"], "experiment": row["experiment"], "dataset": row["dataset"]}
         part = pa.table({name: pa.repeat(value, held.num_rows) for name, value in said.items()})
         for name in ("key", "predicted", "confidence", "wrong"):
@@ -185,7 +195,10 @@ def predictions_table(stores: Stores) -> pa.Table:
 
 
 def members_table(stores: Stores) -> pa.Table:
-    """A row a member of every data set version: ``dataset``, ``position`` from 0, ``key``, and its frozen ``label``."""
+    """A row a member of every data set version: ``dataset``, ``position`` from 0, ``key``, and its frozen ``label``.
+
+    Members that were deleted since have no row; the others keep their position.
+    """
     rows = stores.graph.read(
         "MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL RETURN d.id AS id ORDER BY d.base, d.version"
     )
@@ -193,7 +206,8 @@ def members_table(stores: Stores) -> pa.Table:
     for row in rows:
         held = stores.columns.members(row["id"])
         first = {"dataset": pa.repeat(row["id"], held.num_rows), "position": pa.array(np.arange(held.num_rows))}
-        parts.append(pa.table({**first, "key": held.column("key"), "label": held.column("label")}))
+        whole = pa.table({**first, "key": held.column("key"), "label": held.column("label")})
+        parts.append(stores.columns.present(whole))
     return _concatenated(parts, "dataset")
 
 
@@ -246,14 +260,15 @@ def _mixed(values: Sequence[Any]) -> pa.Array:
         return _as_text(values)
 
 
-def _accuracies(stores: Stores) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _accuracies(stores: Stores) -> dict[str, tuple[float, float]]:
+    """The share that is not wrong, and the coverage, by experiment."""
+    found: dict[str, tuple[float, float]] = {}
     for row in stores.graph.read(_TEST_SETS):
         try:
-            chosen = choose(stores.graph, row["experiment"], row["dataset"])
+            of = judged(stores, row["experiment"], row["dataset"], stale=False)
         except QueryError:  # its sets are of other checkpoints than the chosen one
             continue
-        wrong = pc.mean(stores.columns.predictions(chosen.id).column("wrong").cast(pa.float64())).as_py()
+        wrong = pc.mean(of.table.column("wrong").cast(pa.float64())).as_py()
         if wrong is not None:
-            found[row["experiment"]] = 1.0 - wrong
+            found[row["experiment"]] = (1.0 - wrong, of.coverage.share)
     return found

@@ -55,7 +55,9 @@ def import_predictions(
         ShapeError: Columns that do not fit each other.
     """
     judge = Judge.of(stores, experiment, dataset, task, classes)
-    keys = judge.keys if keys is None else np.asarray(keys, np.int64)
+    if keys is None:
+        keys, (predicted, confidence, probabilities) = _there(stores, judge, predicted, confidence, probabilities)
+    keys = np.asarray(keys, np.int64)
     if has_twice(keys):
         raise DataError("An image is given twice: give one prediction an image.")
     rows = None if probabilities is None else judge.probabilities(keys, probabilities)
@@ -78,6 +80,31 @@ def import_predictions(
             left = np.isin(keys, build.missing())
             build.append_columns(table.filter(pa.array(left)), None if rows is None else rows[left])
         return build.finish(nodes=nodes)
+
+
+def _there(stores: Stores, judge: Judge, *columns: Any | None) -> tuple[NDArray[np.int64], list[Any]]:
+    """The members that were not deleted since, in the order of the set, and their part of each column.
+
+    A column may be of these, as who reads the images of the set has it, or of all that were frozen.
+    """
+    there = ~np.isin(judge.keys, stores.columns.deleted())
+    if there.all():
+        return judge.keys, list(columns)
+    places = np.flatnonzero(there)
+    return judge.keys[places], [
+        column if column is None or len(column) != len(judge.keys) else _take(column, places) for column in columns
+    ]
+
+
+def _take(column: Any, places: NDArray[np.int64]) -> Any:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column.take(pa.array(places))
+    if hasattr(column, "iloc"):  # pandas, whose [] is by index
+        return column.iloc[places]
+    if isinstance(column, np.ndarray):
+        return column[places]
+    listed = list(column)
+    return [listed[place] for place in places.tolist()]
 
 
 def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> tuple[Any, Any]:

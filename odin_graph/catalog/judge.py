@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
+from functools import cached_property, partial
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ShapeError
-from odin_graph.schema.tasks import Task, parse_task, spell_task
+from odin_graph.schema.tasks import Task, parse_task, reading, spell_task
 from odin_graph.schema.tasks.reading import of_one_type
 from odin_graph.stores import Stores
 
+_CHECKED: Final = 4 << 20
+"""Probabilities that are checked together."""
 _MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task, m.classes AS classes"
 
 
@@ -23,6 +25,7 @@ _MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task
 class Judge:
     """Turns predictions over one data set version into the columns of a set."""
 
+    stores: Stores
     task: Task
     classes: tuple[Any, ...] | None
     """In the order of the probabilities; None where nobody has said them."""
@@ -59,16 +62,18 @@ class Judge:
         model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
         said = classes if classes is not None else model["classes"]
         judge = parse_task(task or model["task"] or _task_of(members.column("label").type))
-        known = tuple(said) if said else None
+        known = tuple(reading.as_list(said)) if said is not None and len(said) else None
+        if known is not None or judge.name == "ordinal":
+            judge.columns(known or ())  # says what is wrong with them
         labels = _read(judge, _labels(members.column("label")), known)
-        return cls(judge, known, dataset, members.column("key").to_numpy(), labels)
+        return cls(stores, judge, known, dataset, members.column("key").to_numpy(), labels)
 
     def table(self, keys: NDArray[np.int64], predicted: Any, confidence: Any | None) -> pa.Table:
         """The columns key, predicted, confidence, wrong.
 
         Raises:
-            DataError: A key that is no member, or a prediction that is missing, no class, or of another type than the
-                labels.
+            DataError: A key that is no member, a prediction that is missing, infinite, no class, or of another type
+                than the labels, or a confidence that is not between 0 and 1.
             ShapeError: Columns of other lengths.
         """
         for name, column in (("predictions", predicted), ("confidences", confidence)):
@@ -78,14 +83,17 @@ class Judge:
         said = _read(self.task, predicted, self.classes)
         if any(value is None for value in said):
             raise DataError("A prediction is missing (None or NaN): leave its image out.")
-        if self.task.name == "multi-class":
+        if self.task.name in ("multi-class", "ordinal"):
             of_one_type(said, self.labels[position])
+        if self.task.name == "regression" and (bad := ~np.isfinite(said.astype(np.float64))).any():
+            place = int(bad.argmax())
+            raise DataError(f"The prediction of {self._name(keys, place)} is {said[place]}: give a finite number.")
         wrong = self.task.wrong(said, self.labels[position])
         return pa.table(
             {
                 "key": pa.array(keys, pa.int64()),
                 "predicted": pa.array(said.tolist()),
-                "confidence": _confidence(confidence, len(keys)),
+                "confidence": self._confidence(confidence, keys),
                 "wrong": pa.array(wrong.data, mask=np.ma.getmaskarray(wrong)),
             }
         )
@@ -95,9 +103,10 @@ class Judge:
 
         Raises:
             ShapeError: Not one row an image and one column a class.
-            DataError: Nobody has said the classes.
+            DataError: Nobody has said the classes, some are not between 0 and 1, or those of one class an image do not
+                sum to one.
         """
-        rows = np.ascontiguousarray(given, np.float32)
+        rows = np.asarray(given)
         if self.classes is None:
             raise DataError("Probabilities mean nothing without the order of their classes: give classes=[...].")
         if rows.shape != (len(keys), len(self.classes)):
@@ -105,7 +114,36 @@ class Judge:
                 f"The probabilities have shape {rows.shape}, "
                 f"which is not ({len(keys)} images, {len(self.classes)} classes)."
             )
-        return rows
+        held = np.empty(rows.shape, np.float32)
+        step = max(1, _CHECKED // len(self.classes))
+        for first in range(0, len(keys), step):
+            part = slice(first, first + step)
+            held[part] = reading.checked_probabilities(
+                rows[part].astype(np.float64),
+                exclusive=getattr(self.task, "exclusive", False),  # a plug-in of before has none
+                name=partial(self._name, keys[part]),
+            )
+        return held
+
+    def _confidence(self, given: Any | None, keys: NDArray[np.int64]) -> pa.Array:
+        if given is None:
+            return pa.nulls(len(keys), pa.float64())
+        values = np.asarray(given, np.float64)
+        if values.shape != (len(keys),):
+            raise ShapeError(f"The confidences have shape {values.shape}: give one number an image.")
+        if (bad := ~reading.unit_interval(values)).any():
+            place = int(bad.argmax())
+            raise DataError(
+                f"The confidence of {self._name(keys, place)} is {values[place]:g}, which is not between 0 and 1: give "
+                "the probability of what was predicted, or leave confidence= out."
+            )
+        return pa.array(np.clip(values, 0.0, 1.0) + 0.0)
+
+    def _name(self, keys: NDArray[np.int64], place: int) -> str:
+        """An image, for a message."""
+        key = keys[place : place + 1]
+        ids = self.stores.columns.images(["id"], key).column("id").to_pylist()
+        return f"image {ids[0]!r}" if ids else f"the image of key {key[0]}"
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
@@ -178,12 +216,3 @@ def _same_type(values: Any, classes: tuple[Any, ...] | None) -> bool:
         values = values.tolist()
     flat = (item for value in values for item in (value if isinstance(value, list | tuple) else (value,)))
     return all(item is None or type(item) is type(classes[0]) for item in flat)
-
-
-def _confidence(given: Any | None, number: int) -> pa.Array:
-    if given is None:
-        return pa.nulls(number, pa.float64())
-    values = np.asarray(given, np.float64)
-    if values.shape != (number,):
-        raise ShapeError(f"The confidences have shape {values.shape}: give one number an image.")
-    return pa.array(values, from_pandas=True)

@@ -37,7 +37,11 @@ _LASTING: Final = ("key", "id", "digest")
 """What an image has for as long as it is there."""
 _MOST_STATISTICS: Final = 4096
 """Statistics of frozen columns that are kept."""
-_GONE: Final = "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN collect(DISTINCT i.key) AS keys"
+# One clause a step, so that ArcadeDB begins at the deletions, which are few.
+_GONE: Final = (
+    "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) WHERE i.deleted = true "
+    "RETURN collect(DISTINCT i.key) AS keys"
+)
 _ROOTS: Final = "families"
 _UP: Final = "-[up:HAS_ROOT|REVISION_OF]->"
 _ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id, type(up)]) AS rows"
@@ -76,6 +80,7 @@ class Columns:
             arrays.budget.memory // 8, lambda held: held[0].nbytes + held[1].nbytes
         )
         self._frozen: dict[tuple[str, ...], Statistics] = {}
+        self._gone: tuple[ChangeToken, NDArray[np.int64]] | None = None
         os.register_at_fork(after_in_child=self._after_fork)
 
     def fields(self, kind: str = "Image", at: Moment | None = None) -> dict[str, FieldType]:
@@ -142,8 +147,7 @@ class Columns:
             new = np.setdiff1d(keys, table.column("key").to_numpy())
             if len(new) and not self._are_few(new):
                 return self.images(_LASTING, keys)
-            gone = self._graph.read(_GONE)[0]["keys"]
-            kept = table.filter(pa.array(~np.isin(table.column("key").to_numpy(), gone)))
+            kept = self.present(table)
             if not len(new):
                 return kept
             read, _ = self._read(lambda: self._load_keys("Image", new, self._types("Image", _LASTING)))
@@ -195,6 +199,22 @@ class Columns:
     def members(self, dataset: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key`` and ``label`` of a data set version, in its order, with the labels it froze."""
         return self._table(f"Dataset/{dataset}/members", at)
+
+    def deleted(self, at: Moment | None = None) -> NDArray[np.int64]:
+        """The keys of all images that were deleted, sorted: asked for once, until somebody writes."""
+        token = at.token if at is not None else self._graph.change_token()
+        held = self._gone
+        if held is None or held[0] != token:
+            keys = np.sort(np.array((at or self._graph).read(_GONE)[0]["keys"], np.int64))
+            held = self._gone = (token, keys)
+        return held[1]
+
+    def present(self, table: pa.Table, at: Moment | None = None) -> pa.Table:
+        """The rows of a table with ``key`` whose image was not deleted, in their order."""
+        gone = self.deleted(at)
+        if not len(gone):
+            return table
+        return table.filter(pa.array(~np.isin(table.column("key").to_numpy(), gone)))
 
     def predictions(self, set_id: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key``, ``predicted``, ``confidence``, ``wrong`` of a prediction set, sorted by key."""

@@ -145,13 +145,16 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
         """How well it does on a data set: accuracy, confusion, and what else its task has.
 
+        Measured are the members that are there, with a label and a prediction; the result says what is left out, and
+        where a part was predicted a `CoverageWarning` does as well.
+
         Args:
             dataset: A data set that it has predictions over.
             by: A field to group by, such as the patient.
         """
         from odin_graph.analysis.measure import results
 
-        return results(self._stores, self.id, self._dataset(dataset), by=by)
+        return results(self._stores, self.id, self._dataset(dataset), by=by, stacklevel=2)
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its chosen checkpoint, or of the one that is given."""

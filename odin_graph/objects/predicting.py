@@ -87,15 +87,22 @@ class Predicting:
             dataset: The data set version that they are over.
             predicted: The class (name, index in ``classes``), list of classes, or number of each image; by default
                 the most probable class.
-            images: The images, their ids or keys; by default the whole data set, in its order.
-            confidence: Of each; by default the probability of what was predicted.
-            probabilities: (images, classes), any float.
-            classes: The order of the probabilities; by default the model's.
+            images: The images, their ids or keys; by default the whole data set, in its order (with or without those
+                that were deleted since: they get no prediction).
+            confidence: Of each, between 0 and 1; by default the probability of what was predicted.
+            probabilities: (images, classes), any float between 0 and 1; where one class is true of an image, each row
+                sums to 1, give or take 0.01.
+            classes: The order of the probabilities, of an ordinal task that of the grades; by default the model's.
             task: A registered task; by default the model's, else the one that the labels look like.
             nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
 
         Returns:
             The id of the prediction set.
+
+        Raises:
+            DataError: A confidence or a probability that is NaN or not between 0 and 1, an image that is no member, or
+                a prediction that is missing.
+            ShapeError: Columns that do not fit each other.
         """
         return import_predictions(
             self._stores,

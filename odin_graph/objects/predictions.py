@@ -32,7 +32,10 @@ RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, 
 
 @dataclass(frozen=True, repr=False)
 class PredictionSet(Verbs):
-    """What one checkpoint, or another source, said of one data set version. Its values never change."""
+    """What one checkpoint, or another source, said of one data set version.
+
+    Its values never change; those of images that were deleted since are not shown.
+    """
 
     KIND = "PredictionSet"
     _stores: Stores
@@ -55,12 +58,12 @@ class PredictionSet(Verbs):
         return held
 
     def __len__(self) -> int:
-        return int(self._record()["rows"])
+        return int(self.to_arrow().num_rows)
 
     def to_arrow(self) -> pa.Table:
-        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong``, sorted by key."""
+        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong``, sorted by key, of images that are there."""
         self._record()
-        return self._stores.columns.predictions(self.id)
+        return self._stores.columns.present(self._stores.columns.predictions(self.id))
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame."""
@@ -73,7 +76,7 @@ class PredictionSet(Verbs):
     def __repr__(self) -> str:
         held = self._record()
         by = held["checkpoint"] or "imported"
-        return f"PredictionSet({self.id!r}: {held['rows']:,} predictions over {held['dataset']}, {by}, {held['task']})"
+        return f"PredictionSet({self.id!r}: {len(self):,} predictions over {held['dataset']}, {by}, {held['task']})"
 
     def _record(self) -> dict[str, Any]:
         rows = self._stores.graph.read(_RECORD, {"id": self.id})

@@ -49,7 +49,7 @@ def test_a_class_that_the_model_does_not_know_counts_as_wrong(db: og.Workspace) 
     assert held.per_class["auroc"]["dog"] == pytest.approx(metrics.roc_auc_score(dog, probabilities[:, 0]))
     assert np.isnan(held.per_class["auroc"]["newt"])
     assert held.undefined["auroc"].endswith("unknown to the model (newt)")
-    assert held.undefined["precision"] == "never predicted (newt)"
+    assert held.undefined["precision"] == "never predicted, so 0, as scikit-learn's zero_division=0 (newt)"
 
 
 def test_predictions_without_probabilities_have_no_auroc_and_say_why(db: og.Workspace) -> None:
@@ -57,7 +57,7 @@ def test_predictions_without_probabilities_have_no_auroc_and_say_why(db: og.Work
     held = logged(db, dataset, ["a", "a", "b"], classes=["a", "b"]).results(dataset)
     assert held.accuracy == pytest.approx(2 / 3)
     assert np.isnan(held["auroc"])
-    assert held.undefined == dict.fromkeys(("auroc", "average-precision"), "no probabilities were stored")
+    assert held.undefined == dict.fromkeys(("auroc", "average-precision", "log-loss"), "no probabilities were stored")
     for text in (str(held), printed(held), held._repr_html_()):
         assert "no probabilities were stored" in text
         assert "nan" not in text.lower()
@@ -79,7 +79,7 @@ def test_several_labels_an_image(db: og.Workspace) -> None:
     assert held["hamming-loss"] == pytest.approx(2 / 8)
     assert held.per_class["recall"].to_dict() == {"DME": 1.0, "drusen": 0.5}
     with pytest.raises(QueryError, match="multi-label has no confusion matrix"):
-        held.save("confusion.png")
+        held.confusion  # noqa: B018 - a property that refuses
     with pytest.raises(QueryError, match="several values an image"):
         db.experiment("elsewhere").results(dataset, by="label")
 

@@ -86,13 +86,13 @@ def test_without_labels_wrong_is_unknown(stores: Stores, keys: np.ndarray) -> No
 
 
 def test_probabilities_alone_say_class_and_confidence(stores: Stores, keys: np.ndarray) -> None:
-    rows = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.5 + 0.125
+    rows = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.625 + 0.125
     made = import_predictions(stores, "vgg/1", "pets@1", None, None, probabilities=rows, classes=CLASSES)
     held, stored = stores.columns.probabilities(made)
     np.testing.assert_array_equal(held, keys)
     np.testing.assert_array_equal(stored, rows)
     assert columns(stores, made)["predicted"] == ["cat", "dog", "owl", "cat", "dog", "owl"]
-    assert columns(stores, made)["confidence"] == [0.625] * 6
+    assert columns(stores, made)["confidence"] == [0.75] * 6
     assert stores.graph.read("MATCH (s:PredictionSet) RETURN s.classes AS c, s.task AS t") == [
         {"c": CLASSES, "t": "multi-class"}
     ]

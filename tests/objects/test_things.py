@@ -62,9 +62,10 @@ def test_results_are_those_of_scikit_learn(lab: og.Workspace) -> None:
 def test_every_measure_can_be_asked_for() -> None:
     """What the fields promise is what the scores give."""
     given = {
-        *scores.multi_class(["a", "b"], ["a", "a"], ["a", "b"]).overall,
+        *scores.multi_class(np.array([0, 1]), np.array([0, 0]), ["a", "b"]).overall,
+        *scores.ordinal(np.array([0, 1]), np.array([0, 0]), ["a", "b"]).overall,
         *scores.multi_label([["a"], []], [["a"], ["a"]], ["a", "b"]).overall,
-        *scores.regression([1.0, 2.0], [1.0, 3.0], [False, True]).overall,
+        *scores.regression(np.array([1.0, 2.0]), np.array([1.0, 3.0]), [False, True]).overall,
     }
     assert set(scores.MEASURES) == given
 

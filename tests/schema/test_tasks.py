@@ -18,15 +18,17 @@ from odin_graph.schema.tasks import TASKS, parse_task, spell_task
 
 EYES = ["normal", "DME", "drusen"]
 CLASS, LABELS, NUMBER = TASKS.get("multi-class"), TASKS.get("multi-label"), TASKS.get("regression")
+GRADE = TASKS.get("ordinal")
 
 
-def test_the_three_tasks_are_registered() -> None:
-    assert [name for name in TASKS if name in ("multi-class", "multi-label", "regression")] == list(TASKS)
+def test_the_four_tasks_are_registered() -> None:
+    assert list(TASKS) == ["multi-class", "multi-label", "ordinal", "regression"]
     assert [TASKS.get(name).name for name in TASKS] == list(TASKS)
 
 
 def test_each_task_says_which_measures_apply() -> None:
-    assert "quadratic-kappa" in CLASS.metrics
+    assert "quadratic-kappa" not in CLASS.metrics, "classes without an order are no distance from each other"
+    assert {"quadratic-kappa", "within-one", "mean-absolute-error", *CLASS.metrics} == set(GRADE.metrics)
     assert "hamming-loss" in LABELS.metrics
     assert NUMBER.metrics == ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
 
@@ -164,7 +166,7 @@ def test_outputs_that_are_not_finite_are_refused(task: Any, classes: list[str]) 
 
 def test_logits_given_as_probabilities_are_noticed() -> None:
     with pytest.raises(
-        DataError, match=r"at position 1 are \[-1.0, 2.0, 0.0\], not between 0 and 1: if they are logits"
+        DataError, match=r"image at position 1 hold -1, which is not between 0 and 1: if they are logits"
     ):
         CLASS.from_probabilities(np.array([[0, 1, 0], [-1, 2, 0]]), EYES)
 

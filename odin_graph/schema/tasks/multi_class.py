@@ -22,6 +22,7 @@ class MultiClass:
     name: ClassVar[str] = "multi-class"
     metrics: ClassVar[tuple[str, ...]] = (
         "accuracy",
+        "balanced-accuracy",
         "precision",
         "recall",
         "f1",
@@ -29,9 +30,17 @@ class MultiClass:
         "specificity",
         "auroc",
         "average-precision",
-        "quadratic-kappa",
+        "precision-micro",
+        "recall-micro",
+        "f1-micro",
+        "precision-weighted",
+        "recall-weighted",
+        "f1-weighted",
+        "kappa",
+        "log-loss",
         "confusion",
     )
+    exclusive: ClassVar[bool] = True
 
     def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
         """Predicted is a class, of the classes' own type."""
@@ -66,7 +75,7 @@ class MultiClass:
 
     def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:
         """The most probable class. Of equals the first."""
-        given = reading.probabilities_of(probabilities, classes)
+        given = reading.probabilities_of(probabilities, classes, exclusive=self.exclusive)
         return self._choose(given, given.argmax(axis=1), classes)
 
     def wrong(self, predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> Mask:

@@ -33,7 +33,14 @@ class MultiLabel:
         "specificity",
         "auroc",
         "average-precision",
+        "precision-micro",
+        "recall-micro",
+        "f1-micro",
+        "precision-weighted",
+        "recall-weighted",
+        "f1-weighted",
     )
+    exclusive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the parameter."""
@@ -73,7 +80,7 @@ class MultiLabel:
 
     def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:
         """The classes whose probability is above the threshold."""
-        return self._choose(reading.probabilities_of(probabilities, classes), classes)
+        return self._choose(reading.probabilities_of(probabilities, classes, exclusive=self.exclusive), classes)
 
     def wrong(self, predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> Mask:
         """Not exactly the label's classes; their order does not matter."""

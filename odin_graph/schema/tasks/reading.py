@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,26 +110,69 @@ def finite(outputs: NDArray[Any], what: str = "The model's outputs") -> NDArray[
     return values
 
 
-def probabilities_of(values: NDArray[Any], classes: Sequence[Any]) -> NDArray[np.float64]:
+SLACK: Final = 1e-6
+"""By so much a probability may lie outside of 0 to 1, as sums of float32 do: it is taken for 0 or 1."""
+SUM_SLACK: Final = 0.01
+"""By so much probabilities of which one is true may miss a sum of 1, as half precision and rounding do."""
+
+
+def probabilities_of(values: NDArray[Any], classes: Sequence[Any], *, exclusive: bool) -> NDArray[np.float64]:
     """Probabilities (n, classes) that somebody else calculated, checked.
+
+    Args:
+        values: What was given.
+        classes: The task's.
+        exclusive: Whether those of an image sum to one.
 
     Raises:
         ShapeError: They do not fit the classes.
-        DataError: Some are not between 0 and 1.
+        DataError: Some are not between 0 and 1, or do not sum to one.
     """
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] != len(classes):
         raise ShapeError(
             f"The probabilities have shape {given.shape}, and {len(classes)} classes need (n, {len(classes)})."
         )
-    bad = ~((given >= 0) & (given <= 1 + 1e-6)).all(axis=1)
-    if bad.any():
+    return checked_probabilities(given, exclusive=exclusive, name=lambda place: f"the image at position {place}")
+
+
+def checked_probabilities(
+    given: NDArray[np.float64], *, exclusive: bool, name: Callable[[int], str]
+) -> NDArray[np.float64]:
+    """Probabilities (n, classes) as they are kept, within 0 and 1.
+
+    Args:
+        given: What was given.
+        exclusive: Whether those of an image sum to one.
+        name: Of the image of a row, for the message.
+
+    Raises:
+        DataError: Some are not between 0 and 1, or do not sum to one.
+    """
+    fit = unit_interval(given)
+    if (bad := ~fit.all(axis=1)).any():
         where = int(bad.argmax())
+        value = given[where][~fit[where]][0]
         raise DataError(
-            f"The probabilities at position {where} are {given[where].tolist()}, not between 0 and 1: "
+            f"The probabilities of {name(where)} hold {value:g}, which is not between 0 and 1: "
             "if they are logits, apply softmax or sigmoid."
         )
-    return np.minimum(given, 1.0)
+    held: NDArray[np.float64] = np.clip(given, 0.0, 1.0)
+    if exclusive and held.shape[1]:
+        sums = held.sum(axis=1)
+        if (bad := np.abs(sums - 1) > SUM_SLACK + SLACK).any():
+            where = int(bad.argmax())
+            raise DataError(
+                f"The probabilities of {name(where)} sum to {sums[where]:.4g}, and one class an image needs 1 "
+                f"(give or take {SUM_SLACK:g}): divide each row by its sum, or say task='multi-label' if several "
+                "classes can be true of an image."
+            )
+    return held
+
+
+def unit_interval(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which values are between 0 and 1; NaN is not."""
+    return (values >= -SLACK) & (values <= 1 + SLACK)
 
 
 def same_length(predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> None:

@@ -28,6 +28,7 @@ class Regression:
 
     name: ClassVar[str] = "regression"
     metrics: ClassVar[tuple[str, ...]] = ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
+    exclusive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the parameter."""

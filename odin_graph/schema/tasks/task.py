@@ -36,6 +36,8 @@ class Task(Protocol):
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     """The names of the measures that apply."""
+    exclusive: ClassVar[bool]
+    """Whether exactly one class is true of an image, so that its probabilities sum to one."""
 
     def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
         """The columns of a prediction: predicted, confidence (where there is one) and wrong, with their types."""

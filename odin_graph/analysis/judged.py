@@ -1,0 +1,148 @@
+"""What there is to measure: an experiment's predictions of the labelled members that are still there.
+
+Results, comparisons, leaderboards and tables all begin here, so that none of them counts another image than the others.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from odin_graph.catalog.stale_labels import stale_labels
+from odin_graph.errors import CoverageWarning
+from odin_graph.query.prediction_sets import choose
+from odin_graph.stores import Stores
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a data set version something is measured on, and what was left out."""
+
+    members: int
+    """Images that the version froze."""
+    deleted: int
+    """Of them, those that were deleted since: nothing counts them."""
+    unlabelled: int
+    """Of those that are there, those without a label."""
+    missing: int
+    """Of those with a label, those without a prediction."""
+    stale: int = 0
+    """Labels of images that are there which differ from today's; what is frozen counts."""
+
+    @property
+    def labelled(self) -> int:
+        """Images that are there and have a label: what could be measured."""
+        return self.members - self.deleted - self.unlabelled
+
+    @property
+    def measured(self) -> int:
+        """Labelled images with a prediction."""
+        return self.labelled - self.missing
+
+    @property
+    def share(self) -> float:
+        """The share of the labelled images that is measured; NaN of none."""
+        return self.measured / self.labelled if self.labelled else float("nan")
+
+    def notes(self, what: str = "have a prediction") -> tuple[str, ...]:
+        """What a reader has to know, in sentences; none where everything was measured."""
+        said = []
+        if self.missing:
+            said.append(
+                f"{self.measured:,} of {self.labelled:,} labelled images {what} "
+                f"(coverage {_percent(self.share)}): the others count neither as right nor as wrong"
+            )
+        if self.deleted:
+            said.append(f"{self.deleted:,} of {self.members:,} members were deleted since, and are left out")
+        if self.unlabelled:
+            said.append(f"{self.unlabelled:,} images have no label, and are left out")
+        if self.stale:
+            said.append(
+                f"{self.stale:,} {'label differs' if self.stale == 1 else 'labels differ'} from today's: measured "
+                "against what was frozen (db.labels.stale() lists them, dataset.revise() freezes today's)"
+            )
+        return tuple(said)
+
+    def warn(self, who: str, stacklevel: int) -> None:
+        """Warn where a part was measured.
+
+        Args:
+            who: Has predicted a part.
+            stacklevel: That of the caller, as in `warnings.warn`.
+        """
+        if self.missing:
+            part = f"{self.measured:,} of {self.labelled:,} labelled images (coverage {_percent(self.share)})"
+            warnings.warn(
+                f"{who} over {part}: the figures are of these alone. Predict the rest to compare them with others.",
+                CoverageWarning,
+                stacklevel=stacklevel + 1,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The predictions of an experiment over the labelled members of a version, in the version's order."""
+
+    set_id: str
+    """The prediction set that speaks for it."""
+    table: pa.Table
+    """``key``, ``label``, ``predicted`` and ``wrong``, a row an image with both."""
+    unpredicted: pa.Table
+    """``key`` and ``label`` of the labelled images without a prediction."""
+    coverage: Coverage
+
+
+def judged(stores: Stores, experiment: str, dataset: str, *, stale: bool = True) -> Judged:
+    """Find the predictions that speak for an experiment, and the images that they are measured on.
+
+    Args:
+        stores: The open workspace.
+        experiment: Its id.
+        dataset: The version's id.
+        stale: Whether to count the labels that differ from today's.
+
+    Raises:
+        QueryError: It has no predictions over the version.
+    """
+    set_id = choose(stores.graph, experiment, dataset).id
+    frozen = stores.columns.members(dataset)
+    there = stores.columns.present(frozen)
+    labelled = there.filter(_has_label(there.column("label")))
+    places = pc.index_in(labelled.column("key"), stores.columns.predictions(set_id).column("key").combine_chunks())
+    found = pc.is_valid(places)
+    # By hand, since Arrow's join takes no columns of lists, as several labels are.
+    said = stores.columns.predictions(set_id).take(places.filter(found)).select(["predicted", "wrong"])
+    table = labelled.filter(found)
+    for name in said.column_names:
+        table = table.append_column(name, said.column(name))
+    coverage = Coverage(
+        frozen.num_rows,
+        frozen.num_rows - there.num_rows,
+        there.num_rows - labelled.num_rows,
+        labelled.num_rows - table.num_rows,
+        stale_labels(stores, dataset).num_rows if stale else 0,
+    )
+    return Judged(set_id, table, labelled.filter(pc.invert(found)), coverage)
+
+
+def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Not missing, as NaN is."""
+    known = pc.is_valid(labels)
+    return pc.and_(known, pc.invert(pc.is_nan(labels))) if pa.types.is_floating(labels.type) else known
+
+
+def _percent(share: float) -> str:
+    """Never rounded to all or nothing."""
+    text = f"{share:.1%}"
+    return f"{share:.2g}" if text in ("0.0%", "100.0%") else text
+
+
+def keys_of(table: pa.Table) -> NDArray[np.int64]:
+    """Its keys."""
+    keys: NDArray[np.int64] = table.column("key").to_numpy()
+    return keys
