@@ -19,6 +19,7 @@ OBJECTS = [
     "ActivationSet",
     "Budget",
     "Checkpoint",
+    "CoverageWarning",
     "Dataset",
     "DerivedImage",
     "DerivedQuery",
@@ -53,7 +54,6 @@ OBJECTS = [
 ]
 ERRORS = [
     "ConflictError",
-    "CoverageWarning",
     "DataError",
     "EngineError",
     "EngineStartError",
