@@ -9,6 +9,7 @@ from .errors import EngineError as EngineError
 from .errors import EngineStartError as EngineStartError
 from .errors import ExpressionError as ExpressionError
 from .errors import FrozenError as FrozenError
+from .errors import LayoutWarning as LayoutWarning
 from .errors import LeakError as LeakError
 from .errors import LeakWarning as LeakWarning
 from .errors import LoginError as LoginError

@@ -119,6 +119,10 @@ class CoverageWarning(UserWarning):
     """Something is measured on a part of a data set, since the rest has no predictions."""
 
 
+class LayoutWarning(UserWarning):
+    """Arrays whose axes are probably meant in another order than (height, width, bands)."""
+
+
 class NotFiniteWarning(UserWarning):
     """A layer said NaN or infinity of some images: counted, and never coded as a number."""
 

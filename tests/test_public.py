@@ -27,6 +27,7 @@ OBJECTS = [
     "F",
     "Groups",
     "Image",
+    "LayoutWarning",
     "LeakWarning",
     "Layer",
     "Model",

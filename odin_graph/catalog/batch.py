@@ -36,6 +36,8 @@ class ImageBatch:
     """Where each image was read from."""
     file_digests: Sequence[str | None] | None = None
     """SHA-256 of the bytes of each file, hexadecimal."""
+    digests: Sequence[str | None] | None = None
+    """Of the pixels, where they are known already."""
     originals: Sequence[bytes | None] | None = None
     """The encoded bytes themselves, where they are to be kept."""
 
@@ -47,7 +49,7 @@ class ImageBatch:
             DataError: An id that is empty, twice in the batch, or looks like a version.
         """
         columns = {"pixels": self.pixels, **self.metadata}
-        for name in ("labels", "paths", "file_digests", "originals"):
+        for name in ("labels", "paths", "file_digests", "digests", "originals"):
             if (column := getattr(self, name)) is not None:
                 columns[name] = column
         for name, column in columns.items():
@@ -55,17 +57,12 @@ class ImageBatch:
                 raise ShapeError(f"{len(self.ids)} ids, but {len(column)} {name}: give one for each image.")
         self._check_ids()
         for id_, image in zip(self.ids, self.pixels, strict=True):
-            _check_pixels(id_, image)
+            check_pixels(id_, image)
 
     def _check_ids(self) -> None:
         seen: set[str] = set()
         for id_ in self.ids:
-            if not isinstance(id_, str) or not id_:
-                raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
-            if _VERSIONED.search(id_):
-                raise DataError(
-                    f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number."
-                )
+            check_id(id_)
             if id_ in seen:
                 raise DataError(f"Two images of the batch have the id {id_!r}: give each its own.")
             seen.add(id_)
@@ -107,11 +104,35 @@ def _as_stored(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(held, dtype=held.dtype.newbyteorder("="))
 
 
-def _check_pixels(id_: str, image: Any) -> None:
+def check_id(id_: Any) -> None:
+    """Refuse what is no id of an image.
+
+    Raises:
+        DataError: It is no string, empty, or looks like a version.
+    """
+    if not isinstance(id_, str) or not id_:
+        raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
+    if "@" in id_ and _VERSIONED.search(id_):
+        raise DataError(f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number.")
+
+
+def check_pixels(id_: str, image: Any) -> None:
+    """Refuse what is no image.
+
+    Raises:
+        ShapeError: Another number of axes, an axis without length, or no numbers.
+        DataError: Pixels that a mask says are missing.
+    """
     held = image if is_rows(image) or is_lazy(image) else np.asarray(image)
     if held.dtype.kind not in "biuf":
         raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats or bools.")
     if len(held.shape) not in (2, 3) or 0 in held.shape:
         raise ShapeError(
             f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands)."
+        )
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        missing = int(np.count_nonzero(np.ma.getmaskarray(image)))
+        raise DataError(
+            f"{missing:,} pixels of {id_!r} are masked, which is not stored: give numbers for them, as in "
+            "image.filled(0), and keep the mask as an image of its own (image.mask)."
         )

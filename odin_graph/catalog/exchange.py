@@ -233,7 +233,7 @@ def _decoded(data: bytes, suffix: str) -> NDArray[Any]:
     if suffix == ".npy":
         held: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
         return held
-    image = np.asarray(Image.open(io.BytesIO(data)))
+    image = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
     return image.astype(np.uint16) if image.dtype.kind in "iu" and image.dtype.itemsize > 1 else image
 
 

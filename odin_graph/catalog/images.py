@@ -78,7 +78,8 @@ def add_images(
     if on_conflict not in ("error", "skip", "revise"):
         raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip" or "revise".')
     arrays = batch.arrays(stores.budget.huge)
-    digests = [image_digest(image) for image in arrays]
+    given = batch.digests or [None] * len(batch)
+    digests = [digest or image_digest(image) for digest, image in zip(given, arrays, strict=True)]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
     values = NewValues.of("Image", columns, own=("label",), known=known)
     for attempt in range(_ATTEMPTS):

@@ -1,28 +1,41 @@
-"""Read and decode files on threads, a few ahead of the writer, in order."""
+"""Read and decode files, a few large ones ahead of the writer on threads, in order, in bounded memory."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
 from odin_graph.arrays import Rows
-from odin_graph.catalog.sources import lazily
+from odin_graph.arrays.tiled import SLAB_BYTES
+from odin_graph.catalog.batch import check_id, check_pixels, image_digest
+from odin_graph.catalog.sources import is_rows, lazily
 from odin_graph.config import Budget
-from odin_graph.errors import UnreadableImageError
+from odin_graph.errors import DataError, OdinError, UnreadableImageError
+from odin_graph.ingest.arrays import pixels_of
 from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.files import file_size, is_text, printable
 from odin_graph.ingest.reader import Readers
-from odin_graph.ingest.tiff import SUFFIXES, TiffSource
+from odin_graph.ingest.room import Room
+from odin_graph.ingest.source import Source, nbytes
 
 _SHARE: Final = 16
+"""Of the budget's memory: what files take that are decoded ahead."""
 _AT_ONCE: Final = 256 << 20
 """Bytes of pixels that a row of tiles, or a strip, of a file may take: so many, or a share of the budget."""
+_SMALL: Final = 64 << 10
+"""Bytes of a file below which it is decoded where it is needed: threads would wait for each other more than work."""
+_BY_PATH: Final = 8 << 20
+"""Bytes of a file from which its reader opens it by its name, and may read it a part at a time."""
+_AHEAD: Final = 4
+"""Files for each thread."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,77 +48,139 @@ class Decoded:
     data: bytes | None = None
     known: bool = False
     """The file was stored before, byte for byte: it was not decoded."""
-    error: UnreadableImageError | None = None
+    error: OdinError | None = None
+    digest: str | None = None
+    """Of the pixels."""
+
+
+_Job: TypeAlias = Callable[[], Decoded]
 
 
 def decoded(
     entries: Iterable[Entry], known: Mapping[str, str], *, budget: Budget, keep_data: bool
 ) -> Iterator[Decoded]:
-    """Each entry in order, with a few read ahead.
+    """Each entry in order; large files are decoded ahead, as many at a time as there is room for.
 
     Args:
         entries: What to read.
         known: The file digest of each id that is stored already.
-        budget: Its threads decode (zlib and JPEG let go of the interpreter's lock); what is huge is read by rows.
+        budget: Its threads decode (zlib and JPEG let go of the interpreter's lock), within a share of its memory.
         keep_data: Hand the encoded bytes on.
     """
-    readers, threads = Readers.installed(), budget.threads
-    with ThreadPoolExecutor(threads, thread_name_prefix="odin-ingest") as pool:
-        waiting: deque[Future[Decoded]] = deque()
+    decoder = _Decoder(Readers.installed(), budget, keep_data)
+    most = budget.threads * _AHEAD
+    with ThreadPoolExecutor(budget.threads, thread_name_prefix="odin-ingest") as pool:
+        waiting: deque[tuple[int, Future[Decoded] | _Job]] = deque()
         try:
-            for entry in entries:
-                waiting.append(pool.submit(_decode, entry, readers, budget, known.get(entry.id), keep_data))
-                if len(waiting) > threads * 4:
-                    yield waiting.popleft().result()
+            for turn, entry in enumerate(entries):
+                job, large = decoder.job(entry, known.get(entry.id), turn)
+                waiting.append((turn, pool.submit(job) if large else job))
+                while waiting and (len(waiting) > most or not isinstance(waiting[0][1], Future)):
+                    yield from decoder.result(*waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield from decoder.result(*waiting.popleft())
         finally:
-            for future in waiting:
-                future.cancel()
+            decoder.room.turn(1 << 62)  # who waits for room goes on, and ends
+            for _, left in waiting:
+                if isinstance(left, Future):
+                    left.cancel()
 
 
-def _decode(entry: Entry, readers: Readers, budget: Budget, known: str | None, keep_data: bool) -> Decoded:
-    if entry.path is None:
-        return Decoded(entry, lazily(entry.pixels, budget.huge))
-    try:
-        if entry.path.suffix.lower() in SUFFIXES:
-            return _decode_tiff(entry, entry.path, readers, budget, known, keep_data)
-        data = entry.path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if digest == known:
-            return Decoded(entry, known=True)
-        return Decoded(entry, readers.read(entry.path, data), digest, data if keep_data else None)
-    except OSError as error:
-        return Decoded(entry, error=UnreadableImageError(f"{entry.path}: {error.strerror or error}"))
-    except UnreadableImageError as error:
-        return Decoded(entry, error=error)
+class _Decoder:
+    """What every file of a call is decoded with."""
 
+    def __init__(self, readers: Readers, budget: Budget, keep_data: bool) -> None:
+        self._readers, self._budget, self._keep_data = readers, budget, keep_data
+        self.room = Room(budget.memory // _SHARE)
+        self._taken: dict[int, int] = {}
 
-def _decode_tiff(
-    entry: Entry, path: Path, readers: Readers, budget: Budget, known: str | None, keep_data: bool
-) -> Decoded:
-    """By tifffile where it can, so that a huge file is never held whole; else by the reader of such files."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest == known:
-        return Decoded(entry, known=True)
-    try:
-        source = TiffSource(path)
-    except UnreadableImageError as why:
-        data = path.read_bytes()
+    def job(self, entry: Entry, known: str | None, turn: int) -> tuple[_Job, bool]:
+        """What decodes an entry, and whether that is worth a thread."""
         try:
-            return Decoded(entry, readers.read(path, data), digest, data if keep_data else None)
-        except UnreadableImageError as error:
-            raise UnreadableImageError(f"{str(error).rstrip('.')} (and tifffile: {why})") from error
-    if source.nbytes < budget.huge:
-        return Decoded(entry, source.rows(0, source.shape[0]), digest, path.read_bytes() if keep_data else None)
-    if keep_data and path.stat().st_size >= budget.huge:
-        raise UnreadableImageError(
-            f"{path}: files of {budget.huge / 2**20:,.0f} MiB and above are not kept: leave out keep_originals"
-        )
-    if source.at_once > (most := max(_AT_ONCE, budget.memory // _SHARE)):
-        raise UnreadableImageError(
-            f"{path}: {source.at_once / 2**20:,.0f} MiB of its pixels can only be decoded together, and "
-            f"{most / 2**20:,.0f} MiB may be: write it again in tiles (tiffcp -t, or vips tiffsave --tile)"
-        )
-    return Decoded(entry, source, digest, path.read_bytes() if keep_data else None)
+            check_id(entry.id)
+            if not is_text(entry.id, entry.label, str(entry.path)):
+                name = printable(entry.id if entry.path is None else entry.path)
+                raise DataError(f"{name}: its name, id or label is no UTF-8, which the graph stores: rename it")
+            if entry.path is None:
+                return partial(self._array, entry), False
+            size = file_size(entry.path)
+        except OdinError as error:
+            return partial(Decoded, entry, error=error), False
+        return partial(self._file, entry, entry.path, size, known, turn), size >= _SMALL
+
+    def result(self, turn: int, job: Future[Decoded] | _Job) -> Iterator[Decoded]:
+        """The result of a job, whose memory is free once it has been taken."""
+        self.room.turn(turn)
+        yield job.result() if isinstance(job, Future) else job()
+        self.room.give(self._taken.pop(turn, 0))
+
+    def _array(self, entry: Entry) -> Decoded:
+        try:
+            pixels = pixels_of(entry.id, entry.pixels)
+            check_pixels(entry.id, pixels)  # before it loses a mask
+            pixels = lazily(pixels, self._budget.huge)
+        except OdinError as error:
+            return Decoded(entry, error=error)
+        return Decoded(entry, pixels)
+
+    def _file(self, entry: Entry, path: Path, size: int, known: str | None, turn: int) -> Decoded:
+        try:
+            return self._read(entry, path, size, known, turn)
+        except OSError as error:
+            return Decoded(entry, error=UnreadableImageError(f"{printable(path)}: {error.strerror or error}"))
+        except OdinError as error:
+            return Decoded(entry, error=error)
+        except MemoryError:
+            return Decoded(entry, error=UnreadableImageError(f"{printable(path)}: there is not enough memory for it"))
+
+    def _read(self, entry: Entry, path: Path, size: int, known: str | None, turn: int) -> Decoded:
+        large = size >= _BY_PATH
+        if large and known is not None and _digest_of(path) == known:
+            return Decoded(entry, known=True)
+        data = None if large else path.read_bytes()
+        digest = None if data is None else hashlib.sha256(data).hexdigest()
+        if known is not None and digest == known:
+            return Decoded(entry, known=True)
+        source = self._readers.open(path, path if data is None else data)
+        by_rows = source.at_once is not None and nbytes(source) >= self._budget.huge
+        self._check(path, source, size, by_rows)
+        self._take(turn, (SLAB_BYTES if by_rows else nbytes(source)) + _beside(source))
+        pixels: NDArray[Any] | Rows = source if by_rows else source.rows(0, source.shape[0])
+        pixels = lazily(pixels, self._budget.huge)
+        check_pixels(entry.id, pixels)
+        found = image_digest(pixels)  # reads a huge one whole, so that a damaged one fails here, alone
+        kept = (path.read_bytes() if data is None else data) if self._keep_data else None
+        return Decoded(entry, pixels, digest or _digest_of(path), kept, digest=found)
+
+    def _check(self, path: Path, source: Source, size: int, by_rows: bool) -> None:
+        if self._keep_data and is_rows(source) and by_rows and size >= self._budget.huge:
+            raise UnreadableImageError(
+                f"{printable(path)}: files of {self._budget.huge / 2**20:,.0f} MiB and above are not kept: leave out "
+                "keep_originals"
+            )
+        if (source.at_once or 0) > (most := max(_AT_ONCE, self._budget.memory // _SHARE)):
+            raise UnreadableImageError(
+                f"{printable(path)}: {(source.at_once or 0) / 2**20:,.0f} MiB of its pixels can only be decoded "
+                f"together, and {most / 2**20:,.0f} MiB may be: write it again in tiles (tiffcp -t, or vips tiffsave "
+                "--tile)"
+            )
+        whole = nbytes(source) + _beside(source)
+        if not by_rows and whole > (most := max(_AT_ONCE, self._budget.memory // 2)):
+            raise UnreadableImageError(
+                f"{printable(path)}: it takes {whole / 2**20:,.0f} MiB to decode, and {most / 2**20:,.0f} MiB are "
+                "there: write it as tiled TIFF, which is read a part at a time"
+            )
+
+    def _take(self, turn: int, size: int) -> None:
+        self.room.take(size, turn)
+        self._taken[turn] = size
+
+
+def _beside(source: Source) -> int:
+    """Bytes that decoding takes beside the pixels."""
+    return int(getattr(source, "takes", 0) or (nbytes(source) if source.at_once is None else source.at_once))
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

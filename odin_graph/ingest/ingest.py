@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -12,11 +13,13 @@ from odin_graph.catalog.differing import differing
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
 from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.sources import release
-from odin_graph.errors import ConflictError, DataError
+from odin_graph.catalog.sources import is_rows, release
+from odin_graph.errors import ConflictError, DataError, LayoutWarning, UnreadableImageError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded
 from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.files import is_text, printable
+from odin_graph.ingest.layout import remark_on_stack, remarks
 from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
@@ -25,6 +28,8 @@ OnError: TypeAlias = Literal["raise", "skip"]
 BATCH: Final = 10_000
 """Images a transaction, unless their pixels reach the other limit before."""
 BATCH_BYTES: Final = 256 << 20
+_SHARE: Final = 32
+"""Of the budget's memory: a batch takes so much at most, and is copied on its way."""
 _SHOWN: Final = 10
 
 
@@ -102,12 +107,27 @@ def ingest(
     # All of them fit each other, before any of them is stored.
     types = NewValues.of("Image", _given(entries), own=("label",)).types
     report = IngestReport(notes=list(notes))
+    doubted = False
+    if isinstance(entries, ArrayEntries) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
+        doubted = _remark(report, [doubt])
     with progress_bar("add images", len(entries), show=progress) as advance:
-        for batch in _batched(_read(stores, entries, keep_originals), report, on_error, batch_size):
+        most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
+        read = _read(stores, entries, keep_originals)
+        for batch in _batched(read, report, on_error, batch_size, most_bytes):
             good = [item for item in batch if not item.known]
             there = [item for item in batch if item.known]
+            if not doubted:  # once is enough
+                doubted = _remark(
+                    report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
+                )
             if good:
-                said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types)
+                try:
+                    said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types)
+                except UnreadableImageError as error:  # of a huge one, which is a batch of its own
+                    if on_error == "raise" or len(good) > 1:
+                        raise
+                    report.errors.append((good[0].entry.id, str(error)))
+                    continue
                 report.added += said.added
                 report.already_there += said.skipped
                 report.revised += said.revised
@@ -124,7 +144,7 @@ def ingest(
 def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Iterator[Decoded]:
     for part in batches(entries, BATCH):
         known: dict[str, str] = {}
-        files = [entry.id for entry in part if entry.path is not None]
+        files = [entry.id for entry in part if entry.path is not None and is_text(entry.id)]
         if files:
             rows = stores.graph.read(
                 "UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.file_digest IS NOT NULL AND i.deleted IS NULL "
@@ -135,7 +155,9 @@ def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Ite
         yield from decoded(part, known, budget=stores.budget, keep_data=keep_originals)
 
 
-def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, most: int) -> Iterator[list[Decoded]]:
+def _batched(
+    items: Iterator[Decoded], report: IngestReport, on_error: OnError, most: int, most_bytes: int
+) -> Iterator[list[Decoded]]:
     batch: list[Decoded] = []
     size = 0
     for item in items:
@@ -143,11 +165,17 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
             if on_error == "raise":
                 remedy = 'Mend it or take it away, or leave such images out and have them listed: on_error="skip".'
                 raise type(item.error)(f"{str(item.error).rstrip('.')}. {remedy}") from item.error
-            report.errors.append((item.entry.id, str(item.error)))
+            report.errors.append((printable(item.entry.id), str(item.error)))
+            continue
+        if is_rows(item.pixels):  # it is read again while it is stored: if that fails, it fails alone
+            if batch:
+                yield batch
+                batch, size = [], 0
+            yield [item]
             continue
         batch.append(item)
         size += _held_bytes(item)
-        if len(batch) >= most or size >= BATCH_BYTES:
+        if len(batch) >= most or size >= most_bytes:
             yield batch
             batch, size = [], 0
     if batch:
@@ -157,6 +185,15 @@ def _batched(items: Iterator[Decoded], report: IngestReport, on_error: OnError, 
 def _held_bytes(item: Decoded) -> int:
     """What an item keeps in memory: pixels that are read by rows are not."""
     return (item.pixels.nbytes if isinstance(item.pixels, np.ndarray) else 0) + len(item.data or b"")
+
+
+def _remark(report: IngestReport, doubts: Iterable[str]) -> bool:
+    """Warn, and keep it; whether there is anything."""
+    found = list(doubts)
+    for one in found:
+        report.notes.append(one)
+        warnings.warn(one, LayoutWarning, stacklevel=4)
+    return bool(found)
 
 
 def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
@@ -183,6 +220,7 @@ def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
         metadata=columns,
         paths=paths,
         file_digests=[item.file_digest for item in items],
+        digests=[item.digest for item in items],
         originals=[item.data for item in items] if keep_originals else None,
     )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Protocol, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import ConflictError, UnreadableImageError
+from odin_graph.ingest.files import printable
+from odin_graph.ingest.source import Origin, Source, broken
 from odin_graph.registry import Registry
 
 
@@ -21,6 +25,9 @@ class Reader(Protocol):
 
     def read(self, data: bytes) -> NDArray[Any]:
         """Pixels (h, w, bands) of a file's bytes, in the file's own dtype and bands. Called from several threads.
+
+        A reader may also have ``open(origin: bytes | Path) -> Source`` (`odin_graph.ingest.source`), so that large
+        files are read by rows, and no more of them at a time than there is memory for.
 
         Raises:
             UnreadableImageError: With the reason alone; the caller adds the file's name.
@@ -64,12 +71,73 @@ class Readers:
         Raises:
             UnreadableImageError: Names the file and the reason.
         """
+        source = self.open(path, data)
+        return source.rows(0, source.shape[0])
+
+    def open(self, path: PurePath, origin: Origin) -> Source:
+        """The image of a file, not yet decoded where its reader has ``open``; its errors name the file.
+
+        Args:
+            path: Whose suffix says which reader is asked.
+            origin: The file's bytes, or where it lies.
+
+        Raises:
+            UnreadableImageError: Names the file and the reason.
+        """
         reader = self.by_suffix.get(path.suffix.lower())
         if reader is None:
             known = ", ".join(sorted(self.by_suffix))
-            ends = f"end in {path.suffix!r}" if path.suffix else "have no suffix"
-            raise UnreadableImageError(f"{path}: no reader for files that {ends}. There is: {known}.")
+            ends = f"end in {printable(path.suffix)!r}" if path.suffix else "have no suffix"
+            raise UnreadableImageError(f"{printable(path)}: no reader for files that {ends}. There is: {known}.")
+        return _Named(path, reader, origin)
+
+
+class _Named:
+    """What a reader gives of a file; see `odin_graph.ingest.source.Source`. Its errors begin with the file's name."""
+
+    def __init__(self, path: PurePath, reader: Reader, origin: Origin) -> None:
+        self._path = path
+        with _naming(path):
+            self._source: Source = reader.open(origin) if hasattr(reader, "open") else _Read(reader, origin)
+        self.shape, self.dtype, self.at_once = self._source.shape, self._source.dtype, self._source.at_once
+        self.takes = getattr(self._source, "takes", 0)
+
+    def rows(self, first: int, end: int) -> NDArray[Any]:
+        """Pixels (end - first, w, bands)."""
+        with _naming(self._path):
+            return self._source.rows(first, end)
+
+
+class _Read:
+    """What a reader that has no ``open`` gives at once."""
+
+    at_once: int | None = None
+
+    def __init__(self, reader: Reader, origin: Origin) -> None:
         try:
-            return reader.read(data)
-        except UnreadableImageError as error:
-            raise UnreadableImageError(f"{path}: {error}") from error
+            self._pixels = np.asarray(reader.read(origin.read_bytes() if isinstance(origin, Path) else origin))
+        except (UnreadableImageError, OSError):
+            raise
+        except Exception as error:  # a broken file makes readers raise anything
+            raise broken(error) from error
+        if self._pixels.ndim == 2:
+            self._pixels = self._pixels[:, :, np.newaxis]
+        if self._pixels.ndim != 3:
+            raise UnreadableImageError(f"its reader gives pixels of shape {self._pixels.shape}, not (h, w, bands)")
+        self.shape, self.dtype = self._pixels.shape, self._pixels.dtype
+
+    def rows(self, first: int, end: int) -> NDArray[Any]:
+        """Pixels (end - first, w, bands)."""
+        return self._pixels[first:end]
+
+
+@contextmanager
+def _naming(path: PurePath) -> Iterator[None]:
+    try:
+        yield
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{printable(path)}: {error}") from error
+    except MemoryError as error:
+        raise UnreadableImageError(f"{printable(path)}: there is not enough memory to decode it") from error
+    except OSError as error:
+        raise UnreadableImageError(f"{printable(path)}: {error.strerror or error}") from error

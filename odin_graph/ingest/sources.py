@@ -11,7 +11,6 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
-from odin_graph.catalog.sources import is_lazy, is_rows
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.entry import Entry
 from odin_graph.ingest.folder import entries_of_folder
@@ -98,11 +97,6 @@ def _of_manifest(manifest: Manifest, root: str | os.PathLike[str] | None, defaul
     return Given(entries_of_manifest(manifest, default if root is None else Path(root), name), manifest.notes)
 
 
-def _image(given: Any) -> Any:
-    """Pixels as an array; what is read where it is sliced stays what it is."""
-    return given if is_lazy(given) or is_rows(given) else np.asarray(given)
-
-
 @dataclass(frozen=True, eq=False)
 class ArrayEntries(Sequence[Entry]):
     """Images of arrays, each made an entry when it is asked for: a million are no more than their columns."""
@@ -123,7 +117,7 @@ class ArrayEntries(Sequence[Entry]):
         if isinstance(row, slice):
             return [self[place] for place in range(*row.indices(len(self)))]
         values = {name: column[row] for name, column in self.metadata.items()}
-        return Entry(self.ids[row], None, _image(self.images[row]), self.labels[row], values)
+        return Entry(self.ids[row], None, self.images[row], self.labels[row], values)
 
 
 def _of_arrays(

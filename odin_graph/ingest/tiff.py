@@ -1,170 +1,163 @@
-"""TIFF by tifffile, tile row by tile row: any size, integers and floats of any depth, any number of bands.
+"""TIFF by tifffile alone, tile row by tile row: any size, any depth, any number of bands.
 
-What a file says of colour that is more than numbers (palettes, CMYK, JPEG's YCbCr, white as zero, an orientation) is
-left to Pillow, and so is what is compressed in a way that tifffile has no code for.
+Pillow reads some of these files too, and gives other numbers: signed ones come as unsigned, 16 bits as 8. So what
+tifffile cannot decode is refused, and the same file has the same pixels everywhere.
 """
 
 from __future__ import annotations
 
 import threading
-from math import prod
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from odin_graph.errors import UnreadableImageError
+from odin_graph.ingest.orientation import upright, upright_shape
+from odin_graph.ingest.source import Origin, broken, nbytes, opened
+from odin_graph.ingest.tiff_color import Color
+from odin_graph.ingest.tiff_page import checked, codec_missing, image_page
 
-SUFFIXES: Final = frozenset({".tif", ".tiff"})
-_PLAIN: Final = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-_UPRIGHT: Final = 1
-_ASSOCIATED: Final = 1
-"""Of an extra band: colours are multiplied with it."""
+_BY_ROWS: Final = (1, 2, 3, 4)
+"""Orientations that leave rows rows."""
+_FROM_BELOW: Final = (3, 4)
+_UNPACKS: Final = 5_000
+"""Times its own size beyond which a huge file is taken for a bomb; what compresses best does so about 1,000 times."""
 
 
 class TiffSource:
-    """The first image of a file, read by rows; see `odin_graph.arrays.Rows`. The file is opened at each reading.
+    """The first image of a file, read by rows; see `odin_graph.ingest.source.Source`. It is opened at each reading.
 
     Raises:
         UnreadableImageError: It is no TIFF, or one that cannot be read as it is; with the reason alone.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
         self._lock = threading.Lock()
         self._held: tuple[int, NDArray[Any]] | None = None
-        with _opened(path) as file:
-            page = _page(file)
-            self.shape = (int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel))
-            self.dtype: np.dtype[Any] = np.dtype(page.dtype).newbyteorder("=")
-            self._tall = int(page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength))
-            self._planes = 1 if page.planarconfig == tifffile.PLANARCONFIG.CONTIG else self.shape[2]
-            self._compressed = page.compression != tifffile.COMPRESSION.NONE or page.predictor != 1 or page.is_tiled
-            self._offset = int(page.dataoffsets[0]) if page.is_contiguous and not self._compressed else None
-            self._stored = np.dtype(page.dtype).newbyteorder(file.byteorder)
-            self._decodes(page)
+        with opened(origin) as file, _tiff(file) as tiff:
+            page = image_page(tiff)
+            self._page = checked(page)
+            self._color = Color.of(page)
+        found = self._page
+        self._stored_shape = (found.height, found.width, found.bands)
+        self._shape = (found.height, found.width, self._color.bands)
+        self.shape = upright_shape(self._shape, found.orientation)
+        self.dtype: np.dtype[Any] = self._color.dtype
+        if nbytes(self) > max(1 << 30, _UNPACKS * found.file_size):
+            raise UnreadableImageError(
+                f"it would unpack from {found.file_size / 2**20:,.1f} MiB to {nbytes(self) / 2**20:,.0f} MiB, which is "
+                "more than is safe: hand in the array if you trust it"
+            )
 
     @property
-    def nbytes(self) -> int:
-        """Of the pixels in memory."""
-        return prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def at_once(self) -> int:
-        """Bytes of pixels that are decoded together: a row of tiles, or a strip."""
-        return 0 if self._offset is not None else self._tall * prod(self.shape[1:]) * self.dtype.itemsize
+    def at_once(self) -> int | None:
+        """Bytes of a row of tiles, or a strip; None for what is turned, which is decoded whole."""
+        page = self._page
+        if page.orientation not in _BY_ROWS:
+            return None
+        if page.offset is not None:
+            return 0
+        return page.tall * page.across * (page.bands * page.dtype.itemsize + self._color.bands * self.dtype.itemsize)
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
-        """Pixels (end - first, w, bands).
-
-        Raises:
-            UnreadableImageError: Names the file.
-        """
+        """Pixels (end - first, w, bands)."""
+        height = self._page.height
         try:
-            return self._rows(first, end)
+            if self._page.orientation not in _BY_ROWS:
+                whole = upright(self._color.shown(self._rows(0, height)), self._page.orientation)
+                return np.ascontiguousarray(whole[first:end])
+            if self._page.orientation in _FROM_BELOW:
+                found = self._rows(height - end, height - first)
+            else:
+                found = self._rows(first, end)
+            return np.ascontiguousarray(upright(self._color.shown(found), self._page.orientation))
+        except (UnreadableImageError, OSError):
+            raise
         except Exception as error:  # a broken file makes decoders raise anything
-            raise UnreadableImageError(f"{self._path}: it is broken ({str(error) or type(error).__name__})") from error
+            raise broken(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None, "_held": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def _rows(self, first: int, end: int) -> NDArray[Any]:
-        _, width, bands = self.shape
-        found = np.empty((end - first, width, bands), self.dtype)
-        if self._offset is not None:
+        """Rows of numbers as the file has them."""
+        page = self._page
+        found = np.empty((end - first, page.width, page.bands), page.dtype)
+        if page.offset is not None:
             self._copy(found, first, end)
             return found
-        with self._lock, _opened(self._path) as file:
-            page = _page(file)
-            for start in range(first // self._tall * self._tall, end, self._tall):
+        with self._lock, opened(self._origin) as opened_file, _tiff(opened_file) as file:
+            held_page = image_page(file)
+            for start in range(first // page.tall * page.tall, end, page.tall):
                 if self._held is None or self._held[0] != start:
                     self._held = None  # before the next one is made: two would be twice the memory
-                    self._held = (start, self._decoded(file, page, start))
+                    self._held = (start, self._decoded(file, held_page, start))
                 held = self._held[1]
                 low, high = max(first, start), min(end, start + len(held))
                 found[low - first : high - first] = held[low - start : high - start]
-            if end == self.shape[0]:
+            if end == page.height or first == 0:
                 self._held = None
         return found
 
     def _copy(self, found: NDArray[Any], first: int, end: int) -> None:
         """Read rows of what lies in the file as it is in memory."""
-        height, width, bands = self.shape
-        planes = range(self._planes)
-        line = width * (bands if self._planes == 1 else 1)
-        with self._path.open("rb") as file:
-            for plane in planes:
-                offset = int(self._offset or 0) + (plane * height + first) * line * self._stored.itemsize
-                file.seek(offset)
-                data = file.read((end - first) * line * self._stored.itemsize)
-                part = np.frombuffer(data, self._stored)
-                if self._planes == 1:
+        page = self._page
+        line = page.width * (page.bands if page.planes == 1 else 1)
+        with opened(self._origin) as file:
+            for plane in range(page.planes):
+                file.seek(int(page.offset or 0) + (plane * page.height + first) * line * page.stored.itemsize)
+                size = (end - first) * line * page.stored.itemsize
+                data = file.read(size)
+                if len(data) < size:
+                    raise broken(f"{len(data):,} of {size:,} bytes of rows {first:,} to {end:,} are there")
+                part = np.frombuffer(data, page.stored)
+                if page.planes == 1:
                     found[...] = part.reshape(found.shape)
                 else:
-                    found[:, :, plane] = part.reshape(end - first, width)
+                    found[:, :, plane] = part.reshape(end - first, page.width)
 
     def _decoded(self, file: tifffile.TiffFile, page: tifffile.TiffPage, start: int) -> NDArray[Any]:
         """A row of tiles, or a strip, that begins in a row."""
-        height, width, bands = self.shape
-        held = np.zeros((min(self._tall, height - start), width, bands), self.dtype)
-        down = -(-height // self._tall)
-        across = -(-width // page.tilewidth) if page.is_tiled else 1
-        for plane in range(self._planes):
-            begin = (plane * down + start // self._tall) * across
+        own = self._page
+        held = np.full((min(own.tall, own.height - start), own.width, own.bands), own.empty, own.dtype)
+        down = -(-own.height // own.tall)
+        across = -(-own.width // page.tilewidth) if page.is_tiled else 1
+        for plane in range(own.planes):
+            begin = (plane * down + start // own.tall) * across
             for number in range(begin, begin + across):
                 part, place = _segment(file, page, number)
                 if part is None:
                     continue  # a sparse file leaves out tiles of zeros
                 left = place[3]
-                part = part[0, : len(held), : width - left]
-                into = slice(None) if self._planes == 1 else slice(plane, plane + 1)
+                part = part[0, : len(held), : own.width - left]
+                if part.dtype != own.dtype or part.shape[0] < len(held):
+                    raise broken(f"from row {start:,} on it is {part.dtype} of {len(part):,} rows")
+                into = slice(None) if own.planes == 1 else slice(plane, plane + 1)
                 held[: len(part), left : left + part.shape[1], into] = part
-        return held
-
-    def _decodes(self, page: tifffile.TiffPage) -> None:
-        """Refuse what tifffile has no code for: it says so when it looks for it."""
-        try:
-            page.decode  # noqa: B018 - the look-up is what may fail
-            if not page.decode(None, 0)[2]:
-                raise ValueError("it has no segments")
-        except Exception as error:
-            name = getattr(page.compression, "name", page.compression)
-            raise UnreadableImageError(
-                f'it is compressed as {name}, which needs the package imagecodecs: pip install "odin-graph[tiff]"'
-            ) from error
+        return held if own.mask is None else held & own.mask
 
 
-def _opened(path: Path) -> tifffile.TiffFile:
+def _tiff(file: BinaryIO) -> tifffile.TiffFile:
     try:
-        return tifffile.TiffFile(path)
+        return tifffile.TiffFile(file)
     except Exception as error:
-        raise UnreadableImageError(f"it is no TIFF file ({str(error) or type(error).__name__})") from error
-
-
-def _page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    """The page that holds the image; smaller versions of it and masks may follow."""
-    page = file.pages.first
-    full = [held for held in file.pages if not held.aspage().is_reduced] if len(file.pages) > 1 else [page]
-    if len(full) > 1:
-        raise UnreadableImageError(f"it holds {len(full)} frames: hand them in as arrays, or as a volume")
-    if page.photometric not in _PLAIN:
-        raise UnreadableImageError(f"its colours are {getattr(page.photometric, 'name', page.photometric)}")
-    orientation = page.tags.get("Orientation")
-    if orientation is not None and orientation.value != _UPRIGHT:
-        raise UnreadableImageError(f"its orientation is {orientation.value}")
-    if _ASSOCIATED in tuple(page.extrasamples):
-        raise UnreadableImageError("its colours are multiplied with their opacity")
-    if page.dtype is None or page.bitspersample != page.dtype.itemsize * 8 or page.dtype.kind not in "uif":
-        raise UnreadableImageError(f"its numbers are of {page.bitspersample} bits")
-    if page.imagedepth != 1 or len(page.dataoffsets) == 0:
-        raise UnreadableImageError("it is a volume, or holds nothing")
-    return page
+        raise broken(error) from error
 
 
 def _segment(file: tifffile.TiffFile, page: tifffile.TiffPage, number: int) -> tuple[NDArray[Any] | None, Any]:
+    size = page.databytecounts[number]
     file.filehandle.seek(page.dataoffsets[number])
-    data = file.filehandle.read(page.databytecounts[number]) if page.databytecounts[number] else None
-    part, place, _ = page.decode(data, number, jpegtables=page.jpegtables)
+    data = file.filehandle.read(size) if size else None
+    if data is not None and len(data) < size:
+        raise broken(f"{len(data):,} of {size:,} bytes of its part {number:,} are there")
+    try:
+        part, place, _ = page.decode(data, number, jpegtables=page.jpegtables)
+    except (ImportError, NotImplementedError) as error:  # tifffile's own code for what imagecodecs would do better
+        raise codec_missing(page) from error
     return part, place

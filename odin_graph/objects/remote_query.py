@@ -147,5 +147,5 @@ def picture_of(link: Link, id_: str) -> NDArray[Any]:
     from PIL import Image as PillowImage
 
     data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE)
-    pixels = np.asarray(PillowImage.open(io.BytesIO(data)))
+    pixels = np.asarray(PillowImage.open(io.BytesIO(data), formats=("PNG",)))
     return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import DataError, QueryError, UnreadableImageError
+from odin_graph.ingest.arrays import pixels_of
+from odin_graph.ingest.files import read_file
+from odin_graph.ingest.formats import HEAD, format_of, why_not
 from odin_graph.ingest.reader import Readers
 from odin_graph.query.plan import Example, Space
 from odin_graph.query.spaces import check_space, vector_of_pixels
@@ -81,10 +83,7 @@ def _read(given: Any) -> Iterator[Given]:
     elif isinstance(given, bytes | bytearray):
         yield File(bytes(given))
     elif isinstance(given, Path):
-        try:
-            yield File(given.read_bytes(), str(given))
-        except OSError as error:
-            raise UnreadableImageError(f"{given}: {error.strerror or error}") from error
+        yield File(read_file(given), str(given))
     else:
         pixels = _pixels(given)
         yield _vector(given) if pixels is None else pixels
@@ -115,27 +114,23 @@ def _is_vector(given: Any) -> bool:
 def _pixels(given: Any) -> NDArray[Any] | None:
     """Of an image that is not stored, (h, w, bands); None where it is no image."""
     if hasattr(given, "convert") and hasattr(given, "getbands"):  # PIL's
-        given = np.asarray(given)
+        given = pixels_of("the image", given)
     if isinstance(given, np.ndarray) and given.ndim in (2, 3):
         return given[..., None] if given.ndim == 2 else given
     return None
 
 
 def _decoded(file: File) -> NDArray[Any]:
-    """Bytes have no suffix: Pillow says which format they are of, and the reader of such files reads them."""
-    from PIL import Image, UnidentifiedImageError
-
-    data = file.data
+    """Bytes have no suffix: the first ones say which format they are of, and the reader of such files reads them."""
     if file.name is not None:
-        return Readers.installed().read(Path(file.name), data)
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            name = Path(f"the image of {len(data):,} bytes.{(image.format or '').lower()}")
-    except UnidentifiedImageError as error:  # whose text names an object of ours
-        raise UnreadableImageError(f"The {len(data):,} bytes are no image of a format that is known.") from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(f"The {len(data):,} bytes are no image that can be read ({error}).") from error
-    return Readers.installed().read(name, data)
+        return Readers.installed().read(Path(file.name), file.data)
+    kind = format_of(file.data[:HEAD])
+    if kind is None:
+        raise UnreadableImageError(
+            f"The {len(file.data):,} bytes are no image of a format that is known: {why_not(file.data[:HEAD])}."
+        )
+    name = Path(f"the image of {len(file.data):,} bytes.{kind.lower()}")
+    return Readers.installed().read(name, file.data)
 
 
 def _vector(given: Any) -> tuple[float, ...]:
