@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import ArrayStore, SegmentedArray, SegmentInfo
 from odin_graph.columns import snapshot_file
 from odin_graph.columns.fields import column, fields
+from odin_graph.columns.floats import canonical_table
 from odin_graph.columns.recent import Recent
 from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.errors import StoreError, UnknownNameError
@@ -251,7 +252,9 @@ class Columns:
     def _read_table(self, segments: tuple[SegmentInfo, ...]) -> pa.Table:
         """Cached by the segments themselves: those never change."""
         tables = [self._arrays.read_table(info) for info in segments]
-        return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive").sort_by("key")
+        if len(tables) > 1:
+            tables = [pa.concat_tables(tables, promote_options="permissive").sort_by("key")]
+        return canonical_table(tables[0])
 
     def _current(self, kind: str, token: ChangeToken) -> pa.Table | None:
         held = self._held.get(kind)

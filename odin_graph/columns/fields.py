@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from odin_graph.columns.floats import canonical
 from odin_graph.graph.moment import Reader
 from odin_graph.schema.metadata import FieldType, decode
 
@@ -62,4 +63,4 @@ def column(values: Sequence[Any], field: FieldType) -> pa.Array:
     large = field is FieldType.FLOAT and int in held  # Arrow refuses integers that a float cannot hold exactly
     if large or not held <= _PYTHON.get(field, frozenset()):
         values = [decode(value, field) for value in values]
-    return pa.array(values, arrow_type(field), from_pandas=field is FieldType.FLOAT)  # NaN is missing
+    return canonical(pa.array(values, arrow_type(field)))

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import feather
 
-_TOKEN: Final = b"odin_graph.token"
+_TOKEN: Final = b"odin_graph.token.2"  # the files of before had floats as they were stored, -0.0 among them
 
 
 def load(file: Path, token: str) -> pa.Table | None:

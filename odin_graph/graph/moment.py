@@ -33,6 +33,8 @@ class Moment:
         self.token = token
         self._graph = graph
         self._said: dict[tuple[str, str], Sequence[Mapping[str, Any]]] = {}
+        self.worked_out: dict[Any, Any] = {}
+        """What others found out about this state, by names of their own; whoever keeps something bounds it."""
 
     def read(self, cypher: str, params: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         """The rows of a statement, which are not to be changed. For few rows: they are kept."""

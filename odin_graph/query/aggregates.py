@@ -18,6 +18,8 @@ from odin_graph.query.datum import unsafe
 from odin_graph.query.functions import ANY, NUMBER, ORDERED, TRUTH, Takes
 from odin_graph.registry import Registry
 
+_SURE: Final = 0.999 * 2.0**63
+"""No group's sum is farther from 0 than the sum of what all are without their signs, which floats say well enough."""
 SKIP: Final = pc.ScalarAggregateOptions(skip_nulls=True, min_count=1)
 
 
@@ -87,14 +89,15 @@ def _summed(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         return values
     numbers = values.cast(pa.int64())
-    largest = pc.max(pc.abs(unsafe(numbers, pa.float64()))).as_py() or 0.0
-    if largest * len(numbers) >= 2.0**62:
+    most = pc.sum(pc.abs(unsafe(numbers, pa.float64()))).as_py() or 0.0
+    if most >= _SURE:
         raise QueryError("A sum of these integers may leave 64 bits: multiply by 1.0 to add in floats.")
     return numbers
 
 
 def _median(values: pa.Array) -> float:
-    return float(np.median(values.to_numpy(zero_copy_only=False).astype(np.float64)))
+    with np.errstate(invalid="ignore"):  # between the two infinities there is nothing
+        return float(np.median(values.to_numpy(zero_copy_only=False).astype(np.float64)))
 
 
 _TRUTH: Final = "CASE WHEN {0} THEN 1 WHEN NOT {0} THEN 0 ELSE null END"

@@ -7,13 +7,15 @@ plain Python loop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import assert_never
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from odin_graph.columns.floats import canonical
 from odin_graph.errors import QueryError
-from odin_graph.query.datum import Datum, cast, comparable, unsafe, where
+from odin_graph.query import nodes
+from odin_graph.query.datum import Datum, alike, cast, comparable, unsafe, where
 from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
     Added,
@@ -35,6 +37,7 @@ from odin_graph.query.nodes import (
     UnitAggregate,
     Value,
 )
+from odin_graph.query.types import of_arrow
 
 _COMPARE: dict[str, Callable[[Datum, Datum], Datum]] = {
     "==": pc.equal,
@@ -83,16 +86,16 @@ class _Evaluator:
                 return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
             case Value():
                 return pa.scalar(node.python())
-            case (
-                ImageField() | FrozenLabel() | PredictionField() | UnitAggregate() | Relation() | Added() | Aggregate()
-            ):
+            case ImageField() | FrozenLabel() | PredictionField() | Relation():
                 return self._column(node)
+            case UnitAggregate() | Added() | Aggregate():
+                return canonical(self._column(node))
             case Compare(op, left, right):
                 return _COMPARE[op](*comparable(self.visit(left), self.visit(right)))
             case Arithmetic("/", left, right):
-                return _divide(self.visit(left), self.visit(right))
+                return canonical(_divide(self.visit(left), self.visit(right)))
             case Arithmetic(op, left, right):
-                return _CALCULATE[op](*comparable(self.visit(left), self.visit(right)))
+                return canonical(_calculate(op, self.visit(left), self.visit(right)))
             case Both(operands):
                 return self._fold(pc.and_kleene, operands)
             case Either(operands):
@@ -107,7 +110,7 @@ class _Evaluator:
                 held, given = FUNCTIONS.get(function), list(map(self.visit, operands))
                 if held.strict and any(pa.types.is_null(one.type) for one in given):
                     return pa.scalar(None)  # a field of which no image has a value yet
-                return held(*given)
+                return canonical(held(*given))
         assert_never(node)
 
     def _fold(self, join: Callable[[Datum, Datum], Datum], operands: tuple[Node, ...]) -> Datum:
@@ -126,12 +129,18 @@ def _divide(left: Datum, right: Datum) -> Datum:
     return pc.divide(unsafe(left, pa.float64()), some)
 
 
+def _calculate(op: str, left: Datum, right: Datum) -> Datum:
+    left, right = alike(left, right)
+    if pa.types.is_null(left.type):
+        return left  # of two fields of which no image has a value yet
+    return _CALCULATE[op](left, right)
+
+
 def _is_in(found: Datum, values: tuple[Value, ...]) -> Datum:
     if not values:
         return pa.scalar(False)
-    plain: list[Any] = [value.python() for value in values]
-    if pa.types.is_integer(found.type):
-        plain = [int(value) for value in plain if float(value).is_integer() or type(value) is int]
-    held = found.type if not pa.types.is_null(found.type) else None
-    belongs = pc.is_in(found, value_set=pa.array(plain, type=held))
+    if pa.types.is_null(found.type):
+        return pa.scalar(None, pa.bool_())
+    held = nodes.alike(values, of_arrow(found.type))
+    belongs = pc.is_in(found, value_set=pa.array(held, found.type))
     return pc.if_else(pc.is_null(found), pa.scalar(None, pa.bool_()), belongs)

@@ -15,7 +15,7 @@ from odin_graph.query import prediction_sets
 from odin_graph.query.drawn import drawn
 from odin_graph.query.from_vectors import settings_of
 from odin_graph.query.kinds import KINDS
-from odin_graph.query.nodes import UnitGroup
+from odin_graph.query.nodes import UnitGroup, check_size, check_text
 from odin_graph.query.plan import (
     AllImages,
     Column,
@@ -40,6 +40,7 @@ from odin_graph.query.plan import (
     Using,
     Where,
     WithColumns,
+    nodes_of,
 )
 from odin_graph.query.scope import Scope
 from odin_graph.query.selection import SELECTIONS
@@ -90,10 +91,13 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
     held = stores.graph.held_moment
     if held is not None:
         # What fitted the last state of the graph that was seen fits this one, or its run says so: no round trip.
-        with suppress(QueryError):
+        with suppress(QueryError, RecursionError):
             return _bound(Scope(stores, plan, held), plan, step)
-    with drawn(plan, step):
-        return _bound(Scope(stores, plan), plan, step)
+    try:
+        with drawn(plan, step):
+            return _bound(Scope(stores, plan), plan, step)
+    except RecursionError as error:
+        raise QueryError("The query is nested too deeply: give parts of it names by with_columns().") from error
 
 
 def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one case a step
@@ -105,6 +109,8 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
         )
     if plan.kind != "Image" and isinstance(step, Nearest | FromVectors | Representative):
         raise QueryError(f"{_WORDS[type(step)]}() is of images, and the query is of {plan.kind}s.")
+    for node in nodes_of(step):
+        check_size(node)
     match step:
         case Where(predicate):
             return Where(scope.predicate(predicate))
@@ -210,6 +216,7 @@ def _check_names(columns: tuple[Column, ...], step: str) -> None:
 def _check_name(name: str) -> None:
     if not name:
         raise QueryError("A column has no name: give it one.")
+    check_text(name)
     if name == "key":
         raise QueryError("Every result has the column 'key' already: give yours another name.")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 
+from odin_graph.columns.floats import canonical
 from odin_graph.graph.moment import Moment
 from odin_graph.registry import Registry
 
@@ -56,4 +57,4 @@ def values_of(stores: Stores, at: Moment, kind: str, name: str, ids: Sequence[st
     """The values of a computed field, one a thing."""
     source = source_of(kind, name)
     assert source is not None, "checked when the step was bound"
-    return pa.array(source.values(stores, at, name.partition(".")[2], ids))
+    return canonical(pa.array(source.values(stores, at, name.partition(".")[2], ids)))

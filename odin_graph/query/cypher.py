@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any, assert_never
 
 from odin_graph.errors import QueryError
@@ -33,8 +34,10 @@ from odin_graph.query.nodes import (
     SortKey,
     UnitAggregate,
     Value,
+    alike,
 )
 from odin_graph.query.spelling import spell
+from odin_graph.query.types import TypeOf, infer
 
 _COMPARE = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _RELATIONS = {
@@ -56,10 +59,17 @@ class Names:
     """By name: the variables of the columns of groups."""
     aggregates: dict[Aggregate, str] = field(default_factory=dict)
     """The variables of aggregates that a line before computed."""
+    type_of: TypeOf = field(default=lambda _: "null")
+    """The type of a field; those of the columns of groups are in:"""
+    types: dict[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     """Fields that are the id of another thing ``x``, by the pattern that leads to it from ``i``."""
     predictions: dict[tuple[str, str], str] = field(default_factory=dict)
     """By experiment and data set: the variable of the image's (:Prediction)."""
+
+    def type(self, node: Node) -> str:
+        """The type of an expression."""
+        return infer(node, lambda of: self.types.get(of.name, "null") if isinstance(of, Added) else self.type_of(of))
 
     def parameter(self, value: Any) -> str:
         """Bind a value; what stands for it in the text."""
@@ -94,8 +104,19 @@ class _Compiler:
     def __init__(self, names: Names) -> None:
         self._names = names
 
-    def visit(self, node: Node) -> str:  # noqa: C901 - one case a node
+    def visit(self, node: Node) -> str:
+        """The text of what is looked at: of a float without -0.0, which Neo4j says is below 0, and NaN is missing."""
         match node:
+            case ImageField() | PredictionField() | Arithmetic() | Call() if self._names.type(node) == "float":
+                return f"head([v IN [{self._text(node)}] WHERE v = v | v + 0.0])"
+            case Aggregate() if node in self._names.aggregates and self._names.type(node) == "float":
+                return f"head([v IN [{self._text(node)}] WHERE v = v | v + 0.0])"
+        return self._text(node)
+
+    def _text(self, node: Node) -> str:  # noqa: C901 - one case a node
+        match node:
+            case Value("float", str()):
+                return "(1.0 / 0.0)" if node.python() > 0 else "(-1.0 / 0.0)"
             case Value():
                 return self._names.parameter(node.python())
             case ImageField(name) if name in self._names.links:
@@ -116,12 +137,12 @@ class _Compiler:
             case UnitAggregate():
                 raise QueryError(f"{spell(node)} has no form in Cypher: what units say is an array. Run the query.")
             case Compare(op, left, right):
-                return f"({self.visit(left)} {_COMPARE[op]} {self.visit(right)})"
+                return f"({self._beside(left, right)} {_COMPARE[op]} {self._beside(right, left)})"
             case Arithmetic("/", left, right):
-                divisor = f"toFloat({self.visit(right)})"
-                return f"(toFloat({self.visit(left)}) / CASE WHEN {divisor} = 0.0 THEN null ELSE {divisor} END)"
+                divisor = f"toFloat({self._text(right)})"
+                return f"(toFloat({self._text(left)}) / CASE WHEN {divisor} = 0.0 THEN null ELSE {divisor} END)"
             case Arithmetic(op, left, right):
-                return f"({self.visit(left)} {op} {self.visit(right)})"
+                return f"({self._text(left)} {op} {self._text(right)})"
             case Both(operands):
                 return f"({' AND '.join(map(self.visit, operands))})"
             case Either(operands):
@@ -131,7 +152,10 @@ class _Compiler:
             case IsIn(operand, values):
                 if not values:
                     return "false"
-                return f"({self.visit(operand)} IN {self._names.parameter([value.python() for value in values])})"
+                members = alike(values, self._names.type(operand))
+                if not members:
+                    return f"CASE WHEN {self.visit(operand)} IS NULL THEN null ELSE false END"
+                return f"({self.visit(operand)} IN {self._names.parameter(members)})"
             case IsNull(operand):
                 return f"({self.visit(operand)} IS NULL)"
             case Relation(name, to, role):
@@ -154,3 +178,15 @@ class _Compiler:
                     raise QueryError(f"{spell(node)} has no form in Cypher: the function has none. Run the query.")
                 return f"({held.cypher.format(*map(self.visit, operands))})"
         assert_never(node)
+
+    def _beside(self, node: Node, other: Node) -> str:
+        """A side of a comparison. Beside an int a float beyond all is infinite: Neo4j takes 2**63 - 1 for 2**63."""
+        text = self.visit(node)
+        if {self._names.type(node), self._names.type(other)} != {"int", "float"} or self._names.type(node) == "int":
+            return text
+        if isinstance(node, Value) and (isinf(node.python()) or abs(node.python()) < 2.0**63):
+            return text
+        return (
+            f"head([v IN [{text}] | CASE WHEN v >= 9223372036854775808.0 THEN 1.0 / 0.0 "
+            "WHEN v < -9223372036854775808.0 THEN -1.0 / 0.0 ELSE v END])"
+        )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from odin_graph.query.nodes import INT64
-
 Datum: TypeAlias = "pa.Array | pa.Scalar"
+
+_EXACT: Final = 2**53
+"""Up to here every integer is a float."""
 
 
 def cast(found: Datum, to: pa.DataType) -> Datum:
@@ -37,30 +38,50 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
     return pc.cast(values, pa.string()) if pa.types.is_large_string(values.type) else values
 
 
-def comparable(left: Datum, right: Datum) -> tuple[Datum, Datum]:
-    """Both sides in one type: Arrow's own conversion of int64 to double refuses numbers beyond 2**53."""
+def alike(left: Datum, right: Datum) -> tuple[Datum, Datum]:
+    """Both sides in one type; an int beside a float becomes one, rounded beyond 2**53 as in Python."""
     if pa.types.is_null(left.type):
         return _nulls_like(left, right.type), right
     if pa.types.is_null(right.type):
         return left, _nulls_like(right, left.type)
-    if not (_is_number(left) and _is_number(right)):
+    if not (is_number(left) and is_number(right)):
         return left, right
-    left, right = _exact(left, right), _exact(right, left)
     wide = pa.int64() if pa.types.is_integer(left.type) and pa.types.is_integer(right.type) else pa.float64()
     return unsafe(left, wide), unsafe(right, wide)
 
 
-def _is_number(found: Datum) -> bool:
+def comparable(left: Datum, right: Datum) -> tuple[Datum, Datum]:
+    """Two columns that compare as both sides do: an int and a float by the numbers that they are, without rounding."""
+    for one, other in ((left, right), (right, left)):
+        if pa.types.is_integer(one.type) and pa.types.is_floating(other.type) and not _fits(one):
+            sign = _sign(unsafe(one, pa.int64()), unsafe(other, pa.float64()))
+            zero = pa.scalar(0, sign.type)
+            return (sign, zero) if one is left else (zero, sign)
+    return alike(left, right)
+
+
+def is_number(found: Datum) -> bool:
+    """Whether it holds numbers."""
     return bool(pa.types.is_integer(found.type) or pa.types.is_floating(found.type))
 
 
-def _exact(literal: Datum, other: Datum) -> Datum:
-    """A float literal without a fraction, beside integers, as an integer: large ones then compare exactly."""
-    if isinstance(literal, pa.Scalar) and pa.types.is_floating(literal.type) and pa.types.is_integer(other.type):
-        value = literal.as_py()
-        if value is not None and value.is_integer() and int(value) in INT64:
-            return pa.scalar(int(value))
-    return literal
+def _fits(numbers: Datum) -> bool:
+    """Whether each of the integers is a float."""
+    if isinstance(numbers, pa.Scalar):
+        return numbers.as_py() is None or abs(numbers.as_py()) <= _EXACT
+    ends = pc.min_max(numbers).as_py()
+    return ends["min"] is None or (ends["min"] >= -_EXACT and ends["max"] <= _EXACT)
+
+
+def _sign(number: Datum, other: Datum) -> Datum:
+    """-1, 0 or 1: whether an int is smaller than a float, equal or larger."""
+    high, low = pc.greater_equal(other, 2.0**63), pc.less(other, -(2.0**63))
+    inside = pc.if_else(pc.or_(high, low), 0.0, other)
+    whole = pc.floor(inside)
+    below = unsafe(whole, pa.int64())
+    rest = pc.if_else(pc.greater(inside, whole), -1, 0)
+    sign = pc.if_else(pc.less(number, below), -1, pc.if_else(pc.greater(number, below), 1, rest))
+    return where(pc.is_valid(number), pc.if_else(high, -1, pc.if_else(low, 1, sign)))
 
 
 def _nulls_like(found: Datum, to: pa.DataType) -> Datum:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Self
 
 from odin_graph.query.operator import Operator
 
+_DEEPEST = 30
+"""Operators whose place is drawn; those below stand under each other."""
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -40,7 +42,13 @@ class Explanation:
     @classmethod
     def of(cls, top: Operator) -> Self:
         """Explain an operator and those below it."""
-        return cls(tuple(_parts(top, 0)))
+        found: list[Part] = []
+        left = [(top, 0)]
+        while left:
+            operator, depth = left.pop()
+            found.append(_part(operator, depth))
+            left += [(below, depth + 1) for below in reversed(operator.inputs)]
+        return cls(tuple(found))
 
     @classmethod
     def from_json(cls, parts: Iterable[Mapping[str, Any]]) -> Self:
@@ -55,8 +63,9 @@ class Explanation:
         lines: list[str] = []
         for part in self.parts:
             depth = part.depth
-            branch = "   " * (depth - 1) + "└─ " if depth else ""
-            lines += [f"{branch}{part.does}{_figures(part)}", f"{'   ' * depth}   [{part.engine}] {part.why}"]
+            indent = "   " * min(depth, _DEEPEST)
+            branch = indent[3:] + "└─ " if depth else ""
+            lines += [f"{branch}{part.does}{_figures(part)}", f"{indent}   [{part.engine}] {part.why}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -83,9 +92,9 @@ def _bytes(number: int) -> str:
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
 
 
-def _parts(operator: Operator, depth: int) -> Iterator[Part]:
+def _part(operator: Operator, depth: int) -> Part:
     ran = operator.rows is not None
-    yield Part(
+    return Part(
         depth,
         operator.does,
         operator.engine,
@@ -95,5 +104,3 @@ def _parts(operator: Operator, depth: int) -> Iterator[Part]:
         operator.bytes if ran else None,
         operator.seconds,
     )
-    for below in operator.inputs:
-        yield from _parts(below, depth + 1)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Final, NoReturn, Protocol, TypeAlias
 
-from odin_graph.errors import ExpressionError, UnknownNameError
+from odin_graph.errors import ExpressionError, MetadataError, UnknownNameError
 from odin_graph.query.functions import FUNCTIONS
 from odin_graph.query.nodes import (
     Aggregate,
@@ -30,7 +30,9 @@ from odin_graph.query.nodes import (
     UnitAggregate,
     UnitGroup,
     Value,
+    check_text,
 )
+from odin_graph.schema.metadata import as_utc, plain
 
 
 class NamesUnits(Protocol):
@@ -115,6 +117,8 @@ class Expr:
         """Whether it equals one of the values."""
         if isinstance(values, str | bytes):
             raise ExpressionError(f"isin() takes a list of values, not the text {values!r}: write [{values!r}].")
+        if not isinstance(values, Iterable):
+            raise ExpressionError(f"isin() takes a list of values, not {values!r:.80}: write [...], or == for one.")
         return Expr(IsIn(self.node, tuple(as_value(value) for value in values)))
 
     def between(self, low: Operand, high: Operand) -> Expr:
@@ -314,6 +318,7 @@ def _id(thing: object) -> str:
     found = thing if isinstance(thing, str) else getattr(thing, "id", None)
     if not isinstance(found, str) or not found:
         raise ExpressionError(f"A relation is to a thing of the graph or its id, not to {thing!r:.80}.")
+    check_text(found)
     return found
 
 
@@ -335,36 +340,46 @@ def as_value(value: object) -> Value:
     Raises:
         ExpressionError: Nothing compares with such a value.
     """
+    given, value = value, _unwrapped(value)
     if value is None:
         raise ExpressionError("Nothing equals a missing value: write .is_null().")
-    for unwrap in ("item", "as_py", "to_pydatetime"):
-        if hasattr(value, unwrap):
-            value = _unwrapped(value, unwrap)
     match value:
         case bool():
             return Value("bool", value)
         case int():
-            return Value("int", value)
+            return Value("int", int(value))
         case float():
-            return Value("float", value)
+            return Value("float", float(value))
         case str():
-            return Value("string", str(value))  # an enum of strings is its text
+            return Value("string", str.__str__(value))  # an enum of strings is its text
         case datetime():
-            # As metadata is stored: a time with a zone by its UTC time, all without a zone.
-            utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo is not None else value
-            return Value("datetime", utc.isoformat())
+            return _time(value)
         case date():
             return Value("date", value.isoformat())
     raise ExpressionError(
-        f"No field compares with {type(value).__name__} {value!r:.80}: give a number, a text, a truth value or a date."
+        f"No field compares with {type(given).__name__} {given!r:.80}: give a number, a text, a truth value or a date."
     )
 
 
-def _unwrapped(value: object, how: str) -> object:
+def _time(value: datetime) -> Value:
     try:
-        return getattr(value, how)()
-    except (TypeError, ValueError) as error:
+        return Value("datetime", as_utc(value).isoformat())
+    except MetadataError as error:
+        raise ExpressionError(str(error)) from error
+
+
+def _unwrapped(value: object) -> object:
+    """What a scalar of NumPy, Arrow or pandas holds; anything else as it is."""
+    try:
+        if getattr(getattr(value, "dtype", None), "kind", None) == "M":  # whose item() may be a number
+            found = plain(value)
+            return found if isinstance(found, date | None) else value
+        for unwrap in ("item", "as_py", "to_pydatetime"):
+            if hasattr(value, unwrap):
+                value = getattr(value, unwrap)()
+    except Exception as error:  # of somebody else's class
         raise ExpressionError(f"No field compares with {value!r:.80}: give one value ({error}).") from error
+    return None if type(value).__name__ == "NaTType" else value
 
 
 def _operands(kind: type[Both] | type[Either], said: Expr) -> tuple[Node, ...]:

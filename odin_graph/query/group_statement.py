@@ -24,11 +24,13 @@ def group_text(lines: list[str], step: GroupBy, after: Sequence[Step], names: Na
     carried = [*keys, *(f"agg{place}" for place in range(len(asked)))]
     names.aggregates = {found: f"agg{place}" for place, found in enumerate(asked)}
     names.columns = {column.name: key for key, column in zip(keys, step.by, strict=True)}
+    names.types = {column.name: names.type(column.value) for column in step.by}
     order = [part for key in keys for part in (f"{key} IS NULL", key)]
 
     def add(columns: Sequence[Column]) -> dict[str, str]:
         """Compute columns under variables of their own; what is called by their names."""
         told = {column.name: compile_expression(column.value, names) for column in columns}
+        names.types |= {column.name: names.type(column.value) for column in columns}
         fresh = {name: f"col{len(carried) + place}" for place, name in enumerate(told)}
         lines.append(f"WITH {', '.join([*carried, *(f'{text} AS {fresh[name]}' for name, text in told.items())])}")
         carried.extend(fresh.values())

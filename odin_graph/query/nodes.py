@@ -7,10 +7,10 @@ hold the nodes. A literal keeps its type, because in Python ``1 == 1.0 == True``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator
 
@@ -24,6 +24,10 @@ UnitView: TypeAlias = Literal["units", "channels-max", "channels-mean", "channel
 RelationName: TypeAlias = Literal["in-dataset", "used-by", "derived-from", "has-root"]
 
 INT64 = range(-(2**63), 2**63)
+_DEEPEST: Final = 180
+"""Levels of an expression in JSON, whose readers stop at 200."""
+_LARGEST: Final = 100_000
+"""Parts of an expression; one that is used twice in itself, again and again, has soon more than there is memory."""
 
 
 class Part:
@@ -35,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Value(Part):
-    """A literal. Dates are held as ISO 8601 text, so that a node is its JSON form."""
+    """A literal. Dates are held as ISO 8601 text and infinity as its name, so that a node is its JSON form."""
 
     type: ValueType
     value: bool | int | float | str
@@ -43,14 +47,14 @@ class Value(Part):
 
     def __post_init__(self) -> None:
         held = {"bool": bool, "int": int, "float": float}.get(self.type, str)
-        if type(self.value) is not held:
+        if type(self.value) is not held and not (self.type == "float" and self.value in _INFINITE):
             raise ExpressionError(f"{self.value!r} is no {self.type}: give a value of that type.")
-        if isinstance(self.value, float) and not math.isfinite(self.value):
-            raise ExpressionError(
-                f"Nothing compares with {self.value}: a missing value is found by .is_null(), a bound is finite."
-            )
+        if isinstance(self.value, float):
+            object.__setattr__(self, "value", _canonical(self.value))
         if type(self.value) is int and self.value not in INT64:
             raise ExpressionError(f"{self.value} needs more than 64 bits, which no stored number has: use a float.")
+        if isinstance(self.value, str):
+            check_text(self.value)
         if self.type in ("date", "datetime"):
             try:
                 self.python()
@@ -66,7 +70,39 @@ class Value(Part):
             if at.tzinfo is not None:
                 raise ValueError("a stored time is UTC and has no zone: leave it out")
             return at
-        return self.value
+        return float(self.value) if self.type == "float" else self.value
+
+
+_INFINITE: Final = ("Infinity", "-Infinity")
+
+
+def _canonical(number: float) -> float | str:
+    if math.isnan(number):
+        raise ExpressionError("Nothing compares with nan: a missing value is found by .is_null().")
+    return number + 0.0 if math.isfinite(number) else _INFINITE[number < 0]  # -0.0 is 0.0
+
+
+def check_text(text: str) -> None:
+    """Refuse a text that is none: half of a character, which neither Arrow, the graph nor JSON takes.
+
+    Raises:
+        ExpressionError: It has a lone surrogate.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ExpressionError(f"{text!r:.80} holds half a character, which is nowhere stored: leave it out.") from error
+
+
+def alike(values: Iterable[Value], of: str) -> list[Any]:
+    """Those of the values that something of a type can equal, as that type has them.
+
+    No int is 0.5, and no float is 2**53 + 1: an int and a float are equal where both are the same number.
+    """
+    plain = [value.python() for value in values]
+    if of == "int":
+        return [int(one) for one in plain if math.isfinite(one) and one == int(one) and int(one) in INT64]
+    return [float(one) for one in plain if float(one) == one] if of == "float" else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +301,26 @@ def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
             return replace(node, operand=change(operand))
         case _:
             return node
+
+
+def check_size(node: Node) -> None:
+    """Refuse an expression that is nested so deeply that it has no JSON form, or has more parts than anybody writes.
+
+    Raises:
+        ExpressionError: Says how to write it.
+    """
+    left, parts = [(node, 1)], 0
+    while left:
+        one, depth = left.pop()
+        parts += 1
+        if depth > _DEEPEST or parts > _LARGEST:
+            deep = depth > _DEEPEST
+            what = f"nested more than {_DEEPEST} levels deep" if deep else f"of more than {_LARGEST:,} parts"
+            raise ExpressionError(
+                f"An expression is {what}: give a part of it a name by with_columns(), and go on from there."
+            )
+        deeper = depth + (2 if isinstance(one, Both | Either | Call) else 1)  # a list and what is in it
+        left += [(child, deeper) for child in children(one)]
 
 
 def fields(node: Node) -> Iterator[Field]:

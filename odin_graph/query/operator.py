@@ -79,10 +79,15 @@ class Over(Operator):
         self.inputs = (below,)
 
     def run(self) -> pa.Table:
-        """What becomes of the images from below."""
-        table = self.inputs[0].run()
-        check()
-        return self._keep(time.perf_counter(), self._apply(table))
+        """What becomes of the images from below; one after the other, however many steps there are."""
+        chain: list[Over] = [self]
+        while isinstance(below := chain[-1].inputs[0], Over) and type(below).run is Over.run:
+            chain.append(below)
+        table = below.run()
+        for step in reversed(chain):
+            check()
+            table = step._keep(time.perf_counter(), step._apply(table))  # noqa: SLF001 - of this class
+        return table
 
     def values(self, node: Node, table: pa.Table) -> pa.Array:
         """An expression's values, one a row of the table."""

@@ -7,7 +7,7 @@ A plan is linear: each step takes the images of the one before. `where` after `l
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, assert_never
 
 from pydantic import Discriminator
 
@@ -317,3 +317,23 @@ def added_by(step: Step) -> tuple[tuple[str, Node | str], ...]:
             pair = () if truth is None or predicted is None else (("pair_truth", truth), ("pair_predicted", predicted))
             return (("stands_for", "int"), *pair)
     return ()
+
+
+def nodes_of(step: Step) -> tuple[Node, ...]:
+    """The expressions of a step, without those of another plan in it."""
+    match step:
+        case Where(predicate):
+            return (predicate,)
+        case OrderBy(keys):
+            return tuple(key.by for key in keys)
+        case WithColumns(columns) | Select(columns):
+            return tuple(column.value for column in columns)
+        case GroupBy(by, aggregates):
+            return tuple(column.value for column in (*by, *aggregates))
+        case Distinct(by):
+            return by
+        case Representative():
+            return tuple(node for node in (step.truth, step.predicted) if node is not None)
+        case Slice() | Nearest() | FromVectors() | Sample() | Combine() | Using():
+            return ()
+    assert_never(step)

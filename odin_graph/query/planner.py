@@ -14,7 +14,7 @@ from odin_graph.query.drawing import Draw
 from odin_graph.query.from_vectors import AddFromVectors
 from odin_graph.query.grouping import GroupRows
 from odin_graph.query.nearest import NearestImages
-from odin_graph.query.nodes import Field, Node, SortKey, UnitAggregate, UnitGroup, fields
+from odin_graph.query.nodes import Field, SortKey, UnitAggregate, UnitGroup, fields
 from odin_graph.query.operator import Operator
 from odin_graph.query.plan import (
     AllImages,
@@ -38,6 +38,7 @@ from odin_graph.query.plan import (
     Using,
     Where,
     WithColumns,
+    nodes_of,
 )
 from odin_graph.query.representative import RepresentativeImages
 from odin_graph.query.rewrite import rewritten
@@ -68,27 +69,8 @@ def plan_fields(plan: Plan) -> Iterator[Field]:
     for step in plan.steps:
         if isinstance(step, Combine):
             yield from plan_fields(step.other)
-        for node in _nodes(step):
+        for node in nodes_of(step):
             yield from fields(node)
-
-
-def _nodes(step: Step) -> tuple[Node, ...]:
-    match step:
-        case Where(predicate):
-            return (predicate,)
-        case OrderBy(keys):
-            return tuple(key.by for key in keys)
-        case WithColumns(columns) | Select(columns):
-            return tuple(column.value for column in columns)
-        case GroupBy(by, aggregates):
-            return tuple(column.value for column in (*by, *aggregates))
-        case Distinct(by):
-            return by
-        case Representative():
-            return tuple(node for node in (step.truth, step.predicted) if node is not None)
-        case Slice() | Nearest() | FromVectors() | Sample() | Combine() | Using():
-            return ()
-    assert_never(step)
 
 
 def _physical(snapshot: Snapshot, plan: Plan) -> Operator:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import pyarrow as pa
 
@@ -32,7 +32,7 @@ from odin_graph.query.nodes import (
     UnitAggregate,
     with_children,
 )
-from odin_graph.query.plan import Combine, GroupBy, Plan, Select, added_by
+from odin_graph.query.plan import Combine, GroupBy, Plan, Select, Step, added_by
 from odin_graph.query.prediction_sets import ReadySet
 from odin_graph.query.spaces import bound_group
 from odin_graph.query.spelling import spell
@@ -41,6 +41,9 @@ from odin_graph.query.units import check_aggregate
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
     from odin_graph.stores import Stores
+
+_MOST_SCHEMAS: Final = 1024
+"""Plans whose columns are kept at one moment."""
 
 
 class Scope:
@@ -67,18 +70,39 @@ class Scope:
 
     @cached_property
     def added(self) -> dict[str, str]:
-        """The columns that the plan's steps add, with their types."""
-        found: dict[str, str] = {}
-        for position, step in enumerate(self._plan.steps):
-            before = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
-            if isinstance(step, GroupBy):
-                held = before.group_types(step)
-            else:
-                held = {name: before.value_type(node) for name, node in added_by(step)}
-            found = held if isinstance(step, GroupBy | Select) else found | held
-            if isinstance(step, Combine) and step.how == "union":
-                found |= {name: of for name, of in Scope(self.stores, step.other).added.items() if of != "null"}
+        """The columns that the plan's steps add, with their types.
+
+        Worked out step by step from the longest beginning of the plan that is known at this moment: a plan that grows
+        by a step costs one step more.
+        """
+        steps, kept = self._plan.steps, self.moment.worked_out
+        names = tuple(map(id, (self._plan.source, *steps)))
+        known = next((kept[names[:end]] for end in range(len(names), 1, -1) if names[:end] in kept), None)
+        found: dict[str, str] = {} if known is None else known[0]
+        for position in range(0 if known is None else len(known[1].steps), len(steps)):
+            found = self._before(position, found).output(steps[position])
+        if len(kept) >= _MOST_SCHEMAS:
+            kept.clear()
+        kept[names] = found, self._plan  # which holds what the names are of, so that no other step gets one of them
         return found
+
+    def output(self, step: Step) -> dict[str, str]:
+        """The columns that there are after one step more, with their types."""
+        if isinstance(step, GroupBy):
+            return self.group_types(step)
+        held = {name: self.value_type(node) for name, node in added_by(step)}
+        if isinstance(step, Select):
+            return held
+        if isinstance(step, Combine) and step.how == "union":
+            theirs = Scope(self.stores, step.other, self.moment).added
+            held = {name: of for name, of in theirs.items() if of != "null"}
+        return {**self.added, **held} if held else self.added
+
+    def _before(self, position: int, added: dict[str, str]) -> Scope:
+        """The names that a step of the plan can use, those that the steps before it add being known."""
+        scope = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
+        scope.added = added
+        return scope
 
     def value_type(self, node: Node | str) -> str:
         """The type of a bound expression, or a type itself."""

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.columns.floats import canonical
 from odin_graph.columns.statistics import Statistics
 from odin_graph.query import cypher_source
 from odin_graph.query.computed_fields import values_of
@@ -165,7 +166,7 @@ class Snapshot:
                 return _Column(_keys(predictions), plain(predictions.column(name)))
             case PredictionField():
                 keys, probabilities = self.stores.columns.probabilities(self._scope.prediction_set(field).id, self._at)
-                return _Column(keys, self._of_probabilities(field, keys, probabilities))
+                return _Column(keys, canonical(self._of_probabilities(field, keys, probabilities)))
             case Relation():
                 return _Column(self.live, pa.array(np.isin(self.live, related(self.stores, field))))
             case Added() | Aggregate() | UnitAggregate():

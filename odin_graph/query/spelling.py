@@ -49,7 +49,7 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
     """The expression as Python."""
     match node:
         case Value():
-            return repr(node.value)
+            return _literal(node)
         case ImageField(name):
             return f'F("{name}")'
         case FrozenLabel():
@@ -68,7 +68,7 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
         case Not(operand):
             return f"~{_bracketed(operand)}"
         case IsIn(operand, values):
-            return f"{_bracketed(operand)}.isin([{some(repr(value.value) for value in values)}])"
+            return f"{_bracketed(operand)}.isin([{some(map(_literal, values))}])"
         case IsNull(operand):
             return f"{_bracketed(operand)}.is_null()"
         case UnitAggregate(group, function, weights):
@@ -86,6 +86,11 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
                 return _method(operands[0], function, operands[1:])
             return f"fn.{function.replace('-', '_')}({', '.join(map(spell, operands))})"
     assert_never(node)
+
+
+def _literal(value: Value) -> str:
+    """As the author had it: infinity is no text."""
+    return repr(value.python() if value.type == "float" else value.value)
 
 
 def spell_group(group: UnitGroup) -> str:

@@ -12,7 +12,7 @@ from odin_graph.query.cypher import Names, compile_expression, sort_texts
 from odin_graph.query.cypher_source import parameters
 from odin_graph.query.group_statement import group_text
 from odin_graph.query.kinds import KINDS
-from odin_graph.query.nodes import ImageField, PredictionField, SortKey
+from odin_graph.query.nodes import Field, ImageField, PredictionField, SortKey
 from odin_graph.query.plan import (
     AllImages,
     Combine,
@@ -63,6 +63,9 @@ class Meanings(Protocol):
     def prediction_set(self, field: PredictionField) -> ReadySet:
         """The prediction set that a bound field reads."""
 
+    def type_of(self, field: Field) -> str:
+        """The type of a bound field."""
+
 
 def to_cypher(plan: Plan, scope: Meanings) -> Statement:
     """One statement that returns the ``id`` of what a bound plan selects, of images the ``key`` as well.
@@ -91,8 +94,8 @@ class _Writer:
     def __init__(self, plan: Plan, scope: Meanings) -> None:
         self._plan = plan
         self._kind = KINDS.get(plan.kind)
-        self._names = Names(links=self._kind.links if self._kind is not None else {})
         self._scope = scope
+        self._names = Names(links=self._kind.links if self._kind is not None else {}, type_of=self._scope.type_of)
         self._columns: list[str] = []
 
     def statement(self) -> Statement:  # noqa: C901 - one case a step

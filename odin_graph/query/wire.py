@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 def to_json(said: Plan) -> dict[str, Any]:
     """The plan as a JSON object: plain dicts, lists, strings, numbers and truth values."""
-    return {"odin_query": VERSION, **_adapter().dump_python(said, mode="json")}
+    try:
+        return {"odin_query": VERSION, **_adapter().dump_python(said, mode="json")}
+    except (ValueError, RecursionError) as error:
+        raise QueryError(f"The query has no JSON form: it is nested too deeply ({error}).") from error
 
 
 def from_json(data: Any) -> Plan:

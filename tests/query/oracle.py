@@ -1,4 +1,7 @@
-"""The obvious loop: an expression over one image as plain Python, None for unknown. It marks nobody's own work."""
+"""The obvious loop: an expression over one image as plain Python, None for unknown. It marks nobody's own work.
+
+NaN is unknown however it came about, -0.0 is 0.0 as Python has it, and an int beyond 64 bits raises OverflowError.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from odin_graph.query.nodes import (
+    INT64,
     Added,
     Arithmetic,
     Both,
@@ -62,9 +66,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         length=len,
         has=lambda held, item: item in held,
         abs=abs,
-        floor=lambda number: float(math.floor(number)),
-        ceil=lambda number: float(math.ceil(number)),
-        round=lambda number: float(round(number)),
+        floor=lambda number: number if math.isinf(number) else float(math.floor(number)),
+        ceil=lambda number: number if math.isinf(number) else float(math.ceil(number)),
+        round=lambda number: number if math.isinf(number) else float(round(number)),
         sqrt=lambda number: math.sqrt(number) if number >= 0 else None,
         log=lambda number: math.log(number) if number > 0 else None,
         mod=lambda number, divisor: number % divisor if divisor else None,
@@ -80,8 +84,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
+def value_of(node: Node, row: Row) -> Any:
     """The value of an expression for one image; None is SQL's null."""
+    value = _value_of(node, row)
+    if type(value) is int and value not in INT64:
+        raise OverflowError(value)
+    return value if value == value else None
+
+
+def _value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
     match node:
         case Value():
             return node.python()
@@ -93,6 +104,8 @@ def value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
                 return None
             if op == "/":
                 return None if b == 0 else float(a) / float(b)
+            if isinstance(node, Arithmetic) and float in (type(a), type(b)):
+                a, b = float(a), float(b)
             return _OPERATORS[op](a, b)
         case Both(operands):
             said = [value_of(operand, row) for operand in operands]

@@ -9,7 +9,7 @@ import pytest
 from odin_graph.errors import QueryError
 from odin_graph.query.cypher import Names, compile_expression
 from odin_graph.query.expressions import Expr, F, as_value
-from odin_graph.query.nodes import FrozenLabel, PredictionField
+from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
 from odin_graph.query.plan import (
     AllImages,
     Cypher,
@@ -39,8 +39,11 @@ class Said:
     """What the names of the tests mean."""
 
     def __init__(self, *, nodes: bool = True) -> None:
-        self.fields = dict.fromkeys(("age", "id", "Patient ID"), "int")
+        self.fields = {"age": "int", "id": "string", "Patient ID": "string"}
         self._nodes = nodes
+
+    def type_of(self, field: Field) -> str:
+        return self.fields[field.name] if isinstance(field, ImageField) else "bool"
 
     def prediction_set(self, field: PredictionField) -> ReadySet:
         return ready(field, nodes=self._nodes)

@@ -35,14 +35,28 @@ CASES = [60, pytest.param(1_000, marks=pytest.mark.soak)]
 
 
 def _sum(values: list[Any]) -> Any:
+    if any(isinstance(value, float) for value in values):
+        return _near(sum(values), values)
+    if sum(map(abs, values)) >= 0.999 * 2**63:
+        raise OverflowError(values)
     return sum(values) if values else None
+
+
+def _mean(values: list[Any]) -> Any:
+    return _near(sum(map(float, values)) / len(values), values) if values else None
+
+
+def _near(value: float, values: list[Any]) -> Any:
+    """Up to the order of adding: missing where infinities cancel out."""
+    size = sum(abs(one) for one in values if abs(one) < 1e300)
+    return None if math.isnan(value) else pytest.approx(value, rel=1e-12, abs=1e-6 + 1e-12 * size)
 
 
 ORACLE: dict[str, Callable[[list[Any]], Any]] = {
     "count": len,
     "n-unique": lambda values: len(set(values)),
     "sum": _sum,
-    "mean": lambda values: sum(map(float, values)) / len(values) if values else None,
+    "mean": _mean,
     "min": lambda values: min(values, default=None),
     "max": lambda values: max(values, default=None),
     "any": lambda values: any(values) if values else None,
@@ -50,6 +64,7 @@ ORACLE: dict[str, Callable[[list[Any]], Any]] = {
 }
 """Those that have a form in Cypher."""
 TAKES = {
+    "n-unique": {"int", "float", "bool", "string", "date", "datetime"},
     "sum": {"int", "float", "bool"},
     "mean": {"int", "float", "bool"},
     "min": {"int", "float", "string", "date", "datetime"},
@@ -73,12 +88,13 @@ def test_columns_and_cypher_agree_with_a_loop(stores: Stores, cases: int) -> Non
     print(f"ODIN_SEED={number} repeats these cases")
     world = build(stores, Random(number))
     types = {field: type_ for field, type_ in world.types.items() if not isinstance(field, FrozenLabel)}
+    keyed = [field for field, type_ in types.items() if not type_.startswith("list[")]
 
     @seed(number)
     @settings(max_examples=cases, database=None, suppress_health_check=list(HealthCheck))
     @given(
         said=st.none() | predicates(types),
-        by=st.lists(st.sampled_from(list(types)), max_size=2, unique=True),
+        by=st.lists(st.sampled_from(keyed), max_size=2, unique=True),
         asked=st.lists(questions(types), min_size=1, max_size=3),
     )
     def agree(said: Any, by: list[Field], asked: list[Aggregate]) -> None:
@@ -87,8 +103,16 @@ def test_columns_and_cypher_agree_with_a_loop(stores: Stores, cases: int) -> Non
         columns = tuple(Column(f"value {place}", one) for place, one in enumerate(asked))
         written = Plan(plan.source, (*plan.steps, GroupBy(keys, columns)))
         groups = Groups.from_json(stores.address, Groups(stores.address, written).to_json())
-        images = [key for key in world.keys if said is None or value_of(said, world.rows[key]) is True]
-        expected = by_loop(world, images, by, asked)
+        try:
+            images = [key for key in world.keys if said is None or value_of(said, world.rows[key]) is True]
+        except OverflowError:
+            return  # the other differential test looks at those
+        try:
+            expected = by_loop(world, images, by, asked)
+        except OverflowError:
+            with pytest.raises(QueryError, match="may leave 64 bits"):
+                groups.to_arrow()
+            return
         found = [tuple(map(plain, row.values())) for row in groups]
         assert close(found, expected)
         assert groups.count() == len(expected)
@@ -195,12 +219,14 @@ def test_std_and_median_are_numpys(members: Query) -> None:
     for row in members.group_by("left").agg(std=F("iop").std(), median=F("iop").median()):
         inside = members.where(F("left").is_null() if row["left"] is None else F("left") == row["left"])
         values = inside.to_arrow("iop").column("iop").drop_null().to_numpy()
-        assert row["std"] == pytest.approx(np.std(values, ddof=1), rel=1e-12)
-        assert row["median"] == pytest.approx(np.median(values), rel=1e-12)
+        with np.errstate(all="ignore"):  # of infinities that cancel out
+            std, median = np.std(values, ddof=1), np.median(values)
+        assert row["std"] == (None if np.isnan(std) else pytest.approx(std, rel=1e-12))
+        assert row["median"] == (None if np.isnan(median) else pytest.approx(median, rel=1e-12))
 
 
 def test_of_nothing_there_is_one_row(members: Query) -> None:
-    nothing = members.where(F("age") > 2**50)
+    nothing = members.where(F("age") > 5, F("age") < 6)
     row = nothing.agg(n=og.count(), some=F("age").count(), mean=F("age").mean(), middle=F("age").median())[0]
     assert row == {"n": 0, "some": 0, "mean": None, "middle": None}
     assert len(nothing.group_by("label").count()) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -16,8 +17,9 @@ from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.catalog.imports import import_predictions
 from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
 from odin_graph.stores import Stores
+from odin_graph.testing.strategies import ODD
 
-from .strategies import WORDS
+from .strategies import WORDS, seen
 
 CLASSES = ["DME", "drusen", "normal"]
 METADATA: Mapping[str, str] = {
@@ -29,6 +31,8 @@ METADATA: Mapping[str, str] = {
     "left": "bool",
     "born": "date",
     "seen": "datetime",
+    "tags": "list[string]",
+    "marks": "list[float]",
 }
 EXPERIMENTS = ("vgg/1", "cnn/1")
 
@@ -55,7 +59,10 @@ def build(stores: Stores, random: Random, images: int = 40) -> World:
     for position, key in enumerate(keys):
         rows[key][ImageField("id")] = batch.ids[position]
         for name, column in batch.metadata.items():
-            rows[key][ImageField(name)] = column[position]
+            rows[key][ImageField(name)] = seen(column[position])
+    strange = keys[random.randrange(images)]  # another client stores what we never do
+    stores.graph.write("MATCH (i:Image {key: $key}) SET i.iop = $nan", {"key": strange, "nan": math.nan})
+    rows[strange][ImageField("iop")] = None
     members = random.sample(keys, len(keys) - 5)
     labels = dict(zip(keys, batch.labels or (), strict=True))
     dataset = create_dataset(stores, "test", np.array(members))
@@ -75,6 +82,9 @@ def _batch(random: Random, images: int) -> ImageBatch:
     def some(values: list[Any]) -> list[Any]:
         return [None if random.random() < 0.2 else random.choice(values) for _ in range(images)]
 
+    def lists(values: list[Any]) -> list[Any]:
+        return [[one for one in some(values)[:3] if one is not None and one == one] for _ in range(images)]
+
     from datetime import date, datetime
 
     return ImageBatch(
@@ -82,14 +92,18 @@ def _batch(random: Random, images: int) -> ImageBatch:
         pixels=np.array([[[number]] for number in range(images)], np.uint8),
         labels=random.choices(CLASSES, k=images),
         metadata={
-            "age": some([*range(-5, 6), 2**40, -(2**40)]),
+            "age": some([*range(-5, 6), *ODD["int"]]),
             "visits": some([0, 1, 2, 3]),
-            "iop": some([-2.5, -1.0, 0.0, 0.1, 0.5, 1.0, 3.0, 1e12]),
+            "iop": some([-2.5, -1.0, 0.1, 0.5, 1.0, 3.0, 1e12, *ODD["float"]]),
             "site name": some(WORDS),
             "eye": some(WORDS),
             "left": some([True, False]),
-            "born": some([date(2020, 1, day) for day in range(1, 7)]),
-            "seen": some([datetime.fromisoformat(f"2020-01-01T0{hour}:00:00.123") for hour in range(4)]),
+            "born": some([*(date(2020, 1, day) for day in range(1, 7)), *ODD["date"]]),
+            "seen": some(
+                [*(datetime.fromisoformat(f"2020-01-01T0{hour}:00:00.123") for hour in range(4)), *ODD["datetime"]]
+            ),
+            "tags": lists(WORDS),
+            "marks": lists([0.5, 1.0, *ODD["float"]]),
         },
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from odin_graph.query.datum import Datum, cast, comparable
+from odin_graph.query.datum import Datum, alike, cast
 from odin_graph.query.functions.function import ANY, TRUTH, function, one_type
 
 
@@ -18,7 +18,7 @@ def _branches(types: Sequence[str]) -> str:
 @function("fill-null", ANY, ANY, gives=one_type, cypher="coalesce({0}, {1})", strict=False)
 def fill_null(value: Datum, other: Datum) -> Datum:
     """The value, or where it is missing the other one."""
-    return pc.coalesce(*comparable(value, other))
+    return pc.coalesce(*alike(value, other))
 
 
 @function(
@@ -32,4 +32,4 @@ def fill_null(value: Datum, other: Datum) -> Datum:
 )
 def if_else(condition: Datum, value: Datum, other: Datum) -> Datum:
     """The value where the condition is true, the other where it is false; missing where it is neither."""
-    return pc.if_else(cast(condition, pa.bool_()), *comparable(value, other))
+    return pc.if_else(cast(condition, pa.bool_()), *alike(value, other))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.errors import ExpressionError
-from odin_graph.query.datum import Datum
+from odin_graph.query.datum import Datum, comparable
 from odin_graph.query.functions.function import LIST, SCALARS, TEXT_OR_LIST, Takes, function
 
 ITEM: Final = Takes(frozenset(SCALARS))
@@ -32,7 +32,7 @@ def has(held: Datum, item: Datum) -> Datum:
     rows = len(held)
     parents = pc.list_parent_indices(held).to_numpy()
     each = item if isinstance(item, pa.Scalar) else item.take(pa.array(parents))
-    equal = pc.fill_null(pc.equal(pc.list_flatten(held), each), False).to_numpy(zero_copy_only=False)
+    equal = pc.fill_null(pc.equal(*comparable(pc.list_flatten(held), each)), False).to_numpy(zero_copy_only=False)
     found = np.zeros(rows, bool)
     found[parents[equal]] = True
     missing = pc.is_null(held).to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""Functions of numbers. Where one is not defined (the root of -1) or its result not finite, the value is missing."""
+"""Functions of numbers. Where one is not defined (the root of -1), or E to the power is too large, it is missing."""
 
 from __future__ import annotations
 
@@ -64,10 +64,16 @@ def exp(number: Datum) -> Datum:
     return where(pc.is_finite(found), found)
 
 
-@function("mod", INTEGER, INTEGER, gives="int", cypher="CASE WHEN {1} = 0 THEN null ELSE (({0} % {1}) + {1}) % {1} END")
+_MOD = (
+    "CASE WHEN {1} = 0 THEN null WHEN {0} % {1} <> 0 AND ({0} < 0) <> ({1} < 0) THEN {0} % {1} + {1} ELSE {0} % {1} END"
+)
+
+
+@function("mod", INTEGER, INTEGER, gives="int", cypher=_MOD)
 def mod(number: Datum, divisor: Datum) -> Datum:
     """The rest of a division, of the divisor's sign, as in Python."""
     some = where(pc.not_equal(divisor, 0), divisor)
+    some = pc.if_else(pc.equal(some, -1), 1, some)  # the rest is 0 as well, and -2**63 / -1 leaves 64 bits
     rest = pc.subtract(number, pc.multiply(pc.divide(number, some), some))
     other_side = pc.and_(pc.not_equal(rest, 0), pc.not_equal(pc.less(rest, 0), pc.less(some, 0)))
     return pc.add(rest, pc.if_else(other_side, some, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -50,16 +50,30 @@ def matches(text: Datum, pattern: pa.Scalar) -> Datum:
     return pc.match_substring_regex(text, pattern=_whole(pattern.as_py()))
 
 
+def _is_ascii(text: Datum) -> bool:
+    found = pc.string_is_ascii(text)
+    return bool((found if isinstance(found, pa.Scalar) else pc.all(found)).as_py() is not False)
+
+
+def _each(change: Callable[[str], str], text: Datum) -> Datum:
+    """Arrow changes character by character, in which the capital of ß is none: by Unicode's whole rule it is SS."""
+    if isinstance(text, pa.Scalar):
+        return pa.scalar(change(text.as_py()))
+    words = text.dictionary_encode()
+    changed = pa.array([None if word is None else change(word) for word in words.dictionary.to_pylist()], pa.string())
+    return changed.take(words.indices)
+
+
 @function("lower", TEXT, gives="string", cypher="toLower({0})")
 def lower(text: Datum) -> Datum:
     """A text in lower case."""
-    return pc.utf8_lower(text)
+    return pc.utf8_lower(text) if _is_ascii(text) else _each(str.lower, text)
 
 
 @function("upper", TEXT, gives="string", cypher="toUpper({0})")
 def upper(text: Datum) -> Datum:
     """A text in upper case."""
-    return pc.utf8_upper(text)
+    return pc.utf8_upper(text) if _is_ascii(text) else _each(str.upper, text)
 
 
 @function("strip", TEXT, gives="string", cypher="trim({0})")

@@ -7,7 +7,7 @@ from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.recording import Run, forget_unused, list_types, record_types
 from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, type_of, widen
-from odin_graph.schema.metadata.values import decode, encode
+from odin_graph.schema.metadata.values import as_utc, decode, encode
 
 __all__ = [
     "KINDS",
@@ -15,6 +15,7 @@ __all__ = [
     "SCALARS",
     "FieldType",
     "Run",
+    "as_utc",
     "asked_type",
     "check_name",
     "classify",

@@ -73,9 +73,21 @@ def _encoded(value: Any, scalar: FieldType, name: str) -> Any:
                 f"{name} is float, which cannot hold {value} exactly: give {name} as a string, or round it."
             )
         return as_float
-    if scalar is FieldType.DATETIME and value.tzinfo is not None:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return value
+    return as_utc(value) if scalar is FieldType.DATETIME else value
+
+
+def as_utc(at: datetime) -> datetime:
+    """A time as it is stored: by UTC where it has a zone, and without one.
+
+    Raises:
+        MetadataError: In UTC it is before the year 1 or after 9999.
+    """
+    if at.tzinfo is None:
+        return at
+    try:
+        return at.astimezone(UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError) as error:
+        raise MetadataError(f"{at!s} is by UTC in no year from 1 to 9999: give a time that is, or no zone.") from error
 
 
 def _native(value: Any) -> Any:
@@ -83,5 +95,8 @@ def _native(value: Any) -> Any:
         return value
     native = value.to_native() if hasattr(value, "to_native") else value
     if isinstance(native, datetime) and native.tzinfo is not None:
-        return native.astimezone(UTC).replace(tzinfo=None)
+        try:
+            return as_utc(native)
+        except MetadataError:
+            return None
     return native
