@@ -264,7 +264,8 @@ class Workspace:
             test: The version that judges.
             by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
                 (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
-            within: The distance of near duplicates: bits of 64 for ``"near"``, cosine distance for a layer.
+            within: The distance of near duplicates: for ``"near"`` thousandths that the correlation of two small grey
+                pictures may fall short of 1, 3 by default; cosine distance for a layer.
 
         Raises:
             UnknownNameError: No such data set, key or field.

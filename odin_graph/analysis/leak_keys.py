@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,8 @@ class Matches:
     distance: NDArray[np.float64] | None = None
     """(m,) of each pair; None where two are equal in what counts."""
     coded: bool = False
+    note: str = ""
+    """What this key cannot see, as the report says it."""
 
     @classmethod
     def equal(cls, train: pa.ChunkedArray | pa.Array, test: pa.ChunkedArray | pa.Array) -> Self:
@@ -121,9 +123,6 @@ class LeakKey(Protocol):
 
 
 LEAK_KEYS: Registry[Any] = Registry("leak key", "odin_graph.leak_keys")
-
-NEAREST: Final = 2_048
-"""Rows of a block of the product of all with all."""
 
 
 @LEAK_KEYS.register("lineage")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -105,14 +106,14 @@ class Leaks:
         """A line a key."""
         head = f"{self.train.dataset} against {self.test.dataset}"
         if not self:
-            return f"{head}: no leak by {', '.join(self.found)}"
+            return "\n".join([f"{head}: no leak by {', '.join(self.found)}", *self._notes()])
         lines = [f"{head}: {len(self.test_keys()):,} of {len(self.test.keys):,} test images leak"]
         for name, said in self.counts.items():
             lines.append(
                 f"  by {name}: {said['pairs']:,} pairs of {said['training images']:,} training and "
                 f"{said['test images']:,} test images"
             )
-        return "\n".join(lines)
+        return "\n".join(lines + self._notes())
 
     __repr__ = __str__
 
@@ -122,7 +123,12 @@ class Leaks:
             for name, said in self.counts.items()
         )
         head = "<tr><th>by</th><th>pairs</th><th>test images</th><th>training images</th></tr>"
-        return f"<b>{str(self).splitlines()[0]}</b><table>{head}{rows}</table>"
+        notes = "".join(f"<p>{escape(note.strip())}</p>" for note in self._notes())
+        return f"<b>{escape(str(self).splitlines()[0])}</b><table>{head}{rows}</table>{notes}"
+
+    def _notes(self) -> list[str]:
+        """What the keys cannot see."""
+        return [f"  {matches.note}" for matches in self.found.values() if matches.note]
 
     def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
         train, test, distance = matches.pairs(limit, ends=ends)
@@ -145,7 +151,7 @@ def leaks(stores: Stores, train: str, test: str, by: Sequence[Any] = CHEAP, *, w
         train: The version that is learned from.
         test: The version that judges.
         by: Names of registered leak keys, fields (``F("patientID")``), layers (`LayerRef`), or leak keys themselves.
-        within: The distance of near duplicates: bits of a hash for ``"near"``, cosine distance for a layer.
+        within: The distance of near duplicates: thousandths for ``"near"``, cosine distance for a layer.
 
     Raises:
         QueryError: Something in ``by`` is none of these.

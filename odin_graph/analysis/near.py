@@ -1,50 +1,91 @@
-"""Near duplicates between two sets: by a perceptual hash that needs no model, or by a layer's embeddings."""
+"""Near duplicates between two sets: by small grey pictures, which need no model, or by a layer's embeddings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dctn
 
 from odin_graph.analysis.leak_keys import LEAK_KEYS, Matches, Side
 from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.pixels import ARRAY
+from odin_graph.deadline import check
+from odin_graph.errors import QueryError
 from odin_graph.ops import Resize
+from odin_graph.vectors.metric import prepared, with_directions
 
-BITS: Final = 64
-_ROWS, _COLUMNS = 8, 9
+_SIDE: Final = 10
+"""Of the small grey picture: with fewer two digits look alike, with more a blurred copy differs."""
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+"""What red, green and blue weigh in a grey copy (ITU-R BT.601), with or without an alpha band."""
+_BLURS: Final = (0.02, 0.035, 0.05)
+"""Deviations of the Gaussian blurs that are undone, in image sides."""
+_LOOSE: Final = 8
+"""How many times further apart, before a blur is undone, two images may be."""
+_PLAIN: Final = 1e-3
+"""An image is of one tone if its deviation is this share of its brightness."""
+_FEWEST: Final = 8
+"""Pixels along a side: a smaller image is like many."""
 _BLOCK: Final = 2_048
 """Rows and columns of a block of the product of all with all: it stays in the processor's cache."""
 _IMAGES: Final = 4_096
-"""Images whose pixels are held at once."""
+"""Images whose pixels are read at once."""
+
+Judge = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""The similarity of pairs of a training and a test vector, as positions."""
 
 
 @LEAK_KEYS.register("near")
 @dataclass(frozen=True)
-class NearHash:
-    """Images that look alike: their 64-bit difference hashes differ in few bits.
+class NearPicture:
+    """Images that look alike: small grey pictures of them are all but proportional.
 
-    The difference hash compares neighbours in an 8 x 9 grey thumbnail (N. Krawetz, "Kind of Like That", 2013). It
-    survives scaling, recompression and changes of brightness, not rotation or cropping. It is computed from the
-    pixels when it is asked for.
+    Of 10 x 10 cosine coefficients the mean is left out and the length divided, so brightness and contrast play no part;
+    what a slight blur took from either side is undone. That finds an image that was stored again, resized, made
+    brighter or slightly blurred, and not one that was rotated, mirrored, shifted or cropped, as the report says.
     """
 
-    within: int = 2
-    """Bits of 64 that may differ. Blank or very small images are easily alike: look at the pairs."""
+    within: float = 3.0
+    """Thousandths that the correlation of the pictures may fall short of 1: of digits of 28 x 28 no two in a thousand
+    are so near. Images that are alike in all but details, as scans of one view are, need less, or a layer."""
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`; the distance is the number of bits."""
-        codes = [_signs(difference_hashes(side)) for side in (train, test)]
-        matches = near(codes[0], codes[1], at_least=1.0 - 2.0 * self.within / BITS)
-        assert matches.distance is not None
-        return Matches(matches.train, matches.test, np.rint(matches.distance * BITS / 2))
+        """See `LeakKey`; the distance is in thousandths."""
+        if not 0 <= self.within <= 100:
+            raise QueryError(
+                f'within= of "near" is a number of thousandths, 0 to 100, that the correlation of two small pictures '
+                f"may fall short of 1, not {self.within!r}: 3 is usual."
+            )
+        left, right = pictures(train), pictures(test)
+        found = near(
+            _unit(left),
+            _unit(right),
+            at_least=1.0 - self.within / 1000,
+            loose=1.0 - _LOOSE * max(self.within, 1e-3) / 1000,
+            judge=partial(_unblurred, left, right),
+        )
+        assert found.distance is not None
+        note = (
+            "near compares small grey pictures: rotated, mirrored, shifted and cropped copies are not seen by it, "
+            'compare embeddings for them, by=[exp.layer("...")]'
+        )
+        skipped = [int((~rows.any(axis=1)).sum()) for rows in (left, right)]
+        if any(skipped):
+            note += (
+                f"; {skipped[0]:,} training and {skipped[1]:,} test images were not compared, since they are of one "
+                f"tone, not finite, or less than {_FEWEST} pixels wide or high"
+            )
+        return Matches(found.train, found.test, found.distance * 1000, note=note)
 
 
 @dataclass(frozen=True)
 class NearEmbedding:
-    """Images whose embeddings are near: cosine distance, 0 where they point the same way."""
+    """Images whose embeddings are near: cosine distance, 0 where they point the same way, or both are zero."""
 
     layer: LayerRef
     within: float = 0.02
@@ -53,64 +94,96 @@ class NearEmbedding:
         """See `LeakKey`; embeddings that are missing are computed and stored first."""
         from odin_graph.runtime.embed import embeddings
 
-        vectors = [_unit(embeddings(side.stores, self.layer, side.keys)) for side in (train, test)]
-        return near(vectors[0], vectors[1], at_least=1.0 - self.within)
+        left, right = (embeddings(side.stores, self.layer, side.keys) for side in (train, test))
+        return near(*with_directions(left, right), at_least=1.0 - self.within)
 
 
-def near(train: NDArray[np.float32], test: NDArray[np.float32], *, at_least: float) -> Matches:
-    """All pairs whose product is at least so much, exactly: blocks of a matrix product, then float64 for what is close.
+def near(
+    train: NDArray[np.float32],
+    test: NDArray[np.float32],
+    *,
+    at_least: float,
+    loose: float | None = None,
+    judge: Judge | None = None,
+) -> Matches:
+    """All pairs whose similarity is at least so much, exactly: blocks of a product of matrices, then float64.
 
     Args:
         train: (n, d) of unit length, float32.
         test: (m, d) of unit length, float32.
         at_least: The cosine similarity.
+        loose: The product below which no pair is looked at; by default what float32 rounds.
+        judge: Says the similarity of pairs; by default their product in float64.
 
     Returns:
         Pairs with their cosine distance, 1 - similarity.
     """
-    slack = 1e-4  # of float32: what it lets through is judged again
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    least = at_least - 1e-4 if loose is None else loose
+    say = judge or partial(_similar, train, test)
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     for first in range(0, len(test), _BLOCK):
         part = test[first : first + _BLOCK]
         for begin in range(0, len(train), _BLOCK):
+            check()
             product = part @ train[begin : begin + _BLOCK].T
-            if product.size and product.max() >= at_least - slack:
-                rows, columns = np.nonzero(product >= at_least - slack)
-                found.append((columns + begin, rows + first))
-    if not found:
-        empty = np.zeros(0, np.int64)
-        return Matches(empty, empty, np.zeros(0))
-    left, right = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    similar = np.concatenate(
-        [
-            np.einsum("ij,ij->i", train[left[at : at + _BLOCK]].astype(np.float64), test[right[at : at + _BLOCK]])
-            for at in range(0, len(left), _BLOCK)
-        ]
-    )
-    kept = similar >= at_least - 1e-7
-    return Matches(left[kept], right[kept], np.maximum(1.0 - similar[kept], 0.0))
+            if product.size and product.max() >= least:
+                rows, columns = np.nonzero(product >= least)
+                for at in range(0, len(rows), _BLOCK):
+                    left, right = columns[at : at + _BLOCK] + begin, rows[at : at + _BLOCK] + first
+                    similar = say(left, right)
+                    kept = similar >= at_least - 1e-7
+                    found.append((left[kept], right[kept], np.maximum(1.0 - similar[kept], 0.0)))
+    empty = np.zeros(0, np.int64)
+    left, right, away = (np.concatenate(parts) for parts in zip((empty, empty, np.zeros(0)), *found, strict=True))
+    return Matches(left, right, away)
 
 
-def difference_hashes(side: Side) -> NDArray[np.bool_]:
-    """The bits (n, 64) of each image of a side, in its order; of a huge one those of its overview."""
+def pictures(side: Side) -> NDArray[np.float32]:
+    """The cosine coefficients (n, 100) of a small grey picture of each image, without the mean.
+
+    Zeros for an image that has no shape to compare; of a huge image those of its overview.
+    """
     pixels = side.stores.columns.array(ARRAY)
-    bits = np.empty((len(side.keys), BITS), np.bool_)
-    resize = Resize(size=(_ROWS, _COLUMNS))
+    found = np.zeros((len(side.keys), _SIDE * _SIDE), np.float32)
+    resize = Resize(size=(_SIDE, _SIDE))
     for at in range(0, len(side.keys), _IMAGES):
         images = pixels.read_displayed(side.keys[at : at + _IMAGES])
         for shape in {image.shape for image in images}:
+            if min(shape[:2]) < _FEWEST:
+                continue
             places = [place for place, image in enumerate(images) if image.shape == shape]
-            grey = np.stack([images[place] for place in places]).astype(np.float32).mean(axis=-1, keepdims=True)
-            small = resize(grey)[..., 0]
-            bits[at + np.array(places)] = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(places), BITS)
-    return bits
+            bands = _LUMA if shape[-1] in (3, 4) else np.full(shape[-1], 1 / shape[-1])
+            grey = np.stack([images[place][..., : len(bands)] @ bands for place in places])[..., None]
+            small = dctn(resize(grey)[..., 0], axes=(1, 2), norm="ortho").reshape(len(places), -1)
+            brightness, small[:, 0] = np.abs(small[:, 0]), 0
+            length = np.linalg.norm(small, axis=1)
+            clear = np.isfinite(length) & (length > _PLAIN * brightness)
+            scale = np.where(clear, length, 1)[:, None]  # float32 has no room for the squares of some
+            found[at + np.array(places)] = np.where(clear[:, None], small / scale, 0)
+    return found
 
 
-def _signs(bits: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """As unit vectors, whose product says in how many bits two differ."""
-    return np.where(bits, 1, -1).astype(np.float32) / np.float32(np.sqrt(BITS))
+def _unblurred(
+    left: NDArray[np.float32], right: NDArray[np.float32], train: NDArray[np.int64], test: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The best correlation of pairs, one of which may be blurred."""
+    one, other = left[train].astype(np.float64), right[test].astype(np.float64)
+    squares = np.add.outer(np.arange(_SIDE) ** 2, np.arange(_SIDE) ** 2).reshape(-1)
+    best = np.full(len(train), -1.0)
+    for blur in (0.0, *_BLURS):
+        kept = np.exp(-((np.pi * blur) ** 2) / 2 * squares)  # what a blur leaves of each coefficient
+        for a, b in ((one * kept, other), (one, other * kept)):
+            lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+            np.maximum(best, (a * b).sum(axis=1) / lengths, out=best)
+    return best
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+def _similar(
+    left: NDArray[np.float32], right: NDArray[np.float32], train: NDArray[np.int64], test: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    one, other = left[train].astype(np.float64), right[test].astype(np.float64)
+    return np.where((one == other).all(axis=1), 1.0, (one * other).sum(axis=1))
+
+
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    return prepared(vectors, "cosine")

@@ -58,3 +58,15 @@ def distances(query: NDArray[Any], vectors: NDArray[Any], metric: str) -> NDArra
     # Half the square between directions is 1 - cos, without what 1 - 1 loses.
     apart: NDArray[np.float64] = ((directions(wide) - directions(to)) ** 2).sum(axis=1) / 2
     return np.where(one, 1.0, apart)
+
+
+def with_directions(*vectors: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """Prepared vectors whose products are 1 - `distances` by cosine, also of zeros.
+
+    Those point along an axis of their own, which is added where there are any.
+    """
+    units = [prepared(rows, "cosine") for rows in vectors]
+    zero = [~rows.any(axis=1, keepdims=True) for rows in units]
+    if not any(rows.any() for rows in zero):
+        return units
+    return [np.hstack([rows, own.astype(np.float32)]) for rows, own in zip(units, zero, strict=True)]
