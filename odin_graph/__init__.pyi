@@ -13,6 +13,7 @@ from .errors import LayoutWarning as LayoutWarning
 from .errors import LeakError as LeakError
 from .errors import LeakWarning as LeakWarning
 from .errors import LoginError as LoginError
+from .errors import MemoryLimitError as MemoryLimitError
 from .errors import MetadataError as MetadataError
 from .errors import MismatchError as MismatchError
 from .errors import MissingExtraError as MissingExtraError
@@ -31,6 +32,7 @@ from .errors import SplitWarning as SplitWarning
 from .errors import StoreError as StoreError
 from .errors import TimeLimitError as TimeLimitError
 from .errors import TrustError as TrustError
+from .errors import UncertainWriteError as UncertainWriteError
 from .errors import UnknownNameError as UnknownNameError
 from .errors import UnreachableError as UnreachableError
 from .errors import UnreadableImageError as UnreadableImageError

@@ -5,6 +5,7 @@ OdinError
 │   ├── UnknownNameError    no such thing; the message lists what there is
 │   ├── PositionError       a position beyond the end of an answer
 │   ├── TimeLimitError      it takes longer than it may
+│   ├── MemoryLimitError    it takes more memory than the graph engine has
 │   ├── RemoteError         it runs beside the workspace alone, not over HTTP
 │   └── ExpressionError     an expression used where it has no meaning
 ├── DataError               what was handed in is refused
@@ -25,6 +26,7 @@ OdinError
 ├── EngineError             the graph engine; its cause is attached
 │   ├── EngineStartError
 │   ├── UnreachableError
+│   ├── UncertainWriteError a write may have happened, or not
 │   ├── LoginError
 │   └── ReadOnlyError       a write through the read-only path
 └── MissingExtraError       an optional package is not installed
@@ -73,6 +75,10 @@ class PositionError(QueryError, IndexError):
 
 class TimeLimitError(QueryError, TimeoutError):
     """It takes longer than its ``timeout=`` allows; what ran at the engine was stopped there."""
+
+
+class MemoryLimitError(QueryError, MemoryError):
+    """It takes more memory than the graph engine has, which was started again."""
 
 
 class RemoteError(QueryError, AttributeError):
@@ -173,6 +179,10 @@ class EngineStartError(EngineError):
 
 class UnreachableError(EngineError, ConnectionError):
     """Neither a graph engine nor a server answers at the address."""
+
+
+class UncertainWriteError(EngineError):
+    """The graph engine went away while it committed: all of it was written, or nothing."""
 
 
 class LoginError(EngineError):

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from odin_graph.errors import MissingWorkspaceError, SchemaVersionError, WorkspaceError
+from odin_graph.errors import MissingWorkspaceError, OdinError, SchemaVersionError, WorkspaceError
 
 MARK: Final = "workspace.json"
 FORMAT: Final = 1
@@ -26,25 +26,67 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
         SchemaVersionError: A newer odin_graph made it.
     """
     mark = folder / MARK
-    if mark.exists():
-        _check(folder, mark)
-        return
-    if folder.exists() and (
-        not folder.is_dir() or any(not child.name.startswith(_FRESH) for child in folder.iterdir())
-    ):
-        raise WorkspaceError(f"{folder} is there and is no workspace: choose a new name, or an empty folder.")
-    if not create:
-        raise MissingWorkspaceError(f"There is no workspace at {folder}: open it with create=True to make one.")
     try:
+        if mark.exists():
+            _check(folder, mark)
+            return
+        if folder.exists() and (
+            not folder.is_dir() or any(not held.name.startswith(_FRESH) for held in folder.iterdir())
+        ):
+            if mark.exists():  # another process has made it meanwhile
+                return
+            raise WorkspaceError(f"{folder} is there and is no workspace: choose a new name, or an empty folder.")
+        if not create:
+            raise MissingWorkspaceError(f"There is no workspace at {folder}: open it with create=True to make one.")
         folder.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=folder, prefix=_FRESH)
         with os.fdopen(handle, "w") as out:
             json.dump({"format": FORMAT}, out)
         Path(fresh).replace(mark)
+    except OdinError:
+        raise
     except OSError as error:
         raise WorkspaceError(
-            f"A workspace cannot be made at {folder}: {error.strerror}. Choose a folder you may write to."
+            f"A workspace cannot be {'opened' if _is_there(mark) else 'made'} at {folder}: {error.strerror}. Choose a "
+            "folder you may write to."
         ) from error
+
+
+def make_inside(folder: Path, root: Path) -> None:
+    """Make a folder, and those above it below a root. A root that is gone was moved or deleted, and is not made again.
+
+    Raises:
+        OSError: The root is not there, or the system refuses.
+    """
+    if folder != root and not folder.is_dir():
+        make_inside(folder.parent, root)
+        folder.mkdir(exist_ok=True)
+
+
+def make_near(folder: Path, levels: int = 2) -> None:
+    """Make a folder of a cache, and those above it up to so many levels: not the workspace that it was in.
+
+    Raises:
+        OSError: More is missing, or the system refuses.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        if levels <= 1:
+            raise
+        make_near(folder.parent, levels - 1)
+        folder.mkdir(exist_ok=True)
+
+
+def _is_free(folder: Path) -> bool:
+    return folder.is_dir() and all(held.name.startswith(_FRESH) for held in folder.iterdir())
+
+
+def _is_there(mark: Path) -> bool:
+    try:
+        return mark.exists()
+    except OSError:
+        return True
 
 
 def _check(folder: Path, mark: Path) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
-from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError, UnreachableError
+from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Endpoint, Graph, install, open_embedded
 from odin_graph.graph.installation import version
 from odin_graph.vectors import VectorStore
-
-_LOOKS: Final = 3
-_LOOK_AGAIN_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ class Stores:
                     f"There is no workspace at {address}: open it with create=True to make one."
                 )
             workspace_id = install(graph)
-            cache = folder / "cache" if folder is not None else _user_cache() / workspace_id
+            cache = _cache(address, folder, workspace_id)
             arrays = ArrayStore(address.arrays, budget, cache / "decoded")
             owner = arrays.claim(workspace_id)
             if owner != workspace_id:
@@ -67,6 +65,8 @@ class Stores:
                     f"The graph of {address} is workspace {workspace_id}, its arrays belong to workspace {owner}. "
                     "Open each graph with the arrays it was made with."
                 )
+            if folder is not None:
+                arrays.raw.guard(graph.check_place)
             columns = Columns(graph, arrays, cache / "columns")
             vectors = VectorStore(arrays, budget)
         except BaseException:
@@ -94,6 +94,14 @@ class Stores:
         with _lock:
             _open[os.getpid(), self.address] = self
 
+    def same_workspace(self, other: Stores) -> bool:
+        """Whether both are the same workspace. A copy has the id of the original, and another folder or server."""
+        if self.workspace_id != other.workspace_id:
+            return False
+        if self.address.folder is not None and other.address.folder is not None:
+            return Path(self.address.folder).samefile(other.address.folder)
+        return self.address.arrays == other.address.arrays
+
     def close(self) -> None:
         """Close the connections. The embedded engine stops by itself when its last user has gone."""
         with _lock:
@@ -116,20 +124,10 @@ class Later:
 
 def _open_graph(address: Address) -> Graph:
     if address.folder is not None:
-        return _open_embedded(Path(address.folder) / "engine")
+        return _verified(Graph(*open_embedded(Path(address.folder) / "engine")))
     if address.password is None:
         raise LoginError(f"{address.graph} asks for a password: give password=, or set ODIN_GRAPH_PASSWORD.")
     return _verified(Graph(Endpoint(address.graph or "", address.user or "", address.password, address.database)))
-
-
-def _open_embedded(folder: Path) -> Graph:
-    """The engine of a folder, looked up again where it was killed in the moment between look-up and connection."""
-    for _ in range(_LOOKS - 1):
-        try:
-            return _verified(Graph(*open_embedded(folder)))
-        except UnreachableError:
-            time.sleep(_LOOK_AGAIN_SECONDS)  # until the process has gone, and its endpoint is seen to be stale
-    return _verified(Graph(*open_embedded(folder)))
 
 
 def _verified(graph: Graph) -> Graph:
@@ -141,8 +139,19 @@ def _verified(graph: Graph) -> Graph:
     return graph
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "odin-graph" / "workspaces"
+def _cache(address: Address, folder: Path | None, workspace_id: str) -> Path:
+    """In the workspace's folder, else in the user's own: of this server and these arrays, which a copy has not."""
+    if folder is not None:
+        cache = folder / "cache"
+        with suppress(OSError):  # a folder that cannot be written costs speed
+            cache.mkdir(exist_ok=True)
+        return cache
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = hashlib.sha256(f"{address.graph}\n{address.database}\n{address.arrays}".encode()).hexdigest()[:12]
+    cache = home / "odin-graph" / "workspaces" / f"{workspace_id}-{place}"
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 # By process, too: a forked child opens its own.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.arrays.unit_cache import boot
+from odin_graph.folder import make_near
 
 
 class DecodedCache:
@@ -41,7 +42,7 @@ class DecodedCache:
         if (mapped := self.held(info)) is not None:
             return mapped
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_near(self._folder)
             # Of several workers that want the same segment one decodes it. Sixteen locks, so that none pile up.
             with FileLock(self._folder / f"{info.id[-1]}.lock"):
                 return mapped if (mapped := self.held(info)) is not None else self._keep(info, decode())

@@ -17,7 +17,8 @@ from odin_graph.arrays.context import context
 from odin_graph.arrays.names import written_at
 from odin_graph.arrays.writer import writers_name
 from odin_graph.config import Budget
-from odin_graph.errors import SpaceError, StoreError
+from odin_graph.errors import OdinError, SpaceError, StoreError
+from odin_graph.folder import make_inside
 
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded", "File too large")
 FRESH: Final = "fresh"
@@ -46,6 +47,22 @@ class Files:
         self.root = root.rstrip("/")
         self.local = Path(root) if "://" not in root else None
         self._budget = budget
+        self._check: Callable[[], None] = _nothing
+        if self.local is not None:
+            try:
+                self.local.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{root} cannot be made: {error.strerror}. Give a folder for the arrays that you may write to."
+                ) from error
+
+    def guard(self, check: Callable[[], None]) -> None:
+        """Have something asked before a local file is written, and where one is missing.
+
+        Args:
+            check: Raises where the folder was moved or deleted: then a file is not damaged, and none is written.
+        """
+        self._check = check
 
     def context(self) -> tiledb.Ctx:
         """TileDB's context of this process."""
@@ -57,9 +74,7 @@ class Files:
 
     def exists(self, uri: str) -> bool:
         """Whether a file or a folder stands there."""
-        if self.local is not None:
-            return (self.local / uri).exists()
-        return bool(self._vfs().is_file(self.path(uri)) or self._vfs().is_dir(self.path(uri)))
+        return self._is_there(self.path(uri))
 
     def read(self, uri: str) -> bytes:
         """A whole file.
@@ -77,7 +92,7 @@ class Files:
             with self._vfs().open(path, "rb") as file:
                 return bytes(file.read())
         except (OSError, tiledb.TileDBError) as error:
-            raise StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
+            raise self.unreadable(path, error) from error
 
     def tree(self, path: str) -> list[tuple[str, int]]:
         """The files below a full address, by their name below it, with their bytes; "" for the address itself.
@@ -101,7 +116,23 @@ class Files:
             vfs.ls_recursive(path, take)
             return found
         except (OSError, tiledb.TileDBError) as error:
-            raise StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.") from error
+            raise self.unreadable(path, error) from error
+
+    def unreadable(self, path: str, error: BaseException) -> OdinError:
+        """What is said of a file that cannot be read; of all of them where the folder is not there any more."""
+        if self.local is not None:
+            self._check()
+        if not self._is_there(path):
+            return StoreError(
+                f"{path} is missing: what it held cannot be read, everything else can. Run `odin doctor`, "
+                "which lists what is missing, and restore it from a backup; or delete the images it belongs to."
+            )
+        return StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.")
+
+    def _is_there(self, path: str) -> bool:
+        if self.local is not None:
+            return Path(path).exists()
+        return bool(self._vfs().is_file(path) or self._vfs().is_dir(path))
 
     def write(self, uri: str, data: bytes) -> None:
         """Write a file whole, or not at all; on a local disk it outlives a crash once this returns.
@@ -163,8 +194,9 @@ class Files:
                 yield self.path(uri)
                 return
             target, fresh = self.local / uri, self.local / FRESH / writers_name()
+            self._check()
             for folder in (target.parent, fresh.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_inside(folder, self.local)
             yield str(fresh)
             _sync(fresh)
             publish(fresh, target)
@@ -174,6 +206,8 @@ class Files:
             raise
         except (OSError, tiledb.TileDBError) as error:
             self._clear(self.path(uri) if self.local is None else fresh)
+            if self.local is not None:
+                self._check()
             if any(reason in str(error) for reason in _NO_SPACE):
                 raise SpaceError(
                     f"No space is left at {self.root} to write {uri}; nothing of it is kept. "
@@ -244,6 +278,10 @@ def _walk(path: str, below: str) -> Iterator[tuple[str, int]]:
                 yield from _walk(entry.path, f"{below}{entry.name}/")
             else:
                 yield f"{below}{entry.name}", entry.stat().st_size
+
+
+def _nothing() -> None:
+    """Of a root that nobody guards."""
 
 
 def _link(fresh: Path, target: Path) -> None:

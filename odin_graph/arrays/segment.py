@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import prod
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 
 from odin_graph.arrays.names import written_at
 
 Codec = Literal["dense", "ragged", "tiled", "table", "units"]
+LASTING: Final = ("pixels", "originals")
+"""Arrays whose row of a key never changes, so that whichever segment has it has the right one."""
 
 
 @dataclass(frozen=True, slots=True)

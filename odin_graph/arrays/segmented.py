@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays.boxes import read_box
 from odin_graph.arrays.keys import Keys
-from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.arrays.segment import LASTING, SegmentInfo
 from odin_graph.arrays.store import ArrayStore
 from odin_graph.errors import QueryError, ShapeError, StoreError
 
@@ -204,19 +204,27 @@ class SegmentedArray:
 
     def parts(self, keys: Keys) -> Iterator[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]:
         """For each segment that holds some: the places in ``keys``, and the positions in the segment."""
-        left = np.arange(len(keys))
+        left, unreadable = np.arange(len(keys)), None
         for info in reversed(self._segments):
             if not len(left):
                 return
             asked = keys[left]
             if not info.rows or asked.max() < info.min_key or asked.min() > info.max_key:
                 continue
-            held = self._store.keys(info)
+            try:
+                held = self._store.keys(info)
+            except StoreError as error:
+                if info.array not in LASTING:  # a row of it may be newer than those that can be read
+                    raise
+                unreadable = error
+                continue
             positions = np.searchsorted(held, asked)
             found = held[np.minimum(positions, len(held) - 1)] == asked
             if found.any():
                 yield info, left[found], positions[found]
                 left = left[~found]
+        if len(left) and unreadable is not None:
+            raise unreadable
         if len(left):
             array = self._segments[0].array if self._segments else "an array without segments"
             listed = ", ".join(map(str, keys[left[:5]].tolist()))

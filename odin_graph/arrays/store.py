@@ -304,9 +304,7 @@ class ArrayStore:
         try:
             yield
         except tiledb.TileDBError as error:
-            raise StoreError(
-                f"The segment {self._files.path(info.uri)} cannot be read: {error}. Run `odin doctor`."
-            ) from error
+            raise self._files.unreadable(self._files.path(info.uri), error) from error
 
     def _full(self, info: SegmentInfo) -> str:
         return self._contents.verified(info)

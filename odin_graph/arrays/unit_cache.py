@@ -23,6 +23,7 @@ import psutil
 from numpy.typing import NDArray
 
 from odin_graph.arrays.segment import SegmentInfo
+from odin_graph.folder import make_near
 
 _HELD: Final = 64
 """Segments that stay mapped."""
@@ -106,7 +107,7 @@ class UnitCache:
         file = self._folder / f"{info.id}.{boot()}{_SUFFIX}"
         if not create and not file.exists():
             return None
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_near(self._folder)
         units, size = info.shape[0], info.row_bytes * info.rows
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:

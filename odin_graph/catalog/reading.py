@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from odin_graph.folder import make_near
 from odin_graph.stores import Stores
 
 fcntl: Any
@@ -101,7 +102,7 @@ def _opened(folder: Path, name: str) -> int:
     try:
         return os.open(folder / name, flags, 0o600)
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_near(folder)
         return os.open(folder / name, flags, 0o600)
 
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
+from odin_graph.folder import make_near
 from odin_graph.stores import Stores
 
 HALF_LIFE: Final = 7 * 86_400.0
@@ -84,7 +85,7 @@ def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = N
             return
         _written[file] = passed
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_near(file.parent)
     _write(file)
 
 

@@ -180,7 +180,7 @@ def same_world(one: Stores, other: Stores) -> None:
     Raises:
         MismatchError: They are of different workspaces.
     """
-    if one.workspace_id != other.workspace_id:
+    if not one.same_workspace(other):
         raise MismatchError(
             f"The data sets are of different workspaces ({one.address} and {other.address}), whose images are not the "
             "same. Export one of them and import it into the other: dataset.export(path), db.datasets.load(path)."

@@ -10,6 +10,8 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import feather
 
+from odin_graph.folder import make_near
+
 _TOKEN: Final = b"odin_graph.token.2"  # the files of before had floats as they were stored, -0.0 among them
 
 
@@ -25,7 +27,7 @@ def load(file: Path, token: str) -> pa.Table | None:
 def save(file: Path, table: pa.Table, token: str) -> None:
     """Save a table under a token, in the place of the one before. Where that fails, only time is lost."""
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_near(file.parent)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as fresh:
             # As it is: mapped, columns take no memory of ours, and pages that nobody looks at are never read.
             held = table.replace_schema_metadata({_TOKEN: token.encode()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -14,15 +15,16 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import neo4j
-from neo4j.exceptions import DriverError, Neo4jError
+from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import remaining
 from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
-from odin_graph.graph.counting import CounterClient
+from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
-from odin_graph.graph.failures import translated, worth_retrying
+from odin_graph.graph.failures import exhausted, is_lost, translated, worth_retrying
 from odin_graph.graph.moment import Moment
+from odin_graph.graph.reach import Reach
 from odin_graph.graph.read_only import check_may_write
 from odin_graph.graph.records import Records
 from odin_graph.graph.stopping import opened
@@ -30,6 +32,7 @@ from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.values import parameters, plain
 
 T = TypeVar("T")
+logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it says of broken connections, our errors say
 
 RETRY_SECONDS: Final = 30.0
 """How long a transaction that lost against another is run again, as the driver's managed ones are."""
@@ -38,6 +41,8 @@ ANSWER_SECONDS: Final = 20.0
 """In which an engine that takes a connection greets, or a connection becomes free."""
 _APPROVED: Final = 256
 """Statements of users whose explanation is remembered."""
+LIVES: Final = 2
+"""How often a call goes on with an embedded engine that was started again."""
 
 
 class Transaction:
@@ -67,22 +72,38 @@ class Graph:
 
     Args:
         endpoint: Where it is and how to log in.
-        release: Called by `close`, to stop using an embedded engine.
+        attachment: Of an embedded engine, which is then started again where it was ended under its users; closed by
+            `close`.
     """
 
-    def __init__(self, endpoint: Endpoint, release: Callable[[], None] | None = None) -> None:
-        self.endpoint = endpoint
-        self.address = endpoint.address
+    def __init__(self, endpoint: Endpoint, attachment: Attachment | None = None) -> None:
         self.database = endpoint.database
-        self._release = release
-        self._counters = _counter_client(endpoint)
+        self._reach = Reach(endpoint, attachment)
         self._moment: Moment | None = None
-        self._drivers: dict[tuple[int, bool], neo4j.Driver] = {}
         self._only_read: OrderedDict[str, None] = OrderedDict()
+        self._drivers: dict[tuple[int, bool, str], neo4j.Driver] = {}
         self._at_close: list[Callable[[], None]] = []
         self._opening = threading.Lock()
         self._closed = False
         _graphs.add(self)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the engine is; another place after it was started again."""
+        return self._reach.now[0]
+
+    @property
+    def address(self) -> str:
+        """The engine's Bolt address."""
+        return self.endpoint.address
+
+    def check_place(self) -> None:
+        """Refuse where the workspace's folder was moved or deleted meanwhile.
+
+        Raises:
+            WorkspaceError: It is not the folder any more that was opened.
+        """
+        self._reach.check_place()
 
     def verify(self) -> None:
         """Ask the engine for a sign of life.
@@ -91,12 +112,20 @@ class Graph:
             UnreachableError: Nobody answers.
             LoginError: The user or the password is refused.
         """
-        with translated(self.endpoint), self._session() as session:
-            session.run("RETURN 1").consume()
+
+        def ask() -> None:
+            with self._session() as session:
+                session.run("RETURN 1").consume()
+
+        self._living(ask)
 
     def driver(self) -> neo4j.Driver:
         """The driver that writes. A forked child gets one of its own: a connection cannot be shared."""
         return self._driver(reader=False)
+
+    def ensure(self) -> None:
+        """Have an embedded engine started again, if it was ended; for connections that are not made here."""
+        self._reach.ensure()
 
     def read(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a statement of ours that reads, and return its rows."""
@@ -114,21 +143,35 @@ class Graph:
         self, cypher: str, params: Mapping[str, Any] | None = None, size: int = 10_000
     ) -> Iterator[list[dict[str, Any]]]:
         """The rows of a statement that reads, in lists of up to ``size``, without holding them all."""
-        with (
-            translated(self.endpoint),
-            self._session(neo4j.READ_ACCESS, fetch_size=size) as session,
-            opened(session, self._session, None) as tx,
-        ):
-            result = tx.run(cypher, dict(params or {}))
-            names = result.keys()
-            while rows := result.fetch(size):
-                yield [_row(names, record) for record in rows]
+        begun, lives = False, LIVES
+        with translated(self.endpoint):
+            while True:
+                endpoint = self.endpoint
+                try:
+                    with (
+                        self._session(neo4j.READ_ACCESS, fetch_size=size) as session,
+                        opened(session, self._session, None) as tx,
+                    ):
+                        result = tx.run(cypher, dict(params or {}))
+                        names = result.keys()
+                        while rows := result.fetch(size):
+                            begun = True
+                            yield [_row(names, record) for record in rows]
+                    return
+                except (Neo4jError, DriverError) as error:
+                    lives -= 1
+                    if not is_lost(error) or not self._reach.renew(endpoint) or begun or lives < 0:
+                        raise
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
         check_may_write()
-        with translated(self.endpoint), self._session() as session:
-            session.run(cypher).consume()
+
+        def run() -> None:
+            with self._session() as session:
+                session.run(cypher).consume()
+
+        self._living(run)
         self._moment = None
 
     def user_read(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
@@ -140,17 +183,23 @@ class Graph:
         """
         self._check_reads(cypher, timeout)
         return self._managed(
-            lambda tx: tx.records(cypher, parameters(params)), neo4j.READ_ACCESS, reader=True, timeout=timeout
+            lambda tx: tx.records(cypher, parameters(params)),
+            neo4j.READ_ACCESS,
+            reader=True,
+            timeout=timeout,
+            theirs=True,
         )
 
     def user_write(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement in a write transaction."""
-        return self._managed(lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout)
+        return self._managed(
+            lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout, theirs=True
+        )
 
     def change_token(self) -> ChangeToken:
         """What changes when anybody writes, and only then."""
         if self.endpoint.http is not None:
-            return embedded_token(self.endpoint, self._counters)
+            return self._embedded_token()
         with translated(self.endpoint), self._session(neo4j.READ_ACCESS) as session:
             session.run("RETURN 1").consume()
             return ChangeToken("", "|".join(sorted(session.last_bookmarks().raw_values)))
@@ -169,10 +218,16 @@ class Graph:
 
     def reserve_keys(self, n: int, counter: str = "image") -> range:
         """Reserve ``n`` numbers of a counter, which nobody else ever gets. The first ever is 1."""
+
+        def reserve() -> range:  # numbers that nobody gets are no loss, so it may be done twice
+            return self._managed(
+                lambda tx: counters.reserve(tx.run, n, counter), access=neo4j.WRITE_ACCESS, repeatable=True
+            )
+
         try:
-            return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
+            return reserve()
         except ConflictError:  # two were the first to ask, and made the counter at once: now it is there
-            return self.execute(lambda tx: counters.reserve(tx.run, n, counter))
+            return reserve()
 
     def at_close(self, call: Callable[[], None]) -> None:
         """Have something done just before the connections are closed."""
@@ -183,15 +238,34 @@ class Graph:
         while self._at_close:
             self._at_close.pop()()
         self._closed = True
-        if self._counters is not None:
-            self._counters.close()
-        for (pid, _), driver in self._drivers.items():
+        for (pid, *_), driver in self._drivers.items():
             if pid == os.getpid():
                 driver.close()
         self._drivers.clear()
-        if self._release is not None:
-            self._release()
-            self._release = None
+        self._reach.close()
+
+    def _embedded_token(self) -> ChangeToken:
+        for _ in range(LIVES):
+            endpoint, client = self._reach.now
+            try:
+                return embedded_token(endpoint, client)
+            except UnreachableError:
+                if self._closed or not self._reach.renew(endpoint):
+                    raise
+        return embedded_token(*self._reach.now)
+
+    def _living(self, work: Callable[[], T]) -> T:
+        """Do what may be done twice, again where an embedded engine was ended meanwhile."""
+        lives = LIVES
+        with translated(self.endpoint):
+            while True:
+                endpoint = self.endpoint
+                try:
+                    return work()
+                except (Neo4jError, DriverError) as error:
+                    lives -= 1
+                    if lives < 0 or not is_lost(error) or not self._reach.renew(endpoint):
+                        raise
 
     def _check_reads(self, cypher: str, timeout: float | None) -> None:
         """Have the engine explain a user's statement; what only reads is asked about once."""
@@ -218,14 +292,27 @@ class Graph:
         *,
         reader: bool = False,
         timeout: float | None = None,
+        repeatable: bool = False,
+        theirs: bool = False,
     ) -> T:
-        """As the driver's own managed transactions, which do not know ArcadeDB's conflicts."""
-        if access == neo4j.WRITE_ACCESS:
+        """As the driver's own managed transactions, which do not know ArcadeDB's conflicts, nor engines that return.
+
+        Args:
+            work: What is done in a transaction; again, where nothing of it can have been written.
+            access: Reads or writes.
+            reader: By the log-in that only reads.
+            timeout: Seconds that the engine may take.
+            repeatable: It may be done once more where it may have been written already.
+            theirs: A user's statement, which is not run again where the engine ran out of memory with it.
+        """
+        writes = access == neo4j.WRITE_ACCESS
+        if writes:
             check_may_write()
         until = time.monotonic() + RETRY_SECONDS
-        pause = 0.01
+        pause, lives = 0.01, LIVES
         with translated(self.endpoint):
             while True:
+                endpoint = self.endpoint
                 try:
                     seconds = _least(timeout, remaining())
                     with (
@@ -233,10 +320,18 @@ class Graph:
                         opened(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
                         answer = work(Transaction(tx))
-                    if access == neo4j.WRITE_ACCESS:
+                    if writes:
                         self._moment = None
                     return answer
                 except (Neo4jError, DriverError) as error:
+                    if is_lost(error) and self._reach.renew(endpoint):
+                        lives -= 1
+                        if writes and isinstance(error, IncompleteCommit) and not repeatable:
+                            raise
+                        if (theirs or lives < 0) and self._reach.was_exhausted(endpoint):
+                            raise exhausted() from error
+                        if lives >= 0:
+                            continue
                     if not worth_retrying(error) or time.monotonic() > until:
                         raise
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - a pause is no secret
@@ -252,16 +347,17 @@ class Graph:
     def _driver(self, *, reader: bool) -> neo4j.Driver:
         if self._closed:
             raise WorkspaceError(f"The workspace at {self.address} is closed: open it again with og.connect(...).")
-        which = os.getpid(), reader
+        endpoint = self.endpoint
+        which = os.getpid(), reader, endpoint.address
         with self._opening:
             if which not in self._drivers:
-                user, password = self.endpoint.user, self.endpoint.password
+                user, password = endpoint.user, endpoint.password
                 if reader:
-                    user, password = self.endpoint.reader or "", self.endpoint.reader_password or ""
+                    user, password = endpoint.reader or "", endpoint.reader_password or ""
                 try:
-                    with translated(self.endpoint):
+                    with translated(endpoint):
                         self._drivers[which] = neo4j.GraphDatabase.driver(
-                            self.address,
+                            endpoint.address,
                             auth=(user, password),
                             connection_timeout=CONNECT_SECONDS,
                             connection_acquisition_timeout=ANSWER_SECONDS,
@@ -275,17 +371,13 @@ class Graph:
     def _forget(self) -> None:
         """In a forked child: the parent's drivers are not ours to use or to close, its lock may be held for ever."""
         self._opening = threading.Lock()
-        self._counters = _counter_client(self.endpoint)
+        self._reach.forget()
         _PARENTS.append(dict(self._drivers))
         self._drivers.clear()
 
 
 def _least(*times: float | None) -> float | None:
     return min((time_ for time_ in times if time_ is not None), default=None)
-
-
-def _counter_client(endpoint: Endpoint) -> CounterClient | None:
-    return CounterClient(endpoint.counters) if endpoint.counters else None
 
 
 def _row(names: Sequence[str], record: neo4j.Record) -> dict[str, Any]:

@@ -7,9 +7,13 @@ begins with a look.
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 import socket
 import socketserver
+import stat
 import struct
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,32 @@ that were read meanwhile, the token is of the past once it is committed.
 _ANSWER: Final = struct.Struct(f"<{len(COUNTERS)}q")
 
 Counts = tuple[int, ...]
+
+
+def socket_path() -> Path:
+    """Of a new socket, in a folder of this user's and not in the workspace: not all that copies folders copies sockets.
+
+    Raises:
+        OSError: There is no folder that is this user's alone.
+    """
+    folder = Path(tempfile.gettempdir()) / f"odin-graph-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    held = folder.lstat()
+    if not stat.S_ISDIR(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
+        raise PermissionError(f"{folder} is somebody else's")
+    for left in folder.glob("*.sock"):
+        _sweep(left)
+    return folder / f"{secrets.token_hex(8)}.sock"
+
+
+def _sweep(left: Path) -> None:
+    """Remove a socket whose keeper was killed: nobody answers."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+        try:
+            asked.settimeout(0.1)
+            asked.connect(str(left))
+        except ConnectionRefusedError:
+            left.unlink()
 
 
 def serve(path: Path, read: Callable[[], Counts]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -9,41 +10,123 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from odin_graph.errors import EngineStartError
-from odin_graph.graph.endpoint import LEAST_SPACE, Endpoint
-from odin_graph.graph.locks import alone, hold, release
+from odin_graph.errors import EngineStartError, OdinError, SpaceError, WorkspaceError
+from odin_graph.graph.claim import CHECKING, REFUSED
+from odin_graph.graph.endpoint import FILE, LEAST_SPACE, Endpoint, loopback
+from odin_graph.graph.locks import alone, hold, leads_to, release
 
 START_SECONDS: Final = 60.0
-"""After which a start has failed. It takes about three on an idle machine."""
+"""After which a start has failed. It takes about one and a half on an idle machine."""
 LOG_LINES: Final = 15
 LOG_BYTES: Final = 1 << 20
 """Above which a log is put aside at the next start, in place of the one before."""
+EXHAUSTED: Final = "java.lang.OutOfMemoryError"
+"""Stands in the log of an engine that ended because a statement took all its memory."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
-def open_embedded(folder: Path) -> tuple[Endpoint, Callable[[], None]]:
-    """The engine of a workspace folder, and the call that stops using it.
+class Attachment:
+    """The use of the engine of a folder, from `open_embedded` to `close`; a forked child shares it.
 
     The engine stays up while any process holds the folder's users' lock, and stops by itself a few seconds after the
     last one has gone, however it went.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._users = folder / "users.lock"
+        self._user = hold(self._users)
+
+    def check_place(self) -> None:
+        """Refuse where the folder is not the one any more that was opened.
+
+        Raises:
+            WorkspaceError: It was moved, deleted, or replaced by another.
+        """
+        if not leads_to(self._users, self._user):
+            raise moved(self.folder.parent)
+
+    def endpoint(self) -> Endpoint:
+        """Where the engine is now; started, if nobody runs it.
+
+        Raises:
+            EngineStartError: It did not start; the message ends with the end of its log.
+            WorkspaceError: The folder was moved or deleted, cannot be written to, or is in use on another machine.
+        """
+        self.check_place()
+        with _said_plainly(self.folder):
+            endpoint = self._running()
+            if endpoint is None:
+                with alone(self.folder / "start.lock"):  # of two that start at once, the second attaches
+                    endpoint = self._running() or _start(self.folder)
+        return endpoint
+
+    def was_exhausted(self, endpoint: Endpoint) -> bool:
+        """Whether the engine that was there ended because a statement took all its memory."""
+        return EXHAUSTED in _said(self.folder / "engine.log", endpoint.log)
+
+    def close(self) -> None:
+        """Stop using it."""
+        release(self._user)
+
+    def _running(self) -> Endpoint | None:
+        endpoint = Endpoint.read(self.folder)
+        if endpoint is not None and endpoint.loopback != loopback():
+            raise WorkspaceError(
+                f"{self.folder.parent} is open on another machine or in another container, whose engine is not reached "
+                "from here: serve it there with `odin serve` and connect to its address, or use a Neo4j server."
+            )
+        return endpoint
+
+
+def open_embedded(folder: Path) -> tuple[Endpoint, Attachment]:
+    """The engine of a workspace folder, and what to close when it is not used any more.
 
     Raises:
         EngineStartError: It did not start; the message ends with the end of its log.
+        WorkspaceError: The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    user = hold(folder / "users.lock")
+    with _said_plainly(folder):
+        folder.mkdir(exist_ok=True, mode=0o700)
+        attachment = Attachment(folder)
     try:
-        endpoint = Endpoint.read(folder / "endpoint.json")
-        if endpoint is None:
-            with alone(folder / "start.lock"):  # of two that start at once, the second attaches
-                endpoint = Endpoint.read(folder / "endpoint.json") or _start(folder)
+        return attachment.endpoint(), attachment
     except BaseException:
-        release(user)
+        attachment.close()
         raise
-    return endpoint, lambda: release(user)
+
+
+def moved(workspace: Path | str) -> WorkspaceError:
+    """What is said of a folder that is not there any more."""
+    return WorkspaceError(
+        f"{workspace} is not the folder any more that was opened: it was moved, deleted or replaced meanwhile. Nothing "
+        "is written there; open the workspace where it is now, with og.connect(...)."
+    )
+
+
+@contextmanager
+def _said_plainly(folder: Path) -> Iterator[None]:
+    """An error of the system about a file of the engine's folder, as one of ours."""
+    try:
+        yield
+    except OdinError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SpaceError(f"No space is left at {folder}: make room, and open the workspace again.") from error
+        if error.errno in _GONE:
+            raise moved(folder.parent) from error
+        raise WorkspaceError(
+            f"{folder.parent} cannot be opened: {error.strerror or error} ({error.filename}). The graph engine writes "
+            "into its folder, also for whoever only reads: copy the workspace to where you may write, or ask for the "
+            "right to."
+        ) from error
 
 
 def _start(folder: Path) -> Endpoint:
@@ -53,12 +136,13 @@ def _start(folder: Path) -> Endpoint:
             'Give the address of a Neo4j server: og.connect(graph="neo4j://host", arrays="folder").'
         )
     log = folder / "engine.log"
-    (folder / "endpoint.json").unlink(missing_ok=True)
+    (folder / FILE).unlink(missing_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
+        begins = out.seek(0, os.SEEK_END)
         keeper = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "odin_graph.graph.keeper", str(folder)],
+            [sys.executable, "-m", "odin_graph.graph.keeper", str(folder), str(begins)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -69,23 +153,35 @@ def _start(folder: Path) -> Endpoint:
     # It outlives this call, and may outlive this process. Should it end first, somebody has to collect it.
     threading.Thread(target=keeper.wait, name="keeper of the graph engine", daemon=True).start()
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until or CHECKING in _said(log, begins):
         ended = keeper.poll() is not None  # asked first: a keeper ends where another one has come to serve
-        endpoint = Endpoint.read(folder / "endpoint.json")
+        endpoint = Endpoint.read(folder)
         if endpoint is not None:
             return endpoint
         if ended:
-            raise EngineStartError(
-                f"The graph engine of {folder} ended as it started (exit {keeper.returncode}).\n{_end(log)}"
-            )
+            raise _failed(folder, log, begins, f"ended as it started (exit {keeper.returncode})")
         time.sleep(0.02)
     keeper.kill()
-    raise EngineStartError(f"The graph engine of {folder} did not start within {START_SECONDS:.0f} s.\n{_end(log)}")
+    raise _failed(folder, log, begins, f"did not start within {START_SECONDS:.0f} s")
 
 
-def _end(log: Path) -> str:
-    """Why it failed: a full disk, which the log itself cannot tell, and the end of the log."""
-    full = shutil.disk_usage(log.parent).free < LEAST_SPACE
-    room = f"No space is left at {log.parent}: make room, and open the workspace again.\n" if full else ""
-    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-    return f"{room}The end of {log}:\n" + "\n".join(lines)
+def _failed(folder: Path, log: Path, begins: int, how: str) -> OdinError:
+    """Why it failed: a full disk, which the log itself cannot tell, what the keeper says, or the end of the log."""
+    said = _said(log, begins)
+    for line in said.splitlines():
+        if line.startswith(REFUSED):
+            return WorkspaceError(line.removeprefix(REFUSED))
+    full = shutil.disk_usage(folder).free < LEAST_SPACE
+    room = f"No space is left at {folder}: make room, and open the workspace again.\n" if full else ""
+    end = "\n".join(said.splitlines()[-LOG_LINES:])
+    return EngineStartError(f"The graph engine of {folder} {how}.\n{room}The end of {log}:\n{end}")
+
+
+def _said(log: Path, begins: int) -> str:
+    """What stands in a log from there on."""
+    try:
+        with log.open("rb") as file:
+            file.seek(begins)
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

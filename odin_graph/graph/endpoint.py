@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-import psutil
+from odin_graph.graph.locks import is_seized
 
 LEAST_SPACE: Final = 1 << 20
 """Bytes that an embedded engine cannot work without."""
+FILE: Final = "endpoint.json"
+LOCK: Final = "keeper.lock"
+"""Which the keeper of the engine in a folder has for itself as long as it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Endpoint:
     address: str
     user: str
     password: str = field(repr=False)
+    """Of the embedded engine: made anew at each start, so that no other engine, and no later one, takes it."""
     database: str | None = None
     reader: str | None = None
     """The log-in that only reads; None where the engine has no such users (Neo4j Community)."""
@@ -33,36 +39,65 @@ class Endpoint:
     counted: tuple[int, ...] = ()
     """What the counters stood at when the engine was stopped cleanly the last time."""
     folder: str = ""
-    """The embedded engine's own, on this machine."""
+    """The embedded engine's own, on this machine, as its keeper knows it."""
+    place: tuple[int, int] = (0, 0)
+    """Device and inode of that folder. Its keeper has it open, so that no other folder can have them."""
+    loopback: str = ""
+    """Whose loopback the address is on."""
     pid: int = 0
-    started: float = 0.0
-    """When the keeper's process was created, since a pid alone is given again."""
+    """The keeper's."""
     counters: str = ""
     """The keeper's socket that tells the engine's counters; empty where there is none."""
+    log: int = 0
+    """Where the log of this engine begins in ``engine.log``."""
 
-    def write(self, file: Path) -> None:
-        """Write it whole or not at all, readable by this user alone."""
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".endpoint-")  # made with mode 0600
-        with os.fdopen(handle, "w") as out:
-            json.dump(asdict(self), out)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(file)
+    def write(self, folder: Path) -> None:
+        """Write it into an engine's folder, whole or not at all, readable by this user alone."""
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".endpoint-")  # made with mode 0600
+        try:
+            with os.fdopen(handle, "w") as out:
+                json.dump(asdict(self), out)
+                out.flush()
+                os.fsync(out.fileno())
+            Path(name).replace(folder / FILE)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
 
     @classmethod
-    def read(cls, file: Path) -> Self | None:
-        """The endpoint of a file whose keeper lives; None where there is none, or it is stale."""
+    def read(cls, folder: Path) -> Self | None:
+        """The endpoint of an engine's folder whose keeper lives; None where there is none.
+
+        That of another folder, which a copy has with it, is none, and neither is one whose keeper knows the folder
+        under a name that it no longer has: such a keeper ends by itself.
+        """
         try:
-            held = json.loads(file.read_text())
-            endpoint = cls(**{**held, "counted": tuple(held["counted"])})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            held = json.loads((folder / FILE).read_text())
+            endpoint = cls(**{**held, "counted": tuple(held["counted"]), "place": tuple(held["place"])})
+            there = Path(endpoint.folder).stat()
+            if place_of(folder) != endpoint.place or (there.st_dev, there.st_ino) != endpoint.place:
+                return None
+        except (OSError, ValueError, TypeError, KeyError):
             return None
         return endpoint if endpoint.alive() else None
 
     def alive(self) -> bool:
-        """Whether the process that serves it is still the one that wrote it."""
+        """Whether its keeper lives. The kernel tells, by a lock that ends with the process: no clock takes part."""
         try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+            return place_of(Path(self.folder)) == self.place and is_seized(Path(self.folder) / LOCK)
+        except OSError:
             return False
+
+
+def place_of(folder: Path) -> tuple[int, int]:
+    """Device and inode of a folder."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def loopback() -> str:
+    """Names what this process means by 127.0.0.1: this machine since it was started, and its container."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/net').stat().st_ino}"
+    return socket.gethostname()

@@ -17,6 +17,7 @@ from neo4j.exceptions import (
     DatabaseError,
     DriverError,
     Forbidden,
+    IncompleteCommit,
     Neo4jError,
     ServiceUnavailable,
     SessionExpired,
@@ -26,10 +27,12 @@ from odin_graph.errors import (
     ConflictError,
     EngineError,
     LoginError,
+    MemoryLimitError,
     OdinError,
     QueryError,
     ReadOnlyError,
     SpaceError,
+    UncertainWriteError,
     UnreachableError,
 )
 from odin_graph.graph.endpoint import LEAST_SPACE, Endpoint
@@ -50,13 +53,16 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
 def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
     """The error of ours that says what the driver's means."""
     address = endpoint.address
-    full = bool(endpoint.folder) and shutil.disk_usage(endpoint.folder).free < LEAST_SPACE
-    if full and not isinstance(error, CypherSyntaxError):  # what the engine says then does not name the reason
+    if _is_full(endpoint.folder) and not isinstance(
+        error, CypherSyntaxError
+    ):  # what the engine says then does not name the reason
         return SpaceError(
             f"No space is left at {endpoint.folder}, where the graph engine writes; what is acknowledged stands. "
             "Make room, for example with `odin gc`, and call again."
         )
     message = (" ".join(map(str, error.args)) or getattr(error, "message", None) or str(error)).strip()
+    if isinstance(error, DriverError):
+        return _of_the_connection(error, address, message)
     match error:
         case AuthError() if not isinstance(error, Forbidden):
             return LoginError(
@@ -72,6 +78,17 @@ def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
             return UnreachableError(f"{address} has no such database: {message}. Give one that exists with database=.")
         case CypherSyntaxError() | CypherTypeError() | ClientError() | DatabaseError() if _refused(error, message):
             return QueryError(f"The graph engine refuses the statement: {message}")
+    return EngineError(f"The graph engine at {address} failed: {message}")
+
+
+def _of_the_connection(error: DriverError, address: str, message: str) -> OdinError:
+    match error:
+        case IncompleteCommit():
+            return UncertainWriteError(
+                f"The graph engine at {address} went away while it was told to commit: it may have written all of it, "
+                "or nothing. Make the same call again: of what is stored already nothing is stored twice by calls that "
+                "take ids; look first where a statement of your own is not of that kind."
+            )
         case ServiceUnavailable() | SessionExpired():
             return UnreachableError(
                 f"No graph engine answers at {address}: {message}. Is it running, and is the address right?"
@@ -89,3 +106,25 @@ def _refused(error: Neo4jError | DriverError, message: str) -> bool:
 def worth_retrying(error: Neo4jError | DriverError) -> bool:
     """Whether the same transaction may succeed when it is run again."""
     return error.is_retryable() or any(word in str(error) for word in RETRIED)
+
+
+def is_lost(error: Neo4jError | DriverError) -> bool:
+    """Whether the engine may have ended: it does not answer, or another one that has its port knows no such user."""
+    gone = isinstance(error, ServiceUnavailable | SessionExpired)
+    return gone or (isinstance(error, AuthError) and not isinstance(error, Forbidden))
+
+
+def exhausted() -> MemoryLimitError:
+    """What is said of a statement with which the embedded engine ran out of memory."""
+    return MemoryLimitError(
+        "The graph engine ran out of memory while this statement ran, and was started again; what is acknowledged "
+        "stands, and nothing of this statement. It, or another that ran at the same time, asks for too much at once: "
+        "return fewer rows with LIMIT, aggregate, or take parts of it in turns."
+    )
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        return bool(folder) and shutil.disk_usage(folder).free < LEAST_SPACE
+    except OSError:  # it was moved or deleted
+        return False

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import random
+import time
 import uuid
+from typing import Final
 
 from odin_graph import schema
-from odin_graph.errors import SchemaVersionError
+from odin_graph.errors import (
+    ConflictError,
+    EngineError,
+    LoginError,
+    QueryError,
+    ReadOnlyError,
+    SchemaVersionError,
+    UnreachableError,
+)
 from odin_graph.graph.connection import Graph
+
+_LASTING: Final = (LoginError, ReadOnlyError, UnreachableError)
+_PATIENCE: Final = 30.0
+"""Seconds in which several that install at once have done so, one after another."""
+_MAKE: Final = (
+    "MERGE (o:Counter {id: 'workspace'}) SET o.locked = true "
+    "WITH o OPTIONAL MATCH (w:Workspace) WITH o, count(w) AS there "
+    "FOREACH (_ IN CASE WHEN there = 0 THEN [1] ELSE [] END | "
+    "CREATE (:Workspace {id: $id, schema_version: $version})) "
+    "WITH o MATCH (w:Workspace) RETURN w.id AS id"
+)
+"""The counter is one for all by its constraint, and locked: so the workspace is made once."""
 
 
 def install(graph: Graph) -> str:
@@ -15,6 +38,19 @@ def install(graph: Graph) -> str:
     Raises:
         SchemaVersionError: The workspace was written by a newer odin_graph.
     """
+    until, pause = time.monotonic() + _PATIENCE, 0.05
+    while True:
+        try:
+            return _install(graph)
+        except (ConflictError, QueryError, EngineError) as error:
+            # Engines tell in several words that another process makes the same constraint or node at this moment.
+            if isinstance(error, _LASTING) or time.monotonic() > until:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - a pause is no secret
+        pause = min(pause * 2, 1.0)
+
+
+def _install(graph: Graph) -> str:
     found = version(graph)
     if found is not None and found > schema.VERSION:
         raise SchemaVersionError(
@@ -28,18 +64,10 @@ def install(graph: Graph) -> str:
             for statement in statements:
                 graph.write(statement)
             graph.write("MATCH (w:Workspace) SET w.schema_version = $version", {"version": reached})
-    (held,) = (
-        graph.write(
-            "MERGE (o:Counter {id: 'workspace'}) SET o.locked = true "
-            "WITH o OPTIONAL MATCH (w:Workspace) WITH o, count(w) AS there "
-            "FOREACH (_ IN CASE WHEN there = 0 THEN [1] ELSE [] END | "
-            "CREATE (:Workspace {id: $id, schema_version: $version})) "
-            "WITH o MATCH (w:Workspace) RETURN w.id AS id",
-            {"id": uuid.uuid4().hex, "version": schema.VERSION},
-        )
-        if found is None
-        else graph.read("MATCH (w:Workspace) RETURN w.id AS id")
-    )
+    if found is None:
+        (held,) = graph.write(_MAKE, {"id": uuid.uuid4().hex, "version": schema.VERSION})
+    else:
+        (held,) = graph.read("MATCH (w:Workspace) RETURN w.id AS id")
     return str(held["id"])
 
 

@@ -24,10 +24,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
-from odin_graph.graph.counting import COUNTERS, Counts, serve
-from odin_graph.graph.endpoint import Endpoint
+from odin_graph.graph.claim import REFUSED, Claim, RefusedError
+from odin_graph.graph.copies import check_copy
+from odin_graph.graph.counting import COUNTERS, Counts, serve, socket_path
+from odin_graph.graph.endpoint import FILE, Endpoint, loopback
 from odin_graph.graph.locks import seize
 
 DATABASE: Final = "odin"
@@ -37,6 +37,8 @@ IDLE_SECONDS: Final = 3.0
 HEAP: Final = "768m"
 JVM: Final = (
     "-XX:+UseSerialGC",
+    # An engine that ran out of memory goes on half-dead. Ended, it is started again by whoever calls next.
+    "-XX:+ExitOnOutOfMemoryError",
     # The optimising compiler waits for what is called five times as often as usual: the start takes a second less of
     # two cores, and a long write is as fast.
     "-XX:Tier4InvocationThreshold=25000",
@@ -78,14 +80,20 @@ GROUPS: Final = {
 """ArcadeDB's READ access mode does not stop a write; a log-in of this group does."""
 
 
-def main(folder: Path) -> None:
-    """Start the engine, say where it is, stop when nobody uses it or on SIGTERM."""
+def main(folder: Path, log: int) -> None:
+    """Start the engine, say where it is, stop when nobody uses it or on SIGTERM.
+
+    Args:
+        folder: The engine's.
+        log: Where what this process prints begins in ``engine.log``.
+    """
     os.umask(0o077)
-    _be_the_only_keeper(folder)
     status = 1
     try:
-        _serve(folder)
+        _serve(Claim.of(folder), log)
         status = 0
+    except RefusedError as why:
+        print(f"{REFUSED}{why}", file=sys.stderr, flush=True)
     except BaseException:  # noqa: BLE001 - whatever it was, the process ends here
         with suppress(OSError):  # the log is on a disk that may be full
             traceback.print_exc()
@@ -94,26 +102,20 @@ def main(folder: Path) -> None:
         os._exit(status)  # the JVM's own threads would keep the process
 
 
-def _be_the_only_keeper(folder: Path) -> None:
-    """Wait while another keeper is about to stop; where it serves, there is nothing to do.
-
-    The lock is held until the process ends, however it ends.
-    """
-    while seize(folder / "keeper.lock") is None:
-        if Endpoint.read(folder / "endpoint.json") is not None:
-            os._exit(0)
-        time.sleep(0.05)
-
-
-def _serve(folder: Path) -> None:
-    server, endpoint, counts = _start(folder)
+def _serve(claim: Claim, log: int) -> None:
+    folder = claim.folder
+    copied = claim.is_copy()
+    server, endpoint, counts = _start(claim, log)
+    if copied:
+        check_copy(folder, _database(server))
+    claim.begin()
     wanted = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # after the start, in which the JVM takes them
         signal.signal(number, lambda *_: wanted.set())
-    endpoint.write(folder / "endpoint.json")
+    endpoint.write(folder)
     users = folder / "users.lock"
-    alone = _wait_until_unused(users, wanted)
-    (folder / "endpoint.json").unlink(missing_ok=True)
+    alone = _wait_until_unused(claim, users, wanted)
+    (folder / FILE).unlink(missing_ok=True)
     late = threading.Timer(STOP_SECONDS, os._exit, [1])
     late.daemon = True
     late.start()
@@ -121,20 +123,28 @@ def _serve(folder: Path) -> None:
     # Where a signal stops it under its users, they may write until the end: then the token is not known.
     if alone or seize(users):
         with suppress(OSError):  # without a token the next start begins a new generation
-            _keep_token(folder, endpoint, counts)
+            _keep_token(claim, endpoint, counts)
     server.stop()
+    if endpoint.counters:
+        Path(endpoint.counters).unlink(missing_ok=True)
+    claim.end()
 
 
-def _start(folder: Path) -> tuple[Any, Endpoint, Callable[[], Counts]]:
+def _start(claim: Claim, log: int) -> tuple[Any, Endpoint, Callable[[], Counts]]:
+    folder = claim.folder
     os.environ["ARCADEDB_JVM_ERROR_FILE"] = str(folder / "engine.crash")
     from arcadedb_embedded.server import ArcadeDBServer
 
     config = folder / "config"
     config.mkdir(exist_ok=True)
     (config / "server-groups.json").write_text(json.dumps(GROUPS))
-    log = config / "logging.properties"
-    log.write_text(LOGGING)
-    passwords = _passwords(folder)
+    logging = config / "logging.properties"
+    logging.write_text(LOGGING)
+    # Log-ins are made anew at each start: nobody who knew an earlier engine, or the one that this is a copy of, is let
+    # in here by mistake, where the same port was given again.
+    (config / "server-users.jsonl").unlink(missing_ok=True)
+    (folder / "passwords.json").unlink(missing_ok=True)  # of earlier releases
+    passwords = {name: secrets.token_urlsafe(24) for name in ("root", READER)}
     bolt, http = _free_ports()
     server = ArcadeDBServer(
         root_path=str(folder),
@@ -155,12 +165,12 @@ def _start(folder: Path) -> tuple[Any, Endpoint, Callable[[], Counts]]:
             "bolt_maxMessageSize": 1 << 28,  # a batch of rows with long metadata
             "bolt_packstream_maxElements": 1 << 24,  # the keys of a whole archive as one parameter
         },
-        jvm_kwargs={"heap_size": HEAP, "jvm_args": [*JVM, f"-Djava.util.logging.config.file={log}"]},
+        jvm_kwargs={"heap_size": HEAP, "jvm_args": [*JVM, f"-Djava.util.logging.config.file={logging}"]},
     )
     server.start()
     address = f"http://127.0.0.1:{http}"
     _make_reader(address, passwords)
-    generation, counted = _take_token(folder)
+    generation, counted = _take_token(claim)
     counts = _counter(server)
     endpoint = Endpoint(
         address=f"bolt://127.0.0.1:{bolt}",
@@ -171,18 +181,25 @@ def _start(folder: Path) -> tuple[Any, Endpoint, Callable[[], Counts]]:
         reader_password=passwords["reader"],
         http=address,
         generation=generation,
-        folder=str(folder),
         counted=counted,
+        folder=str(folder),
+        place=claim.place,
+        loopback=loopback(),
         pid=os.getpid(),
-        started=psutil.Process().create_time(),
-        counters=serve(folder / "counters.sock", counts),
+        counters=_serve_counters(counts),
+        log=log,
     )
     return server, endpoint, counts
 
 
+def _database(server: Any) -> Any:
+    """ArcadeDB's own object: the binding's wrapper has not all of it."""
+    return server._java_server.getDatabase(DATABASE)  # noqa: SLF001
+
+
 def _counter(server: Any) -> Callable[[], Counts]:
     """Reads the counters in the engine's own memory."""
-    database = server._java_server.getDatabase(DATABASE)  # noqa: SLF001 - the binding's own wrapper has none of them
+    database = _database(server)
 
     def read() -> Counts:
         held = database.getStats()
@@ -191,10 +208,19 @@ def _counter(server: Any) -> Callable[[], Counts]:
     return read
 
 
-def _wait_until_unused(users: Path, wanted: threading.Event) -> int | None:
+def _serve_counters(counts: Callable[[], Counts]) -> str:
+    try:
+        return serve(socket_path(), counts)
+    except OSError:  # those who ask go by HTTP then
+        return ""
+
+
+def _wait_until_unused(claim: Claim, users: Path, wanted: threading.Event) -> int | None:
     """The users' lock, taken when nobody has held it for a while; None on a signal."""
     unused_since: float | None = None
     while not wanted.wait(0.25):
+        if not claim.stands():  # moved or deleted: it ends as if it were killed, and writes nothing at the old place
+            os._exit(0)
         handle = seize(users)
         if handle is None:
             unused_since = None
@@ -204,17 +230,6 @@ def _wait_until_unused(users: Path, wanted: threading.Event) -> int | None:
             return handle
         os.close(handle)
     return None
-
-
-def _passwords(folder: Path) -> dict[str, str]:
-    """Made once for each workspace; the umask keeps the file to this user."""
-    file = folder / "passwords.json"
-    if not file.exists():
-        fresh = folder / ".passwords.json"
-        fresh.write_text(json.dumps({"root": secrets.token_urlsafe(24), "reader": secrets.token_urlsafe(24)}))
-        fresh.replace(file)
-    held: dict[str, str] = json.loads(file.read_text())
-    return held
 
 
 def _make_reader(address: str, passwords: dict[str, str]) -> None:
@@ -233,25 +248,27 @@ def _make_reader(address: str, passwords: dict[str, str]) -> None:
             raise
 
 
-def _take_token(folder: Path) -> tuple[str, tuple[int, ...]]:
-    """The stored token, which this engine continues; a new generation after an unclean stop."""
-    file = folder / "token.json"
+def _take_token(claim: Claim) -> tuple[str, tuple[int, ...]]:
+    """The stored token, which this engine continues; a new generation after an unclean stop, and of a copy."""
+    file = claim.folder / "token.json"
     try:
         held = json.loads(file.read_text())
+        if tuple(held["place"]) != claim.place:
+            raise ValueError("of another folder, which goes on from there too")
         generation, counted = str(held["generation"]), tuple(int(n) for n in held["counted"])
         if len(counted) != len(COUNTERS):
             raise ValueError("counted by another release")
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return uuid.uuid4().hex, (0,) * len(COUNTERS)
     file.unlink()  # if this engine is killed, the next one begins a new generation
     return generation, counted
 
 
-def _keep_token(folder: Path, endpoint: Endpoint, counts: Callable[[], Counts]) -> None:
+def _keep_token(claim: Claim, endpoint: Endpoint, counts: Callable[[], Counts]) -> None:
     counted = [base + now for base, now in zip(endpoint.counted, counts(), strict=True)]
-    fresh = folder / ".token.json"
-    fresh.write_text(json.dumps({"generation": endpoint.generation, "counted": counted}))
-    fresh.replace(folder / "token.json")
+    fresh = claim.folder / ".token.json"
+    fresh.write_text(json.dumps({"generation": endpoint.generation, "counted": counted, "place": claim.place}))
+    fresh.replace(claim.folder / "token.json")
 
 
 def _free_ports() -> tuple[int, int]:
@@ -262,4 +279,4 @@ def _free_ports() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

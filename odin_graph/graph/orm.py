@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import os
+from typing import Any, cast
 
+import neo4j
 from neomodel import db
 
 from odin_graph.graph.connection import Graph
 from odin_graph.schema import keys
 
 _holder: Graph | None = None
+
+
+class LentDriver:
+    """The driver of a graph as neomodel has it: its sessions are of the engine that runs now."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def session(self, **config: Any) -> neo4j.Session:
+        """As the driver's own."""
+        self.graph.ensure()
+        return self.graph.driver().session(**config)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the driver's."""
+        return getattr(self.graph.driver(), name)
 
 
 def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
@@ -23,7 +40,7 @@ def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
     if if_free and _holder is not graph and db.driver is not None:
         return
     db._database_name = graph.database  # noqa: SLF001 - first: set_connection asks the database for its version
-    db.set_connection(driver=graph.driver())
+    db.set_connection(driver=cast(neo4j.Driver, LentDriver(graph)))
     keys.lend(graph.reserve_keys, graph.address)
     if _holder is not graph:
         _holder = graph
@@ -33,15 +50,8 @@ def lend_to_neomodel(graph: Graph, *, if_free: bool = False) -> None:
 def _take_back(graph: Graph) -> None:
     global _holder
     if _holder is graph:
-        if db.driver is graph.driver():  # else the user has given neomodel another since
+        driver = cast(Any, db).driver
+        if getattr(driver, "graph", None) is graph:  # else the user has given neomodel another since
             db.driver = None
         keys.lend(None)
         _holder = None
-
-
-def _after_fork() -> None:
-    if _holder is not None:
-        db.driver = _holder.driver()  # it connects when it is used; what set_connection asks the server is known
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from odin_graph.folder import make_near
+
 _EVERY: Final = 1.0
 """Seconds between two times that a process writes a file."""
 
@@ -76,7 +78,7 @@ def _put(file: Path) -> None:
         known = _known[file]
     fresh: str | None = None
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_near(file.parent)
         handle, fresh = tempfile.mkstemp(dir=file.parent, suffix=".new")
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             json.dump(known.said, out)

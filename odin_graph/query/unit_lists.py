@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.unit_sets import UnitSet
+from odin_graph.folder import make_near
 from odin_graph.neurons import TopLists
 from odin_graph.neurons.toplists import KEPT, NO_KEY
 from odin_graph.stores import Stores
@@ -60,7 +61,7 @@ class Keeping:
         place = _place(self._folder, segment)
         made = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
         try:
-            made.mkdir(parents=True)
+            make_near(made)
             for name in self._held[0]:
                 np.save(made / f"{name}.npy", np.concatenate([one[name] for one in self._held]))
             made.replace(place)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays.unit_cache import boot
 from odin_graph.arrays.units import slab_units
 from odin_graph.errors import SpaceError
+from odin_graph.folder import make_near
 
 ROOM: Final = 64 << 20
 """Bytes of a block."""
@@ -166,7 +167,7 @@ def job(
     words = json.dumps([list(name), sorted(sets), list(units), hashlib.sha256(keys.tobytes()).hexdigest(), ROOM])
     digest = hashlib.sha256(words.encode()).hexdigest()[:24]
     here = folder / digest
-    here.mkdir(parents=True, exist_ok=True)
+    make_near(here)
     with FileLock(folder / f"{digest}.lock"):
         (here / _SETS).write_text(json.dumps(sorted(sets)), encoding="utf-8")
         np.save(here / _KEYS, keys)

