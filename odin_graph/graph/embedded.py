@@ -20,8 +20,8 @@ from odin_graph.graph.claim import CHECKING, REFUSED
 from odin_graph.graph.endpoint import FILE, LEAST_SPACE, Endpoint, loopback
 from odin_graph.graph.locks import alone, hold, leads_to, release
 
-START_SECONDS: Final = 60.0
-"""After which a start has failed. It takes about one and a half on an idle machine."""
+START_SECONDS: Final = 180.0
+"""After which a start has failed. It takes two or three on an idle machine, and minutes on one that is overloaded."""
 LOG_LINES: Final = 15
 LOG_BYTES: Final = 1 << 20
 """Above which a log is put aside at the next start, in place of the one before."""
