@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -12,6 +14,7 @@ from odin_graph.address import Address, Remote
 from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
 from odin_graph.analysis.leaks import Leaks, leaks
+from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.activations import LayerRef
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
@@ -212,9 +215,10 @@ class Workspace:
         tags: Sequence[str] = (),
         informed_by: Experiment | Checkpoint | str | None = None,
         strict: bool = False,
+        resume: bool = False,
         **metadata: Any,
     ) -> Run:
-        """Start an experiment, or go on with the interrupted one of that id. Also a context manager.
+        """Start an experiment, or go on with the interrupted or failed one of that id. Also a context manager.
 
         Args:
             model: The model that it trains; None where predictions come from elsewhere.
@@ -230,10 +234,12 @@ class Workspace:
             informed_by: The experiment that this one is fine-tuned or revised from.
             strict: Refuse to start where data sets of two roles have images in common, by lineage or digest; otherwise
                 a `LeakWarning` says so, and ``exp.leaks`` keeps it.
+            resume: Go on with an experiment that is finished: what is logged from now on stands behind the rest.
             metadata: Free metadata, queryable like the rest.
 
         Raises:
             LeakError: With ``strict``, data sets of two roles have images in common.
+            ConflictError: An experiment of that id is finished and ``resume`` is false, or it has other content.
         """
         return Run.start(
             self._stores,
@@ -247,6 +253,7 @@ class Workspace:
             informed_by=informed_by,
             metadata=metadata,
             strict=strict,
+            resume=resume,
         )
 
     def leaks(
@@ -296,7 +303,9 @@ class Workspace:
         """
         on_id = resolve(self._stores, str(getattr(on, "id", on)))
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
-        return compare(self._stores, first, second, on_id, stacklevel=2)
+        found = compare(self._stores, first, second, on_id, stacklevel=2)
+        seen = [warn_of_seen(self._stores, one, on_id, stacklevel=2) for one in dict.fromkeys((first, second))]
+        return replace(found, seen=tuple(chain.from_iterable(seen)))
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
         """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).

@@ -42,6 +42,8 @@ class Comparison:
     """The share of the labelled images that A has predicted."""
     coverage_b: float
     """The share of the labelled images that B has predicted."""
+    seen: tuple[str, ...] = ()
+    """What A or B learned from and has images in common with the data set, in sentences."""
 
     @property
     def n(self) -> int:
@@ -55,8 +57,8 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, and labels that differ from today's."""
-        said = self.counts.notes("are compared, which both have predicted")
+        """What a reader has to know: what was left out, labels that differ from today's, images that were learned from."""
+        said = (*self.counts.notes("are compared, which both have predicted"), *self.seen)
         if not self.counts.missing:
             return said
         parts = f"{self.a} has predicted {self.coverage_a:.3g} of them, {self.b} {self.coverage_b:.3g}"

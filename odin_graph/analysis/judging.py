@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from odin_graph.analysis.choices import choices_of
 from odin_graph.schema.metadata import decode
 from odin_graph.stores import Stores
 
 _USES: Final = """
 MATCH (d:Dataset {base: $base})<-[:USED {role: 'test'}]-(e:Experiment)
-WHERE e.deleted IS NULL RETURN e.id AS id, e.started_at AS at, collect(d.id) AS datasets ORDER BY at, id
+WHERE e.deleted IS NULL
+RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(d.id) AS datasets ORDER BY at, id
 """
 _INFORMED: Final = """
 UNWIND $ids AS id MATCH (a:Experiment {id: id})<-[:INFORMED_BY]-(e:Experiment)
@@ -25,6 +27,7 @@ _SCHEMA: Final = pa.schema(
         ("experiment", pa.string()),
         ("datasets", pa.list_(pa.string())),
         ("descends_from", pa.list_(pa.string())),
+        ("chose", pa.list_(pa.string())),
     ]
 )
 
@@ -36,13 +39,14 @@ class Verdicts:
     base: str
     table: pa.Table
     """``use`` (1 is the first; null where the experiment only descends from one that was judged), ``at`` (UTC),
-    ``experiment``, ``datasets`` (the versions), ``descends_from`` (experiments that had seen it before)."""
+    ``experiment``, ``datasets`` (the versions), ``descends_from`` (experiments that had seen it before), ``chose``
+    (what it chose by it: its best checkpoint)."""
 
     @property
     def tuned(self) -> tuple[str, ...]:
-        """Experiments that descend from one that had been judged by it."""
-        rows = self.table.select(["experiment", "descends_from"]).to_pylist()
-        return tuple(row["experiment"] for row in rows if row["descends_from"])
+        """Experiments that descend from one that had been judged by it, or chose something by it."""
+        rows = self.table.select(["experiment", "descends_from", "chose"]).to_pylist()
+        return tuple(row["experiment"] for row in rows if row["descends_from"] or row["chose"])
 
     def __len__(self) -> int:
         """How many experiments it has judged."""
@@ -60,7 +64,8 @@ class Verdicts:
             seen = (
                 f", descends from {', '.join(row['descends_from'])}, which had seen it" if row["descends_from"] else ""
             )
-            lines.append(f"  {use} {at} {row['experiment']}{seen}")
+            chose = f", chose by it: {', '.join(row['chose'])}" if row["chose"] else ""
+            lines.append(f"  {use} {at} {row['experiment']}{seen}{chose}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -77,6 +82,7 @@ def verdicts(stores: Stores, base: str) -> Verdicts:
         base: The id without a version.
     """
     uses = {row["id"]: row for row in stores.graph.read(_USES, {"base": base})}
+    chosen = choices_of(uses.values())
     times: dict[str, Any] = {id_: row["at"] for id_, row in uses.items()}
     seen: dict[str, set[str]] = {}
     level = list(uses)
@@ -100,6 +106,11 @@ def verdicts(stores: Stores, base: str) -> Verdicts:
             "experiment": id_,
             "datasets": sorted(uses[id_]["datasets"]) if id_ in uses else [],
             "descends_from": sorted(seen.get(id_, ())),
+            "chose": [
+                f"{one['what']} ({one['by']})"
+                for one in chosen.get(id_, ())
+                if one["dataset"].rpartition("@")[0] == base
+            ],
         }
         for id_ in order
     ]

@@ -179,7 +179,11 @@ def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:
 def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
     """Keep what was found on the experiment."""
     said = [{"train": held.train.dataset, "test": held.test.dataset, "by": held.counts} for held in reports]
-    record = json.dumps({"checked_at": now().isoformat(), "leaks": said})
+    held = stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks", {"id": experiment})
+    before = json.loads(held[0]["leaks"] or "{}") if held else {}
+    new = {(one["train"], one["test"]) for one in said}
+    said += [one for one in before.get("leaks", []) if (one["train"], one["test"]) not in new]
+    record = json.dumps({**before, "checked_at": now().isoformat(), "leaks": said}, ensure_ascii=False)
     stores.graph.write("MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks", {"id": experiment, "leaks": record})
 
 

@@ -46,6 +46,8 @@ class Results:
     """The scores of each value of ``by``; of None those of the images without one."""
     tolerance: float | None = None
     """Of a regression: further from the label is wrong."""
+    seen: tuple[str, ...] = ()
+    """What was learned from and has images in common with the data set, in sentences."""
 
     def __getitem__(self, measure: str) -> float:
         """One of the overall measures: ``results["accuracy"]``."""
@@ -85,8 +87,8 @@ class Results:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, and labels that differ from today's."""
-        return self.counts.notes()
+        """What a reader has to know: what was left out, labels that differ from today's, images that were learned from."""
+        return (*self.counts.notes(), *self.seen)
 
     @property
     def accuracy(self) -> float:

@@ -27,7 +27,7 @@ MATCH (e:Experiment {id: $id})
 OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
 WITH e, collect([u.role, d.id]) AS datasets
 OPTIONAL MATCH (e)-[:USED]->(m:Model)
-RETURN e.parameters AS parameters, e.seed AS seed, datasets, collect(m.id) AS models
+RETURN e.state AS state, e.parameters AS parameters, e.seed AS seed, datasets, collect(m.id) AS models
 """
 
 
@@ -64,16 +64,17 @@ class Setup:
         return json.dumps(dict(self.parameters), ensure_ascii=False, sort_keys=True)
 
 
-def start(stores: Stores, setup: Setup, id: str | None = None) -> Lease:  # noqa: A002
-    """Begin an experiment, or go on with the one of that id. The lease that is returned has its id.
+def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool = False) -> Lease:  # noqa: A002
+    """Begin an experiment, or go on with the unfinished one of that id. The lease that is returned has its id.
 
     Args:
         stores: The open workspace.
         setup: What goes in. For an id that exists: what is given must be what is recorded; new roles are added.
         id: The experiment's id; None numbers it: MODEL/1, MODEL/2 ...
+        resume: Go on with one that is finished, too.
 
     Raises:
-        ConflictError: The id exists with other content, or a live process runs it.
+        ConflictError: The id exists with other content or is finished, or a live process runs it.
         UnknownNameError: No such model, data set or experiment to be informed by.
     """
     _check_names(stores, setup)
@@ -89,7 +90,7 @@ def start(stores: Stores, setup: Setup, id: str | None = None) -> Lease:  # noqa
     elif not id.strip():
         raise DataError("An experiment's id is empty: give a string, or leave it out.")
     elif not _create(stores, setup, id):
-        _reopen(stores, setup, id)
+        _reopen(stores, setup, id, resume=resume)
     return _run(stores, id)
 
 
@@ -203,7 +204,7 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
     return True
 
 
-def _reopen(stores: Stores, setup: Setup, id_: str) -> None:
+def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
     if (deleted := deletion_of(stores, "Experiment", id_)) is not None:
         raise deleted
     held = stores.graph.read(_HELD, {"id": id_})[0]
@@ -220,6 +221,11 @@ def _reopen(stores: Stores, setup: Setup, id_: str) -> None:
     for name in sorted({*given, *recorded}) if setup.parameters is not None else ():
         if given.get(name) != recorded.get(name):
             raise _differs(id_, f"parameter {name!r}", recorded.get(name), given.get(name))
+    if held["state"] == "finished" and not resume:
+        raise ConflictError(
+            f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or say "
+            f"resume=True to go on with it (db.run(id={id_!r}, resume=True)). Nothing was changed."
+        )
     added = {role: dataset for role, dataset in setup.datasets.items() if role not in used}
     if added:
         stores.graph.execute(lambda tx: _use(tx, id_, added))

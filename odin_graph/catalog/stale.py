@@ -7,17 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from odin_graph.catalog.labels import same_label
+from odin_graph.catalog.stale_labels import stale_labels
 from odin_graph.graph.moment import Moment
 from odin_graph.stores import Stores
 
-_FIELD = "label"
-"""What is corrected by `db.labels`: a version whose labels are another field's is not held against it."""
 _VERSIONS = """
-MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL AND d.label_field = $field RETURN d.id AS id ORDER BY id
+MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL AND d.label_field IS NOT NULL RETURN d.id AS id ORDER BY id
 """
 _USERS = """
 UNWIND $ids AS id MATCH (d:Dataset {id: id})
@@ -68,8 +64,9 @@ def stale(stores: Stores) -> Stale:
     """
     at = stores.graph.moment()
     found: list[dict[str, Any]] = []
-    for version in stores.graph.read(_VERSIONS, {"field": _FIELD}):
-        found += stale_members(stores, version["id"], at).to_pylist()
+    for version in stores.graph.read(_VERSIONS):
+        table = stale_labels(stores, version["id"]).sort_by("key")
+        found += [{**row, "dataset": version["id"]} for row in table.to_pylist()]
     names = dict(zip(*_ids(stores, [row["key"] for row in found], at), strict=True))
     for row in found:
         row["image"] = names.get(row["key"])
@@ -86,52 +83,6 @@ def stale(stores: Stores) -> Stale:
             if row["role"] != "predicted" or row["dataset"] not in used:
                 used[row["dataset"]] = row["role"]
     return Stale(_table(found), datasets, dict(sorted(sets.items())), dict(sorted(experiments.items())))
-
-
-def stale_labels(stores: Stores, dataset: str, at: Moment | None = None) -> int:
-    """How many members of a data set version, those that were deleted left out, have another label today.
-
-    0 for a version whose labels are not those of the field ``label``. Costs a look at columns that are kept.
-    """
-    at = at or stores.graph.moment()
-    rows = at.read("MATCH (d:Dataset {id: $id}) RETURN d.label_field AS field", {"id": dataset})
-    return stale_members(stores, dataset, at).num_rows if rows and rows[0]["field"] == _FIELD else 0
-
-
-def stale_members(stores: Stores, dataset: str, at: Moment) -> pa.Table:
-    """Columns ``key``, ``dataset``, ``frozen``, ``today`` of the members whose label is another today, by key."""
-    members = stores.columns.members(dataset, at)
-    keys = members.column("key").to_numpy()
-    held = stores.columns.images([_FIELD], keys, at)
-    place = pc.index_in(members.column("key"), held.column("key").combine_chunks())
-    alive = pc.is_valid(place)
-    frozen = members.column("label").filter(alive)
-    today = held.column(_FIELD).take(place.filter(alive))
-    keys = keys[alive.to_numpy()]
-    differ = np.flatnonzero(_differ(frozen, today))
-    order = differ[np.argsort(keys[differ], kind="stable")]
-    return pa.table(
-        {
-            "key": pa.array(keys[order], pa.int64()),
-            "dataset": pa.array([dataset] * len(order), pa.string()),
-            "frozen": _plain(frozen).take(pa.array(order)),
-            "today": _plain(today).take(pa.array(order)),
-        }
-    )
-
-
-def _differ(frozen: pa.ChunkedArray, today: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """(n,) of two columns: whether the values are not the same."""
-    a, b = _plain(frozen), _plain(today)
-    if a.type == b.type and not pa.types.is_nested(a.type):
-        apart = pc.fill_null(pc.not_equal(a, b), False)
-        return np.asarray(pc.or_(apart, pc.xor(pc.is_null(a), pc.is_null(b))))
-    return np.array([not same_label(x, y) for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    one = column.combine_chunks()
-    return one.dictionary_decode() if pa.types.is_dictionary(one.type) else one
 
 
 def _ids(stores: Stores, keys: list[int], at: Moment) -> tuple[list[int], list[str]]:

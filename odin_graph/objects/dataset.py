@@ -144,7 +144,8 @@ class Dataset(DatasetOps, Verbs):
     def test_uses(self) -> Verdicts:
         """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
 
-        An experiment that descends from one that had seen the verdict was tuned on the test set.
+        An experiment that descends from one that had seen the verdict was tuned on the test set, and so was one that
+        chose its best checkpoint by it.
         """
         return verdicts(self._stores, self.base)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,11 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def leaks(self) -> list[dict[str, Any]]:
-        """What its data sets had in common when it started: ``train``, ``test``, and counts ``by`` key; [] is clean."""
+        """Images in common of what it learned from and what judges it: ``train``, ``test``, counts ``by`` key; or [].
+
+        Between its own data sets when it started; and, once it was judged by another, between that and what it, or an
+        experiment that it goes on from, learned from.
+        """
         return list(json.loads(self._summary()["own"].get("leaks") or "{}").get("leaks", []))
 
     @property
@@ -153,8 +157,11 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             by: A field to group by, such as the patient.
         """
         from odin_graph.analysis.measure import results
+        from odin_graph.analysis.seen import warn_of_seen
 
-        return results(self._stores, self.id, self._dataset(dataset), by=by, stacklevel=2)
+        over = self._dataset(dataset)
+        measured = results(self._stores, self.id, over, by=by, stacklevel=2)
+        return replace(measured, seen=warn_of_seen(self._stores, self.id, over, stacklevel=2))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its chosen checkpoint, or of the one that is given."""

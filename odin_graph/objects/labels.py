@@ -64,8 +64,8 @@ class Labels:
     def stale(self) -> Stale:
         """Which data set versions, prediction sets and experiments hold another label than today's.
 
-        The labels that versions of the field ``label`` froze are compared with today's, whoever changed these, and
-        nothing is changed. A version that was relabelled by itself (``revise(relabel=...)``) differs, too.
+        The labels that versions froze are compared with their field's values today, whoever changed these, and nothing
+        is changed. A version that was relabelled by itself (``revise(relabel=...)``) differs, too.
         """
         return stale(self._stores)
 

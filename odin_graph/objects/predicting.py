@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.imports import import_predictions
@@ -48,6 +49,8 @@ class Predicting:
 
         Returns:
             The id of the prediction set.
+
+        A `LeakWarning` says where the data set has images that the model, or one that it goes on from, learned from.
         """
         from odin_graph.runtime.predict import predict_batches
 
@@ -63,11 +66,14 @@ class Predicting:
         if (held := latest_ready(stores, self.id, over, chosen)) is not None:
             if nodes:
                 to_graph(stores, held)
+            warn_of_seen(stores, self.id, over, stacklevel=2)
             return held
         with PredictionBuild.begin(stores, self.id, over, checkpoint=chosen) as build:
             for keys, said in predict_batches(stores, chosen, build.missing(), progress=progress):
                 build.append(keys, said.predicted, said.confidence, said.probabilities)
-            return build.finish(nodes=nodes)
+            made = build.finish(nodes=nodes)
+        warn_of_seen(stores, self.id, over, stacklevel=2)
+        return made
 
     def log_predictions(
         self,

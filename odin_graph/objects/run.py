@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from odin_graph.analysis import leaks
+from odin_graph.analysis.choices import chosen_by_test, keep_choice
 from odin_graph.analysis.leaks import Leaks
 from odin_graph.catalog import experiments as catalog
 from odin_graph.catalog.datasets import resolve
@@ -32,12 +33,15 @@ class Run(Predicting):
     """An experiment while it is being made: log to it, save checkpoints, predict, finish.
 
     As a context manager it finishes at the end; an exception makes it ``failed``, Ctrl-C ``interrupted``. A process
-    that dies leaves it ``interrupted`` when it is next looked at. ``db.run(id=...)`` goes on with it.
+    that dies leaves it ``interrupted`` when it is next looked at. ``db.run(id=...)`` goes on with it; with one that is
+    finished only where ``resume=True`` says so.
     """
 
     def __init__(self, stores: Stores, lease: Lease, log: MetricLog) -> None:
         self._stores, self._lease, self._log = stores, lease, log
         self._ended: State | None = None
+        self._logged: dict[str, None] = {}
+        """The metrics since the last checkpoint."""
 
     @classmethod
     def start(
@@ -54,6 +58,7 @@ class Run(Predicting):
         informed_by: Any = None,
         metadata: Mapping[str, Any] | None = None,
         strict: bool = False,
+        resume: bool = False,
     ) -> Self:
         """Begin an experiment, or go on with the one of that id; the arguments are those of `Workspace.run`."""
         setup = Setup(
@@ -73,7 +78,7 @@ class Run(Predicting):
         reports = leaks.on_start(stores, setup.datasets)
         if reports and strict:
             raise LeakError(_said(reports, "Take these images out of one of them, or leave strict=True out."))
-        lease = catalog.start(stores, setup, id)
+        lease = catalog.start(stores, setup, id, resume=resume)
         leaks.keep(stores, lease.id, reports)
         if reports:
             said = _said(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
@@ -104,6 +109,7 @@ class Run(Predicting):
         """
         self._check_running()
         self._log.add(metrics, step)
+        self._logged.update(dict.fromkeys(map(str, metrics)))
 
     def loader(self, images: Any, batch_size: int = 128, *, seed: int | None = None, **options: Any) -> Loader:
         """Batches for the training, as `Query.loader` gives them; what decides them is recorded on the experiment.
@@ -136,15 +142,20 @@ class Run(Predicting):
         self,
         module: torch.nn.Module | Mapping[str, torch.Tensor],
         *,
-        best: bool = False,
+        best: bool | str = False,
         epoch: int | None = None,
         step: int | None = None,
     ) -> Checkpoint:
         """Save the weights. What was logged so far is stored too.
 
+        A best one that is chosen by the test set is told of (`LeakWarning`) and kept: ``dataset.test_uses()``. It is
+        known by the metric that is named, by metrics of the test set alone that were logged since the last
+        checkpoint, or by predictions of the run over the test set that came before.
+
         Args:
             module: The model, or its state dict.
-            best: Whether it is the best so far: then it is the one that speaks for the experiment.
+            best: Whether it is the best so far: then it is the one that speaks for the experiment. The name of the
+                metric that says so (``best="val_loss"``) stands for True.
             epoch: Of the training.
             step: Of the training.
         """
@@ -158,12 +169,35 @@ class Run(Predicting):
             self.experiment.model,
             module,
             experiment=self.id,
-            best=best,
+            best=bool(best),
             epoch=epoch,
             step=step,
             lease=self._lease,
         )
+        if best:
+            self._tell_choice(made, best)
+        self._logged.clear()
         return Checkpoint(self._stores, made)
+
+    def _tell_choice(self, checkpoint: str, best: bool | str) -> None:
+        named = isinstance(best, str)
+        found = chosen_by_test(
+            self._stores,
+            self.id,
+            [str(best)] if named else self._logged,
+            named=named,
+            again=len(self.experiment.checkpoints) > 1,
+        )
+        if found:
+            keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)
+            said = ", ".join(f"{dataset} ({by})" for dataset, by in found.items())
+            warnings.warn(
+                f"The best checkpoint of {self.id!r} is chosen by what is to judge it: {said}. Results over it are "
+                "better than they are on new images. Choose by a data set in the role validation. It is kept: "
+                "dataset.test_uses().",
+                LeakWarning,
+                stacklevel=3,
+            )
 
     def finish(self, state: State = "finished") -> Experiment:
         """Store what was logged, and record how it ended."""
@@ -195,7 +229,8 @@ class Run(Predicting):
 
     def _check_running(self) -> None:
         if self._ended is not None:
-            raise QueryError(f'The run {self.id!r} is {self._ended}: go on with it by db.run(id="{self.id}").')
+            resume = ", resume=True" if self._ended == "finished" else ""
+            raise QueryError(f'The run {self.id!r} is {self._ended}: go on with it by db.run(id="{self.id}"{resume}).')
 
 
 def _id(thing: Any) -> str | None:

@@ -25,7 +25,10 @@ class Experiment(Leased, Described):
     group = StringProperty()
     tags = ArrayProperty(StringProperty())
     leaks = JsonProperty()
-    """What its data sets had in common when it started: by lineage and digest, between every two roles."""
+    """What its data sets had in common when it started, by lineage and digest, between every two roles; and what it was
+    judged by and had learned from, or one that it goes on from."""
+    chosen = JsonProperty(db_property="odin_chosen")
+    """What was chosen by a data set in the role test."""
     loaders = JsonProperty()
     """What it was trained on: order, weights and augmentations of each of its loaders."""
     started_at = InstantProperty()

@@ -69,10 +69,26 @@ def test_an_ended_run_takes_nothing_more(world: Stores) -> None:
     run.finish()
     with pytest.raises(QueryError) as caught:
         run.log({"loss": 1.0})
-    assert str(caught.value) == "The run 'mine' is finished: go on with it by db.run(id=\"mine\")."
-    with Run.start(world, id="mine") as again:
+    assert str(caught.value) == "The run 'mine' is finished: go on with it by db.run(id=\"mine\", resume=True)."
+    with Run.start(world, id="mine", resume=True) as again:
         again.log({"loss": 2.0})
     assert again.metrics().column("value").to_pylist() == [2.0]
+
+
+def test_a_script_that_runs_again_does_not_log_into_what_is_finished(world: Stores) -> None:
+    """Refused with the remedy, and nothing of the experiment changes by asking: neither state, roles nor log."""
+    with Run.start(world, id="mine") as run:
+        run.log({"loss": 1.0}, step=1)
+    before = dict(world.graph.read("MATCH (e:Experiment {id: 'mine'}) RETURN properties(e) AS e")[0]["e"])
+    for how in ({}, {"datasets": {"train": "pets"}}):
+        with pytest.raises(ConflictError, match=r"'mine' is finished.*resume=True"):
+            Run.start(world, id="mine", **how)  # type: ignore[arg-type]
+    (row,) = world.graph.read("MATCH (e:Experiment {id: 'mine'}) RETURN properties(e) AS e, size([(e)-->() | 1]) AS n")
+    assert (dict(row["e"]), row["n"]) == (before, 0)
+    assert Experiments(world)["mine"].metrics().column("step").to_pylist() == [1]
+    with Run.start(world, id="mine", resume=True) as run:
+        run.log({"loss": 0.5}, step=2)
+    assert run.metrics().column("step").to_pylist() == [1, 2]
 
 
 def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph.catalog.stale import stale_labels
 from tests.docs.test_cypher import STATEMENTS
 
 IDS = [f"i{n}" for n in range(6)]
@@ -49,14 +48,14 @@ def test_another_label_is_stale_whoever_wrote_it_and_the_same_again_is_not(
             {"image": "i1", "frozen": "dog", "today": label}
         ]
         assert found.experiments == {"e": {"pets@1": "test"}}
-        assert stale_labels(pets._stores, "pets@1") == 1
+        assert pets.experiment("e").results("pets").counts.stale == 1
         redo = pets.cypher(STATEMENTS[10], image="i1")
         assert [dict(row) for row in redo] == [{"experiment": "e", "dataset": "pets@1"}]
         truth = {row["image"]: row["truth"] for row in pets.cypher(STATEMENTS[4], experiment="e", confidence=0.5)}
         assert truth == {"i1": "dog", "i3": "dog", "i5": "dog"}, "the label that it was judged by"
     write(pets, "dog")
     assert not pets.labels.stale()
-    assert stale_labels(pets._stores, "pets@1") == 0
+    assert pets.experiment("e").results("pets").counts.stale == 0
     assert len(pets.cypher(STATEMENTS[10], image="i1")) == 0
 
 

@@ -25,8 +25,8 @@ STORED = {
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
     "Experiment": (
-        "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders packages parameters seed "
-        "started_at state tags"
+        "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders odin_chosen packages "
+        "parameters seed started_at state tags"
     ),
     "Checkpoint": "best created_at deleted epoch id step weights",
     "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
@@ -36,8 +36,8 @@ STORED = {
         "odin_shape pooling state"
     ),
     "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
-    "VectorIndex": "created_at id kind lease_owner lease_until measured metric segments state uris",
-    "Segment": "array codec created_at dtype id keys max_key min_key rows shape uri",
+    "VectorIndex": "created_at id kind lease_owner lease_until metric segments state uris",
+    "Segment": "array codec created_at digest dtype id keys max_key min_key rows shape uri",
     "LabelChange": "after at before by created_at id why",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",
     "Workspace": "created_at fields id odin_budget schema_version",

@@ -1,0 +1,114 @@
+"""Whether a model is judged by what it has seen: by images that it, or one that it was made from, learned from."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from odin_graph.analysis.leaks import CHEAP, JUDGED, leaks
+from odin_graph.errors import LeakWarning
+from odin_graph.graph import Transaction, is_read_only
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+JUDGING: Final = (JUDGED, "validation")
+"""Roles of data sets that are not learned from."""
+_LEARNED: Final = """
+MATCH (e:Experiment {id: $id})-[:INFORMED_BY*0..]->(a:Experiment) MATCH (a)-[u:USED]->(d:Dataset)
+RETURN DISTINCT a.id AS experiment, d.id AS dataset, u.role AS role
+"""
+_MAKERS: Final = """
+MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(s:PredictionSet) MATCH (s)-[:OF]->(:Dataset {id: $dataset})
+MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint) MATCH (c)-[:GENERATED_BY]->(a:Experiment)
+RETURN DISTINCT a.id AS id
+"""
+
+
+def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
+    """A sentence for each data set that was learned from, and has images in common with the one that judges.
+
+    In common is the same image, one of the same root, or the same pixels. Learned from is what the experiment, those
+    that it is INFORMED_BY, and the makers of the weights that were run used in any role but ``test`` and
+    ``validation``. What is found is kept on the experiment (``exp.leaks``), so that it is looked for once.
+
+    Args:
+        stores: The open workspace.
+        experiment: Its id.
+        dataset: The version that judges.
+    """
+    makers = {row["id"] for row in stores.graph.read(_MAKERS, {"id": experiment, "dataset": dataset})}
+    learned: dict[str, str] = {}
+    for id_ in (experiment, *sorted(makers - {experiment})):
+        for row in stores.graph.read(_LEARNED, {"id": id_}):
+            if row["role"] not in JUDGING:
+                learned.setdefault(row["dataset"], row["experiment"])
+    if not learned:
+        return []
+    record = _record(stores.graph.read(_HELD, {"id": experiment}))
+    known = {tuple(pair) for pair in record.get("judged", [])}
+    new = [train for train in learned if (train, dataset) not in known]
+    if new:
+        found = [(train, leaks(stores, train, dataset, CHEAP)) for train in new]
+        said = [{"train": train, "test": dataset, "by": held.counts} for train, held in found if held]
+        record = _merged(record, said, [[train, dataset] for train in new])
+        if not is_read_only():
+            stores.graph.execute(lambda tx: _keep(tx, experiment, said, [[train, dataset] for train in new]))
+    return [
+        _sentence(held, learned[held["train"]], experiment)
+        for held in record["leaks"]
+        if held["test"] == dataset and held["train"] in learned
+    ]
+
+
+def warn_of_seen(stores: Stores, experiment: str, dataset: str, *, stacklevel: int) -> tuple[str, ...]:
+    """Warn where a model is judged by what it has seen; the sentences of `judged_on_seen`.
+
+    Args:
+        stores: The open workspace.
+        experiment: Its id.
+        dataset: The version that judges.
+        stacklevel: As in `warnings.warn`, from the caller.
+    """
+    said = tuple(judged_on_seen(stores, experiment, dataset))
+    if said:
+        text = "\n".join(f"  {sentence}" for sentence in said)
+        warnings.warn(
+            f"{experiment} is judged over {dataset} by images that were learned from, so that it looks better than it "
+            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
+            LeakWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return said
+
+
+_HELD: Final = "MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks"
+
+
+def _record(rows: Any) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads((rows[0]["leaks"] if rows else None) or "{}")
+    return {"leaks": [], **held}
+
+
+def _merged(record: Mapping[str, Any], said: list[dict[str, Any]], pairs: list[list[str]]) -> dict[str, Any]:
+    there = {(held["train"], held["test"]) for held in record["leaks"]}
+    new = [held for held in said if (held["train"], held["test"]) not in there]
+    return {**record, "leaks": [*record["leaks"], *new], "judged": [*record.get("judged", []), *pairs]}
+
+
+def _keep(tx: Transaction, experiment: str, said: list[dict[str, Any]], pairs: list[list[str]]) -> None:
+    record = _record(tx.run(_HELD, {"id": experiment}))
+    made = {**_merged(record, said, pairs), "checked_at": now().isoformat()}
+    tx.run(
+        "MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks",
+        {"id": experiment, "leaks": json.dumps(made, ensure_ascii=False)},
+    )
+
+
+def _sentence(held: Mapping[str, Any], learner: str, experiment: str) -> str:
+    by = ", ".join(
+        f"by {name} {counts['test images']:,} images of it" for name, counts in held["by"].items() if counts["pairs"]
+    )
+    who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} goes on from, learned"
+    return f"{who} from {held['train']}, which has in common with {held['test']}: {by}"

@@ -1,0 +1,138 @@
+"""Judging by what was learned from, and choosing by what judges: said whenever it happens, and kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import odin_graph as og
+from odin_graph.address import Address
+from tests.workspaces import connect
+
+NAMES = [f"i{n:02}" for n in range(12)]
+
+
+class Net(nn.Module):
+    """Two classes of images of 4 x 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+
+@pytest.fixture
+def world(db: og.Workspace) -> og.Workspace:
+    """``parent`` learned from i00 to i05, and ``child`` goes on from it with i06 and i07."""
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 4, 4), dtype=np.uint8)
+    db.images.add(images=pixels, ids=NAMES, labels=["a", "b"] * 6, progress=False)
+    for id_, first, end in (("old", 0, 6), ("new", 6, 8), ("clean", 8, 12)):
+        db.datasets.create(id_, NAMES[first:end])
+    db.datasets.create("seen", ["i05", *NAMES[8:]])
+    db.models.add("net", Net, input_shape=(1, 4, 4), classes=["a", "b"], preprocess=[og.ops.ToFloat()])
+    for id_, train, source in (("parent", "old", None), ("child", "new", "parent")):
+        with db.run("net", id=id_, train=train, informed_by=source) as run:
+            run.checkpoint(Net())
+            run.predict("clean", progress=False)
+    return db
+
+
+def said_by(call: Callable[[], Any]) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        call()
+    return [str(one.message) for one in found if issubclass(one.category, og.LeakWarning)]
+
+
+def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Workspace, address: Address) -> None:
+    child = world.experiment("child")
+    (first,) = said_by(lambda: child.predict("seen", progress=False))
+    assert "parent, which child goes on from, learned from old@1" in first
+    assert "by lineage 1 images of it" in first
+    assert said_by(lambda: child.predict("seen", progress=False)) == [first], "also where it was predicted before"
+    assert said_by(lambda: child.results("seen")) == [first]
+    assert "parent, which child goes on from, learned from old@1" in str(child.results("seen"))
+    assert any("learned from old@1" in note for note in child.results("seen").to_dict()["notes"])
+    world.experiment("parent").predict("seen", progress=False)
+    assert len(said_by(lambda: world.compare("child", "parent", on="seen"))) == 2
+    assert "parent learned from old@1" in str(world.compare("child", "parent", on="seen"))
+    (kept,) = [held for held in child.leaks if held["test"] == "seen@1"]
+    assert kept["train"] == "old@1"
+    assert kept["by"]["lineage"]["test images"] == 1
+    assert said_by(lambda: child.results("clean")) == []
+    assert said_by(lambda: world.compare("child", "parent", on="clean")) == []
+    with connect(address) as again:
+        assert said_by(lambda: again.experiment("child").results("seen")) == [first]
+
+
+@pytest.mark.parametrize("how", ["new pixels", "a crop", "the same pixels"])
+def test_another_image_of_the_same_picture_is_seen_too(world: og.Workspace, how: str) -> None:
+    if how == "new pixels":
+        world.image("i06").revise(np.zeros((4, 4), np.uint8))
+        other = "i06@2"
+    elif how == "a crop":
+        world.images(["i06"]).rotate(90).store("turned", progress=False)
+        other = "i06#turned"
+    else:
+        world.images.add(images=world.image("i06").pixels[None], ids=["twin"], labels=["a"], progress=False)
+        other = "twin"
+    world.datasets.create("others", [other, *NAMES[8:]])
+    with pytest.warns(og.LeakWarning, match=r"child learned from new@1, which has in common with others@1"):
+        world.experiment("child").predict("others", progress=False)
+
+
+def test_a_split_that_is_drawn_anew_is_told_of(world: og.Workspace) -> None:
+    """Images of the training set that come to the test set by a new draw are known to the model that is judged."""
+    every = world.datasets.create("every", NAMES)
+    parts = every.split({"train": 0.5, "test": 0.5})
+    with world.run("net", id="m", train=parts["train"], test=parts["test"]) as run:
+        run.checkpoint(Net())
+    assert said_by(lambda: world.experiment("m").predict(parts["test"], progress=False)) == []
+    other = every.split({"train": 0.5, "test": 0.5}, seed=1, redraw=True)
+    assert len(said_by(lambda: world.experiment("m").predict(other["test"], progress=False))) == 1
+
+
+CHOICES: list[tuple[str, list[dict[str, float]], bool | str, bool]] = [
+    ("a metric of the test set", [{"test_acc": 0.5}], True, True),
+    ("named", [{"test/acc": 0.5, "val/acc": 0.4}], "test/acc", True),
+    ("a metric of validation", [{"test_acc": 0.5, "val_acc": 0.4}], True, False),
+    ("validation is named", [{"test/acc": 0.5}], "val/acc", False),
+    ("of training", [{"loss": 0.5}], True, False),
+    ("a word that only holds it", [{"latest_loss": 0.5}], True, False),
+    ("none is best", [{"test_acc": 0.5}], False, False),
+]
+
+
+@pytest.mark.parametrize(("why", "logged", "best", "told"), CHOICES, ids=[case[0] for case in CHOICES])
+def test_a_best_checkpoint_that_the_test_set_chose(
+    world: og.Workspace, why: str, logged: list[dict[str, float]], best: bool | str, told: bool
+) -> None:
+    with world.run("net", id="m", train="old", validation="new", test="clean") as run:
+        for metrics in logged:
+            run.log(metrics)
+        found = said_by(lambda: run.checkpoint(Net(), best=best))
+    assert bool(found) == told, why
+    uses = world.datasets["clean"].test_uses()
+    rows = {row["experiment"]: row["chose"] for row in uses.to_arrow().to_pylist()}
+    assert [name for name, chose in rows.items() if chose] == (["m"] if told else [])
+    assert uses.tuned == (("m",) if told else ())
+    if told:
+        assert "chose by it: best checkpoint m/" in str(uses)
+        assert "Choose by a data set in the role validation" in found[0]
+
+
+def test_a_best_one_after_predictions_over_the_test_set(world: og.Workspace) -> None:
+    torch.manual_seed(0)
+    with world.run("net", id="m", train="old", test="clean") as run:
+        assert said_by(lambda: run.checkpoint(Net(), best=True)) == []
+        run.predict("clean", progress=False)
+        (found,) = said_by(lambda: run.checkpoint(Net(), best=True))
+    assert "its predictions over it came before" in found
