@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, labels that differ from today's, images that were learned from."""
+        """What a reader has to know: what was left out, labels that are others today, images that were learned from."""
         said = (*self.counts.notes("are compared, which both have predicted"), *self.seen)
         if not self.counts.missing:
             return said

@@ -87,7 +87,7 @@ class Results:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, labels that differ from today's, images that were learned from."""
+        """What a reader has to know: what was left out, labels that are others today, images that were learned from."""
         return (*self.counts.notes(), *self.seen)
 
     @property

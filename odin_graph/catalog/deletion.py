@@ -142,7 +142,8 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
     for part in batches(things, BATCH):
         number += tx.run(
             f"MATCH (x:Deletion {{id: $deletion}}) UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) "
-            f"WHERE n.deleted IS NULL SET n.deleted = true{state} CREATE (n)-[:INVALIDATED_BY]->(x) "
+            f"WHERE n.deleted IS NULL WITH n, x, n.state AS was SET n.deleted = true{state} "
+            "CREATE (n)-[:INVALIDATED_BY {was: was}]->(x) "
             "RETURN count(n) AS n",
             {"deletion": deletion, "things": part},
         )[0]["n"]
@@ -255,5 +256,5 @@ def deletion_of(stores: Stores, label: str, id: str) -> ConflictError | None:  #
     said = f": {rows[0]['why']}" if rows[0]["why"] else ""
     return ConflictError(
         f"{label} {id!r} was deleted by {rows[0]['by']} on {str(rows[0]['at'])[:10]}{said}. Its tombstone keeps the "
-        "id, so that lineage stays clear: give another id."
+        "id, so that lineage stays clear: give another id, or bring it back with undelete()."
     )

@@ -13,6 +13,7 @@ from odin_graph.catalog.deletion import DeletionReport
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.purge import PurgeReport, keys_of_any, purge
 from odin_graph.catalog.revisions import revise_images
+from odin_graph.catalog.undelete import UndeletionReport, undelete
 from odin_graph.catalog.updates import Missing, UpdateReport, constant, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.rows import rows_of
@@ -55,6 +56,10 @@ class ImageVerbs:
             force: Delete it all the same. The version keeps its digest, opens as before, and says what is missing.
         """
         return deletion.delete(self._stores, "Image", [int(self.key)], why=why, by=by, force=force)
+
+    def undelete(self) -> UndeletionReport:
+        """Take its tombstone away: readers show it again, as it was; see `Images.undelete`."""
+        return undelete(self._stores, "Image", [int(self.key)])
 
     def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy it with all that was derived and computed from it; see `Images.purge`."""
@@ -163,6 +168,20 @@ class ImagesVerbs:
         """
         keys = self._keys_of_any(images).tolist()
         return deletion.delete(self._stores, "Image", keys, why=why, by=by, force=force)
+
+    def undelete(self, images: Any, /) -> UndeletionReport:
+        """Take the tombstones from images, in one transaction: readers show them again, as they were.
+
+        Data set versions that held them have them again. `Workspace.deletions` lists what was deleted.
+
+        Args:
+            images: An image, its id, or several.
+
+        Raises:
+            UnknownNameError: No such image.
+            ConflictError: One was purged: nothing of it is left that could come back.
+        """
+        return undelete(self._stores, "Image", self._keys_of_any(images).tolist())
 
     def purge(
         self,

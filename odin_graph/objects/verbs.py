@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from odin_graph.catalog import deletion
 from odin_graph.catalog.deletion import DeletionReport
+from odin_graph.catalog.undelete import UndeletionReport, undelete
 from odin_graph.catalog.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.rows import rows_of
@@ -36,6 +37,17 @@ class Deletable:
             ConflictError: A live process is at work on it.
         """
         done = deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+        self._forget()
+        return done
+
+    def undelete(self) -> UndeletionReport:
+        """Take its tombstone away: readers show it again, as it was, with the parts that went with it.
+
+        Raises:
+            ConflictError: It was purged, or what it is of is deleted.
+            QueryError: It is computed again when it is asked for, and has nothing that could come back.
+        """
+        done = undelete(self._stores, self.KIND, [self.id])
         self._forget()
         return done
 
@@ -114,6 +126,24 @@ class CollectionVerbs:
         one = isinstance(things, str) or hasattr(things, "id") or not isinstance(things, Iterable)
         listed = [things] if one else list(things)
         return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
+
+    def undelete(self, things: Any, /) -> UndeletionReport:
+        """Take the tombstones from things: one, its id, or several. From all in one transaction, or none and an error.
+
+        Readers show them again, as they were, with the parts that went with them. `Workspace.deletions` lists what was
+        deleted.
+
+        Args:
+            things: The things, or their ids; of a data set with the version.
+
+        Raises:
+            UnknownNameError: No such thing.
+            ConflictError: One was purged, or what it is of is deleted.
+            QueryError: It is computed again when it is asked for, and has nothing that could come back.
+        """
+        one = isinstance(things, str) or hasattr(things, "id") or not isinstance(things, Iterable)
+        listed = [things] if one else list(things)
+        return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed))
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
         """The ids of things that are given as they are or by id."""

@@ -7,6 +7,7 @@ from neomodel import RelationshipTo, StringProperty
 from odin_graph.schema.base import Record
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import JsonProperty
+from odin_graph.schema.relations import InvalidatedBy
 from odin_graph.schema.tombstone import Tombstoned
 
 
@@ -22,4 +23,4 @@ class AttributionSet(Leased, Tombstoned, Record):
     codec = StringProperty()
 
     checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM")
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY", model=InvalidatedBy)

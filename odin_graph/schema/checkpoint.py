@@ -5,6 +5,7 @@ from __future__ import annotations
 from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema.base import Record
+from odin_graph.schema.relations import InvalidatedBy
 from odin_graph.schema.tombstone import Tombstoned
 
 
@@ -21,4 +22,4 @@ class Checkpoint(Tombstoned, Record):
     model = RelationshipTo("odin_graph.schema.model.Model", "SPECIALIZATION_OF")
     generated_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "GENERATED_BY")
     prediction_sets = RelationshipFrom("odin_graph.schema.prediction_set.PredictionSet", "DERIVED_FROM")
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY", model=InvalidatedBy)

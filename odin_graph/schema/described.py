@@ -15,6 +15,7 @@ from odin_graph.schema.metadata.recording import record_types
 from odin_graph.schema.metadata.types import classify
 from odin_graph.schema.metadata.values import decode, encode
 from odin_graph.schema.properties import now
+from odin_graph.schema.relations import InvalidatedBy
 from odin_graph.schema.tombstone import Tombstoned
 
 
@@ -27,7 +28,7 @@ class Described(Tombstoned, Record):
 
     __abstract_node__ = True
 
-    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY")
+    invalidated_by = RelationshipTo("odin_graph.schema.deletion.Deletion", "INVALIDATED_BY", model=InvalidatedBy)
 
     @classmethod
     def inflate(cls, graph_entity: Any) -> Self:

@@ -157,6 +157,7 @@ EDGES: Final = (
             "AttributionSet",
         ),
         end=("Deletion",),
+        properties=("was",),
         lineage=False,
         meaning="Its tombstone: deleting keeps the lineage answerable.",
     ),

@@ -31,6 +31,13 @@ class HadMember(StructuredRel):
     """What the version froze as its label; none of a version without labels, and of those made before it was kept."""
 
 
+class InvalidatedBy(StructuredRel):
+    """A tombstone."""
+
+    was = StringProperty()
+    """The state that the thing had, and gets again where it is undeleted."""
+
+
 class Used(StructuredRel):
     """What went into an experiment."""
 
