@@ -5,6 +5,7 @@ from .config import Budget as Budget
 from .errors import ConflictError as ConflictError
 from .errors import CoverageWarning as CoverageWarning
 from .errors import DataError as DataError
+from .errors import DataWarning as DataWarning
 from .errors import EngineError as EngineError
 from .errors import EngineStartError as EngineStartError
 from .errors import ExpressionError as ExpressionError

@@ -113,6 +113,10 @@ class ConflictError(OdinError):
     """The id exists with other content."""
 
 
+class DataWarning(UserWarning):
+    """What was handed in was taken, and something of it is probably not as it was meant."""
+
+
 class LeakWarning(UserWarning):
     """An experiment is judged by images that it learns from."""
 

@@ -20,6 +20,7 @@ OBJECTS = [
     "Budget",
     "Checkpoint",
     "CoverageWarning",
+    "DataWarning",
     "Dataset",
     "DerivedImage",
     "DerivedQuery",

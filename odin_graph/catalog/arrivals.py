@@ -13,7 +13,7 @@ from odin_graph.errors import ConflictError
 from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
 
-OnConflict: TypeAlias = Literal["error", "skip", "revise"]
+OnConflict: TypeAlias = Literal["error", "skip", "revise", "update"]
 
 _STORED = """
 UNWIND $ids AS id MATCH (i:Image {id: id})
@@ -49,6 +49,10 @@ class Arrivals:
     """Positions of the images to store, revisions among them."""
     before: dict[int, Version] = field(default_factory=dict)
     """Of those that are revisions: the version that they follow."""
+    others: list[int] = field(default_factory=list)
+    """Positions of those that are left out since other pixels are there under their id."""
+    deleted: list[int] = field(default_factory=list)
+    """Positions of those that are left out since they were deleted before."""
 
     def id_of(self, position: int, given: str) -> str:
         """The id that a new image gets: its own, or that of the next version."""
@@ -76,7 +80,8 @@ def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conf
             found.keys[position] = same[0].key
         elif on_conflict == "skip":
             found.keys[position] = versions[-1].key
-        elif on_conflict == "revise":
+            (found.deleted if versions[-1].digest is None else found.others).append(position)
+        elif on_conflict == "revise" or (on_conflict == "update" and versions[-1].digest is not None):
             found.before[position] = versions[-1]
             found.new.append(position)
         else:

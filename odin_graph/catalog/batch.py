@@ -40,6 +40,8 @@ class ImageBatch:
     """Of the pixels, where they are known already."""
     originals: Sequence[bytes | None] | None = None
     """The encoded bytes themselves, where they are to be kept."""
+    versions: bool = False
+    """Whether ids may be those of revisions, ``ID@2``: of images that come from another workspace as they are there."""
 
     def __post_init__(self) -> None:
         """Check that the columns fit each other.
@@ -62,7 +64,7 @@ class ImageBatch:
     def _check_ids(self) -> None:
         seen: set[str] = set()
         for id_ in self.ids:
-            check_id(id_)
+            check_id(id_, versions=self.versions)
             if id_ in seen:
                 raise DataError(f"Two images of the batch have the id {id_!r}: give each its own.")
             seen.add(id_)
@@ -104,15 +106,15 @@ def _as_stored(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(held, dtype=held.dtype.newbyteorder("="))
 
 
-def check_id(id_: Any) -> None:
-    """Refuse what is no id of an image.
+def check_id(id_: Any, *, versions: bool = False) -> None:
+    """Refuse what is no id of an image; where `versions` are taken, that of a revision is one.
 
     Raises:
         DataError: It is no string, empty, or looks like a version.
     """
     if not isinstance(id_, str) or not id_:
         raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
-    if "@" in id_ and _VERSIONED.search(id_):
+    if not versions and "@" in id_ and _VERSIONED.search(id_):
         raise DataError(f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number.")
 
 

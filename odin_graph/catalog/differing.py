@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.labels import same_label
 from odin_graph.graph.writer import quoted
 from odin_graph.schema.metadata import check_name, decode, encode
 from odin_graph.stores import Stores
 
 
-def differing(stores: Stores, ids: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The ids, of images that are stored, whose values are others than those given. A missing value says nothing.
+def differing(stores: Stores, keys: NDArray[np.int64], columns: Mapping[str, Sequence[Any]]) -> list[int]:
+    """The places of images that are stored with other values than those given. A missing value says nothing.
 
     Args:
         stores: The open workspace.
-        ids: Of the images.
+        keys: Of the images.
         columns: The values given for each, by name; the label among them.
 
     Raises:
@@ -27,12 +31,14 @@ def differing(stores: Stores, ids: Sequence[str], columns: Mapping[str, Sequence
             check_name("Image", name)
     values = ", ".join(f"i.{quoted(name)}" for name in names)
     rows = stores.graph.read(
-        f"UNWIND $ids AS id MATCH (i:Image {{id: id}}) RETURN i.id AS id, [{values}] AS held", {"ids": list(ids)}
+        f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) RETURN i.key AS key, [{values}] AS held",
+        {"keys": keys.tolist()},
     )
-    held = {row["id"]: [decode(value) for value in row["held"]] for row in rows}
+    held = {row["key"]: [decode(value) for value in row["held"]] for row in rows}
     found = []
-    for position, id_ in enumerate(ids):
-        given = (encode(columns[name][position]) for name in names)
-        if any(new is not None and new != old for new, old in zip(given, held.get(id_, ()), strict=False)):
-            found.append(id_)
+    for place, key in enumerate(keys.tolist()):
+        given = (encode(columns[name][place]) for name in names)
+        pairs = zip(given, held.get(key, ()), strict=False)
+        if any(new is not None and not same_label(new, old) for new, old in pairs):
+            found.append(place)
     return found

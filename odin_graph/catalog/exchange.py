@@ -7,14 +7,13 @@ it holds the dtype and bands exactly (uint8 with 1 or 3 bands, uint16 with 1), N
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,22 +22,24 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.batch import ImageBatch
 from odin_graph.catalog.datasets import create_dataset
+from odin_graph.catalog.differing import differing
+from odin_graph.catalog.exchange_pixels import AT_ONCE, FORMATS, Format, folder_names, read_pixels, with_pixels
+from odin_graph.catalog.fields import recorded_types
 from odin_graph.catalog.frozen import content_digest
 from odin_graph.catalog.images import add_images
 from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.updates import update_metadata
 from odin_graph.catalog.versions import Members
-from odin_graph.errors import ConflictError, DataError, StoreError
+from odin_graph.errors import ConflictError, DataError, DataWarning, StoreError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import batches, create_edges
 from odin_graph.progress import progress_bar
+from odin_graph.schema.metadata import FieldType, convert, decode
 from odin_graph.stores import Stores
 
-Format: TypeAlias = Literal["parquet", "folder", "webdataset"]
-
-FORMATS: Final = ("parquet", "folder", "webdataset")
 MANIFEST: Final = "manifest.parquet"
 _HEAD: Final = b"odin_dataset"
 _VERSION: Final = 1
-_AT_ONCE: Final = 1_000
-"""Images a row group, a tar file, and a transaction."""
 _OURS: Final = (
     "id",
     "key",
@@ -52,7 +53,15 @@ _OURS: Final = (
     "created_at",
     "file_digest",
 )
-_REVISION: Final = re.compile(r"@(\d+)$")
+__all__ = ["FORMATS", "MANIFEST", "Format", "export", "load"]
+_REVISION: Final = re.compile(r"^(.*)@(\d+)$", re.DOTALL)
+_BASE: Final = "odin_base_digest"
+"""A column of the manifest: of a revision, the digest of the image that it is a revision of."""
+_DIGESTS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.digest AS digest"
+_UNLINKED: Final = """
+UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE NOT (i)-[:REVISION_OF]->(:Image) RETURN collect(i.id) AS ids
+"""
+_THERE: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.id) AS ids"
 
 
 @dataclass(frozen=True)
@@ -63,10 +72,12 @@ class Head:
     digest: str
     label_field: str | None
     format: Format
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: bool = True) -> None:
-    """Write a version into a new folder.
+    """Write a version into a new folder: images with labels, metadata and versions, and its own metadata and tags.
 
     Raises:
         ConflictError: The folder exists and is not empty.
@@ -85,15 +96,18 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
         "digest": own["digest"],
         "label_field": own.get("label_field"),
         "format": kind,
+        "tags": list(own.get("tags") or ()),
+        "metadata": _spelt(stores, own),
     }
+    folders = folder_names(rows.column("label").to_pylist())
     fresh = path.with_name(f".{path.name}.part")
     fresh.mkdir(parents=True, exist_ok=True)
     writer: pq.ParquetWriter | None = None
     with progress_bar(f"export {dataset}", rows.num_rows, show=progress) as advance:
-        for shard, at in enumerate(range(0, rows.num_rows, _AT_ONCE)):
-            part = rows.slice(at, _AT_ONCE)
+        for shard, at in enumerate(range(0, rows.num_rows, AT_ONCE)):
+            part = rows.slice(at, AT_ONCE)
             images = stores.columns.array(ARRAY).read_list(part.column("key").to_numpy())
-            part = _with_pixels(part.drop_columns(["key"]), images, kind, fresh, shard)
+            part = with_pixels(part.drop_columns(["key"]), images, kind, fresh, shard, folders)
             if writer is None:
                 schema = part.schema.with_metadata({_HEAD: json.dumps(head).encode()})
                 writer = pq.ParquetWriter(fresh / MANIFEST, schema, compression="zstd")
@@ -109,9 +123,11 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
 def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True) -> str:
     """Store what `export` wrote; the id of the version, with its version.
 
-    Images that are there already, by id and pixels, are the same images.
+    Images that are there already, by id and pixels, are the same images; where they have another label or other
+    metadata they keep theirs, and a `DataWarning` says so. A revision ``ID@2`` is the revision ``ID@2``.
 
     Raises:
+        ConflictError: An id is there with other pixels.
         DataError: It is no such folder, or its content is not what its digest says; then no data set is made.
     """
     file = path / MANIFEST
@@ -124,32 +140,116 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
     keys: list[NDArray[np.int64]] = []
     labels: list[Any] = []
     digests: list[str] = []
+    other: list[str] = []
+    _check_bases(
+        stores, pq.read_table(file, columns=[name for name in ("id", _BASE) if name in source.schema_arrow.names])
+    )
     with progress_bar(f"import {head.base}", source.metadata.num_rows, show=progress) as advance:
         for shard in range(source.num_row_groups):
             part = source.read_row_group(shard)
-            images = list(_read_pixels(part, head.format, path))
+            images = list(read_pixels(part, head.format, path))
             said = part.column("label").to_pylist()
-            free = [name for name in part.column_names if name not in (*_OURS, "file", "pixels")]
+            free = [name for name in part.column_names if name not in (*_OURS, _BASE, "file", "pixels")]
+            ids = part.column("id").to_pylist()
             batch = ImageBatch(
-                ids=[_REVISION.sub(r".v\1", id_) for id_ in part.column("id").to_pylist()],
+                ids=ids,
                 pixels=images,
                 labels=said,
                 metadata={name: part.column(name).to_pylist() for name in free},
+                versions=True,
             )
             stored = add_images(stores, batch)
+            if stored.skipped:
+                places = differing(stores, stored.keys, {"label": said, **batch.metadata})
+                other += [ids[place] for place in places]
             keys.append(stored.keys)
             labels += said
             digests += part.column("digest").to_pylist()
             advance(part.num_rows)
     _check(stores, head, np.concatenate(keys), labels, digests, path)
+    _link_revisions(stores, pq.read_table(file, columns=["id"]).column("id").to_pylist())
+    if other:
+        warnings.warn(
+            f"{len(other):,} images of {path} are here with another label or other metadata, first {other[0]!r}, and "
+            "were left as they are: db.labels.set(...) and db.images.update(...) change them.",
+            DataWarning,
+            stacklevel=4,
+        )
     none = head.label_field is None
-    return create_dataset(
+    made = create_dataset(
         stores,
         base or head.base,
         np.concatenate(keys),
         label=head.label_field,
         labels=None if none else pa.array(labels, pa.null() if all(label is None for label in labels) else None),
     )
+    _describe(stores, made, head)
+    return made
+
+
+def _spelt(stores: Stores, own: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The free metadata of a version, as type and value that JSON holds."""
+    types = recorded_types(stores.graph, "Dataset")
+    found: dict[str, list[Any]] = {}
+    for name in types.keys() & own.keys():
+        value = decode(own[name], types[name])
+        if value is not None:
+            text = convert(value, FieldType.STRINGS if types[name].is_list else FieldType.STRING)
+            found[name] = [types[name].value, text]
+    return found
+
+
+def _describe(stores: Stores, dataset: str, head: Head) -> None:
+    """Give a version the tags and metadata that it was exported with; what it has already stays."""
+    (row,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS own", {"id": dataset})
+    tags = list(dict.fromkeys([*(row["own"].get("tags") or ()), *head.tags]))
+    if tags:
+        stores.graph.write("MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": dataset, "tags": tags})
+    if new := {name: [value] for name, value in head.metadata.items() if name not in row["own"]}:
+        update_metadata(stores, "Dataset", [dataset], new)
+
+
+def _check_bases(stores: Stores, table: pa.Table) -> None:
+    """Refuse a revision of an image that is another one here, before anything is stored."""
+    if _BASE not in table.column_names:  # written before it was kept
+        return
+    bases = {
+        found[1]: digest
+        for id_, digest in zip(table.column("id").to_pylist(), table.column(_BASE).to_pylist(), strict=True)
+        if digest is not None and (found := _REVISION.match(id_))
+    }
+    for part in batches(list(bases), AT_ONCE):
+        for row in stores.graph.read(_DIGESTS, {"ids": part}):
+            if row["digest"] is not None and row["digest"] != bases[row["id"]]:
+                raise ConflictError(
+                    f"Revisions of {row['id']!r} are to be loaded, and {row['id']!r} is here with other pixels than it "
+                    "had there. Nothing was loaded: load it into a workspace of its own."
+                )
+
+
+def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
+    """Make each revision a REVISION_OF the nearest earlier version that is here."""
+    numbers = {id_: (found[1], int(found[2])) for id_ in ids if (found := _REVISION.match(id_))}
+    for part in batches(list(numbers), AT_ONCE):
+
+        def link(tx: Transaction, part: list[str] = part) -> None:
+            (row,) = tx.run(_UNLINKED, {"ids": part}) or ({"ids": []},)
+            earlier = {
+                id_: [base, *(f"{base}@{number}" for number in range(2, version))]
+                for id_, (base, version) in numbers.items()
+                if id_ in row["ids"]
+            }
+            known = sorted({name for names in earlier.values() for name in names})
+            (found,) = tx.run(_THERE, {"ids": known}) or ({"ids": []},)
+            there = set(found["ids"])
+            edges = [
+                {"start": id_, "end": before[-1]}
+                for id_, names in earlier.items()
+                if (before := [name for name in names if name in there])
+            ]
+            create_edges(tx, "REVISION_OF", ("Image", "id"), ("Image", "id"), edges)
+
+        stores.graph.execute(link)
 
 
 def _manifest(stores: Stores, dataset: str) -> pa.Table:
@@ -167,90 +267,36 @@ def _manifest(stores: Stores, dataset: str) -> pa.Table:
     free = [name for name in names if name not in _OURS]
     columns = {"key": rows.column("key"), **{name: rows.column(name) for name in kept}}
     columns["label"] = stores.columns.members(dataset).column("label")
+    columns[_BASE] = _base_digests(stores, rows.column("id").to_pylist())
     return pa.table({**columns, **{name: rows.column(name) for name in free}})
 
 
-def _with_pixels(part: pa.Table, images: list[NDArray[Any]], kind: Format, folder: Path, shard: int) -> pa.Table:
-    if kind == "parquet":
-        return part.append_column("pixels", pa.array([image.tobytes() for image in images], pa.large_binary()))
-    rows = part.to_pylist()
-    first = shard * _AT_ONCE
-    if kind == "folder":
-        names = []
-        for at, (row, image) in enumerate(zip(rows, images, strict=True), start=first):
-            data, suffix = _encoded(image)
-            file = Path("images") / _safe(str(row["label"])) / f"{at:07}-{_safe(row['id'])}{suffix}"
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(data)
-            names.append(str(file))
-        return part.append_column("file", pa.array(names, pa.string()))
-    tar = f"{shard:06}.tar"
-    with tarfile.open(folder / tar, "w") as out:
-        for at, (row, image) in enumerate(zip(rows, images, strict=True), start=first):
-            data, suffix = _encoded(image)
-            said = json.dumps({name: value for name, value in row.items() if value is not None}, default=str)
-            for name, held in ((f"{at:09}{suffix}", data), (f"{at:09}.json", said.encode())):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(held)
-                out.addfile(entry, io.BytesIO(held))
-    return part.append_column("file", pa.array([tar] * len(rows), pa.string()))
-
-
-def _read_pixels(part: pa.Table, kind: Format, folder: Path) -> Iterator[NDArray[Any]]:
-    if kind == "parquet":
-        for row in part.select(["pixels", "height", "width", "bands", "dtype"]).to_pylist():
-            shape = row["height"], row["width"], row["bands"]
-            yield np.frombuffer(row["pixels"], row["dtype"]).reshape(shape)
-        return
-    if kind == "folder":
-        for name in part.column("file").to_pylist():
-            file = (folder / name).resolve()
-            if not file.is_relative_to(folder.resolve()):
-                raise DataError(f"The manifest names {name!r}, which is outside of {folder}.")
-            yield _decoded(file.read_bytes(), file.suffix)
-        return
-    with tarfile.open(folder / part.column("file")[0].as_py()) as tar:
-        for entry in tar:
-            if not entry.name.endswith(".json") and (held := tar.extractfile(entry)) is not None:
-                yield _decoded(held.read(), Path(entry.name).suffix)
-
-
-def _encoded(image: NDArray[Any]) -> tuple[bytes, str]:
-    from PIL import Image
-
-    out = io.BytesIO()
-    bands = image.shape[-1]
-    if (image.dtype == np.uint8 and bands in (1, 3)) or (image.dtype == np.uint16 and bands == 1):
-        Image.fromarray(image[:, :, 0] if bands == 1 else image).save(out, "PNG")
-        return out.getvalue(), ".png"
-    np.save(out, image, allow_pickle=False)
-    return out.getvalue(), ".npy"
-
-
-def _decoded(data: bytes, suffix: str) -> NDArray[Any]:
-    from PIL import Image
-
-    if suffix == ".npy":
-        held: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-        return held
-    image = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
-    return image.astype(np.uint16) if image.dtype.kind in "iu" and image.dtype.itemsize > 1 else image
-
-
-def _safe(name: str) -> str:
-    """As a part of a path, on any system."""
-    return re.sub(r"[^\w.\-]+", "_", name)[:100].strip(".") or "_"
+def _base_digests(stores: Stores, ids: Sequence[str]) -> pa.Array:
+    bases = [found[1] if (found := _REVISION.match(id_)) else None for id_ in ids]
+    known: dict[str | None, str | None] = {}
+    for part in batches(sorted({base for base in bases if base is not None}), AT_ONCE):
+        known.update((row["id"], row["digest"]) for row in stores.graph.read(_DIGESTS, {"ids": part}))
+    return pa.array([known.get(base) for base in bases], pa.string())
 
 
 def _read_head(source: pq.ParquetFile, file: Path) -> Head:
     try:
         said = json.loads(source.schema_arrow.metadata[_HEAD])
-        head = Head(said["base"], said["digest"], said["label_field"], said["format"])
+        metadata = {name: _unspelt(type_, text) for name, (type_, text) in said.get("metadata", {}).items()}
+        tags = said.get("tags", ())
+        head = Head(said["base"], said["digest"], said["label_field"], said["format"], tags, metadata)
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"{file} is a table, but not the manifest of an exported data set.") from error
     if said["version"] > _VERSION:
         raise DataError(f"{file} was written by a newer odin_graph: update this one.")
     return head
+
+
+def _unspelt(type_: str, text: Any) -> Any:
+    to = FieldType(type_)
+    if to.scalar is FieldType.STRING:
+        return text
+    return [convert(item, to.scalar) for item in text] if to.is_list else convert(text, to)
 
 
 def _check(

@@ -39,6 +39,10 @@ class AddReport:
     skipped: int
     """The same id with the same pixels was there, or with others and ``on_conflict="skip"``."""
     revised: int
+    others: tuple[int, ...] = ()
+    """Positions of those of the skipped whose id is there with other pixels."""
+    deleted: tuple[int, ...] = ()
+    """Positions of those of the skipped that were deleted before."""
 
     @property
     def total(self) -> int:
@@ -64,7 +68,8 @@ def add_images(
         stores: The open workspace.
         batch: The images.
         on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"`` keeps the old image,
-            ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before.
+            ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before, and so does ``"update"``,
+            but not of one that was deleted.
         labels: The node's labels, ``Image`` among them.
         known: The types of the columns of the whole call, of which this is a batch.
         relate: Called in the same transaction, once the nodes are there, to name what the new ones came from.
@@ -75,8 +80,8 @@ def add_images(
         DataError: The pixels of a huge image changed while they were read.
         SpaceError: No space is left.
     """
-    if on_conflict not in ("error", "skip", "revise"):
-        raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip" or "revise".')
+    if on_conflict not in ("error", "skip", "revise", "update"):
+        raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip", "revise" or "update".')
     arrays = batch.arrays(stores.budget.huge)
     given = batch.digests or [None] * len(batch)
     digests = [digest or image_digest(image) for digest, image in zip(given, arrays, strict=True)]
@@ -127,7 +132,7 @@ def _add_once(
     found = sort_out(stores, batch.ids, digests, on_conflict)
     keys, new = found.keys, found.new
     if not new:
-        return AddReport(keys, added=0, skipped=len(batch), revised=0)
+        return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
     reserved = stores.graph.reserve_keys(len(new))
     keys[new] = np.arange(reserved.start, reserved.stop)
     segments = write_pixels(
@@ -168,7 +173,8 @@ def _add_once(
     except DataError:
         discard(stores, segments)
         raise
-    return AddReport(keys, added=len(new) - len(edges), skipped=len(batch) - len(new), revised=len(edges))
+    added, skipped = len(new) - len(edges), len(batch) - len(new)
+    return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
 
 
 def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> dict[str, Any]:

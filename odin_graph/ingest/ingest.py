@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from odin_graph.catalog.arrivals import stored_keys
 from odin_graph.catalog.differing import differing
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
+from odin_graph.catalog.labels import set_labels
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.sources import is_rows, release
+from odin_graph.catalog.updates import update_metadata
 from odin_graph.errors import ConflictError, DataError, LayoutWarning, UnreadableImageError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded
@@ -22,6 +26,7 @@ from odin_graph.ingest.files import is_text, printable
 from odin_graph.ingest.layout import remark_on_stack, remarks
 from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.progress import progress_bar
+from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
 
 OnError: TypeAlias = Literal["raise", "skip"]
@@ -39,8 +44,14 @@ class IngestReport:
 
     added: int = 0
     already_there: int = 0
-    """The same id with the same pixels, or, with ``on_conflict="skip"``, with others."""
+    """The same id with the same pixels."""
     revised: int = 0
+    updated: int = 0
+    """With ``on_conflict="update"``: of those already there, the ones whose label or metadata were set anew."""
+    others: list[str] = field(default_factory=list)
+    """With ``on_conflict="skip"``: ids that are there with other pixels, and were left as they are."""
+    deleted: list[str] = field(default_factory=list)
+    """With ``on_conflict="skip"``: ids that were deleted before, and stay so."""
     differing: list[str] = field(default_factory=list)
     """Ids of those already there whose label or metadata are others than this call gave; they were left as they are."""
     errors: list[tuple[str, str]] = field(default_factory=list)
@@ -51,8 +62,13 @@ class IngestReport:
     def __str__(self) -> str:
         """Counts, and the first errors by name and reason."""
         parts = [f"{self.added:,} added", f"{self.already_there:,} already there"]
-        if self.revised:
-            parts.append(f"{self.revised:,} revised")
+        for number, what in (
+            (self.revised, "revised"),
+            (self.updated, "updated"),
+            (len(self.others), "left out, since other pixels are there"),
+            (len(self.deleted), "left out, since they were deleted before"),
+        ):
+            parts += [f"{number:,} {what}"] if number else []
         lines = [", ".join(parts)]
         if self.errors:
             lines[0] += f", {len(self.errors):,} left out:"
@@ -120,6 +136,7 @@ def ingest(
                 doubted = _remark(
                     report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
                 )
+            keys = stored_keys(stores, [item.entry.id for item in there])
             if good:
                 try:
                     said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types)
@@ -128,17 +145,41 @@ def ingest(
                         raise
                     report.errors.append((good[0].entry.id, str(error)))
                     continue
+                left = {*said.others, *said.deleted}
                 report.added += said.added
-                report.already_there += said.skipped
+                report.already_there += said.skipped - len(left)
                 report.revised += said.revised
-                there += good if said.skipped else []
+                report.others += [good[place].entry.id for place in said.others]
+                report.deleted += [good[place].entry.id for place in said.deleted]
+                for place, key in enumerate(said.keys.tolist()) if said.skipped > len(left) else ():
+                    if place not in left:
+                        there.append(good[place])
+                        keys[good[place].entry.id] = key
             release(getattr(entries, "images", None))
             report.already_there += len(batch) - len(good)
             if there:
-                report.differing += differing(stores, [item.entry.id for item in there], _columns(there))
+                _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
             advance(len(batch))
         compact_pixels(stores)
     return report
+
+
+def _compare(
+    stores: Stores, report: IngestReport, items: Sequence[Decoded], keys: NDArray[np.int64], on_conflict: OnConflict
+) -> None:
+    """Say which images that are there have another label or other metadata, or give them what is new."""
+    columns = _columns(items)
+    places = differing(stores, keys, columns)
+    if on_conflict != "update" or not places:
+        report.differing += [items[place].entry.id for place in places]
+        return
+    some = {name: [values[place] for place in places] for name, values in columns.items()}
+    labelled = [n for n, label in enumerate(some.pop("label")) if plain(label) is not None]
+    if labelled:
+        new = [columns["label"][places[n]] for n in labelled]
+        set_labels(stores, keys[places][labelled], new, why="add(on_conflict='update')")
+    update_metadata(stores, "Image", keys[places].tolist(), some)
+    report.updated += len(places)
 
 
 def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Iterator[Decoded]:

@@ -94,8 +94,9 @@ class Images(ImagesVerbs):
             root: Where the relative paths of a manifest begin; by default its own folder.
             kind: A subclass of `schema.Image` whose declared fields are filled from the metadata.
             on_error: ``"raise"`` at an image that cannot be read, or ``"skip"`` it and report it by name and reason.
-            on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"``, or ``"revise"``, which
-                makes a new image ``ID@2``.
+            on_conflict: For an id that is there with other pixels: ``"error"``; ``"skip"``, which leaves it out and
+                says so; ``"revise"``, which makes a new image ``ID@2``; or ``"update"``, which does so too, and gives
+                images that are there with the same pixels the label and the metadata of this call.
             keep_originals: Store the encoded bytes of files as well.
             batch_size: Images a transaction at most: the unit that is stored whole or not at all.
             progress: Show a bar.

@@ -242,9 +242,60 @@ def test_conflicts(db: og.Workspace) -> None:
     db.images.add(images=first, ids=["a"])
     with pytest.raises(ConflictError, match="Stored already with other pixels: 'a'"):
         db.images.add(images=other, ids=["a"])
-    assert str(db.images.add(images=other, ids=["a"], on_conflict="skip")) == "0 added, 1 already there"
+    report = db.images.add(images=other, ids=["a"], on_conflict="skip")
+    assert str(report) == "0 added, 0 already there, 1 left out, since other pixels are there"
+    assert report.others == ["a"]
     assert str(db.images.add(images=other, ids=["a"], on_conflict="revise")) == "0 added, 0 already there, 1 revised"
     np.testing.assert_array_equal(db.images["a@2"].pixels[:, :, 0], other[0])
+
+
+def test_skipped_ids_are_told_apart(db: og.Workspace) -> None:
+    """What is there with the same pixels, with others, and what was deleted are three things in the report."""
+    pixels = DRAW.integers(0, 256, (4, 5, 5), np.uint8)
+    db.images.add(images=pixels[:3], ids=["a", "b", "c"])
+    db.image("c").delete()
+    report = db.images.add(images=pixels[[0, 3, 2, 3]], ids=["a", "b", "c", "d"], on_conflict="skip")
+    assert (report.added, report.already_there, report.others, report.deleted) == (1, 1, ["b"], ["c"])
+    assert str(report) == (
+        "1 added, 1 already there, 1 left out, since other pixels are there, 1 left out, since they were deleted before"
+    )
+
+
+def test_update_stores_what_is_new(db: og.Workspace, folder: Path) -> None:
+    """New pixels are the next version; with the same pixels the label and metadata that are given are set."""
+    pixels = DRAW.integers(0, 256, (4, 5, 5), np.uint8)
+    db.images.add(images=pixels[:3], ids=["a", "b", "c"], labels=["x", "y", None], metadata={"n": [1, 2, 3]})
+    given = {"labels": ["x", "z", None, "w"], "metadata": {"n": [None, 5, 6, 7], "eye": ["left", None, None, None]}}
+    report = db.images.add(images=pixels[[0, 1, 3, 2]], ids=["a", "b", "c", "d"], on_conflict="update", **given)
+    assert str(report) == "1 added, 2 already there, 1 revised, 2 updated"
+    found = {image.id: (image.label, image["n"], image["eye"]) for image in db.images}
+    assert found == {
+        "a": ("x", 1, "left"),
+        "b": ("z", 5, None),
+        "c": (None, 3, None),
+        "c@2": (None, 6, None),
+        "d": ("w", 7, None),
+    }
+    assert db.labels.history("b")[["before", "after"]].values.tolist() == [["y", "z"]]
+    assert str(db.images.add(images=pixels[[1]], ids=["b"], on_conflict="update")) == "0 added, 1 already there"
+    db.image("d").delete()
+    with pytest.raises(ConflictError, match="Deleted before: 'd'"):
+        db.images.add(images=pixels[[0]], ids=["d"], on_conflict="update")
+    table = pd.DataFrame({"path": ["moon.png"], "label": ["night"]})
+    db.images.add(table, root=folder)
+    db.images.add(table.assign(label="moon"), root=folder, on_conflict="update")
+    assert db.images["moon.png"].label == "moon"
+
+
+def test_a_folder_that_is_reached_in_two_ways_is_two_folders(db: og.Workspace, folder: Path) -> None:
+    """No image is dropped without a word: both classes have it, and the report says so."""
+    (folder / "humans").symlink_to(folder / "people")
+    report = db.images.add(folder)
+    assert [image.id for image in db.images if image.label == "humans"] == [
+        "humans/astronaut.png",
+        "humans/deep/camera.tif",
+    ]
+    assert "humans and people are one folder: its images are stored once for each." in str(report)
 
 
 def test_declared_fields_are_filled_and_filtered_by_the_orm(db: og.Workspace) -> None:
