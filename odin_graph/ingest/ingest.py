@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.catalog.arrivals import stored_keys
 from odin_graph.catalog.differing import differing
 from odin_graph.catalog.fields import NewValues
-from odin_graph.catalog.images import ImageBatch, OnConflict, add_images
+from odin_graph.catalog.images import AddReport, ImageBatch, OnConflict, add_images
 from odin_graph.catalog.labels import set_labels
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.sources import is_rows, release
@@ -145,16 +145,7 @@ def ingest(
                         raise
                     report.errors.append((good[0].entry.id, str(error)))
                     continue
-                left = {*said.others, *said.deleted}
-                report.added += said.added
-                report.already_there += said.skipped - len(left)
-                report.revised += said.revised
-                report.others += [good[place].entry.id for place in said.others]
-                report.deleted += [good[place].entry.id for place in said.deleted]
-                for place, key in enumerate(said.keys.tolist()) if said.skipped > len(left) else ():
-                    if place not in left:
-                        there.append(good[place])
-                        keys[good[place].entry.id] = key
+                there += _count(report, good, said, keys)
             release(getattr(entries, "images", None))
             report.already_there += len(batch) - len(good)
             if there:
@@ -162,6 +153,21 @@ def ingest(
             advance(len(batch))
         compact_pixels(stores)
     return report
+
+
+def _count(report: IngestReport, items: Sequence[Decoded], said: AddReport, keys: dict[str, int]) -> list[Decoded]:
+    """Add what became of a batch to the report. Those that are there with the same pixels, and their keys."""
+    left = {*said.others, *said.deleted}
+    report.added += said.added
+    report.already_there += said.skipped - len(left)
+    report.revised += said.revised
+    report.others += [items[place].entry.id for place in said.others]
+    report.deleted += [items[place].entry.id for place in said.deleted]
+    if said.skipped == len(left):
+        return []
+    kept = [place for place in range(len(items)) if place not in left]
+    keys |= {items[place].entry.id: int(said.keys[place]) for place in kept}
+    return [items[place] for place in kept]
 
 
 def _compare(
