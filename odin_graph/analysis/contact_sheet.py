@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.display import displayable, reduced
+from odin_graph.analysis.display import Scale, displayable, is_stretched, reduced
 from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError
 
@@ -85,19 +85,32 @@ class ContactSheet(Picture):
     """Images in rows."""
 
 
-def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None = None) -> ContactSheet:
+Scaling: TypeAlias = Literal["sheet", "image"]
+"""Whether images above 8 bits are stretched alike, or each by itself."""
+
+
+def contact_sheet(
+    tiles: Sequence[Tile], *, title: str = "", columns: int | None = None, scale: Scaling = "sheet"
+) -> ContactSheet:
     """Draw images in rows.
+
+    Images of 8 bits are shown as they are. Others are stretched, all of a dtype alike, so that they can be compared;
+    the sheet says which values are black and white.
 
     Args:
         tiles: At least one.
         title: Stands above them.
         columns: Images a row; by default as many as make the sheet about square, five at least.
+        scale: ``image`` stretches each image above 8 bits by itself.
     """
     from matplotlib.figure import Figure  # not before a picture is drawn: it takes half a second to import
 
     if not tiles:
         raise QueryError("There is no image to show: the query selects none.")
+    if scale not in get_args(Scaling):
+        raise QueryError(f"A sheet has one scale (scale='sheet') or one an image (scale='image'), not {scale!r}.")
     shown = tiles[:MOST]
+    scales, said = _scales(shown, scale)
     across = min(len(shown), columns or max(5, int(np.ceil(np.sqrt(len(shown) * 1.4)))))
     down = -(-len(shown) // across)
     inches = INCHES if len(shown) > 1 else 2 * INCHES
@@ -107,25 +120,41 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str = "", columns: int | None
     left_out = f" (the first {MOST:,} of {len(tiles):,})" if len(tiles) > MOST else ""
     wide = max(across * inches, 4.0 if title else 0.0)
     heading = textwrap.fill(title + left_out, int(wide * 11))
+    below = textwrap.fill(said, max(12, int(across * inches * 17)))
     top = 0.24 * (heading.count("\n") + 1) + 0.12 if heading else 0.08
+    top += 0.13 * (below.count("\n") + 1) if below else 0.0
     figure = Figure(figsize=(wide, down * cell + top), facecolor="white")
     height = down * cell + top
     if heading:
         words: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 11, "weight": "bold"}
         figure.text(0.08 / wide, 1 - 0.08 / height, heading, **words, **_TEXT, family=fonts())
+    if below:
+        words = {"ha": "left", "va": "bottom", "fontsize": 7, "color": "#777777", "family": fonts()}
+        figure.text(0.08 / wide, 1 - (top - 0.02) / height, below, parse_math=False, **words)
     for place, tile in enumerate(shown):
         row, column = divmod(place, across)
         left, bottom = column * inches / wide, 1 - (top + (row + 1) * cell) / height
-        _draw(figure, tile, (left, bottom, inches / wide, cell / height), lines)
+        _draw(figure, tile, (left, bottom, inches / wide, cell / height), lines, scales.get(tile.pixels.dtype))
     return ContactSheet(figure)
 
 
-def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], lines: int) -> None:
+def _scales(tiles: Sequence[Tile], scale: Scaling) -> tuple[dict[np.dtype[Any], Scale], str]:
+    """The scale of each dtype, none where each image has its own, and what the sheet says of them."""
+    dtypes = {tile.pixels.dtype: None for tile in tiles if is_stretched(tile.pixels)}
+    if not dtypes:
+        return {}, ""
+    if scale == "image" and len(tiles) > 1:
+        return {}, "each image is stretched by itself: not to be compared"
+    scales = {dtype: Scale.of([tile.pixels for tile in tiles if tile.pixels.dtype == dtype]) for dtype in dtypes}
+    return scales, "; ".join(f"{dtype}: {held}" for dtype, held in scales.items())
+
+
+def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], lines: int, scale: Scale | None) -> None:
     left, bottom, wide, high = box
     inch = high / (figure.get_figheight() * high)  # of the figure's height
     text = (0.15 * lines + 0.1) * inch
     axes = figure.add_axes((left + wide * 0.04, bottom + text, wide * 0.92, high - text - 0.03 * inch))
-    pixels = reduced(displayable(tile.pixels), int(4 * INCHES * DPI))
+    pixels = reduced(displayable(tile.pixels, scale), int(4 * INCHES * DPI))
     axes.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) < INCHES * DPI else "antialiased")
     axes.set_anchor("S")  # a flat image stands on its caption
     axes.set_xticks([])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.display import displayable, reduced
+from odin_graph.analysis.display import Scale, displayable, is_stretched, reduced
 from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError, ShapeError
 
@@ -76,8 +76,10 @@ def units_picture(rows: Sequence[UnitRow], *, title: str = "") -> Picture:
             0.12 / wide, 1 - 0.13 / high, heading, ha="left", va="top", fontsize=12, weight="bold", color=INK,
             family=fonts(), parse_math=False,
         )  # fmt: skip
+    wider = [pixels for row in shown for pixels in row.images[:MOST] if is_stretched(pixels)]
+    scale = Scale.of(wider) if wider else None  # one for all, so that they can be compared
     for place, row in enumerate(shown):
-        _draw_row(figure, row, left, high - top - place * (_SIDE + _CAPTION + _GAP))
+        _draw_row(figure, row, left, high - top - place * (_SIDE + _CAPTION + _GAP), scale)
     return Picture(figure)
 
 
@@ -93,7 +95,7 @@ def _check(rows: Sequence[UnitRow]) -> None:
             raise QueryError(f"{row.title} has no image to show: leave it out.")
 
 
-def _draw_row(figure: Figure, row: UnitRow, left: float, top: float) -> None:
+def _draw_row(figure: Figure, row: UnitRow, left: float, top: float, scale: Scale | None) -> None:
     """Its images from so many inches of the left, at so many of the bottom downwards."""
     wide, high = figure.get_size_inches()
     words: dict[str, Any] = {"ha": "right", "family": fonts(), "parse_math": False}
@@ -108,7 +110,7 @@ def _draw_row(figure: Figure, row: UnitRow, left: float, top: float) -> None:
     most = max(map(abs, known), default=0.0)
     for place, (pixels, value) in enumerate(zip(row.images[:MOST], held, strict=False)):
         at = left + place * (_SIDE + _GAP)
-        _draw_image(figure, pixels, (at / wide, (top - _SIDE) / high, _SIDE / wide, _SIDE / high))
+        _draw_image(figure, pixels, scale, (at / wide, (top - _SIDE) / high, _SIDE / wide, _SIDE / high))
         figure.text(
             (at + _SIDE / 2) / wide, (top - _SIDE - 0.045) / high, _short(value), ha="center", va="top", fontsize=7,
             color=INK, family=fonts(),
@@ -117,9 +119,11 @@ def _draw_row(figure: Figure, row: UnitRow, left: float, top: float) -> None:
         _draw_bar(figure, (at / wide, (top - _SIDE - 0.035) / high, _SIDE / wide, 0.02 / high), share)
 
 
-def _draw_image(figure: Figure, pixels: NDArray[Any], box: tuple[float, float, float, float]) -> None:
+def _draw_image(
+    figure: Figure, pixels: NDArray[Any], scale: Scale | None, box: tuple[float, float, float, float]
+) -> None:
     axes = figure.add_axes(box)
-    shown = reduced(displayable(pixels), int(4 * _SIDE * DPI))
+    shown = reduced(displayable(pixels, scale), int(4 * _SIDE * DPI))
     # Few pixels stay the squares they are.
     axes.imshow(shown, interpolation="nearest" if max(shown.shape[:2]) < _SIDE * DPI else "antialiased")
     axes.set_anchor("S")

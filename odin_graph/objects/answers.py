@@ -22,7 +22,7 @@ from odin_graph.query.plan import Slice
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.analysis.contact_sheet import ContactSheet
+    from odin_graph.analysis.contact_sheet import ContactSheet, Scaling
     from odin_graph.objects.neighbourhoods import Neighbourhoods
     from odin_graph.query.predictions import PredictionExpressions
 
@@ -126,17 +126,26 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
             raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
         return found[0]
 
-    def sheet(self, *, predictions: PredictionExpressions | None = None, title: str | None = None) -> ContactSheet:
+    def sheet(
+        self,
+        *,
+        predictions: PredictionExpressions | None = None,
+        title: str | None = None,
+        scale: Scaling = "sheet",
+    ) -> ContactSheet:
         """The images on one sheet, with truth, prediction and confidence, and what the steps added.
+
+        Images of 8 bits are shown as they are, others through one scale for all, which the sheet names.
 
         Args:
             predictions: The experiment whose predictions stand below the images; by default the one that the query
                 speaks of first.
             title: Stands above them; by default the query and its count.
+            scale: ``image`` stretches each image above 8 bits by itself.
         """
         from odin_graph.objects.pictures import sheet_of
 
-        return sheet_of(self, predictions, title)
+        return sheet_of(self, predictions, title, scale)
 
     def show(self, **how: Any) -> None:
         """Display the contact sheet; the options are those of `sheet`."""

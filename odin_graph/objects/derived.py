@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.mapping import parents_of
@@ -143,7 +143,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     # Looked at and trained on as it is
 
-    def sheet(self, *, title: str | None = None) -> ContactSheet:
+    def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
         """A contact sheet of the derived images, with the labels of their parents."""
         table = self.query.to_arrow("id", "label")
         if not table.num_rows:
@@ -154,7 +154,9 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         labels = shown.column("label").to_pylist()
         tiles = [Tile(image, id_, truth=label) for image, id_, label in zip(pixels, ids, labels, strict=True)]
         number = f"{table.num_rows:,}" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,}"
-        return contact_sheet(tiles, title=f"{self._outline()}: {number} images" if title is None else title)
+        return contact_sheet(
+            tiles, title=f"{self._outline()}: {number} images" if title is None else title, scale=scale
+        )
 
     def show(self, **how: Any) -> None:
         """Display the contact sheet."""

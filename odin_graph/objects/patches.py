@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.errors import QueryError
 from odin_graph.objects.mapping import parents_of
@@ -77,7 +77,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         """One of them."""
         return self._images(np.array([range(len(self))[item]]))[0]
 
-    def sheet(self, *, title: str | None = None) -> ContactSheet:
+    def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
         """A contact sheet of the patches, with their places."""
         if not len(self):
             raise QueryError(f"{self!r} has no patch, so there is nothing to show.")
@@ -89,7 +89,9 @@ class PatchQuery(Operations["PatchQuery"], Training):
                 self._pixels(shown), ids, labels, self._cutting.places[shown].tolist(), strict=True
             )
         ]
-        return contact_sheet(tiles, title=f"{self._outline()}: {len(self):,} patches" if title is None else title)
+        return contact_sheet(
+            tiles, title=f"{self._outline()}: {len(self):,} patches" if title is None else title, scale=scale
+        )
 
     def show(self, **how: Any) -> None:
         """Display the contact sheet."""

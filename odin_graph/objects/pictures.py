@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.errors import QueryError
 from odin_graph.query.nodes import PredictionField
 from odin_graph.query.outline import outline
@@ -24,13 +24,16 @@ _TEXTS = ("predicted", "confidence", "wrong", "stands_for", "distance")
 """Columns that a tile has words for."""
 
 
-def sheet_of(query: ImageAnswers[Any], predictions: PredictionExpressions | None, title: str | None) -> ContactSheet:
+def sheet_of(
+    query: ImageAnswers[Any], predictions: PredictionExpressions | None, title: str | None, scale: Scaling = "sheet"
+) -> ContactSheet:
     """The images of a query on one sheet; before its neighbours the stored image that they are the nearest to.
 
     Args:
         query: At least one image.
         predictions: Whose predictions stand below the images; None is the experiment that the query speaks of first.
         title: None is the query and its count.
+        scale: That of the sheet, or ``image`` for one an image.
     """
     said = predictions or _speaker(query.plan)
     columns = {} if said is None else {name: getattr(said, name) for name in ("predicted", "confidence", "wrong")}
@@ -47,7 +50,7 @@ def sheet_of(query: ImageAnswers[Any], predictions: PredictionExpressions | None
     number = (
         f"{table.num_rows:,} images" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,} images"
     )
-    return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title)
+    return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title, scale=scale)
 
 
 def _asked_about(query: ImageAnswers[Any]) -> list[Tile]:

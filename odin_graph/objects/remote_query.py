@@ -22,6 +22,9 @@ from odin_graph.objects.things import ThingQuery
 from odin_graph.query.expressions import F
 from odin_graph.query.plan import Keys, Plan
 
+_WHOLE = 8 << 20
+"""Bytes of an image above 8 bits that is fetched as it is, to be shown on the scale of its sheet."""
+_SIZES = ("dtype", "height", "width", "bands")
 _SIDE = 512
 """Pixels of the longer side of a picture for looking at."""
 
@@ -116,7 +119,14 @@ class RemoteQuery(ImageAnswers[RemoteImage]):
             yield RemoteImage(link, key, {name: value for name, value in row.items() if value is not None})
 
     def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
-        return [picture_of(Link.at(self.address), id_) for id_ in table.column("id").to_pylist()]
+        link = Link.at(self.address)
+        keys = table.column("key").to_pylist()
+        held = RemoteQuery(self.address, Plan(Keys(tuple(keys)))).to_arrow("key", *_SIZES)
+        rows = {row["key"]: row for row in held.to_pylist()}
+        return [
+            _pixels_for_looking(link, id_, rows.get(key, {}))
+            for key, id_ in zip(keys, table.column("id").to_pylist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,6 +150,16 @@ class RemoteThings(ThingQuery[dict[str, Any]]):
 
     def _one(self, id_: str) -> dict[str, Any]:
         return self.one(id_)
+
+
+def _pixels_for_looking(link: Link, id_: str, size: Mapping[str, Any]) -> NDArray[Any]:
+    """The pixels themselves where a sheet has one scale for all; of large images the picture that the server makes."""
+    if size.get("dtype") in (None, "uint8", "bool"):
+        return picture_of(link, id_)
+    if np.dtype(size["dtype"]).itemsize * size["height"] * size["width"] * size["bands"] > _WHOLE:
+        return picture_of(link, id_)
+    pixels: NDArray[Any] = np.load(io.BytesIO(link.get_bytes(f"/v1/images/{quoted(id_)}/pixels")), allow_pickle=False)
+    return pixels
 
 
 def picture_of(link: Link, id_: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from skimage import data
 
 from odin_graph.analysis.confusion import confusion_picture
 from odin_graph.analysis.confusion_counts import ConfusionCounts
-from odin_graph.analysis.contact_sheet import MOST, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
 
@@ -43,6 +43,39 @@ def test_a_stretch_uses_the_whole_range_and_bears_nan() -> None:
     assert shown.max() == 255
     assert displayable(np.full((4, 4, 1), np.nan, np.float32)).max() == 0
     assert len(np.unique(displayable(np.full((4, 4, 1), 7, np.uint16)))) == 1
+
+
+def drawn(sheet: ContactSheet) -> list[np.ndarray]:
+    """What was given to each tile's axes."""
+    return [np.asarray(axes.images[0].get_array()) for axes in sheet.figure.axes]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "int32", "float16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_a_sheet_has_one_scale(dtype: str, bands: int) -> None:
+    """The same value is the same grey on every tile: a dark image stays darker than a bright one."""
+    ramp = np.linspace(-100, 100, 64) if dtype[0] in "if" else np.linspace(0, 200, 64)
+    dark, bright = (np.repeat(part.reshape(4, 8, 1), bands, axis=2).astype(dtype) for part in (ramp[:32], ramp[32:]))
+    sheet = contact_sheet([Tile(dark, "dark"), Tile(bright, "bright")], title="both")
+    one, other = drawn(sheet)
+    assert one[..., 0].max() <= other[..., 0].min()
+    assert (np.diff(np.concatenate([one[..., 0].ravel(), other[..., 0].ravel()]).astype(int)) >= 0).all()
+    assert one[..., 0].min() == 0
+    assert other[..., 0].max() == 255
+    assert any("is black" in text.get_text() and dtype in text.get_text() for text in sheet.figure.texts)
+    each = contact_sheet([Tile(dark, "dark"), Tile(bright, "bright")], scale="image")
+    assert [image[..., 0].max() for image in drawn(each)] == [255, 255]
+    assert any("each image is stretched by itself" in text.get_text() for text in each.figure.texts)
+    with pytest.raises(QueryError, match="one scale"):
+        contact_sheet([Tile(dark, "")], scale="tile")  # type: ignore[arg-type]
+
+
+def test_a_sheet_of_eight_bits_is_as_it_is_and_says_nothing() -> None:
+    """Beside images of 16 bits, too."""
+    small, wide = data.camera()[:64, :64, None], (data.camera()[:64, :64, None].astype(np.uint16) + 1) * 200
+    sheet = contact_sheet([Tile(small, "a"), Tile(wide, "b")])
+    np.testing.assert_array_equal(drawn(sheet)[0], np.repeat(small, 3, axis=2))
+    assert not any("black" in text.get_text() for text in contact_sheet([Tile(small, "a")]).figure.texts)
 
 
 def test_a_sheet_is_saved_in_the_format_of_its_name(tmp_path: Path) -> None:
