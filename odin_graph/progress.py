@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+_SECONDS: Final = 0.25
+"""Between two writings of a line in a notebook."""
 
 
 class Speed(ProgressColumn):
@@ -18,6 +24,35 @@ class Speed(ProgressColumn):
         """Of the last seconds; empty until somebody knows."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+
+
+class _NotebookLine:
+    """One line of text in a notebook's cell, written anew a few times a second."""
+
+    def __init__(self, what: str, total: int) -> None:
+        from IPython.display import display
+
+        self._what, self._total, self._done = what, total, 0
+        self._began = self._shown = time.monotonic()
+        untyped: Any = display
+        self._handle = untyped(self, display_id=True)
+
+    def advance(self, done: int) -> None:
+        """So many more were done."""
+        self._done += done
+        if time.monotonic() - self._shown >= _SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        """Write it now."""
+        self._shown = time.monotonic()
+        self._handle.update(self)
+
+    def __repr__(self) -> str:
+        full = round(20 * min(self._done / self._total, 1))
+        speed = self._done / max(self._shown - self._began, 1e-9)
+        rate = f" {speed:,.0f}/s" if self._done else ""
+        return f"{self._what} {'━' * full}{'─' * (20 - full)} {self._done:,}/{self._total:,}{rate}"
 
 
 @contextmanager
@@ -34,6 +69,11 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
     console = Console(stderr=True)
     seen = console.is_terminal or console.is_jupyter
     show = show and seen and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
+    if show and console.is_jupyter and find_spec("ipywidgets") is None:  # which rich draws with there, and asks for
+        line = _NotebookLine(what, total)
+        yield line.advance
+        line.show()
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not show) as bar:
         task = bar.add_task(what, total=total)

@@ -58,6 +58,25 @@ CELLS = [
 ]
 
 
+def test_progress_shows_in_a_notebook_without_widgets(tmp_path: Path) -> None:
+    """One line that is written anew, and no warning, where ipywidgets is not installed."""
+    cell = """
+    import os, sys, warnings
+    os.environ.pop("ODIN_PROGRESS", None)
+    sys.modules["ipywidgets"] = None
+    warnings.simplefilter("error")
+    from odin_graph.progress import progress_bar
+    with progress_bar("predict", 3, show=True) as advance:
+        for _ in range(3):
+            advance(1)
+    """
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell).strip())])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = notebook.cells[0].outputs
+    assert [output.output_type for output in outputs] == ["display_data"]
+    assert outputs[0].data["text/plain"].startswith("predict ━━━━━━━━━━━━━━━━━━━━ 3/3")
+
+
 def test_a_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     cells = [nbformat.v4.new_code_cell(textwrap.dedent(cell).strip()) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
@@ -65,6 +84,7 @@ def test_a_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     shown = [{kind: text for output in cell.outputs for kind, text in output.get("data", {}).items()} for cell in cells]
     assert "60" in shown[0]["text/html"]
     assert "net" in shown[1]["text/plain"]
+    assert "digest" not in shown[2]["text/html"], "a display has what a reader cares for"
     assert "wrong" in shown[2]["text/html"] or "wrong" in shown[2]["text/plain"]
     assert "[60, 60]" in cells[3].outputs[0]["text"]
     assert shown[4]["image/png"]

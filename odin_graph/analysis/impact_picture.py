@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from odin_graph.analysis.picture import INK, Picture, fonts
@@ -24,6 +26,10 @@ _WIDE, _HIGH = 2.15, 0.34
 """Inches of a box."""
 _APART: Final = 1.05
 """Inches between columns, where the arrows run."""
+_CLEAR: Final = 0.06
+"""Inches beside a column at which an arrow is level."""
+_SIDE_BY_SIDE: Final = 0.035
+"""Inches between arrows of one lane."""
 _COLOURS: Final = {
     "image": "#b2182b",
     "derived image": "#ef8a62",
@@ -69,8 +75,9 @@ def draw(impact: Impact) -> Picture:
     for place, kind in enumerate(columns):
         axes.text(0.2 + place * (_WIDE + _APART), high - 0.6, _headed(kind), fontsize=9, va="top", **words)
     _legend(axes, {_meaning(role) for role in arrows.values()})
+    lanes = _Lanes(placed.values())
     for (cause, effect), role in arrows.items():
-        _arrow(axes, placed[cause], placed[effect], high, role)
+        _arrow(axes, placed[cause], placed[effect], high, role, lanes)
     for box, (x, y) in placed.items():
         _draw_box(axes, box, x, high - y)
     return Picture(figure)
@@ -153,14 +160,72 @@ def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
     )  # fmt: skip
 
 
-def _arrow(axes: Any, cause: tuple[float, float], effect: tuple[float, float], high: float, role: str | None) -> None:
-    same = cause[0] == effect[0]  # within a column: out at the right and back
-    start = (cause[0] + _WIDE, high - cause[1])
-    end = (effect[0] + (_WIDE if same else 0), high - effect[1])
-    down = cause[1] < effect[1]
-    bow = f"arc3,rad={-0.3 if down else 0.3}" if same else "arc3,rad=0"
-    style = {"arrowstyle": "-|>", "linewidth": 0.9, "connectionstyle": bow, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", end, start, zorder=1, arrowprops=style | _STYLES[_meaning(role)])
+class _Lanes:
+    """The gaps between the boxes of each column, where arrows to columns beyond pass."""
+
+    def __init__(self, placed: Iterable[tuple[float, float]]) -> None:
+        self._middles: defaultdict[int, list[float]] = defaultdict(list)
+        for x, y in placed:
+            self._middles[column_of(x)].append(y)
+        self._used: Counter[tuple[int, float]] = Counter()
+
+    def through(self, column: int, y: float) -> float:
+        """The height at which an arrow passes a column, near to where it would go straight."""
+        boxes = sorted(self._middles[column])
+        if not boxes:
+            return y
+        beyond = _HIGH / 2 + 0.12
+        gaps = [boxes[0] - beyond, *((one + other) / 2 for one, other in pairwise(boxes)), boxes[-1] + beyond]
+        lane = min(gaps, key=lambda gap: abs(gap - y))
+        number = self._used[column, lane]
+        self._used[column, lane] += 1
+        return lane + (0, 1, -1, 2, -2)[number % 5] * _SIDE_BY_SIDE
+
+
+def column_of(x: float) -> int:
+    """The column whose boxes begin at so many inches from the left."""
+    return round((x - 0.2) / (_WIDE + _APART))
+
+
+def route(cause: tuple[float, float], effect: tuple[float, float], lanes: _Lanes) -> list[tuple[float, float]]:
+    """Points from the edge of a box to that of another, in inches from the top left: past columns by their lanes."""
+    first, last = column_of(cause[0]), column_of(effect[0])
+    step = 1 if last > first else -1
+    leave, enter = (_WIDE, 0.0) if step > 0 else (0.0, _WIDE)
+    points = [(cause[0] + leave, cause[1])]
+    for column in range(first + step, last, step):
+        straight = cause[1] + (effect[1] - cause[1]) * (column - first) / (last - first)
+        y = lanes.through(column, straight)
+        left = 0.2 + column * (_WIDE + _APART)
+        ends = [(left - _CLEAR, y), (left + _WIDE + _CLEAR, y)]
+        points += ends if step > 0 else ends[::-1]
+    return [*points, (effect[0] + enter, effect[1])]
+
+
+def _arrow(
+    axes: Any, cause: tuple[float, float], effect: tuple[float, float], high: float, role: str | None, lanes: _Lanes
+) -> None:
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path as Line
+
+    style: dict[str, Any] = {"arrowstyle": "-|>", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    style |= _STYLES[_meaning(role)]
+    if cause[0] == effect[0]:  # within a column: out at the right and back, and never as far as the next column
+        distance = abs(cause[1] - effect[1])
+        bow = min(0.3, 1.5 * _APART / max(distance, 1e-9)) * (-1 if cause[1] < effect[1] else 1)
+        ends = ((x + _WIDE, high - y) for x, y in (cause, effect))
+        axes.add_patch(FancyArrowPatch(*ends, connectionstyle=f"arc3,rad={bow}", zorder=1, **style))
+        return
+    points = [(x, high - y) for x, y in route(cause, effect, lanes)]
+    path, codes = [points[0]], [Line.MOVETO]
+    for place, ((x, y), (to_x, to_y)) in enumerate(pairwise(points)):
+        if place % 2:  # along a lane
+            path, codes = [*path, (to_x, to_y)], [*codes, Line.LINETO]
+        else:  # between columns: out and in level
+            middle = (x + to_x) / 2
+            path = [*path, (middle, y), (middle, to_y), (to_x, to_y)]
+            codes += [Line.CURVE4] * 3
+    axes.add_patch(FancyArrowPatch(path=Line(path, codes), zorder=1, **style))
 
 
 def _meaning(role: str | None) -> str:

@@ -35,7 +35,7 @@ _ZERO: Final = "so 0, as scikit-learn's zero_division=0"
 _LISTED: Final = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """The measures of one group of images."""
 
@@ -45,11 +45,11 @@ class Scores:
     """By name. Those that each class has are their mean over the classes (macro)."""
     classes: tuple[Any, ...] = ()
     """Those that have a row."""
-    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Of the measures of each class, in their order."""
-    confusion: ConfusionCounts | None = field(default=None, repr=False)
+    confusion: ConfusionCounts | None = None
     """None where an image has several classes or none."""
-    pairs: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
+    pairs: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     """Labels and predictions, of numbers."""
     undefined: Mapping[str, str] = field(default_factory=dict)
     """Why a measure is NaN, or stands for a division by zero, overall or for some class; by its name."""
@@ -60,6 +60,11 @@ class Scores:
     def coverage(self) -> float:
         """The share of the labelled images that has a prediction; NaN of none."""
         return self.n / (self.n + self.missing) if self.n + self.missing else nan
+
+    def __repr__(self) -> str:
+        """One line: the first measure."""
+        first = next(iter(self.overall.items()), ("no measure", nan))
+        return f"Scores({self.n:,} images, {first[0]} {first[1]:.3f}, {len(self.classes):,} classes)"
 
     @cached_property
     def per_class(self) -> pd.DataFrame:

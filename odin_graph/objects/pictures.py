@@ -9,9 +9,10 @@ import numpy as np
 
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.errors import QueryError
+from odin_graph.objects.readable import readable
 from odin_graph.query.nodes import PredictionField
 from odin_graph.query.outline import outline
-from odin_graph.query.plan import FromVectors, Nearest, Plan, Representative
+from odin_graph.query.plan import FromVectors, Nearest, Plan, Representative, Select
 from odin_graph.query.planner import plan_fields
 from odin_graph.query.predictions import PredictionExpressions, PredictionsOn
 
@@ -76,6 +77,8 @@ def html_of(query: ImageAnswers[Any], *, ran: bool) -> str:
         return f"{said}<br>not run yet"
     else:
         first = query[:_ROWS].to_pandas()
+    if not any(isinstance(step, Select) for step in query.plan.steps):  # who selects columns wants them
+        first = readable(first)
     return f"{said}<br>{query.count():,} images{first.to_html(index=False, border=0)}"
 
 

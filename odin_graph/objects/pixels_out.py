@@ -16,7 +16,7 @@ Read: TypeAlias = Callable[[NDArray[np.int64]], Sequence[NDArray[Any]]]
 """Rows of a table of images in, pixels (h, w, bands) out."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """Some images of a query."""
 
@@ -30,6 +30,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        shapes = {(image.shape, str(image.dtype)) for image in self.images}
+        of = f"{next(iter(shapes))[0]} {next(iter(shapes))[1]}" if len(shapes) == 1 else f"{len(shapes)} kinds"
+        return f"Batch({len(self):,} images of {of}, first {', '.join(self.ids[:3]) or 'none'})"
 
     def stack(self) -> NDArray[Any]:
         """All as one array (n, h, w, bands).

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from odin_graph.catalog import deletion
 from odin_graph.catalog.deletion import DeletionReport
 from odin_graph.catalog.updates import UpdateReport, constant, update_metadata
+from odin_graph.objects.readable import readable
 from odin_graph.query.kinds import KINDS, fields_of, read_things
 from odin_graph.stores import Stores
 
@@ -81,4 +82,8 @@ class Selection(Generic[T]):
         return f"{len(self)} {self.kind}: {', '.join(self.ids) or 'none'}"
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False)) if self.ids else f"<i>no {escape(self.kind)}</i>"
+        return (
+            str(readable(self.to_pandas(), self.kind).to_html(index=False, na_rep=""))
+            if self.ids
+            else f"<i>no {escape(self.kind)}</i>"
+        )

@@ -14,12 +14,13 @@ from odin_graph.address import Address, Remote
 from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
+from odin_graph.objects.readable import readable
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.steps import ImageSteps, RowSteps, wanted_columns
 from odin_graph.query import wire
 from odin_graph.query.expressions import Expr, F
 from odin_graph.query.kinds import KINDS
-from odin_graph.query.plan import Plan, Slice, Things, Using
+from odin_graph.query.plan import Plan, Select, Slice, Things, Using
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ class ThingQuery(RowSteps, Generic[T]):
         return cls(address, plan)
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().dropna(axis=1, how="all").to_html(index=False))
+        frame = self.to_pandas()
+        if not any(isinstance(step, Select) for step in self.plan.steps):  # who selects columns wants them
+            frame = readable(frame, self.kind)
+        return str(frame.to_html(index=False, na_rep=""))
 
     def _one(self, id_: str) -> T:
         from odin_graph.objects.of_kind import class_of

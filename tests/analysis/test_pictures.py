@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from odin_graph.analysis import impact_picture
 from odin_graph.analysis.confusion import confusion_picture
 from odin_graph.analysis.confusion_counts import ConfusionCounts
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
@@ -172,3 +176,28 @@ def test_of_many_classes_the_most_confused_are_drawn_and_the_rest_is_one(tmp_pat
     assert red == green == blue
     assert any("most confused of 12,000 classes" in text.get_text() for text in drawn.figure.texts)
     assert drawn.save(tmp_path / "many.png").stat().st_size > 1000
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=6), st.integers(0, 2**32))
+def test_no_arrow_of_impact_runs_behind_a_box(columns: list[int], seed: int) -> None:
+    """Whatever stands in the columns between, an arrow passes above, below or between them."""
+    draw = np.random.default_rng(seed)
+    wide, apart, high = impact_picture._WIDE, impact_picture._APART, impact_picture._HIGH
+    placed = [
+        (0.2 + column * (wide + apart), 1.0 + (row + 0.5) * max(columns) / rows * (high + 0.18))
+        for column, rows in enumerate(columns)
+        for row in range(rows)
+    ]
+    lanes = impact_picture._Lanes(placed)
+    for _ in range(8):
+        cause, effect = (placed[place] for place in draw.integers(0, len(placed), 2))
+        if cause[0] == effect[0]:
+            continue
+        points = impact_picture.route(cause, effect, lanes)
+        for (x, y), (to_x, to_y) in itertools.pairwise(points):
+            for left, middle in placed:
+                crosses = min(x, to_x) < left + wide - 1e-9 and max(x, to_x) > left + 1e-9
+                inside = abs(y - middle) < high / 2 or abs(to_y - middle) < high / 2
+                assert not (crosses and inside), "a step within a column's width is level, and in no box"
+                if crosses:
+                    assert y == to_y
