@@ -25,7 +25,7 @@ def to_safetensors(weights: nn.Module | Mapping[str, Tensor]) -> bytes:
     Raises:
         ModelError: Something is no tensor, or no plain one.
     """
-    held = _unwrapped(weights).state_dict() if isinstance(weights, nn.Module) else weights
+    held = state_of(weights)
     stored: dict[str, Tensor] = {}
     first: dict[tuple[Any, ...], str] = {}
     aliases: dict[str, str] = {}
@@ -46,6 +46,11 @@ def to_safetensors(weights: nn.Module | Mapping[str, Tensor]) -> bytes:
         return save(stored, {_ALIASES: json.dumps(aliases, sort_keys=True)} if aliases else None)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"The weights cannot be written as safetensors: {error}.") from error
+
+
+def state_of(weights: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights by name: those of a module without what DataParallel and compile put around it, or as they are given."""
+    return _unwrapped(weights).state_dict() if isinstance(weights, nn.Module) else weights
 
 
 def from_safetensors(data: bytes) -> dict[str, Tensor]:

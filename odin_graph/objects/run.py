@@ -145,6 +145,7 @@ class Run(Predicting):
         best: bool | str = False,
         epoch: int | None = None,
         step: int | None = None,
+        prefix: str = "",
     ) -> Checkpoint:
         """Save the weights. What was logged so far is stored too.
 
@@ -158,16 +159,26 @@ class Run(Predicting):
                 metric that says so (``best="val_loss"``) stands for True.
             epoch: Of the training.
             step: Of the training.
+            prefix: Store only weights whose names begin so, without it: ``"model."`` of a Lightning module.
+
+        Raises:
+            ModelError: They are not the weights of the run's model; names what is missing, and what is too much.
         """
         from odin_graph.catalog.checkpoints import add_checkpoint
+        from odin_graph.catalog.models import model_of
         from odin_graph.objects.checkpoint import Checkpoint
+        from odin_graph.runtime.fit import check_fit, without_prefix
 
         self._check_running()
         self._log.flush()
+        weights = without_prefix(module, prefix) if prefix else module
+        model = self.experiment.model
+        if model is not None:
+            check_fit(self._stores, model_of(self._stores, model), weights)
         made = add_checkpoint(
             self._stores,
-            self.experiment.model,
-            module,
+            model,
+            weights,
             experiment=self.id,
             best=bool(best),
             epoch=epoch,
