@@ -71,6 +71,8 @@ class NewValues:
         found |= {name: known[name] for name in empty if known and name in known}
         types = {name: type_ for name, type_ in found.items() if type_ is not None}
         for name in (name for name, type_ in types.items() if type_.scalar is FieldType.FLOAT):
+            if metadata.plain_type(columns[name]) is FieldType.FLOAT:
+                continue
             for value in columns[name]:
                 metadata.encode(value, types[name], f"{kind}.{name}")
         untyped = tuple(name for name in empty if name not in types)
@@ -99,6 +101,11 @@ class NewValues:
         recorded = record_types(tx.run, self.kind, self.types) | list_types(tx.run, self.kind, self.empty)
         rows: list[dict[str, Any]] = [{} for _ in range(number)]
         for name, values in self.columns.items():
+            if metadata.plain_type(values) is recorded[name]:
+                for row, value in zip(rows, values, strict=True):
+                    if value is not None and value == value:  # NaN is missing
+                        row[name] = value
+                continue
             for row, value in zip(rows, values, strict=True):
                 if (stored := metadata.encode(value, recorded[name], f"{self.kind}.{name}")) is not None:
                     row[name] = stored

@@ -21,7 +21,7 @@ from odin_graph.config import Budget
 from odin_graph.errors import DataError, OdinError, UnreadableImageError
 from odin_graph.ingest.arrays import pixels_of
 from odin_graph.ingest.entry import Entry
-from odin_graph.ingest.files import file_size, is_text, printable
+from odin_graph.ingest.files import file_size, is_text, printable, read_small
 from odin_graph.ingest.reader import Readers
 from odin_graph.ingest.room import Room
 from odin_graph.ingest.source import Source, nbytes
@@ -137,7 +137,7 @@ class _Decoder:
         large = size >= _BY_PATH
         if large and known is not None and _digest_of(path) == known:
             return Decoded(entry, known=True)
-        data = None if large else path.read_bytes()
+        data = None if large else read_small(path, size)
         digest = None if data is None else hashlib.sha256(data).hexdigest()
         if known is not None and digest == known:
             return Decoded(entry, known=True)

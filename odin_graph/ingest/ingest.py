@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -32,9 +33,9 @@ from odin_graph.stores import Stores
 OnError: TypeAlias = Literal["raise", "skip"]
 BATCH: Final = 10_000
 """Images a transaction, unless their pixels reach the other limit before."""
-BATCH_BYTES: Final = 256 << 20
+BATCH_BYTES: Final = 128 << 20
 _SHARE: Final = 32
-"""Of the budget's memory: a batch takes so much at most, and is copied on its way."""
+"""Of the budget's memory: a batch takes so much at most, is copied on its way, and the next is read meanwhile."""
 _SHOWN: Final = 10
 
 
@@ -129,7 +130,7 @@ def ingest(
     with progress_bar("add images", len(entries), show=progress) as advance:
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
         read = _read(stores, entries, keep_originals)
-        for batch in _batched(read, report, on_error, batch_size, most_bytes):
+        for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
             good = [item for item in batch if not item.known]
             there = [item for item in batch if item.known]
             if not doubted:  # once is enough
@@ -202,9 +203,23 @@ def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Ite
         yield from decoded(part, known, budget=stores.budget, keep_data=keep_originals)
 
 
+def _ahead(batches: Generator[list[Decoded], None, None]) -> Iterator[list[Decoded]]:
+    """Each batch, while a thread decodes the next one: storing waits for the engine most of the time."""
+    with ThreadPoolExecutor(1, thread_name_prefix="odin-ingest-ahead") as thread:
+        following = thread.submit(next, batches, None)
+        try:
+            while (batch := following.result()) is not None:
+                following = thread.submit(next, batches, None)
+                yield batch
+                del batch
+        finally:
+            wait([following])
+            batches.close()
+
+
 def _batched(
     items: Iterator[Decoded], report: IngestReport, on_error: OnError, most: int, most_bytes: int
-) -> Iterator[list[Decoded]]:
+) -> Generator[list[Decoded], None, None]:
     batch: list[Decoded] = []
     size = 0
     for item in items:

@@ -17,7 +17,7 @@ from odin_graph.ingest.formats import HEAD, format_of, why_not
 from odin_graph.ingest.pillow import PillowSource
 from odin_graph.ingest.png import PngSource
 from odin_graph.ingest.pnm import PnmSource
-from odin_graph.ingest.source import Origin, Source, opened
+from odin_graph.ingest.source import Origin, Source
 from odin_graph.ingest.tiff import TiffSource
 
 
@@ -35,19 +35,28 @@ class PillowReader:
 
     def open(self, origin: Origin) -> Source:
         """The image of a file, not yet decoded."""
-        with opened(origin) as file:
-            head = file.read(HEAD)
-            kind = format_of(head)
-            if kind is None:
-                raise UnreadableImageError(why_not(head))
-            if kind == "TIFF":
+        head = origin[:HEAD] if isinstance(origin, bytes) else _head(origin)
+        kind = format_of(head)
+        if kind == "PNG":
+            return PngSource(origin)
+        if kind is None:
+            raise UnreadableImageError(why_not(head))
+        if kind == "TIFF":
+            try:
                 return TiffSource(origin)
-            if kind == "PNG":
-                return PngSource(origin)
+            except UnreadableImageError as error:
+                if head.startswith(b"DICM", 128):  # its preamble may begin as a TIFF does
+                    raise UnreadableImageError(why_not(head)) from error
+                raise
         data = origin.read_bytes() if isinstance(origin, Path) else origin
         if kind == "PNM":
             return PnmSource(data)
         return (BmpSource.of(data) if kind == "BMP" else None) or PillowSource(data, kind)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
 
 
 READER: Final = PillowReader()

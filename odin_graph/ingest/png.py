@@ -19,7 +19,7 @@ from PIL import Image
 from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.orientation import UPRIGHT, upright, upright_shape
 from odin_graph.ingest.png_parts import DEEPEST, GREY, Parts, check
-from odin_graph.ingest.source import Origin, broken, opened
+from odin_graph.ingest.source import Origin, broken, nbytes, opened
 
 _MODES: Final = {
     1: ("L", "L"),
@@ -30,6 +30,9 @@ _MODES: Final = {
     8: ("RGBA", "RGBA;16"),
 }
 """Pillow's mode and packing of a pixel of so many bytes; of the last two each half of a number is asked for apart."""
+_BOOL: Final = np.dtype(np.bool_)
+_UINT8: Final = np.dtype(np.uint8)
+_UINT16: Final = np.dtype(np.uint16)
 _PART: Final = 4 << 20
 """Bytes of rows that are decoded together."""
 _PIECE: Final = 1 << 20
@@ -63,17 +66,17 @@ class PngSource:
         self._header = head = parts.header
         self._places, self._orientation = parts.places, parts.orientation
         is_bool = head.depth == 1 and head.color == GREY and not self._clear
-        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if head.depth == DEEPEST else np.bool_ if is_bool else np.uint8)
+        self.dtype: np.dtype[Any] = _UINT16 if head.depth == DEEPEST else _BOOL if is_bool else _UINT8
         bands = head.samples + bool(self._clear) if self._palette is None else self._palette.shape[1]
         self._shape = (head.height, head.width, bands)
         self.shape = upright_shape(self._shape, self._orientation)
+        whole = head.interlaced or self._orientation != UPRIGHT
+        self._at_once = None if whole else min(4 * _PART, 4 * nbytes(self)) + 4 * head.stride(head.width)
 
     @property
     def at_once(self) -> int | None:
         """Bytes of some rows; None for what is interlaced or turned, which is decoded whole."""
-        if self._header.interlaced or self._orientation != UPRIGHT:
-            return None
-        return 4 * _PART + 4 * self._header.stride(self._header.width)
+        return self._at_once
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands)."""
@@ -216,7 +219,8 @@ def _decoded(packed: bytes, height: int, stride: int, step: int) -> NDArray[np.u
     mode, packing = _MODES[step]
     size = stride // step, height
     if not packing.endswith("16"):
-        return np.asarray(Image.frombytes(mode, size, packed, "zip", packing, 0)).reshape(height, stride)
+        image = Image.frombytes(mode, size, packed, "zip", packing, 0)
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(height, stride)
     # Numbers of two bytes, the high one first: the packing of those with the low one first gives the other half.
     halves = [Image.frombytes(mode, size, packed, "zip", f"{packing}{end}", 0) for end in "BL"]
     return np.stack([np.asarray(half) for half in halves], axis=-1).reshape(height, stride)

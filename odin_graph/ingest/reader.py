@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final, Protocol, Self
@@ -34,6 +33,8 @@ class Reader(Protocol):
         """
         ...
 
+
+_FAILURES: Final = (UnreadableImageError, OSError, MemoryError)
 
 READERS: Final[Registry[Reader]] = Registry("image reader", "odin_graph.readers")
 
@@ -97,15 +98,20 @@ class _Named:
 
     def __init__(self, path: PurePath, reader: Reader, origin: Origin) -> None:
         self._path = path
-        with _naming(path):
-            self._source: Source = reader.open(origin) if hasattr(reader, "open") else _Read(reader, origin)
+        opens = getattr(reader, "open", None)
+        try:
+            self._source: Source = _Read(reader, origin) if opens is None else opens(origin)
+        except _FAILURES as error:
+            raise _named(path, error) from error
         self.shape, self.dtype, self.at_once = self._source.shape, self._source.dtype, self._source.at_once
         self.takes = getattr(self._source, "takes", 0)
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands)."""
-        with _naming(self._path):
+        try:
             return self._source.rows(first, end)
+        except _FAILURES as error:
+            raise _named(self._path, error) from error
 
 
 class _Read:
@@ -131,13 +137,9 @@ class _Read:
         return self._pixels[first:end]
 
 
-@contextmanager
-def _naming(path: PurePath) -> Iterator[None]:
-    try:
-        yield
-    except UnreadableImageError as error:
-        raise UnreadableImageError(f"{printable(path)}: {error}") from error
-    except MemoryError as error:
-        raise UnreadableImageError(f"{printable(path)}: there is not enough memory to decode it") from error
-    except OSError as error:
-        raise UnreadableImageError(f"{printable(path)}: {error.strerror or error}") from error
+def _named(path: PurePath, error: Exception) -> UnreadableImageError:
+    """The error with the file's name before it."""
+    if isinstance(error, MemoryError):
+        return UnreadableImageError(f"{printable(path)}: there is not enough memory to decode it")
+    reason = (error.strerror or error) if isinstance(error, OSError) else error
+    return UnreadableImageError(f"{printable(path)}: {reason}")

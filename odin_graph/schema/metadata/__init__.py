@@ -6,7 +6,7 @@ from odin_graph.schema.metadata.conversion import asked_type, convert
 from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved, suggest
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.recording import Run, forget_unused, list_types, record_types
-from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, type_of, widen
+from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, plain_type, type_of, widen
 from odin_graph.schema.metadata.values import as_utc, decode, encode
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "forget_unused",
     "list_types",
     "plain",
+    "plain_type",
     "record_types",
     "reserved",
     "suggest",

