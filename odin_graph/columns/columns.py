@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -100,17 +100,24 @@ class Columns:
         Raises:
             UnknownNameError: There is no such field.
         """
+        return self.images_at(names, keys, at)[0]
+
+    def images_at(
+        self, names: Sequence[str], keys: NDArray[np.int64] | None = None, at: Moment | None = None
+    ) -> tuple[pa.Table, ChangeToken | None]:
+        """What `images` gives, and of which moment it is; None where others wrote without end and it is of several."""
         wanted = list(dict.fromkeys(["key", *names]))
         with self._loading:
-            held = self._current("Image", at.token if at is not None else self._graph.change_token())
+            now = at.token if at is not None else self._graph.change_token()
+            held, token = self._current("Image", now), cast("ChangeToken | None", now)
             missing = [name for name in wanted if held is None or name not in held.column_names]
             if missing and keys is not None and self._are_few(keys):
-                return self._read(lambda: self._load_keys("Image", keys, self._types("Image", wanted)))[0]
+                return self._read(lambda: self._load_keys("Image", keys, self._types("Image", wanted)))
             if missing:
-                held = self._refresh("Image", wanted if held is None else [*held.column_names, *missing])
+                held, token = self._refresh("Image", wanted, () if held is None else held.column_names)
             assert held is not None
             table = held.select(wanted)
-        return table if keys is None else _only(table, keys)
+        return (table if keys is None else _only(table, keys)), token
 
     def known(self, name: str, at: Moment) -> Statistics | None:
         """The statistics of a field of images, where its column is held and current; nothing is read for them."""
@@ -265,16 +272,29 @@ class Columns:
             self._held[kind] = _Held(token, saved)
         return saved
 
-    def _refresh(self, kind: str, names: Sequence[str]) -> pa.Table:
-        """Read all images, and keep them where they are of one moment."""
-        types = self._types(kind, names)
-        table, token = self._read(lambda: self._load(kind, types))
+    def _refresh(self, kind: str, names: Sequence[str], others: Iterable[str]) -> tuple[pa.Table, ChangeToken | None]:
+        """Read all images, and keep them where they are of one moment, which is returned.
+
+        Args:
+            kind: Their label.
+            names: Fields that are asked for.
+            others: Fields that are read as well, if they are still there.
+        """
+
+        def load() -> pa.Table:
+            known = self.fields(kind)
+            every = dict.fromkeys([*names, *(name for name in others if name in known)])
+            return self._load(kind, self._types(kind, every))
+
+        table, token = self._read(load)
         if token is not None:
             snapshot_file.save(self._file(kind), table, str(token))
             mapped = snapshot_file.load(self._file(kind), str(token))
-            table = mapped if mapped is not None else table
+            # Another process may have put its own in the place of ours: of the same moment, and with other fields.
+            if mapped is not None and {*table.column_names} <= {*mapped.column_names}:
+                table = mapped
             self._held[kind] = _Held(token, table)
-        return table
+        return table, token
 
     def _read(self, load: Callable[[], pa.Table]) -> tuple[pa.Table, ChangeToken | None]:
         """Read, and read again where somebody wrote meanwhile, so that a table is of one moment, which is returned.
@@ -305,7 +325,7 @@ class Columns:
         return {name: known[name] for name in names}
 
     def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
-        (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last")
+        (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
         values = ", ".join(f"n.{quoted(name)}" for name in types)
         statement = (
             f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL "
@@ -313,8 +333,10 @@ class Columns:
         )
         parts = [_as_table([], types)]
         if ends["first"] is not None:
-            for first in range(ends["first"], ends["last"] + 1, ROWS):
-                (found,) = self._graph.read(statement, {"first": first, "end": first + ROWS})
+            # Few are read by one statement, however far apart their keys are: fewer writes come between.
+            step = ROWS if ends["rows"] > ROWS else ends["last"] + 1 - ends["first"]
+            for first in range(ends["first"], ends["last"] + 1, step):
+                (found,) = self._graph.read(statement, {"first": first, "end": first + step})
                 parts.append(_as_table(found["rows"], types))
         return pa.concat_tables(parts).sort_by("key").combine_chunks()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
@@ -25,12 +26,14 @@ from odin_graph.objects.selection import Selection
 from odin_graph.objects.unit_questions import UnitQuestions
 from odin_graph.objects.units import Units
 from odin_graph.ops import Geometry
+from odin_graph.query.moments import of_one_moment
 from odin_graph.query.nodes import UnitView
 from odin_graph.schema.metadata import reserved
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.analysis.units.image import TopUnits, UnusualUnits
+    from odin_graph.graph.moment import Moment
     from odin_graph.objects.layer import Layer
     from odin_graph.objects.stacks import Video, Volume
 
@@ -53,12 +56,16 @@ class Image(ImageVerbs):
 
     @classmethod
     def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
-        """The images of these keys, in this order; their fields are read together."""
-        names = [name for name in stores.columns.fields("Image") if name != "key"]
-        # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
-        table = stores.columns.images(names, keys if len(keys) <= _FEW else None)
-        held: NDArray[np.int64] = table.column("key").to_numpy()
-        rows = table.take(pa.array(np.searchsorted(held, keys))).to_pylist()
+        """The images of these keys, in this order; their fields are read together. One that is gone is left out."""
+
+        def read(at: Moment, _exact: bool) -> pa.Table:
+            names = [name for name in stores.columns.fields("Image", at) if name != "key"]
+            # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
+            return stores.columns.images(names, keys if len(keys) <= _FEW else None)
+
+        table = of_one_moment(stores.graph, read)
+        found = pc.index_in(pa.array(keys), table.column("key").combine_chunks()).drop_null()
+        rows = table.take(found).to_pylist()
         for row in rows:
             yield cls(stores, row.pop("key"), {name: value for name, value in row.items() if value is not None})
 
@@ -74,7 +81,9 @@ class Image(ImageVerbs):
             # The nearest names help; all of a million do not.
             known = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN i.id AS id LIMIT 1000")
             raise UnknownNameError.of("image", id, [row["id"] for row in known])
-        return next(cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)))
+        for image in cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)):
+            return image
+        raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")
 
     @property
     def id(self) -> str:

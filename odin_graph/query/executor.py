@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pyarrow as pa
 
-from odin_graph.errors import QueryError
+from odin_graph.errors import OdinError, QueryError
 from odin_graph.query.bind import bind_columns, bind_plan, bind_step
 from odin_graph.query.examples import Given, find_examples
 from odin_graph.query.explain import Explanation
-from odin_graph.query.nodes import ImageField
+from odin_graph.query.moments import MovedError, of_one_moment
+from odin_graph.query.nodes import ImageField, Relation
 from odin_graph.query.plan import (
+    AllImages,
     Column,
     Cypher,
     Example,
+    Keys,
+    Members,
     OrderBy,
     Plan,
     Registered,
@@ -25,7 +30,7 @@ from odin_graph.query.plan import (
     Step,
     WithColumns,
 )
-from odin_graph.query.planner import extension, physical
+from odin_graph.query.planner import extension, physical, plan_fields, snapshot_of
 from odin_graph.query.scope import Scope
 from odin_graph.query.sources import compiled
 from odin_graph.query.statement import Statement, to_cypher
@@ -33,12 +38,14 @@ from odin_graph.query.statement import Statement, to_cypher
 if TYPE_CHECKING:
     from odin_graph.graph import ChangeToken
     from odin_graph.graph.moment import Moment
+    from odin_graph.query.snapshot import Snapshot
     from odin_graph.stores import Stores
 
 BATCH = 65_536
 """Rows of a batch at most."""
 
 Wanted = tuple[Column, ...]
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -107,7 +114,9 @@ class LocalExecutor:
 
     def execute(self, plan: Plan, rows: int = BATCH, first: int = 0) -> Iterator[pa.RecordBatch]:
         """The answer in order, in batches of so many rows, from a row on."""
-        yield from _batches(self._answer(plan, self._stores.graph.moment()).slice(first), rows)
+        yield from _batches(
+            self._of_one_moment(lambda at, exact: self._answer(plan, at, exact), plan).slice(first), rows
+        )
 
     def columns(self, plan: Plan, wanted: Wanted, rows: int = BATCH, first: int = 0) -> Iterator[pa.RecordBatch]:
         """The answer with these columns, the key of images first and what the steps added last.
@@ -125,18 +134,25 @@ class LocalExecutor:
                 )
             yield from self.execute(plan, rows, first)
             return
-        at = self._stores.graph.moment()
-        scope = Scope(self._stores, plan, at)
-        answer = self._answer(plan, at).slice(first)
-        add = tuple(column for column in wanted or _every(plan, scope) if column.name not in answer.column_names)
-        key = ["key"] if plan.kind == "Image" else []
-        names = [*key, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
-        if not add:
-            yield from _batches(answer.select(names), rows)
-            return
-        extended = extension(self._stores, plan, bind_columns(scope, add), at)
-        for start in range(0, max(answer.num_rows, 1), rows):
-            yield from _batches(extended(answer.slice(start, rows)).select(names), rows)
+
+        def begun(at: Moment, exact: bool) -> tuple[pa.Table, pa.Table, Callable[[pa.Table], pa.Table]]:
+            """The answer, its first batch, and what makes the others: by then all that they read is there."""
+            scope = Scope(self._stores, plan, at)
+            every = wanted or _every(plan, scope)
+            snapshot = snapshot_of(self._stores, plan, at, _read_too(scope, every), exact=exact)
+            answer = self._answer(plan, at, exact, snapshot).slice(first)
+            add = tuple(column for column in every if column.name not in answer.column_names)
+            key = ["key"] if plan.kind == "Image" else []
+            names = [*key, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
+            if not add:
+                return answer, answer.slice(0, rows).select(names), lambda part: part.select(names)
+            extended = extension(snapshot, bind_columns(scope, add))
+            return answer, extended(answer.slice(0, rows)).select(names), lambda part: extended(part).select(names)
+
+        answer, part, made = self._of_one_moment(begun, plan)
+        yield from _batches(part, rows)
+        for start in range(rows, answer.num_rows, rows):
+            yield from _batches(made(answer.slice(start, rows)), rows)
 
     def count(self, plan: Plan) -> int:
         """How many rows the plan gives; orders and columns at its end are not computed for that."""
@@ -147,14 +163,19 @@ class LocalExecutor:
         steps = plan.steps
         while steps and isinstance(steps[-1], OrderBy | WithColumns):
             steps = steps[:-1]
-        return int(physical(self._stores, Plan(plan.source, steps)).run().num_rows)
+        short = Plan(plan.source, steps)
+        return int(self._of_one_moment(lambda at, exact: self._run(short, at, exact), short).num_rows)
 
     def explain(self, plan: Plan, *, run: bool = False) -> Explanation:
         """The physical plan as a tree."""
-        top = physical(self._stores, plan)
-        if run:
-            top.run()
-        return Explanation.of(top)
+
+        def explained(at: Moment, exact: bool) -> Explanation:
+            top = physical(snapshot_of(self._stores, plan, at, exact=exact), plan)
+            if run:
+                top.run()
+            return Explanation.of(top)
+
+        return self._of_one_moment(explained, plan)
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement, where it has that form."""
@@ -163,14 +184,44 @@ class LocalExecutor:
             plan = Plan(found, plan.steps) if isinstance(found, Cypher) else plan
         return to_cypher(plan, Scope(self._stores, plan))
 
-    def _answer(self, plan: Plan, at: Moment) -> pa.Table:
-        if self._held is None:
-            return physical(self._stores, plan, at).run()
-        held = self._held.at(at.token)
+    def _answer(self, plan: Plan, at: Moment, exact: bool, snapshot: Snapshot | None = None) -> pa.Table:
+        held = None if self._held is None else self._held.at(at.token)
         if held is None:
-            held = physical(self._stores, plan, at).run()
-            self._held.token, self._held.table = at.token, held
+            held = self._run(plan, at, exact, snapshot)
+            if self._held is not None and exact:
+                self._held.token, self._held.table = at.token, held
         return held
+
+    def _run(self, plan: Plan, at: Moment, exact: bool, snapshot: Snapshot | None = None) -> pa.Table:
+        table = physical(snapshot or snapshot_of(self._stores, plan, at, exact=exact), plan).run()
+        if exact and _asks_the_graph(plan) and self._stores.graph.change_token() != at.token:
+            raise MovedError
+        return table
+
+    def _of_one_moment(self, answer: Callable[[Moment, bool], T], plan: Plan) -> T:
+        """An answer of one moment; where a field that the plan reads has another type by now, an error that says so."""
+        try:
+            return of_one_moment(self._stores.graph, answer)
+        except (pa.ArrowException, TypeError, ValueError, LookupError) as error:
+            if not isinstance(error, OdinError):
+                bind_plan(self._stores, plan)
+            raise
+
+
+def _asks_the_graph(plan: Plan) -> bool:
+    """Whether an answer comes of statements, not of columns alone, which say themselves what moment they are of."""
+    return not isinstance(plan.source, AllImages | Members | Keys) or any(
+        isinstance(field, Relation) for field in plan_fields(plan)
+    )
+
+
+def _read_too(scope: Scope, wanted: Wanted) -> WithColumns:
+    """The columns that can be bound before there is an answer, so that all fields are read together."""
+    bound = []
+    for column in wanted:
+        with suppress(QueryError):
+            bound.append(Column(column.name, scope.value(column.value)))
+    return WithColumns(tuple(bound))
 
 
 def _every(plan: Plan, scope: Scope) -> Wanted:

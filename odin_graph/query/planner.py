@@ -53,14 +53,21 @@ if TYPE_CHECKING:
     from odin_graph.stores import Stores
 
 
-def physical(stores: Stores, plan: Plan, at: Moment | None = None) -> Operator:
-    """The operators of a bound plan, at a moment of the graph; the last step's is returned, the others are below it."""
-    return _physical(Snapshot(stores, Scope(stores, plan, at), plan_fields(plan), plan.kind), plan)
+def snapshot_of(
+    stores: Stores, plan: Plan, at: Moment | None = None, add: WithColumns | None = None, *, exact: bool = False
+) -> Snapshot:
+    """What a bound plan reads at a moment of the graph, and columns that are added to its answer: all read together."""
+    whole = plan if add is None else plan.then(add)
+    return Snapshot(stores, Scope(stores, plan, at), plan_fields(whole), plan.kind, exact=exact)
 
 
-def extension(stores: Stores, plan: Plan, add: WithColumns, at: Moment) -> Callable[[pa.Table], pa.Table]:
+def physical(snapshot: Snapshot, plan: Plan) -> Operator:
+    """The operators of a bound plan; the last step's is returned, the others are below it."""
+    return _physical(snapshot, plan)
+
+
+def extension(snapshot: Snapshot, add: WithColumns) -> Callable[[pa.Table], pa.Table]:
     """Adds columns to parts of a plan's answer, all of one moment."""
-    snapshot = Snapshot(stores, Scope(stores, plan, at), plan_fields(Plan(plan.source, (add,))), plan.kind)
     return lambda part: AddColumns(snapshot, Given(snapshot, part), add).run()
 
 
@@ -85,12 +92,17 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
         elif isinstance(step, Combine):
             top = CombineImages(snapshot, top, step, _physical(snapshot, step.other))
         elif isinstance(step, Using):
-            top = KeepUsing(snapshot, top, step, physical(snapshot.stores, step.images, snapshot.at))
+            top = KeepUsing(snapshot, top, step, physical(_same(snapshot, step.images), step.images))
         else:
             top = _operator(snapshot, top, step)
         other = top.inputs[-1].expected if isinstance(step, Combine) else None
         top.expected = estimates.after(step, below.expected, snapshot.known, other)
     return top
+
+
+def _same(snapshot: Snapshot, plan: Plan) -> Snapshot:
+    """What another plan reads, at the same moment."""
+    return snapshot_of(snapshot.stores, plan, snapshot.at, exact=snapshot.exact)
 
 
 def _first_by_units(steps: Sequence[Step]) -> tuple[SortKey, int] | None:

@@ -21,6 +21,7 @@ from odin_graph.query import cypher_source
 from odin_graph.query.computed_fields import values_of
 from odin_graph.query.datum import plain
 from odin_graph.query.kinds import read_things
+from odin_graph.query.moments import MovedError
 from odin_graph.query.nodes import (
     Added,
     Aggregate,
@@ -62,10 +63,14 @@ class Snapshot:
         scope: What the plan's names mean.
         fields: Every field that the plan reads.
         kind: What the rows are: ``Image``, or the label of other things, whose keys are the numbers of their rows.
+        exact: Raise `MovedError` where the columns of images are of another moment than the scope's.
     """
 
-    def __init__(self, stores: Stores, scope: Scope, fields: Iterable[Field], kind: str = "Image") -> None:
+    def __init__(
+        self, stores: Stores, scope: Scope, fields: Iterable[Field], kind: str = "Image", *, exact: bool = False
+    ) -> None:
         self.stores = stores
+        self.exact = exact
         self.kind = kind
         self._scope = scope
         self._image_fields = sorted({field.name for field in fields if isinstance(field, ImageField)})
@@ -77,7 +82,10 @@ class Snapshot:
     def _images(self) -> pa.Table:
         names = [name for name in self._image_fields if name != "key"]
         if self.kind == "Image":
-            return self.stores.columns.images(names, at=self._at)
+            table, token = self.stores.columns.images_at(names, at=self._at)
+            if self.exact and token is not None and token != self._at.token:
+                raise MovedError(token)
+            return table
         return read_things(self._at, self.kind, [name for name in names if name in self._scope.fields])
 
     @cached_property
