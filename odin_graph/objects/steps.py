@@ -259,7 +259,8 @@ class ImageSteps(RowSteps):
         Args:
             k: How many.
             by: A layer of an experiment, whose vectors say what is alike, or vectors of your own; see `nearest`.
-            seed: For methods that draw by chance.
+            seed: Draws the sample by which facility location estimates, of more than 4,096 images, what each would add;
+                and whatever else a method draws by chance.
             method: A registered selection method.
         """
         return self._then(Representative(space_of(by), k, seed, method))

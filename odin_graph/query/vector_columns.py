@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
 from odin_graph.registry import Registry
-from odin_graph.vectors.graph import neighbours_of_each, pairs_within
+from odin_graph.vectors.graph import nearest_of_each, neighbours_of_each, pairs_within
 from odin_graph.vectors.metric import prepared
 
 _NEIGHBOURS: Final = 20
+_PAIRS: Final = 2_000_000
+"""Pairs of near duplicates that are kept: there may be as many as n squared, and what they join is enough."""
 _TINY: Final = 1e-10
 """Added to mean reachability distances, so that copies have a density: scikit-learn's, too."""
 
@@ -80,15 +83,16 @@ class Duplicates:
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         n = len(vectors)
+        group, edges, waiting = np.arange(n), [], 0
         with progress_bar("near duplicates", n, show=True) as done:
-            pairs = list(pairs_within(vectors, said.within or 0.0, said.metric, done))
-        left, right = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-        edges = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
-        _, group = connected_components(edges, directed=False)
+            for left, right in pairs_within(vectors, said.within or 0.0, said.metric, done):
+                apart = group[left] != group[right]
+                edges.append((left[apart], right[apart]))
+                waiting += int(apart.sum())
+                if waiting > _PAIRS:
+                    group, edges, waiting = _joined(group, edges), [], 0
+        group = _joined(group, edges)
         several = np.bincount(group)[group] > 1
         found = np.full(n, -1, np.int64)
         found[several] = _by_size(group[several])
@@ -128,8 +132,22 @@ class Uniqueness:
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         with progress_bar("uniqueness", len(vectors), show=True) as done:
-            _, away = neighbours_of_each(vectors, 1, said.metric, done)
-        return away[:, 0] if away.shape[1] else np.full(len(vectors), np.inf)
+            if len(vectors) < 2:
+                return np.full(len(vectors), np.inf)
+            return nearest_of_each(vectors, said.metric, done)
+
+
+def _joined(group: NDArray[np.int64], edges: Sequence[tuple[Any, Any]]) -> NDArray[np.int64]:
+    """The groups (n,), from 0, of members of groups and of what edges join."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(group)
+    _, first, place = np.unique(group, return_index=True, return_inverse=True)
+    left, right = (np.concatenate(side) for side in zip((np.arange(n), first[place]), *edges, strict=True))
+    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
+    joined: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return joined
 
 
 def _by_size(group: NDArray[Any]) -> NDArray[np.int64]:

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.vectors.library import faiss, threads
-from odin_graph.vectors.metric import prepared
+from odin_graph.vectors.metric import distances, with_directions
 
 Keys = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCK: Final = 2_048
-"""Vectors whose neighbours are looked for together, as a product of matrices."""
+"""Vectors of a side of a block of the product of all with all: it stays in the processor's cache."""
+_EXACT: Final = 8_192
+"""Pairs whose distances are computed at once."""
 DISTANCES: Final = ("cosine", "l2")
 
 
@@ -26,47 +28,97 @@ def neighbours_of_each(
 ) -> tuple[Keys, Floats]:
     """The k nearest others of each of n vectors: positions and distances (n, min(k, n - 1)), nearest first.
 
-    Exact but for float32's rounding; n squared products.
+    Which they are is exact but for float32's rounding, their distances are of float64; n squared products.
     """
-    rows = _rows(vectors, metric)
+    rows, _ = _rows(vectors, metric)
     n = len(rows)
     k = min(k, n - 1)
-    positions, away = np.empty((n, k), np.int64), np.empty((n, k))
+    positions = np.empty((n, k), np.int64)
     for start in range(0, n if k else 0, _BLOCK):
         check()
         part = rows[start : start + _BLOCK]
         with threads():
-            scores, found = faiss().knn(part, rows, k + 1, _measure(metric))
+            _, found = faiss().knn(part, rows, k + 1, _measure(metric))
         own = found == np.arange(start, start + len(part))[:, None]
         own[~own.any(axis=1), -1] = True  # among many alike the vector itself may be left out: then the last goes
         positions[start : start + len(part)] = found[~own].reshape(len(part), k)
-        away[start : start + len(part)] = _distances(scores[~own].reshape(len(part), k), metric)
         done(len(part))
-    return positions, away
+    away = _apart(vectors, np.repeat(np.arange(n), k), positions.reshape(-1), metric).reshape(n, k)
+    order = np.argsort(away, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(away, order, axis=1)
+
+
+def nearest_of_each(
+    vectors: NDArray[Any], metric: str, done: Callable[[int], None] = lambda _: None
+) -> NDArray[np.float64]:
+    """The distance (n,) of each of n >= 2 vectors to the nearest other one; half the products of all with all."""
+    rows, _ = _rows(vectors, metric)
+    n = len(rows)
+    best, place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
+    for first, second, product in _products(rows, metric, done):
+        if first == second:
+            np.fill_diagonal(product, -np.inf)
+        for start, scores in ((first, product), *([(second, product.T)] if first != second else [])):
+            at = scores.argmax(axis=1)
+            score = scores[np.arange(len(at)), at]
+            better = np.flatnonzero(score > best[start : start + len(at)])
+            best[start + better] = score[better]
+            place[start + better] = at[better] + (second if start == first else first)
+    return _apart(vectors, np.arange(n), place, metric)
 
 
 def pairs_within(
     vectors: NDArray[Any], within: float, metric: str, done: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[Keys, Keys]]:
-    """Pairs (left < right) of positions whose vectors are at most so far from each other."""
-    rows = _rows(vectors, metric)
-    library, radius = faiss(), within * within if metric == "l2" else 1.0 - within
-    for start in range(0, len(rows), _BLOCK):
-        check()
-        part, others = rows[start : start + _BLOCK], rows[start:]
-        flat = (library.IndexFlatL2 if metric == "l2" else library.IndexFlatIP)(rows.shape[1])
-        for first in range(0, len(others), 16 * _BLOCK):
-            flat.reset()
-            flat.add(others[first : first + 16 * _BLOCK])
-            # FAISS takes what is strictly nearer than the radius.
-            edge = np.nextafter(np.float32(radius), np.float32(np.inf if metric == "l2" else -np.inf))
-            with threads():
-                ends, _, found = flat.range_search(part, float(edge))
-            left = np.repeat(np.arange(len(part)), np.diff(ends.astype(np.int64)))
-            right = found.astype(np.int64) + first
-            kept = left < right
-            yield left[kept] + start, right[kept] + start
+    """Pairs (left < right) of positions whose vectors are at most so far from each other.
+
+    Half the products of all with all, by float32; what those leave open is settled by float64.
+    """
+    rows, scale = _rows(vectors, metric)
+    lengths = float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0))
+    slack = (rows.shape[1] + 16) * float(np.finfo(np.float32).eps) * max(lengths, 1e-30)
+    least = -((within * scale) ** 2) / 2 if metric == "l2" else 1.0 - within
+    for first, second, product in _products(rows, metric, done):
+        if product.max() < least - slack:
+            continue
+        left, right = np.nonzero(product >= least - slack)
+        if first == second:
+            left, right = left[left < right], right[left < right]
+        score = product[left, right]
+        left, right = left + first, right + second
+        open_ = np.flatnonzero(score < least + slack)
+        kept = np.ones(len(left), bool)
+        kept[open_] = _apart(vectors, left[open_], right[open_], metric) <= within
+        yield left[kept], right[kept]
+
+
+def _products(
+    rows: NDArray[np.float32], metric: str, done: Callable[[int], None]
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Blocks on and above the diagonal, of which more is nearer: the product, or minus half the squared distance."""
+    n = len(rows)
+    half = np.einsum("ij,ij->i", rows, rows) / 2 if metric == "l2" else None
+    buffer = np.empty((_BLOCK, _BLOCK), np.float32)
+    for first in range(0, n, _BLOCK):
+        part = rows[first : first + _BLOCK]
+        for second in range(first, n, _BLOCK):
+            check()
+            other = rows[second : second + _BLOCK]
+            product = np.matmul(part, other.T, out=buffer[: len(part), : len(other)])
+            if half is not None:
+                product -= half[first : first + len(part), None]
+                product -= half[second : second + len(other)]
+            yield first, second, product
         done(len(part))
+
+
+def _apart(vectors: NDArray[Any], left: Keys, right: Keys, metric: str) -> Floats:
+    """The distances of pairs, in float64."""
+    found = np.empty(len(left))
+    for start in range(0, len(left), _EXACT):
+        part = slice(start, start + _EXACT)
+        found[part] = distances(vectors[left[part]], vectors[right[part]], metric)
+    return found
 
 
 def check_distance(metric: str) -> None:
@@ -75,15 +127,18 @@ def check_distance(metric: str) -> None:
         raise QueryError(f"metric= is cosine or l2 here, not {metric!r}: an inner product is no distance.")
 
 
-def _rows(vectors: NDArray[Any], metric: str) -> NDArray[np.float32]:
+def _rows(vectors: NDArray[Any], metric: str) -> tuple[NDArray[np.float32], float]:
+    """What products tell distances by, and the scale of those: directions, or vectors less their mean, none long.
+
+    The mean and the scale change nothing in the order of distances, and save digits.
+    """
     check_distance(metric)
-    return prepared(vectors, metric)
+    if metric == "cosine":
+        return with_directions(vectors)[0], 1.0
+    rows = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = 1.0 / float(np.abs(rows).max(initial=0.0) or 1.0)
+    return np.ascontiguousarray(rows * scale, dtype=np.float32), scale
 
 
 def _measure(metric: str) -> int:
     return int(faiss().METRIC_L2 if metric == "l2" else faiss().METRIC_INNER_PRODUCT)
-
-
-def _distances(scores: NDArray[np.float32], metric: str) -> Floats:
-    wide = scores.astype(np.float64)
-    return np.sqrt(np.maximum(wide, 0.0)) if metric == "l2" else np.maximum(1.0 - wide, 0.0)

@@ -60,13 +60,18 @@ def distances(query: NDArray[Any], vectors: NDArray[Any], metric: str) -> NDArra
     return np.where(one, 1.0, apart)
 
 
-def with_directions(*vectors: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Prepared vectors whose products are 1 - `distances` by cosine, also of zeros.
+def with_directions(*vectors: NDArray[Any], dtype: Any = np.float32) -> list[NDArray[Any]]:
+    """Directions whose products are 1 - `distances` by cosine, also of zeros.
 
     Those point along an axis of their own, which is added where there are any.
     """
-    units = [prepared(rows, "cosine") for rows in vectors]
+    units = [np.concatenate([directions(part).astype(dtype) for part in _blocks(rows)]) for rows in vectors]
     zero = [~rows.any(axis=1, keepdims=True) for rows in units]
     if not any(rows.any() for rows in zero):
         return units
-    return [np.hstack([rows, own.astype(np.float32)]) for rows, own in zip(units, zero, strict=True)]
+    return [np.hstack([rows, own.astype(dtype)]) for rows, own in zip(units, zero, strict=True)]
+
+
+def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """So that only a part of them is held in float64."""
+    return [rows[start : start + 8_192] for start in range(0, max(1, len(rows)), 8_192)]
