@@ -58,12 +58,16 @@ def nearest_of_each(
     for first, second, product in _products(rows, metric, done):
         if first == second:
             np.fill_diagonal(product, -np.inf)
-        for start, scores in ((first, product), *([(second, product.T)] if first != second else [])):
-            at = scores.argmax(axis=1)
-            score = scores[np.arange(len(at)), at]
-            better = np.flatnonzero(score > best[start : start + len(at)])
-            best[start + better] = score[better]
-            place[start + better] = at[better] + (second if start == first else first)
+        # The place is looked for where there is a better one alone: which are fewer with each block.
+        most = product.max(axis=1)
+        better = np.flatnonzero(most > best[first : first + len(most)])
+        best[first + better] = most[better]
+        place[first + better] = product[better].argmax(axis=1) + second
+        if first != second:
+            most = product.max(axis=0)
+            better = np.flatnonzero(most > best[second : second + len(most)])
+            best[second + better] = most[better]
+            place[second + better] = product[:, better].argmax(axis=0) + first
     return _apart(vectors, np.arange(n), place, metric)
 
 
@@ -79,13 +83,14 @@ def pairs_within(
     slack = (rows.shape[1] + 16) * float(np.finfo(np.float32).eps) * max(lengths, 1e-30)
     least = -((within * scale) ** 2) / 2 if metric == "l2" else 1.0 - within
     for first, second, product in _products(rows, metric, done):
-        if product.max() < least - slack:
-            continue
-        left, right = np.nonzero(product >= least - slack)
         if first == second:
-            left, right = left[left < right], right[left < right]
-        score = product[left, right]
-        left, right = left + first, right + second
+            product[np.tril_indices(len(product))] = -np.inf
+        near = np.flatnonzero(product.max(axis=1) >= least - slack)
+        if not len(near):
+            continue
+        left, right = np.nonzero(product[near] >= least - slack)
+        score = product[near[left], right]
+        left, right = near[left] + first, right + second
         open_ = np.flatnonzero(score < least + slack)
         kept = np.ones(len(left), bool)
         kept[open_] = _apart(vectors, left[open_], right[open_], metric) <= within
