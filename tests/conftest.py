@@ -23,6 +23,7 @@ from tests.engines.neo4j import LTS, CannotRunError, Neo4jServer
 
 ENGINES = ("arcadedb", "neo4j")
 os.environ.setdefault("ODIN_PROGRESS", "0")
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="odin-config-")  # what a test trusts, its user does not
 settings.register_profile(
     "odin",
     deadline=None,

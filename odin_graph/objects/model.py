@@ -87,8 +87,9 @@ class Model(Verbs):
         """A new module, with the weights that its factory gives it: what a training starts with.
 
         Args:
-            trust_source: Vouch for the code that it was stored with (source of a notebook, an exported program), for
-                this process from now on. Not needed where it was added, or where it is an installed class.
+            trust_source: Vouch for the code that it was stored with (source of a notebook, an exported program). It is
+                kept for you and this workspace, for other processes too, until the code changes or `distrust` takes
+                it back. Not needed where it was added, or where it is an installed class.
 
         Raises:
             TrustError: It would run code that nobody vouched for.
@@ -97,6 +98,15 @@ class Model(Verbs):
         from odin_graph.runtime.model import build_model
 
         return build_model(self._stores, self._record(), trust_source=trust_source)
+
+    def distrust(self) -> bool:
+        """Take back that you vouched for its code (``trust_source=True``): whether you had."""
+        from odin_graph.runtime import trust, trusted
+        from odin_graph.runtime.model import definition_of
+
+        definition = definition_of(self._record())
+        trust.doubt(definition)
+        return bool(trusted.revoke(self._stores, definition.digest))
 
     def add_checkpoint(
         self,

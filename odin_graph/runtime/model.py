@@ -16,7 +16,7 @@ from odin_graph.catalog.models import ModelRecord, model_of
 from odin_graph.catalog.weights import apply_weights
 from odin_graph.errors import ModelError, OdinError, QueryError, ShapeError
 from odin_graph.ops import Pipeline
-from odin_graph.runtime import trust
+from odin_graph.runtime import trust, trusted
 from odin_graph.runtime.build import build
 from odin_graph.runtime.definition import Definition
 from odin_graph.runtime.device import batch_size, choose_device
@@ -41,7 +41,7 @@ def build_model(stores: Stores, record: ModelRecord, *, trust_source: bool = Fal
     Args:
         stores: The open workspace.
         record: The model.
-        trust_source: Vouch for its code, in this process from now on.
+        trust_source: Vouch for its code, from now on, in every process of this user that opens the workspace.
 
     Raises:
         TrustError: It would run code that nobody vouched for.
@@ -49,6 +49,9 @@ def build_model(stores: Stores, record: ModelRecord, *, trust_source: bool = Fal
     """
     definition = definition_of(record)
     if trust_source:
+        trust.vouch(definition)
+        trusted.keep(stores, definition.digest)
+    elif definition.digest in trusted.trusted(stores):
         trust.vouch(definition)
     return build(record.id, definition, lambda digest: files.get(stores, files.PROGRAMS, digest))
 

@@ -34,6 +34,12 @@ def live(definition: Definition) -> Factory | None:
     return _live.get(definition.digest)
 
 
+def doubt(definition: Definition) -> None:
+    """Trust it no longer in this process."""
+    _vouched.discard(definition.digest)
+    _live.pop(definition.digest, None)
+
+
 def check(model: str, definition: Definition, factory: Factory | None = None) -> None:
     """Refuse to run what nobody vouched for.
 
@@ -53,8 +59,9 @@ def check(model: str, definition: Definition, factory: Factory | None = None) ->
         "factory": f"call {definition.target}, a function that does not say that it returns a torch module",
     }[definition.kind]
     raise TrustError(
-        f"To build the model {model!r} would {what}. If you trust who wrote this workspace, say so once: "
-        f'db.models["{model}"].build(trust_source=True); read it first: db.models["{model}"].definition.'
+        f"To build the model {model!r} would {what}. If you trust who wrote this workspace, say so once, which is kept "
+        f'for you until the code changes: db.models["{model}"].build(trust_source=True); read it first: '
+        f'db.models["{model}"].definition.'
     )
 
 
