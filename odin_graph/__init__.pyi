@@ -54,6 +54,7 @@ from .objects.remote import RemoteWorkspace as RemoteWorkspace
 from .objects.run import Run as Run
 from .objects.stacks import Video as Video
 from .objects.stacks import Volume as Volume
+from .opening import connect as connect
 from .query.expressions import F as F
 from .query.expressions import aggregated as aggregated
 from .query.expressions import count as count
@@ -64,4 +65,3 @@ from .query.expressions import in_dataset as in_dataset
 from .query.expressions import used_by as used_by
 from .query.sources import source as source
 from .workspace import Workspace as Workspace
-from .workspace import connect as connect

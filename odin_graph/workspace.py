@@ -1,16 +1,14 @@
-"""`connect()` and the `Workspace` it returns: what users hold as `db`. Thin: everything is done below."""
+"""The `Workspace` that `og.connect` returns: what users hold as `db`. Thin: everything is done below."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
-from odin_graph.address import Address, Remote
 from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
 from odin_graph.analysis.leaks import Leaks, leaks
@@ -21,7 +19,6 @@ from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.tombstones import deletions
-from odin_graph.errors import WorkspaceError
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
 from odin_graph.objects.activations import ActivationSets
 from odin_graph.objects.checkpoints import Checkpoints
@@ -36,7 +33,6 @@ from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
 from odin_graph.objects.query import Query
-from odin_graph.objects.remote import RemoteWorkspace
 from odin_graph.objects.run import Run
 from odin_graph.objects.stacks import Videos, Volumes
 from odin_graph.objects.storage import Storage
@@ -50,62 +46,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from odin_graph.objects.checkpoint import Checkpoint
-
-
-@overload
-def connect(path: str, *, token: str, certificate: str | os.PathLike[str] | None = None) -> RemoteWorkspace: ...
-@overload
-def connect(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    graph: str | None = None,
-    arrays: str | os.PathLike[str] | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    database: str | None = None,
-    create: bool = True,
-) -> Workspace: ...
-def connect(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    graph: str | None = None,
-    arrays: str | os.PathLike[str] | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    database: str | None = None,
-    create: bool = True,
-    token: str | None = None,
-    certificate: str | os.PathLike[str] | None = None,
-) -> Workspace | RemoteWorkspace:
-    """Open a workspace, and make it if there is none; or the one that a server has open: ``"https://host:8000"``.
-
-    Args:
-        path: A folder, for the embedded graph engine: ``"retina.odin"``. Or the address of `odin serve`, for the same
-            queries from far away.
-        graph: A Neo4j server instead: ``"neo4j://host"``, with ``+s`` for TLS.
-        arrays: With ``graph``, where pixels and activations go: a folder, ``s3://``, ``gs://`` or ``azure://``.
-        user: The server's log-in; else ``ODIN_GRAPH_USER``, else ``neo4j``.
-        password: The server's password; else ``ODIN_GRAPH_PASSWORD``.
-        database: The server's database; else ``ODIN_GRAPH_DATABASE``, else the user's home database.
-        create: False to refuse where there is no workspace yet.
-        token: Of a server, as `odin token create` made it; else ``ODIN_GRAPH_TOKEN``.
-        certificate: Of a server: a file of the authority that vouches for it, PEM, where the system does not know it.
-
-    Raises:
-        WorkspaceError: The address makes no sense, is no workspace, or belongs to a newer odin_graph.
-        EngineError: The graph engine, or the server, does not start, answer, or let us in.
-    """
-    if Remote.means(path):
-        if graph or arrays or user or password or database:
-            raise WorkspaceError(f"{path} is a server that has its graph and arrays open: it takes token= alone.")
-        return RemoteWorkspace.open(Remote.of(str(path), token=token, certificate=certificate))
-    if token is not None or certificate is not None:
-        raise WorkspaceError('token= and certificate= are for a server: connect("https://host:8000", token=...).')
-    address = Address.of(path, graph=graph, arrays=arrays, user=user, password=password, database=database)
-    stores = Stores.open(address, create=create)
-    stores.keep()
-    lend_to_neomodel(stores.graph, if_free=True)
-    return Workspace(stores)
 
 
 class Workspace:

@@ -21,7 +21,7 @@ def bolt(
     The log-in only reads, unless --write is given: the engine itself refuses what writes.
     """
     from odin_graph.cli.up import wait
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         endpoint = db.bolt

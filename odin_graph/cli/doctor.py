@@ -13,7 +13,7 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also read every pixel again and compare digests.")] = False,
 ) -> None:
     """Check graph, arrays and indexes against each other. Exit 0: sound, 1: faults, 2: could not check."""
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, create=False) as db:
         report = db.doctor(deep=deep)

@@ -10,7 +10,7 @@ import typer
 
 def info(workspace: Annotated[Path, typer.Argument(help="The workspace's folder.")]) -> None:
     """Show what a workspace holds: images, data sets, models, experiments."""
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, create=False) as db:
         typer.echo(str(db))

@@ -42,7 +42,7 @@ def serve(
         from odin_graph.server import Settings, create_app
     except ImportError as error:
         raise MissingExtraError('Serving needs FastAPI and uvicorn: pip install "odin-graph[server]".') from error
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with listening(host, port) as line, connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         scheme = "https" if certificate is not None else "http"

@@ -15,7 +15,7 @@ def storage(
     ] = None,
 ) -> None:
     """Show what every set of stored activations takes, when it was used, and what dropping it would cost."""
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, create=False) as db:
         if budget is not None:

@@ -24,7 +24,7 @@ def create(
 ) -> None:
     """Make a token and print it. It is shown this once: only its digest is kept."""
     from odin_graph.catalog.tokens import create_token
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         typer.echo(create_token(db._stores, name, scope))  # type: ignore[arg-type]  # noqa: SLF001
@@ -34,7 +34,7 @@ def create(
 def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
     """Name, scope and age of every token."""
     from odin_graph.catalog.tokens import tokens
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         for held in tokens(db._stores):  # noqa: SLF001
@@ -50,7 +50,7 @@ def revoke(
 ) -> None:
     """Take a token away: the next request with it is refused."""
     from odin_graph.catalog.tokens import revoke_token
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         revoke_token(db._stores, name)  # noqa: SLF001

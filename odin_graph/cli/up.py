@@ -12,7 +12,7 @@ import typer
 
 def up(workspace: Annotated[Path, typer.Argument(help="The workspace's folder; made if there is none.")]) -> None:
     """Hold the graph engine of a workspace up, until Ctrl-C, so that other programs find it running."""
-    from odin_graph.workspace import connect
+    from odin_graph.opening import connect
 
     with connect(workspace) as db:
         typer.echo(f"The graph engine of {workspace} is up at {db.bolt.address}. Ctrl-C stops it.")

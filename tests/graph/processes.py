@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -55,3 +56,37 @@ def wait_until_gone(pid: int, seconds: float = 20) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+ASKER = """
+import sys
+from pathlib import Path
+from odin_graph.graph import Graph, open_embedded
+graph = Graph(*open_embedded(Path(sys.argv[1])))
+for _ in sys.stdin:
+    print(graph.read("MATCH (p:Probe) RETURN count(p) AS n")[0]["n"], flush=True)
+graph.close()
+"""
+
+
+class Asker:
+    """A process that has the engine of a folder open, and counts probes when it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ASKER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self) -> int:
+        """The number of probes."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("?\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)

@@ -1,0 +1,95 @@
+"""The engine's classes as Java has loaded and linked them once, in the user's cache: a start takes half of the work.
+
+Made by a process of its own at lowest priority, after the first start that had none. Run as
+``python -m odin_graph.graph.archive``. ``ODIN_ENGINE_ARCHIVE=0`` does without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from odin_graph.graph.locks import release, seize
+
+_SWITCH: Final = "ODIN_ENGINE_ARCHIVE"
+_RELEASES: Final = 3
+"""So many archives are kept: of other environments of this user, too."""
+
+
+def archive_of(options: Sequence[str]) -> Path | None:
+    """Where the archive of the installed engine is, or is to be; None where there is to be none.
+
+    Args:
+        options: Of Java, which an archive has to have been made with.
+    """
+    if os.environ.get(_SWITCH) == "0":
+        return None
+    try:
+        spec = importlib.util.find_spec("arcadedb_embedded")
+        package = Path((spec.submodule_search_locations or [""])[0]) if spec is not None else Path()
+        said = [(package / "jre" / "release").read_text(), *options]
+        said += [f"{jar.name} {jar.stat().st_size} {jar.stat().st_mtime_ns}" for jar in sorted(package.glob("jars/*"))]
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "odin-graph" / "engine"
+        return home / f"{hashlib.sha256(f'{package} {said}'.encode()).hexdigest()[:20]}.aot"
+    except (OSError, RuntimeError):  # another Java than the wheel's; a user without a home
+        return None
+
+
+def use(archive: Path | None) -> list[str]:
+    """The options of Java that use an archive, if it is there. Java checks that it fits, and does without if not."""
+    if archive is None or not archive.exists():
+        return []
+    return ["-XX:+IgnoreUnrecognizedVMOptions", f"-XX:AOTCache={archive}"]
+
+
+def make_later(archive: Path | None) -> None:
+    """Have an archive made that is not there, by a process that nobody waits for."""
+    if archive is None or archive.exists():
+        return
+    with suppress(OSError):
+        archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with archive.with_suffix(".log").open("wb") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "odin_graph.graph.archive"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+            )
+
+
+def main() -> None:
+    """Start an engine that nobody uses, have it do what every first open does, and keep what Java loaded for it."""
+    from odin_graph.graph import keeper  # which imports this
+
+    os.nice(19)
+    archive = archive_of(keeper.JVM)
+    if archive is None:
+        return
+    archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (lock := seize(archive.with_suffix(".lock"))) is None:
+        return  # another process makes it at this moment
+    try:
+        if archive.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix="odin-archive-", dir=archive.parent) as held:
+            made = Path(held) / "made.aot"
+            keeper.rehearse(Path(held) / "engine", [f"-XX:AOTCacheOutput={made}"])
+            made.replace(archive)
+        for old in sorted(archive.parent.glob("*.aot"), key=lambda file: file.stat().st_atime)[:-_RELEASES]:
+            old.unlink()
+    finally:
+        release(lock)
+
+
+if __name__ == "__main__":
+    main()
