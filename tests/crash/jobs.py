@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.purge import keys_of_any, purge
 from odin_graph.catalog.updates import update_metadata
+from odin_graph.errors import UncertainWriteError
 from odin_graph.objects.mapping import parents_of
 from odin_graph.objects.query import Query
 from odin_graph.ops import Resize
@@ -207,7 +210,27 @@ def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
     acknowledge("done")
 
 
+def open_often(stores: Stores, acknowledge: Acknowledge) -> None:
+    """Add images one by one for ever, and open the workspace anew after some; every call may be told to repeat."""
+    stores.close()
+    who, number = uuid.uuid4().hex[:8], 0
+    while True:
+        opened = Stores.open(stores.address, create=False)
+        for _ in range(random.randrange(1, 4)):
+            pixels = np.full((4, 4, 1), number % 250, np.uint8)
+            while True:
+                try:
+                    add_images(opened, ImageBatch([f"{who}/{number}"], [pixels], metadata={"n": [number]}))
+                    break
+                except UncertainWriteError:  # all of it or nothing: the same call finds out
+                    continue
+            acknowledge(f"{who}/{number}")
+            number += 1
+        opened.close()
+
+
 JOBS = {
+    "open": open_often,
     "materialise": materialise_some,
     "revise": revise_some,
     "derive": derive_some,
