@@ -125,7 +125,9 @@ def experiments_table(stores: Stores) -> pa.Table:
     metrics = last_metrics(stores, ids)
     for name in sorted({name for held in metrics.values() for name in held}):
         values = [metrics.get(id_, {}).get(name) for id_ in ids]
-        table = table.append_column(f"metrics.{name}", pa.array(values, pa.float64()))
+        table = table.append_column(
+            f"metrics.{name}", pa.array(values, pa.float64(), from_pandas=True)
+        )  # NaN is missing
     of = _accuracies(stores)
     for place, name in enumerate(("accuracy", "coverage")):
         values = [of.get(id_, (None, None))[place] for id_ in ids]

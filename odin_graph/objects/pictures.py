@@ -45,7 +45,13 @@ def sheet_of(
     pixels = query._displayed(shown)  # noqa: SLF001 - as the images of the same module are
     tiles = _asked_about(query)
     tiles += [
-        Tile(image, row["id"], truth=row["label"], **{name: row[name] for name in _TEXTS if name in row})
+        Tile(
+            image,
+            row["id"],
+            truth=row["label"],
+            **{name: row[name] for name in _TEXTS if name in row},
+            note="no prediction" if columns and row["predicted"] is None else None,
+        )
         for row, image in zip(shown.to_pylist(), pixels, strict=True)
     ]
     number = (

@@ -57,9 +57,10 @@ class Metrics:
         return {name: "float" for held in last_metrics(stores, ids).values() for name in held}
 
     def values(self, stores: Stores, _at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
-        """The last that was logged."""
+        """The last that was logged; NaN is missing, as everywhere, and minus zero is zero."""
         held = last_metrics(stores, ids)
-        return [held.get(id_, {}).get(name) for id_ in ids]
+        values = [held.get(id_, {}).get(name) for id_ in ids]
+        return [None if value is None or value != value else value + 0.0 for value in values]
 
 
 def _flat(said: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
