@@ -299,13 +299,15 @@ class Workspace:
 
         return pd.DataFrame(deletions(self._stores), columns=["kind", "id", "at", "by", "why", "purged"])
 
-    def doctor(self, *, deep: bool = False) -> Report:
-        """Check graph, arrays and indexes against each other.
+    def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
+        """Check graph, arrays and indexes against each other. What cannot be checked is a fault too: nothing is raised.
 
         Args:
-            deep: Also read every pixel again and compare digests.
+            deep: Also read every pixel and every file again, and compare digests.
+            repair: First mend what can be made again from what is stored elsewhere, such as prediction nodes from their
+                columns, and say what was done.
         """
-        return examine(self._stores, deep=deep)
+        return examine(self._stores, deep=deep, repair=repair)
 
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Remove what no live node names; what a live lease holds is spared."""

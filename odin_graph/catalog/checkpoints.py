@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from odin_graph.catalog import files
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import create_edges
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -89,14 +89,14 @@ def add_checkpoint(
         "created_at": now(),
     }
     ends = [("SPECIALIZATION_OF", "Model", model), ("GENERATED_BY", "Experiment", experiment)]
+    origins = [Origin(edge, label, end) for edge, label, end in ends if end is not None]
+    row["odin_origins"] = texts(origins)
 
     def make(tx: Transaction) -> None:
         if lease is not None:
             lease.check(tx)
         tx.run("CREATE (c:Checkpoint) SET c = $row", {"row": {k: v for k, v in row.items() if v is not None}})
-        for edge, label, end in ends:
-            if end is not None:
-                create_edges(tx, edge, ("Checkpoint", "id"), (label, "id"), [{"start": id_, "end": end}])
+        draw(tx, "Checkpoint", id_, origins)
 
     if id is not None and (deleted := deletion_of(stores, "Checkpoint", id_)) is not None:
         raise deleted

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from odin_graph.catalog import leases
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.frozen import Content, freeze
+from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.catalog.segments import discard, name_segments, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import BATCH, batches, create_edges
+from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.metadata import encode
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -145,8 +147,12 @@ def _begin(
     values: NewValues,
 ) -> str:
     id_ = f"{base}@{version}"
+    origins = [Origin("REVISION_OF", "Dataset", before)] if before is not None else []
+    if derived is not None and derived.parent is not None:
+        origins.append(Origin("DERIVED_FROM", "Dataset", derived.parent))
     row = {
         "id": id_,
+        "odin_origins": texts(origins),
         "base": base,
         "version": version,
         "digest": content.digest,
@@ -160,11 +166,7 @@ def _begin(
     def make(tx: Transaction) -> None:
         (free,) = values.record(tx)
         tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
-        if before is not None:
-            create_edges(tx, "REVISION_OF", ("Dataset", "id"), ("Dataset", "id"), [{"start": id_, "end": before}])
-        if derived is not None and derived.parent is not None:
-            edge = {"start": id_, "end": derived.parent, "query": row["query"]}
-            create_edges(tx, "DERIVED_FROM", ("Dataset", "id"), ("Dataset", "id"), [edge])
+        draw(tx, "Dataset", id_, origins, {"DERIVED_FROM": {"query": row["query"]}})
 
     try:
         stores.graph.execute(make)
@@ -174,6 +176,35 @@ def _begin(
             "the same content then gives its version."
         ) from error
     return id_
+
+
+def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None = None) -> None:  # noqa: A002
+    """Draw the edges from a version to members of it, each with the label that was frozen.
+
+    Args:
+        stores: The open workspace.
+        id: The version's.
+        members: ``key`` and ``label``.
+        lease: Ours, of the version; None where it is ready.
+    """
+    labels = members.column("label").to_pylist()
+    rows = [
+        {"key": key, "label": None if label is None else encode(label, name="label")}
+        for key, label in zip(members.column("key").to_pylist(), labels, strict=True)
+    ]
+    for batch in batches(rows, BATCH):
+
+        def join(tx: Transaction, part: list[dict[str, Any]] = batch) -> None:
+            if lease is not None:
+                lease.check(tx)
+            tx.run(
+                # The data set first, and once: half again as fast on ArcadeDB as with every image.
+                "MATCH (d:Dataset {id: $id}) UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
+                "CREATE (d)-[:HAD_MEMBER {label: r.label}]->(i)",
+                {"id": id, "rows": part},
+            )
+
+        stores.graph.execute(join)
 
 
 def _complete(stores: Stores, id_: str, content: Content) -> str:
@@ -195,23 +226,7 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
             "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
         )
         missing = np.flatnonzero(~np.isin(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64)))
-        labels = content.table.column("label").take(pa.array(missing)).to_pylist()
-        rows = [
-            {"key": key, "label": None if label is None else encode(label, name="label")}
-            for key, label in zip(content.keys[missing].tolist(), labels, strict=True)
-        ]
-        for batch in batches(rows, BATCH):
-
-            def join(tx: Transaction, part: list[dict[str, Any]] = batch) -> None:
-                lease.check(tx)
-                tx.run(
-                    # The data set first, and once: half again as fast on ArcadeDB as with every image.
-                    "MATCH (d:Dataset {id: $id}) UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
-                    "CREATE (d)-[:HAD_MEMBER {label: r.label}]->(i)",
-                    {"id": id_, "rows": part},
-                )
-
-            stores.graph.execute(join)
+        draw_members(stores, id_, content.table.take(pa.array(missing)), lease)
 
         def finish(tx: Transaction) -> None:
             lease.check(tx)

@@ -12,10 +12,10 @@ from odin_graph.catalog import leases
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.catalog.provenance import commit_of, package_versions
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction, is_read_only
-from odin_graph.graph.writer import create_edges
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -191,11 +191,11 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
             "CREATE (e:Experiment) SET e = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}}
         )
         _use(tx, id_, setup.datasets)
-        if setup.model is not None:
-            create_edges(tx, "USED", ("Experiment", "id"), ("Model", "id"), [{"start": id_, "end": setup.model}])
+        origins = [Origin("USED", "Model", setup.model)] if setup.model is not None else []
         if setup.informed_by is not None:
-            edge = {"start": id_, "end": setup.informed_by}
-            create_edges(tx, "INFORMED_BY", ("Experiment", "id"), ("Experiment", "id"), [edge])
+            origins.append(Origin("INFORMED_BY", "Experiment", setup.informed_by))
+        draw(tx, "Experiment", id_, origins)
+        _come_from(tx, id_, origins)
 
     try:
         stores.graph.execute(make)
@@ -243,9 +243,17 @@ def _run(stores: Stores, id_: str) -> Lease:
 
 
 def _use(tx: Transaction, id_: str, datasets: Mapping[str, str]) -> None:
-    rows = [{"start": id_, "end": dataset, "role": role} for role, dataset in datasets.items()]
-    if rows:
-        create_edges(tx, "USED", ("Experiment", "id"), ("Dataset", "id"), rows)
+    origins = [Origin("USED", "Dataset", dataset, role) for role, dataset in datasets.items()]
+    draw(tx, "Experiment", id_, origins)
+    _come_from(tx, id_, origins)
+
+
+def _come_from(tx: Transaction, id_: str, origins: Sequence[Origin]) -> None:
+    """Let the node say what edges it has got."""
+    tx.run(
+        "MATCH (e:Experiment {id: $id}) SET e.odin_origins = coalesce(e.odin_origins, []) + $added",
+        {"id": id_, "added": texts(origins) or []},
+    )
 
 
 def _differs(id_: str, what: str, recorded: object, given: object) -> ConflictError:

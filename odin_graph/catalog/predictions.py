@@ -15,12 +15,12 @@ from odin_graph.arrays import SegmentInfo, compact
 from odin_graph.catalog import leases
 from odin_graph.catalog.judge import Judge
 from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.catalog.projection import project
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
 from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import create_edges
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -103,8 +103,11 @@ class PredictionBuild:
                 return cls(stores, row["id"], judge, lease, resumed=True)
         number = stores.graph.reserve_keys(1, counter=f"predictions of {experiment}").start
         id_ = f"{experiment}/predictions/{number}"
+        origins = [Origin("GENERATED_BY", "Experiment", experiment), Origin("OF", "Dataset", dataset)]
+        origins += [Origin("DERIVED_FROM", "Checkpoint", checkpoint)] if checkpoint is not None else []
         row = {
             "id": id_,
+            "odin_origins": texts(origins),
             "state": "building",
             "number": number,
             "nodes": False,
@@ -116,10 +119,7 @@ class PredictionBuild:
 
         def make(tx: Transaction) -> None:
             tx.run("CREATE (s:PredictionSet) SET s = $row", {"row": {k: v for k, v in row.items() if v is not None}})
-            ends = [("GENERATED_BY", "Experiment", experiment), ("OF", "Dataset", dataset)]
-            ends += [("DERIVED_FROM", "Checkpoint", checkpoint)] if checkpoint is not None else []
-            for edge, label, end in ends:
-                create_edges(tx, edge, ("PredictionSet", "id"), (label, "id"), [{"start": id_, "end": end}])
+            draw(tx, "PredictionSet", id_, origins)
 
         stores.graph.execute(make)
         return cls(stores, id_, judge, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)

@@ -115,6 +115,24 @@ def to_graph(stores: Stores, set_id: str) -> None:
         stores.graph.execute(lambda tx: _take_place(tx, lease, stand_in, set_id))
 
 
+def project_again(stores: Stores, set_id: str) -> None:
+    """Write the nodes of a ready set anew from its columns, in place of those that are there."""
+    stores.graph.write("MATCH (s:PredictionSet {id: $id}) SET s.nodes = false", {"id": set_id})
+    while stores.graph.write(
+        "MATCH (p:Prediction) WHERE p.id STARTS WITH $prefix WITH p LIMIT $batch DETACH DELETE p "
+        "RETURN 1 AS one LIMIT 1",
+        {"prefix": f"{set_id}:", "batch": BATCH},
+    ):
+        pass
+    while stores.graph.write(
+        "MATCH (:PredictionSet {id: $id})<-[:PART_OF]-(p:Prediction) WITH p LIMIT $batch DETACH DELETE p "
+        "RETURN 1 AS one LIMIT 1",
+        {"id": set_id, "batch": BATCH},
+    ):
+        pass
+    to_graph(stores, set_id)
+
+
 def _make_stand_in(stores: Stores, stand_in: str) -> bool:
     try:
         stores.graph.write(

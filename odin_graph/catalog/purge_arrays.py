@@ -92,10 +92,9 @@ def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], held: int, d
         )
         word, _, rest = old.array.partition("/")
         set_id, _, part = rest.rpartition("/")
-        if word == "PredictionSet" and part == "columns":
+        if (word, part) in (("PredictionSet", "columns"), ("VectorSet", "rows")):
             tx.run(
-                "MATCH (s:PredictionSet {id: $id}) "
-                "SET s.rows = CASE WHEN s.rows >= $n THEN s.rows - $n ELSE s.rows END",
+                f"MATCH (s:{word} {{id: $id}}) SET s.rows = CASE WHEN s.rows >= $n THEN s.rows - $n ELSE s.rows END",
                 {"id": set_id, "n": held},
             )
         return True

@@ -198,6 +198,7 @@ def _finish(stores: Stores, lease: Lease, name: str) -> None:
 
     def ready(tx: Transaction) -> None:
         lease.check(tx)
-        tx.run("MATCH (v:VectorSet {id: $id}) SET v.state = 'ready'", {"id": name})
+        tx.run("MATCH (v:VectorSet {id: $id}) SET v.state = 'ready', v.rows = $rows", {"id": name, "rows": rows})
 
+    rows = len(rows_of(stores, name).coverage())
     stores.graph.execute(ready)

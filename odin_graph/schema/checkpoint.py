@@ -7,9 +7,10 @@ from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, Relatio
 from odin_graph.schema.base import Record
 from odin_graph.schema.relations import InvalidatedBy
 from odin_graph.schema.tombstone import Tombstoned
+from odin_graph.schema.traced import Traced
 
 
-class Checkpoint(Tombstoned, Record):
+class Checkpoint(Traced, Tombstoned, Record):
     """Weights of a model, made by an experiment or imported. The file is named by their digest."""
 
     weights = StringProperty(index=True)

@@ -8,9 +8,10 @@ from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import InstantProperty, JsonProperty
 from odin_graph.schema.relations import DerivedFrom, HadMember, Used
+from odin_graph.schema.traced import Traced
 
 
-class Dataset(Leased, Described):
+class Dataset(Traced, Leased, Described):
     """One version of a data set. Order and labels of its members are in its key and label arrays."""
 
     base = StringProperty(index=True)

@@ -8,9 +8,10 @@ from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.properties import InstantProperty, JsonProperty
 from odin_graph.schema.relations import Used
+from odin_graph.schema.traced import Traced
 
 
-class Experiment(Leased, Described):
+class Experiment(Traced, Leased, Described):
     """One run of a training, with what is needed to do it again."""
 
     state = StringProperty()

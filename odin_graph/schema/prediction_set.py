@@ -6,9 +6,10 @@ from neomodel import ArrayProperty, BooleanProperty, IntegerProperty, Relationsh
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
+from odin_graph.schema.traced import Traced
 
 
-class PredictionSet(Leased, Described):
+class PredictionSet(Traced, Leased, Described):
     """One run of one checkpoint over one data set version; without a checkpoint where predictions were imported."""
 
     state = StringProperty(index=True)

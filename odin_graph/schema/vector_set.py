@@ -13,5 +13,7 @@ class VectorSet(Leased, Record):
 
     state = StringProperty()
     """building or ready."""
+    rows = IntegerProperty()
+    """How many vectors."""
     length = IntegerProperty()
     """Numbers of a vector."""

@@ -60,7 +60,10 @@ GRAPH = {
         "MATCH (i:Image {id: 'i3'}) DETACH DELETE i",
         {"pixels", "data set 'pets@1'", f"prediction set '{SET}'"},
     ),
-    "an image added past us": ("CREATE (:Image {id: 'x', key: 99999, digest: 'ab'})", {"pixels"}),
+    "an image added past us": (
+        "CREATE (:Image {id: 'x', key: 99999, digest: 'ab'})",
+        {"Image nodes", "counter 'image'", "pixels"},
+    ),
     "an edge of a data set removed": (
         "MATCH (:Dataset)-[m:HAD_MEMBER]->(:Image {id: 'i3'}) DELETE m",
         {"data set 'pets@1'"},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from odin_graph.catalog.checks.fault import Fault
-from odin_graph.catalog.datasets import members_array
+from odin_graph.catalog.datasets import draw_members, members_array
 from odin_graph.catalog.frozen import content_digest
 from odin_graph.catalog.segments import segments_of
 from odin_graph.errors import StoreError
@@ -41,10 +43,22 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             yield Fault(
                 thing,
                 f"Its {len(edges)} HAD_MEMBER edges are not the {row['size']} members that were frozen.",
-                "Look for a client that changes these edges, and make a new version of the data set.",
+                "`odin doctor --repair` draws them again; look for a client that changes these edges.",
+                partial(_join, stores, row["id"], members),
             )
             continue
         if None in joined.values():  # a purge took the digest of an image: what was frozen cannot be computed again
             continue
         if content_digest([joined[key] for key in keys.tolist()], members.column("label").to_pylist()) != row["digest"]:
             yield Fault(thing, "Its members or labels are not what was frozen: the digest differs.", _RESTORE)
+
+
+def _join(stores: Stores, dataset: str, members: pa.Table) -> str:
+    """Draw the edges to the members that were frozen, each once; deleted ones are among them."""
+    while stores.graph.write(
+        "MATCH (:Dataset {id: $id})-[m:HAD_MEMBER]->() WITH m LIMIT 10000 DELETE m RETURN 1 AS one LIMIT 1",
+        {"id": dataset},
+    ):
+        pass
+    draw_members(stores, dataset, members)
+    return f"data set {dataset!r}: the edges to its members were drawn again."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,8 @@ class Fault:
     thing: str
     reason: str
     remedy: str
+    mend: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+    """Where it can be mended without a loss from what is stored elsewhere: does so, and says what it did."""
 
     def __str__(self) -> str:
         """One line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from odin_graph.catalog.checks.fault import Fault, shown
 from odin_graph.catalog.predictions import columns_array, probabilities_array
+from odin_graph.catalog.projection import project_again
 from odin_graph.catalog.segments import segments_of
 from odin_graph.errors import StoreError
 from odin_graph.stores import Stores
@@ -31,37 +33,46 @@ def check_predictions(stores: Stores) -> Iterator[Fault]:
     for row in stores.graph.read(_SETS):
         thing = f"prediction set {row['id']!r}"
         try:
-            reasons = list(_reasons(stores, row))
+            table, reasons = _columns(stores, row)
         except (StoreError, OSError) as error:
-            reasons = [f"Its columns cannot be read: {error}"]
+            yield Fault(thing, f"Its columns cannot be read: {error}", _AGAIN)
+            continue
         for reason in reasons:
             yield Fault(thing, reason, _AGAIN)
+        if row["nodes"] and table is not None:
+            for reason in _disagreements(stores, row["id"], table):
+                yield Fault(
+                    thing,
+                    reason,
+                    "`odin doctor --repair` writes the nodes again from the columns.",
+                    partial(_project_again, stores, row["id"]),
+                )
 
 
-def _reasons(stores: Stores, row: dict[str, Any]) -> Iterator[str]:
+def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list[str]]:
+    """The columns of a set, and what is wrong with them."""
+    reasons: list[str] = []
     tables = [stores.arrays.read_table(info) for info in segments_of(stores, columns_array(row["id"]))]
     if not tables:
-        yield "It has no columns."
-        return
+        return None, ["It has no columns."]
     table = pa.concat_tables(tables)
     keys = table.column("key").to_numpy()
     if len(keys) != row["rows"]:
-        yield f"It has {len(keys)} rows, and {row['rows']} were written."
+        reasons.append(f"It has {len(keys)} rows, and {row['rows']} were written.")
     if (number := len(keys) - len(np.unique(keys))) > 0:
-        yield f"{number} images have two predictions."
+        reasons.append(f"{number} images have two predictions.")
     if row["dataset"] is None:
-        yield "It is of no data set."
+        reasons.append("It is of no data set.")
     else:
         members = stores.columns.members(row["dataset"]).column("key").to_numpy()
         if (strange := np.setdiff1d(keys, members)).size:
-            yield f"{strange.size} images are not in {row['dataset']!r}, first keys {shown(strange)}."
+            reasons.append(f"{strange.size} images are not in {row['dataset']!r}, first keys {shown(strange)}.")
     segments = segments_of(stores, probabilities_array(row["id"]))
     if segments:
         covered = np.sort(np.concatenate([stores.arrays.keys(info) for info in segments]))
         if not np.array_equal(covered, np.sort(keys)):
-            yield "Its probabilities are of other images than its columns."
-    if row["nodes"]:
-        yield from _disagreements(stores, row["id"], table)
+            reasons.append("Its probabilities are of other images than its columns.")
+    return table, reasons
 
 
 def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str]:
@@ -77,6 +88,11 @@ def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str
         yield f"It has {number} prediction nodes and {len(said)} rows."
     if differ:
         yield f"{len(differ)} prediction nodes do not say what the columns say, first keys {shown(differ)}."
+
+
+def _project_again(stores: Stores, set_id: str) -> str:
+    project_again(stores, set_id)
+    return f"prediction set {set_id!r}: its nodes were written again from its columns."
 
 
 def _same(column: Any, node: Any) -> bool:

@@ -16,10 +16,13 @@ from odin_graph.stores import Stores
 _RESTORE = "Restore the files from a backup, or add the images again after deleting them."
 
 
-def check_segments(stores: Stores) -> Iterator[Fault]:
-    """Every named segment is there, with the keys and rows that its node says."""
+def check_segments(stores: Stores, *, deep: bool = False) -> Iterator[Fault]:
+    """Every named segment is there, with the keys and rows that its node says; a deep look reads every value.
+
+    Pixels are read by `check_digests`.
+    """
     for info in all_segments(stores):
-        for reason in stores.arrays.check(info):
+        for reason in stores.arrays.check(info, deep=deep and info.array != ARRAY):
             yield Fault(f"segment {info.id} of {info.array!r}", reason, "Restore its files from a backup.")
 
 

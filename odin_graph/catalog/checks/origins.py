@@ -1,0 +1,100 @@
+"""Lineage: every edge that a node was made with is there, and every image has the root that its lineage leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from odin_graph.catalog.checks.fault import Fault, shown
+from odin_graph.catalog.origins import LABELS, Origin, draw
+from odin_graph.graph.writer import batches
+from odin_graph.stores import Stores
+
+_HELD = """
+MATCH (n:{label}) WHERE n.odin_origins IS NOT NULL
+OPTIONAL MATCH (n)-[e]->(m)
+RETURN n.id AS id, n.odin_origins AS origins, n.query AS query,
+       collect(CASE WHEN m IS NULL THEN null ELSE [type(e), head(labels(m)), m.id, e.role] END) AS there
+"""
+# A derived image says so by its id, a revision by its version; both keep the id of what they came from.
+_NO_PARENT = """
+MATCH (i:Image) WHERE i.deleted IS NULL AND i.id CONTAINS '#' AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM]->() }
+RETURN i.id AS id
+"""
+_NO_DERIVATION = """
+MATCH (i:Image)-[:HAS_ROOT]->() WHERE i.deleted IS NULL AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }
+RETURN i.id AS id
+"""
+_ROOTS = """
+MATCH (i:Image)-[:DERIVED_FROM|REVISION_OF]->(p) WHERE i.deleted IS NULL
+OPTIONAL MATCH (p)-[:HAS_ROOT]->(q)
+OPTIONAL MATCH (i)-[:HAS_ROOT]->(r)
+WITH i, coalesce(q, p) AS expected, collect(r) AS held
+WHERE size(held) <> 1 OR held[0].id <> expected.id OR labels(held[0]) <> labels(expected)
+RETURN i.id AS id, i.key AS key, head([l IN labels(expected) WHERE l <> 'Crop']) AS label, expected.id AS root
+"""
+_RESTORE = "Restore the graph from a backup, and look for a client that deletes edges."
+_REPAIR = "`odin doctor --repair` draws it again; look for a client that deletes edges."
+
+
+def check_origins(stores: Stores) -> Iterator[Fault]:
+    """What a node says that it came from is what its edges lead to."""
+    for label in LABELS:
+        for row in stores.graph.read(_HELD.format(label=label)):
+            there = [tuple(end) for end in row["there"]]
+            for text in row["origins"]:
+                thing = f"{label.lower()} {row['id']!r}"
+                try:
+                    origin = Origin.parse(text)
+                except (ValueError, TypeError):
+                    yield Fault(thing, f"What it came from cannot be read: {text!r:.80}.", _RESTORE)
+                    continue
+                if (origin.edge, origin.label, origin.id, origin.role) not in there:
+                    yield _lost(stores, label, row, origin)
+
+
+def _lost(stores: Stores, label: str, row: dict[str, Any], origin: Origin) -> Fault:
+    thing, what = f"{label.lower()} {row['id']!r}", f"{origin.label.lower()} {origin.id!r}"
+    known = stores.graph.read(f"MATCH (n:{origin.label} {{id: $id}}) RETURN n.id AS id", {"id": origin.id})
+    if not known:
+        return Fault(thing, f"It was made from {what}, which is no longer in the graph.", _RESTORE)
+
+    def mend() -> str:
+        properties = {"DERIVED_FROM": {"query": row["query"]}}
+        stores.graph.execute(lambda tx: draw(tx, label, row["id"], [origin], properties))
+        return f"{thing}: the edge {origin.edge} to {what} was drawn again."
+
+    return Fault(thing, f"Its edge {origin.edge} to {what} is missing.", _REPAIR, mend)
+
+
+def check_roots(stores: Stores) -> Iterator[Fault]:
+    """A derived or revised image has its parent and the root of its parent, and no other image has a root."""
+    for statement, reason in (
+        (_NO_PARENT, "have lost the edge DERIVED_FROM to what they were made of"),
+        (_NO_DERIVATION, "have a root, and no edge DERIVED_FROM or REVISION_OF that leads to it"),
+    ):
+        if ids := [row["id"] for row in stores.graph.read(statement)]:
+            yield Fault("images", f"{len(ids)} {reason}, first {shown(map(repr, ids))}.", _RESTORE)
+    rows = stores.graph.read(_ROOTS)
+    if rows:
+        ids = [repr(row["id"]) for row in rows]
+        yield Fault(
+            "images",
+            f"{len(rows)} have another root than their lineage leads to, or none, first {shown(ids)}.",
+            "`odin doctor --repair` follows their lineage again; look for a client that deletes edges.",
+            partial(_reroot, stores, rows),
+        )
+
+
+def _reroot(stores: Stores, rows: list[dict[str, Any]]) -> str:
+    for label in sorted({row["label"] for row in rows}):
+        for some in batches([row for row in rows if row["label"] == label]):
+            ends = [{"id": row["id"], "root": row["root"]} for row in some]
+            stores.graph.write("UNWIND $rows AS r MATCH (i:Image {id: r.id})-[e:HAS_ROOT]->() DELETE e", {"rows": ends})
+            stores.graph.write(
+                f"UNWIND $rows AS r MATCH (i:Image {{id: r.id}}) MATCH (t:{label} {{id: r.root}}) "
+                "CREATE (i)-[:HAS_ROOT]->(t)",
+                {"rows": ends},
+            )
+    return f"The root of {len(rows)} images was set again by their lineage."
