@@ -55,6 +55,7 @@ from .objects.run import Run as Run
 from .objects.stacks import Video as Video
 from .objects.stacks import Volume as Volume
 from .opening import connect as connect
+from .opening import restore as restore
 from .query.expressions import F as F
 from .query.expressions import aggregated as aggregated
 from .query.expressions import count as count

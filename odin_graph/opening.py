@@ -102,3 +102,21 @@ def _engine_up(address: Address, *, create: bool) -> Iterator[None]:
         yield
     finally:
         attachment.close()
+
+
+def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], *, progress: bool = True) -> Workspace:
+    """Make a workspace of a backup, which stays as it is, and open it.
+
+    Args:
+        backup: The folder that `Workspace.backup` wrote.
+        path: A folder that does not exist.
+        progress: Show a progress bar.
+
+    Raises:
+        MissingWorkspaceError: There is no backup.
+        WorkspaceError: The folder exists, or somebody has the backup open.
+    """
+    from odin_graph.catalog.backup import restore as restore_folder
+
+    restore_folder(Path(backup), Path(path), progress=progress)
+    return connect(Path(path), create=False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from odin_graph.analysis.impact import Impact, impact
 from odin_graph.analysis.leaks import Leaks, leaks
 from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.activations import LayerRef
+from odin_graph.catalog.backup import BackupReport, back_up
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
@@ -312,6 +314,22 @@ class Workspace:
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Remove what no live node names; what a live lease holds is spared."""
         return collect_garbage(self._stores, dry_run=dry_run)
+
+    def backup(self, path: str | os.PathLike[str], *, progress: bool = True) -> BackupReport:
+        """Copy the workspace, which others may go on using, into a new folder that is a workspace itself.
+
+        It is as the workspace was at one moment. Interrupted and called again, it goes on. `og.restore` makes a
+        workspace of it.
+
+        Args:
+            path: A folder that does not exist.
+            progress: Show a progress bar.
+
+        Raises:
+            WorkspaceError: The folder exists, or the graph is a server, which has tools of its own.
+            SpaceError: No space is left; what was copied is kept for the next call.
+        """
+        return back_up(self._stores, Path(path), progress=progress)
 
     def close(self) -> None:
         """Close the connections. The embedded engine stops by itself a few seconds after its last user has gone."""

@@ -43,6 +43,7 @@ OBJECTS = [
     "Workspace",
     "aggregated",
     "connect",
+    "restore",
     "count",
     "derived_from",
     "errors",

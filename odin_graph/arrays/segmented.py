@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,27 @@ _SHARE: Final = 4
 """Huge images are read whole where together they take a quarter of the budget at most."""
 _SMALL: Final = 1 << 20
 """Bytes of a row that is read whole and then cut: many small ones are read together."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _over_what_is_there(
+    read: Callable[Concatenate[SegmentedArray, P], R],
+) -> Callable[Concatenate[SegmentedArray, P], R]:
+    """Read again where segments were replaced since they were listed: a compaction removes what it has replaced."""
+
+    @wraps(read)
+    def again(self: SegmentedArray, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(self, *args, **kwargs)
+        except StoreError:
+            if not self._relist():
+                raise
+            return read(self, *args, **kwargs)
+
+    return again
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +72,40 @@ class SegmentedArray:
     Args:
         store: Where they are.
         segments: In the order in which they were written: of a key that is there twice, the last row counts.
+        listed: Lists the segments that there are now, for whoever reads over a longer time; None where they stay.
     """
 
-    def __init__(self, store: ArrayStore, segments: Sequence[SegmentInfo]) -> None:
+    def __init__(
+        self,
+        store: ArrayStore,
+        segments: Sequence[SegmentInfo],
+        listed: Callable[[], Sequence[SegmentInfo]] | None = None,
+    ) -> None:
         self._store = store
         self._segments = tuple(segments)
+        self._listed = listed
 
+    def _relist(self) -> bool:
+        """Whether the segments are others than they were."""
+        before = self._segments
+        if self._listed is not None:
+            self._segments = tuple(self._listed())
+        return self._segments != before
+
+    @_over_what_is_there
     def coverage(self) -> Keys:
         """All keys (n,) that have a row, sorted."""
         if len(self._segments) == 1:
             return self._store.keys(self._segments[0])
         return np.unique(np.concatenate([np.empty(0, np.int64), *map(self._store.keys, self._segments)]))
 
+    @_over_what_is_there
     def missing(self, keys: Keys) -> Keys:
         """Those of ``keys`` that have no row, in their order."""
         missing: Keys = np.asarray(keys, np.int64)[~np.isin(keys, self.coverage())]
         return missing
 
+    @_over_what_is_there
     def read(self, keys: Keys) -> NDArray[Any]:
         """Rows (n, ...) of one shape and dtype, in the order of ``keys``, which may repeat.
 
@@ -97,6 +136,7 @@ class SegmentedArray:
         assert rows is not None
         return rows
 
+    @_over_what_is_there
     def read_list(self, keys: Keys) -> list[NDArray[Any]]:
         """Rows of any shapes and dtypes, in the order of ``keys``, which may repeat.
 
@@ -112,6 +152,7 @@ class SegmentedArray:
                 rows[place] = row
         return rows
 
+    @_over_what_is_there
     def read_together(self, keys: Keys) -> NDArray[Any] | list[NDArray[Any]]:
         """As `read_list`; one array (n, ...) where a dense segment has all of them, which saves a copy."""
         parts = list(self.parts(np.asarray(keys, np.int64)))
@@ -119,6 +160,7 @@ class SegmentedArray:
             return self._store.read(parts[0][0], parts[0][2])
         return self.read_list(keys)
 
+    @_over_what_is_there
     def read_boxes(self, keys: Keys, boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
         """A box (left, top, right, bottom) of each image (h, w, bands), in the order of ``keys``, which may repeat.
 
@@ -140,6 +182,7 @@ class SegmentedArray:
                     found[place] = self._store.read_box(info, position, boxes[place])
         return found
 
+    @_over_what_is_there
     def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
         """The shapes of rows, without reading them, in the order of ``keys``."""
         found: list[Any] = [None] * len(keys)
@@ -152,6 +195,7 @@ class SegmentedArray:
         """The keys of the images that have a segment of their own, sorted."""
         return np.array(sorted(info.min_key for info in self._segments if info.codec == "tiled"), np.int64)
 
+    @_over_what_is_there
     def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
         """As `read_list`, for looking at: of huge images a version made smaller by averaging."""
         found: list[Any] = [None] * len(keys)
@@ -164,6 +208,7 @@ class SegmentedArray:
                 found[place] = row
         return found
 
+    @_over_what_is_there
     def read_lazily(self, keys: Keys) -> list[NDArray[Any] | StoredRows]:
         """As `read_list`, with huge images as `StoredRows`."""
         found: list[Any] = [None] * len(keys)

@@ -16,7 +16,7 @@ from odin_graph.catalog.checks.images import check_digests, check_shapes, live_i
 from odin_graph.catalog.checks.labels import check_labels
 from odin_graph.catalog.checks.metadata import check_metadata
 from odin_graph.catalog.checks.nodes import check_counters, check_nodes, check_tombstones
-from odin_graph.catalog.checks.origins import check_origins, check_roots
+from odin_graph.catalog.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.checks.owners import check_owners
 from odin_graph.catalog.checks.predictions import check_predictions
 from odin_graph.catalog.checks.segments import all_segments, check_pixels, check_segments
@@ -101,6 +101,7 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
         "tombstones": lambda: check_tombstones(stores),
         "counters": lambda: check_counters(stores),
         "lineage": lambda: check_origins(stores),
+        "activations": lambda: check_sets(stores),
         "roots": lambda: check_roots(stores),
         "owners of arrays": lambda: check_owners(stores),
         "segments": lambda: check_segments(stores, deep=deep),

@@ -15,7 +15,8 @@ from odin_graph.arrays import SegmentInfo, without
 from odin_graph.catalog.checks.segments import all_segments
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.pixels import ARRAY, ORIGINALS
-from odin_graph.catalog.segments import discard, name_segments
+from odin_graph.catalog.segments import all_named, discard, name_segments
+from odin_graph.errors import StoreError
 from odin_graph.graph import Transaction
 from odin_graph.stores import Stores
 
@@ -61,7 +62,12 @@ def replace_segments(stores: Stores, keys: Keys, deletion: str, lease: Lease) ->
                 new = [stores.arrays.write_table(info.array, blank)]
                 passed.update(segment.id for segment in new)
             else:
-                new = without(stores.arrays, info, keys)
+                try:
+                    new = without(stores.arrays, info, keys)
+                except StoreError:
+                    if all_named(stores, [info]):
+                        raise
+                    continue  # another process replaced it meanwhile: the next look finds what took its place
             if _swap(stores, info, new, held, deletion, lease):
                 gone[BY_IMAGE[word]] += held
     return gone

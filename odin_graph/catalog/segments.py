@@ -47,6 +47,13 @@ def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[Segm
         return False
 
 
+def all_named(stores: Stores, segments: Sequence[SegmentInfo]) -> bool:
+    """Whether the graph names all of them still."""
+    ids = [segment.id for segment in segments]
+    (row,) = stores.graph.read("MATCH (s:Segment) WHERE s.id IN $ids RETURN count(s) AS number", {"ids": ids})
+    return bool(row["number"] == len(set(ids)))
+
+
 def discard(stores: Stores, segments: Iterable[SegmentInfo]) -> None:
     """Remove files that were written and will never be named; what cannot be removed is left to `odin gc`.
 

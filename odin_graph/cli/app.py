@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.cli.backup import backup
 from odin_graph.cli.bolt import bolt
 from odin_graph.cli.doctor import doctor
 from odin_graph.cli.gc import gc
 from odin_graph.cli.info import info
 from odin_graph.cli.quickstart import quickstart
+from odin_graph.cli.restore import restore
 from odin_graph.cli.serve import serve
 from odin_graph.cli.storage import storage
 from odin_graph.cli.token import app as token
@@ -20,7 +22,7 @@ from odin_graph.cli.up import up
 from odin_graph.errors import OdinError
 
 app = typer.Typer(name="odin", no_args_is_help=True, pretty_exceptions_show_locals=False)
-for verb in (quickstart, info, doctor, gc, storage, up, bolt, serve):
+for verb in (quickstart, info, doctor, gc, backup, restore, storage, up, bolt, serve):
     app.command()(verb)
 app.add_typer(token, name="token")
 

@@ -202,7 +202,7 @@ class Columns:
 
     def array(self, array: str) -> SegmentedArray:
         """An array by name, over the segments that it has now."""
-        return SegmentedArray(self._arrays, self.segments(array))
+        return SegmentedArray(self._arrays, self.segments(array), lambda: self.segments(array))
 
     def members(self, dataset: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key`` and ``label`` of a data set version, in its order, with the labels it froze."""

@@ -39,7 +39,8 @@ EDGES: Final = (
     ("Dataset", "HAD_MEMBER"), ("Dataset", "REVISION_OF"), ("Dataset", "DERIVED_FROM"), ("Image", "DERIVED_FROM"),
     ("Image", "HAS_ROOT"), ("Experiment", "USED"), ("Experiment", "INFORMED_BY"), ("Checkpoint", "GENERATED_BY"),
     ("Checkpoint", "SPECIALIZATION_OF"), ("PredictionSet", "GENERATED_BY"), ("PredictionSet", "OF"),
-    ("PredictionSet", "DERIVED_FROM"), ("Prediction", "OF"), ("Prediction", "PART_OF"), ("Image", "INVALIDATED_BY"),
+    ("PredictionSet", "DERIVED_FROM"), ("ActivationSet", "DERIVED_FROM"), ("Prediction", "OF"),
+    ("Prediction", "PART_OF"), ("Image", "INVALIDATED_BY"),
 )  # fmt: skip
 FILES: Final = ("gone", "cut", "one byte", "emptied", "swapped")
 
@@ -57,8 +58,8 @@ def _node_gone(label: str) -> Damage:
     def do(stores: Stores) -> Callable[[], None] | None:
         graph = stores.graph
         rows = graph.read(
-            f"MATCH (n:{label}) {'WHERE n.deleted IS NULL' if label == 'Image' else ''} "
-            "RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS own ORDER BY n.id LIMIT 1"
+            f"MATCH (n:{label}) {'WHERE n.deleted IS NULL' if label == 'Image' else ''} WITH n ORDER BY n.id LIMIT 1 "
+            "RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS own"
         )
         if not rows:
             return None
@@ -105,7 +106,7 @@ def _property(label: str, name: str, *, gone: bool) -> Damage:
     def do(stores: Stores) -> Callable[[], None] | None:
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL AND (n.deleted IS NULL OR '{name}' = 'deleted') "
-            f"RETURN elementId(n) AS id, n.{name} AS value ORDER BY n.id LIMIT 1"
+            f"WITH n ORDER BY n.id LIMIT 1 RETURN elementId(n) AS id, n.{name} AS value"
         )
         if not rows or (name == "deleted" and not gone):
             return None
@@ -120,8 +121,8 @@ def _property(label: str, name: str, *, gone: bool) -> Damage:
 def _edge_gone(label: str, type_: str) -> Damage:
     def do(stores: Stores) -> Callable[[], None] | None:
         rows = stores.graph.read(
-            f"MATCH (n:{label})-[e:{type_}]->(m) RETURN elementId(n) AS n, elementId(m) AS m, properties(e) AS own "
-            "ORDER BY n.id LIMIT 1"
+            f"MATCH (n:{label})-[e:{type_}]->(m) WITH n, e, m ORDER BY n.id LIMIT 1 "
+            "RETURN elementId(n) AS n, elementId(m) AS m, properties(e) AS own"
         )
         if not rows:
             return None

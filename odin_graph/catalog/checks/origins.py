@@ -54,6 +54,21 @@ def check_origins(stores: Stores) -> Iterator[Fault]:
                     yield _lost(stores, label, row, origin)
 
 
+def check_sets(stores: Stores) -> Iterator[Fault]:
+    """What was computed with weights says with which."""
+    for label in ("ActivationSet", "AttributionSet"):
+        rows = stores.graph.read(
+            f"MATCH (s:{label} {{state: 'ready'}}) WHERE NOT EXISTS {{ MATCH (s)-[:DERIVED_FROM]->(:Checkpoint) }} "
+            "RETURN s.id AS id"
+        )
+        for row in rows:
+            yield Fault(
+                f"{label} {row['id']!r}",
+                "The checkpoint that it was computed with is gone, or the edge DERIVED_FROM to it.",
+                _RESTORE,
+            )
+
+
 def _lost(stores: Stores, label: str, row: dict[str, Any], origin: Origin) -> Fault:
     thing, what = f"{label.lower()} {row['id']!r}", f"{origin.label.lower()} {origin.id!r}"
     known = stores.graph.read(f"MATCH (n:{origin.label} {{id: $id}}) RETURN n.id AS id", {"id": origin.id})
