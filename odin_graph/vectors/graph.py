@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
@@ -20,6 +21,14 @@ _BLOCK: Final = 2_048
 """Vectors of a side of a block of the product of all with all: it stays in the processor's cache."""
 _EXACT: Final = 8_192
 """Pairs whose distances are computed at once."""
+_SHORT: Final = 64
+"""Numbers of a shortened vector."""
+_DRAWN: Final = 4_096
+"""Vectors whose longest directions are found."""
+_FEW: Final = 2_000
+"""Pairs of a block that are settled one by one; of more the whole vectors are multiplied."""
+_VAIN: Final = 16
+"""Blocks in which shortened vectors told nothing, after which they are not asked any more."""
 DISTANCES: Final = ("cosine", "l2")
 
 
@@ -54,8 +63,10 @@ def nearest_of_each(
     """The distance (n,) of each of n >= 2 vectors to the nearest other one; half the products of all with all."""
     rows, _ = _rows(vectors, metric)
     n = len(rows)
+    product_of = _Products(rows, metric)
     best, place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
-    for first, second, product in _products(rows, metric, done):
+    for first, second in _blocks(n, done):
+        product = product_of(first, second)
         if first == second:
             np.fill_diagonal(product, -np.inf)
         # The place is looked for where there is a better one alone: which are fewer with each block.
@@ -76,45 +87,85 @@ def pairs_within(
 ) -> Iterator[tuple[Keys, Keys]]:
     """Pairs (left < right) of positions whose vectors are at most so far from each other.
 
-    Half the products of all with all, by float32; what those leave open is settled by float64.
+    Half the products of all with all, by float32; what those leave open is settled by float64. Of long vectors
+    shortened ones are compared first, which are no further apart: few pairs are left of most.
     """
     rows, scale = _rows(vectors, metric)
-    lengths = float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0))
-    slack = (rows.shape[1] + 16) * float(np.finfo(np.float32).eps) * max(lengths, 1e-30)
+    longest = float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0))
+    slack = (rows.shape[1] + 16) * float(np.finfo(np.float32).eps) * max(longest, 1e-30)
     least = -((within * scale) ** 2) / 2 if metric == "l2" else 1.0 - within
-    for first, second, product in _products(rows, metric, done):
-        if first == second:
-            product[np.tril_indices(len(product))] = -np.inf
-        near = np.flatnonzero(product.max(axis=1) >= least - slack)
-        if not len(near):
-            continue
-        left, right = np.nonzero(product[near] >= least - slack)
-        score = product[near[left], right]
-        left, right = near[left] + first, right + second
-        open_ = np.flatnonzero(score < least + slack)
+    whole = _Products(rows, metric)
+    rough = _Products(_shortened(rows), metric) if rows.shape[1] >= 2 * _SHORT and len(rows) > _BLOCK else None
+    vain = 0
+    for first, second in _blocks(len(rows), done):
+        left, right, open_ = np.empty(0, np.int64), np.empty(0, np.int64), None
+        if rough is not None:
+            left, right, _ = _reaching(rough(first, second), least - slack, first == second, _FEW)
+            vain += len(left) >= _FEW
+            if vain >= _VAIN:
+                rough = None
+        if rough is None or len(left) >= _FEW:
+            left, right, score = _reaching(whole(first, second), least - slack, first == second)
+            open_ = np.flatnonzero(score < least + slack)
+        left, right = left + first, right + second
         kept = np.ones(len(left), bool)
-        kept[open_] = _apart(vectors, left[open_], right[open_], metric) <= within
+        at = slice(None) if open_ is None else open_
+        kept[at] = _apart(vectors, left[at], right[at], metric) <= within
         yield left[kept], right[kept]
 
 
-def _products(
-    rows: NDArray[np.float32], metric: str, done: Callable[[int], None]
-) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """Blocks on and above the diagonal, of which more is nearer: the product, or minus half the squared distance."""
-    n = len(rows)
-    half = np.einsum("ij,ij->i", rows, rows) / 2 if metric == "l2" else None
-    buffer = np.empty((_BLOCK, _BLOCK), np.float32)
+def _reaching(
+    product: NDArray[np.float32], least: float, diagonal: bool, enough: int | None = None
+) -> tuple[Keys, Keys, NDArray[np.float32]]:
+    """Rows, columns and scores of a block that reach so much, above the diagonal; not all where there are enough."""
+    if diagonal:
+        product[np.tril_indices(len(product))] = -np.inf
+    near = np.flatnonzero(product.max(axis=1) >= least)
+    left, right = np.nonzero(product[near[:enough]] >= least)
+    return near[left], right, product[near[left], right]
+
+
+def _shortened(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along the directions in which some of them are longest, and the length of the rest: no distance is larger."""
+    some = rows[:: max(1, len(rows) // _DRAWN)].astype(np.float64)
+    d = rows.shape[1]
+    _, axes = eigh(some.T @ some, subset_by_index=(d - _SHORT, d - 1))
+    short = np.empty((len(rows), _SHORT + 1), np.float32)
+    for start in range(0, len(rows), _EXACT):
+        part = rows[start : start + _EXACT].astype(np.float64)
+        along = part @ axes
+        rest = np.sqrt(np.maximum((part * part).sum(axis=1) - (along * along).sum(axis=1), 0))
+        short[start : start + len(part)] = np.column_stack([along, rest])
+    return short
+
+
+def _blocks(n: int, done: Callable[[int], None]) -> Iterator[tuple[int, int]]:
+    """Where the blocks on and above the diagonal begin."""
     for first in range(0, n, _BLOCK):
-        part = rows[first : first + _BLOCK]
         for second in range(first, n, _BLOCK):
             check()
-            other = rows[second : second + _BLOCK]
-            product = np.matmul(part, other.T, out=buffer[: len(part), : len(other)])
-            if half is not None:
-                product -= half[first : first + len(part), None]
-                product -= half[second : second + len(other)]
-            yield first, second, product
-        done(len(part))
+            yield first, second
+        done(min(_BLOCK, n - first))
+
+
+class _Products:
+    """Blocks of numbers of which more is nearer: products, or minus half the squared distances.
+
+    Each block takes the place of the one before.
+    """
+
+    def __init__(self, rows: NDArray[np.float32], metric: str) -> None:
+        self._rows = rows
+        self._half = np.einsum("ij,ij->i", rows, rows) / 2 if metric == "l2" else None
+        self._buffer = np.empty((_BLOCK, _BLOCK), np.float32)
+
+    def __call__(self, first: int, second: int) -> NDArray[np.float32]:
+        part, other = (self._rows[start : start + _BLOCK] for start in (first, second))
+        found: NDArray[np.float32] = np.matmul(part, other.T, out=self._buffer[: len(part), : len(other)])
+        if self._half is not None:
+            found -= self._half[first : first + len(part), None]
+            found -= self._half[second : second + len(other)]
+        return found
 
 
 def _apart(vectors: NDArray[Any], left: Keys, right: Keys, metric: str) -> Floats:

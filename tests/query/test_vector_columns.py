@@ -34,8 +34,14 @@ def drawn(seed: int, n: int, d: int = 6) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("metric", METRIC)
 @settings(max_examples=25)
-@given(seed=st.integers(0, 2**31), n=st.integers(1, 150), block=st.sampled_from([7, 64, 2_048]))
-def test_groups_are_the_connected_ones(metric: str, seed: int, n: int, block: int) -> None:
+@given(
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 150),
+    block=st.sampled_from([7, 64, 2_048]),
+    short=st.sampled_from([1, 3, 64]),
+    few=st.sampled_from([1, 20, 2_000]),
+)
+def test_groups_are_the_connected_ones(metric: str, seed: int, n: int, block: int, short: int, few: int) -> None:
     rows = drawn(seed, n)
     away = pairwise_distances(rows.astype(np.float64), metric=METRIC[metric])
     within = float(np.median(away)) / 4 + 1e-3
@@ -48,7 +54,8 @@ def test_groups_are_the_connected_ones(metric: str, seed: int, n: int, block: in
             break
         group = spread
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "_BLOCK", block)
+        for name, value in {"_BLOCK": block, "_SHORT": short, "_FEW": few}.items():
+            patch.setattr(graph, name, value)
         found = DUPLICATES(rows, Settings(None, within, 0, metric))
     sizes = np.bincount(group, minlength=n)[group]
     assert ((found >= 0) == (sizes > 1)).all()
@@ -57,6 +64,25 @@ def test_groups_are_the_connected_ones(metric: str, seed: int, n: int, block: in
             assert ((found == found[one]) == (group == group[one])).all()
     numbers = np.bincount(found[found >= 0]) if (found >= 0).any() else np.array([])
     assert (np.diff(numbers) <= 0).all()
+
+
+@pytest.mark.parametrize("metric", METRIC)
+def test_copies_and_zeros_are_near_duplicates_however_many(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of zeros are alike, and copies are at distance 0 exactly; their pairs are more than are kept."""
+    monkeypatch.setattr("odin_graph.query.vector_columns._PAIRS", 50)
+    rows = drawn(3, 200)
+    rows[:40] = 0
+    rows[100:130] = rows[99]
+    found = DUPLICATES(rows, Settings(None, 0.0, 0, metric))
+    assert (found[:40] == 0).all()
+    assert len(set(found[99:130].tolist())) == 1
+    assert found[99] not in (-1, 0)
+    alone = UNIQUENESS(rows, Settings(None, None, 0, metric))
+    assert (alone[:40] == 0).all()
+    assert (alone[99:130] == 0).all()
+    only = np.concatenate([rows[:1], rows[150:160]])
+    away = UNIQUENESS(only, Settings(None, None, 0, metric))[0]
+    assert away == (1 if metric == "cosine" else pytest.approx(np.linalg.norm(only[1:], axis=1).min()))
 
 
 @pytest.mark.parametrize("metric", METRIC)
