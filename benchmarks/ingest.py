@@ -2,7 +2,8 @@
 
 python -m benchmarks.ingest [--quick] [--json FILE]
 
-Fashion-MNIST, on both engines; then the memory of a process that stores 50,000 and 200,000 images of a mapped file.
+Fashion-MNIST, on both engines, from arrays and from the files themselves; then the memory of a process that stores
+50,000 and 200,000 images of a mapped file, and PNG of 16 bits beside libpng.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from PIL import Image
 from benchmarks.graph import embedded, server
 from benchmarks.pictures import fashion
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
+from odin_graph.ingest.pillow_reader import READER
 from odin_graph.objects.images import Images
 from odin_graph.stores import Stores
 
@@ -64,8 +67,11 @@ def measure(quick: bool) -> list[Row]:
         rows.append(Row(f"{number:,} PNG files and a Parquet manifest", files[0], "s"))
         with embedded(folder) as stores:
             rows += figures("ArcadeDB", stores, pixels, labels, metadata, files[0])
+        with embedded(folder / "files") as stores:
+            rows += of_files(stores, folder / "files", pixels)
         with server(folder) as (stores, _):
             rows += figures("Neo4j", stores, pixels, labels, metadata, files[0])
+        rows += deep_png(quick)
         rows += memory(folder, *((5_000, 20_000) if quick else (50_000, 200_000)))
     return rows
 
@@ -94,6 +100,44 @@ def figures(
         at_most(f"{title}, against the files", seconds[0] / files, "x", SLOWEST),
         Row(f"{engine}: the same again", seconds[1], "s"),
     ]
+
+
+def of_files(stores: Stores, folder: Path, pixels: np.ndarray) -> list[Row]:
+    """The files that were written, by their manifest of seven columns; beside decoding them with Pillow and no more."""
+    seconds: list[float] = []
+    stores.keep()
+    images = Images(stores)
+    with timed(seconds):
+        report = images.add(folder / "manifest.parquet", progress=False)
+    if report.added != len(pixels) or not np.array_equal(images().limit(500).to_numpy()[..., 0], pixels[:500]):
+        raise WrongAnswer(f"{report}")
+    with timed(seconds):
+        for path in sorted(folder.glob("*.png")):
+            with Image.open(path) as image:
+                np.asarray(image)
+    number = f"{len(pixels):,} PNG files with a manifest of 7 columns"
+    return [
+        at_most(f"ArcadeDB: {number}", seconds[0], "s", 10.0),
+        Row("ArcadeDB: against decoding them with Pillow alone", seconds[0] / seconds[1], "x"),
+    ]
+
+
+def deep_png(quick: bool) -> list[Row]:
+    """A radiograph of 16-bit RGB, beside libpng."""
+    height, width = (768, 960) if quick else (3072, 3840)
+    ramp = np.linspace(0, 40_000, width)[:, np.newaxis] + np.linspace(0, 20_000, height)[:, np.newaxis, np.newaxis]
+    noise = np.random.default_rng(0).integers(0, 500, (height, width, 3))
+    pixels = (ramp + noise).astype(np.uint16)
+    data = imagecodecs.png_encode(pixels, level=1)
+    seconds: list[float] = []
+    with timed(seconds):
+        found = READER.read(data)
+    with timed(seconds):
+        imagecodecs.png_decode(data)
+    if not np.array_equal(found, pixels):
+        raise WrongAnswer("the pixels of 16 bits are not those that were written")
+    title = f"16-bit RGB PNG of {height} x {width}"
+    return [Row(title, seconds[0], "s"), at_most(f"{title}, against libpng", seconds[0] / seconds[1], "x", 3.0)]
 
 
 def write_files(folder: Path, pixels: np.ndarray, labels: list[int], metadata: dict[str, list[Any]]) -> None:

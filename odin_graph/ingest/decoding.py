@@ -27,7 +27,8 @@ from odin_graph.ingest.room import Room
 from odin_graph.ingest.source import Source, nbytes
 
 _SHARE: Final = 16
-"""Of the budget's memory: what files take that are decoded ahead."""
+_AHEAD_SHARE: Final = 32
+"""Of the budget's memory: what files take that are decoded ahead, of which each takes a few times its pixels."""
 _AT_ONCE: Final = 256 << 20
 """Bytes of pixels that a row of tiles, or a strip, of a file may take: so many, or a share of the budget."""
 _SMALL: Final = 64 << 10
@@ -91,7 +92,7 @@ class _Decoder:
 
     def __init__(self, readers: Readers, budget: Budget, keep_data: bool) -> None:
         self._readers, self._budget, self._keep_data = readers, budget, keep_data
-        self.room = Room(budget.memory // _SHARE)
+        self.room = Room(budget.memory // _AHEAD_SHARE)
         self._taken: dict[int, int] = {}
 
     def job(self, entry: Entry, known: str | None, turn: int) -> tuple[_Job, bool]:

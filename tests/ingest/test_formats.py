@@ -289,6 +289,26 @@ def test_png_of_every_kind(color: int, depth: int, interlaced: bool) -> None:
         np.testing.assert_array_equal(imagecodecs.png_decode(data), expected, "libpng agrees")
 
 
+@pytest.mark.parametrize("damage", ["none", "cut", "flipped"])
+def test_png_of_16_bits_is_the_same_with_and_without_libpng(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than one step of decoding; what is damaged is refused by both."""
+    from odin_graph.ingest import png
+
+    values = np.tile(drawn("uint16", 3), (20, 30, 1))
+    data = bytearray(by_hand.png(values, 16, 2, pieces=7))
+    if damage == "cut":
+        data = data[:-9_000]
+    elif damage == "flipped":
+        data[len(data) // 2] ^= 4
+    for codecs in (imagecodecs, None):
+        monkeypatch.setattr(png, "imagecodecs", codecs)
+        if damage == "none":
+            assert_reads(bytes(data), values)
+            continue
+        with pytest.raises(UnreadableImageError, match=r"^it is broken"):
+            READER.read(bytes(data))
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 def test_palettes_of_png(depth: int) -> None:
     values = drawn("uint8", 1, depth, (1 << depth) - 1)
