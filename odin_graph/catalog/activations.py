@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,9 @@ from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
 from odin_graph.catalog import leases
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.catalog.unfinished import remove_unfinished
 from odin_graph.deadline import check
-from odin_graph.errors import ConflictError
+from odin_graph.errors import ConflictError, OdinError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
 from odin_graph.schema.properties import now
@@ -63,8 +65,27 @@ def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
     with lease:
         is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
         growth = Growth(stores, ref.set_id, lease)
-        yield growth
-        growth.finish()
+        with settled(stores, ref.set_id, rows_array(ref.set_id)):
+            yield growth
+            growth.finish()
+
+
+@contextmanager
+def settled(stores: Stores, set_id: str, array: str) -> Iterator[None]:
+    """What fails in here leaves no set that is being built: what was stored is ready, and a set of nothing is none."""
+
+    def settle() -> None:
+        if segments_of(stores, array):
+            stores.graph.write("MATCH (s:ActivationSet {id: $id}) SET s.state = 'ready'", {"id": set_id})
+        else:
+            remove_unfinished(stores, "ActivationSet", set_id)
+
+    try:
+        yield
+    except Exception:
+        with suppress(OdinError):  # the engine is gone: `odin gc` removes it
+            Context().run(settle)  # beyond the time limit, which may be what failed
+        raise
 
 
 @dataclass(frozen=True, eq=False)

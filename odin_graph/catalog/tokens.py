@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal, get_args
+from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
+from typing import Any, Final, Literal, get_args
 
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
@@ -16,6 +18,11 @@ from odin_graph.stores import Stores
 Scope = Literal["read", "write"]
 _PREFIX: Final = "odin_"
 _LONGEST: Final = 200
+_MOST_DAYS: Final = 36_500
+_ROWS: Final = (
+    "MATCH (t:Token) RETURN t.id AS id, t.scope AS scope, t.created_at AS made, t.expires_at AS expires, "
+    "t.digest AS digest ORDER BY t.id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +32,39 @@ class TokenRecord:
     id: str
     scope: Scope
     created_at: datetime
+    expires_at: datetime | None = None
+    """In UTC; None for never."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
-def create_token(stores: Stores, name: str, scope: Scope = "read") -> str:
+def create_token(stores: Stores, name: str, scope: Scope = "read", days: float | None = None) -> str:
     """Make a token. Its secret is returned, and cannot be had again.
 
     Args:
         stores: The open workspace.
         name: Whose it is, or what for; unique.
         scope: ``read``, or ``write`` for what changes the workspace as well.
+        days: After which it is refused; None for never.
 
     Raises:
-        QueryError: The name or the scope is none.
+        QueryError: The name, the scope or the time is none.
         ConflictError: There is a token of that name.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST:
         raise QueryError(f"The name of a token is a text of at most {_LONGEST} characters, not {name!r:.80}.")
     if scope not in get_args(Scope):
         raise UnknownNameError.of("scope", scope, get_args(Scope))
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= _MOST_DAYS):
+        raise QueryError(f"A token stands for more than 0 and at most {_MOST_DAYS:,} days, not {days!r}.")
     secret = _PREFIX + secrets.token_urlsafe(32)
-    row = {"id": name, "digest": _digest(secret), "scope": scope, "created_at": now()}
+    made = now()
+    row = {"id": name, "digest": _digest(secret), "scope": scope, "created_at": made}
+    if days is not None:
+        row["expires_at"] = made + timedelta(days=days)
 
     def make(tx: Transaction) -> None:
         if tx.run("MATCH (t:Token {id: $id}) RETURN t.id AS id", {"id": name}):
@@ -57,20 +77,20 @@ def create_token(stores: Stores, name: str, scope: Scope = "read") -> str:
 
 def tokens(stores: Stores) -> list[TokenRecord]:
     """Every token, by name."""
-    rows = stores.graph.read("MATCH (t:Token) RETURN t.id AS id, t.scope AS scope, t.created_at AS at ORDER BY t.id")
-    return [TokenRecord(row["id"], row["scope"], row["at"]) for row in rows]
+    return [_record(row) for row in stores.graph.read(_ROWS)]
 
 
 def token_of(stores: Stores, secret: str) -> TokenRecord | None:
-    """The token of a secret; None if it is none of ours, or was revoked."""
+    """The token of a secret, also one that has expired; None if it is none of ours, or was revoked."""
     if not secret.startswith(_PREFIX) or len(secret) > _LONGEST:
         return None
-    # By its digest: what the look-up's time tells is of a digest, from which no secret can be made.
-    rows = stores.graph.moment().read(
-        "MATCH (t:Token {digest: $digest}) RETURN t.id AS id, t.scope AS scope, t.created_at AS at",
-        {"digest": _digest(secret)},
-    )
-    return TokenRecord(rows[0]["id"], rows[0]["scope"], rows[0]["at"]) if rows else None
+    asked = _digest(secret)
+    found = None
+    # All of them, at one state of the graph: a stranger's guesses are no questions to the engine, and as long each.
+    for row in stores.graph.moment().read(_ROWS):
+        if compare_digest(str(row["digest"]), asked):
+            found = _record(row)
+    return found
 
 
 def revoke_token(stores: Stores, name: str) -> None:
@@ -78,6 +98,12 @@ def revoke_token(stores: Stores, name: str) -> None:
     if name not in (known := [held.id for held in tokens(stores)]):
         raise UnknownNameError.of("token", name, known)
     stores.graph.write("MATCH (t:Token {id: $id}) DETACH DELETE t", {"id": name})
+
+
+def _record(row: Mapping[str, Any]) -> TokenRecord:
+    made, expires = (None if at is None else at.replace(tzinfo=UTC) for at in (row["made"], row["expires"]))
+    assert made is not None
+    return TokenRecord(row["id"], row["scope"], made, expires)
 
 
 def _digest(secret: str) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.activations import is_there, name_grown, wait_for
+from odin_graph.catalog.activations import is_there, name_grown, settled, wait_for
 from odin_graph.catalog.deletion import delete
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import segments_of
@@ -207,8 +207,9 @@ def growing_units(
         _keep_shape(stores, ref.set_id, layer, shape)
         link(stores, ref.set_id, checkpoint, layer)
         growth = UnitGrowth(stores, ref, lease)
-        yield growth
-        growth.finish()
+        with settled(stores, ref.set_id, units_array(ref.set_id)):
+            yield growth
+            growth.finish()
 
 
 def link(stores: Stores, set_id: str, checkpoint: str, layer: str) -> None:

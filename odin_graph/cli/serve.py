@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from typing import Annotated
 import typer
 
 from odin_graph.errors import MissingExtraError, QueryError
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Of glibc's mallopt."""
 
 
 def serve(
@@ -28,6 +33,10 @@ def serve(
         False
     ),
     cypher: Annotated[bool, typer.Option("--cypher", help="Answer POST /v1/cypher, which only reads.")] = False,
+    trust_source: Annotated[
+        bool,
+        typer.Option("--trust-source", help="Run models of scripts and notebooks, whose code is in the workspace."),
+    ] = False,
 ) -> None:
     """Serve a workspace over HTTP until Ctrl-C. Whoever asks needs a token of `odin token create`."""
     if (certificate is None) != (key is None):
@@ -39,7 +48,7 @@ def serve(
     try:
         import uvicorn
 
-        from odin_graph.server import Settings, create_app
+        from odin_graph.server import Settings, config_of, create_app
     except ImportError as error:
         raise MissingExtraError('Serving needs FastAPI and uvicorn: pip install "odin-graph[server]".') from error
     from odin_graph.opening import connect
@@ -48,17 +57,24 @@ def serve(
         scheme = "https" if certificate is not None else "http"
         name = f"[{host}]" if ":" in host else host
         typer.echo(f"{scheme}://{name}:{line.getsockname()[1]}/docs describes the API. Ctrl-C stops it.", err=True)
-        config = uvicorn.Config(
-            create_app(db, Settings(cypher=cypher)),
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            log_level="warning",
-            server_header=False,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=10,
-        )
+        _keep_small()
+        settings = Settings(cypher=cypher, trust_source=trust_source)
+        config = config_of(create_app(db, settings), settings, ssl_certfile=certificate, ssl_keyfile=key)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[line])
+
+
+def _keep_small() -> None:
+    """Have what is freed given back: a server lives long, and its largest request is not its usual one."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((_MMAP_THRESHOLD, 256 << 10), (_TRIM_THRESHOLD, 1 << 20), (_ARENA_MAX, 2)):
+            mallopt(option, value)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: the collector need not look at it after each large request
 
 
 @contextmanager

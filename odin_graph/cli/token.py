@@ -21,24 +21,28 @@ def create(
     arrays: Arrays = None,
     name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "default",
     scope: Annotated[str, typer.Option(help="read, or write.")] = "read",
+    days: Annotated[float | None, typer.Option(help="After which it is refused; for ever without.")] = None,
 ) -> None:
     """Make a token and print it. It is shown this once: only its digest is kept."""
     from odin_graph.catalog.tokens import create_token
     from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
-        typer.echo(create_token(db._stores, name, scope))  # type: ignore[arg-type]  # noqa: SLF001
+        typer.echo(create_token(db._stores, name, scope, days))  # type: ignore[arg-type]  # noqa: SLF001
 
 
 @app.command("list")
 def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
-    """Name, scope and age of every token."""
+    """Name, scope and age of every token, and until when it stands."""
     from odin_graph.catalog.tokens import tokens
     from odin_graph.opening import connect
 
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
         for held in tokens(db._stores):  # noqa: SLF001
-            typer.echo(f"{held.id}  {held.scope}  made {held.created_at:%Y-%m-%d %H:%M} UTC")
+            until = ""
+            if held.expires_at is not None:
+                until = f"  {'expired' if held.expired else 'until'} {held.expires_at:%Y-%m-%d %H:%M} UTC"
+            typer.echo(f"{held.id}  {held.scope}  made {held.created_at:%Y-%m-%d %H:%M} UTC{until}")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from odin_graph.query import wire
 from odin_graph.query.examples import File, Given, Stored
 from odin_graph.query.executor import BATCH, Executor, LocalExecutor, Wanted
 from odin_graph.query.explain import Explanation
+from odin_graph.query.json_values import from_json
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import Example, LayerOf, Plan, Space, Step
 from odin_graph.query.statement import Statement
@@ -74,7 +75,7 @@ class RemoteExecutor:
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement."""
         said = self._link.post("/v1/query/cypher", {"query": wire.to_json(plan)})
-        return Statement(said["text"], said["parameters"])
+        return Statement(said["text"], from_json(said["parameters"]))
 
 
 def _sent(given: Given) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from odin_graph import errors
 from odin_graph.address import Remote
 from odin_graph.deadline import nearly_over, remaining
 from odin_graph.errors import EngineError, LoginError, OdinError, QueryError, TimeLimitError, UnreachableError
+from odin_graph.query.json_values import from_json
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _CONNECT_SECONDS: Final = 10.0
@@ -57,8 +58,8 @@ class Link:
             held.close()
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON of a GET; raises as `post` does."""
-        return self._json(self._asked("GET", path, params=query))
+        """The values of a GET; raises as `post` does."""
+        return from_json(self._json(self._asked("GET", path, params=query)))
 
     def get_bytes(self, path: str, **query: Any) -> bytes:
         """The bytes of a GET; raises as `post` does."""
@@ -139,9 +140,8 @@ class Link:
                 f"{self.address} answers {answer.status_code}, and not as `odin serve` does: is it another port?"
             )
         if answer.status_code == 401:
-            return LoginError(
-                f"{self.address} refuses the token: give token=, or ODIN_GRAPH_TOKEN, of `odin token create` there."
-            )
+            why = "give token=, or ODIN_GRAPH_TOKEN, of `odin token create` there."
+            return LoginError(f"{self.address} refuses the token: {message if 'expired' in message else why}")
         found = getattr(
             errors, {"NotThereError": "UnknownNameError", "RequestError": "QueryError"}.get(kind, kind), None
         )
@@ -221,7 +221,8 @@ def _timed(body: dict[str, Any]) -> dict[str, Any]:
 
 def quoted(id_: str) -> str:
     """An id as a part of a path."""
-    return quote(id_, safe="/")
+    coded = quote(id_, safe="")
+    return coded.replace(".", "%2E") if coded in (".", "..") else coded  # as they are, they are steps of a path
 
 
 _links: dict[tuple[int, Remote, str | None, str | None], Link] = {}

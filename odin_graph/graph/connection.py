@@ -18,7 +18,7 @@ import neo4j
 from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import remaining
-from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
+from odin_graph.errors import ConflictError, QueryError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
@@ -55,11 +55,18 @@ class Transaction:
         """Run a statement and return its rows. Values go in as parameters."""
         return list(self.records(cypher, params or {}))
 
-    def records(self, cypher: str, params: Mapping[str, Any]) -> Records:
-        """Run a statement and return its rows with the names of the columns, which are known without a row too."""
+    def records(self, cypher: str, params: Mapping[str, Any], most: int | None = None) -> Records:
+        """Run a statement and return its rows with the names of the columns, which are known without a row too.
+
+        Raises:
+            QueryError: There are more rows than may be.
+        """
         result = self._open.run(cypher, dict(params))
         names = result.keys()
-        return Records(names, [_row(names, record) for record in result])
+        rows = [_row(names, record) for record in (result if most is None else result.fetch(most + 1))]
+        if most is not None and len(rows) > most:
+            raise QueryError(f"The statement gives more than {most:,} rows: end it with a LIMIT.")
+        return Records(names, rows)
 
     def explain(self, cypher: str) -> statements.Explained:
         """What the engine would do for a statement, which does not run."""
@@ -174,7 +181,9 @@ class Graph:
         self._living(run)
         self._moment = None
 
-    def user_read(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
+    def user_read(
+        self, cypher: str, params: Mapping[str, Any], timeout: float | None = None, most: int | None = None
+    ) -> Records:
         """Run a user's statement where the engine itself refuses a write.
 
         Raises:
@@ -183,7 +192,7 @@ class Graph:
         """
         self._check_reads(cypher, timeout)
         return self._managed(
-            lambda tx: tx.records(cypher, parameters(params)),
+            lambda tx: tx.records(cypher, parameters(params), most),
             neo4j.READ_ACCESS,
             reader=True,
             timeout=timeout,

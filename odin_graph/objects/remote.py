@@ -20,6 +20,7 @@ from odin_graph.objects.remote_collections import (
     answer_of,
 )
 from odin_graph.objects.remote_query import RemoteImage
+from odin_graph.query.json_values import from_json, to_json
 
 
 class RemoteWorkspace(Elsewhere):
@@ -55,7 +56,7 @@ class RemoteWorkspace(Elsewhere):
             LoginError: The server refuses the token.
         """
         link = Link.at(address)
-        link.get("/ready")
+        link.get("/v1/datasets", limit=1)
         return cls(link)
 
     @property
@@ -138,9 +139,8 @@ class RemoteWorkspace(Elsewhere):
     def cypher(self, query: str, /, *, timeout: float | None = None, **params: Any) -> list[dict[str, Any]]:
         """Run Cypher that reads, where the server allows it, and return its rows."""
         with deadline(timeout):
-            rows: list[dict[str, Any]] = self._link.post("/v1/cypher", {"statement": query, "parameters": params})[
-                "rows"
-            ]
+            said = self._link.post("/v1/cypher", {"statement": query, "parameters": to_json(params)})
+        rows: list[dict[str, Any]] = from_json(said["rows"])
         return rows
 
     def close(self) -> None:

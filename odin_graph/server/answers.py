@@ -5,56 +5,77 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Iterator
-from datetime import date, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
+from fastapi import Response
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import ConflictError, QueryError
+from odin_graph.query.json_values import to_json
 
 ARROW = "application/vnd.apache.arrow.stream"
+_ROWS: Final = 256
+"""That are made Python's own at once."""
+_PIECE: Final = 1 << 20
+"""Bytes of an Arrow stream that are held at once."""
+
+
+def json_answer(content: Any) -> Response:
+    """An answer in JSON, written where it is called, which is not the thread that serves everybody."""
+    return Response(_bytes(_text(content)), media_type="application/json")
 
 
 def rows_of(table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
-    """Rows of plain values: times in ISO 8601, what is no number as null."""
-    return [{name: plain(value) for name, value in row.items()} for row in table.to_pylist()]
+    """Rows of plain values, each with every column; null where there is no value."""
+    return [{name: to_json(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime() | date():
-            return value.isoformat()
-        case bytes():
-            return base64.b64encode(value).decode()
-        case list() | tuple() | set() | frozenset():
-            return [plain(one) for one in value]
-        case dict():
-            return {str(name): plain(one) for name, one in value.items()}
-        case None | bool() | int() | str():
-            return value
-    return str(value)
+def page_of(batch: pa.RecordBatch, most: int) -> list[str]:
+    """Rows of a page as texts: as many as go into so many bytes, but one at least."""
+    texts: list[str] = []
+    size = 0
+    for start in range(0, batch.num_rows, _ROWS):
+        for row in rows_of(batch.slice(start, _ROWS)):
+            text = _text(row)
+            size += len(text)
+            if size > most and texts:
+                return texts
+            texts.append(text)
+    return texts
+
+
+def page_answer(rows: list[str], total: int, cursor: str | None) -> Response:
+    """A page of rows that are texts already."""
+    end = _text({"total": total, "cursor": cursor})[1:]
+    return Response(_bytes(f'{{"rows":[{",".join(rows)}],{end}'), media_type="application/json")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can only spell
+        return json.dumps(json.loads(text), separators=(",", ":")).encode()
 
 
 def arrow_stream(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch], seconds: float) -> Iterator[bytes]:
     """An Arrow IPC stream of a first batch and of those that come after it, each of which may take so long."""
     sink = _Sink()
     with pa.ipc.new_stream(sink, first.schema) as writer:
-        writer.write_batch(first)
-        yield sink.taken()
-        while True:
+        batch: pa.RecordBatch | None = first
+        while batch is not None:
+            rows = max(1, batch.num_rows * _PIECE // max(batch.nbytes, _PIECE))
+            for start in range(0, max(1, batch.num_rows), rows):
+                writer.write_batch(batch.slice(start, rows))
+                yield sink.taken()
             with deadline(seconds):
                 batch = next(batches, None)
-            if batch is None:
-                break
-            writer.write_batch(batch)
-            yield sink.taken()
     yield sink.taken()
 
 

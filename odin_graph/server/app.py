@@ -15,6 +15,7 @@ from odin_graph.server.gate import Gate
 from odin_graph.server.held import HeldAnswers
 from odin_graph.server.routes import cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
+from odin_graph.server.strangers import Strangers
 from odin_graph.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         408: "It takes longer than the server allows.",
         409: "The data have changed since the page before.",
         413: "The request is too large.",
+        415: "The request is compressed.",
         422: "The request makes no sense; says what and why.",
         429: "The server is busy: ask again.",
     }.items()
@@ -52,10 +54,11 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     )
     app.state.workspace, app.state.settings = workspace, allowed
     app.state.answers = HeldAnswers(workspace._stores)  # noqa: SLF001
-    problems.install(app)
+    app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
+    problems.install(app, problems.hidden(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
     routers = [query.router, lookups.router, similar.router, images.router, things.router]
     for router in [*routers, *([cypher.router] if allowed.cypher else [])]:
         app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
-    app.add_middleware(Gate, settings=allowed)
+    app.add_middleware(Gate, settings=allowed, strangers=Strangers(workspace._stores))  # noqa: SLF001
     return app

@@ -1,28 +1,33 @@
-"""What every request passes before any route: an id, a place among those that are answered, a body of a sane size."""
+"""What every request passes before any route: who asks, a place among those that are answered, a sane body."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import uuid
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
 
+from anyio import CapacityLimiter, to_thread
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from odin_graph.server.problems import problem
+from odin_graph.server.headers import headers_for
+from odin_graph.server.ids import unquoted
+from odin_graph.server.parsing import json_in
+from odin_graph.server.problems import RefusedError, problem
 from odin_graph.server.settings import Settings
+from odin_graph.server.strangers import Strangers
 
+GUARDED: Final = "/v1/"
+"""What asks for a token. Everything else is the same for everybody."""
 _ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_BRACKETS: Final = re.compile(rb"[\[\]{}]")
-
-
-class RefusedError(Exception):
-    """A request that reaches no route."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+_LARGE: Final = 256 << 10
+"""Bytes of a body above which it is read and answered while no other one is."""
+_PIECE: Final = 64 << 10
+"""Bytes of an answer that are handed on at once: the next ones wait until the client has taken some."""
 
 
 class Gate:
@@ -31,12 +36,18 @@ class Gate:
     Args:
         app: What answers.
         settings: The limits.
+        strangers: Tells who asks.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, strangers: Strangers) -> None:
         self._app = app
         self._settings = settings
+        self._strangers = strangers
         self._inside = 0
+        self._answering = asyncio.Semaphore(settings.answering)
+        self._pixels = asyncio.Semaphore(settings.pixels)
+        self._large = asyncio.Semaphore(1)
+        self._parsing = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -47,82 +58,148 @@ class Gate:
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
         scope["odin_request_id"] = request_id
+        send = _complete(send, request_id, scope["path"])
+        try:
+            scope["path"] = _path(scope)
+            if not scope["path"].startswith(GUARDED):
+                await self._app(scope, _nothing, send)
+                return
+            if self._settings.auth:
+                scope["odin_token"] = await self._strangers.token(headers.get(b"authorization"))
+            async with self._place(), AsyncExitStack() as held:
+                scope["odin_json"] = await self._said(headers, receive, held)
+                if scope["path"].endswith("/pixels"):  # of which one may be larger than all other answers
+                    await held.enter_async_context(_within(self._pixels, self._settings.seconds))
+                await held.enter_async_context(_within(self._answering, self._settings.seconds))
+                await self._app(scope, _Rest(receive), send)
+                scope["odin_json"] = None
+        except RefusedError as why:
+            answer: Response = problem(request_id, why.status, why.kind, str(why), **why.headers, Connection="close")
+            await answer(scope, receive, send)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         if self._inside >= self._settings.concurrency:
-            busy = problem(
-                request_id, 429, "BusyError", "The server answers as many as it may: ask again.", **{"Retry-After": "1"}
-            )
-            await busy(scope, receive, send)
-            return
+            raise _busy()
         self._inside += 1
         try:
-            body = await self._body(headers, receive)
-        except RefusedError as why:
-            answer = problem(request_id, why.status, "RequestError", str(why), Connection="close")
-            await answer(scope, receive, send)
-            return
-        else:
-            await self._app(scope, _replayed(body, receive), _with_id(send, request_id))
+            yield
         finally:
             self._inside -= 1
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        most = self._settings.body_bytes
-        too_large = RefusedError(413, f"A request has at most {most:,} bytes.")
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
-            raise too_large
-        parts: list[bytes] = []
-        size = 0
+    async def _said(self, headers: dict[bytes, bytes], receive: Receive, held: AsyncExitStack) -> Any:
+        """The JSON of a request; None where it has no body, or another one."""
+        body = bytearray()
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise RefusedError(400, "The client went away.")
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > most:
-                        raise too_large
-                    if not message.get("more_body", False):
-                        break
+                await self._read(body, headers, receive, held)
+            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+            if not body or not (kind == b"application/json" or kind.endswith(b"+json")):
+                return None
+            return await to_thread.run_sync(json_in, body, self._settings, limiter=self._parsing)
         except TimeoutError as error:
             raise RefusedError(
                 408, f"The request did not come in within {self._settings.body_seconds:g} seconds."
             ) from error
-        body = b"".join(parts)
-        if b"json" in headers.get(b"content-type", b"json"):
-            _check_depth(body, self._settings.depth)
-        return body
+        finally:
+            body.clear()  # an error's frames may hold it until the collector comes
+
+    async def _read(self, body: bytearray, headers: dict[bytes, bytes], receive: Receive, held: AsyncExitStack) -> None:
+        most = self._settings.body_bytes
+        too_large = RefusedError(413, f"A request has at most {most:,} bytes.")
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise RefusedError(415, "A request's body is not compressed: send it as it is.")
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > 15 or int(length) > most:
+            raise too_large
+        alone = False
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RefusedError(400, "The client went away.")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > most:
+                raise too_large
+            if len(body) > _LARGE and not alone:
+                alone = True
+                await held.enter_async_context(_within(self._large, self._settings.body_seconds))
+                held.callback(gc.collect)  # what was made of it may hold itself, as errors do
 
 
-def _check_depth(body: bytes, most: int) -> None:
-    """Nested brackets are read, checked and printed by functions that call themselves."""
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRING.sub(b"", body)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > most:
-            raise RefusedError(422, f"The JSON is nested deeper than {most} brackets.")
+@asynccontextmanager
+async def _within(places: asyncio.Semaphore, seconds: float) -> AsyncIterator[None]:
+    """A place, waited for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await places.acquire()
+    except TimeoutError as error:
+        raise _busy() from error
+    try:
+        yield
+    finally:
+        places.release()
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body in one piece, then what comes after it: that the client has gone."""
-    sent = False
-
-    async def again() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
+def _busy() -> RefusedError:
+    return RefusedError(
+        429, "The server answers as many as it may: ask again.", kind="BusyError", headers={"Retry-After": "1"}
+    )
 
 
-def _with_id(send: Send, request_id: str) -> Send:
-    async def named(message: Message) -> None:
+def _path(scope: Scope) -> str:
+    """The path as it was sent: what is encoded in it belongs to an id, also a slash.
+
+    Raises:
+        RefusedError: It is no text.
+    """
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return str(scope["path"])
+    try:
+        path = raw.partition(b"?")[0].decode("ascii")
+        unquoted(path)
+    except ValueError as error:
+        raise RefusedError(400, "The address is no text in UTF-8.") from error
+    return path
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+class _Rest:
+    """After the body, which was read: that the client has gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._given = False
+
+    async def __call__(self) -> Message:
+        if self._given:
+            return await self._receive()
+        self._given = True
+        # `JsonRequest` has what it said; that it is there at all is all that is asked of it.
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+
+def _complete(send: Send, request_id: str, path: str) -> Send:
+    """Send an answer with the headers of every answer, and in pieces."""
+    ours = [(b"x-request-id", request_id.encode()), *headers_for(path)]
+    names = {name for name, _ in ours}
+
+    async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            held = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
-            message["headers"] = [*held, (b"x-request-id", request_id.encode())]
-        await send(message)
+            theirs = [pair for pair in message.get("headers", ()) if pair[0].lower() not in names]
+            message = {**message, "headers": [*theirs, *ours]}
+        body = message.get("body", b"")
+        if len(body) <= _PIECE:
+            await send(message)
+            return
+        view = memoryview(body)
+        for start in range(0, len(body), _PIECE):
+            more = message.get("more_body", False) or start + _PIECE < len(body)
+            await send({"type": "http.response.body", "body": bytes(view[start : start + _PIECE]), "more_body": more})
 
-    return named
+    return sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from odin_graph import errors
+from odin_graph.stores import Stores
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +28,18 @@ STATUSES: Final[tuple[tuple[type[errors.OdinError], int], ...]] = (
     (errors.EngineError, 503),
 )
 """The first that fits; anything else of ours is 500."""
+
+
+class RefusedError(Exception):
+    """A request that reaches no route."""
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "RequestError", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.headers = dict(headers or {})
 
 
 class NotThereError(errors.UnknownNameError):
@@ -47,8 +61,38 @@ def problem(
     return JSONResponse(body, status, headers={"X-Request-ID": request_id, **headers})
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of a route answered so."""
+def hidden(stores: Stores) -> list[str]:
+    """What no answer may hold: where the engines are, and how one logs in."""
+    endpoint, address = stores.graph.endpoint, stores.address
+    said = [endpoint.address, endpoint.address.partition("://")[2], endpoint.http, endpoint.folder, endpoint.password]
+    said += [endpoint.reader_password, endpoint.counters, address.arrays, address.folder, address.graph]
+    return sorted({str(one) for one in said if one and len(str(one)) > 3}, key=len, reverse=True)
+
+
+def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> str:
+    """What somebody far away is told: what they can do, and nothing of the machine."""
+    if status == 503:
+        return (
+            "The graph engine of the server does not answer, or failed: ask again, or ask who runs the server, whose "
+            "log has the request under its id."
+        )
+    if status == 500:
+        return "The server cannot do that now: ask who runs it, whose log has the request under its id."
+    message = str(error)
+    if isinstance(error, errors.TrustError):
+        from odin_graph.runtime.trust import REMEDY  # it is loaded, with torch, which nothing else here needs
+
+        message = message.partition(REMEDY)[0] + (
+            " Ask who runs the server: with `odin serve --trust-source` it runs such models, if whoever wrote the "
+            "workspace is to be trusted."
+        )
+    for secret in secrets:
+        message = message.replace(secret, "...")
+    return message
+
+
+def install(app: FastAPI, secrets: Sequence[str]) -> None:
+    """Have every error of a route answered so, without what is secret."""
 
     def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.OdinError)
@@ -56,7 +100,7 @@ def install(app: FastAPI) -> None:
         if status >= 500:
             _log.error("request %s failed", _id(request), exc_info=error)
         drawing = "".join(getattr(error, "__notes__", ())) or None
-        return problem(_id(request), status, type(error).__name__, str(error), drawing)
+        return problem(_id(request), status, type(error).__name__, message_of(error, status, secrets), drawing)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -12,13 +12,13 @@ from typing import Any
 import uvicorn
 
 import odin_graph as og
-from odin_graph.server import Settings, create_app
+from odin_graph.server import Settings, config_of, create_app
 
 
 @contextmanager
 def served(db: og.Workspace, settings: Settings, **how: Any) -> Iterator[int]:
     """A real server on a free port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(db, settings), port=0, log_level="error", **how))
+    server = uvicorn.Server(config_of(create_app(db, settings), settings, port=0, **how))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -30,13 +30,14 @@ def test_strangers_see_nothing(retina: og.Workspace, secret: str) -> None:
     with TestClient(create_app(retina), raise_server_exceptions=False) as stranger:
         for given in (None, "Bearer odin_wrong", "Bearer ", "Basic YTpi", f"bearer  {secret}x", "Bearer " + "x" * 9000):
             headers = {} if given is None else {"Authorization": given}
-            for path in ("/v1/datasets", "/v1/images/scan000.png", "/ready", "/v1/images/../../etc/passwd"):
+            for path in ("/v1/datasets", "/v1/images/scan000.png", "/v1/images/../../etc/passwd"):
                 answer = stranger.get(path, headers=headers)
                 assert answer.status_code in (401, 404), (given, path)
                 assert "scan" not in answer.text
             answer = stranger.post("/v1/query", json={"query": ALL}, headers=headers)
             assert answer.status_code == 401
         assert stranger.get("/health").status_code == 200
+        assert stranger.get("/ready").json() == {"status": "ready"}
         for_a_while = {"Authorization": f"Bearer {create_token(retina._stores, 'guest', 'write')}"}
         assert stranger.get("/v1/datasets", headers=for_a_while).status_code == 200
         revoke_token(retina._stores, "guest")
@@ -178,9 +179,13 @@ def talk(port: int, head: str, body: bytes = b"", *, wait: float = 30) -> bytes:
             return b""
 
 
-def test_a_body_that_is_huge_or_never_ends(retina: og.Workspace) -> None:
+def test_a_body_that_is_huge_or_never_ends(retina: og.Workspace, secret: str) -> None:
+    """A user's body is bounded in size and time; a stranger's is not read at all."""
     with served(retina, Settings(body_bytes=10_000, body_seconds=1.0)) as port:
-        start = f"POST /v1/query HTTP/1.1\nHost: localhost:{port}\nContent-Type: application/json\n"
+        stranger = f"POST /v1/query HTTP/1.1\nHost: localhost:{port}\nContent-Type: application/json\n"
+        assert b" 401 " in talk(port, f"{stranger}Content-Length: 1000000000\n\n")
+        assert b" 401 " in talk(port, f"{stranger}Transfer-Encoding: chunked\n\n", b"1\r\n{")
+        start = f"{stranger}Authorization: Bearer {secret}\n"
         assert b" 413 " in talk(port, f"{start}Content-Length: 1000000000\n\n")
         assert b" 413 " in talk(port, f"{start}Transfer-Encoding: chunked\n\n", b"2af8\r\n" + bytes(11_000) + b"\r\n")
         assert b" 408 " in talk(port, f"{start}Content-Length: 9000\n\n", b"{")
@@ -188,17 +193,20 @@ def test_a_body_that_is_huge_or_never_ends(retina: og.Workspace) -> None:
         assert b" 401 " in talk(port, f"GET /v1/datasets HTTP/1.1\nHost: localhost:{port}\n\n")
 
 
-def test_the_server_answers_no_more_than_it_may(retina: og.Workspace) -> None:
+def test_the_server_answers_no_more_than_it_may(retina: og.Workspace, secret: str) -> None:
+    """Who comes to a full server is told to come again; its health is told to everybody."""
+    user = f"Authorization: Bearer {secret}\n"
     with served(retina, Settings(concurrency=1, body_seconds=5.0)) as port:
-        start = f"POST /v1/query HTTP/1.1\nHost: localhost:{port}\nContent-Type: application/json\n"
+        start = f"POST /v1/query HTTP/1.1\nHost: localhost:{port}\nContent-Type: application/json\n{user}"
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(f"{start}Content-Length: 9000\n\n".replace("\n", "\r\n").encode())
             time.sleep(0.3)
-            busy = talk(port, f"GET /health HTTP/1.1\nHost: localhost:{port}\n\n")
+            assert b" 200 " in talk(port, f"GET /health HTTP/1.1\nHost: localhost:{port}\n\n")
+            busy = talk(port, f"GET /v1/datasets HTTP/1.1\nHost: localhost:{port}\n{user}\n")
             assert b" 429 " in busy
             assert b"retry-after: 1" in busy.lower()
         deadline = time.monotonic() + 10
-        while b" 200 " not in talk(port, f"GET /health HTTP/1.1\nHost: localhost:{port}\n\n"):
+        while b" 200 " not in talk(port, f"GET /v1/datasets HTTP/1.1\nHost: localhost:{port}\n{user}\n"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 

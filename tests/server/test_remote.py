@@ -348,7 +348,8 @@ def test_no_cut_gives_a_part_of_an_answer(port: int, secret: str, limit: int) ->
 def test_a_busy_server_is_asked_again(retina: og.Workspace, secret: str) -> None:
     settings = Settings(concurrency=1, body_seconds=1.5)
     with served(retina, settings) as port, socket.create_connection(("127.0.0.1", port)) as slow:
-        slow.sendall(b"POST /v1/query HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n")
+        head = f"POST /v1/query HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\r\nContent-Length: 90\r\n\r\n"
+        slow.sendall(head.encode())
         with og.connect(f"http://127.0.0.1:{port}", token=secret) as far:
             assert far.images().count() == len(retina.images())
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from odin_graph.deadline import deadline
-from odin_graph.server.access import SettingsDep, WorkspaceDep
-from odin_graph.server.answers import plain
+from odin_graph.query.json_values import from_json, to_json
+from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
+from odin_graph.server.answers import json_answer
 from odin_graph.server.bodies import Answer, CypherRequest
 from odin_graph.server.settings import within
 
-router = APIRouter(tags=["queries"])
+router = APIRouter(tags=["queries"], route_class=JsonRoute)
 
 
-@router.post("/cypher")
-def run_cypher(body: CypherRequest, db: WorkspaceDep, allowed: SettingsDep) -> Answer:
+@router.post("/cypher", response_model=Answer)
+def run_cypher(body: CypherRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:
     """Run Cypher that reads; the engine itself refuses what writes. Values are parameters, never in the text."""
     with deadline(within(allowed, body.timeout)):
-        rows = db._stores.graph.user_read(body.statement, body.parameters)  # noqa: SLF001 - a parameter may be named timeout
-    return Answer(rows=[plain(dict(row)) for row in rows])
+        given = from_json(body.parameters)  # a parameter may be named timeout
+        rows = db._stores.graph.user_read(body.statement, given, most=allowed.rows)  # noqa: SLF001
+        return json_answer({"rows": [to_json(dict(row)) for row in rows]})

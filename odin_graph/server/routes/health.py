@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from importlib.metadata import version
+from typing import Final
 
-from fastapi import APIRouter, Depends
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request
 
-from odin_graph.server.access import WorkspaceDep, reader
+from odin_graph.deadline import deadline
+from odin_graph.errors import UnreachableError
 from odin_graph.server.bodies import Json
+from odin_graph.stores import Stores
 
 router = APIRouter(tags=["health"])
 
+_SECONDS: Final = 5.0
+"""In which the graph has to answer."""
+_AGAIN: Final = 1.0
+"""Seconds for which its answer stands: whoever asks more often asks the engine no more."""
+
+
+class Readiness:
+    """Asks the engine for a sign of life, at most once a second, and one thread at a time."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._turn = asyncio.Lock()
+        self._thread = CapacityLimiter(1)
+        self._asked = float("-inf")
+        self._ready = False
+
+    async def __call__(self) -> bool:
+        """Whether it answers in time."""
+        async with self._turn:
+            if time.monotonic() - self._asked >= _AGAIN:
+                try:
+                    async with asyncio.timeout(_SECONDS):
+                        await to_thread.run_sync(self._verify, limiter=self._thread, abandon_on_cancel=True)
+                    self._ready = True
+                except (TimeoutError, UnreachableError):
+                    self._ready = False
+                self._asked = time.monotonic()
+            return self._ready
+
+    def _verify(self) -> None:
+        with deadline(_SECONDS):
+            self._stores.graph.verify()
+
 
 @router.get("/health")
-def health() -> Json:
+async def health() -> Json:
     """The process answers. Asks nothing of the engines."""
     return {"status": "ok", "version": version("odin-graph")}
 
 
-@router.get("/ready", dependencies=[Depends(reader)])
-def ready(db: WorkspaceDep) -> Json:
-    """The graph answers; 503 where it does not."""
-    db._stores.graph.verify()  # noqa: SLF001
-    return {"status": "ready", "images": len(db.images())}
+@router.get("/ready")
+async def ready(request: Request) -> Json:
+    """The graph answers; 503 where it does not. Tells nothing else, and asks for no token."""
+    held: Readiness = request.app.state.readiness
+    if not await held():
+        raise UnreachableError("The graph engine does not answer.")
+    return {"status": "ready"}

@@ -16,10 +16,10 @@ from odin_graph.catalog.views import view_of, views
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.examples import File, Given, Stored, find_examples, read_examples
+from odin_graph.query.json_values import to_json
 from odin_graph.query.nodes import UnitGroup
 from odin_graph.query.plan import LayerOf, NamedVectors, Space
-from odin_graph.server.access import SettingsDep, WorkspaceDep
-from odin_graph.server.answers import plain
+from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.bodies import (
     Answer,
     Example,
@@ -34,7 +34,7 @@ from odin_graph.server.bodies import (
 from odin_graph.server.problems import NotThereError
 from odin_graph.server.settings import within
 
-router = APIRouter(tags=["looked up"])
+router = APIRouter(tags=["looked up"], route_class=JsonRoute)
 
 
 @router.post("/query/examples")
@@ -57,13 +57,13 @@ def list_views(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
         held = views(db._stores)  # noqa: SLF001
         return Answer(
             rows=[
-                {"id": one.id, "view": one.base, "version": one.version, "created_at": plain(one.created_at)}
+                {"id": one.id, "view": one.base, "version": one.version, "created_at": to_json(one.created_at)}
                 for one in held
             ]
         )
 
 
-@router.get("/views/{id:path}")
+@router.get("/views/{id:id}")
 def get_view(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Json:  # noqa: A002
     """A saved query in its JSON form; the bare name is its latest version."""
     with deadline(allowed.seconds):
@@ -80,7 +80,7 @@ def list_vectors(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
     with deadline(allowed.seconds):
         held = vector_sets(db._stores)  # noqa: SLF001
         return Answer(
-            rows=[{"name": one.id, "dimensions": one.length, "created_at": plain(one.created_at)} for one in held]
+            rows=[{"name": one.id, "dimensions": one.length, "created_at": to_json(one.created_at)} for one in held]
         )
 
 

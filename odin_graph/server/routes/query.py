@@ -18,14 +18,15 @@ from odin_graph.objects.views import AnyQuery, query_of
 from odin_graph.query import wire
 from odin_graph.query.executor import LocalExecutor
 from odin_graph.query.expressions import F
+from odin_graph.query.json_values import to_json
 from odin_graph.query.plan import Column, Combine, Cypher, Plan, Using
-from odin_graph.server.access import AnswersDep, SettingsDep, WorkspaceDep
-from odin_graph.server.answers import ARROW, arrow_stream, plain, read_cursor, rows_of, write_cursor
+from odin_graph.server.access import AnswersDep, JsonRoute, SettingsDep, WorkspaceDep
+from odin_graph.server.answers import ARROW, arrow_stream, page_answer, page_of, read_cursor, write_cursor
 from odin_graph.server.bodies import Checked, Count, CypherText, Explained, Json, Page, QueryRequest, QueryText
 from odin_graph.server.settings import Settings, within
 from odin_graph.workspace import Workspace
 
-router = APIRouter(tags=["queries"])
+router = APIRouter(tags=["queries"], route_class=JsonRoute)
 
 _ARROW_TOO: dict[int | str, dict[str, Any]] = {
     200: {"content": {ARROW: {}}, "description": "JSON, or an Arrow stream."}
@@ -48,10 +49,10 @@ def run_query(
         state = str(db._stores.graph.change_token())  # noqa: SLF001
         start = read_cursor(body.cursor, body.query, state)
         limit = min(body.limit, allowed.rows)
-        rows = rows_of(next(_batches(executor, plan, body.columns, limit, start)))
+        rows = page_of(next(_batches(executor, plan, body.columns, limit, start)), allowed.page_bytes)
         total = executor.count(plan)
-        more = start + len(rows) < total and len(rows) > 0
-        return Page(rows=rows, total=total, cursor=write_cursor(body.query, state, start + limit) if more else None)
+        end = start + len(rows)
+        return page_answer(rows, total, write_cursor(body.query, state, end) if rows and end < total else None)
 
 
 @router.post("/query/count")
@@ -82,7 +83,7 @@ def to_cypher(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> Cypher
     """The query as one Cypher statement, where all of it is in the graph. Nothing runs."""
     with deadline(within(allowed, body.timeout)):
         found = query_in(db, allowed, body.query).to_cypher()
-        return CypherText(text=found.text, parameters=plain(found.parameters))
+        return CypherText(text=found.text, parameters=to_json(found.parameters))
 
 
 def query_in(db: Workspace, allowed: Settings, said: Json) -> Query | ThingQuery[Any] | Groups:

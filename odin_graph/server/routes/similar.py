@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
 from odin_graph.objects.query import Query
 from odin_graph.query.plan import LayerOf
-from odin_graph.server.access import SettingsDep, WorkspaceDep
-from odin_graph.server.answers import rows_of
+from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
+from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Answer, RepresentativeRequest, SimilarRequest
 from odin_graph.server.routes.lookups import bytes_in, space_in
 from odin_graph.server.routes.query import query_in
@@ -19,11 +19,11 @@ from odin_graph.server.routes.things import there
 from odin_graph.server.settings import Settings, within
 from odin_graph.workspace import Workspace
 
-router = APIRouter(tags=["by vectors"])
+router = APIRouter(tags=["by vectors"], route_class=JsonRoute)
 
 
-@router.post("/similar")
-def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Answer:
+@router.post("/similar", response_model=Answer)
+def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:
     """The k images nearest to a stored image, a vector, or a file; the nearest first, with their distance."""
     with deadline(within(allowed, body.timeout)):
         near = _images(db, allowed, body.query).nearest(
@@ -34,18 +34,18 @@ def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Ans
             recall=body.recall,
             weights=body.weights,
         )
-        return Answer(rows=rows_of(near.to_arrow(*body.columns)))
+        return json_answer({"rows": rows_of(near.to_arrow(*body.columns))})
 
 
-@router.post("/experiments/{id:path}/representative")
-def representative(id: str, body: RepresentativeRequest, db: WorkspaceDep, allowed: SettingsDep) -> Answer:  # noqa: A002
+@router.post("/experiments/{id:id}/representative", response_model=Answer)
+def representative(id: str, body: RepresentativeRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """At most k images that stand for those of a query, within each confused pair of the experiment."""
     with deadline(allowed.seconds), there("experiment", id, db.experiments):
         experiment = db.experiments[id]
     with deadline(within(allowed, body.timeout)):
         by = LayerOf(experiment.id, body.layer, None, body.pooling)
         few = _images(db, allowed, body.query).representative(body.k, by=by, seed=body.seed)
-        return Answer(rows=rows_of(few.to_arrow(*body.columns)))
+        return json_answer({"rows": rows_of(few.to_arrow(*body.columns))})
 
 
 def _images(db: Workspace, allowed: Settings, said: dict[str, Any] | None) -> Query:

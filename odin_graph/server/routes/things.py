@@ -6,11 +6,12 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from odin_graph.deadline import deadline
+from odin_graph.query.json_values import to_json
 from odin_graph.server.access import SettingsDep, WorkspaceDep
-from odin_graph.server.answers import plain, rows_of
+from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Json, Listed
 from odin_graph.server.problems import NotThereError
 
@@ -28,62 +29,63 @@ def there(kind: str, id: str, known: Container[str]) -> Iterator[None]:  # noqa:
     yield
 
 
-@router.get("/datasets")
-def list_datasets(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+@router.get("/datasets", response_model=Listed)
+def list_datasets(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Response:
     """The data set versions, by name and version."""
     return _listed(db.datasets(), allowed.seconds, limit, offset)
 
 
-@router.get("/models")
-def list_models(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+@router.get("/models", response_model=Listed)
+def list_models(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Response:
     """The models, the oldest first."""
     return _listed(db.models(), allowed.seconds, limit, offset)
 
 
-@router.get("/experiments")
-def list_experiments(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Listed:
+@router.get("/experiments", response_model=Listed)
+def list_experiments(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100, offset: Offset = 0) -> Response:
     """The experiments, the oldest first."""
     return _listed(db.experiments(), allowed.seconds, limit, offset)
 
 
-@router.get("/datasets/{id:path}")
-def get_dataset(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+@router.get("/datasets/{id:id}", response_model=Json)
+def get_dataset(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """A data set version; the bare name is the latest one."""
-    with there("data set", id, db.datasets):
+    with deadline(allowed.seconds), there("data set", id, db.datasets):
         held = db.datasets[id]
-    facts = {"id": held.id, "size": len(held), "digest": held.digest, "classes": held.classes, "counts": held.counts}
-    return {**{name: plain(value) for name, value in facts.items()}, "metadata": plain(held.metadata)}
+        facts = {"id": held.id, "size": len(held), "digest": held.digest, "classes": held.classes}
+        return json_answer(to_json({**facts, "counts": held.counts(), "metadata": held.metadata}))
 
 
-@router.get("/models/{id:path}")
-def get_model(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+@router.get("/models/{id:id}", response_model=Json)
+def get_model(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """A model: its task, classes, input shape, layers and checkpoints."""
-    with there("model", id, db.models):
+    with deadline(allowed.seconds), there("model", id, db.models):
         held = db.models[id]
-    layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in held.layers]
-    facts = {"id": id, "task": held.task, "classes": held.classes, "input_shape": held.input_shape, "layers": layers}
-    return {name: plain(value) for name, value in {**facts, "checkpoints": list(map(str, held.checkpoints))}.items()}
+        layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in held.layers]
+        facts = {"id": id, "task": held.task, "classes": held.classes, "input_shape": held.input_shape}
+        return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, held.checkpoints))}))
 
 
-@router.get("/experiments/{id:path}")
-def get_experiment(id: str, db: WorkspaceDep) -> Json:  # noqa: A002
+@router.get("/experiments/{id:id}", response_model=Json)
+def get_experiment(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """An experiment: model, data sets, parameters, checkpoints, and what it has predicted over."""
-    with there("experiment", id, db.experiments):
+    with deadline(allowed.seconds), there("experiment", id, db.experiments):
         held = db.experiments[id]
-    facts = {
-        "id": held.id,
-        "state": held.state,
-        "model": held.model,
-        "datasets": held.datasets,
-        "parameters": held.parameters,
-        "checkpoints": [one.id for one in held.checkpoints],
-        "best": None if held.best is None else held.best.id,
-        "predictions": held.predictions,
-        "metadata": held.metadata,
-    }
-    return {name: plain(value) for name, value in facts.items()}
+        facts = {
+            "id": held.id,
+            "state": held.state,
+            "model": held.model,
+            "datasets": held.datasets,
+            "parameters": held.parameters,
+            "checkpoints": [one.id for one in held.checkpoints],
+            "best": None if held.best is None else held.best.id,
+            "predictions": held.predictions,
+            "metadata": held.metadata,
+        }
+        return json_answer(to_json(facts))
 
 
-def _listed(query: Any, seconds: float, limit: int, offset: int) -> Listed:
+def _listed(query: Any, seconds: float, limit: int, offset: int) -> Response:
     with deadline(seconds):
-        return Listed(rows=rows_of(query[offset : offset + limit].to_arrow()), total=query.count())
+        rows = rows_of(query[offset : offset + limit].to_arrow())
+        return json_answer({"rows": rows, "total": query.count()})
