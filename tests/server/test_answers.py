@@ -155,17 +155,12 @@ def test_values_travel_as_they_are(far: og.RemoteWorkspace, odd: og.Workspace, c
     for name in ("ratio", "count", "taken"):
         assert same(there[name], here[name]), name
     query = odd.images(IDS[:2]).to_json()
-    (first, second) = client.post("/v1/query", json={"query": query, "columns": ["id", "ratio", "count"]}).json()[
-        "rows"
-    ]
+    body = {"query": query, "columns": ["id", "ratio", "count"]}
+    first, second = client.post("/v1/query", json=body).json()["rows"]
     keys = [odd.images[id_].key for id_ in IDS[:2]]
     assert first == {"key": keys[0], "id": IDS[0], "ratio": {"$float": "Infinity"}, "count": 2**53 + 1}
-    assert second == {
-        "key": keys[1],
-        "id": IDS[1],
-        "ratio": None,
-        "count": None,
-    }  # every column, null where there is no value
+    # Every column, null where there is no value.
+    assert second == {"key": keys[1], "id": IDS[1], "ratio": None, "count": None}
 
 
 def test_pages_are_bounded_by_bytes(retina: og.Workspace, secret: str) -> None:
