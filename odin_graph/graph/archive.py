@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Final
 from odin_graph.graph.locks import release, seize
 
 _SWITCH: Final = "ODIN_ENGINE_ARCHIVE"
+_AGAIN: Final = 86_400.0
+"""Seconds after which an archive that could not be made is tried again."""
 _RELEASES: Final = 3
 """So many archives are kept: of other environments of this user, too."""
 
@@ -54,9 +57,12 @@ def make_later(archive: Path | None) -> None:
     """Have an archive made that is not there, by a process that nobody waits for."""
     if archive is None or archive.exists():
         return
+    words = archive.with_suffix(".log")
     with suppress(OSError):
         archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with archive.with_suffix(".log").open("wb") as log:
+        if words.exists() and time.time() - words.stat().st_mtime < _AGAIN:
+            return  # it is being made, or cannot be
+        with words.open("wb") as log:
             subprocess.Popen(
                 [sys.executable, "-m", "odin_graph.graph.archive"],
                 stdin=subprocess.DEVNULL,
