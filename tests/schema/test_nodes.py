@@ -17,19 +17,19 @@ STORED = {
     "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
     "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
     "Token": "created_at digest id scope",
-    "VectorSet": "created_at id lease_owner lease_until length state",
+    "VectorSet": "created_at id lease_owner lease_until length rows state",
     "View": "base created_at id query version",
     "Dataset": (
-        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_warnings query size "
-        "state tags version"
+        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_origins "
+        "odin_warnings query size state tags version"
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
     "Experiment": (
-        "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders odin_chosen packages "
-        "parameters seed started_at state tags"
+        "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders odin_chosen "
+        "odin_origins packages parameters seed started_at state tags"
     ),
-    "Checkpoint": "best created_at deleted epoch id step weights",
-    "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number rows state task",
+    "Checkpoint": "best created_at deleted epoch id odin_origins step weights",
+    "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number odin_origins rows state task",
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": (
         "codec created_at deleted id layer lease_owner lease_until odin_device odin_digest odin_pinned odin_seconds "
