@@ -23,6 +23,7 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Remote
 from odin_graph.catalog.tokens import create_token, revoke_token
+from odin_graph.errors import QueryError
 from odin_graph.objects.query import Query
 from odin_graph.objects.remote_query import RemoteQuery
 from odin_graph.query.nodes import ImageField
@@ -131,7 +132,13 @@ def test_random_queries(retina: og.Workspace, far: og.RemoteWorkspace, soak: boo
     def agree(said: Any) -> None:
         plan = Plan(Members("retina-test@1")).then(Where(said))
         here, there = Query(retina._stores.address, plan), RemoteQuery(url, plan)
-        assert there.keys().tolist() == here.keys().tolist()
+        try:
+            expected = here.keys().tolist()
+        except QueryError:  # of integers that leave 64 bits
+            with pytest.raises(QueryError):
+                there.keys()
+            return
+        assert there.keys().tolist() == expected
 
     agree()
 
