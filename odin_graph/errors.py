@@ -51,20 +51,22 @@ class UnknownNameError(QueryError, LookupError):
     """A name that does not exist. Not a KeyError, which would show its message in quotes."""
 
     @classmethod
-    def of(cls, kind: str, name: object, known: Iterable[str], *, remedy: str = "") -> Self:
+    def of(cls, kind: str, name: object, known: Iterable[str], *, remedy: str = "", number: int = 0) -> Self:
         """Build the message: the name, the nearest one, and what there is (the first twenty).
 
         Args:
             kind: What was looked for, for example ``"data set"``.
             name: The name that was given.
             known: Every name there is.
+            number: How many there are, where `known` is a part of them.
             remedy: A last sentence that says what to do, if the list alone does not.
         """
         names = sorted(known)
         near = get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         listed = ", ".join(names[:20]) or "none yet"
-        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        left = max(number, len(names)) - 20
+        more = f" and {left:,} more" if left > 0 else ""
         end = f" {remedy}" if remedy else ""
         return cls(f"There is no {kind} {name!r}.{hint} There is: {listed}{more}.{end}")
 

@@ -20,7 +20,6 @@ from odin_graph.catalog.backup import BackupReport, back_up
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.doctor import Report, examine
 from odin_graph.catalog.gc import Collected, collect_garbage
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.tombstones import deletions
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
 from odin_graph.objects.activations import ActivationSets
@@ -35,13 +34,13 @@ from odin_graph.objects.layer import Layer
 from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
 from odin_graph.objects.predictions import PredictionSets
-from odin_graph.objects.query import Query
 from odin_graph.objects.run import Run
 from odin_graph.objects.stacks import Videos, Volumes
 from odin_graph.objects.storage import Storage
 from odin_graph.objects.tables import Tables, sql
 from odin_graph.objects.vectors import Vectors
 from odin_graph.objects.views import Views
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -233,10 +232,7 @@ class Workspace:
         Args:
             images: A query, an image, or images, their ids or keys.
         """
-        if isinstance(images, Query):
-            return impact(self._stores, images.keys().tolist())
-        listed = [images] if isinstance(images, Image | str | int) else images
-        return impact(self._stores, keys_of(self._stores, listed).tolist())
+        return impact(self._stores, keys_of_images(self._stores, images).tolist())
 
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
         """How two experiments differ on a data set: both right, only one, both wrong.

@@ -16,14 +16,16 @@ from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.pixels import write_originals, write_pixels
 from odin_graph.catalog.roots import give_roots, roots_of
 from odin_graph.catalog.segments import discard, name_segments
+from odin_graph.catalog.tombstones import told_of_image
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import create_edges, create_nodes
+from odin_graph.graph.writer import batches, create_edges, create_nodes
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _ATTEMPTS = 4
+_ALIVE = "UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL RETURN collect(key) AS keys"
 
 Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
 """Given the transaction, and of each new image its position in the batch and its key."""
@@ -111,12 +113,29 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     ids = [image for image in listed if isinstance(image, str)]
     by_id = stored_keys(stores, ids)
     if absent := [id_ for id_ in ids if id_ not in by_id]:
+        told = told_of_image(stores, absent[0])
+        what = f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}"
         raise DataError(
-            f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}: "
-            "add the images with db.images.add(...), or correct the ids."
+            f"{what}. {told}" if told else f"{what}: add the images with db.images.add(...), or correct the ids."
         )
     keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in listed]
     return np.array(keys, np.int64)
+
+
+def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
+    """Refuse keys that are of no image, or of one that was deleted.
+
+    Raises:
+        DataError: Lists the first.
+    """
+    there: set[int] = set()
+    for part in batches(keys.tolist()):
+        there.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
+    if absent := [key for key in keys.tolist() if key not in there]:
+        raise DataError(
+            f"{len(absent)} keys are of no image, or of one that was deleted, first {absent[:5]}: correct them, or "
+            "give ids."
+        )
 
 
 def _add_once(

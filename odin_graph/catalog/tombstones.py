@@ -17,6 +17,10 @@ _ALL: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(n)
 RETURN labels(n) AS labels, n.id AS id, x.at AS at, x.by AS by, x.why AS why, x.state AS state, x.id AS deletion
 """
+_OF_ID: Final = """
+MATCH (i:Image {id: $id}) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion)
+RETURN x.at AS at, x.by AS by, x.why AS why, x.state AS state ORDER BY x.at DESC LIMIT 1
+"""
 _SHOWN_AS: Final = "Image"
 
 
@@ -28,6 +32,19 @@ def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
 def purged_members(stores: Stores, dataset: str) -> dict[int, str]:
     """Those of which nothing is left: their ids by key. The digest of such a version cannot be computed again."""
     return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset}) if row["purged"]}
+
+
+def told_of_image(stores: Stores, id: str) -> str:  # noqa: A002 - the users' word for it
+    """That an image was deleted: when, by whom and why, and what is left; empty where it was not."""
+    rows = stores.graph.read(_OF_ID, {"id": id})
+    if not rows:
+        return ""
+    row = rows[0]
+    done = "purged" if row["state"] == "purged" else "deleted"
+    why = f": {row['why']}" if row["why"] else ""
+    back = "" if done == "purged" else f" db.images.undelete({id!r}) brings it back."
+    at = f"{decode(row['at']):%Y-%m-%d %H:%M} UTC"
+    return f"The image {id!r} was {done} by {row['by']} at {at}{why}. db.deletions() lists what was deleted.{back}"
 
 
 def deletions(stores: Stores) -> list[dict[str, Any]]:

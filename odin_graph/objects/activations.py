@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray, UnitArray
 from odin_graph.catalog.activations import rows_of
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.storage import reading
 from odin_graph.catalog.unit_sets import units_of
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.expressions import Expr, F
 from odin_graph.stores import Stores
 
@@ -76,10 +76,7 @@ class ActivationSet(Verbs):
             )
         with reading(self._stores, [self.id]):
             rows = rows_of(self._stores, self.id)
-            if images is None:
-                keys = rows.coverage()
-            else:
-                keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
+            keys = rows.coverage() if images is None else keys_of_images(self._stores, images)
             found: NDArray[np.float32] = rows.read(np.asarray(keys, np.int64))
         return found
 
@@ -128,7 +125,7 @@ class ActivationSets(CollectionVerbs, Queried):
         from odin_graph.runtime.embed import ensure_embeddings
 
         ref = LayerRef(layer.checkpoint, layer.name, layer.pooling)
-        keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
+        keys = keys_of_images(self._stores, images)
         return self[ensure_embeddings(self._stores, ref, np.asarray(keys, np.int64), **how)]
 
     def select(self, *conditions: Expr, checkpoint: Any = None, **equal: Any) -> Selection[ActivationSet]:

@@ -18,7 +18,6 @@ from odin_graph.analysis.judging import Verdicts, verdicts
 from odin_graph.catalog import datasets as catalog
 from odin_graph.catalog import exchange
 from odin_graph.catalog.datasets import Derivation
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.dataset_ops import DatasetOps
@@ -27,6 +26,7 @@ from odin_graph.objects.query import Query
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.expressions import Expr
 from odin_graph.query.plan import Members, Plan
 from odin_graph.schema.metadata import decode
@@ -217,7 +217,7 @@ class Datasets(CollectionVerbs, Queried):
             given = table.column("label").combine_chunks() if frozen else labels
             derived: Derivation | None = Derivation(query.to_json(), query.plan.dataset)
         else:
-            keys, given, derived = keys_of(self._stores, query), labels, None
+            keys, given, derived = keys_of_images(self._stores, query), labels, None
         made = catalog.create_dataset(
             self._stores,
             id,

@@ -15,13 +15,13 @@ from odin_graph.catalog import datasets as catalog
 from odin_graph.catalog import exchange, versions
 from odin_graph.catalog import verify as checks
 from odin_graph.catalog.datasets import Derivation
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.verify import Verified
 from odin_graph.catalog.versions import Diff, Members, labels_array
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.objects import splitting
 from odin_graph.objects.draft import Draft
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query import wire
 from odin_graph.stores import Stores
 
@@ -381,10 +381,7 @@ class DatasetOps:
 
 def _keys(stores: Stores, images: Any) -> NDArray[np.int64]:
     from odin_graph.objects.dataset import Dataset
-    from odin_graph.objects.query import Query
 
     if isinstance(images, Dataset):
         return images.keys
-    return (
-        images.keys() if isinstance(images, Query) else keys_of(stores, [images] if isinstance(images, str) else images)
-    )
+    return keys_of_images(stores, list(images) if isinstance(images, Mapping) else images)

@@ -19,6 +19,7 @@ from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.catalog.derived import parent_of
 from odin_graph.catalog.pixels import ARRAY, read_box
 from odin_graph.catalog.stacks import stack_of
+from odin_graph.catalog.tombstones import told_of_image
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
@@ -78,9 +79,14 @@ class Image(ImageVerbs):
         """
         rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
         if not rows or rows[0]["deleted"]:
+            if rows and (told := told_of_image(stores, id)):
+                raise UnknownNameError(told)
             # The nearest names help; all of a million do not.
-            known = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN i.id AS id LIMIT 1000")
-            raise UnknownNameError.of("image", id, [row["id"] for row in known])
+            known = stores.graph.read(
+                "MATCH (i:Image) WHERE i.deleted IS NULL AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
+            )
+            (all_,) = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN count(i) AS n")
+            raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
         for image in cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)):
             return image
         raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from odin_graph.catalog import deletion
 from odin_graph.catalog.deletion import DeletionReport
 from odin_graph.catalog.images import keys_of
-from odin_graph.catalog.purge import PurgeReport, keys_of_any, purge
+from odin_graph.catalog.purge import PurgeReport, purge
 from odin_graph.catalog.revisions import revise_images
 from odin_graph.catalog.undelete import UndeletionReport, undelete
 from odin_graph.catalog.updates import Missing, UpdateReport, constant, update_metadata
-from odin_graph.errors import QueryError
 from odin_graph.objects.rows import rows_of
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.expressions import Expr
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
@@ -166,7 +166,7 @@ class ImagesVerbs:
         Raises:
             FrozenError: Data set versions hold them; says which.
         """
-        keys = self._keys_of_any(images).tolist()
+        keys = self._keys_of(images).tolist()
         return deletion.delete(self._stores, "Image", keys, why=why, by=by, force=force)
 
     def undelete(self, images: Any, /) -> UndeletionReport:
@@ -181,7 +181,7 @@ class ImagesVerbs:
             UnknownNameError: No such image.
             ConflictError: One was purged: nothing of it is left that could come back.
         """
-        return undelete(self._stores, "Image", self._keys_of_any(images).tolist())
+        return undelete(self._stores, "Image", self._keys_of(images).tolist())
 
     def purge(
         self,
@@ -212,7 +212,14 @@ class ImagesVerbs:
             FrozenError: Data set versions hold them; says which.
             ConflictError: Another process purges, or builds what may hold them.
         """
-        return purge(self._stores, self._keys_of_any(images), why=why, by=by, force=force, dry_run=dry_run)
+        return purge(
+            self._stores,
+            self._keys_of(images),
+            why=why,
+            by=by,
+            force=force,
+            dry_run=dry_run,
+        )
 
     def revise(
         self,
@@ -232,11 +239,6 @@ class ImagesVerbs:
         report = revise_images(self._stores, list(ids), list(images), metadata)
         return list(Image.of_keys(self._stores, report.keys))
 
-    def _keys_of_any(self, images: Any) -> NDArray[np.int64]:
-        if hasattr(images, "plan"):
-            keys: NDArray[np.int64] = images.keys()
-            return keys
-        one = isinstance(images, str | int) or hasattr(images, "key")
-        if not one and not isinstance(images, Iterable):
-            raise QueryError(f"{images!r:.80} is no image, id, or query of images.")
-        return keys_of_any(self._stores, [images] if one else list(images))
+    def _keys_of(self, images: Any) -> NDArray[np.int64]:
+        """Those that were deleted, too. The id of a data set does not stand for its images where some are lost."""
+        return keys_of_images(self._stores, images, deleted=True, named_sets=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from odin_graph import schema
 from odin_graph.catalog.arrivals import OnConflict
 from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.fields import recorded_types
-from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
 from odin_graph.ingest import IngestReport, entries_of, ingest
 from odin_graph.ingest.ingest import BATCH, OnError
@@ -19,6 +18,7 @@ from odin_graph.objects.dataset import Dataset
 from odin_graph.objects.image import Image
 from odin_graph.objects.image_verbs import ImagesVerbs
 from odin_graph.objects.query import Query
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.cypher_source import cypher_source
 from odin_graph.query.plan import AllImages, Keys, Members, Plan, Registered, Source
 from odin_graph.query.sources import check_source
@@ -151,9 +151,7 @@ class Images(ImagesVerbs):
             return source
         if isinstance(source, str | Dataset):
             return Members(resolve(self._stores, str(source)))
-        if isinstance(source, Iterable):
-            return Keys(tuple(int(key) for key in keys_of(self._stores, source)))
-        raise QueryError(f"images() takes a data set, its id, or a list of images, not {source!r:.80}.")
+        return Keys(tuple(keys_of_images(self._stores, source).tolist()))
 
     def _query(self, source: Source) -> Query:
         return Query(self._stores.address, Plan(source))

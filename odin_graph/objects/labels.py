@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from odin_graph.catalog import labels as catalog
 from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.labels import LabelReport
-from odin_graph.catalog.purge import keys_of_any
 from odin_graph.catalog.stale import Stale, stale
 from odin_graph.errors import DataError
 from odin_graph.objects.dataset import Dataset
 from odin_graph.objects.query import Query
 from odin_graph.objects.rows import rows_of
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.expressions import Expr
 from odin_graph.stores import Stores
 
@@ -89,10 +89,4 @@ class Labels:
         return keys_of(self._stores, things), columns["label"]
 
     def _keys(self, images: Any, *, deleted: bool = False) -> NDArray[np.int64]:
-        if isinstance(images, Query):
-            return images.keys()
-        if isinstance(images, Dataset):
-            return images.keys if deleted else images.images().keys()
-        one = isinstance(images, str | int) or hasattr(images, "key") or not isinstance(images, Iterable)
-        listed = [images] if one else list(images)
-        return keys_of_any(self._stores, listed) if deleted else keys_of(self._stores, listed)
+        return keys_of_images(self._stores, images, deleted=deleted)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.images import keys_of
 from odin_graph.errors import QueryError
 from odin_graph.objects.unit_questions import UnitQuestions
 from odin_graph.objects.units import Channels, Units
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.plan import LayerOf
 from odin_graph.query.prediction_sets import chosen_checkpoint
 from odin_graph.stores import Stores
@@ -81,7 +81,7 @@ class Layer(UnitQuestions):
         """
         from odin_graph.runtime.embed import embeddings
 
-        keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
+        keys = keys_of_images(self._stores, images)
         return embeddings(self._stores, self._ref, np.asarray(keys, np.int64), progress=progress, **how)
 
     def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.datasets import resolve
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.imports import import_predictions
 from odin_graph.catalog.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.projection import to_graph
 from odin_graph.errors import QueryError
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.prediction_sets import chosen_checkpoint
 from odin_graph.stores import Stores
 
@@ -114,7 +114,7 @@ class Predicting:
             self._stores,
             self.id,
             self._dataset(dataset),
-            None if images is None else keys_of(self._stores, images),
+            None if images is None else keys_of_images(self._stores, images),
             predicted,
             confidence=confidence,
             probabilities=probabilities,

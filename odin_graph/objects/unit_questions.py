@@ -14,6 +14,7 @@ from odin_graph.catalog.reading import reading
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.usage import record
 from odin_graph.errors import QueryError
+from odin_graph.objects.which_images import keys_of_images, query_of_images
 from odin_graph.query.calibration import Calibration
 from odin_graph.query.expressions import Expr, F
 from odin_graph.query.nodes import UnitGroup, UnitView
@@ -137,25 +138,19 @@ class UnitQuestions:
         from odin_graph.objects.query import Query
         from odin_graph.query.plan import Keys, Plan
 
-        if isinstance(images, Query):
-            return images
         if images is not None:
-            keys = self._keys(images)
-        else:
-            sets = unit_sets(self._stores, self.checkpoint, self.name, view)
-            if not sets:
-                raise QueryError(
-                    f"Nothing is stored of the {view} of {self.name!r}: say which images, or store it first with "
-                    "layer.materialise(images)."
-                )
-            keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
+            return query_of_images(self._stores, images)
+        sets = unit_sets(self._stores, self.checkpoint, self.name, view)
+        if not sets:
+            raise QueryError(
+                f"Nothing is stored of the {view} of {self.name!r}: say which images, or store it first with "
+                "layer.materialise(images)."
+            )
+        keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
         return Query(self._stores.address, Plan(Keys(tuple(keys.tolist()))))
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
-        from odin_graph.catalog.images import keys_of
-
-        keys = images.keys() if hasattr(images, "keys") else keys_of(self._stores, images)
-        return np.asarray(keys, np.int64)
+        return keys_of_images(self._stores, images)
 
     def _slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
         """The values of all units, some at a time, over the images by key."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
 from odin_graph.objects.unit_expressions import UnitExpressions, numbers_in
+from odin_graph.objects.which_images import keys_of_images, query_of_images
 from odin_graph.query.nodes import UnitGroup, UnitView
 from odin_graph.query.unit_reader import UnitReader
 from odin_graph.query.units import check_group
@@ -128,6 +128,7 @@ class Units(UnitExpressions):
                 return kept
             images = Query(stores.address, Plan(Keys(tuple(widest.coverage().tolist()))))
         by = self.value()
+        images = query_of_images(stores, images)
         found: Query = images.order_by(by.desc() if largest else by).limit(k)
         return found
 
@@ -145,7 +146,7 @@ class Units(UnitExpressions):
         return Query(address, Plan(Keys(tuple(there.tolist())))) if len(there) == k else None
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
-        keys = images.keys() if hasattr(images, "keys") else keys_of(self._layer._stores, images)  # noqa: SLF001
+        keys = keys_of_images(self._layer._stores, images)  # noqa: SLF001
         return np.asarray(keys, np.int64)
 
     def __repr__(self) -> str:

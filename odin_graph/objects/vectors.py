@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.images import keys_of
 from odin_graph.catalog.vector_sets import add_vectors, delete_vectors, rows_of, vector_set_of, vector_sets
 from odin_graph.errors import ShapeError
-from odin_graph.objects.steps import Steps
+from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.plan import NamedVectors
 from odin_graph.query.spaces import vectors_of
 from odin_graph.stores import Stores
@@ -51,11 +50,11 @@ class VectorSet:
         Raises:
             QueryError: Some have none.
         """
-        return vectors_of(self._stores, self.node, _keys(self._stores, images))
+        return vectors_of(self._stores, self.node, keys_of_images(self._stores, images))
 
     def missing(self, images: Any) -> NDArray[np.int64]:
         """The keys of those images that have no vector yet."""
-        return rows_of(self._stores, self.name).missing(_keys(self._stores, images))
+        return rows_of(self._stores, self.name).missing(keys_of_images(self._stores, images))
 
     def __repr__(self) -> str:
         return f"VectorSet({self.name!r}: {len(self):,} x {self.dimensions})"
@@ -89,7 +88,7 @@ class Vectors:
             rows = np.asarray(array)
         except ValueError as error:
             raise ShapeError(f"Vectors are numbers of shape (n, d), all of one length: {error}.") from error
-        add_vectors(self._stores, name, _keys(self._stores, ids), rows, replace=replace, progress=progress)
+        add_vectors(self._stores, name, keys_of_images(self._stores, ids), rows, replace=replace, progress=progress)
         return VectorSet(self._stores, name)
 
     def __getitem__(self, name: str) -> VectorSet:
@@ -119,11 +118,3 @@ class Vectors:
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False))
-
-
-def _keys(stores: Stores, images: Any) -> NDArray[np.int64]:
-    if isinstance(images, Steps):
-        keys: NDArray[np.int64] = images.keys()  # type: ignore[attr-defined]
-        return keys
-    listed: Iterable[Any] = [images] if isinstance(images, str) else images
-    return np.asarray(keys_of(stores, listed), np.int64)

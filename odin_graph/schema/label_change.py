@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neomodel import RelationshipTo, StringProperty
+from neomodel import IntegerProperty, RelationshipTo, StringProperty
 
 from odin_graph.schema.base import Record
 from odin_graph.schema.properties import InstantProperty, ValueProperty
@@ -11,6 +11,8 @@ from odin_graph.schema.properties import InstantProperty, ValueProperty
 class LabelChange(Record):
     """One correction of an image's label: when, by whom, from what to what."""
 
+    number = IntegerProperty()
+    """In the order of all corrections of the workspace; `at` is what the clock of the client said."""
     before = ValueProperty()
     after = ValueProperty()
     at = InstantProperty()
