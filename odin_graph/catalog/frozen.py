@@ -48,6 +48,7 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     position = _positions(images, keys)
     rows = images.take(pa.array(position))
     _check_unique(keys, rows)
+    _check_whole(rows)
     if label is None:
         frozen: pa.Array = pa.nulls(len(keys))
     else:
@@ -90,6 +91,17 @@ def _check_unique(keys: NDArray[np.int64], rows: pa.Table) -> None:
         raise DataError(
             f"{int((count > 1).sum())} images are in the list twice, first {', '.join(map(repr, ids))}: "
             "a data set holds an image once."
+        )
+
+
+def _check_whole(rows: pa.Table) -> None:
+    """Refuse images that another client made without pixels: nothing can be frozen of them."""
+    half = rows.filter(pc.or_(pc.is_null(rows.column("digest")), pc.is_null(rows.column("id"))))
+    if half.num_rows:
+        raise DataError(
+            f"{half.num_rows} of {rows.num_rows} images have no pixels, first {half.column('id')[0].as_py()!r} (key "
+            f"{half.column('key')[0].as_py()}): another client made them past odin_graph. Leave them out "
+            '(where(~F("digest").is_null())), or remove them with that client and add them with db.images.add(...).'
         )
 
 

@@ -87,6 +87,11 @@ class Image(ImageVerbs):
             )
             (all_,) = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN count(i) AS n")
             raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
+        if rows[0]["key"] is None:
+            raise QueryError(
+                f"The image {id!r} has no key: another client removed it, or made the image past odin_graph. Its "
+                "pixels cannot be found; `odin doctor` lists such images."
+            )
         for image in cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)):
             return image
         raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")

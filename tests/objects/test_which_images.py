@@ -78,7 +78,7 @@ def added(db: og.Workspace, images: Any) -> Any:
 CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "images": lambda db, images: sorted(db.images(images).keys().tolist()),
     "create": lambda db, images: len(db.datasets.create(uuid.uuid4().hex, images)),
-    "revise": lambda db, images: len(db.datasets["rest"].revise(add=images)),
+    "revise": lambda db, images: len(db.datasets["rest@1"].revise(add=images)),
     "impact": lambda db, images: db.impact(images).counts,
     "history": lambda db, images: len(db.labels.history(images)),
     "labels.set": lambda db, images: db.labels.set(images, "b").changed,
@@ -182,3 +182,14 @@ def test_history_is_in_the_order_of_the_corrections(world: og.Workspace, monkeyp
     assert history[history["image"] == "image/000000"]["after"].tolist() == ["c", "d", "e"]
     assert history["after"].tolist() == ["c", "c", "d", "d", "e", "e"]
     assert history["at"].is_monotonic_decreasing
+
+
+def test_half_made_images_of_another_client_are_named(world: og.Workspace) -> None:
+    """An image without pixels cannot be frozen, and one without a key not be opened: both are said, by name."""
+    world.cypher("CREATE (:Image {id: 'half', key: 900000})", write=True)
+    world.cypher("MATCH (i:Image {id: 'image/000005'}) REMOVE i.key", write=True)
+    with pytest.raises(DataError, match="1 of 6 images have no pixels, first 'half'"):
+        world.datasets.create("all", world.images(), label=None)
+    with pytest.raises(QueryError, match="has no key"):
+        world.image("image/000005")
+    assert len(world.datasets.create("whole", world.images().where(~F("digest").is_null()), label=None)) == 5
