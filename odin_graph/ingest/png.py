@@ -105,15 +105,16 @@ class PngSource:
     def _straight(self, first: int, end: int) -> NDArray[Any]:
         head = self._header
         stride = head.stride(head.width)
+        plain = head.depth >= 8 and not self._clear and self._palette is None
+        if plain and end - first == head.height and imagecodecs is not None:
+            data = self._origin if isinstance(self._origin, bytes) else self._origin.read_bytes()
+            whole: NDArray[Any] = imagecodecs.png_decode(data)  # libpng takes half the time, for the same pixels
+            return whole.reshape(self._shape)
         if isinstance(self._origin, bytes) and len(self._places) == 1 and (stride + 1) * head.height <= _PART:
             start, length = self._places[0]  # what is small is decoded as it lies there, in one step
             body = self._origin[start : start + length]
             check(b"IDAT", body, self._origin[start + length : start + length + 4])
             return self._pixels(_decoded(body, head.height, stride, head.step), head.width)[first:end]
-        if head.depth == DEEPEST and not self._clear and end - first == head.height and imagecodecs is not None:
-            data = self._origin if isinstance(self._origin, bytes) else self._origin.read_bytes()
-            whole: NDArray[Any] = imagecodecs.png_decode(data)  # libpng has 16 bits in half the time
-            return whole.reshape(self._shape)
         reading = self._reading
         if reading is None or reading.row > first:
             reading = self._reading = _Reading(self._origin, self._places, stride)
