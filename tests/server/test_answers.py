@@ -18,6 +18,7 @@ import odin_graph as og
 from odin_graph.catalog.tokens import create_token, revoke_token, tokens
 from odin_graph.client.link import quoted
 from odin_graph.query.json_values import from_json, to_json
+from odin_graph.runtime import trust
 from odin_graph.server import Settings, create_app
 from odin_graph.server.problems import hidden
 from tests.server.serving import served
@@ -268,3 +269,25 @@ def test_tokens_expire(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) ->
     for days in (0, -1, math.nan, True, 10**9):
         with pytest.raises(og.QueryError, match="more than 0 and at most"):
             create_token(retina._stores, "never", days=days)
+
+
+def test_a_model_that_nobody_vouched_for(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code runs where the operator says so; who asks learns whom to ask, and nothing unfinished is left."""
+    monkeypatch.setattr(trust, "_vouched", set())
+    monkeypatch.setattr(trust, "_live", {})
+    monkeypatch.setattr(trust, "_returns_module", lambda _: False)
+    secret = create_token(retina._stores, "doubtful", "write")
+    by = {"experiment": "small-cnn/1", "layer": "features", "pooling": "max"}
+    body = {"image": "scan003.png", "by": by, "k": 3}
+    headers = {"Authorization": f"Bearer {secret}"}
+    before = sorted(retina.activations)
+    with TestClient(create_app(retina), headers=headers) as client:
+        answer = client.post("/v1/similar", json=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "TrustError")
+    assert "`odin serve --trust-source`" in answer.json()["error"]["message"]
+    assert "build(trust_source=True)" not in answer.text
+    unfinished = "MATCH (s:ActivationSet {state: 'building'}) RETURN s.id AS id"
+    assert (sorted(retina.activations), retina._stores.graph.read(unfinished)) == (before, [])
+    with TestClient(create_app(retina, Settings(trust_source=True)), headers=headers) as client:
+        assert len(client.post("/v1/similar", json=body).json()["rows"]) == 3
+    revoke_token(retina._stores, "doubtful")
