@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from odin_graph.errors import QueryError
 from odin_graph.query.datum import unsafe
-from odin_graph.query.functions import ANY, NUMBER, ORDERED, TRUTH, Takes
+from odin_graph.query.functions import NUMBER, ORDERED, TRUTH, Takes
+from odin_graph.query.functions.function import SCALARS
 from odin_graph.registry import Registry
 
 _SURE: Final = 0.999 * 2.0**63
@@ -104,7 +105,12 @@ _TRUTH: Final = "CASE WHEN {0} THEN 1 WHEN NOT {0} THEN 0 ELSE null END"
 _BUILT_IN: Final = {
     "count": AggregateFunction(None, "int", "count({0})", "count", pc.CountOptions("only_valid"), empty=0),
     "n-unique": AggregateFunction(
-        ANY, "int", "count(DISTINCT {0})", "count_distinct", pc.CountOptions("only_valid"), empty=0
+        Takes(frozenset(SCALARS)),
+        "int",
+        "count(DISTINCT {0})",
+        "count_distinct",
+        pc.CountOptions("only_valid"),
+        empty=0,
     ),
     "sum": AggregateFunction(
         NUMBER, None, "CASE WHEN count({0}) = 0 THEN null ELSE sum({0}) END", "sum", SKIP, _summed

@@ -125,7 +125,7 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
         case Select(columns):
             return Select(bind_columns(scope, columns, "select").columns)
         case Distinct(by):
-            return Distinct(tuple(map(scope.value, by)))
+            return Distinct(tuple(map(scope.group_key, by)))
         case Sample():
             return _checked_sample(step)
         case GroupBy():

@@ -153,6 +153,15 @@ def test_odd_literals_are_refused_by_what_is_wrong(images: og.Query, db: og.Work
         images.where(deep > 0)
 
 
+def test_lists_have_no_groups(images: og.Query, db: og.Workspace) -> None:
+    """What looks for equal lists says so, whatever asks: it is no error of Arrow's."""
+    db.images.update({"i0": {"tags": ["a", "b"]}})
+    with pytest.raises(ExpressionError, match="by which no groups are made"):
+        images.distinct("tags")
+    with pytest.raises(ExpressionError, match="takes a bool or a date"):
+        images.agg(n=F("tags").n_unique())
+
+
 def test_labels_of_which_all_are_missing(images: og.Query, db: og.Workspace) -> None:
     bare = db.datasets.create("bare", images, label=None)
     for said in (F("label").isin(["a"]), F("label").isin([1, "a"]), F("label") == "a", ~F("label").isin(["a"])):
