@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.batch import image_digest
 from odin_graph.catalog.frozen import content_digest
 from odin_graph.catalog.pixels import ARRAY
@@ -96,7 +97,8 @@ def _images(stores: Stores, members: Members) -> dict[int, tuple[str, str | None
 def _first_bad(
     stores: Stores, members: Members, images: dict[int, tuple[str, str | None]], progress: bool
 ) -> str | None:
-    pixels = stores.columns.array(ARRAY)
+    # What is stored, not what was decoded once.
+    pixels = SegmentedArray(stores.arrays.uncached(), stores.columns.segments(ARRAY))
     with progress_bar("verify pixels", len(members), show=progress) as advance:
         for at in range(0, len(members), _AT_ONCE):
             keys = members.keys[at : at + _AT_ONCE]

@@ -16,7 +16,7 @@ STORED = {
     "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
     "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
     "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
-    "Token": "created_at digest id scope",
+    "Token": "created_at digest expires_at id scope",
     "VectorSet": "created_at id lease_owner lease_until length rows state",
     "View": "base created_at id query version",
     "Dataset": (

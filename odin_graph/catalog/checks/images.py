@@ -82,7 +82,7 @@ def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
     for info in all_segments(stores):
         if info.array != ARRAY:
             continue
-        array = SegmentedArray(stores.arrays, [info])
+        array = SegmentedArray(stores.arrays.uncached(), [info])  # what is stored, not what was decoded once
         try:
             keys = stores.arrays.keys(info)
             for start in range(0, len(keys), _AT_ONCE):

@@ -33,6 +33,7 @@ _COUNTED: Final = (
     ("checkpoints of ", "MATCH (c:Checkpoint) RETURN c.id AS id"),
     ("predictions of ", "MATCH (s:PredictionSet) RETURN s.id AS id"),
 )
+_IDS: Final = "MATCH (n:{label}) RETURN n.id AS id"
 
 
 def check_nodes(stores: Stores) -> Iterator[Fault]:
@@ -87,11 +88,13 @@ def check_counters(stores: Stores) -> Iterator[Fault]:
     held = {row["id"]: row["next"] for row in stores.graph.read("MATCH (c:Counter) RETURN c.id AS id, c.next AS next")}
     (row,) = stores.graph.read("MATCH (i:Image) RETURN max(i.key) AS most")
     most = {"image": row["most"]} if isinstance(row["most"], int) else {}
+    owners = {row["id"] for label in ("Experiment", "Model") for row in stores.graph.read(_IDS.format(label=label))}
     for prefix, statement in _COUNTED:
         for row in stores.graph.read(statement):
             owner, _, place = str(row["id"]).rpartition("/")
-            name = prefix + (owner.removesuffix("/predictions") if "predictions" in prefix else owner)
-            if place.isdecimal() and (name in held or "predictions" in prefix):
+            owner = owner.removesuffix("/predictions") if "predictions" in prefix else owner
+            name = prefix + owner
+            if place.isdecimal() and owner in owners:
                 most[name] = max(most.get(name, 0), int(place))
     for name, highest in sorted(most.items()):
         following = held.get(name)
