@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
 
-LABELS: Final = ("Checkpoint", "Dataset", "Experiment", "PredictionSet")
-"""The labels whose nodes say so."""
+LABELS: Final = ("Checkpoint", "Dataset", "Experiment", "Image", "PredictionSet")
+"""The labels whose nodes say so; of images the slices of volumes and frames of videos."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -20,6 +20,7 @@ from odin_graph.catalog.batch import ImageBatch, image_digest
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.images import add_images
+from odin_graph.catalog.origins import Origin, texts
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.sources import is_lazy, release
 from odin_graph.errors import ConflictError, DataError, ShapeError, UnknownNameError
@@ -156,6 +157,10 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> None:
                 create_edges(tx, "DERIVED_FROM", ("Image", "key"), (stack.kind, "id"), rows)
                 ends = [{"start": row["start"], "end": stack.id} for row in rows]
                 create_edges(tx, "HAS_ROOT", ("Image", "key"), (stack.kind, "id"), ends)
+                tx.run(
+                    "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i.odin_origins = $origins",
+                    {"keys": [key for _, key in new], "origins": texts([Origin("DERIVED_FROM", stack.kind, stack.id)])},
+                )
 
             add_images(stores, batch, relate=relate)
             release(stack.array)

@@ -11,9 +11,10 @@ from odin_graph.schema import keys
 from odin_graph.schema.described import Described
 from odin_graph.schema.properties import ValueProperty
 from odin_graph.schema.relations import DerivedFrom
+from odin_graph.schema.traced import Traced
 
 
-class Image(Described):
+class Image(Traced, Described):
     """One image. Its pixels are in the arrays, under its key; new pixels are a new image.
 
     Subclass it to declare metadata that is filtered on: ``class Scan(og.schema.Image): age = IntegerProperty()``.

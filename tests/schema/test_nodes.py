@@ -12,8 +12,8 @@ from odin_graph import schema
 from odin_graph.schema.edges import TYPES
 
 STORED = {
-    "Image": "bands created_at deleted digest dtype file_digest height id key label path width",
-    "Crop": "bands created_at deleted digest dtype file_digest height id key label path width",
+    "Image": "bands created_at deleted digest dtype file_digest height id key label odin_origins path width",
+    "Crop": "bands created_at deleted digest dtype file_digest height id key label odin_origins path width",
     "Video": "axis created_at deleted digest dtype every file_digest fps id path shape size state",
     "Volume": "axis created_at deleted digest dtype every file_digest id path shape size state",
     "Token": "created_at digest expires_at id scope",
@@ -38,7 +38,7 @@ STORED = {
     "AttributionSet": "codec created_at deleted id layer lease_owner lease_until method params state",
     "VectorIndex": "created_at id kind lease_owner lease_until metric segments state uris",
     "Segment": "array codec created_at digest dtype id keys max_key min_key rows shape uri",
-    "LabelChange": "after at before by created_at id why",
+    "LabelChange": "after at before by created_at id number why",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",
     "Workspace": "created_at fields id odin_budget schema_version",
     "Counter": "created_at id next",
