@@ -100,7 +100,7 @@ def create_dataset(
         )
     version = held[-1]["version"] + 1 if held else 1
     before = revises or (ready[-1]["id"] if ready else None)
-    id_ = _begin(stores, base, version, content, label, derived, before, values)
+    id_ = _begin(stores, base, version, content, label, derived, before, values, given=labels is not None)
     return _complete(stores, id_, content)
 
 
@@ -145,6 +145,8 @@ def _begin(
     derived: Derivation | None,
     before: str | None,
     values: NewValues,
+    *,
+    given: bool,
 ) -> str:
     id_ = f"{base}@{version}"
     origins = [Origin("REVISION_OF", "Dataset", before)] if before is not None else []
@@ -160,6 +162,7 @@ def _begin(
         "state": "building",
         "created_at": now(),
         "label_field": label,
+        "odin_given": given or None,
         "query": json.dumps(derived.query, ensure_ascii=False, sort_keys=True) if derived else None,
     }
 

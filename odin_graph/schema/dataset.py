@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+from neomodel import ArrayProperty, BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
@@ -26,6 +26,8 @@ class Dataset(Traced, Leased, Described):
     frozen_at = InstantProperty()
     label_field = StringProperty()
     """The field whose values were fixed as its labels."""
+    odin_given = BooleanProperty()
+    """True where labels were given, or kept from an earlier version, in place of the field's values."""
     tags = ArrayProperty(StringProperty())
     """Words to find it by, no part of what is frozen."""
     query = JsonProperty()

@@ -86,7 +86,10 @@ GRAPH = {
     ),
     "metadata of another type": ("MATCH (i:Image {id: 'i3'}) SET i.age = 'old'", {"metadata Image.age"}),
     "metadata past us": ("MATCH (i:Image {id: 'i3'}) SET i.colour = 'red'", {"metadata Image.colour"}),
-    "weights that are gone": ("CREATE (:Checkpoint {id: 'vgg/1/1', weights: 'ab'})", {"checkpoint 'vgg/1/1'"}),
+    "weights that are gone": (
+        "CREATE (:Checkpoint {id: 'vgg/1/1', weights: 'ab'})",
+        {"checkpoint 'vgg/1/1'", "counter 'checkpoints of vgg/1'"},
+    ),
     "an index that is gone": ("CREATE (:VectorIndex {id: 'v', state: 'ready', uris: ['indexes/v']})", {"index 'v'"}),
     "probabilities gone from the graph": (
         "MATCH (s:Segment) WHERE s.array ENDS WITH 'columns' DETACH DELETE s",

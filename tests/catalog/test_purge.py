@@ -28,6 +28,7 @@ from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
 from odin_graph.errors import ConflictError, FrozenError, StoreError, UnknownNameError
 from odin_graph.graph.writer import create_edges
 from odin_graph.stores import Stores
+from odin_graph.vectors.approximate import KIND
 
 N = 24
 SECRET = 5
@@ -80,9 +81,9 @@ def activations(db: og.Workspace) -> None:
     with growing(stores, ref) as growth:
         growth.add(keys, rows)
     (segment,) = segments_of(stores, rows_array(ref.set_id))
-    for kind in ("ivf", "hnsw"):  # the second replaces the first, whose file is garbage
-        uri = stores.vectors.build_index(segment, "cosine", kind, lambda _: None)
-        record = IndexRecord(kind, (segment.id,), (uri,), ())
+    for metric in ("l2", "cosine"):  # the second replaces the first, whose file is garbage
+        uri = stores.vectors.build_index(segment, metric, lambda _: None)
+        record = IndexRecord(KIND, (segment.id,), (uri,))
         name_index(stores, Owner("ActivationSet", ref.set_id), "cosine", record)
 
 

@@ -43,6 +43,7 @@ from odin_graph.catalog.usage import Usage, record
 from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.stores import Stores
+from odin_graph.vectors.approximate import KIND
 from tests.catalog.test_unit_sets import SHAPE, images, said
 from tests.catalog.test_usage import forget
 
@@ -123,10 +124,8 @@ def test_what_is_listed_is_what_is_on_the_disk(stores: Stores, keys: NDArray[np.
         growth.add(keys[:5], np.ones((5, 4), np.float32), seconds=3.0)
         growth.add(keys[3:9], np.ones((6, 4), np.float32), seconds=4.0)
     segments = segments_of(stores, rows_array(ROWS.set_id))
-    uri = stores.vectors.build_index(segments[0], "cosine", "hnsw", lambda _: None)
-    name_index(
-        stores, Owner("ActivationSet", ROWS.set_id), "cosine", IndexRecord("hnsw", (segments[0].id,), (uri,), ())
-    )
+    uri = stores.vectors.build_index(segments[0], "cosine", lambda _: None)
+    name_index(stores, Owner("ActivationSet", ROWS.set_id), "cosine", IndexRecord(KIND, (segments[0].id,), (uri,)))
     pin(stores, B.set_id)
     record(stores, B.set_id, 5.0, at=NOON)
     first, second, _, rows = stored_sets(stores)

@@ -78,7 +78,7 @@ def ingest(stores: Stores, acknowledge: Acknowledge) -> None:
 def predict(stores: Stores, acknowledge: Acknowledge) -> None:
     """Predict over the data set ``all@1``, in small steps."""
     projection.BATCH = 2 * CHUNK
-    lease = start(stores, Setup(datasets={"test": "all@1"}), "crash")
+    lease = start(stores, Setup(datasets={"test": "all@1"}), "crash", resume=True)
     if latest_ready(stores, "crash", "all@1", None) is None:
         with PredictionBuild.begin(stores, "crash", "all@1") as build:
             missing = build.missing()

@@ -20,7 +20,7 @@ STORED = {
     "VectorSet": "created_at id lease_owner lease_until length rows state",
     "View": "base created_at id query version",
     "Dataset": (
-        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_origins "
+        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_given odin_origins "
         "odin_warnings query size state tags version"
     ),
     "Model": "classes created_at definition deleted digest id input_shape parameters preprocess task tree",
