@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tiledb
+import torch
 from numpy.typing import NDArray
 
 import odin_graph as og
@@ -20,6 +21,7 @@ from odin_graph.arrays import compact
 from odin_graph.arrays.writer import writers_name
 from odin_graph.catalog import leases
 from odin_graph.catalog.activations import LayerRef, growing, rows_array
+from odin_graph.catalog.checkpoints import add_checkpoint
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.images import ImageBatch, add_images
 from odin_graph.catalog.purge import unfinished_purges
@@ -73,9 +75,7 @@ def clinic(db: og.Workspace) -> og.Workspace:
 def activations(db: og.Workspace) -> None:
     """Vectors of every image, and an index over them, as a layer would leave them."""
     stores, keys = db._stores, db.images("all").keys()
-    stores.graph.execute(
-        lambda tx: tx.run("MATCH (e:Experiment {id: 'e/1'}) CREATE (:Checkpoint {id: 'e/1/1'})-[:GENERATED_BY]->(e)")
-    )
+    add_checkpoint(stores, None, {"weight": torch.zeros(2)}, experiment="e/1")
     ref = LayerRef("e/1/1", "features")
     rows = np.random.default_rng(1).normal(size=(len(keys), 4)).astype(np.float32)
     with growing(stores, ref) as growth:

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from odin_graph.address import Address
 from odin_graph.catalog.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.batch import ImageBatch
+from odin_graph.catalog.checkpoints import add_checkpoint
 from odin_graph.catalog.datasets import create_dataset
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.experiments import Setup, end, start
@@ -74,7 +76,7 @@ def world(stores: Stores) -> NDArray[np.int64]:
     end(stores, start(stores, Setup(datasets={"train": "all@1"}), "e"), "finished")
     said = np.random.default_rng(0).dirichlet([1.0, 1.0], len(keys))
     import_predictions(stores, "e", "all@1", None, None, probabilities=said, classes=["cat", "dog"])
-    stores.graph.write("CREATE (:Checkpoint {id: 'e/1'})")
+    add_checkpoint(stores, None, {"weight": torch.zeros(2)}, experiment="e")
     with growing(stores, LayerRef("e/1", "features")) as growth:
         growth.add(keys, said.astype(np.float32))
     return keys
