@@ -85,6 +85,10 @@ class SegmentedArray:
         self._segments = tuple(segments)
         self._listed = listed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process the segments are those of now: who lists them has connections, which do not travel."""
+        return {**vars(self), "_listed": None}
+
     def _relist(self) -> bool:
         """Whether the segments are others than they were."""
         before = self._segments

@@ -28,6 +28,7 @@ from odin_graph.catalog.fields import recorded_types
 from odin_graph.catalog.frozen import content_digest
 from odin_graph.catalog.images import add_images
 from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.roots import give_roots, roots_by
 from odin_graph.catalog.updates import update_metadata
 from odin_graph.catalog.versions import Members
 from odin_graph.errors import ConflictError, DataError, DataWarning, StoreError
@@ -61,6 +62,7 @@ _DIGESTS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id,
 _UNLINKED: Final = """
 UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE NOT (i)-[:REVISION_OF]->(:Image) RETURN collect(i.id) AS ids
 """
+_KEYS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.key) AS keys"
 _THERE: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.id) AS ids"
 
 
@@ -248,6 +250,9 @@ def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
                 if (before := [name for name in names if name in there])
             ]
             create_edges(tx, "REVISION_OF", ("Image", "id"), ("Image", "id"), edges)
+            linked = tx.run(_KEYS, {"ids": [edge["start"] for edge in edges]}) or [{"keys": []}]
+            roots = roots_by(tx.run, linked[0]["keys"])
+            give_roots(tx, [(key, key) for key in roots], roots)
 
         stores.graph.execute(link)
 

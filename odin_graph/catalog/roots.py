@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from odin_graph.graph import Transaction
@@ -21,9 +21,14 @@ RETURN DISTINCT key, r.key AS root, r.id AS id, labels(r) AS labels
 
 def roots_of(stores: Stores, keys: Sequence[int]) -> dict[int, Root]:
     """The roots of those images that are no roots themselves."""
+    return roots_by(stores.graph.read, keys)
+
+
+def roots_by(read: Callable[[str, dict[str, Any]], list[dict[str, Any]]], keys: Sequence[int]) -> dict[int, Root]:
+    """As `roots_of`, read in a transaction: its own edges are followed too."""
     found: dict[int, Root] = {}
     for part in batches(keys):
-        for row in stores.graph.read(_ROOTS, {"keys": part}):
+        for row in read(_ROOTS, {"keys": part}):
             if row["root"] is not None:
                 found[row["key"]] = ("Image", "key", row["root"])
             else:

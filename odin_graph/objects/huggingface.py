@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def huggingface_of(source: Callable[[], Iterable[Batch]], table: pa.Table) -> da
                 yield {"image": _encoded(row["id"], pixels, first, picture), **row}
 
     try:
-        made = datasets.Dataset.from_generator(rows, features=datasets.Features(features))
+        made = datasets.Dataset.from_generator(_Named(rows), features=datasets.Features(features))
     except Exception as error:  # theirs says that something failed, and ours what
         if isinstance(error.__cause__, OdinError):
             raise error.__cause__ from None
@@ -92,3 +93,20 @@ def _feature(hub: Any, name: str, column: pa.ChunkedArray) -> Any:
     if name == "label" and pa.types.is_string(column.type):
         return hub.ClassLabel(names=sorted(set(column.drop_null().to_pylist())))
     return hub.features.features.generate_from_arrow_type(column.type)
+
+
+class _Named:
+    """Rows for `datasets`, which takes the digest of whatever gives them for a name: here one that is given once.
+
+    What gives them holds connections, which have none; and what a query selects may be other images tomorrow.
+    """
+
+    def __init__(self, rows: Callable[[], Iterator[dict[str, Any]]]) -> None:
+        self._rows = rows
+        self._name = uuid.uuid4().hex
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        return self._rows()
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (self._name,)
