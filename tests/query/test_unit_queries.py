@@ -250,8 +250,11 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     ),
     "no image": (
         lambda db: units(db)[GROUP].values(None),
-        DataError,
-        "An image is given as itself, by its id or by its key, not as None.",
+        QueryError,
+        (
+            "None is no image, id, or query of images: images are a query, a data set or its id, an image, its id or "
+            "key, or several of them."
+        ),
     ),
     "half an image": (
         lambda db: units(db)[GROUP].values([1.5]),
@@ -324,7 +327,7 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "NaN": (
         lambda db: db.images().where(units(db)[31] > float("nan")),
         ExpressionError,
-        "Nothing compares with nan: a missing value is found by .is_null(), a bound is finite.",
+        "Nothing compares with nan: a missing value is found by .is_null().",
     ),
     "text": (
         lambda db: db.images().where(units(db)[GROUP].mean() > "a"),
