@@ -15,7 +15,7 @@ from odin_graph.arrays import SegmentInfo, without
 from odin_graph.catalog.checks.segments import all_segments
 from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.pixels import ARRAY, ORIGINALS
-from odin_graph.catalog.segments import all_named, discard, name_segments
+from odin_graph.catalog.segments import all_named, discard, name_segments, take_turn
 from odin_graph.errors import StoreError
 from odin_graph.graph import Transaction
 from odin_graph.stores import Stores
@@ -89,6 +89,7 @@ def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], held: int, d
 
     def swap(tx: Transaction) -> bool:
         lease.check(tx)
+        take_turn(tx)
         if not tx.run("MATCH (s:Segment {id: $id}) WITH s, s.id AS id DETACH DELETE s RETURN id", {"id": old.id}):
             return False
         name_segments(tx, new)

@@ -29,6 +29,8 @@ SIZES: Final = (1, 3)
 """Batches that are compared with the whole sample at once."""
 _MARGIN: Final = 2.0
 """The noise of other images may be larger than that of the sample."""
+_ROUNDINGS: Final = 4
+"""Of float32, relative to the largest value: no noise that is there at all is taken for less."""
 _MOST: Final = 1e-3
 _MOST_HALF: Final = 5e-2
 """Noise beyond this part of what a layer says at most is no noise: images change what is said of others."""
@@ -112,7 +114,10 @@ def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: R
             f"its batch: it is off by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it is "
             "stored. A normalisation over the batch does that: let the model use its running statistics in evaluation."
         )
-    return Noise(_MARGIN * _alike(off, what.shape), largest)
+    noise = _MARGIN * _alike(off, what.shape)
+    # Where sums are made in another order at all, a few roundings of the largest terms are what a sample may not show.
+    least = _ROUNDINGS * float(np.finfo(np.float32).eps) * largest if noise.any() else 0.0
+    return Noise(np.maximum(noise, least), largest)
 
 
 def _alike(off: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ class Workspace(Record):
     schema_version = IntegerProperty()
     fields = IntegerProperty()
     """Counts the changes of recorded metadata types: where writers of them meet."""
+    odin_swaps = IntegerProperty()
+    """Counts the swaps of segments: where writers of them meet."""
     odin_budget = IntegerProperty()
     """Bytes that all activation sets together may take; absent where nobody said."""
 

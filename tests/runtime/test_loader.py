@@ -326,7 +326,7 @@ def test_a_run_records_its_loader(db: og.Workspace) -> None:
         loader = run.loader(train, 32, augment=augment, weights="balanced")
         next(iter(loader))
         run.loader("train", 32, augment=augment, weights="balanced")
-    with db.run(id="r") as run:  # gone on with: what it says is there once
+    with db.run(id="r", resume=True) as run:  # gone on with: what it says is there once
         run.loader(train, 32, augment=augment, weights="balanced")
     said = db.experiment("r").loaders
     assert [row["of"] for row in said] == ["train@1", "train"]

@@ -328,7 +328,7 @@ def test_the_arrays_disk_fills_in_the_middle(address: Address, tmp_path: Path, m
         with pytest.raises(SpaceError, match="odin gc"):
             materialise(stores, CHECKPOINT, [Want("first", codec="f32")], keys, positions=60)
         (row,) = stores.graph.read("MATCH (s:ActivationSet) RETURN s.state AS state, s.id AS id")
-        assert row["state"] == "building"
+        assert row["state"] == "ready"  # what is stored is whole: the set goes on with what is missing
         assert all(info.rows == 60 for info in segments_of(stores, units_array(row["id"])))
         assert examine(stores, deep=True).sound
         stores.close()
