@@ -273,6 +273,7 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
             db.images.add(images=noise, prefix="noise", labels=[1] * 8, progress=False)
         assert db.gc().files == ()
         many = np.random.default_rng(0).random((20, 50_000), np.float32)
+        many /= many.sum(axis=1, keepdims=True)
         with db.run(id="elsewhere") as run, refused(db, og.SpaceError, *said):
             run.log_predictions(made, probabilities=many, classes=list(range(50_000)))
         assert db.experiment("elsewhere").predictions == []
