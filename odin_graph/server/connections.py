@@ -141,7 +141,9 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Say that it is no request, with the headers that every answer has."""
+        """Say that it is no request, once, with the headers that every answer has."""
+        if self.ending:  # the parser has said so already
+            return
         error = {"type": "RequestError", "message": msg, "drawing": None, "request_id": ""}
         body = json.dumps({"error": error}).encode()
         lines = [b"HTTP/1.1 400 Bad Request", b"content-type: application/json", b"connection: close"]

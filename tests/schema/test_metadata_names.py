@@ -79,7 +79,7 @@ def test_names_of_ours_are_refused_with_the_list() -> None:
         check_name("Image", "digest")
     assert str(caught.value) == (
         "'digest' is a property of ours: give the metadata another name. Ours on Image are: bands, created_at, "
-        "deleted, digest, dtype, file_digest, height, id, key, label, path, width."
+        "deleted, digest, dtype, file_digest, height, id, key, label, odin_origins, path, width."
     )
 
 
