@@ -81,7 +81,7 @@ def _held(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
 
 
 def forget_unused(run: Run, kind: str, found: Mapping[str, FieldType]) -> None:
-    """Forget recorded types that clash with these, of fields that nothing has a value of any more.
+    """Forget recorded types other than these, of fields that nothing has a value of any more.
 
     Args:
         run: Runs a statement in the transaction that writes the values.
@@ -89,11 +89,11 @@ def forget_unused(run: Run, kind: str, found: Mapping[str, FieldType]) -> None:
         found: The types of the values that are about to be written, by name.
     """
     held = _held(run, kind, found)
-    clashing = [name for name, new in found.items() if name in held and _widens(held[name], new) is None]
-    if not clashing:
+    others = [name for name, new in found.items() if name in held and held[name] is not new]
+    if not others:
         return
     run(_MEET, {})
-    for name in clashing:
+    for name in others:
         used = f"MATCH (n:{kind}) WHERE n.deleted IS NULL AND n.`{name}` IS NOT NULL RETURN 1 AS n LIMIT 1"
         if not run(used, {}):
             run("MATCH (f:Field {id: $id}) DELETE f", {"id": f"{kind}.{name}"})
