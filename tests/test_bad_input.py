@@ -181,7 +181,8 @@ def test_a_frozen_data_set_is_not_changed(db: og.Workspace) -> None:
     assert set(db.images("digits").to_arrow("label").column("label").to_pylist()) == set(labels)
     assert db.datasets.create("digits", db.images(), revise=True).id == "digits@2", "the remedy works"
     assert db.dataset("digits@1").labels == labels
-    assert_sound(db)
+    (fault,) = db.doctor(deep=True).faults  # who changed it, and when, nobody knows
+    assert (fault.thing, fault.reason[:9]) == ("labels", "20 images")
 
 
 # Two things of one id

@@ -278,7 +278,8 @@ def test_a_model_that_nobody_vouched_for(retina: og.Workspace, monkeypatch: pyte
     monkeypatch.setattr(trust, "_returns_module", lambda _: False)
     secret = create_token(retina._stores, "doubtful", "write")
     by = {"experiment": "small-cnn/1", "layer": "features", "pooling": "max"}
-    body = {"image": "scan003.png", "by": by, "k": 3}
+    alike = retina.images().where(og.F("width") == retina.image("scan003.png").pixels.shape[1])
+    body = {"image": "scan003.png", "by": by, "k": 3, "query": alike.to_json()}
     headers = {"Authorization": f"Bearer {secret}"}
     before = sorted(retina.activations)
     with TestClient(create_app(retina), headers=headers) as client:
@@ -289,5 +290,7 @@ def test_a_model_that_nobody_vouched_for(retina: og.Workspace, monkeypatch: pyte
     unfinished = "MATCH (s:ActivationSet {state: 'building'}) RETURN s.id AS id"
     assert (sorted(retina.activations), retina._stores.graph.read(unfinished)) == (before, [])
     with TestClient(create_app(retina, Settings(trust_source=True)), headers=headers) as client:
-        assert len(client.post("/v1/similar", json=body).json()["rows"]) == 3
+        answer = client.post("/v1/similar", json=body)
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["rows"]) == 3
     revoke_token(retina._stores, "doubtful")
