@@ -101,7 +101,7 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
         raise MissingWorkspaceError(f"{backup} is no backup: it holds no graph.")
     if target.exists():
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no workspace is overwritten.")
-    if Endpoint.read(backup / "engine" / "endpoint.json") is not None:
+    if Endpoint.read(backup / "engine") is not None:
         raise WorkspaceError(f"{backup} is open: close it, or make a copy of it as it is with `odin backup`.")
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
