@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
+from odin_graph.arrays.outside import take_arrays
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
 from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
@@ -41,7 +42,7 @@ class Stores:
 
         Raises:
             MissingWorkspaceError: There is none, and it is not to be made.
-            MismatchError: Graph and arrays belong to different workspaces.
+            MismatchError: Graph and arrays belong to different workspaces, or to a folder of which this one is a copy.
             SchemaVersionError: The workspace was written by a newer odin_graph.
             EngineError: The graph engine does not start, answer, or let us in.
         """
@@ -67,6 +68,7 @@ class Stores:
                 )
             if folder is not None:
                 arrays.raw.guard(graph.check_place)
+                take_arrays(arrays.raw, folder)
             columns = Columns(graph, arrays, cache / "columns")
             vectors = VectorStore(arrays, budget)
         except BaseException:

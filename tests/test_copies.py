@@ -283,3 +283,42 @@ def test_who_may_not_write_there_is_told_so(folder: Path) -> None:
     assert "cannot be opened: Permission denied" in said[0]
     assert "copy the workspace to where you may write" in said[0]
     assert all("cannot be made at" in line and "you may write to" in line for line in said[1:])
+
+
+def test_a_copy_without_its_arrays_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Arrays outside the folder are not copied with it: two workspaces that share them would remove each other's."""
+    arrays, copy = tmp_path / "arrays", folder.with_name("b.odin")
+    with og.connect(folder, arrays=arrays) as one:
+        add(one, 0, 20)
+    COPIES["cp"](folder, copy)
+    with pytest.raises(og.MismatchError, match=f"belong to {folder}, of which {copy} is a copy"):
+        og.connect(copy, arrays=arrays)
+    with og.connect(folder, arrays=arrays) as one:
+        add(one, 20, 22)
+        assert_holds(one, set(range(22)))
+
+
+def test_a_copy_with_a_copy_of_its_arrays(folder: Path, tmp_path: Path) -> None:
+    arrays, copy = tmp_path / "arrays", folder.with_name("b.odin")
+    with og.connect(folder, arrays=arrays) as one:
+        add(one, 0, 20)
+    COPIES["cp"](folder, copy)
+    COPIES["cp"](arrays, tmp_path / "copied")
+    with og.connect(copy, arrays=tmp_path / "copied") as two, og.connect(folder, arrays=arrays) as one:
+        two.image("3").purge(force=True)
+        two.gc()
+        assert_holds(two, set(range(20)) - {3})
+        assert_holds(one, set(range(20)))
+
+
+def test_a_moved_folder_keeps_its_arrays_and_a_lost_one_says_so(folder: Path, tmp_path: Path) -> None:
+    arrays, moved = tmp_path / "arrays", tmp_path / "moved.odin"
+    with og.connect(folder, arrays=arrays) as one:
+        add(one, 0, 20)
+    folder.rename(moved)
+    with og.connect(moved, arrays=arrays) as two:
+        assert_holds(two, set(range(20)))
+    COPIES["cp"](moved, folder)
+    shutil.rmtree(moved)
+    with pytest.warns(og.errors.DataWarning, match="which is not there"), og.connect(folder, arrays=arrays) as two:
+        assert_holds(two, set(range(20)))
