@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
+from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
+_VERSIONS: Final = """
+MATCH (m:Model) WHERE m.id = $id OR m.id STARTS WITH $prefix RETURN m.id AS id, m.deleted IS NOT NULL AS deleted
+"""
+_BASE: Final = re.compile(r"@([2-9]|[1-9]\d+)$")
+"""How a version's id ends; the first has the bare id."""
 _COMPARED = ("definition", "preprocess", "classes", "task", "input_shape")
 
 
@@ -83,8 +90,16 @@ class ModelRecord:
         return {name: json.loads(json.dumps(value)) for name, value in zip(_COMPARED, values, strict=True)}
 
 
-def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None) -> bool:
+def add_model(
+    stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None, *, revises: str | None = None
+) -> bool:
     """Store a model; the same one again is what is there.
+
+    Args:
+        stores: The workspace.
+        record: The model.
+        metadata: Free metadata.
+        revises: The id of the model that it is the next version of.
 
     Returns:
         Whether it is new.
@@ -95,9 +110,13 @@ def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] |
     """
     values = NewValues.of("Model", {name: [value] for name, value in (metadata or {}).items()})
 
+    origins = [Origin("REVISION_OF", "Model", revises)] if revises is not None else []
+
     def make(tx: Transaction) -> None:
         (free,) = values.record(tx)
-        tx.run("CREATE (m:Model) SET m = $row", {"row": {**free, **record.to_node(), "created_at": now()}})
+        row = {**free, **record.to_node(), "created_at": now(), "odin_origins": texts(origins)}
+        tx.run("CREATE (m:Model) SET m = $row", {"row": row})
+        draw(tx, "Model", record.id, origins)
 
     if (deleted := deletion_of(stores, "Model", record.id)) is not None:
         raise deleted
@@ -112,10 +131,55 @@ def add_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] |
             return True
     if differ := held.differences(record):
         raise ConflictError(
-            f"There is a model {record.id!r} already, with other {', '.join(differ)}. Give the new one another id; "
-            "other weights of the same model are a checkpoint."
+            f"There is a model {record.id!r} already, with other {', '.join(differ)}. Make it the next version with "
+            "revise=True, or give it another id; other weights of the same model are a checkpoint."
         )
     return False
+
+
+def revise_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None) -> str:
+    """Store a model as the next version of the one that has its id: ``ID@2``. One of the versions again is that one.
+
+    Returns:
+        The id of the version.
+    """
+    while True:
+        taken, standing = _numbers(stores, record.id)
+        for number in reversed(standing):
+            there = _read(stores, _version(record.id, number))
+            if there is not None and not there.differences(record):
+                return there.id
+        fresh = replace(record, id=_version(record.id, max(taken, default=0) + 1))
+        before = _version(record.id, standing[-1]) if standing else None
+        try:
+            add_model(stores, fresh, metadata, revises=before)
+        except ConflictError:  # another process made that version meanwhile
+            if _read(stores, fresh.id) is None:
+                raise
+        else:
+            return fresh.id
+
+
+def versions_of(stores: Stores, id: str) -> list[str]:  # noqa: A002 - the users' word for it
+    """The ids of all versions of a model, given any of them, the oldest first."""
+    base = _BASE.sub("", id)
+    return [_version(base, number) for number in _numbers(stores, base)[1]]
+
+
+def _version(base: str, number: int) -> str:
+    return base if number == 1 else f"{base}@{number}"
+
+
+def _numbers(stores: Stores, base: str) -> tuple[list[int], list[int]]:
+    """The versions that a model ever had, and those that are there, ascending."""
+    rows = stores.graph.read(_VERSIONS, {"id": base, "prefix": f"{base}@"})
+    numbers = {}
+    for row in rows:
+        ending = row["id"].removeprefix(base).removeprefix("@")
+        number = 1 if not ending else int(ending) if ending.isdecimal() else 0
+        if number and _version(base, number) == row["id"]:  # else it only begins alike
+            numbers[number] = not row["deleted"]
+    return sorted(numbers), sorted(number for number, stands in numbers.items() if stands)
 
 
 def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users' word for it

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
 
-LABELS: Final = ("Checkpoint", "Dataset", "Experiment", "Image", "PredictionSet")
+LABELS: Final = ("Checkpoint", "Dataset", "Experiment", "Image", "Model", "PredictionSet")
 """The labels whose nodes say so; of images the slices of volumes and frames of videos."""
 
 

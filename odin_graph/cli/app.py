@@ -11,6 +11,7 @@ import typer
 from odin_graph.cli.backup import backup
 from odin_graph.cli.bolt import bolt
 from odin_graph.cli.doctor import doctor
+from odin_graph.cli.example import example
 from odin_graph.cli.gc import gc
 from odin_graph.cli.info import info
 from odin_graph.cli.quickstart import quickstart
@@ -22,7 +23,7 @@ from odin_graph.cli.up import up
 from odin_graph.errors import OdinError
 
 app = typer.Typer(name="odin", no_args_is_help=True, pretty_exceptions_show_locals=False)
-for verb in (quickstart, info, doctor, gc, backup, restore, storage, up, bolt, serve):
+for verb in (quickstart, example, info, doctor, gc, backup, restore, storage, up, bolt, serve):
     app.command()(verb)
 app.add_typer(token, name="token")
 

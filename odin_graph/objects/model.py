@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog import checkpoints as catalog
-from odin_graph.catalog.models import ModelRecord, model_of
+from odin_graph.catalog.models import ModelRecord, model_of, versions_of
 from odin_graph.objects.checkpoint import Checkpoint
 from odin_graph.objects.verbs import Verbs
 from odin_graph.stores import Stores
@@ -77,6 +77,10 @@ class Model(Verbs):
     def digest(self) -> str:
         """SHA-256 of all that decides what it says of an image, but the weights."""
         return self._record().digest
+
+    def versions(self) -> list[Model]:
+        """It and its revisions, the oldest first: ``model.versions()[-1]`` is the latest."""
+        return [Model(self._stores, id_) for id_ in versions_of(self._stores, self.id)]
 
     @property
     def checkpoints(self) -> list[Checkpoint]:

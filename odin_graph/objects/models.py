@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from odin_graph.catalog.models import add_model, model_ids, model_of
+from odin_graph.catalog.models import add_model, model_ids, model_of, revise_model
 from odin_graph.objects.model import Model
 from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
@@ -39,6 +39,7 @@ class Models(CollectionVerbs, Queried):
         classes: Sequence[str | int | bool] | None = None,
         task: str | None = None,
         input_shape: Sequence[int] | None = None,
+        revise: bool = False,
         **metadata: Any,
     ) -> Model:
         """Store a model: what is needed to build and run it again. The same one again is the one that is there.
@@ -55,12 +56,14 @@ class Models(CollectionVerbs, Queried):
             task: What the outputs mean; ``multi-class`` where classes are given.
             input_shape: (bands, height, width) of its input after preprocessing. With it the shapes of all layers are
                 found and the outputs are checked against the classes.
+            revise: Where another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
+                before; one of the versions again is that one. The bare id stays the first version.
             metadata: Free metadata, queryable like the rest.
 
         Raises:
             ModelError: It cannot be recorded or built; says what to do instead.
             ShapeError: It does not take the input, or its outputs do not fit its classes.
-            ConflictError: Another model has the id.
+            ConflictError: Another model has the id, and ``revise`` is false.
         """
         from odin_graph.runtime.describe import describe
 
@@ -75,6 +78,8 @@ class Models(CollectionVerbs, Queried):
             task=task,
             input_shape=input_shape,
         )
+        if revise:
+            return Model(self._stores, revise_model(self._stores, record, metadata))
         add_model(self._stores, record, metadata)
         return Model(self._stores, id)
 

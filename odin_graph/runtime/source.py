@@ -28,11 +28,16 @@ def capture(target: Callable[..., Any]) -> str:
     Raises:
         ModelError: Some of it cannot be captured; names it and the remedy.
     """
-    module = sys.modules[target.__module__]
+    module = sys.modules.get(target.__module__)
     if "<locals>" in target.__qualname__ or "." in target.__qualname__ or target.__name__ == "<lambda>":
         raise ModelError(
             f"{target.__qualname__} is defined inside something else, so its source does not stand alone: "
             "define it at the top level of the notebook or script."
+        )
+    if module is None or vars(module).get(target.__name__) is not target:
+        raise ModelError(
+            f"{target.__module__}.{target.__name__} is not what was handed in, but another thing of that name: "
+            "hand in what has the name now, or write the model in a module that can be imported."
         )
     return _Capture(module, target.__name__).run()
 

@@ -42,6 +42,12 @@ EDGES: Final = (
     ),
     Edge(
         type="REVISION_OF",
+        start=("Model",),
+        end=("Model",),
+        meaning="The next version of a model: another definition, preprocessing or task.",
+    ),
+    Edge(
+        type="REVISION_OF",
         start=("Image",),
         end=("Image",),
         meaning="New pixels are a new image, and this is the one they replace.",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, StringProperty
+from neomodel import ArrayProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.properties import JsonProperty
 from odin_graph.schema.relations import Used
+from odin_graph.schema.traced import Traced
 
 
-class Model(Described):
+class Model(Traced, Described):
     """The definition of a model. Its weights are Checkpoints."""
 
     definition = JsonProperty()
@@ -28,5 +29,6 @@ class Model(Described):
     digest = StringProperty(index=True)
     """SHA-256 of the definition, in hex."""
 
+    revision_of = RelationshipTo("odin_graph.schema.model.Model", "REVISION_OF")
     checkpoints = RelationshipFrom("odin_graph.schema.checkpoint.Checkpoint", "SPECIALIZATION_OF")
     experiments = RelationshipFrom("odin_graph.schema.experiment.Experiment", "USED", model=Used)

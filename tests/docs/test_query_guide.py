@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import odin_graph as og
-from tests.query import digits
+from odin_graph import example
 
 GUIDE = Path(__file__).parents[2] / "docs" / "query.md"
 _BLOCK = re.compile(r"^```python(?: raises=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    digits.build(db)
+    example.build(db)
     monkeypatch.setattr(og, "connect", lambda _: db)  # the guide opens a folder; here it is this engine's workspace
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

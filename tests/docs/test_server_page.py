@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.tokens import create_token
 from odin_graph.server import Settings, create_app
 from tests.docs.pages import DOCS, run_page
-from tests.query import digits
 from tests.server.serving import served
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     monkeypatch.chdir(tmp_path)
     token = create_token(db._stores, "docs", "write")
     with served(db, Settings()) as port:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from tests.docs.pages import run_page
-from tests.query import digits
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     names = run_page("verbs.md", db, monkeypatch)
     assert names["history"]["after"].tolist() == ["normal"]
     assert "Left: pictures" in str(names["report"])

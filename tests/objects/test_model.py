@@ -25,6 +25,31 @@ def add_small(db: og.Workspace, **other: object) -> og.Model:
     return db.models.add("small", SmallNet, **{**given, **other})
 
 
+def test_another_definition_is_the_next_version(db: og.Workspace) -> None:
+    """Versions are kept, and found by what they are: a script that is run again makes none."""
+    first = add_small(db)
+    with pytest.raises(og.ConflictError, match="next version with revise=True"):
+        add_small(db, kwargs={"width": 8})
+    assert add_small(db, revise=True) == first
+    second = add_small(db, kwargs={"width": 8}, revise=True, note="wider")
+    assert (second.id, add_small(db, kwargs={"width": 8}, revise=True).id) == ("small@2", "small@2")
+    db.models.add("small@home", SmallNet, kwargs={"width": 2})  # another model, whose id begins alike
+    third = add_small(db, preprocess=[ToFloat()], revise=True)
+    assert add_small(db, revise=True) == first, "an older version again is that version"
+    assert [model.id for model in second.versions()] == ["small", "small@2", "small@3"]
+    assert third.versions() == first.versions() == second.versions()
+    edges = db.cypher("MATCH (a:Model)-[:REVISION_OF]->(b:Model) RETURN a.id AS a, b.id AS b ORDER BY a")
+    assert [(row["a"], row["b"]) for row in edges] == [("small@2", "small"), ("small@3", "small@2")]
+    third.delete()
+    assert add_small(db, kwargs={"width": 5}, revise=True).id == "small@4", "a tombstone keeps its id"
+    assert db.models["small"].parameters == first.parameters, "the bare id stays what experiments were made with"
+    db.cypher("MATCH (:Model {id: 'small@2'})-[r:REVISION_OF]->() DELETE r", write=True)
+    (fault,) = db.doctor().faults
+    assert "edge REVISION_OF to model 'small' is missing" in str(fault)
+    db.doctor(repair=True)
+    assert db.doctor().sound
+
+
 def test_what_is_added_is_there(db: og.Workspace) -> None:
     added = add_small(db, width_note=4, source="paper")
     held = db.models["small"]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.storage import make_room, told_bytes
 from odin_graph.catalog.usage import record
 from odin_graph.objects.storage import size_of
 from odin_graph.objects.storage_report import StorageReport
 from tests.catalog.test_usage import forget
-from tests.query import digits
 from tests.workspaces import connect
 
 
@@ -23,7 +23,7 @@ from tests.workspaces import connect
 def db(db: og.Workspace) -> og.Workspace:
     """With units of a layer in two codecs, and its embeddings, which were asked for once more."""
     forget(db._stores)
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
     layer.materialise(test[:100])
     layer.materialise(test, codec="f32")

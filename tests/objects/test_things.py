@@ -9,18 +9,17 @@ import pytest
 from sklearn import metrics
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.analysis import scores
 from odin_graph.errors import PositionError, QueryError, UnknownNameError
 from odin_graph.objects.things import ThingQuery
 from odin_graph.query import wire
-from tests.query import digits
 
 
 @pytest.fixture
 def lab(db: og.Workspace) -> og.Workspace:
     """Two experiments that ran here, and two from elsewhere, trained on halves of the digits."""
-    digits.build(db, experiments=2)
+    example.build(db, experiments=2)
     left = db.datasets.create("left", db.images()[:60])
     right = db.datasets.create("right", db.images()[60:])
     db.experiments.insert("a", train=left, params={"lr": 1e-2, "optimizer": {"name": "adam"}}, metrics={"loss": 0.5})

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
-from tests.query import digits
 
 
 @pytest.fixture
 def clinic(db: og.Workspace) -> og.Workspace:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 
@@ -29,9 +28,9 @@ def test_prediction_and_neighbours_go_on_without_what_is_gone(clinic: og.Workspa
     clinic.predictions.delete(exp.predictions)
     assert exp.predictions == []
     made = clinic.predictions[exp.predict("retina-test")]
-    assert len(made) == digits.IMAGES - 2
-    assert len(query.where(exp.wrong | ~exp.wrong)) == digits.IMAGES - 2
-    assert len(query.to_torch(model="small-cnn")) == digits.IMAGES - 2
+    assert len(made) == example.IMAGES - 2
+    assert len(query.where(exp.wrong | ~exp.wrong)) == example.IMAGES - 2
+    assert len(query.to_torch(model="small-cnn")) == example.IMAGES - 2
     assert clinic.doctor(deep=True).sound
 
 
@@ -69,7 +68,7 @@ def test_models_and_checkpoints(clinic: og.Workspace) -> None:
     clinic.models["small-cnn"].update(note="retired").delete()
     assert list(clinic.models) == []
     with pytest.raises(ConflictError, match="Model 'small-cnn' was deleted by"):
-        clinic.models.add("small-cnn", digits.SmallCNN, classes=list(digits.NAMES), input_shape=(1, 8, 8))
+        clinic.models.add("small-cnn", example.SmallCNN, classes=list(example.NAMES), input_shape=(1, 8, 8))
     frame = clinic.deletions()
     assert frame["kind"].tolist() == ["Checkpoint", "Experiment", "PredictionSet", "Model"]
     assert frame["why"].tolist()[1:3] == ["again from the beginning"] * 2

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.errors import ConflictError, DataError, QueryError, ShapeError, UnknownNameError, UnreadableImageError
-from tests.query import digits
 
 
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 
@@ -176,7 +175,7 @@ def test_a_purged_image_leaves_its_vectors(retina: og.Workspace) -> None:
 
 
 def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     exp, test = db.experiment("small-cnn/1"), db.images("retina-test")
     near = test.nearest(test[0], by=exp.layer("features"), k=3)
     other = near.to_json()

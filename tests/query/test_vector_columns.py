@@ -13,11 +13,10 @@ from sklearn.metrics.cluster import adjusted_rand_score
 from sklearn.neighbors import LocalOutlierFactor
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.vector_columns import DUPLICATES, OUTLIERS, UNIQUENESS, Settings
 from odin_graph.vectors import graph
-from tests.query import digits
 
 METRIC = {"cosine": "cosine", "l2": "euclidean"}
 
@@ -107,7 +106,7 @@ def test_uniqueness_is_the_distance_to_the_nearest_other(metric: str) -> None:
 
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.shares import shares
 from odin_graph.runtime.embed import embeddings
-from tests.query import digits
 
 
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 
@@ -77,7 +76,7 @@ def test_representatives_of_images_that_nobody_judged_are_one_group(retina: og.W
     layer = retina.experiment("small-cnn/1").layer("features")
     found = retina.images().representative(3, by=layer).run()
     assert found.column_names == ["key", "stands_for"]
-    assert sum(found.column("stands_for").to_pylist()) == digits.IMAGES
+    assert sum(found.column("stands_for").to_pylist()) == example.IMAGES
 
 
 def test_what_cannot_be_nearest_says_why(retina: og.Workspace) -> None:
@@ -103,8 +102,8 @@ def test_what_cannot_be_nearest_says_why(retina: og.Workspace) -> None:
 def test_torch_items_are_in_the_querys_order(retina: og.Workspace) -> None:
     test = retina.images("retina-test").order_by(F("id").desc())
     items = test.to_torch(model="small-cnn")
-    assert len(items) == digits.IMAGES
-    labels = [digits.NAMES[items[n][1]] for n in range(5)]
+    assert len(items) == example.IMAGES
+    labels = [example.NAMES[items[n][1]] for n in range(5)]
     assert labels == test[:5].to_arrow("label").column("label").to_pylist()
     pixels, target = test.to_torch(classes=["normal", "drusen", "DME"])[0]
     assert tuple(pixels.shape) == (1, 8, 8)

@@ -113,6 +113,17 @@ print(json.dumps({"source": define(main["Net"])[0].source}))
     )
 
 
+def test_a_class_that_its_module_no_longer_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another class of that name would be stored in its place, or none."""
+    names: dict[str, object] = {}
+    exec("from torch import nn\nclass Small(nn.Sequential): pass", names)
+    with pytest.raises(ModelError, match=r"builtins\.Small is not what was handed in"):
+        define(names["Small"])  # type: ignore[arg-type]
+    monkeypatch.setattr(SmallNet, "__module__", "__main__")
+    with pytest.raises(ModelError, match=r"__main__\.SmallNet is not what was handed in"):
+        define(SmallNet)
+
+
 def test_a_class_inside_a_function_is_refused_with_the_remedy() -> None:
     class Inner(nn.Module):
         pass

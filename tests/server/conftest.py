@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.tokens import create_token
 from odin_graph.server import Settings, create_app
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 from tests.conftest import Engine
-from tests.query import digits
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def retina(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("served") / "arrays"))
     stores.keep()
     with Workspace(stores) as workspace:
-        digits.build(workspace, experiments=1)
+        example.build(workspace, experiments=1)
         # What those who may only read ask for is there, in whatever order the tests run.
         workspace.experiment("small-cnn/1").layer("features").embeddings(workspace.images())
         yield workspace

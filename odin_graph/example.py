@@ -1,6 +1,11 @@
-"""A workspace of real images (scikit-learn's 8 x 8 digits) with two models and what they said."""
+"""The workspace that the guides ask: 120 real images (scikit-learn's digits), a small network trained on them twice.
+
+Made by ``odin example retina.odin``.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +13,6 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import odin_graph as og
-from odin_graph.catalog.images import ImageBatch, add_images
 
 NAMES = ("DME", "drusen", "normal")
 """What the digits 0, 1 and 2 stand for, so that examples read as a user's."""
@@ -24,6 +28,7 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(8, len(NAMES))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (n, 3) of images (n, 1, height, width)."""
         logits: torch.Tensor = self.head(self.features(x).mean(dim=(2, 3)))
         return logits
 
@@ -33,13 +38,13 @@ def build(db: og.Workspace, experiments: int = 2) -> None:
     digits = load_digits(n_class=len(NAMES))
     pixels = (digits.images[:IMAGES] * 15).astype(np.uint8)
     labels = [NAMES[digit] for digit in digits.target[:IMAGES]]
-    metadata = {
+    metadata: dict[str, list[Any]] = {
         "age": [None if n % 10 == 3 else 30 + n % 50 for n in range(IMAGES)],
         "iop": [10.0 + n % 13 for n in range(IMAGES)],
         "site": [("Pilot A", "Zürich", "Lima")[n % 3] for n in range(IMAGES)],
     }
-    batch = ImageBatch([f"scan{n:03}.png" for n in range(IMAGES)], pixels, labels=labels, metadata=metadata)
-    add_images(db._stores, batch)
+    ids = [f"scan{n:03}.png" for n in range(IMAGES)]
+    db.images.add(images=pixels, ids=ids, labels=labels, metadata=metadata, progress=False)
     test = db.datasets.create("retina-test", db.images())
     model = db.models.add("small-cnn", SmallCNN, classes=list(NAMES), task="multi-class", input_shape=(1, 8, 8))
     for seed in range(1, experiments + 1):
@@ -58,6 +63,6 @@ def _trained(test: og.Dataset) -> nn.Module:
     targets = torch.tensor([item[1] for item in items])
     for _ in range(15):
         steps.zero_grad()
-        nn.functional.cross_entropy(module(inputs), targets).backward()
+        nn.functional.cross_entropy(module(inputs), targets).backward()  # type: ignore[no-untyped-call]
         steps.step()
     return module

@@ -1,0 +1,21 @@
+"""`odin example`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def example(workspace: Annotated[Path, typer.Argument(help="A folder that does not exist.")]) -> None:
+    """Make the workspace that the guides ask, to try their examples on."""
+    from odin_graph.errors import WorkspaceError
+    from odin_graph.example import build
+    from odin_graph.opening import connect
+
+    if workspace.exists():
+        raise WorkspaceError(f"{workspace} is there: give the example a folder of its own.")
+    with connect(workspace) as db:
+        build(db)
+        typer.echo(repr(db))
