@@ -12,9 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import neo4j
+import py2neo
 import pytest
 
 import odin_graph as og
+from tests.graph.foreign import py2neo_graph
 from tests.workspaces import add_digits
 
 ODIN = [sys.executable, "-m", "odin_graph.cli"]
@@ -154,6 +156,10 @@ def test_bolt_gives_a_log_in_that_only_reads(folder: Path) -> None:
                 with pytest.raises(neo4j.exceptions.Neo4jError):
                     session.run(statement).consume()
             assert session.run("MATCH (i:Image) RETURN count(i), max(i.n)").single(strict=True).values() == [20, 19]
+        with py2neo_graph(said["address"], user, said["password"], said["database"]) as graph:
+            assert graph.nodes.match("Image").count() == 20
+            with pytest.raises(py2neo.errors.ClientError, match="not allowed"):
+                graph.create(py2neo.Node("Image", id="x"))
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
 
@@ -167,6 +173,11 @@ def test_bolt_writes_where_that_is_asked(folder: Path) -> None:
             driver.session(database=said["database"]) as session,
         ):
             session.run("CREATE (n:Note) DELETE n").consume()
+        with py2neo_graph(said["address"], said["user"], said["password"], said["database"]) as graph:
+            note = py2neo.Node("Note", of="py2neo")
+            graph.create(note)
+            assert graph.nodes.match("Note").count() == 1
+            graph.delete(note)
         process.terminate()
         assert process.wait(timeout=30) == 0
 
@@ -177,7 +188,10 @@ def test_bolt_of_a_server_prints_the_address_alone(db: og.Workspace) -> None:
         given["ODIN_GRAPH_DATABASE"] = db.bolt.database
     ran = odin("bolt", "--graph", db.bolt.address, "--arrays", db._stores.address.arrays, **given)
     assert ran.returncode == 0, ran.stderr
-    assert db.bolt.address in ran.stdout
+    said = dict(line.split(maxsplit=1) for line in ran.stdout.splitlines())
+    assert said["address"] == db.bolt.address
+    with py2neo_graph(said["address"], db.bolt.user, db.bolt.password, said.get("database")) as graph:
+        assert graph.nodes.match("Workspace").count() == 1
     assert db.bolt.password not in ran.stdout + ran.stderr
 
 

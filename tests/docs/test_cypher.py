@@ -14,6 +14,7 @@ from odin_graph.graph import Graph
 from odin_graph.graph.connection import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.schema import edge
+from tests.graph.foreign import py2neo_graph
 
 PAGE = Path(__file__).parents[2] / "docs" / "cypher.md"
 QUESTION = re.compile(
@@ -235,3 +236,19 @@ def test_each_statement_answers_its_question(clinic: Graph) -> None:
     found = {n: [dict(row) for row in clinic.user_read(STATEMENTS[n], ANSWERS[n][0])] for n in STATEMENTS}
     found[16].sort(key=ANSWERS[16][1].index)  # a UNION has no order
     assert found == {n: rows for n, (_, rows) in ANSWERS.items()}
+
+
+def test_py2neo_gets_the_same_answers(clinic: Graph) -> None:
+    """A client that knows nothing of us, by the log-in that only reads where there is one."""
+    endpoint = clinic.endpoint
+    log_in = (endpoint.reader, endpoint.reader_password) if endpoint.reader else (endpoint.user, endpoint.password)
+    with py2neo_graph(endpoint.address, *log_in, endpoint.database) as graph:
+        found = {n: graph.run(STATEMENTS[n], ANSWERS[n][0]).data() for n in STATEMENTS}
+        found[16].sort(key=ANSWERS[16][1].index)
+        assert found == {n: rows for n, (_, rows) in ANSWERS.items()}
+        table = graph.run(STATEMENTS[1], ANSWERS[1][0]).to_data_frame()
+        assert table.to_dict("records") == ANSWERS[1][1]
+        image = graph.nodes.match("Image", id="a/1").first()
+        assert (image["age"], set(image.labels)) == (61, {"Image"})
+        said_of_it = {edge.start_node["id"] for edge in graph.match((None, image), "OF")}
+        assert said_of_it == {"vgg/1:a/1", "vgg/2:a/1", "vgg/3:a/1"}
