@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -73,6 +74,7 @@ class SegmentedArray:
         store: Where they are.
         segments: In the order in which they were written: of a key that is there twice, the last row counts.
         listed: Lists the segments that there are now, for whoever reads over a longer time; None where they stay.
+        named: What the rows of keys are, as in "image 'scan-3' (key 17)", for messages.
     """
 
     def __init__(
@@ -80,14 +82,16 @@ class SegmentedArray:
         store: ArrayStore,
         segments: Sequence[SegmentInfo],
         listed: Callable[[], Sequence[SegmentInfo]] | None = None,
+        named: Callable[[Keys], str] | None = None,
     ) -> None:
         self._store = store
         self._segments = tuple(segments)
         self._listed = listed
+        self._named = named
 
     def __getstate__(self) -> dict[str, Any]:
         """In another process the segments are those of now: who lists them has connections, which do not travel."""
-        return {**vars(self), "_listed": None}
+        return {**vars(self), "_listed": None, "_named": None}
 
     def _relist(self) -> bool:
         """Whether the segments are others than they were."""
@@ -125,10 +129,12 @@ class SegmentedArray:
         self._check_memory(parts)
         if len(parts) == 1 and parts[0][0].codec == "dense":
             info, _, positions = parts[0]
-            return self._store.read(info, positions)
+            with self._saying_whose(keys):
+                return self._store.read(info, positions)
         rows: NDArray[Any] | None = None
         for info, asked, positions in parts:
-            part = self._uniform(info, positions)
+            with self._saying_whose(keys[asked]):
+                part = self._uniform(info, positions)
             if rows is None:
                 rows = np.empty((len(keys), *part.shape[1:]), part.dtype)
             if (part.shape[1:], part.dtype) != (rows.shape[1:], rows.dtype):
@@ -148,11 +154,14 @@ class SegmentedArray:
             StoreError: A key has no row.
             QueryError: Huge images among them are more than fits in memory.
         """
+        keys = np.asarray(keys, np.int64)
         rows: list[Any] = [None] * len(keys)
-        parts = list(self.parts(np.asarray(keys, np.int64)))
+        parts = list(self.parts(keys))
         self._check_memory(parts)
         for info, asked, positions in parts:
-            for place, row in zip(asked.tolist(), self._store.read_list(info, positions), strict=True):
+            with self._saying_whose(keys[asked]):
+                found = self._store.read_list(info, positions)
+            for place, row in zip(asked.tolist(), found, strict=True):
                 rows[place] = row
         return rows
 
@@ -161,7 +170,8 @@ class SegmentedArray:
         """As `read_list`; one array (n, ...) where a dense segment has all of them, which saves a copy."""
         parts = list(self.parts(np.asarray(keys, np.int64)))
         if len(parts) == 1 and parts[0][0].codec == "dense":
-            return self._store.read(parts[0][0], parts[0][2])
+            with self._saying_whose(keys):
+                return self._store.read(parts[0][0], parts[0][2])
         return self.read_list(keys)
 
     @_over_what_is_there
@@ -174,24 +184,29 @@ class SegmentedArray:
             StoreError: A key has no row.
             ShapeError: A box is empty, or reaches outside of its image.
         """
+        keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
-            if info.codec == "dense" and info.row_bytes <= _SMALL:
-                rows = self._store.read(info, positions)
-                for place, row in zip(asked.tolist(), rows, strict=True):
-                    left, top, right, bottom = read_box(boxes[place], row.shape)
-                    found[place] = row[top:bottom, left:right].copy()
-            else:
-                for place, position in zip(asked.tolist(), positions.tolist(), strict=True):
-                    found[place] = self._store.read_box(info, position, boxes[place])
+        for info, asked, positions in self.parts(keys):
+            with self._saying_whose(keys[asked]):
+                if info.codec == "dense" and info.row_bytes <= _SMALL:
+                    rows = self._store.read(info, positions)
+                    for place, row in zip(asked.tolist(), rows, strict=True):
+                        left, top, right, bottom = read_box(boxes[place], row.shape)
+                        found[place] = row[top:bottom, left:right].copy()
+                else:
+                    for place, position in zip(asked.tolist(), positions.tolist(), strict=True):
+                        found[place] = self._store.read_box(info, position, boxes[place])
         return found
 
     @_over_what_is_there
     def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
         """The shapes of rows, without reading them, in the order of ``keys``."""
+        keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
-            for place, shape in zip(asked.tolist(), self._store.shapes(info, positions), strict=True):
+        for info, asked, positions in self.parts(keys):
+            with self._saying_whose(keys[asked]):
+                shapes = self._store.shapes(info, positions)
+            for place, shape in zip(asked.tolist(), shapes, strict=True):
                 found[place] = shape
         return found
 
@@ -202,12 +217,14 @@ class SegmentedArray:
     @_over_what_is_there
     def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
         """As `read_list`, for looking at: of huge images a version made smaller by averaging."""
+        keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
-            if info.codec == "tiled":
-                rows = [self._store.read_overview(info)] * len(asked)
-            else:
-                rows = self._store.read_list(info, positions)
+        for info, asked, positions in self.parts(keys):
+            with self._saying_whose(keys[asked]):
+                if info.codec == "tiled":
+                    rows = [self._store.read_overview(info)] * len(asked)
+                else:
+                    rows = self._store.read_list(info, positions)
             for place, row in zip(asked.tolist(), rows, strict=True):
                 found[place] = row
         return found
@@ -215,11 +232,14 @@ class SegmentedArray:
     @_over_what_is_there
     def read_lazily(self, keys: Keys) -> list[NDArray[Any] | StoredRows]:
         """As `read_list`, with huge images as `StoredRows`."""
+        keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(np.asarray(keys, np.int64)):
-            tiled = info.codec == "tiled"
-            rows: Sequence[Any] = [StoredRows(self._store, info)] * len(asked) if tiled else ()
-            for place, row in zip(asked.tolist(), rows or self._store.read_list(info, positions), strict=True):
+        for info, asked, positions in self.parts(keys):
+            with self._saying_whose(keys[asked]):
+                tiled = info.codec == "tiled"
+                rows: Sequence[Any] = [StoredRows(self._store, info)] * len(asked) if tiled else ()
+                rows = rows or self._store.read_list(info, positions)
+            for place, row in zip(asked.tolist(), rows, strict=True):
                 found[place] = row
         return found
 
@@ -273,8 +293,28 @@ class SegmentedArray:
                 yield info, left[found], positions[found]
                 left = left[~found]
         if len(left) and unreadable is not None:
-            raise unreadable
+            with self._saying_whose(keys[left]):
+                raise unreadable
+        if len(left) and self._named is not None:
+            raise StoreError(
+                f"There is no row in {self._array} of the {self._named(keys[left])}: another client made it past "
+                "odin_graph, or files are gone. Leave it out, delete it, or give it pixels (image.revise); "
+                "`odin doctor` lists all such images."
+            )
         if len(left):
-            array = self._segments[0].array if self._segments else "an array without segments"
             listed = ", ".join(map(str, keys[left[:5]].tolist()))
-            raise StoreError(f"{len(left)} keys have no row in {array}, the first: {listed}. Run `odin doctor`.")
+            raise StoreError(f"{len(left)} keys have no row in {self._array}, the first: {listed}. Run `odin doctor`.")
+
+    @property
+    def _array(self) -> str:
+        return self._segments[0].array if self._segments else "an array without segments"
+
+    @contextmanager
+    def _saying_whose(self, keys: Keys) -> Iterator[None]:
+        """What cannot be read is said of the rows that were asked for."""
+        try:
+            yield
+        except StoreError as error:
+            if self._named is None:
+                raise
+            raise type(error)(f"The {self._array} of the {self._named(keys)} cannot be read: {error}") from error

@@ -20,7 +20,7 @@ from odin_graph.columns.fields import column, fields
 from odin_graph.columns.floats import canonical_table
 from odin_graph.columns.recent import Recent
 from odin_graph.columns.statistics import Statistics, statistics_of
-from odin_graph.errors import StoreError, UnknownNameError
+from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.writer import batches, quoted
@@ -34,6 +34,8 @@ _PATIENCE: Final = 5.0
 """Seconds of such readings, at least."""
 _LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
+_OF_IMAGES: Final = ("pixels", "originals")
+"""Arrays with a row an image."""
 _LASTING: Final = ("key", "id", "digest")
 """What an image has for as long as it is there."""
 _MOST_STATISTICS: Final = 4096
@@ -202,7 +204,18 @@ class Columns:
 
     def array(self, array: str) -> SegmentedArray:
         """An array by name, over the segments that it has now."""
-        return SegmentedArray(self._arrays, self.segments(array), lambda: self.segments(array))
+        named = self._named if array in _OF_IMAGES else None
+        return SegmentedArray(self._arrays, self.segments(array), lambda: self.segments(array), named)
+
+    def _named(self, keys: NDArray[np.int64]) -> str:
+        """How messages name images: the first by id, and how many there are."""
+        keys = np.unique(keys)
+        try:
+            (row,) = self._graph.read("MATCH (i:Image {key: $key}) RETURN i.id AS id", {"key": int(keys[0])})
+        except (OdinError, ValueError):  # what was to be said comes first
+            row = {"id": None}
+        name = f"of key {keys[0]}" if row["id"] is None else f"{row['id']!r} (key {keys[0]})"
+        return f"image {name}" if len(keys) == 1 else f"{len(keys):,} images of which the first is {name}"
 
     def members(self, dataset: str, at: Moment | None = None) -> pa.Table:
         """Columns ``key`` and ``label`` of a data set version, in its order, with the labels it froze."""

@@ -120,8 +120,8 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
     def __getitem__(self, item: slice) -> Self: ...
     def __getitem__(self, item: int | slice) -> T | Self:
         if isinstance(item, slice):
-            return self._then(Slice(item.start, item.stop, 1 if item.step is None else item.step))
-        found = list(self._then(Slice(item, item + 1 or None)))
+            return self._then(Slice.of(item))
+        found = list(self._then(Slice.of(item)))
         if not found:
             raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
         return found[0]

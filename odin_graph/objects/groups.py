@@ -73,8 +73,8 @@ class Groups(Steps):
     def __getitem__(self, item: slice) -> Groups: ...
     def __getitem__(self, item: int | slice) -> dict[str, Any] | Groups:
         if isinstance(item, slice):
-            return self._then(Slice(item.start, item.stop, 1 if item.step is None else item.step))
-        found = list(self._then(Slice(item, item + 1 or None)))
+            return self._then(Slice.of(item))
+        found = list(self._then(Slice.of(item)))
         if not found:
             raise PositionError(f"There is no group at position {item}: there are {self.count():,}.")
         return found[0]

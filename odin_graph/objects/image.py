@@ -20,7 +20,7 @@ from odin_graph.catalog.derived import parent_of
 from odin_graph.catalog.pixels import ARRAY, read_box
 from odin_graph.catalog.stacks import stack_of
 from odin_graph.catalog.tombstones import told_of_image
-from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.image_verbs import ImageVerbs
 from odin_graph.objects.lineage import Relatives, used_by
 from odin_graph.objects.selection import Selection
@@ -96,10 +96,20 @@ class Image(ImageVerbs):
             return image
         raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")
 
+    def _ours(self, name: str) -> Any:
+        """A field that every image has which was not made past odin_graph."""
+        if self.fields.get(name) is None:
+            raise StoreError(
+                f"The image {self.fields.get('id', f'of key {self.key}')!r} has no {name}: another client made it past "
+                "odin_graph, or removed it. Leave it out, delete it, or give it pixels (image.revise); `odin doctor` "
+                "lists all such images."
+            )
+        return self.fields[name]
+
     @property
     def id(self) -> str:
         """The user's id; by default the path that it was read from."""
-        return str(self.fields["id"])
+        return str(self._ours("id"))
 
     @property
     def label(self) -> Any:
@@ -115,17 +125,17 @@ class Image(ImageVerbs):
     @property
     def digest(self) -> str:
         """SHA-256 of dtype, shape and pixels, hexadecimal."""
-        return str(self.fields["digest"])
+        return str(self._ours("digest"))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and bands."""
-        return int(self.fields["height"]), int(self.fields["width"]), int(self.fields["bands"])
+        return int(self._ours("height")), int(self._ours("width")), int(self._ours("bands"))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of its pixels."""
-        return np.dtype(str(self.fields["dtype"]))
+        return np.dtype(str(self._ours("dtype")))
 
     @property
     def created_at(self) -> datetime | None:
@@ -290,15 +300,16 @@ class Image(ImageVerbs):
         return self.id
 
     def __repr__(self) -> str:
-        height, width, bands = self.shape
+        width, height, bands, dtype = map(self.fields.get, ("width", "height", "bands", "dtype"))
+        size = f"{width} x {height} x {bands} {dtype}" if None not in (width, height, bands, dtype) else "no pixels"
         label = f", label {self.label!r}" if self.label is not None else ""
-        return f"Image({self.id!r}: {width} x {height} x {bands} {self.dtype}{label})"
+        return f"Image({self.fields.get('id', f'of key {self.key}')!r}: {size}{label})"
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in _shown(self.fields)
         )
-        return f"<b>{escape(self.id)}</b><table>{rows}</table>"
+        return f"<b>{escape(str(self.fields.get('id', self.key)))}</b><table>{rows}</table>"
 
 
 def _shown(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -34,6 +34,7 @@ from odin_graph.query.plan import (
     Step,
     Where,
     WithColumns,
+    whole,
 )
 from odin_graph.query.spaces import space_of
 from odin_graph.query.statement import Statement
@@ -66,9 +67,9 @@ class Steps:
 
     def limit(self, k: int) -> Self:
         """The first k images."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 0:
-            raise QueryError(f"limit() takes a number of images, not {k!r}.")
-        return self._then(Slice(None, k))
+        if (number := whole(k)) is None or number < 0:
+            raise QueryError(f"limit() takes a number of images, not {k!r:.80}.")
+        return self._then(Slice(None, number))
 
     def with_columns(self, **columns: Expr) -> Self:
         """Add columns to what `to_arrow` and `to_pandas` give: ``with_columns(said=exp.predicted)``."""

@@ -83,8 +83,8 @@ class ThingQuery(RowSteps, Generic[T]):
     def __getitem__(self, item: slice) -> Self: ...
     def __getitem__(self, item: int | slice) -> T | Self:
         if isinstance(item, slice):
-            return self._then(Slice(item.start, item.stop, 1 if item.step is None else item.step))
-        found = self._then(Slice(item, item + 1 or None)).ids
+            return self._then(Slice.of(item))
+        found = self._then(Slice.of(item)).ids
         if not found:
             raise PositionError(f"There is no {self.kind} at position {item}: the query has {self.count():,}.")
         return self._one(found[0])

@@ -127,7 +127,7 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
         case Distinct(by):
             return Distinct(tuple(map(scope.group_key, by)))
         case Sample():
-            return _checked_sample(step)
+            return step
         case GroupBy():
             return _bind_group_by(scope, step)
         case Combine():
@@ -154,13 +154,6 @@ def _checked_slice(step: Slice) -> Slice:
         raise QueryError(
             f"A slice of a query goes forward: its stride is at least 1, not {step.stride}. Order by .desc()."
         )
-    return step
-
-
-def _checked_sample(step: Sample) -> Sample:
-    for name, number in (("n", step.n), ("seed", step.seed)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise QueryError(f"sample() takes a number of images and a seed, both from 0 on, not {name}={number!r}.")
     return step
 
 
@@ -293,4 +286,4 @@ def _bind_representative(stores: Stores, scope: Scope, step: Representative, dat
 
 def _check_k(step: str, k: int) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise QueryError(f"{step}() takes how many images it gives, at least 1, not {k!r}.")
+        raise QueryError(f"{step}() takes how many images it gives, at least 1, not {k!r:.80}.")

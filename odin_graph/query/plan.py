@@ -7,12 +7,17 @@ A plan is linear: each step takes the images of the one before. `where` after `l
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, TypeAlias, assert_never
+from operator import index
+from typing import Annotated, Final, Literal, Self, TypeAlias, assert_never
 
 from pydantic import Discriminator
 
+from odin_graph.errors import QueryError
 from odin_graph.query.nodes import Node, Part, SortKey, UnitGroup, Value
 from odin_graph.query.vector_columns import VECTOR_COLUMNS
+
+_MOST_ROWS: Final = 2**31 - 1
+"""No answer has more; and ArcadeDB cuts what follows SKIP and LIMIT to 32 bits without a word."""
 
 ThingKind: TypeAlias = Literal[
     "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
@@ -102,6 +107,41 @@ class Slice(Part):
     stop: int | None = None
     stride: int = 1
     step: Literal["slice"] = "slice"
+
+    def __post_init__(self) -> None:
+        for name in ("start", "stop", "stride"):
+            given = getattr(self, name)
+            number = whole(given)
+            if number is None and (given is not None or name == "stride"):
+                raise QueryError(f"A slice of a query has whole numbers, as in query[10:20], not {given!r:.80}.")
+            if number is not None:
+                object.__setattr__(self, name, max(-_MOST_ROWS, min(number, _MOST_ROWS)))
+
+    @classmethod
+    def of(cls, item: object) -> Self:
+        """What stands in the brackets of ``query[...]``: a slice, or one position.
+
+        Raises:
+            QueryError: It is neither.
+        """
+        if isinstance(item, slice):
+            return cls(item.start, item.stop, 1 if item.step is None else item.step)
+        position = whole(item)
+        if position is None:
+            raise QueryError(
+                f"query[...] takes a position or a slice, as in query[0] and query[:10], not {item!r:.80}."
+            )
+        return cls(position, position + 1 or None)
+
+
+def whole(value: object) -> int | None:
+    """A whole number, also one of NumPy's; None for anything else, truth values among them."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return index(value)
+    except TypeError:  # an array
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +262,16 @@ class Sample(Part):
     n: int
     seed: int = 0
     step: Literal["sample"] = "sample"
+
+    def __post_init__(self) -> None:
+        for name in ("n", "seed"):
+            given = getattr(self, name)
+            number = whole(given)
+            if number is None or number < 0:
+                raise QueryError(
+                    f"sample() takes a number of images and a seed, both from 0 on, not {name}={given!r:.80}."
+                )
+            object.__setattr__(self, name, min(number, _MOST_ROWS) if name == "n" else number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ class ReadySet:
     dataset: str
     checkpoint: str | None
     """None where the predictions were imported."""
-    classes: tuple[str, ...] | None
-    """The classes of its probabilities as text, in their order."""
+    classes: tuple[str | int | bool, ...] | None
+    """The classes of its probabilities, in their order."""
     nodes: bool
     """Whether its predictions are nodes of the graph as well."""
 
@@ -79,7 +79,7 @@ def sets_of(graph: Reader, experiment: str) -> list[ReadySet]:
             row["number"],
             row["dataset"],
             row["checkpoint"],
-            tuple(map(str, row["classes"])) if row["classes"] else None,
+            tuple(row["classes"]) if row["classes"] else None,
             bool(row["nodes"]),
         )
         for row in rows

@@ -237,10 +237,13 @@ class Scope:
                 f"Nothing says which classes the probabilities of {field.experiment!r} are of: its predictions were "
                 "logged without. Log them again with classes=."
             )
-        said = str(field.argument.value) if field.argument else ""
-        if said not in classes:
-            raise UnknownNameError.of(f"class of {field.experiment!r}", said, classes)
-        return classes.index(said)
+        given = field.argument.python() if field.argument else None
+        for place, name in enumerate(classes):
+            if (type(name), name) == (type(given), given):  # True, 1 and "1" are three classes
+                return place
+        alike = [name for name in classes if str(name) == str(given)]
+        remedy = f"The classes are of type {type(alike[0]).__name__}: give {alike[0]!r}." if alike else ""
+        raise UnknownNameError.of(f"class of {field.experiment!r}", given, map(str, classes), remedy=remedy)
 
     def _check_of_images(self, node: Node) -> None:
         of_images = isinstance(node, FrozenLabel | PredictionField | UnitAggregate | Relation)

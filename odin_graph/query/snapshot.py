@@ -190,8 +190,8 @@ class Snapshot:
             case "rank":
                 held = self._scope.prediction_set(field)
                 truth = self.column(FrozenLabel(held.dataset), keys).to_pylist()
-                place = {name: position for position, name in enumerate(held.classes or ())}
-                at = np.array([place.get(str(label), -1) if label is not None else -1 for label in truth], np.int64)
+                place = {(type(name), name): position for position, name in enumerate(held.classes or ())}
+                at = np.array([place.get((type(label), label), -1) for label in truth], np.int64)
                 return pa.array(rank(said, np.maximum(at, 0)), mask=at < 0)
         return pa.array(said[:, self._scope.class_position(field)].astype(np.float64), from_pandas=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.derived import Wanted
 from odin_graph.catalog.pixels import ARRAY
-from odin_graph.errors import OdinError
+from odin_graph.errors import OdinError, StoreError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.op import ImageOp
 from odin_graph.ops.patch import Patch, Patches
@@ -21,6 +21,8 @@ from odin_graph.runtime.derive import apply, recipe_of
 from odin_graph.runtime.storing import DeriveReport, Images, store_made
 from odin_graph.stores import Stores
 
+Side: TypeAlias = "int | None"
+"""Height or width of an image; None where another client made it past odin_graph."""
 _BLOCK_BYTES: Final = 64 << 20
 """Patches that are in memory at once, if they are RGB of 8 bits."""
 
@@ -42,7 +44,7 @@ class Cutting:
     patches: Sequence[Patch]
 
     @classmethod
-    def of(cls, before: tuple[ImageOp, ...], grid: Patches, sizes: Sequence[tuple[str, int, int]]) -> Cutting:
+    def of(cls, before: tuple[ImageOp, ...], grid: Patches, sizes: Sequence[tuple[str, Side, Side]]) -> Cutting:
         """The grids of images.
 
         Args:
@@ -56,10 +58,15 @@ class Cutting:
         parents: list[int] = []
         places: list[tuple[int, int]] = []
         patches: list[Patch] = []
-        known: dict[tuple[int, int], list[Any]] = {}
+        known: dict[tuple[Side, Side], list[Any]] = {}
         for row, (id_, height, width) in enumerate(sizes):
             if (height, width) not in known:
                 try:
+                    if height is None or width is None:
+                        raise StoreError(
+                            "it has no size, as another client made it past odin_graph. Leave it out, delete it, or "
+                            "give it pixels (image.revise)."
+                        )
                     where = Pipeline(before).geometry(height, width)
                     known[height, width] = list(grid.of(where.height, where.width))
                 except OdinError as error:

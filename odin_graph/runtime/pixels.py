@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.pixels import ARRAY
 from odin_graph.stores import Stores
 
@@ -34,7 +33,7 @@ def pixel_blocks(
         read: Gives the images of a block, where they are not the whole stored ones.
     """
     segments = stores.columns.segments(ARRAY)
-    pixels = SegmentedArray(stores.arrays, segments)
+    pixels = stores.columns.array(ARRAY)
     ordered = np.sort(keys)
     widest = max((held.row_bytes for held in segments if held.codec == "dense"), default=_RAGGED)
     rows = max(least, min(MOST_ROWS, BLOCK_BYTES // widest))

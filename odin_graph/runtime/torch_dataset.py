@@ -182,7 +182,7 @@ class PixelDataset(Dataset[Item]):
         keys = self.keys[positions]
         if self._pixels is None or self._process != os.getpid():
             stores = Stores.at(self.address)
-            array = SegmentedArray(stores.arrays, stores.columns.segments(ARRAY))
+            array = stores.columns.array(ARRAY)
             self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._held)
             self._process = os.getpid()
         array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
+import odin_graph as og
 from odin_graph.errors import ExpressionError, PositionError, QueryError, ReadOnlyError, UnknownNameError
 from odin_graph.objects.experiment import Experiment
 from odin_graph.objects.query import Query
@@ -287,3 +289,24 @@ def test_notebook_display_escapes_what_users_named(members: Query) -> None:
     shown = members.where(F("id") != "<script>")._repr_html_()
     assert "<script>" not in shown
     assert "35 images" in shown
+
+
+@pytest.mark.parametrize("item", ["a", 1.5, True, None, slice(1.5, 2), slice("a", None), slice(None, None, "b")])
+def test_what_is_no_position_is_refused(members: Query, item: Any) -> None:
+    with pytest.raises(QueryError, match=r"query\["):
+        members[item]
+    with pytest.raises(QueryError, match=r"query\["):
+        members.agg(n=og.count())[item]
+
+
+def test_numbers_of_numpy_and_huge_ones(members: Query) -> None:
+    keys = members.keys().tolist()
+    assert members[np.int64(1)].key == keys[1]
+    assert members[np.int8(1) : np.uint64(3)].keys().tolist() == keys[1:3]
+    assert members.limit(np.int64(2)).keys().tolist() == keys[:2]
+    assert members[-(10**30) : 10**30].keys().tolist() == keys
+    assert members.limit(10**30).keys().tolist() == keys
+    assert members.sample(10**30).keys().tolist() == keys
+    statement = members.order_by(F("id"))[1 : 10**30].to_cypher()
+    found = members._stores.graph.user_read(statement.text, statement.parameters)
+    assert [row["key"] for row in found] == members.order_by(F("id")).keys().tolist()[1:]

@@ -94,7 +94,7 @@ STEPS = st.one_of(
     st.lists(st.builds(Column, st.text(), EXPRESSIONS)).map(lambda columns: WithColumns(tuple(columns))),
     st.lists(st.builds(Column, st.text(), EXPRESSIONS)).map(lambda columns: Select(tuple(columns))),
     st.lists(EXPRESSIONS).map(lambda by: Distinct(tuple(by))),
-    st.builds(Sample, INTEGERS, INTEGERS),
+    st.builds(Sample, INTEGERS.map(abs), INTEGERS.map(abs)),
     st.builds(GroupBy, COLUMNS, COLUMNS),
     st.builds(
         Nearest,
