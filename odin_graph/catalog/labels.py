@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.people import who
+from odin_graph.catalog.spelling import warn_of_spelling
 from odin_graph.catalog.updates import AT_ONCE
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
@@ -47,10 +48,13 @@ class LabelReport:
     changed: int
     unchanged: int
     """Had that label already; they get no entry in the history."""
+    warnings: tuple[str, ...] = ()
+    """New classes that are spelt all but like a frequent one."""
 
     def __str__(self) -> str:
-        """One line."""
-        return f"{self.changed:,} labels changed, {self.unchanged:,} were so already"
+        """The counts, and what was warned of."""
+        counts = f"{self.changed:,} labels changed, {self.unchanged:,} were so already"
+        return "\n".join([counts, *self.warnings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ def set_labels(
     why: str | None = None,
 ) -> LabelReport:
     """Correct the labels of images, and keep who did it, when, from what and why.
+
+    A `DataWarning` says where a new class is spelt all but like a frequent one, and the report keeps it.
 
     Data set versions, and what was predicted over them, keep the labels that they froze. Up to 50,000 images are one
     transaction; more are written batch by batch, and a repeated call finds those that are done.
@@ -101,7 +107,7 @@ def set_labels(
     for start in range(0, len(keys), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         changed += _correct(stores, keys[part].tolist(), values.part(part), said)
-    return LabelReport(changed, len(keys) - changed)
+    return LabelReport(changed, len(keys) - changed, warn_of_spelling(stores, values.columns.get("label", ())))
 
 
 def history(stores: Stores, keys: NDArray[np.int64]) -> list[Correction]:

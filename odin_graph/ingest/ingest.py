@@ -18,6 +18,7 @@ from odin_graph.catalog.images import AddReport, ImageBatch, OnConflict, add_ima
 from odin_graph.catalog.labels import set_labels
 from odin_graph.catalog.pixels import compact_pixels
 from odin_graph.catalog.sources import is_rows, release
+from odin_graph.catalog.spelling import warn_of_spelling
 from odin_graph.catalog.updates import update_metadata
 from odin_graph.errors import ConflictError, DataError, LayoutWarning, UnreadableImageError
 from odin_graph.graph.writer import batches
@@ -58,7 +59,8 @@ class IngestReport:
     errors: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of each image that was left out (``on_error="skip"``)."""
     notes: list[str] = field(default_factory=list)
-    """What else there is to know: columns that stayed text, folders that were reached twice."""
+    """What else there is to know: columns that stayed text, folders that were reached twice, labels that are probably
+    mistyped."""
 
     def __str__(self) -> str:
         """Counts, and the first errors by name and reason."""
@@ -153,6 +155,7 @@ def ingest(
                 _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
             advance(len(batch))
         compact_pixels(stores)
+    report.notes += warn_of_spelling(stores, _given(entries)["label"])
     return report
 
 
