@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
 
 from odin_graph.analysis.leak_keys import LEAK_KEYS, Matches, Side
 from odin_graph.catalog.activations import LayerRef
@@ -143,6 +142,8 @@ def pictures(side: Side) -> NDArray[np.float32]:
 
     Zeros for an image that has no shape to compare; of a huge image those of its overview.
     """
+    from scipy.fft import dctn  # half a second that opening a workspace need not wait for
+
     pixels = side.stores.columns.array(ARRAY)
     found = np.zeros((len(side.keys), _SIDE * _SIDE), np.float32)
     resize = Resize(size=(_SIDE, _SIDE))

@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import httpx
 import pyarrow as pa
 
 from odin_graph import errors
@@ -21,6 +20,9 @@ from odin_graph.address import Remote
 from odin_graph.deadline import nearly_over, remaining
 from odin_graph.errors import EngineError, LoginError, OdinError, QueryError, TimeLimitError, UnreachableError
 from odin_graph.query.json_values import from_json
+
+if TYPE_CHECKING:
+    import httpx
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _CONNECT_SECONDS: Final = 10.0
@@ -34,6 +36,8 @@ class Link:
     """The connections of this process to one server; safe to share between threads."""
 
     def __init__(self, address: Remote) -> None:
+        import httpx  # a fifth of a second that opening a workspace near here need not wait for
+
         self.address = address
         headers = {} if address.token is None else {"Authorization": f"Bearer {address.token}"}
         verify = ssl.create_default_context(cafile=address.certificate) if address.certificate else True
@@ -104,6 +108,8 @@ class Link:
     @contextmanager
     def _sent(self, method: str, path: str, **what: Any) -> Iterator[httpx.Response]:
         """A request, sent again while the server is busy; its answer, whose body has not been read yet."""
+        import httpx
+
         until = time.monotonic() + _BUSY_SECONDS
         while True:
             left = remaining()
@@ -156,6 +162,8 @@ class Link:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
+        import httpx
+
         try:
             yield
         except httpx.TimeoutException as error:

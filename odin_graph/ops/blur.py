@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy import ndimage
 
 from odin_graph.errors import DataError
 from odin_graph.ops.dtypes import to_dtype
@@ -36,6 +35,8 @@ class Blur:
         Raises:
             DataError: A bool image, which has nothing between its values.
         """
+        from scipy import ndimage  # half a second that opening a workspace need not wait for
+
         if pixels.dtype == np.bool_:
             raise DataError("A bool image cannot be blurred: put a to-float before it.")
         working = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64

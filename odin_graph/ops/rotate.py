@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from odin_graph.errors import DataError
 from odin_graph.ops.dtypes import to_dtype
@@ -40,6 +39,8 @@ class Rotate:
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """(h, w, bands) in and out."""
+        from scipy import ndimage  # half a second that opening a workspace need not wait for
+
         height, width = pixels.shape[:2]
         turns = self.degrees / 90
         if turns == round(turns) and (self.expand or height == width or round(turns) % 2 == 0):

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
@@ -127,6 +126,8 @@ def _reaching(
 
 def _shortened(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Along the directions in which some of them are longest, and the length of the rest: no distance is larger."""
+    from scipy.linalg import eigh  # a third of a second that opening a workspace need not wait for
+
     some = rows[:: max(1, len(rows) // _DRAWN)].astype(np.float64)
     d = rows.shape[1]
     _, axes = eigh(some.T @ some, subset_by_index=(d - _SHORT, d - 1))
