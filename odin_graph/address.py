@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from odin_graph.errors import WorkspaceError
 
+STORES = ("s3", "gs", "azure")
+"""Object stores, by the schemes of their addresses."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 
 
@@ -45,7 +47,7 @@ class Address:
         """Read what a user gave to `connect`.
 
         Raises:
-            WorkspaceError: Neither or both of a folder and a server, an unknown scheme, no password.
+            WorkspaceError: Neither or both of a folder and a server, an unknown scheme, a secret in an address.
         """
         if (path is None) == (graph is None) or path == "":
             raise WorkspaceError(
@@ -144,7 +146,16 @@ class Remote:
 def _root(arrays: str | os.PathLike[str]) -> str:
     """An object store's address as it is; a folder absolute, so that a query finds it from another working folder."""
     root = os.fspath(arrays)
-    return root if "://" in root else str(Path(root).expanduser().resolve())
+    if "://" not in root:
+        return str(Path(root).expanduser().resolve())
+    parts = urlsplit(root)
+    if "@" in parts.netloc:
+        raise WorkspaceError(
+            "Credentials in the address end up in logs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
+        )
+    if parts.scheme not in STORES or not parts.netloc or parts.query or parts.fragment:
+        raise WorkspaceError(f'{root!r} is no place for arrays: write arrays="folder" or arrays="s3://bucket/prefix".')
+    return root.rstrip("/")
 
 
 def _is_bolt(address: str) -> bool:

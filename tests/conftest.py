@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from odin_graph.address import Address
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
-from tests.engines.neo4j import LTS, CannotRunError, Neo4jServer
+from tests.engines.maven import CannotRunError
+from tests.engines.neo4j import LTS, Neo4jServer
+from tests.engines.s3 import S3Server
+from tests.engines.s3 import start as start_s3
 
 ENGINES = ("arcadedb", "neo4j")
 os.environ.setdefault("ODIN_PROGRESS", "0")
@@ -44,11 +47,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         only = metafunc.config.getoption("--engine")
         names = [only] if only else [*ENGINES, *(["neo4j-lts"] if metafunc.config.getoption("--soak") else [])]
         metafunc.parametrize("engine", names, indirect=True, scope="session")
+    if "s3" in metafunc.fixturenames:
+        names = ["moto", pytest.param("s3proxy", marks=pytest.mark.soak)]
+        metafunc.parametrize("s3", names, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # a worker runs all tests of an engine, so that each server is started once
-        engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")  # type: ignore[attr-defined]
+        params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+        engine = params and (params.get("engine") or params.get("s3"))
         if engine:
             item.add_marker(pytest.mark.xdist_group(engine))
     if not config.getoption("--soak"):
@@ -70,7 +77,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for why in _missing.values():
-        terminalreporter.write_line(f"ONE GRAPH ENGINE DID NOT RUN. {why}", red=True)
+        terminalreporter.write_line(f"ONE ENGINE DID NOT RUN. {why}", red=True)
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +94,8 @@ class Engine:
     graph: Graph
     folder: Path | None
 
-    def address(self, arrays: Path) -> Address:
-        """Of a workspace on this engine with its arrays in that folder."""
+    def address(self, arrays: Path | str) -> Address:
+        """Of a workspace on this engine with its arrays in that folder, or at that address."""
         if self.folder is not None:
             return Address(arrays=str(arrays), folder=str(self.folder))
         held = self.graph.endpoint
@@ -140,6 +147,41 @@ def _start(name: str, config: pytest.Config) -> Engine:
     config.add_cleanup(graph.close)
     install(graph)
     return Engine(name, graph, None)
+
+
+_s3: dict[str, S3Server] = {}
+
+
+@pytest.fixture(scope="session")
+def s3_service(request: pytest.FixtureRequest) -> Callable[[str], S3Server]:
+    """Gives a running S3 service by its name."""
+
+    def of(name: str) -> S3Server:
+        if name in _missing:
+            pytest.skip(_missing[name])
+        if name not in _s3:
+            try:
+                _s3[name] = start_s3(name)
+            except CannotRunError as why:
+                if os.environ.get("ODIN_REQUIRE_ENGINES"):
+                    raise
+                _missing[name] = str(why)
+                pytest.skip(str(why))
+            request.config.add_cleanup(_s3[name].stop)
+        return _s3[name]
+
+    return of
+
+
+@pytest.fixture
+def s3(
+    request: pytest.FixtureRequest, s3_service: Callable[[str], S3Server], monkeypatch: pytest.MonkeyPatch
+) -> S3Server:
+    """The S3 service that this run of the test is for, as the environment says it to us and our processes."""
+    server = s3_service(request.param)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server
 
 
 @pytest.fixture

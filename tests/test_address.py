@@ -41,6 +41,11 @@ def test_arrays_of_a_folder_may_stand_elsewhere(tmp_path: Path) -> None:
     assert address.folder == str(tmp_path / "retina.odin")
 
 
+def test_a_slash_at_the_end_of_an_address_makes_no_difference(tmp_path: Path) -> None:
+    one, other = (Address.of(tmp_path / "a.odin", arrays=f"s3://bucket/retina{end}") for end in ("", "/"))
+    assert one == other
+
+
 def test_relative_arrays_of_a_folder_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query that travels to a process with another working folder finds them."""
     monkeypatch.chdir(tmp_path)
@@ -102,6 +107,10 @@ def test_the_usual_user_is_neo4j(tmp_path: Path) -> None:
         (None, {"graph": f"neo4j://ada:{SECRET}://x@host:x", "arrays": "a"}, "is no graph address"),
         (None, {"graph": f"ada:{SECRET}@host", "arrays": "a"}, "'***@host' is no graph address"),
         (None, {"graph": "neo4j://host:0", "arrays": "a"}, "'neo4j://host:0' is no graph address"),
+        ("a.odin", {"arrays": f"s3://ada:{SECRET}@bucket/a"}, "Credentials in the address end up in logs"),
+        ("a.odin", {"arrays": "http://bucket/a"}, "'http://bucket/a' is no place for arrays: write arrays=\"folder\""),
+        ("a.odin", {"arrays": "s3:///a"}, "is no place for arrays"),
+        ("a.odin", {"arrays": "s3://bucket/a?endpoint_override=host"}, "is no place for arrays"),
         ("", {}, "Give a folder"),
         ("", {"graph": "neo4j://host", "arrays": "a"}, "not both"),
     ],

@@ -32,10 +32,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def arrays() -> list[str]:
+    """Where pixels go: where they do by themselves."""
+    return []
+
+
+def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path, arrays: list[str]) -> None:
     engine.wipe()
     reach = engine.graph.endpoint
     command = [sys.executable, "-m", "odin_graph.cli", "quickstart", "--data", str(folders), "--out", str(tmp_path)]
+    command += arrays
     log_in = {}
     if engine.folder is None:
         command += ["--graph", reach.address]

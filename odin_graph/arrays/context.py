@@ -11,7 +11,9 @@ import tiledb
 
 from odin_graph.config import Budget
 
-_contexts: dict[Budget, tiledb.Ctx] = {}
+Settings = tuple[tuple[str, str], ...]
+
+_contexts: dict[tuple[Budget, Settings], tiledb.Ctx] = {}
 _lock = threading.Lock()
 
 _SHARE: Final = 4
@@ -20,23 +22,29 @@ _LEAST: Final = 256 << 20
 """Below, it refuses a query that needs a few tiles at once."""
 
 
-def context(budget: Budget) -> tiledb.Ctx:
-    """The context of this process for a budget. TileDB's own default context, which a fork breaks, is never used."""
+def context(budget: Budget, settings: Settings = ()) -> tiledb.Ctx:
+    """The context of this process for a budget. TileDB's own default context, which a fork breaks, is never used.
+
+    Args:
+        budget: Of memory and threads.
+        settings: Further ones, by TileDB's names; other names make no difference but that it is another context.
+    """
     with _lock:
-        if budget not in _contexts:
+        if (key := (budget, settings)) not in _contexts:
             memory = str(max(_LEAST, budget.memory // _SHARE))
             fork = os.fork
-            _contexts[budget] = tiledb.Ctx(
+            _contexts[key] = tiledb.Ctx(
                 {
                     "sm.compute_concurrency_level": str(budget.threads),
                     "sm.io_concurrency_level": str(budget.threads),
                     "sm.mem.total_budget": memory,
                     "sm.memory_budget": memory,
                     "sm.memory_budget_var": memory,
+                    **dict(settings),
                 }
             )
             os.fork = fork  # TileDB puts one there that warns at every fork, also of those who need not fear it
-        return _contexts[budget]
+        return _contexts[key]
 
 
 def _forget() -> None:

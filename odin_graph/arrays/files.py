@@ -1,4 +1,4 @@
-"""Files below the arrays' root, local or in an object store, through TileDB's virtual file system."""
+"""Files below the arrays' root, in a local folder or in an object store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Final
 
 import tiledb
 
-from odin_graph.arrays.context import context
-from odin_graph.arrays.names import written_at
+from odin_graph.arrays import s3
+from odin_graph.arrays.context import Settings, context
+from odin_graph.arrays.objects import Objects
 from odin_graph.arrays.writer import writers_name
 from odin_graph.config import Budget
 from odin_graph.errors import OdinError, SpaceError, StoreError
@@ -41,20 +42,42 @@ class Files:
     Args:
         root: A local folder, or ``s3://``, ``gs://``, ``azure://``.
         budget: For TileDB's threads and memory.
+
+    Raises:
+        StoreError: The folder cannot be made; the object store does not answer, refuses us, or has no such bucket.
     """
 
     def __init__(self, root: str, budget: Budget) -> None:
         self.root = root.rstrip("/")
         self.local = Path(root) if "://" not in root else None
         self._budget = budget
+        self._settings: Settings = ()
         self._check: Callable[[], None] = _nothing
-        if self.local is not None:
+        if self.local is None:
+            self._objects = Objects(self.root)
+            self.reach()
+        else:
             try:
                 self.local.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(
                     f"{root} cannot be made: {error.strerror}. Give a folder for the arrays that you may write to."
                 ) from error
+
+    def reach(self) -> None:
+        """See that the object store can be used, by Arrow and by TileDB, with what the environment says now.
+
+        Raises:
+            StoreError: It does not answer, refuses us, or has no such bucket.
+        """
+        if self.local is not None:
+            return
+        if self.root.startswith(s3.SCHEME):
+            settings = s3.of_tiledb()
+            self._settings = (*settings.items(), ("odin.environment", str(s3.environment())))
+        with self._asking(self.root, "used"):
+            self._objects.check()
+            tiledb.VFS(ctx=self.context()).is_dir(self.root)
 
     def guard(self, check: Callable[[], None]) -> None:
         """Have something asked before a local file is written, and where one is missing.
@@ -66,7 +89,7 @@ class Files:
 
     def context(self) -> tiledb.Ctx:
         """TileDB's context of this process."""
-        return context(self._budget)
+        return context(self._budget, self._settings)
 
     def path(self, uri: str) -> str:
         """The full address of a file below the root."""
@@ -89,8 +112,7 @@ class Files:
         try:
             if self.local is not None:
                 return Path(path).read_bytes()
-            with self._vfs().open(path, "rb") as file:
-                return bytes(file.read())
+            return self._objects.get(path)
         except (OSError, tiledb.TileDBError) as error:
             raise self.unreadable(path, error) from error
 
@@ -103,18 +125,7 @@ class Files:
         try:
             if self.local is not None:
                 return list(_walk(path, "")) if Path(path).is_dir() else [("", Path(path).stat().st_size)]
-            vfs = self._vfs()
-            if not vfs.is_dir(path):
-                return [("", int(vfs.file_size(path)))]
-            found: list[tuple[str, int]] = []
-
-            def take(uri: str, size: int) -> bool:
-                if size or not (uri.endswith("/") or vfs.is_dir(uri)):  # what was committed is an empty file
-                    found.append((uri.removeprefix(path).lstrip("/"), int(size)))
-                return True
-
-            vfs.ls_recursive(path, take)
-            return found
+            return [(entry.name, entry.bytes) for entry in self._objects.tree(path)]
         except (OSError, tiledb.TileDBError) as error:
             raise self.unreadable(path, error) from error
 
@@ -122,6 +133,8 @@ class Files:
         """What is said of a file that cannot be read; of all of them where the folder is not there any more."""
         if self.local is not None:
             self._check()
+        if why := self._outside(error):
+            return StoreError(f"{path} cannot be read: {why}.")
         if not self._is_there(path):
             return StoreError(
                 f"{path} is missing: what it held cannot be read, everything else can. Run `odin doctor`, "
@@ -132,7 +145,8 @@ class Files:
     def _is_there(self, path: str) -> bool:
         if self.local is not None:
             return Path(path).exists()
-        return bool(self._vfs().is_file(path) or self._vfs().is_dir(path))
+        with self._asking(path):
+            return self._objects.exists(path)
 
     def write(self, uri: str, data: bytes) -> None:
         """Write a file whole, or not at all; on a local disk it outlives a crash once this returns.
@@ -140,17 +154,26 @@ class Files:
         Raises:
             SpaceError: No space is left.
         """
-        with self.writing(uri) as path:
-            self.put(path, data)
+        if self.local is not None:
+            with self.writing(uri) as path:
+                self.put(path, data)
+            return
+        with self._asking(self.path(uri), "written"):  # what is there stays where it fails: others may name it
+            self._objects.put(self.path(uri), data)
 
     def write_once(self, uri: str, data: bytes) -> bool:
         """Write a file unless it is there; whether it was written. Of several writers at once, one wins.
+
+        In an object store, that is the last of those that found nothing there.
 
         Raises:
             SpaceError: No space is left.
         """
         if self.exists(uri):
             return False
+        if self.local is None:
+            self.write(uri, data)
+            return True
         try:
             with self.writing(uri, publish=_link) as path:
                 self.put(path, data)
@@ -159,9 +182,9 @@ class Files:
         return True
 
     def touch(self, uri: str) -> bool:
-        """Make a file look newly written, so that `odin gc` spares it; whether it is there."""
+        """Make a file look newly written, so that `odin gc` spares it; False where it has to be written for that."""
         if self.local is None:
-            return self.exists(uri)
+            return False
         try:
             os.utime(self.local / uri)
         except FileNotFoundError:
@@ -170,14 +193,16 @@ class Files:
 
     def age(self, uri: str) -> float:
         """Seconds since it was written or touched; 0 where nobody can say, so that nobody takes it for old."""
-        if self.local is None:
-            made = written_at(uri)
-        else:
+        if self.local is not None:
             try:
-                made = (self.local / uri).stat().st_mtime
+                return _since((self.local / uri).stat().st_mtime)
             except FileNotFoundError:
-                made = None
-        return max(0.0, time.time() - made) if made is not None else 0.0
+                return 0.0
+        if not self.exists(uri):
+            return 0.0
+        with self._asking(self.path(uri)):
+            dates = [entry.written for entry in self._objects.tree(self.path(uri))]
+        return _since(max((date for date in dates if date is not None), default=None))
 
     @contextmanager
     def writing(self, uri: str, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[str]:
@@ -213,7 +238,7 @@ class Files:
                     f"No space is left at {self.root} to write {uri}; nothing of it is kept. "
                     "Make room, for example with `odin gc`, and call again: it goes on where it stopped."
                 ) from error
-            raise StoreError(f"{self.path(uri)} cannot be written: {_reason(error)}.") from error
+            raise StoreError(f"{self.path(uri)} cannot be written: {self._why(error)}.") from error
         except BaseException:
             self._clear(self.path(uri) if self.local is None else fresh)
             raise
@@ -224,7 +249,7 @@ class Files:
         Raises:
             StoreError: The store refuses it.
         """
-        path, vfs = self.path(uri), self._vfs()
+        path, vfs = self.path(uri), tiledb.VFS(ctx=self.context())
         try:
             if vfs.is_dir(path):
                 vfs.remove_dir(path)
@@ -232,11 +257,15 @@ class Files:
                 vfs.remove_file(path)
         except tiledb.TileDBError as error:
             if self.exists(uri):
-                raise StoreError(f"{path} cannot be removed: {_reason(error)}.") from error
+                raise StoreError(f"{path} cannot be removed: {self._why(error)}.") from error
 
     def list(self, folder: str) -> list[StoredFile]:
         """What stands in a folder below the root, its own folders counted as one each."""
-        vfs = self._vfs()
+        if self.local is None:
+            with self._asking(self.path(folder)):
+                found = self._objects.list(self.path(folder))
+            return [StoredFile(f"{folder}/{entry.name}", entry.bytes, _since(entry.written)) for entry in found]
+        vfs = tiledb.VFS(ctx=self.context())
         if not vfs.is_dir(self.path(folder)):
             return []
         names = sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in vfs.ls(self.path(folder)))
@@ -254,9 +283,8 @@ class Files:
         """Write data to a full address, one that `writing` gave."""
         if self.local is not None:
             Path(path).write_bytes(data)
-            return
-        with self._vfs().open(path, "wb") as file:
-            file.write(bytes(data))
+        else:
+            self._objects.put(path, data)
 
     def _clear(self, path: str | Path) -> None:
         if isinstance(path, Path):
@@ -267,8 +295,24 @@ class Files:
         with suppress(StoreError):
             self.remove(path.removeprefix(f"{self.root}/"))
 
-    def _vfs(self) -> tiledb.VFS:
-        return tiledb.VFS(ctx=self.context())
+    @contextmanager
+    def _asking(self, path: str, what: str = "read") -> Iterator[None]:
+        """Make an error of ours of what the object store says.
+
+        Raises:
+            StoreError: It refuses, or does not answer.
+        """
+        try:
+            yield
+        except (OSError, tiledb.TileDBError) as error:
+            raise StoreError(f"{path} cannot be {what}: {self._why(error)}.") from error
+
+    def _outside(self, error: BaseException) -> str | None:
+        """Why the object store as a whole cannot be used, and the remedy; None where that is not the reason."""
+        return s3.explained(error) if self.root.startswith(s3.SCHEME) else None
+
+    def _why(self, error: BaseException) -> str:
+        return self._outside(error) or _reason(error)
 
 
 def _walk(path: str, below: str) -> Iterator[tuple[str, int]]:
@@ -278,6 +322,11 @@ def _walk(path: str, below: str) -> Iterator[tuple[str, int]]:
                 yield from _walk(entry.path, f"{below}{entry.name}/")
             else:
                 yield f"{below}{entry.name}", entry.stat().st_size
+
+
+def _since(written: float | None) -> float:
+    """Seconds since a date; 0 where there is none, so that nobody takes what was written then for old."""
+    return max(0.0, time.time() - written) if written is not None else 0.0
 
 
 def _nothing() -> None:
@@ -307,4 +356,4 @@ def _sync_one(path: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).strip().rstrip(".")
+    return str(error).strip().rstrip(".: ")

@@ -18,7 +18,7 @@ from odin_graph.arrays.keys import Keys
 from odin_graph.arrays.segment import Codec, SegmentInfo
 from odin_graph.arrays.unit_cache import UnitCache
 from odin_graph.arrays.units import DTYPES, Slab, UnitCodec
-from odin_graph.errors import QueryError, ShapeError, StoreError, UnknownNameError
+from odin_graph.errors import QueryError, ShapeError, UnknownNameError
 
 New = Callable[[str, Keys, Codec, str, tuple[int, ...]], AbstractContextManager[NewSegment]]
 
@@ -178,9 +178,7 @@ class UnitStore:
         try:
             yield
         except tiledb.TileDBError as error:
-            raise StoreError(
-                f"The segment {self._files.path(info.uri)} cannot be read: {error}. Run `odin doctor`."
-            ) from error
+            raise self._files.unreadable(self._files.path(info.uri), error) from error
 
     def _path(self, info: SegmentInfo) -> str:
         return self._contents.verified(info)

@@ -70,13 +70,17 @@ class Report:
 
 
 def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Report:
-    """Check the workspace. What cannot be checked is a fault of its own: nothing is raised.
+    """Check the workspace. What cannot be checked is a fault of its own.
 
     Args:
         stores: The open workspace.
         deep: Also read every pixel and every file again, and compare digests.
         repair: Mend what can be made again from what is stored elsewhere, then check once more.
+
+    Raises:
+        StoreError: The object store that the arrays are in is away: nothing of them is damaged by that.
     """
+    stores.arrays.raw.reach()
     faults = tuple(_faults(stores, deep=deep))
     repaired = tuple(_mended(faults)) if repair else ()
     if repaired:

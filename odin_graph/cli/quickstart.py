@@ -17,6 +17,9 @@ def quickstart(
         str | None,
         typer.Option(help="A Neo4j server, neo4j://host; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in."),
     ] = None,
+    arrays: Annotated[
+        str | None, typer.Option(help="Where pixels go: a folder, or s3://bucket/prefix; by default into --out.")
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(help="What is not torn apart: a column of the manifest (the patient), or 'folder'."),
@@ -25,4 +28,4 @@ def quickstart(
     """Store images, train two small models, and draw the representative images that the worse one gets wrong."""
     from odin_graph.quickstart import main
 
-    main(data, out, graph, group)
+    main(data, out, graph, group, arrays)

@@ -10,8 +10,10 @@ import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import ArrayStore, SegmentInfo
+from odin_graph.arrays.s3 import of_tiledb
 from odin_graph.config import Budget
 from odin_graph.testing import SegmentStoreConformance
+from tests.engines.s3 import S3Server, in_s3
 
 BUDGET = Budget(memory=256 << 20, threads=2)
 
@@ -40,6 +42,20 @@ class TestByAddress(SegmentStoreConformance):
 
     def raw(self, path: Path, info: SegmentInfo, position: int) -> NDArray[Any]:
         with tiledb.open(str(path / info.uri), ctx=tiledb.Ctx()) as array:
+            return array[position]["value"].reshape(info.shape)
+
+
+@pytest.mark.soak
+class TestS3(SegmentStoreConformance):
+    @pytest.fixture(autouse=True)
+    def service(self, s3: S3Server) -> None:
+        """In the environment."""
+
+    def open(self, path: Path) -> ArrayStore:
+        return ArrayStore(in_s3(path), BUDGET)
+
+    def raw(self, path: Path, info: SegmentInfo, position: int) -> NDArray[Any]:
+        with tiledb.open(f"{in_s3(path)}/{info.uri}", ctx=tiledb.Ctx(of_tiledb())) as array:
             return array[position]["value"].reshape(info.shape)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import tiledb
 from odin_graph.arrays import ArrayStore, SegmentInfo, opening, tiled
 from odin_graph.config import Budget
 from odin_graph.errors import StoreError
+from tests.arrays.conftest import Past
 
 BUDGET = Budget(memory=1 << 30, threads=2)
 ROWS = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 1), np.uint8)
@@ -76,105 +76,108 @@ def read(store: ArrayStore, info: SegmentInfo) -> list[bytes]:
             return [row.tobytes() for row in store.read_list(info, KEYS)]
 
 
-def _gone(file: Path) -> None:
-    file.unlink()
+def _gone(past: Past, file: str) -> None:
+    past.delete(file)
 
 
-def _cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-1] if file.stat().st_size else b"x")
+def _cut(past: Past, file: str) -> None:
+    past.put(file, past.get(file)[:-1] or b"x")
 
 
-def _byte(file: Path) -> None:
-    data = bytearray(file.read_bytes() or b"\0")
+def _byte(past: Past, file: str) -> None:
+    data = bytearray(past.get(file) or b"\0")
     data[len(data) // 2] ^= 1
-    file.write_bytes(data)
+    past.put(file, bytes(data))
 
 
-def _emptied(file: Path) -> None:
-    file.write_bytes(b"" if file.stat().st_size else b"x")
+def _emptied(past: Past, file: str) -> None:
+    past.put(file, b"" if past.get(file) else b"x")
 
 
 @pytest.mark.parametrize("damage", [_gone, _cut, _byte, _emptied])
 @pytest.mark.parametrize("codec", WRITERS)
 def test_a_damaged_file_is_never_read_as_something_else(
-    codec: str, damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec: str, damage: Callable[[Past, str], None], root: str, past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every file of a segment, gone or altered: the next reader refuses, and so does a deep check."""
     monkeypatch.setattr(tiled, "SLAB_BYTES", 1 << 17)
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     info = WRITERS[codec](store)
-    stored = Path(store.root) / info.uri
-    files = [file for file in stored.rglob("*") if file.is_file()] if stored.is_dir() else [stored]
+    files = past.names(f"{root}/{info.uri}")
     assert len(files) >= (1 if codec == "table" else 4)
     for file in files:
-        whole = file.read_bytes()
-        damage(file)
-        fresh = ArrayStore(store.root, BUDGET)
+        whole = past.get(file)
+        damage(past, file)
+        fresh = ArrayStore(root, BUDGET)
         with pytest.raises(StoreError, match=r"odin doctor"):
             read(fresh, info)
         assert fresh.check(info, deep=True), file
-        file.write_bytes(whole)
-    assert read(ArrayStore(store.root, BUDGET), info) == read(store, info)
+        past.put(file, whole)
+    assert read(ArrayStore(root, BUDGET), info) == read(store, info)
 
 
-def test_what_is_written_into_a_segment_is_refused(tmp_path: Path) -> None:
+def test_what_is_written_into_a_segment_is_refused(root: str) -> None:
     """Another client that opens the array and writes has it refused, with all its checksums right."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     info = _dense(store)
-    with tiledb.open(str(Path(store.root) / info.uri), "w") as array:
+    with tiledb.open(f"{root}/{info.uri}", "w", ctx=store.raw.context()) as array:
         array[0:1] = np.zeros((1, 256), np.uint8)
     with pytest.raises(StoreError, match="missing, added or changed"):
-        read(ArrayStore(store.root, BUDGET), info)
+        read(ArrayStore(root, BUDGET), info)
 
 
-def test_segments_that_change_places_are_refused(tmp_path: Path) -> None:
+def test_segments_that_change_places_are_refused(root: str, past: Past) -> None:
     """Two sound segments of the same keys and shape, each where the other belongs."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     one, other = store.write_dense("pixels", KEYS, ROWS), store.write_dense("pixels", KEYS, ROWS[::-1])
-    paths = [Path(store.root) / info.uri for info in (one, other)]
-    shutil.move(paths[0], tmp_path / "aside")
-    shutil.move(paths[1], paths[0])
-    shutil.move(tmp_path / "aside", paths[1])
+    held = {name: past.get(name) for info in (one, other) for name in past.names(f"{root}/{info.uri}")}
+    for name in held:
+        past.delete(name)
+    for name, data in held.items():
+        swapped = name.replace(one.uri, other.uri) if one.uri in name else name.replace(other.uri, one.uri)
+        past.put(swapped, data)
     for info in (one, other):
         with pytest.raises(StoreError, match="missing, added or changed"):
-            read(ArrayStore(store.root, BUDGET), info)
+            read(ArrayStore(root, BUDGET), info)
 
 
-def test_a_commit_that_is_lost_under_an_open_store_is_an_error(tmp_path: Path) -> None:
+def test_a_commit_that_is_lost_under_an_open_store_is_an_error(root: str, past: Past) -> None:
     """Also after the segment was verified, a hole is no pixels of 255."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     info = _dense(store)
     assert read(store, info)
-    for commit in (Path(store.root) / info.uri / "__commits").iterdir():
-        commit.unlink()
+    for name in past.names(f"{root}/{info.uri}"):
+        if "/__commits/" in name:
+            past.delete(name)
     with pytest.raises(StoreError, match="a part is missing"):
         read(store, info)
 
 
 @pytest.mark.parametrize("codec", WRITERS)
-def test_no_clock_takes_part_in_what_is_written(codec: str, tmp_path: Path) -> None:
+def test_no_clock_takes_part_in_what_is_written(codec: str, root: str, past: Past) -> None:
     """Fragments carry no time, so that TileDB finds them as of any moment since 1970."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
-    stored = Path(store.root) / WRITERS[codec](store).uri
-    fragments = [folder.name for folder in stored.rglob("__fragments/*")]
+    names = past.names(f"{root}/{WRITERS[codec](ArrayStore(root, BUDGET)).uri}")
+    fragments = [name.partition("/__fragments/")[2] for name in names if "/__fragments/" in name]
     assert all(name.startswith(f"__{opening.WRITTEN}_{opening.WRITTEN}_") for name in fragments)
     assert fragments or codec == "table"
 
 
 @pytest.mark.parametrize("codec", WRITERS)
-def test_what_a_fast_clock_wrote_is_there(codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_fast_clock_wrote_is_there(
+    codec: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fragments from the year 2100 are read like any other, without and with the caches."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     expected = read(store, WRITERS[codec](store))
     monkeypatch.setattr(opening, "WRITTEN", 4_102_444_800_000)
     info = WRITERS[codec](store)
-    assert read(ArrayStore(store.root, BUDGET), info) == expected
-    assert read(ArrayStore(store.root, BUDGET, tmp_path / "cache" / "decoded"), info) == expected
+    assert read(ArrayStore(root, BUDGET), info) == expected
+    assert read(ArrayStore(root, BUDGET, tmp_path / "cache" / "decoded"), info) == expected
 
 
-def test_a_segment_without_a_digest_is_a_fault(tmp_path: Path) -> None:
+def test_a_segment_without_a_digest_is_a_fault(root: str) -> None:
     """A client that takes it off its node is found out."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     info = _dense(store)
     assert store.check(info) == []
     assert store.check(replace(info, digest=""))

@@ -90,10 +90,10 @@ def read_stats(call: Any) -> tuple[Any, int]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bands", [1, 3, 5])
-def test_any_box_is_numpys_slice(tmp_path: Path, dtype: str, bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_box_is_numpys_slice(root: str, dtype: str, bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the image was written in several slabs, whose edges are edges of fragments."""
     monkeypatch.setattr(tiled, "SLAB_BYTES", 1 << 17)
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     pixels = noise((700, 600, bands), dtype)
     source = Held(pixels)
     info = store.write_tiled("pixels", 5, source)
@@ -114,9 +114,9 @@ def test_any_box_is_numpys_slice(tmp_path: Path, dtype: str, bands: int, monkeyp
     assert store.check(info, deep=True) == []
 
 
-def test_boxes_of_every_kind_of_segment(tmp_path: Path) -> None:
+def test_boxes_of_every_kind_of_segment(root: str) -> None:
     """Small and large dense, ragged and tiled images, asked for together and repeated."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     images = {key: noise((20, 30, 3), "uint8", key) for key in range(4)}
     large = {key: noise((800, 700, 3), "uint8", key) for key in (10, 11)}
     odd = {key: noise((10 + key, 40, 3), "uint8", key) for key in (20, 21, 22)}
@@ -148,9 +148,9 @@ def test_boxes_of_every_kind_of_segment(tmp_path: Path) -> None:
         np.testing.assert_array_equal(held, every[key])
 
 
-def test_a_crop_reads_its_tiles_alone(tmp_path: Path) -> None:
+def test_a_crop_reads_its_tiles_alone(root: str) -> None:
     """4,096 x 4,096 are 256 tiles; a box of 512 x 512 lies on four of them, or on nine at the most."""
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     pixels = noise((4096, 4096, 1), "uint8")
     info = store.write_tiled("pixels", 1, Held(pixels))
     for left, top, most in ((0, 0, 4), (1024, 2048, 4), (100, 3000, 9), (3584, 3584, 4)):
@@ -163,8 +163,8 @@ def test_a_crop_reads_its_tiles_alone(tmp_path: Path) -> None:
     assert tiles == 256
 
 
-def test_the_overview_is_the_mean_of_squares(tmp_path: Path) -> None:
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+def test_the_overview_is_the_mean_of_squares(root: str) -> None:
+    store = ArrayStore(root, BUDGET)
     for dtype, bands in (("uint16", 3), ("float32", 1), ("bool", 1), ("int64", 1)):
         pixels = noise((2050, 700, bands), dtype)
         found = store.read_overview(store.write_tiled("pixels", 1, Held(pixels)))
@@ -179,10 +179,10 @@ def test_the_overview_is_the_mean_of_squares(tmp_path: Path) -> None:
             np.testing.assert_allclose(found[row, column].astype(float), expected, rtol=1e-5)
 
 
-def test_floats_that_are_no_numbers_survive(tmp_path: Path) -> None:
+def test_floats_that_are_no_numbers_survive(root: str) -> None:
     pixels = noise((300, 300, 1), "float32")
     pixels[5, 5], pixels[6, 6], pixels[7, 7] = np.nan, np.inf, -np.inf
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+    store = ArrayStore(root, BUDGET)
     info = store.write_tiled("pixels", 1, Held(pixels))
     assert store.read_box(info, 0, (0, 0, 300, 300)).tobytes() == pixels.tobytes()
 
@@ -202,8 +202,8 @@ def test_tiles_of_very_wide_images_stay_small() -> None:
         assert (parts[0][1] - parts[0][0]) * row <= max(tiled.SLAB_BYTES, 16 * row)
 
 
-def test_compaction_leaves_it_alone(tmp_path: Path) -> None:
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+def test_compaction_leaves_it_alone(root: str) -> None:
+    store = ArrayStore(root, BUDGET)
     huge = [store.write_tiled("pixels", key, Held(noise((300, 300, 1), "uint8", key))) for key in (1, 2)]
     small = [store.write_dense("pixels", np.array([key]), noise((1, 300, 300, 1), "uint8", key)) for key in (3, 4)]
     merged = compact(store, [*huge, *small])
@@ -211,10 +211,10 @@ def test_compaction_leaves_it_alone(tmp_path: Path) -> None:
     assert len(merged) == 3
 
 
-def test_more_than_the_memory_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_more_than_the_memory_is_refused_with_the_remedy(root: str) -> None:
     pixels = noise((1500, 1500, 1), "uint8")
-    info = ArrayStore(str(tmp_path / "arrays"), BUDGET).write_tiled("pixels", 7, Held(pixels))
-    small = ArrayStore(str(tmp_path / "arrays"), Budget(memory=4 << 20, threads=1))
+    info = ArrayStore(root, BUDGET).write_tiled("pixels", 7, Held(pixels))
+    small = ArrayStore(root, Budget(memory=4 << 20, threads=1))
     array = SegmentedArray(small, [info])
     for read in (array.read, array.read_list):
         with pytest.raises(QueryError, match=r"1,500 x 1,500 x 1 uint8.*image\.crop"):
@@ -236,15 +236,15 @@ def test_more_than_the_memory_is_refused_with_the_remedy(tmp_path: Path) -> None
         ("abcd", DataError),
     ],
 )
-def test_a_box_that_is_none_is_refused(tmp_path: Path, box: Any, error: type[Exception]) -> None:
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+def test_a_box_that_is_none_is_refused(root: str, box: Any, error: type[Exception]) -> None:
+    store = ArrayStore(root, BUDGET)
     info = store.write_tiled("pixels", 1, Held(noise((8, 10, 1), "uint8")))
     with pytest.raises(error, match="box"):
         store.read_box(info, 0, box)
 
 
-def test_what_cannot_be_stored_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    store = ArrayStore(str(tmp_path / "arrays"), BUDGET)
+def test_what_cannot_be_stored_is_refused_and_nothing_is_left(root: str) -> None:
+    store = ArrayStore(root, BUDGET)
 
     class Lying(Held):
         def rows(self, first: int, end: int) -> NDArray[Any]:

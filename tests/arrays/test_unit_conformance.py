@@ -13,10 +13,12 @@ from hypothesis import Phase, settings
 from numpy.typing import NDArray
 
 from odin_graph.arrays import ArrayStore, SegmentInfo
+from odin_graph.arrays.s3 import of_tiledb
 from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.testing import UnitConformance
 from odin_graph.testing import units as kit
 from tests.arrays.test_conformance import BUDGET
+from tests.engines.s3 import S3Server, in_s3
 
 
 class TestLocalUnits(UnitConformance):
@@ -44,6 +46,21 @@ class TestUnitsByAddress(UnitConformance):
 
     def raw(self, path: Path, info: SegmentInfo, unit: int) -> NDArray[Any]:
         with tiledb.open(str(path / info.uri / "values"), ctx=tiledb.Ctx()) as array:
+            found: NDArray[Any] = array[unit]["value"]
+            return found
+
+
+@pytest.mark.soak
+class TestUnitsInS3(UnitConformance):
+    @pytest.fixture(autouse=True)
+    def service(self, s3: S3Server) -> None:
+        """In the environment."""
+
+    def open(self, path: Path) -> ArrayStore:
+        return ArrayStore(in_s3(path), BUDGET)
+
+    def raw(self, path: Path, info: SegmentInfo, unit: int) -> NDArray[Any]:
+        with tiledb.open(f"{in_s3(path)}/{info.uri}/values", ctx=tiledb.Ctx(of_tiledb())) as array:
             found: NDArray[Any] = array[unit]["value"]
             return found
 

@@ -1,8 +1,7 @@
-"""A Neo4j server without an installation: Maven's jars, kept in the user's cache folder, and a Java."""
+"""A Neo4j server without an installation: Maven's jars, and a Java."""
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -10,20 +9,13 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import neo4j
-from filelock import FileLock
 
 from odin_graph.graph import Endpoint
+from tests.engines.maven import CannotRunError, jars, java
 
-POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
-<modelVersion>4.0.0</modelVersion><groupId>odin</groupId><artifactId>neo4j-for-tests</artifactId><version>1</version>
-<dependencies><dependency>
-<groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{version}</version>
-</dependency></dependencies></project>
-"""
 CONFIG = """server.bolt.listen_address=127.0.0.1:{bolt}
 server.http.enabled=false
 server.https.enabled=false
@@ -32,10 +24,6 @@ server.memory.pagecache.size=256m
 dbms.usage_report.enabled=false
 """
 OPENS = ["java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch"]
-
-
-class CannotRunError(Exception):
-    """What is missing, and how to get it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,9 @@ class Neo4jServer:
     """One running server with an empty data folder. Stop it."""
 
     def __init__(self, release: Release = LATEST) -> None:
-        jars, java = _jars(release), _java(release)
+        artifact = f"org.neo4j:neo4j:{release.version}"
+        program = java("Neo4j", newest=release.newest_java)
+        path = jars("Neo4j", artifact)
         self.home = Path(tempfile.mkdtemp(prefix="odin-neo4j-"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -63,8 +53,8 @@ class Neo4jServer:
         (self.home / "conf").mkdir()
         (self.home / "conf" / "neo4j.conf").write_text(CONFIG.format(bolt=port))
         self.log = self.home / "server.log"
-        command = [java, "-Xmx768m", *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS)]
-        command += ["-cp", f"{jars}/*", release.main, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
+        command = [program, "-Xmx768m", *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS)]
+        command += ["-cp", f"{path}/*", release.main, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
         with self.log.open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         password = secrets.token_urlsafe(16)
@@ -107,48 +97,3 @@ class Neo4jServer:
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "no log"
-
-
-def _jars(release: Release) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "odin-graph" / "neo4j"
-    jars = cache / release.version
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{release.version}.lock"):
-        if jars.exists():
-            return jars
-        if shutil.which("mvn") is None:
-            raise CannotRunError("Neo4j did not run: Maven is missing (Debian: apt-get install maven).")
-        fresh = Path(tempfile.mkdtemp(dir=cache))
-        (fresh / "pom.xml").write_text(POM.format(version=release.version))
-        fetched = subprocess.run(
-            [
-                "mvn",
-                "-q",
-                "-B",
-                "-f",
-                fresh / "pom.xml",
-                "dependency:copy-dependencies",
-                f"-DoutputDirectory={fresh}/jars",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if fetched.returncode:
-            raise CannotRunError(f"Neo4j did not run: Maven could not fetch its jars.\n{fetched.stdout[-2000:]}")
-        (fresh / "jars").replace(jars)
-        shutil.rmtree(fresh)
-        return jars
-
-
-def _java(release: Release) -> str:
-    if release.newest_java:
-        package = find_spec("arcadedb_embedded")
-        if package is not None and package.origin is not None:
-            inside = Path(package.origin).parent / "jre" / "bin" / "java"
-            if inside.exists():
-                return str(inside)
-    for found in (f"{os.environ.get('JAVA_HOME', '')}/bin/java", shutil.which("java")):
-        if found and Path(found).exists():
-            return found
-    raise CannotRunError("Neo4j did not run: Java is missing (Debian: apt-get install openjdk-17-jre-headless).")
