@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from odin_graph.catalog.deletion import DELETABLE, HAVE_STATE
+from odin_graph.catalog.restored_values import fit_types
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.metadata import KINDS
 from odin_graph.stores import Stores
 
 COMPUTED: Final = ("ActivationSet", "AttributionSet")
@@ -64,18 +66,24 @@ class UndeletionReport:
 
     restored: dict[str, int]
     """How many of each kind, parts that came with them included."""
+    converted: dict[str, int] = field(default_factory=dict)
+    """By field (``Image.age``), how many values were converted to the type that it has by now."""
 
     def __str__(self) -> str:
         """One line."""
         counts = ", ".join(f"{number:,} {label}" for label, number in self.restored.items() if number)
-        return f"Shown again: {counts}." if counts else "Nothing was deleted: all of it is there."
+        if not counts:
+            return "Nothing was deleted: all of it is there."
+        types = ", ".join(f"{number:,} of {name}" for name, number in self.converted.items())
+        return f"Shown again: {counts}." + (f" Values converted to the type of today: {types}." if types else "")
 
 
 def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionReport:
     """Take the tombstones from things, in one transaction: from all of them, or none and an error.
 
     An experiment's checkpoints and predictions come back where they went with it, a volume's slices and a video's
-    frames too. Activations are computed again when they are asked for.
+    frames too. Activations are computed again when they are asked for. Metadata whose field has another type by now is
+    converted, where no digit is lost.
 
     Args:
         stores: The open workspace.
@@ -84,7 +92,8 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
 
     Raises:
         UnknownNameError: No such things.
-        ConflictError: They were purged, something else has their id by now, or what they are of is deleted.
+        ConflictError: They were purged, something else has their id by now, what they are of is deleted, or values do
+            not fit the type that their field has by now.
         QueryError: What is computed again has nothing that could come back.
     """
     if label in COMPUTED or label not in DELETABLE:
@@ -96,17 +105,18 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
     def restore(tx: Transaction) -> UndeletionReport:
         rows = _tombstones(tx, label, listed)
         slices = _slices(tx, label, rows) if label in ("Video", "Volume") else []
-        counts = {label: _restore(tx, label, rows)}
+        converted: dict[str, int] = {}
+        counts = {label: _restore(tx, label, rows, converted)}
         for part, pattern in _PARTS.get(label, ()):
             found = _parts(tx, label, pattern, rows)
-            counts[part] = _restore(tx, part, found)
+            counts[part] = _restore(tx, part, found, converted)
             rows += found
         if slices:
-            counts["Image"] = _restore(tx, "Image", slices)
+            counts["Image"] = _restore(tx, "Image", slices, converted)
             rows += slices
         _check_wholes(tx, label, listed)
         tx.run(_EMPTY, {"ids": sorted({row["deletion"] for row in rows})})
-        return UndeletionReport(counts)
+        return UndeletionReport(counts, converted)
 
     return stores.graph.execute(restore)
 
@@ -138,12 +148,16 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
     return [{"thing": row["thing"], "deletion": row["deletion"]} for row in gone]
 
 
-def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]]) -> int:
+def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:
+    things = list(dict.fromkeys(row["thing"] for row in rows))
+    if label in KINDS and things:
+        fitted = fit_types(tx, label, _by(label), things)
+        converted |= {f"{label}.{name}": number for name, number in fitted.items()}
     state = ", n.state = coalesce(was, 'ready')" if label in HAVE_STATE else ""
     cypher = _RESTORE.format(label=label, by=_by(label), state=state)
     for part in batches(list(rows), BATCH):
         tx.run(cypher, {"rows": part})
-    return len({row["thing"] for row in rows})
+    return len(things)
 
 
 def _parts(tx: Transaction, label: str, pattern: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

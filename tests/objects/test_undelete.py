@@ -104,3 +104,66 @@ def test_what_cannot_come_back_is_refused_and_nothing_changes(world: og.Workspac
         world.predictions.undelete("e/predictions/1")
     with pytest.raises(QueryError, match="computed again"):
         world.activations.undelete(["any"])
+
+
+OLD: dict[str, list[Any]] = {
+    "the same": [1, None, 3, 4],
+    "to text": [1, 2, None, 4],
+    "to float": [1, 2, 3, None],
+    "to int": ["1", "+2", None, "4"],
+    "to bool": [0, 1, 1, None],
+    "free": [[1, 2], [], None, [3]],
+}
+NEW: dict[str, Any] = {"the same": 5, "to text": "x", "to float": 0.5, "to int": 7, "to bool": True}
+AFTER: dict[str, list[Any]] = {
+    "the same": [1, None, 3, 4],
+    "to text": ["1", "2", None, "4"],
+    "to float": [1.0, 2.0, 3.0, None],
+    "to int": [1, 2, None, 4],
+    "to bool": [False, True, True, None],
+    "free": [[1, 2], [], None, [3]],
+}
+
+
+def test_values_whose_field_has_another_type_by_now(db: og.Workspace) -> None:
+    """They are converted, without losing a digit, or nothing comes back; never are they read as missing."""
+    pixels = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
+    db.images.add(images=pixels[:4], ids=IDS, metadata=OLD, progress=False)
+    db.images.delete(IDS)
+    db.images.add(images=pixels[4:], ids=["new"], metadata={n: [v] for n, v in NEW.items()}, progress=False)
+    assert db.images.update({"new": {"free": "text"}}).updated == 1
+    db.images.update({"new": {"free": None}}, missing="remove")
+    report = db.images.undelete(IDS)
+    assert report.restored == {"Image": 4}
+    assert report.converted == {"Image.to text": 3, "Image.to float": 3, "Image.to int": 3, "Image.to bool": 3}
+    assert "converted to the type of today: 3 of Image." in str(report)
+    rows = {image.id: image for image in db.images()}
+    for name, values in AFTER.items():
+        assert [rows[id_][name] for id_ in IDS] == values, name
+        assert rows["new"][name] == NEW.get(name)
+    assert [type(rows["a"]["to bool"]), type(rows["a"]["to float"])] == [bool, float]
+    assert db.images().where(og.F("to text") == "2").count() == 1
+    assert db.doctor(deep=True).sound
+
+
+def test_values_that_fit_no_more_keep_all_of_it_deleted(db: og.Workspace) -> None:
+    pixels = np.arange(3 * 16, dtype=np.uint8).reshape(3, 4, 4)
+    db.images.add(images=pixels[:2], ids=["a", "b"], metadata={"age": ["NA", "12"], "n": [1, 2]}, progress=False)
+    db.images.delete(["a", "b"])
+    db.images.add(images=pixels[2:], ids=["c"], metadata={"age": [7], "n": [3]}, progress=False)
+    with pytest.raises(ConflictError, match=r"Image.age is int by now, and 1 values .*'NA'.*retype\('age', str\)"):
+        db.images.undelete(["a", "b"])
+    assert [image.id for image in db.images()] == ["c"]
+    db.fields.retype("age", str)
+    assert db.images.undelete(["a", "b"]).restored == {"Image": 2}
+    assert db.images().order_by(og.F("id")).to_arrow("age").column("age").to_pylist() == ["NA", "12", "7"]
+    assert db.doctor(deep=True).sound
+
+
+def test_a_float_field_takes_no_integer_that_it_would_cut(db: og.Workspace) -> None:
+    pixels = np.arange(2 * 16, dtype=np.uint8).reshape(2, 4, 4)
+    db.images.add(images=pixels[:1], ids=["a"], metadata={"n": [2**53 + 1]}, progress=False)
+    db.images.delete(["a"])
+    db.images.add(images=pixels[1:], ids=["b"], metadata={"n": [0.5]}, progress=False)
+    with pytest.raises(ConflictError, match=str(2**53 + 1)):
+        db.images.undelete(["a"])

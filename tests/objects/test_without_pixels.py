@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.errors import DataError, StoreError
 from odin_graph.objects.layer import Layer
-from tests.query import digits
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class World:
 
 @pytest.fixture(params=["made by another client", "files gone"])
 def world(db: og.Workspace, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     layer = db.experiment("small-cnn/1").layer("features")
     if request.param == "made by another client":
         db.cypher("CREATE (:Image {id: 'half', key: 900000, label: 'DME', site: 'Lima'})", write=True)

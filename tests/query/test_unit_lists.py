@@ -53,7 +53,7 @@ def test_kept_lists_answer_as_the_scan_does(
 
 
 def test_deleted_images_are_no_answer(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from .digits import build
+    from odin_graph.example import build
 
     monkeypatch.setattr(unit_lists, "_SHARE", 2)
     build(db, experiments=1)

@@ -1,0 +1,87 @@
+"""Metadata of what comes back: its fields may have another type by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from odin_graph.errors import ConflictError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import BATCH, batches, quoted
+from odin_graph.schema.metadata import FieldType, convert, decode, encode
+from odin_graph.schema.metadata.types import type_of
+
+_SHOWN: Final = 5
+
+
+def fit_types(tx: Transaction, kind: str, by: str, things: Sequence[Any]) -> dict[str, int]:
+    """Convert values to the types that their fields have now, without losing a digit; before the things are shown.
+
+    A field of which nothing else has a value takes the type of what comes back.
+
+    Args:
+        tx: The transaction that takes the tombstones away.
+        kind: Of the things.
+        by: ``key`` or ``id``, by which they are given.
+        things: What comes back.
+
+    Returns:
+        By field, how many values were converted.
+
+    Raises:
+        ConflictError: Values fit neither; names them, and nothing is changed.
+    """
+    tx.run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1")  # where writers of types meet
+    fields = tx.run("MATCH (f:Field {kind: $kind}) RETURN f.name AS name, f.type AS type", {"kind": kind})
+    types = {row["name"]: FieldType(row["type"]) for row in fields}
+    converted = {}
+    for name, values in _others(tx, kind, by, things, types).items():
+        to = _free(tx, kind, name, [value for _, value in values]) or types[name]
+        rows, strange = [], []
+        for thing, value in values:
+            try:
+                after = encode(convert(value, to), to)
+                if after is None:  # text that stands for nothing, "NA"
+                    raise ValueError
+                rows.append({"thing": thing, "value": after})
+            except (ValueError, OverflowError):
+                strange.append(f"{value!r:.60} of {thing!r}")
+        if strange:
+            raise ConflictError(
+                f"{kind}.{name} is {to} by now, and {len(strange):,} values of what is to come back are not, first "
+                f"{', '.join(strange[:_SHOWN])} ({by}s). Nothing was changed: call db.fields.retype({name!r}, str) "
+                "first, to which all of them can be converted, or take the field from the others."
+            )
+        if to is not types[name]:
+            tx.run("MATCH (f:Field {id: $id}) SET f.type = $type", {"id": f"{kind}.{name}", "type": to.value})
+            continue
+        for part in batches(rows, BATCH):
+            statement = f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.thing}}) SET n.{quoted(name)} = r.value"
+            tx.run(statement, {"rows": part})
+        converted[name] = len(rows)
+    return converted
+
+
+def _others(
+    tx: Transaction, kind: str, by: str, things: Sequence[Any], types: dict[str, FieldType]
+) -> dict[str, list[tuple[Any, Any]]]:
+    """By field, the values that are not of its type, each with its thing."""
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    if not types:
+        return found
+    values = ", ".join(f"n.{quoted(name)}" for name in types)
+    statement = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) RETURN thing, [{values}] AS held"
+    for part in batches(list(things), BATCH):
+        for row in tx.run(statement, {"things": part}):
+            for (name, type_), held in zip(types.items(), row["held"], strict=True):
+                value = decode(held)
+                if value is not None and value != [] and type_of(value) is not type_:
+                    found.setdefault(name, []).append((row["thing"], value))
+    return found
+
+
+def _free(tx: Transaction, kind: str, name: str, values: Sequence[Any]) -> FieldType | None:
+    """The one type of the values, where nothing that is shown has one of the field."""
+    used = f"MATCH (n:{kind}) WHERE n.deleted IS NULL AND n.{quoted(name)} IS NOT NULL RETURN 1 AS n LIMIT 1"
+    of = {type_of(value) for value in values}
+    return of.pop() if len(of) == 1 and not tx.run(used) else None
