@@ -7,7 +7,7 @@ ENGINE ?=
 # Two processes, each with the tests of one engine; those of none go to whoever is free.
 PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2 --dist loadgroup)
 
-.PHONY: venv quickstart test lint bench soak clean
+.PHONY: venv quickstart test lint bench soak matrix clean
 
 venv: $(STAMP)  ## the environment alone
 
@@ -29,6 +29,8 @@ lint: $(STAMP)  ## formatting, lint, types, floors: no test, under a minute
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy odin_graph
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(VENV)/bin/dockerfile-doctor --severity warning docker/Dockerfile
 
 bench: $(STAMP)  ## every goal, timed; never part of `test`
 	$(RUN) -m benchmarks --json bench.json
@@ -36,5 +38,8 @@ bench: $(STAMP)  ## every goal, timed; never part of `test`
 soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
 	$(PYTEST) --soak tests
 
+matrix:  ## a smoke with the oldest and the newest dependencies (Python 3.11 and 3.13), and of wheel and sdist
+	.ci/matrix
+
 clean:  ## what the targets above left behind; never a workspace
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache quickstart-out bench.json
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache quickstart-out bench.json build/matrix
