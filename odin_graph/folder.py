@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from odin_graph.errors import MissingWorkspaceError, OdinError, SchemaVersionError, WorkspaceError
+from odin_graph.errors import (
+    MissingWorkspaceError,
+    OdinError,
+    SchemaVersionError,
+    SpaceError,
+    StoreError,
+    WorkspaceError,
+)
 
 MARK: Final = "workspace.json"
 FORMAT: Final = 1
 """Of the folder. The graph's schema has a version of its own."""
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FRESH: Final = ".workspace-"
 """Of another process that makes the same workspace at this moment."""
 
@@ -49,6 +60,30 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
         raise WorkspaceError(
             f"A workspace cannot be {'opened' if _is_there(mark) else 'made'} at {folder}: {error.strerror}. Choose a "
             "folder you may write to."
+        ) from error
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """What the system says of a file or folder that a user asked for, as an error of ours.
+
+    Raises:
+        SpaceError: No space is left.
+        StoreError: It cannot be written.
+    """
+    try:
+        yield
+    except OdinError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise SpaceError(
+                f"No space is left to write {path}; nothing of it is kept. Make room or choose another place, and "
+                "call again."
+            ) from error
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Choose a folder that is there and that you may "
+            "write to."
         ) from error
 
 

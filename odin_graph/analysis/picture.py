@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from odin_graph.errors import QueryError
+from odin_graph.folder import writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,16 +32,27 @@ class Picture:
         self.figure = figure
 
     def save(self, path: str | Path) -> Path:
-        """Write it in the format of the suffix (png, pdf, svg, jpg); returns the path.
+        """Write it in the format of the suffix (png, pdf, svg, jpg), whole or not at all; returns the path.
 
         Raises:
             QueryError: Another suffix.
+            SpaceError: No space is left.
+            StoreError: It cannot be written there.
         """
         target = Path(path)
         if target.suffix.lower() not in _SUFFIXES:
             raise QueryError(f"A picture is saved as {', '.join(_SUFFIXES[:-1])}, not as {target.name!r}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._draw(target, target.suffix[1:].lower())
+        out = io.BytesIO()
+        self._draw(out, target.suffix[1:].lower())
+        fresh = target.with_name(f".{target.name}.part")
+        with writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                fresh.write_bytes(out.getvalue())
+                fresh.replace(target)
+            finally:
+                with suppress(OSError):
+                    fresh.unlink(missing_ok=True)
         return target
 
     def show(self) -> None:
@@ -63,7 +76,7 @@ class Picture:
         self._draw(out, "png")
         return out.getvalue()
 
-    def _draw(self, target: Path | io.BytesIO, format_: str) -> None:
+    def _draw(self, target: io.BytesIO, format_: str) -> None:
         with warnings.catch_warnings():
             # A class in a script that no installed font has is drawn as boxes; the user can do nothing about it here.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")

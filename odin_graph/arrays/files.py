@@ -189,6 +189,8 @@ class Files:
             os.utime(self.local / uri)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise StoreError(f"{self.path(uri)} cannot be written: {_reason(error)}.") from error
         return True
 
     def age(self, uri: str) -> float:

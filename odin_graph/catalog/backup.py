@@ -14,7 +14,7 @@ from typing import Final
 
 from odin_graph.arrays import StoredFile
 from odin_graph.arrays.files import FRESH, Files
-from odin_graph.errors import ConflictError, MissingWorkspaceError, SpaceError, StoreError, WorkspaceError
+from odin_graph.errors import ConflictError, MissingWorkspaceError, OdinError, SpaceError, StoreError, WorkspaceError
 from odin_graph.folder import MARK, prepare_folder
 from odin_graph.graph.dump import dump
 from odin_graph.graph.endpoint import Endpoint
@@ -73,6 +73,8 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
         (partial / "mark").rmdir()
         _sync(partial)
         partial.rename(target)
+    except OdinError:  # a SpaceError of the engine is an OSError too
+        raise
     except OSError as error:
         kind = SpaceError if error.errno == 28 else WorkspaceError  # ENOSPC
         raise kind(

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +34,7 @@ from odin_graph.catalog.roots import give_roots, roots_by
 from odin_graph.catalog.updates import update_metadata
 from odin_graph.catalog.versions import Members
 from odin_graph.errors import ConflictError, DataError, DataWarning, StoreError
+from odin_graph.folder import writing_to
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
 from odin_graph.progress import progress_bar
@@ -84,6 +87,8 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
     Raises:
         ConflictError: The folder exists and is not empty.
         DataError: Another format, or members that were deleted.
+        SpaceError: No space is left.
+        StoreError: The folder cannot be written, or pixels not be read.
     """
     if kind not in FORMATS:
         raise DataError(f"{kind!r} is no format of a data set: give {', '.join(FORMATS)}.")
@@ -101,25 +106,35 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
         "tags": list(own.get("tags") or ()),
         "metadata": _spelt(stores, own),
     }
-    folders = folder_names(rows.column("label").to_pylist())
     fresh = path.with_name(f".{path.name}.part")
-    fresh.mkdir(parents=True, exist_ok=True)
-    writer: pq.ParquetWriter | None = None
-    with progress_bar(f"export {dataset}", rows.num_rows, show=progress) as advance:
+    with writing_to(path):
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)  # of a call that was ended from outside
+            fresh.mkdir(parents=True)
+            _write(stores, rows, head, kind, fresh, dataset, progress)
+            if path.exists():
+                path.rmdir()
+            fresh.rename(path)  # whole, or not under its name
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
+def _write(
+    stores: Stores, rows: pa.Table, head: Mapping[str, Any], kind: Format, folder: Path, dataset: str, progress: bool
+) -> None:
+    folders = folder_names(rows.column("label").to_pylist())
+    with ExitStack() as end, progress_bar(f"export {dataset}", rows.num_rows, show=progress) as advance:
+        writer: pq.ParquetWriter | None = None
         for shard, at in enumerate(range(0, rows.num_rows, AT_ONCE)):
             part = rows.slice(at, AT_ONCE)
             images = stores.columns.array(ARRAY).read_list(part.column("key").to_numpy())
-            part = with_pixels(part.drop_columns(["key"]), images, kind, fresh, shard, folders)
+            part = with_pixels(part.drop_columns(["key"]), images, kind, folder, shard, folders)
             if writer is None:
                 schema = part.schema.with_metadata({_HEAD: json.dumps(head).encode()})
-                writer = pq.ParquetWriter(fresh / MANIFEST, schema, compression="zstd")
+                writer = end.enter_context(pq.ParquetWriter(folder / MANIFEST, schema, compression="zstd"))
             writer.write_table(part.cast(writer.schema))
             advance(part.num_rows)
-    if writer is not None:
-        writer.close()
-    if path.exists():
-        path.rmdir()
-    fresh.rename(path)  # whole, or not under its name
 
 
 def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True) -> str:

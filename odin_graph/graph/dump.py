@@ -5,8 +5,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from odin_graph.errors import EngineError, WorkspaceError
+from odin_graph.errors import EngineError, SpaceError, UnreachableError, WorkspaceError
 from odin_graph.graph.endpoint import Endpoint
+from odin_graph.graph.failures import is_full
 
 _SECONDS = 3_600.0
 
@@ -20,7 +21,8 @@ def dump(endpoint: Endpoint, target: Path) -> None:
 
     Raises:
         WorkspaceError: The graph is a server, which has its own tools for this.
-        EngineError: The engine cannot write it.
+        SpaceError: No space is left in the workspace, where it is written first.
+        EngineError: The engine cannot write it, or does not answer.
     """
     if endpoint.http is None or endpoint.folder is None:
         raise WorkspaceError(
@@ -29,13 +31,24 @@ def dump(endpoint: Endpoint, target: Path) -> None:
         )
     import httpx  # a fifth of a second that opening a workspace need not wait for
 
-    answer = httpx.post(
-        f"{endpoint.http}/api/v1/command/{endpoint.database}",
-        json={"language": "sql", "command": "BACKUP DATABASE"},
-        auth=(endpoint.user, endpoint.password),
-        timeout=_SECONDS,
-        trust_env=False,
-    )
+    try:
+        answer = httpx.post(
+            f"{endpoint.http}/api/v1/command/{endpoint.database}",
+            json={"language": "sql", "command": "BACKUP DATABASE"},
+            auth=(endpoint.user, endpoint.password),
+            timeout=_SECONDS,
+            trust_env=False,
+        )
+    except httpx.HTTPError as error:
+        raise UnreachableError(
+            f"The graph engine of {endpoint.folder} does not answer ({error}), so nothing is backed up: call again, or "
+            "open the workspace anew."
+        ) from error
+    if answer.is_error and is_full(endpoint.folder):
+        raise SpaceError(
+            f"No space is left at {endpoint.folder}, where the graph engine writes its copy first: make room, and call "
+            "again."
+        )
     if answer.is_error:
         detail = answer.json().get("detail", answer.text) if "json" in answer.headers.get("content-type", "") else ""
         raise EngineError(f"The graph cannot be backed up: {detail:.500}")

@@ -53,7 +53,7 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
 def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
     """The error of ours that says what the driver's means."""
     address = endpoint.address
-    if _is_full(endpoint.folder) and not isinstance(
+    if is_full(endpoint.folder) and not isinstance(
         error, CypherSyntaxError
     ):  # what the engine says then does not name the reason
         return SpaceError(
@@ -123,7 +123,8 @@ def exhausted() -> MemoryLimitError:
     )
 
 
-def _is_full(folder: str) -> bool:
+def is_full(folder: str) -> bool:
+    """Whether the disk of a folder has no room for the engine."""
     try:
         return bool(folder) and shutil.disk_usage(folder).free < LEAST_SPACE
     except OSError:  # it was moved or deleted
