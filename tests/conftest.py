@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from odin_graph.address import Address
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
+from tests.caches import own_cache
 from tests.engines.maven import CannotRunError
 from tests.engines.neo4j import LTS, Neo4jServer
 from tests.engines.s3 import S3Server
@@ -26,6 +29,9 @@ from tests.engines.s3 import start as start_s3
 
 ENGINES = ("arcadedb", "neo4j")
 os.environ.setdefault("ODIN_PROGRESS", "0")
+_cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+own_cache(_cache)
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="odin-config-")  # what a test trusts, its user does not
 settings.register_profile(
     "odin",
@@ -52,6 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("s3", names, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # a worker runs all tests of an engine, so that each server is started once
         params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
