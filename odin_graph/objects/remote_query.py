@@ -22,9 +22,6 @@ from odin_graph.objects.things import ThingQuery
 from odin_graph.query.expressions import F
 from odin_graph.query.plan import Keys, Plan
 
-_WHOLE = 8 << 20
-"""Bytes of an image above 8 bits that is fetched as it is, to be shown on the scale of its sheet."""
-_SIZES = ("dtype", "height", "width", "bands")
 _SIDE = 512
 """Pixels of the longer side of a picture for looking at."""
 
@@ -121,10 +118,10 @@ class RemoteQuery(ImageAnswers[RemoteImage]):
     def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
         link = Link.at(self.address)
         keys = table.column("key").to_pylist()
-        held = RemoteQuery(self.address, Plan(Keys(tuple(keys)))).to_arrow("key", *_SIZES)
-        rows = {row["key"]: row for row in held.to_pylist()}
+        held = RemoteQuery(self.address, Plan(Keys(tuple(keys)))).to_arrow("key", "dtype")
+        dtypes = dict(zip(held["key"].to_pylist(), held["dtype"].to_pylist(), strict=True))
         return [
-            _pixels_for_looking(link, id_, rows.get(key, {}))
+            _pixels_for_looking(link, id_, dtypes.get(key))
             for key, id_ in zip(keys, table.column("id").to_pylist(), strict=True)
         ]
 
@@ -152,13 +149,12 @@ class RemoteThings(ThingQuery[dict[str, Any]]):
         return self.one(id_)
 
 
-def _pixels_for_looking(link: Link, id_: str, size: Mapping[str, Any]) -> NDArray[Any]:
-    """The pixels themselves where a sheet has one scale for all; of large images the picture that the server makes."""
-    if size.get("dtype") in (None, "uint8", "bool"):
+def _pixels_for_looking(link: Link, id_: str, dtype: str | None) -> NDArray[Any]:
+    """A picture of 8 bits; above them values of the image, since a sheet has one scale for all."""
+    if dtype in (None, "uint8", "bool"):
         return picture_of(link, id_)
-    if np.dtype(size["dtype"]).itemsize * size["height"] * size["width"] * size["bands"] > _WHOLE:
-        return picture_of(link, id_)
-    pixels: NDArray[Any] = np.load(io.BytesIO(link.get_bytes(f"/v1/images/{quoted(id_)}/pixels")), allow_pickle=False)
+    data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE, format="npy")
+    pixels: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
     return pixels
 
 

@@ -77,7 +77,7 @@ class Neo4jServer:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _first_login(self, password: str) -> None:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 240
         while True:
             try:
                 with (

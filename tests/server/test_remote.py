@@ -439,3 +439,20 @@ def test_bytes_of_a_file_travel(retina: og.Workspace, far: og.RemoteWorkspace, t
     for file in (out.getvalue(), tmp_path / "new.png", PillowImage.open(out)):
         near = far.images("retina-test").nearest(file, by=layer, k=1)
         assert near[0].id == image.id
+
+
+def test_a_sheet_of_deep_images_has_one_scale_however_large_they_are(
+    retina: og.Workspace, far: og.RemoteWorkspace
+) -> None:
+    """What is drawn are values of the images, not pictures that the server has stretched each by itself."""
+    y, x = np.mgrid[:2100, :2050]
+    pixels = np.stack([(x + y) % 4000, (x + y) % 4000 + 20_000]).astype(np.uint16)
+    retina.images.add(images=list(pixels), ids=["deep/dark", "deep/bright"], progress=False)
+    try:
+        query = far.images(["deep/dark", "deep/bright"])
+        shown = query._displayed(query.to_arrow("key", "id"))
+        assert [(one.dtype, max(one.shape) <= 512) for one in shown] == [(np.uint16, True)] * 2
+        for one, stored in zip(shown, pixels, strict=True):
+            np.testing.assert_array_equal(one[..., 0], stored[::5, ::5])
+    finally:
+        retina.images.purge(["deep/dark", "deep/bright"], force=True)

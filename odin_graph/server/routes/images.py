@@ -59,10 +59,15 @@ def get_thumbnail(
     db: WorkspaceDep,
     allowed: SettingsDep,
     size: Annotated[int, Query(ge=8, le=1024, description="Of the longer side, at most.")] = 128,
+    format: Annotated[Literal["png", "npy"], Query(description="npy keeps every dtype and band.")] = "png",  # noqa: A002
 ) -> Response:
-    """A small picture; above 8 bits stretched."""
+    """A small picture: above 8 bits stretched by itself as PNG, and as NumPy's .npy values of the image, every n-th."""
     with deadline(allowed.seconds):
-        return _png(_image(db, id).overview, size)
+        overview = _image(db, id).overview
+        if format == "png":
+            return _png(overview, size)
+        step = -(-max(overview.shape[:2]) // size)
+        return StreamingResponse(_npy(overview[::step, ::step]), media_type=_NPY)
 
 
 @router.get("/images/{id:id}/predictions", response_model=Answer)
