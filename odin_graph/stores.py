@@ -13,6 +13,7 @@ from typing import Any, Self
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
 from odin_graph.arrays.outside import take_arrays
+from odin_graph.arrays.store import OWNER
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
 from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
@@ -60,6 +61,7 @@ class Stores:
             workspace_id = install(graph)
             cache = _cache(address, folder, workspace_id)
             arrays = ArrayStore(address.arrays, budget, cache / "decoded")
+            _check_that_it_is_the_place(address, graph, arrays)
             owner = arrays.claim(workspace_id)
             if owner != workspace_id:
                 raise MismatchError(
@@ -139,6 +141,19 @@ def _verified(graph: Graph) -> Graph:
         graph.close()
         raise
     return graph
+
+
+def _check_that_it_is_the_place(address: Address, graph: Graph, arrays: ArrayStore) -> None:
+    """Refuse an empty place for the arrays of a graph that has some: they are elsewhere, or lost."""
+    if (
+        not arrays.raw.exists(OWNER)
+        and graph.read("MATCH (s:Segment) RETURN s.id AS id LIMIT 1")
+        and not arrays.files()
+    ):
+        raise MismatchError(
+            f"{address.arrays} is empty, and the graph of {address} names arrays: give the arrays= that it was made "
+            "with, or bring them back from a backup."
+        )
 
 
 def _cache(address: Address, folder: Path | None, workspace_id: str) -> Path:

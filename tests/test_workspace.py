@@ -347,3 +347,14 @@ def test_cypher_that_is_none(db: og.Workspace) -> None:
         db.cypher("MTCH (n) RETURN n")
     with pytest.raises(og.QueryError, match="age"):
         db.cypher("RETURN $age")
+
+
+def test_an_empty_place_for_arrays_that_there_are_is_refused(address: Address, tmp_path: Path) -> None:
+    """The arrays= that was forgotten, or misspelt: nothing is made there, and what is stored stays to be found."""
+    with connect(address) as db:
+        add_digits(db, 4)
+    with pytest.raises(og.errors.MismatchError, match=r"is empty, and the graph of .* names arrays: give the arrays="):
+        connect(address, arrays=str(tmp_path / "elsewhere"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+    with connect(address) as db:
+        assert len(db.images()) == 4

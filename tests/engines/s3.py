@@ -186,3 +186,15 @@ def start(name: str) -> S3Server:
 def in_s3(path: Path) -> str:
     """Where what a test would have in its own folder is kept in the bucket."""
     return f"s3://{BUCKET}/{path.name}"
+
+
+def mirrored(address: str) -> Path:
+    """A folder with what is below an address of the service that the environment names."""
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    folder, client = Path(tempfile.mkdtemp(prefix="odin-mirror-")), boto3.client("s3")
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+        for entry in page.get("Contents", ()):
+            into = folder / entry["Key"].removeprefix(f"{prefix}/")
+            into.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, entry["Key"], str(into))
+    return folder
