@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph import F
+from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
-
-from . import digits
 
 
 @pytest.fixture
 def world(db: og.Workspace) -> og.Workspace:
     """Digits that are ``retina-test``; of the first ten, crops, and of two of these, blurred ones; a volume."""
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     crops = db.images()[:10].crop(1, 1, 5, 5).store("crop", progress=False)
     crops[:2].blur(1.0).store("blur", progress=False)
     db.volumes.add("head", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5), progress=False)
@@ -89,9 +87,9 @@ def test_a_relation_to_nothing_is_refused(world: og.Workspace, said: Callable[[]
 
 def test_the_rank_of_the_truth(world: og.Workspace) -> None:
     exp, test = world.experiment("small-cnn/1"), world.images("retina-test")
-    table = test.to_pandas("id", "label", rank=exp.rank, **{name: exp.probability(name) for name in digits.NAMES})
-    said, truth = table[list(digits.NAMES)].to_numpy(), table["label"].to_numpy()
-    own = said[np.arange(len(truth)), [digits.NAMES.index(label) for label in truth]]
+    table = test.to_pandas("id", "label", rank=exp.rank, **{name: exp.probability(name) for name in example.NAMES})
+    said, truth = table[list(example.NAMES)].to_numpy(), table["label"].to_numpy()
+    own = said[np.arange(len(truth)), [example.NAMES.index(label) for label in truth]]
     assert np.array_equal(table["rank"], (said > own[:, None]).sum(axis=1) + 1)  # no ties among these
     assert ids(test.where(exp.rank == 1)) == ids(test.where(~exp.wrong))
     assert 0 < len(test.where(exp.rank > 1)) == len(test.where(exp.wrong))

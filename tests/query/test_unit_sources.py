@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.storage import set_budget, stored_sets
 from odin_graph.catalog.unit_sets import UnitSet, unit_sets, units_array
@@ -24,7 +25,6 @@ from odin_graph.query.unit_source import Sources
 from odin_graph.runtime import loaded
 from odin_graph.runtime.model import Runnable
 
-from . import digits
 from .unit_world import answering
 
 GROUP = [3, 17, 40]
@@ -33,7 +33,7 @@ GROUP = [3, 17, 40]
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
     shutil.rmtree(db._stores.cache / "speeds", ignore_errors=True)  # one folder of the tests of an engine
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 

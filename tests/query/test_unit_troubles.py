@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.leases import acquire
 from odin_graph.catalog.unit_sets import unit_sets
 from odin_graph.errors import ReadOnlyError, ShapeError, TimeLimitError, UnknownNameError
 from odin_graph.graph.read_only import read_only
 from odin_graph.query import unit_source
 
-from . import digits
 from .unit_world import answering
 
 
 @pytest.fixture
 def retina(db: og.Workspace) -> og.Workspace:
-    digits.build(db, experiments=1)
+    example.build(db, experiments=1)
     return db
 
 
