@@ -36,7 +36,7 @@ bench: $(STAMP)  ## every goal, timed; never part of `test`
 	$(RUN) -m benchmarks --json bench.json
 
 soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
-	$(PYTEST) --soak tests
+	$(PYTEST) --soak --timeout=0 tests
 
 matrix:  ## a smoke with the oldest and the newest dependencies (Python 3.11 and 3.13), and of wheel and sdist
 	.ci/matrix

@@ -62,7 +62,7 @@ class Gate:
         try:
             scope["path"] = _path(scope)
             if not scope["path"].startswith(GUARDED):
-                await self._app(scope, _nothing, send)
+                await self._app(scope, _Rest(receive, b""), send)
                 return
             if self._settings.auth:
                 scope["odin_token"] = await self._strangers.token(headers.get(b"authorization"))
@@ -71,7 +71,8 @@ class Gate:
                 if scope["path"].endswith("/pixels"):  # of which one may be larger than all other answers
                     await held.enter_async_context(_within(self._pixels, self._settings.seconds))
                 await held.enter_async_context(_within(self._answering, self._settings.seconds))
-                await self._app(scope, _Rest(receive), send)
+                # `JsonRequest` has what it said; that it is there at all is all that is asked of it.
+                await self._app(scope, _Rest(receive, b"{}"), send)
                 scope["odin_json"] = None
         except RefusedError as why:
             answer: Response = problem(request_id, why.status, why.kind, str(why), **why.headers, Connection="close")
@@ -165,23 +166,23 @@ def _path(scope: Scope) -> str:
     return path
 
 
-async def _nothing() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 class _Rest:
-    """After the body, which was read: that the client has gone."""
+    """A body in place of the one that was read, or that nobody reads; and then, when it is so, that the client left.
 
-    def __init__(self, receive: Receive) -> None:
+    Whoever asks again waits: an answer that watches for the client's leaving would else keep the event loop for ever.
+    """
+
+    def __init__(self, receive: Receive, body: bytes) -> None:
         self._receive = receive
-        self._given = False
+        self._body: bytes | None = body
 
     async def __call__(self) -> Message:
-        if self._given:
-            return await self._receive()
-        self._given = True
-        # `JsonRequest` has what it said; that it is there at all is all that is asked of it.
-        return {"type": "http.request", "body": b"{}", "more_body": False}
+        if self._body is None:
+            while (message := await self._receive())["type"] != "http.disconnect":
+                pass
+            return message
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
 
 
 def _complete(send: Send, request_id: str, path: str) -> Send:

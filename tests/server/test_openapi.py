@@ -8,6 +8,7 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import Any
 
+import httpx
 import hypothesis
 import pytest
 import schemathesis
@@ -18,6 +19,7 @@ from schemathesis import GenerationMode
 
 import odin_graph as og
 from odin_graph.server import Settings, create_app
+from tests.server.serving import served
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,19 @@ def test_the_pages_load_nothing_from_elsewhere(described: tuple[TestClient, dict
         for quote in ('src="', 'href="'):
             for link in text.split(quote)[1:]:
                 assert client.get(link.partition('"')[0]).status_code == 200, link
+
+
+def test_a_page_leaves_the_server_to_others(retina: og.Workspace) -> None:
+    """Also while a client is slow to take it, and after one that left in the middle of it."""
+    with served(retina, Settings()) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        script = next(part.partition('"')[0] for part in client.get("/docs").text.split('src="')[1:])
+        assert len(client.get(script).content) > 1_000_000
+        with client.stream("GET", script) as slow:
+            next(slow.iter_raw(1))
+            assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).status_code == 200
+        with client.stream("POST", "/health", content=iter([b"x" * 100] * 10)) as answer:  # a body that nobody asks for
+            assert answer.status_code == 405
+        assert client.get("/health").status_code == 200
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name.lower())
