@@ -27,6 +27,7 @@ ELSEWHERE = {
     ("REVISION_OF", "Dataset"): "a version without the image is how one mends it: what it holds decides",
     ("DERIVED_FROM", "Dataset"): "a part without the image rests on its own members",
     ("SPECIALIZATION_OF", "Checkpoint"): "leads to a model, which rests on no image",
+    ("REVISION_OF", "Model"): "leads to a model, which rests on no image",
     ("OF", "Prediction"): "is told by its set",
     ("PART_OF", "Prediction"): "is told by its set",
     ("OF", "LabelChange"): "is the history of a label",
