@@ -21,8 +21,8 @@ from odin_graph.graph.endpoint import Endpoint
 from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
 
-_TRIES: Final = 5
-"""A purge in the midst destroys files that the copy of the graph names: then it is copied again."""
+_TRIES: Final = 50
+"""A purge or compaction meanwhile removes files that the copy of the graph names: then what is new is copied again."""
 _OWNER: Final = "workspace.json"
 
 
@@ -67,7 +67,9 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
             if before <= copied.keys():
                 break
         else:
-            raise ConflictError(f"Images are being purged from {stores.address} all along: back it up afterwards.")
+            raise ConflictError(
+                f"Images are being added to {stores.address} or purged from it all along: back it up afterwards."
+            )
         prepare_folder(partial / "mark", create=True)
         (partial / "mark" / MARK).replace(partial / MARK)
         (partial / "mark").rmdir()
