@@ -78,8 +78,10 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
         repair: Mend what can be made again from what is stored elsewhere, then check once more.
 
     Raises:
+        WorkspaceError: The folder was moved or deleted since it was opened.
         StoreError: The object store that the arrays are in is away: nothing of them is damaged by that.
     """
+    stores.graph.check_place()
     stores.arrays.raw.reach()
     faults = tuple(_faults(stores, deep=deep))
     repaired = tuple(_mended(faults)) if repair else ()
