@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ENGINE ?=
-# Two processes, each with the tests of one engine; those of none go to whoever is free.
+# Two processes. With pytest before 9.2 each has the tests of one engine; xdist's groups have no effect since.
 PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2 --dist loadgroup)
 
 .PHONY: venv quickstart test lint bench soak matrix clean

@@ -109,7 +109,6 @@ def add_model(
         MetadataError: A metadata name that is ours, or of another type than recorded.
     """
     values = NewValues.of("Model", {name: [value] for name, value in (metadata or {}).items()})
-
     origins = [Origin("REVISION_OF", "Model", revises)] if revises is not None else []
 
     def make(tx: Transaction) -> None:
@@ -138,19 +137,22 @@ def add_model(
 
 
 def revise_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None) -> str:
-    """Store a model as the next version of the one that has its id: ``ID@2``. One of the versions again is that one.
+    """Store a model as the next version of the one that has its id, or of which that id is a version: ``ID@2``.
+
+    One of the versions again is that one.
 
     Returns:
         The id of the version.
     """
+    base = _BASE.sub("", record.id)
     while True:
-        taken, standing = _numbers(stores, record.id)
+        taken, standing = _numbers(stores, base)
         for number in reversed(standing):
-            there = _read(stores, _version(record.id, number))
+            there = _read(stores, _version(base, number))
             if there is not None and not there.differences(record):
                 return there.id
-        fresh = replace(record, id=_version(record.id, max(taken, default=0) + 1))
-        before = _version(record.id, standing[-1]) if standing else None
+        fresh = replace(record, id=_version(base, max(taken, default=0) + 1))
+        before = _version(base, standing[-1]) if standing else None
         try:
             add_model(stores, fresh, metadata, revises=before)
         except ConflictError:  # another process made that version meanwhile

@@ -20,9 +20,9 @@ PREPROCESS = [ToFloat(), Normalise(mean=0.13, std=0.31)]
 DIGITS = tuple(range(10))
 
 
-def add_small(db: og.Workspace, **other: object) -> og.Model:
+def add_small(db: og.Workspace, id: str = "small", **other: object) -> og.Model:  # noqa: A002 - as `add` has it
     given = {"kwargs": {"width": 4}, "preprocess": PREPROCESS, "classes": DIGITS, "input_shape": (1, 28, 28)}
-    return db.models.add("small", SmallNet, **{**given, **other})
+    return db.models.add(id, SmallNet, **{**given, **other})
 
 
 def test_another_definition_is_the_next_version(db: og.Workspace) -> None:
@@ -34,6 +34,7 @@ def test_another_definition_is_the_next_version(db: og.Workspace) -> None:
     second = add_small(db, kwargs={"width": 8}, revise=True, note="wider")
     assert (second.id, add_small(db, kwargs={"width": 8}, revise=True).id) == ("small@2", "small@2")
     db.models.add("small@home", SmallNet, kwargs={"width": 2})  # another model, whose id begins alike
+    assert add_small(db, id="small@2", kwargs={"width": 8}, revise=True) == second, "of any version's id"
     third = add_small(db, preprocess=[ToFloat()], revise=True)
     assert add_small(db, revise=True) == first, "an older version again is that version"
     assert [model.id for model in second.versions()] == ["small", "small@2", "small@3"]
