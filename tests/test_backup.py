@@ -120,6 +120,34 @@ def test_an_interrupted_backup_goes_on(folder: Path, tmp_path: Path, monkeypatch
         assert db.doctor(deep=True).sound
 
 
+def test_what_was_purged_since_an_interruption_is_not_in_the_copy(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the call that was interrupted had copied already goes from the copy."""
+    with og.connect(folder) as db:
+        db.images.add(images=np.full((1, 16, 16), 77, np.uint8), ids=["secret"], progress=False)
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(backups, "_sync", _stop)
+            with pytest.raises(KeyboardInterrupt):
+                db.backup(tmp_path / "copy.odin", progress=False)
+        partial = tmp_path / ".copy.odin.partial" / "arrays"
+        before = {path.relative_to(partial) for path in partial.glob("*/*")}
+        assert before
+        db.images.purge(["secret"], force=True)
+        db.backup(tmp_path / "copy.odin", progress=False)
+        whole = tmp_path / "copy.odin" / "arrays"
+        after = {path.relative_to(whole) for path in whole.glob("*/*")}
+        assert after == {Path(file.uri) for file in db._stores.arrays.files()}
+        assert before - after, "the purge replaced what held the image"
+    with og.connect(tmp_path / "copy.odin", create=False) as copy:
+        assert "secret" not in copy.images
+        assert copy.doctor(deep=True).sound
+
+
+def _stop(_: Path) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_purge_meanwhile_is_waited_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the graph that names what a purge has destroyed since is made again."""
     dump, times = backups.dump, []

@@ -140,6 +140,9 @@ def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, i
                     raise
             advance(1)
     target.mkdir(parents=True, exist_ok=True)
+    for stale in target.glob("*/*"):  # of an earlier try: purged since, and so not to live on in a copy
+        if stale.relative_to(target).as_posix() not in copied:
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     (target / _OWNER).write_bytes(raw.read(_OWNER))
     return copied
 
