@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from tests.graph.processes import wait_until_gone
+from tests.graph.processes import remove, wait_until_gone
 
 PIXELS = np.random.default_rng(3).integers(0, 255, (30, 8, 8), np.uint8)
 
@@ -94,7 +94,7 @@ def test_a_copy_in_the_place_of_the_original_is_no_longer_it(folder: Path) -> No
     one = og.connect(folder)
     add(one, 0, 20)
     COPIES["cp"](folder, folder.with_name("b.odin"))
-    shutil.rmtree(folder)
+    remove(folder)
     folder.with_name("b.odin").rename(folder)
     with pytest.raises(og.WorkspaceError, match="moved, deleted or replaced"):
         add(one, 20, 21)
@@ -133,7 +133,7 @@ def test_a_deleted_workspace_does_not_come_back(folder: Path) -> None:
     one = og.connect(folder)
     add(one, 0, 20)
     keeper = pid(one)
-    shutil.rmtree(folder)
+    remove(folder)
     for call in (lambda: add(one, 20, 23), lambda: one.images().count(), lambda: one.image("3"), lambda: one.doctor()):
         with pytest.raises(og.WorkspaceError, match="moved, deleted or replaced"):
             call()
@@ -322,6 +322,6 @@ def test_a_moved_folder_keeps_its_arrays_and_a_lost_one_says_so(folder: Path, tm
     with og.connect(moved, arrays=arrays) as two:
         assert_holds(two, set(range(20)))
     COPIES["cp"](moved, folder)
-    shutil.rmtree(moved)
+    remove(moved)
     with pytest.warns(og.errors.DataWarning, match="which is not there"), og.connect(folder, arrays=arrays) as two:
         assert_holds(two, set(range(20)))

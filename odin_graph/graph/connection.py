@@ -254,6 +254,7 @@ class Graph:
         self._reach.close()
 
     def _embedded_token(self) -> ChangeToken:
+        self.check_place()
         for _ in range(LIVES):
             endpoint, client = self._reach.now
             try:
@@ -356,6 +357,7 @@ class Graph:
     def _driver(self, *, reader: bool) -> neo4j.Driver:
         if self._closed:
             raise WorkspaceError(f"The workspace at {self.address} is closed: open it again with og.connect(...).")
+        self.check_place()  # an engine whose folder was deleted goes on for a moment, and would still answer
         endpoint = self.endpoint
         which = os.getpid(), reader, endpoint.address
         with self._opening:

@@ -91,7 +91,7 @@ class _Evaluator:
             case UnitAggregate() | Added() | Aggregate():
                 return canonical(self._column(node))
             case Compare(op, left, right):
-                return _COMPARE[op](*comparable(self.visit(left), self.visit(right)))
+                return _compare(op, *comparable(self.visit(left), self.visit(right)))
             case Arithmetic("/", left, right):
                 return canonical(_divide(self.visit(left), self.visit(right)))
             case Arithmetic(op, left, right):
@@ -121,6 +121,12 @@ class _Evaluator:
 
     def _truth(self, node: Node) -> Datum:
         return cast(self.visit(node), pa.bool_())
+
+
+def _compare(op: str, left: Datum, right: Datum) -> Datum:
+    if pa.types.is_null(left.type):
+        return left  # of two fields of which no image has a value yet
+    return _COMPARE[op](left, right)
 
 
 def _divide(left: Datum, right: Datum) -> Datum:

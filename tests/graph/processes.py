@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -90,3 +91,9 @@ class Asker:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=60)
+
+
+def remove(folder: Path) -> None:
+    """Delete a workspace whose engine may still write into it, as long as it makes files anew."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)

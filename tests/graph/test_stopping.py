@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from odin_graph.errors import WorkspaceError
 from odin_graph.graph import Endpoint, Graph, open_embedded
 from odin_graph.graph.endpoint import place_of
 from odin_graph.graph.locks import seize
-from tests.graph.processes import start_user, wait_until_gone
+from tests.graph.processes import remove, start_user, wait_until_gone
 
 
 @pytest.fixture
@@ -167,5 +166,5 @@ def test_the_engine_of_a_deleted_folder_goes_with_it(folder: Path) -> None:
     """A temporary workspace is often removed before its engine has stopped: no process may stay for ever."""
     graph = Graph(*open_embedded(folder))
     graph.close()
-    shutil.rmtree(folder)
+    remove(folder)
     assert wait_until_gone(graph.endpoint.pid)

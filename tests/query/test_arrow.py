@@ -46,6 +46,19 @@ def test_columns_agree_with_a_loop(said: Node, images: list[Row]) -> None:
     assert evaluated(said, images) == [value_of(said, image) for image in images]
 
 
+@given(
+    said=predicates(TYPES), images=st.lists(rows(TYPES), max_size=4), valueless=st.sets(st.sampled_from(list(TYPES)))
+)
+def test_columns_without_any_value_agree_too(said: Node, images: list[Row], valueless: set[Field]) -> None:
+    """A field of which no image has a value yet has no type of Arrow's, whatever it is compared or calculated with."""
+    images = [image | dict.fromkeys(valueless) for image in images]
+
+    def column(field: Field) -> pa.Array:
+        return pa.array([image[field] for image in images], None if field in valueless else ARROW[TYPES[field]])
+
+    assert evaluate(said, column, len(images)).to_pylist() == [value_of(said, image) for image in images]
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
