@@ -22,6 +22,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges, create_nodes
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
+from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
 
 _ATTEMPTS = 4
@@ -104,7 +105,7 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     Raises:
         DataError: Ids that are of no image, or what is no image.
     """
-    alone = isinstance(images, str) or hasattr(images, "key") or not isinstance(images, Iterable)
+    alone = hasattr(images, "key") or not is_several(images)
     listed: list[Any] = [images] if alone else list(images)
     for image in listed:
         key: object = getattr(image, "key", image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -37,6 +37,7 @@ from odin_graph.query.plan import (
     Things,
 )
 from odin_graph.query.predictions import PredictionExpressions
+from odin_graph.schema.several import is_several
 
 RemoteAnswer: TypeAlias = RemoteQuery | RemoteThings | Groups
 
@@ -128,7 +129,7 @@ class RemoteImages(Elsewhere):
             return source
         if isinstance(source, str | RemoteThing):
             return Members(str(source))
-        if isinstance(source, Iterable):
+        if is_several(source):
             found = RemoteExecutor(self._link).examples(read_examples(list(source)))
             return Keys(tuple(one.image for one in found if one.image is not None))
         raise QueryError(f"images() takes a data set, its id, or a list of images, not {source!r:.80}.")

@@ -12,6 +12,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.expressions import Expr, Operand, as_node
 from odin_graph.query.nodes import Compare, CompareOp, SortKey, UnitAggregate, UnitGroup
 from odin_graph.query.units import as_weights
+from odin_graph.schema.several import is_several
 
 
 class UnitExpressions(ABC):
@@ -107,8 +108,7 @@ def numbers_in(which: Any) -> list[int]:
     Raises:
         QueryError: They are no whole numbers.
     """
-    several = isinstance(which, Iterable) and not isinstance(which, str | bytes)
-    given = list(which) if several else [which]
+    given = list(which) if is_several(which) else [which]
     for one in given:
         if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
             raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")

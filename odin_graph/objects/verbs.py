@@ -12,6 +12,7 @@ from odin_graph.catalog.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.rows import rows_of
 from odin_graph.schema.metadata import decode, reserved
+from odin_graph.schema.several import is_several
 
 
 class Deletable:
@@ -123,8 +124,7 @@ class CollectionVerbs:
             UnknownNameError: No such thing.
             ConflictError: A live process is at work on one of them.
         """
-        one = isinstance(things, str) or hasattr(things, "id") or not isinstance(things, Iterable)
-        listed = [things] if one else list(things)
+        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
         return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
@@ -141,8 +141,7 @@ class CollectionVerbs:
             ConflictError: One was purged, or what it is of is deleted.
             QueryError: It is computed again when it is asked for, and has nothing that could come back.
         """
-        one = isinstance(things, str) or hasattr(things, "id") or not isinstance(things, Iterable)
-        listed = [things] if one else list(things)
+        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
         return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed))
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ list, a set, a generator, an array, a column of pandas or Arrow; and the id of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from odin_graph.catalog.datasets import resolve
 from odin_graph.catalog.images import check_keys, keys_of
 from odin_graph.catalog.purge import keys_of_any
 from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _listed(images: Any) -> list[Any]:
         raise QueryError(f"{type(images).__name__} is a table: give its column of ids or keys; images are {_WHAT}.")
     if isinstance(images, str | int | np.integer) or hasattr(images, "key"):
         images = [images]
-    if not isinstance(images, Iterable):
+    if not is_several(images):
         raise QueryError(f"{images!r:.80} is no image, id, or query of images: images are {_WHAT}.")
     listed = list(images)
     for one in listed:

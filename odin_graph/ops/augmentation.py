@@ -14,6 +14,7 @@ import numpy as np
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.ops.op import ImageOp, build_op
 from odin_graph.registry import Registry
+from odin_graph.schema.several import is_several
 
 Shape = tuple[int, ...]
 
@@ -162,7 +163,7 @@ def read_augmentations(steps: Iterable[Any]) -> tuple[Augmentation, ...]:
         DataError: A step is neither.
         UnknownNameError: There is no such augmentation or parameter.
     """
-    if isinstance(steps, str | Mapping) or not isinstance(steps, Iterable):
+    if isinstance(steps, Mapping) or not is_several(steps):
         raise DataError(f"augment= takes a list: write [{steps!r:.80}].")
     return tuple(_read(step) for step in steps)
 

@@ -91,7 +91,7 @@ class _Evaluator:
             case UnitAggregate() | Added() | Aggregate():
                 return canonical(self._column(node))
             case Compare(op, left, right):
-                return _compare(op, *comparable(self.visit(left), self.visit(right)))
+                return _compare(op, self.visit(left), self.visit(right))
             case Arithmetic("/", left, right):
                 return canonical(_divide(self.visit(left), self.visit(right)))
             case Arithmetic(op, left, right):
@@ -108,8 +108,8 @@ class _Evaluator:
                 return pc.is_null(self.visit(operand))
             case Call(function, operands):
                 held, given = FUNCTIONS.get(function), list(map(self.visit, operands))
-                if held.strict and any(pa.types.is_null(one.type) for one in given):
-                    return pa.scalar(None)  # a field of which no image has a value yet
+                if held.strict and _valueless(*given):
+                    return pa.scalar(None)
                 return canonical(held(*given))
         assert_never(node)
 
@@ -124,9 +124,9 @@ class _Evaluator:
 
 
 def _compare(op: str, left: Datum, right: Datum) -> Datum:
-    if pa.types.is_null(left.type):
-        return left  # of two fields of which no image has a value yet
-    return _COMPARE[op](left, right)
+    if _valueless(left, right):
+        return pa.scalar(None, pa.bool_())
+    return _COMPARE[op](*comparable(left, right))
 
 
 def _divide(left: Datum, right: Datum) -> Datum:
@@ -136,10 +136,12 @@ def _divide(left: Datum, right: Datum) -> Datum:
 
 
 def _calculate(op: str, left: Datum, right: Datum) -> Datum:
-    left, right = alike(left, right)
-    if pa.types.is_null(left.type):
-        return left  # of two fields of which no image has a value yet
-    return _CALCULATE[op](left, right)
+    return pa.scalar(None) if _valueless(left, right) else _CALCULATE[op](*alike(left, right))
+
+
+def _valueless(*given: Datum) -> bool:
+    """Whether one is a field of which no image has a value yet: what is made of it has neither value nor type."""
+    return any(pa.types.is_null(one.type) for one in given)
 
 
 def _is_in(found: Datum, values: tuple[Value, ...]) -> Datum:

@@ -33,6 +33,7 @@ from odin_graph.query.nodes import (
     check_text,
 )
 from odin_graph.schema.metadata import as_utc, plain
+from odin_graph.schema.several import is_several
 
 
 class NamesUnits(Protocol):
@@ -117,7 +118,7 @@ class Expr:
         """Whether it equals one of the values."""
         if isinstance(values, str | bytes):
             raise ExpressionError(f"isin() takes a list of values, not the text {values!r}: write [{values!r}].")
-        if not isinstance(values, Iterable):
+        if not is_several(values):
             raise ExpressionError(f"isin() takes a list of values, not {values!r:.80}: write [...], or == for one.")
         return Expr(IsIn(self.node, tuple(as_value(value) for value in values)))
 
