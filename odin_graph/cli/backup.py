@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays, opened
+
 
 def backup(
     workspace: Annotated[Path, typer.Argument(help="The workspace's folder.")],
     target: Annotated[Path, typer.Argument(help="A folder that does not exist.")],
+    arrays: Arrays = None,
 ) -> None:
     """Copy a workspace, also one in use, into a new folder that is a workspace itself."""
-    from odin_graph.opening import connect
-
-    with connect(workspace, create=False) as db:
+    with opened(workspace, arrays=arrays) as db:
         typer.echo(db.backup(target))

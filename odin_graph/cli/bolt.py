@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
+
 
 def bolt(
-    workspace: Annotated[Path | None, typer.Argument(help="The workspace's folder.")] = None,
-    graph: Annotated[str | None, typer.Option(help="A Neo4j server instead of a folder.")] = None,
-    arrays: Annotated[str | None, typer.Option(help="With --graph: the arrays' root.")] = None,
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
     write: Annotated[
         bool, typer.Option("--write", help="The log-in that writes, instead of the one that reads.")
     ] = False,
@@ -21,9 +22,8 @@ def bolt(
     The log-in only reads, unless --write is given: the engine itself refuses what writes.
     """
     from odin_graph.cli.up import wait
-    from odin_graph.opening import connect
 
-    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         endpoint = db.bolt
         typer.echo(f"address   {endpoint.address}")
         if endpoint.database:

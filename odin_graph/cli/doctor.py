@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
+
 
 def doctor(
-    workspace: Annotated[Path, typer.Argument(help="The workspace's folder.")],
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also read every pixel and file again, and compare digests.")
     ] = False,
@@ -18,9 +21,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Check graph, arrays and indexes against each other. Exit 0: sound, 1: faults, 2: could not check."""
-    from odin_graph.opening import connect
-
-    with connect(workspace, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         report = db.doctor(deep=deep, repair=repair)
     typer.echo(report)
     raise typer.Exit(0 if report.sound else 1)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
+
 
 def gc(
-    workspace: Annotated[Path, typer.Argument(help="The workspace's folder.")],
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
     """Remove files that no live node names, and builds abandoned for seven days. What is being written is spared."""
-    from odin_graph.opening import connect
-
-    with connect(workspace, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         typer.echo(db.gc(dry_run=dry_run))

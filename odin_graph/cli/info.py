@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
 
-def info(workspace: Annotated[Path, typer.Argument(help="The workspace's folder.")]) -> None:
+
+def info(
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
+) -> None:
     """Show what a workspace holds: images, data sets, models, experiments."""
-    from odin_graph.opening import connect
-
-    with connect(workspace, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         typer.echo(str(db))

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
 from odin_graph.errors import MissingExtraError, QueryError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -20,9 +21,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def serve(
-    workspace: Annotated[Path | None, typer.Argument(help="The workspace's folder.")] = None,
-    graph: Annotated[str | None, typer.Option(help="A Neo4j server instead of a folder.")] = None,
-    arrays: Annotated[str | None, typer.Option(help="With --graph: the arrays' root.")] = None,
+    workspace: Workspace = None,
+    graph: Graph = None,
+    arrays: Arrays = None,
     host: Annotated[str, typer.Option(help="Where to listen; elsewhere than here only with TLS or --insecure.")] = (
         "127.0.0.1"
     ),
@@ -51,9 +52,7 @@ def serve(
         from odin_graph.server import Settings, config_of, create_app
     except ImportError as error:
         raise MissingExtraError('Serving needs FastAPI and uvicorn: pip install "odin-graph[server]".') from error
-    from odin_graph.opening import connect
-
-    with listening(host, port) as line, connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with listening(host, port) as line, opened(workspace, graph, arrays) as db:
         scheme = "https" if certificate is not None else "http"
         name = f"[{host}]" if ":" in host else host
         typer.echo(f"{scheme}://{name}:{line.getsockname()[1]}/docs describes the API. Ctrl-C stops it.", err=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens of the server.")
+from odin_graph.cli.which import Arrays, Graph, Workspace, opened
 
-Workspace = Annotated[Path | None, typer.Argument(help="The workspace's folder.")]
-Graph = Annotated[str | None, typer.Option(help="A Neo4j server instead of a folder.")]
-Arrays = Annotated[str | None, typer.Option(help="With --graph: the arrays' root.")]
+app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens of the server.")
 
 
 @app.command()
@@ -25,9 +22,8 @@ def create(
 ) -> None:
     """Make a token and print it. It is shown this once: only its digest is kept."""
     from odin_graph.catalog.tokens import create_token
-    from odin_graph.opening import connect
 
-    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         typer.echo(create_token(db._stores, name, scope, days))  # type: ignore[arg-type]  # noqa: SLF001
 
 
@@ -35,9 +31,8 @@ def create(
 def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
     """Name, scope and age of every token, and until when it stands."""
     from odin_graph.catalog.tokens import tokens
-    from odin_graph.opening import connect
 
-    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         for held in tokens(db._stores):  # noqa: SLF001
             until = ""
             if held.expires_at is not None:
@@ -54,8 +49,7 @@ def revoke(
 ) -> None:
     """Take a token away: the next request with it is refused."""
     from odin_graph.catalog.tokens import revoke_token
-    from odin_graph.opening import connect
 
-    with connect(workspace, graph=graph, arrays=arrays, create=False) as db:
+    with opened(workspace, graph, arrays) as db:
         revoke_token(db._stores, name)  # noqa: SLF001
         typer.echo(f"Revoked {name}.")

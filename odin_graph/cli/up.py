@@ -9,12 +9,17 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.cli.which import Arrays
 
-def up(workspace: Annotated[Path, typer.Argument(help="The workspace's folder; made if there is none.")]) -> None:
+
+def up(
+    workspace: Annotated[Path, typer.Argument(help="The workspace's folder; made if there is none.")],
+    arrays: Arrays = None,
+) -> None:
     """Hold the graph engine of a workspace up, until Ctrl-C, so that other programs find it running."""
     from odin_graph.opening import connect
 
-    with connect(workspace) as db:
+    with connect(workspace, arrays=arrays) as db:
         typer.echo(f"The graph engine of {workspace} is up at {db.bolt.address}. Ctrl-C stops it.")
         wait()
 

@@ -200,8 +200,36 @@ def test_bolt_with_a_wrong_password(db: og.Workspace, tmp_path: Path) -> None:
     assert_one_sentence(ran, f"{db.bolt.address} refuses the user or the password", "ODIN_GRAPH_PASSWORD")
 
 
-def test_bolt_of_nothing() -> None:
-    assert_one_sentence(odin("bolt"), "Give a folder")
+@pytest.mark.parametrize("verb", ["info", "doctor", "gc", "storage", "bolt", "serve"])
+def test_a_verb_of_no_workspace_or_of_two(verb: str) -> None:
+    assert_one_sentence(odin(verb), "Name one workspace: its folder, or --graph")
+    assert_one_sentence(odin(verb, "a.odin", "--graph", "neo4j://host"), "Name one workspace: its folder, or --graph")
+
+
+@pytest.mark.parametrize("verb", ["info", "doctor", "gc", "storage"])
+def test_the_same_verbs_for_a_server(db: og.Workspace, verb: str) -> None:
+    add_digits(db)
+    at = db.bolt
+    given = {"ODIN_GRAPH_USER": at.user, "ODIN_GRAPH_PASSWORD": at.password, "ODIN_GRAPH_DATABASE": at.database or ""}
+    ran = odin(verb, "--graph", at.address, "--arrays", db._stores.address.arrays, **given)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+
+
+def test_verbs_for_a_folder_with_arrays_elsewhere(tmp_path: Path) -> None:
+    """Every verb takes them, and says so when they are not given."""
+    folder, arrays = tmp_path / "retina.odin", tmp_path / "large disk"
+    with og.connect(folder, arrays=arrays) as db:
+        add_digits(db)
+    for words in (["info"], ["doctor"], ["gc"], ["storage"]):
+        ran = odin(*words, folder, "--arrays", arrays)
+        assert (ran.returncode, ran.stderr) == (0, ""), ran
+        assert_one_sentence(odin(*words, folder), "give the arrays= that it was made with")
+    ran = odin("backup", folder, tmp_path / "copy.odin", "--arrays", arrays)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    assert odin("doctor", tmp_path / "copy.odin", "--deep").returncode == 0
+    with holding("up", folder, "--arrays", arrays) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("The graph engine of")
 
 
 def test_up_holds_the_engine_up(folder: Path) -> None:
