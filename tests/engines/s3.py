@@ -191,7 +191,8 @@ def in_s3(path: Path) -> str:
 def mirrored(address: str) -> Path:
     """A folder with what is below an address of the service that the environment names."""
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
-    folder, client = Path(tempfile.mkdtemp(prefix="odin-mirror-")), boto3.client("s3")
+    folder = Path(tempfile.mkdtemp(prefix="odin-mirror-"))
+    client = boto3.Session().client("s3")  # the module's own session keeps the keys of the first service that was asked
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
         for entry in page.get("Contents", ()):
             into = folder / entry["Key"].removeprefix(f"{prefix}/")
