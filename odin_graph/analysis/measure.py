@@ -59,8 +59,8 @@ def results(
     found = judged(stores, experiment, dataset, stale=stale)
     if not found.coverage.measured:
         raise QueryError(
-            f"No image of {dataset} that {experiment} has predicted has a label, so there is nothing to measure it "
-            "against: create a data set with label=."
+            f"No image of {dataset} that is there, and that {experiment} has predicted, has a label, so there is "
+            "nothing to measure it against: create a data set with label= of images that were not deleted."
         )
     if stacklevel is not None:
         found.coverage.warn(f"{experiment} has predictions", stacklevel + 1)

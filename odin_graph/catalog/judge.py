@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, Final, Self
 
 import numpy as np
@@ -85,6 +87,8 @@ class Judge:
             raise DataError("A prediction is missing (None or NaN): leave its image out.")
         if self.task.name in ("multi-class", "ordinal"):
             of_one_type(said, self.labels[position])
+        if self.classes is not None:
+            self._check_classes(keys, said)
         if self.task.name == "regression" and (bad := ~np.isfinite(said.astype(np.float64))).any():
             place = int(bad.argmax())
             raise DataError(f"The prediction of {self._name(keys, place)} is {said[place]}: give a finite number.")
@@ -106,7 +110,7 @@ class Judge:
             DataError: Nobody has said the classes, some are not between 0 and 1, or those of one class an image do not
                 sum to one.
         """
-        rows = np.asarray(given)
+        rows = _numbers(given, "probabilities")
         if self.classes is None:
             raise DataError("Probabilities mean nothing without the order of their classes: give classes=[...].")
         if rows.shape != (len(keys), len(self.classes)):
@@ -128,7 +132,7 @@ class Judge:
     def _confidence(self, given: Any | None, keys: NDArray[np.int64]) -> pa.Array:
         if given is None:
             return pa.nulls(len(keys), pa.float64())
-        values = np.asarray(given, np.float64)
+        values = _numbers(given, "confidences").astype(np.float64)
         if values.shape != (len(keys),):
             raise ShapeError(f"The confidences have shape {values.shape}: give one number an image.")
         if (bad := ~reading.unit_interval(values)).any():
@@ -138,6 +142,18 @@ class Judge:
                 "the probability of what was predicted, or leave confidence= out."
             )
         return pa.array(np.clip(values, 0.0, 1.0) + 0.0)
+
+    def _check_classes(self, keys: NDArray[np.int64], said: NDArray[Any]) -> None:
+        """Labels may be of a class that the model does not know; what it predicts is one of its own."""
+        known = set(self.classes or ())
+        rows = [value if isinstance(value, list) else [value] for value in said]
+        if set(chain.from_iterable(rows)) <= known:
+            return
+        place, other = next((place, one) for place, row in enumerate(rows) for one in row if one not in known)
+        raise DataError(
+            f"The prediction of {self._name(keys, place)} is {other!r}, which is none of the classes, "
+            f"{', '.join(map(repr, self.classes or ())):.400}: correct it, or name all of them in classes=."
+        )
 
     def _name(self, keys: NDArray[np.int64], place: int) -> str:
         """An image, for a message."""
@@ -158,6 +174,18 @@ class Judge:
                 f"first keys {keys[strange][:5].tolist()}: predict over a data set that holds them."
             )
         return self._order[position]
+
+
+def _numbers(given: Any, what: str) -> NDArray[Any]:
+    values = np.asanyarray(given)
+    if values.dtype == object:
+        with contextlib.suppress(TypeError, ValueError):  # numbers among which some are None
+            values = values.astype(np.float64)
+    if np.ma.is_masked(values):
+        raise DataError(f"Some {what} are masked: leave their images out (images=), or give numbers for them.")
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"The {what} are {values.dtype}: give real numbers.")
+    return np.asarray(values)
 
 
 def _labels(column: pa.ChunkedArray) -> Any:

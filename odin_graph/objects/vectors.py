@@ -85,7 +85,7 @@ class Vectors:
             ConflictError: An image has another vector already.
         """
         try:
-            rows = np.asarray(array)
+            rows = np.asanyarray(array)  # a mask stays one
         except ValueError as error:
             raise ShapeError(f"Vectors are numbers of shape (n, d), all of one length: {error}.") from error
         add_vectors(self._stores, name, keys_of_images(self._stores, ids), rows, replace=replace, progress=progress)

@@ -161,6 +161,10 @@ def test_groups_say_their_own_coverage(db: og.Workspace, digits: og.Dataset) -> 
         ({"confidence": [0.5, 0.5, float("nan")]}, "The confidence of image 'digit/2' is nan"),
         ({"confidence": [-0.1, 0.5, 0.5]}, "The confidence of image 'digit/0' is -0.1"),
         ({"confidence": [None, 0.5, 0.5]}, "The confidence of image 'digit/0' is nan"),
+        ({"confidence": ["x", 0.5, 0.5]}, "The confidences are <U32: give real numbers"),
+        ({"confidence": np.ma.array([0.5] * 3, mask=[0, 1, 0])}, "Some confidences are masked: leave their images out"),
+        ({"probabilities": np.ma.array([[1, 0]] * 3, mask=[[0, 1]] * 3)}, "Some probabilities are masked"),
+        ({"probabilities": np.array([[1, 0]] * 3) + 1j}, "The probabilities are complex128: give real numbers"),
         (
             {"probabilities": [[0.5, 0.5], [0.2, 0.8], [float("nan"), 1]]},
             "The probabilities of image 'digit/2' hold nan",
@@ -181,7 +185,7 @@ def test_what_is_no_probability_is_refused_by_image_and_value(
     add_digits(db, 3)
     dataset = db.datasets.create("three", db.images(), label=None)
     said = ["a", "b", "b"] if with_classes or "confidence" in given else None
-    held = {name: np.array(value, float) if name == "probabilities" else value for name, value in given.items()}
+    held = {name: np.asanyarray(value) if name == "probabilities" else value for name, value in given.items()}
     with db.run(id="m", test=dataset) as run:
         message = message.replace("digit/", _prefix(db))
         with pytest.raises(DataError, match=message):

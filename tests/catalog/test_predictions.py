@@ -140,6 +140,11 @@ def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarra
             "without the order of their classes",
         ),
         (
+            {"keys": [0, 1], "predicted": ["cat", "bird"], "classes": CLASSES},
+            DataError,
+            "'bird', which is none of the classes, 'cat', 'dog', 'owl'",
+        ),
+        (
             {"keys": [0], "predicted": ["cat"], "probabilities": [[1.0]], "classes": CLASSES},
             ShapeError,
             r"shape \(1, 1\), which is not \(1 images, 3 classes\)",

@@ -142,6 +142,7 @@ def test_vectors_are_replaced_only_where_that_is_said(retina: og.Workspace) -> N
         ([[1.0], [1.0, 2.0]], "all of one length"),
         (np.array([[1.0], [np.nan]]), "Row 1 holds NaN"),
         (np.array([[1e30], [1.0]]), "Row 0 holds NaN, infinity or a number beyond"),
+        (np.ma.array([[1.0], [1.0]], mask=[[0], [1]]), "Numbers of the vectors are masked"),
     ],
 )
 def test_what_is_no_set_of_vectors_is_refused(retina: og.Workspace, rows: NDArray[np.float64], why: str) -> None:
