@@ -25,6 +25,7 @@ from neo4j.exceptions import (
 
 from odin_graph.errors import (
     ConflictError,
+    DataError,
     EngineError,
     LoginError,
     MemoryLimitError,
@@ -48,6 +49,10 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
         yield
     except (Neo4jError, DriverError) as error:
         raise ours(error, endpoint) from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"A text of {str(error.object)!r:.80} holds half a character, which is nowhere stored: leave it out."
+        ) from error
 
 
 def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:

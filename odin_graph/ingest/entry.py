@@ -9,6 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from odin_graph.errors import DataError
+from odin_graph.schema.metadata.plain import plain
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Entry:
@@ -19,3 +22,15 @@ class Entry:
     pixels: NDArray[Any] | Any = None
     label: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def id_of(given: Any) -> str:
+    """An id as users give it: a text, or a whole number, which is its digits.
+
+    Raises:
+        DataError: It is missing, or something else, whose text would be an id that nobody has thought of.
+    """
+    value = plain(given)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f"{given!r:.80} is no image id: give a text or a whole number.")
+    return str(value)

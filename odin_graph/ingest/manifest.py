@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 
 from odin_graph.errors import DataError, MetadataError
-from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.entry import Entry, id_of
 from odin_graph.ingest.spelling import read_texts
 from odin_graph.schema.metadata import FieldType, check_name, convert
 
@@ -119,7 +119,7 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
             check_name("Image", column)
     labels = columns.pop("label", [None] * len(paths))
     return [
-        Entry(str(id_), root / path, None, label, {key: values[row] for key, values in columns.items()})
+        Entry(id_of(id_), root / path, None, label, {key: values[row] for key, values in columns.items()})
         for row, (id_, path, label) in enumerate(zip(ids, paths, labels, strict=True))
     ]
 

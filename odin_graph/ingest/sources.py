@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from odin_graph.errors import DataError, ShapeError
-from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.entry import Entry, id_of
 from odin_graph.ingest.folder import entries_of_folder
 from odin_graph.ingest.manifest import (
     SUFFIXES,
@@ -26,6 +26,7 @@ from odin_graph.ingest.manifest import (
     values_of,
 )
 from odin_graph.schema.metadata import check_name
+from odin_graph.schema.several import is_several
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +138,14 @@ def _of_arrays(
     free = dict(metadata) if metadata is not None else {}
     for name in free:
         check_name("Image", name)
-    held = [str(id_) for id_ in ids] if ids is not None else [f"{prefix}/{position:06d}" for position in range(n)]
+    made = (f"{prefix}/{position:06d}" for position in range(n))
+    held = [id_of(id_) for id_ in _several("ids", ids)] if ids is not None else list(made)
     given: dict[str, Sequence[Any]] = {
-        name: values_of(pd.Series(list(column), dtype=object)) for name, column in free.items()
+        name: values_of(pd.Series(list(_several(name, column)), dtype=object)) for name, column in free.items()
     }
     if absent := [name for name in types if name not in given and name != "label"]:
         raise DataError(f"types= names {absent[0]!r}, and metadata= has no such column.")
-    said: Sequence[Any] = list(labels) if labels is not None else [None] * n
+    said: Sequence[Any] = list(_several("labels", labels)) if labels is not None else [None] * n
     given = typed(given, types)
     said = typed({"label": said}, types)["label"]
     columns: dict[str, Sequence[Any]] = {"ids": held, "labels": said, **given}
@@ -151,3 +153,10 @@ def _of_arrays(
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
     return ArrayEntries(held, images, said, given)
+
+
+def _several(name: str, values: Any) -> Any:
+    """One value an image, in order; the letters of a text, or the keys of a dict, are not that."""
+    if not is_several(values) or isinstance(values, Mapping | Set):
+        raise DataError(f"{name!r} is {values!r:.60}: give one value an image, in a list or an array.")
+    return values

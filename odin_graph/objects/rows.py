@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from odin_graph.errors import DataError
 from odin_graph.ingest.manifest import values_of
+from odin_graph.schema.metadata.plain import plain
 
 _TELL: Final = ("id", "key")
 
@@ -42,7 +43,16 @@ def rows_of(source: Any) -> tuple[list[Any], dict[str, list[Any]]]:
     for name, values in columns.items():
         if len(values) != len(things):
             raise DataError(f"The column {name!r} has {len(values)} values, and there are {len(things)} rows.")
-    return [int(thing) for thing in things] if tell == "key" else [str(thing) for thing in things], columns
+    return [_key(thing) for thing in things] if tell == "key" else [str(thing) for thing in things], columns
+
+
+def _key(given: Any) -> int:
+    """A key; a float of pandas that is a whole number is one, too."""
+    value = plain(given)
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    if not whole or not 0 <= value < 2**63:
+        raise DataError(f"{given!r:.80} is no key of an image: keys are whole numbers; give ids in a column 'id'.")
+    return int(value)
 
 
 def _columns_of(source: Any) -> dict[str, list[Any]]:

@@ -375,9 +375,11 @@ def _unwrapped(value: object) -> object:
         if getattr(getattr(value, "dtype", None), "kind", None) == "M":  # whose item() may be a number
             found = plain(value)
             return found if isinstance(found, date | None) else value
-        for unwrap in ("item", "as_py", "to_pydatetime"):
+        for unwrap in ("item", "as_py"):
             if hasattr(value, unwrap):
                 value = getattr(value, unwrap)()
+        if hasattr(value, "to_pydatetime"):
+            return plain(value)  # refuses nanoseconds
     except Exception as error:  # of somebody else's class
         raise ExpressionError(f"No field compares with {value!r:.80}: give one value ({error}).") from error
     return None if type(value).__name__ == "NaTType" else value

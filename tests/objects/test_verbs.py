@@ -88,6 +88,11 @@ def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
         pets.images.update({"id": ["i0", "nobody"], "site": ["Lima", "Bonn"]})
     with pytest.raises(UnknownNameError, match="1 of 2 are no image"):
         pets.images.update({"key": [int(pets.image("i0").key), 10**9], "site": ["Lima", "Bonn"]})
+    for key in (1.5, True, "1", float("inf"), 10**30):  # the key of another image, when it is cut
+        with pytest.raises(DataError, match="is no key of an image"):
+            pets.images.update({"key": [key], "iop": [1.0]})
+    with pytest.raises(DataError, match="holds half a character"):
+        pets.images.update({"i1": {"eye": "\ud800"}})
     with pytest.raises(DataError, match="1 things are in the update twice"):
         pets.images.update({"id": ["i0", "i0"], "site": ["Lima", "Bonn"]})
     with pytest.raises(DataError, match="'site' has 1 values, and there are 2 rows"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from odin_graph.errors import QueryError
@@ -103,6 +104,8 @@ def test_repr_is_what_was_written(said: Expr, expected: str) -> None:
         (lambda: (AGE > 1) | True, "| joins two expressions, not True"),
         (lambda: AGE == None, "Nothing equals a missing value: write .is_null()."),  # noqa: E711
         (lambda: float("nan") < AGE, "Nothing compares with nan: a missing value is found by .is_null()"),
+        (lambda: pd.Timestamp("2024-01-01 00:00:00.000000001") < AGE, "is finer than microseconds"),
+        (lambda: pa.scalar(1, pa.timestamp("ns")) < AGE, "is finer than microseconds"),
         (lambda: AGE == 2**64, "18446744073709551616 needs more than 64 bits"),
         (lambda: AGE == [1, 2], "No field compares with list [1, 2]: give a number"),
         (lambda: np.array([1, 2]) == AGE, "No field compares with array([1, 2]): give one value"),
