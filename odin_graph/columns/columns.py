@@ -46,7 +46,7 @@ _GONE: Final = (
     "RETURN collect(DISTINCT i.key) AS keys"
 )
 _ROOTS: Final = "families"
-_UP: Final = "-[up:HAS_ROOT|REVISION_OF]->"
+_UP: Final = "-[up:HAS_ROOT|DERIVED_FROM|REVISION_OF]->"
 _ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id, type(up)]) AS rows"
 _ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}){_UP}(r) {_ROOT}"
 
@@ -408,10 +408,11 @@ def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.
 def _rooted(rows: Iterable[Sequence[Any]]) -> pa.Table:
     """The root of each image, from edges: its key, the key, labels and id of what it leads to, and the edge's type.
 
-    A chain is followed to its end. An image with an edge HAS_ROOT goes along that: it leads the furthest.
+    A chain is followed to its end. An image with an edge HAS_ROOT goes along that: it leads the furthest;
+    what other clients drew may have none.
     """
     up: dict[int, int | str] = {}
-    for key, root_key, labels, root_id, _ in sorted(rows, key=lambda row: str(row[4])):  # HAS_ROOT, then REVISION_OF
+    for key, root_key, labels, root_id, _ in sorted(rows, key=lambda row: row[4] != "HAS_ROOT"):
         kind = "Volume" if "Volume" in labels else "Video"
         up.setdefault(key, root_key if root_key is not None else f"{kind}/{root_id}")
     found: dict[int, str] = {}

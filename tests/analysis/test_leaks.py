@@ -211,6 +211,18 @@ def test_what_nothing_can_be_compared_by(db: og.Workspace, by: Any, kind: type[o
         db.leaks("all", "all", by=by)
 
 
+def test_lineage_that_another_client_drew_is_lineage(db: og.Workspace) -> None:
+    """It has no HAS_ROOT beside it, which is a shortcut of ours."""
+    add_digits(db, 3)
+    ids = [image.id for image in db.images]
+    draw = "MATCH (a:Image {id: $child}), (b:Image {id: $parent}) CREATE (a)-[:DERIVED_FROM]->(b)"
+    db.cypher(draw, child=ids[0], parent=ids[1], write=True)
+    for name, id_ in zip(("child", "parent", "other"), ids, strict=True):
+        db.datasets.create(name, db.images([id_]))
+    assert db.leaks("parent", "child", by=["lineage"]).counts["lineage"]["pairs"] == 1
+    assert not db.leaks("parent", "other", by=["lineage"])
+
+
 def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None:
     add_digits(db, 20)
     db.datasets.create("train", db.images()[:12])
