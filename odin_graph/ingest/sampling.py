@@ -39,9 +39,10 @@ def sample_positions(
     """
     if balanced is not None and weights is not None:
         raise DataError("A sample is balanced or weighted, not both: leave one of them out.")
-    if not 0 < number <= n:
-        raise DataError(f"{number} of {n} images cannot be drawn, each at most once: give 1 to {n}.")
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or not 0 < number <= n:
+        raise DataError(f"{number!r:.80} of {n} images cannot be drawn, each at most once: give 1 to {n}.")
     order = np.array(sorted(range(n), key=ids.__getitem__), np.int64) if ids is not None else np.arange(n)
+    check_seed(seed)
     draw = np.random.default_rng(seed)
     if balanced is not None:
         return np.sort(_balanced(order, [balanced[at] for at in order], number, draw))
@@ -53,6 +54,16 @@ def sample_positions(
         raise DataError(f"{len(bad)} images have no positive weight{name}: {weights[bad[0]]!r}. Give each one.")
     chance = np.array([weights[at] for at in order], np.float64)
     return np.sort(draw.choice(order, number, replace=False, p=chance / chance.sum()))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed: without one nobody draws the same again.
+
+    Raises:
+        DataError: It is no whole number from 0 on.
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"The seed is {seed!r:.80}: give a whole number from 0 on.")
 
 
 def _balanced(

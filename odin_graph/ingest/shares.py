@@ -100,19 +100,24 @@ def _classes(
     for place, value in enumerate(values):
         if not is_missing(value):
             places.setdefault(value_key(value), []).append(place)
-    lacking, uneven = [], []
+    lacking, absent, uneven = [], [], []
     for (_, text), here in sorted(places.items()):
         counts = np.bincount(part[here], minlength=len(names))
         unlearned = np.count_nonzero(counts) == 1 if folds else counts[np.argmax(asked)] == 0
         said = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True) if count)
-        if (counts == 0).any() if stratified else unlearned:
+        bare = (counts == 0) & (stratified or asked * len(here) >= (np.inf if folds else 1))
+        if bare.any() and (stratified or not unlearned):
+            absent.append(f"{text!r} ({said} of {len(here):,})")
+        elif unlearned:
             lacking.append(f"{text!r} ({said} of {len(here):,})")
         elif stratified and (_off(counts, asked) > CLASS_OFF).any():
             uneven.append(f"{text!r} ({said} of {len(here):,})")
-    what = "in every part" if stratified else "in more than one fold" if folds else f"in {names[int(np.argmax(asked))]}"
-    found = []
-    if lacking:
-        found.append(f"{len(lacking):,} values of {field!r} are not {what}: {_listed(lacking)}.")
+    learned = "more than one fold" if folds else names[int(np.argmax(asked))]
+    found = [
+        f"{len(values):,} values of {field!r} are not in {where}: {_listed(values)}."
+        for values, where in ((lacking, learned), (absent, "every part"))
+        if values
+    ]
     if uneven:
         found.append(f"{len(uneven):,} values of {field!r} do not keep their shares: {_listed(uneven)}.")
     return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.sides import is_missing, value_key
 from odin_graph.errors import DataError
+from odin_graph.ingest.sampling import check_seed
 
 Positions = NDArray[np.int64]
 
@@ -48,7 +49,8 @@ def split_positions(
     Raises:
         DataError: The fractions make no sense, or the groups cannot be split so.
     """
-    _check(fractions)
+    check_fractions(fractions)
+    check_seed(seed)
     names, shares = list(fractions), np.array(list(fractions.values()), np.float64)
     draw = np.random.default_rng(seed)
     order = np.array(sorted(range(n), key=ids.__getitem__), np.int64) if ids is not None else np.arange(n)
@@ -74,13 +76,24 @@ def split_positions(
     return found
 
 
-def _check(fractions: Mapping[str, float]) -> None:
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Refuse what are no shares of parts.
+
+    Raises:
+        DataError: They are not above 0, do not sum to 1, or a part has no name that a data set can have.
+    """
+    if not isinstance(fractions, Mapping) or not all(
+        isinstance(share, int | float | np.number) for share in fractions.values()
+    ):
+        raise DataError(
+            f'A split takes parts and their shares, as in {{"train": 0.8, "test": 0.2}}, not {fractions!r:.80}.'
+        )
     total = sum(fractions.values())
     if not fractions or not math.isclose(total, 1, abs_tol=1e-6) or any(share <= 0 for share in fractions.values()):
         raise DataError(f"The shares of a split are above 0 and sum to 1, not {dict(fractions)} (sum {total:g}).")
     for name in fractions:
-        if not name or not set(name).isdisjoint("@/"):
-            raise DataError(f"{name!r} cannot be the name of a part: it is empty, or holds @ or /.")
+        if not isinstance(name, str) or not name or not set(name).isdisjoint("@/"):
+            raise DataError(f"{name!r} cannot be the name of a part: it is no text, empty, or holds @ or /.")
 
 
 def _codes(values: Sequence[Any], order: Positions, *, alone: bool = False) -> Positions:

@@ -19,6 +19,7 @@ from odin_graph.catalog.verify import Verified
 from odin_graph.catalog.versions import Diff, Members, labels_array
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
+from odin_graph.ingest.split import check_fractions
 from odin_graph.objects import splitting
 from odin_graph.objects.draft import Draft
 from odin_graph.objects.which_images import keys_of_images
@@ -151,6 +152,7 @@ class DatasetOps:
             UnknownNameError: No such field.
             DataError: The groups, or the times, cannot be split so.
         """
+        check_fractions(fractions)
         said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
         bases = {part: f"{self.base}/{part}" for part in fractions}
         keep = bases if revise and not redraw else None
@@ -186,8 +188,8 @@ class DatasetOps:
         Raises:
             DataError: Fewer than 2 folds, another number than there is and not ``redraw``, or too few groups.
         """
-        if k < 2:
-            raise DataError(f"{k} folds cannot be trained and tested: give 2 or more.")
+        if not isinstance(k, int | np.integer) or k < 2:
+            raise DataError(f"{k!r:.80} folds cannot be trained and tested: give 2 or more.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
         options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
         keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odin_graph.errors import DataError
+from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.shares import missed
 from odin_graph.ingest.split import split_positions
 
@@ -181,6 +184,34 @@ def test_a_class_that_is_in_the_test_alone_is_named(stratified: bool) -> None:
     by = {"stratify" if stratified else "labels": ("label", labels)}
     (only,) = said({"train": list(range(8)), "test": [8, 9]}, {"train": 0.8, "test": 0.2}, **by)
     assert "'rare' (test 1 of 1)" in only
+
+
+def test_a_class_that_the_test_should_have_and_lacks_is_named() -> None:
+    """One image less than there is chance for is no word; a class that cannot be measured is."""
+    parts, shares = {"train": list(range(8)), "test": [8, 9]}, {"train": 0.8, "test": 0.2}
+    (only,) = said(parts, shares, labels=("label", ["b"] * 5 + ["a"] * 5))
+    assert only == "1 values of 'label' are not in every part: 'b' (train 5 of 5)."
+    assert said(parts, shares, labels=("label", ["b"] * 4 + ["a"] * 6)) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", None])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(DataError, match="give a whole number from 0 on"):
+        split_positions(10, PARTS, seed=seed)
+    with pytest.raises(DataError, match="give a whole number from 0 on"):
+        sample_positions(10, 5, seed=seed)
+
+
+@pytest.mark.parametrize("fractions", [["train", "test"], {"train": "a", "test": 0.5}, {1: 0.5, 2: 0.5}, {}])
+def test_what_are_no_shares_is_refused(fractions: Any) -> None:
+    with pytest.raises(DataError, match=r"shares|name of a part"):
+        split_positions(10, fractions)
+
+
+@pytest.mark.parametrize("number", [2.5, "x", True, 0])
+def test_what_is_no_number_of_images_is_refused(number: Any) -> None:
+    with pytest.raises(DataError, match="of 10 images cannot be drawn"):
+        sample_positions(10, number)
 
 
 def test_classes_of_one_fold_alone_are_named() -> None:
