@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import Rows, slabs
-from odin_graph.catalog.sources import Digesting, begin_digest, is_lazy, is_rows, lazily
+from odin_graph.catalog.sources import Digesting, begin_digest, is_lazy, is_rows, is_stored, lazily
 from odin_graph.errors import DataError, ShapeError
 
 Pixels = NDArray[Any]
@@ -126,12 +126,21 @@ def check_pixels(id_: str, image: Any) -> None:
         DataError: Pixels that a mask says are missing.
     """
     held = image if is_rows(image) or is_lazy(image) else np.asarray(image)
-    if held.dtype.kind not in "biuf":
-        raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats or bools.")
+    if not is_stored(held.dtype):
+        raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats of up to 64 bits or bools.")
     if len(held.shape) not in (2, 3) or 0 in held.shape:
         raise ShapeError(
             f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands)."
         )
+    check_mask(id_, image)
+
+
+def check_mask(id_: str, image: Any) -> None:
+    """Refuse pixels that a mask says are missing: what lies below a mask would be taken for pixels.
+
+    Raises:
+        DataError: There are such.
+    """
     if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
         missing = int(np.count_nonzero(np.ma.getmaskarray(image)))
         raise DataError(

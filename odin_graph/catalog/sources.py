@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays.tiled import Rows
 from odin_graph.errors import ShapeError
+
+_WIDEST: Final = 8
+"""Bytes of a number."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,6 +88,11 @@ def is_lazy(pixels: Any) -> bool:
     return not isinstance(pixels, np.ndarray) and isinstance(getattr(pixels, "dtype", None), np.dtype)
 
 
+def is_stored(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays keep numbers of this type."""
+    return dtype.kind in "biuf" and dtype.itemsize <= _WIDEST
+
+
 def lazily(pixels: Any, huge: int) -> Any:
     """Pixels as they are, or as a source that is read by rows where they take ``huge`` bytes or more.
 
@@ -95,10 +103,10 @@ def lazily(pixels: Any, huge: int) -> Any:
         return pixels
     if prod(pixels.shape) * pixels.dtype.itemsize < huge:
         return np.asarray(pixels)
-    if len(pixels.shape) not in (2, 3) or pixels.dtype.kind not in "biuf":
+    if len(pixels.shape) not in (2, 3) or not is_stored(pixels.dtype):
         raise ShapeError(
             f"{pixels.dtype} of shape {tuple(pixels.shape)} is no image: give (height, width) or "
-            "(height, width, bands) of integers, floats or bools."
+            "(height, width, bands) of integers, floats of up to 64 bits or bools."
         )
     return ArraySource(pixels)
 

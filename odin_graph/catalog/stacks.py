@@ -16,13 +16,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.batch import ImageBatch, image_digest
+from odin_graph.catalog.batch import ImageBatch, check_mask, image_digest
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.fields import NewValues
 from odin_graph.catalog.images import add_images
 from odin_graph.catalog.origins import Origin, texts
 from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.sources import is_lazy, release
+from odin_graph.catalog.sources import is_lazy, is_stored, release
 from odin_graph.errors import ConflictError, DataError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
@@ -69,7 +69,7 @@ class Stack:
 
         Raises:
             ShapeError: It has no images, or columns have other lengths.
-            DataError: An id, axis, step or rate that is none.
+            DataError: An id, axis, step or rate that is none, or pixels that a mask says are missing.
         """
         part, what = PARTS[self.kind], self.kind.lower()
         if not isinstance(self.id, str) or not self.id or "@" in self.id or "#" in self.id:
@@ -79,11 +79,12 @@ class Stack:
                 f"A {what} comes as an array (np.ndarray, np.memmap, zarr), not as {type(self.array)!r:.80}."
             )
         shape = tuple(self.array.shape)
-        if len(shape) not in (3, 4) or 0 in shape or self.array.dtype.kind not in "biuf":
+        if len(shape) not in (3, 4) or 0 in shape or not is_stored(self.array.dtype):
             raise ShapeError(
                 f"{self.array.dtype} of shape {shape} is no {what}: give ({part}s, height, width) or "
-                f"({part}s, height, width, bands) of integers, floats or bools."
+                f"({part}s, height, width, bands) of integers, floats of up to 64 bits or bools."
             )
+        check_mask(self.id, self.array)
         if self.axis not in (0, 1, 2) or isinstance(self.axis, bool):
             raise DataError(f"axis={self.axis!r} is not known: a {what} is cut across axis 0, 1 or 2.")
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:

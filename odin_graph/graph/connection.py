@@ -29,7 +29,7 @@ from odin_graph.graph.read_only import check_may_write
 from odin_graph.graph.records import Records
 from odin_graph.graph.stopping import opened
 from odin_graph.graph.token import ChangeToken, embedded_token
-from odin_graph.graph.values import parameters, plain
+from odin_graph.graph.values import parameters, plain, sending
 
 T = TypeVar("T")
 logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it says of broken connections, our errors say
@@ -61,7 +61,8 @@ class Transaction:
         Raises:
             QueryError: There are more rows than may be.
         """
-        result = self._open.run(cypher, dict(params))
+        with sending():
+            result = self._open.run(cypher, dict(params))
         names = result.keys()
         rows = [_row(names, record) for record in (result if most is None else result.fetch(most + 1))]
         if most is not None and len(rows) > most:
@@ -70,7 +71,9 @@ class Transaction:
 
     def explain(self, cypher: str) -> statements.Explained:
         """What the engine would do for a statement, which does not run."""
-        summary = self._open.run(statements.EXPLAIN + cypher).consume()
+        with sending():
+            result = self._open.run(statements.EXPLAIN + cypher)
+        summary = result.consume()
         return statements.Explained(summary.query_type, summary.plan)
 
 
@@ -159,7 +162,8 @@ class Graph:
                         self._session(neo4j.READ_ACCESS, fetch_size=size) as session,
                         opened(session, self._session, None) as tx,
                     ):
-                        result = tx.run(cypher, dict(params or {}))
+                        with sending():
+                            result = tx.run(cypher, dict(params or {}))
                         names = result.keys()
                         while rows := result.fetch(size):
                             begun = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from neo4j.time import Date, DateTime, Time
 
-from odin_graph.errors import QueryError
+from odin_graph.errors import DataError, QueryError
 
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -25,13 +26,36 @@ def plain(value: Any) -> Any:
     return value
 
 
+@contextmanager
+def sending() -> Iterator[None]:
+    """Turn what the driver raises of a value that it cannot send, which it does before it sends any, into ours.
+
+    Raises:
+        DataError: A text with half a character.
+        QueryError: A value of a type that no graph has.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        part = str(error.object)[max(0, error.start - 20) : error.end + 20]
+        raise DataError(
+            f"{part!r} holds half a character (a lone surrogate), which is no UTF-8 and nowhere stored: leave it out, "
+            "or read the text with the encoding that it was written in."
+        ) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise QueryError(
+            f"A parameter cannot be sent to the graph ({error}): give numbers, texts, bools, dates and times, bytes, "
+            "None, and lists and dicts (by text) of them."
+        ) from error
+
+
 def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """A user's parameters, as what is stored compares with them: a datetime in UTC, without its zone.
 
     The driver reads past the end of a datetime whose zone is a ``zoneinfo.ZoneInfo``, which crashes or is an hour off.
 
     Raises:
-        QueryError: A number that no graph holds.
+        QueryError: A number or a time that no graph holds.
     """
     return {name: _sent(value) for name, value in given.items()}
 
@@ -41,7 +65,13 @@ def _sent(value: Any) -> Any:
         case int() if value not in _INT64:
             raise QueryError(f"A parameter is {value:,}, which needs more than 64 bits, as no stored number does.")
         case datetime() if value.tzinfo is not None:
-            return value.astimezone(UTC).replace(tzinfo=None)
+            try:
+                return value.astimezone(UTC).replace(tzinfo=None)
+            except OverflowError as error:
+                raise QueryError(
+                    f"A parameter is {value}, which is by UTC in no year from 1 to 9999: give a time that is, or no "
+                    "zone."
+                ) from error
         case list() | tuple():
             return [_sent(held) for held in value]
         case dict():

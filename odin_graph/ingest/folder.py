@@ -51,7 +51,14 @@ def _files(top: Path, here: Path, above: tuple[str, ...], ways: dict[str, list[s
     for entry in inside:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _files(top, here / entry.name, (*above, real), ways)
         else:
             yield here / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: reading it fails, by name and with the reason
+        return False

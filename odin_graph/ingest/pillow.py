@@ -48,8 +48,7 @@ class PillowSource:
         if format == "JPEG":
             _check_jpeg(data)
         with self._opened() as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format != "MPO":  # a phone's JPEG with previews behind the picture
+            if (frames := _frames(image)) > 1:
                 raise frames_refused(frames)
             self._orientation = valid(image.getexif().get(TAG)) or UPRIGHT
             bands, dtype = len(_wanted(image)), np.bool_ if image.mode == "1" else np.uint8
@@ -90,11 +89,19 @@ def pixels_of_picture(picture: Image.Image) -> NDArray[Any]:
     """Pixels (h, w, bands) of an image that Pillow holds, by the rules for files.
 
     Raises:
-        UnreadableImageError: Its colors are no intensities, and not of a kind that becomes RGB.
+        UnreadableImageError: Its colors are no intensities, and not of a kind that becomes RGB; or it has frames.
     """
+    if (frames := _frames(picture)) > 1:
+        raise frames_refused(frames)
     if picture.mode in ("LAB", "HSV", "YCbCr"):
         raise UnreadableImageError(f"its colors are {picture.mode}: give image.convert('RGB')")
-    return _pixels(picture)
+    picture.load()  # of TIFF Pillow turns it by itself, and forgets the orientation
+    return upright(_pixels(picture), valid(picture.getexif().get(TAG)) or UPRIGHT)
+
+
+def _frames(image: Image.Image) -> int:
+    """1 for a phone's JPEG, whose other frames are previews behind the picture."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
 def _wanted(image: Image.Image) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import odin_graph as og
 from odin_graph.catalog.datasets import create_dataset
 from odin_graph.catalog.doctor import examine
 from odin_graph.catalog.experiments import Setup, end, start
@@ -49,6 +51,20 @@ def test_a_sound_workspace_is_called_sound(stores: Stores, keys: np.ndarray) -> 
     assert report.checked["Prediction nodes"] == 20
     assert (report.unfinished, report.garbage) == ((), 0)
     assert "sound (20 Image nodes" in str(report)
+
+
+def test_ids_with_a_number_sign_have_lost_no_parent(db: og.Workspace, tmp_path: Path) -> None:
+    """PARENT#name is what derived images are called, and files may be called so too."""
+    (folder := tmp_path / "scans").mkdir()
+    for name in ("scan#1.png", "scan.png"):
+        Image.fromarray(np.full((4, 4), len(name), np.uint8)).save(folder / name)
+    db.images.add(folder, progress=False)
+    db.images.add(images=np.arange(16, dtype=np.uint8).reshape(1, 4, 4), ids=["mine#1"], progress=False)
+    crop = db.images(["mine#1"]).center_crop(2).store("crop")[0]
+    assert db.doctor().sound
+    db.cypher("MATCH (i:Image {id: $id})-[e]->() DELETE e", write=True, id=crop.id)
+    (fault,) = db.doctor().faults
+    assert "1 have lost the edge DERIVED_FROM to what they were made of, first 'mine#1#crop'" in str(fault)
 
 
 def test_an_empty_workspace_is_sound(stores: Stores) -> None:

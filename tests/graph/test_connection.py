@@ -6,6 +6,8 @@ import dataclasses
 import inspect
 import socket
 from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from multiprocessing import get_context
 
 import neo4j
@@ -14,6 +16,7 @@ from neo4j import exceptions as driver_errors
 
 from odin_graph.errors import (
     ConflictError,
+    DataError,
     EngineError,
     LoginError,
     OdinError,
@@ -155,6 +158,25 @@ def test_records_are_rows_arrow_and_pandas(graph: Graph) -> None:
 def test_wrong_statement_says_what_the_engine_said(graph: Graph) -> None:
     with pytest.raises(QueryError, match="refuses the statement"):
         graph.user_read("MATCH (n RETURN n", {})
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (2**63, QueryError, "more than 64 bits"),
+        (datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=5))), QueryError, "no year from 1 to 9999"),
+        ({1, 2}, QueryError, "cannot be sent to the graph .*set"),
+        (Decimal("1.1"), QueryError, "cannot be sent to the graph .*Decimal"),
+        ({1: 2}, QueryError, "Map keys must be strings"),
+        ("caf\udce9", DataError, r"'caf\\udce9' holds half a character"),
+    ],
+)
+def test_a_value_that_no_graph_holds_is_named(graph: Graph, value: object, error: type[Exception], said: str) -> None:
+    """Before anything is sent, and what comes next works."""
+    for ask in (graph.user_read, graph.user_write, *([graph.write] if error is DataError else [])):
+        with pytest.raises(error, match=said):
+            ask("RETURN $value AS value", {"value": value})
+    assert graph.read("RETURN $value AS value", {"value": 1}) == [{"value": 1}]
 
 
 def test_wrong_password(graph: Graph) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -147,6 +148,7 @@ def test_a_bad_element_of_a_list_is_left_out(db: og.Workspace) -> None:
         good.astype(complex),
         np.zeros((0, 4)),
         np.zeros(5),
+        np.zeros((4, 5), np.longdouble),
         [[1], [2, 3]],
         masked,
     ]
@@ -157,8 +159,8 @@ def test_a_bad_element_of_a_list_is_left_out(db: og.Workspace) -> None:
     assert [name for name, _ in report.errors] == [f"image/{number:06}" for number in range(1, len(bad) + 1)]
     assert "are masked, which is not stored: give numbers for them, as in image.filled(0)" in report.errors[-1][1]
     assert report.added == 3
-    np.testing.assert_array_equal(db.images["image/000009"].pixels[..., 0], good[::-1])
-    np.testing.assert_array_equal(db.images["image/000010"].pixels, PHOTOGRAPH)
+    np.testing.assert_array_equal(db.images[f"image/{len(bad) + 1:06}"].pixels[..., 0], good[::-1])
+    np.testing.assert_array_equal(db.images[f"image/{len(bad) + 2:06}"].pixels, PHOTOGRAPH)
 
 
 def test_pictures_of_pillow_are_read_by_the_rules_for_files(db: og.Workspace) -> None:
@@ -166,6 +168,55 @@ def test_pictures_of_pillow_are_read_by_the_rules_for_files(db: og.Workspace) ->
     palette = Image.fromarray(PHOTOGRAPH).quantize(8)
     db.images.add(images=[palette], progress=False)
     np.testing.assert_array_equal(db.images["image/000000"].pixels, np.asarray(palette.convert("RGB")))
+
+
+def test_pictures_of_pillow_have_the_pixels_of_their_files(db: og.Workspace, tmp_path: Path) -> None:
+    """A camera's orientation is applied, once; of several frames none is taken alone."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
+        file = tmp_path / f"turned.{kind.lower()}"
+        file.write_bytes(saved(kind, exif=turned))
+        table = pd.DataFrame({"path": [str(file)], "id": [f"file-{kind}"]})
+        db.images.add(table, progress=False)
+        with Image.open(file) as picture:
+            db.images.add(images=[picture], ids=[f"picture-{kind}"], progress=False)
+        assert db.images[f"picture-{kind}"].shape == (80, 64, 3)
+        np.testing.assert_array_equal(db.images[f"picture-{kind}"].pixels, db.images[f"file-{kind}"].pixels)
+    several = saved("TIFF", save_all=True, append_images=[Image.fromarray(PHOTOGRAPH[::-1])])
+    with pytest.raises(og.DataError, match="it holds 2 frames"):
+        db.images.add(images=[Image.open(io.BytesIO(several))], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"images": (image for image in [PHOTOGRAPH])}, "a list of images, not generator"),
+        ({"images": {"a": PHOTOGRAPH}}, "in their order, not dict"),
+        ({"images": [PHOTOGRAPH] * 2, "ids": {"a", "b"}}, "ids= takes .* in their order, not set"),
+        ({"images": [PHOTOGRAPH] * 2, "ids": ["a", None]}, "ids= has None at place 1"),
+        ({"images": [PHOTOGRAPH], "ids": [float("nan")]}, "ids= has nan at place 0"),
+        ({"images": [PHOTOGRAPH] * 3, "labels": "DME"}, "labels= takes .* not str"),
+        ({"images": [PHOTOGRAPH], "labels": 3}, "labels= takes .* not int"),
+        ({"images": [PHOTOGRAPH], "metadata": {"age": 3}}, r"metadata\['age'\] takes .* not int"),
+        ({"images": [PHOTOGRAPH], "metadata": [{"age": 3}]}, "columns by name, not list"),
+    ],
+)
+def test_what_has_no_value_for_each_image_is_refused(db: og.Workspace, given: dict[str, Any], said: str) -> None:
+    """A text is no list of its letters, and a set has no order."""
+    with pytest.raises(og.DataError, match=said):
+        db.images.add(**given, progress=False)
+    assert len(db.images) == 0
+
+
+def test_a_series_is_taken_by_its_rows(db: og.Workspace) -> None:
+    db.images.add(images=pd.Series([PHOTOGRAPH, PHOTOGRAPH[::-1]], index=[7, 8]), ids=["a", "b"], progress=False)
+    np.testing.assert_array_equal(db.images["b"].pixels, PHOTOGRAPH[::-1])
+
+
+def test_a_link_to_itself_is_left_out(db: og.Workspace, folder: Path) -> None:
+    (folder / "round.png").symlink_to("round.png")
+    assert "symbolic links" in assert_alone(db, folder, "round.png").errors[0][1]
 
 
 def test_arrays_with_channels_first_are_said(db: og.Workspace) -> None:

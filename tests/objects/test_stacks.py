@@ -207,6 +207,8 @@ def test_pictures(db: og.Workspace, tmp_path: Path) -> None:
         (np.zeros((4, 5)), {}, og.ShapeError, r"float64 of shape \(4, 5\).*slices, height, width"),
         (np.zeros((0, 4, 5)), {}, og.ShapeError, r"\(0, 4, 5\)"),
         (np.zeros((2, 4, 5), complex), {}, og.ShapeError, "complex"),
+        (np.zeros((2, 4, 5), np.longdouble), {}, og.ShapeError, "floats of up to 64 bits"),
+        (np.ma.masked_equal(np.eye(4)[None], 1), {}, og.DataError, "4 pixels of 'v' are masked"),
         ([[[1]]], {}, og.DataError, "list"),
         (np.zeros((2, 4, 5)), {"axis": 3}, og.DataError, "axis=3"),
         (np.zeros((2, 4, 5)), {"every": 0}, og.DataError, "every=0"),

@@ -17,11 +17,13 @@ OPTIONAL MATCH (n)-[e]->(m)
 RETURN n.id AS id, n.odin_origins AS origins, n.query AS query,
        collect(CASE WHEN m IS NULL THEN null ELSE [type(e), head(labels(m)), m.id, e.role] END) AS there
 """
-# A derived image says so by its id, a revision by its version; both keep the id of what they came from.
+# A derived image says so by its id: PARENT#name. An id that users gave may hold a # too, as names of files do.
 _NO_PARENT = """
-MATCH (i:Image) WHERE i.deleted IS NULL AND i.id CONTAINS '#' AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM]->() }
+MATCH (i:Image) WHERE i.deleted IS NULL AND i.path IS NULL AND i.id CONTAINS '#'
+AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM]->() }
 RETURN i.id AS id
 """
+_THERE = "UNWIND $ids AS id MATCH (p:Image {id: id}) RETURN p.id AS id"
 _NO_DERIVATION = """
 MATCH (i:Image)-[:HAS_ROOT]->() WHERE i.deleted IS NULL AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }
 RETURN i.id AS id
@@ -85,12 +87,15 @@ def _lost(stores: Stores, label: str, row: dict[str, Any], origin: Origin) -> Fa
 
 def check_roots(stores: Stores) -> Iterator[Fault]:
     """A derived or revised image has its parent and the root of its parent, and no other image has a root."""
-    for statement, reason in (
-        (_NO_PARENT, "have lost the edge DERIVED_FROM to what they were made of"),
-        (_NO_DERIVATION, "have a root, and no edge DERIVED_FROM or REVISION_OF that leads to it"),
+    for lost, reason in (
+        (_orphans(stores), "have lost the edge DERIVED_FROM to what they were made of"),
+        (
+            [row["id"] for row in stores.graph.read(_NO_DERIVATION)],
+            "have a root, and no edge DERIVED_FROM or REVISION_OF that leads to it",
+        ),
     ):
-        if ids := [row["id"] for row in stores.graph.read(statement)]:
-            yield Fault("images", f"{len(ids)} {reason}, first {shown(map(repr, ids))}.", _RESTORE)
+        if lost:
+            yield Fault("images", f"{len(lost)} {reason}, first {shown(map(repr, lost))}.", _RESTORE)
     rows = stores.graph.read(_ROOTS)
     if rows:
         ids = [repr(row["id"]) for row in rows]
@@ -100,6 +105,15 @@ def check_roots(stores: Stores) -> Iterator[Fault]:
             "`odin doctor --repair` follows their lineage again; look for a client that deletes edges.",
             partial(_reroot, stores, rows),
         )
+
+
+def _orphans(stores: Stores) -> list[str]:
+    """Images that are named after a parent which is there, and have no edge to it."""
+    parents = {row["id"]: row["id"].rpartition("#")[0] for row in stores.graph.read(_NO_PARENT)}
+    there: set[str] = set()
+    for some in batches(sorted(set(parents.values()))):
+        there |= {row["id"] for row in stores.graph.read(_THERE, {"ids": some})}
+    return [id_ for id_, parent in parents.items() if parent in there]
 
 
 def _reroot(stores: Stores, rows: list[dict[str, Any]]) -> str:
