@@ -56,6 +56,8 @@ def results(
         QueryError: There are no predictions over it, or no labels to hold them against.
         UnknownNameError: There is no such field.
     """
+    if by is not None and not isinstance(by, str):
+        raise QueryError(f"by= takes the name of one image field, such as 'patient', not {by!r:.80}.")
     found = judged(stores, experiment, dataset, stale=stale)
     if not found.coverage.measured:
         raise QueryError(

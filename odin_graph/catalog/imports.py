@@ -16,6 +16,7 @@ from odin_graph.catalog.projection import columns_of, to_graph
 from odin_graph.catalog.segments import segments_of
 from odin_graph.catalog.unfinished import remove_unfinished
 from odin_graph.errors import DataError
+from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 
 Rows = NDArray[np.float32]
@@ -54,6 +55,8 @@ def import_predictions(
         DataError: What was given does not say what was predicted, or of which images.
         ShapeError: Columns that do not fit each other.
     """
+    predicted = None if predicted is None else in_order("predicted", predicted)
+    confidence = None if confidence is None else in_order("confidence", confidence)
     judge = Judge.of(stores, experiment, dataset, task, classes)
     if keys is None:
         keys, (predicted, confidence, probabilities) = _there(stores, judge, predicted, confidence, probabilities)

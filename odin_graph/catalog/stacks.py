@@ -28,6 +28,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.progress import progress_bar
 from odin_graph.schema.properties import now
+from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 
 Kind = Literal["Volume", "Video"]
@@ -93,6 +94,7 @@ class Stack:
             raise DataError(f"fps={self.fps!r} is no rate: give frames a second.")
         given = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
         for name, column in given.items():
+            in_order(name, column)
             if len(column) != len(self.indexes):
                 raise ShapeError(
                     f"{len(self.indexes)} {part}s are stored, but {len(column)} {name}: give one for each."

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from neo4j.time import Date, DateTime, Time
 
-from odin_graph.errors import DataError, QueryError
+from odin_graph.errors import QueryError
 
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -31,17 +31,12 @@ def sending() -> Iterator[None]:
     """Turn what the driver raises of a value that it cannot send, which it does before it sends any, into ours.
 
     Raises:
-        DataError: A text with half a character.
         QueryError: A value of a type that no graph has.
     """
     try:
         yield
-    except UnicodeEncodeError as error:
-        part = str(error.object)[max(0, error.start - 20) : error.end + 20]
-        raise DataError(
-            f"{part!r} holds half a character (a lone surrogate), which is no UTF-8 and nowhere stored: leave it out, "
-            "or read the text with the encoding that it was written in."
-        ) from error
+    except UnicodeEncodeError:
+        raise  # `translated` says it
     except (ValueError, TypeError, OverflowError) as error:
         raise QueryError(
             f"A parameter cannot be sent to the graph ({error}): give numbers, texts, bools, dates and times, bytes, "

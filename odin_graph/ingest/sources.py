@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -26,7 +26,7 @@ from odin_graph.ingest.manifest import (
     values_of,
 )
 from odin_graph.schema.metadata import check_name
-from odin_graph.schema.several import is_several
+from odin_graph.schema.several import in_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,18 +134,26 @@ def _of_arrays(
             f"images= takes an array (n, height, width) or (n, height, width, bands), or a list of images; "
             f"this one has shape {images.shape}."
         )
+    if metadata is not None and not isinstance(metadata, Mapping | pd.DataFrame):
+        raise DataError(f"metadata= takes columns by name, not {type(metadata).__name__}: give a dict or a DataFrame.")
+    if isinstance(images, Iterator):
+        raise DataError(
+            f"images= takes an array or a list of images, not {type(images).__name__}: give list(images), in several "
+            "calls where they do not fit into memory."
+        )
+    images = in_order("images", images)
     n = len(images)
     free = dict(metadata) if metadata is not None else {}
     for name in free:
         check_name("Image", name)
     made = (f"{prefix}/{position:06d}" for position in range(n))
-    held = [id_of(id_) for id_ in _several("ids", ids)] if ids is not None else list(made)
+    held = [id_of(id_) for id_ in in_order("ids", ids)] if ids is not None else list(made)
     given: dict[str, Sequence[Any]] = {
-        name: values_of(pd.Series(list(_several(name, column)), dtype=object)) for name, column in free.items()
+        name: values_of(pd.Series(list(in_order(name, column)), dtype=object)) for name, column in free.items()
     }
     if absent := [name for name in types if name not in given and name != "label"]:
         raise DataError(f"types= names {absent[0]!r}, and metadata= has no such column.")
-    said: Sequence[Any] = list(_several("labels", labels)) if labels is not None else [None] * n
+    said: Sequence[Any] = list(in_order("labels", labels)) if labels is not None else [None] * n
     given = typed(given, types)
     said = typed({"label": said}, types)["label"]
     columns: dict[str, Sequence[Any]] = {"ids": held, "labels": said, **given}
@@ -153,10 +161,3 @@ def _of_arrays(
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
     return ArrayEntries(held, images, said, given)
-
-
-def _several(name: str, values: Any) -> Any:
-    """One value an image, in order; the letters of a text, or the keys of a dict, are not that."""
-    if not is_several(values) or isinstance(values, Mapping | Set):
-        raise DataError(f"{name!r} is {values!r:.60}: give one value an image, in a list or an array.")
-    return values

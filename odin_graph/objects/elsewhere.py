@@ -16,6 +16,10 @@ class Elsewhere:
     def __getattr__(self, name: str) -> Any:
         """Raises `RemoteError` for what there is beside the workspace."""
         if not name.startswith("_") and name in self._beside:
+            if name in vars(self).get("fields", ()):
+                raise RemoteError(
+                    f"{name} came with the other fields, as they were: write [{name!r}] instead of .{name}."
+                )
             raise beside_alone(name)
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 

@@ -28,10 +28,12 @@ class RemoteWorkspace(Elsewhere):
 
     _beside = frozenset(
         (
+            "backup",
             "bolt",
             "compare",
             "deletions",
             "doctor",
+            "fields",
             "gc",
             "impact",
             "labels",

@@ -9,15 +9,19 @@ from typing import Any, TypeAlias
 from odin_graph.client import Link, RemoteExecutor
 from odin_graph.client.link import quoted
 from odin_graph.errors import QueryError, RemoteError
-from odin_graph.objects.dataset import Datasets
+from odin_graph.objects.checkpoint import Checkpoint
+from odin_graph.objects.dataset import Dataset, Datasets
 from odin_graph.objects.elsewhere import Elsewhere, beside_alone
-from odin_graph.objects.experiment import Experiments
+from odin_graph.objects.experiment import Experiment, Experiments
 from odin_graph.objects.groups import Groups
 from odin_graph.objects.images import Images
 from odin_graph.objects.layer import Layer
+from odin_graph.objects.model import Model
 from odin_graph.objects.models import Models
+from odin_graph.objects.predictions import PredictionSet
 from odin_graph.objects.remote_query import RemoteImage, RemoteQuery, RemoteThings
 from odin_graph.objects.remote_units import RemoteChannels, RemoteUnits
+from odin_graph.objects.stacks import StackObject
 from odin_graph.objects.vectors import Vectors
 from odin_graph.objects.views import Views
 from odin_graph.query import wire
@@ -43,8 +47,12 @@ RemoteAnswer: TypeAlias = RemoteQuery | RemoteThings | Groups
 
 
 @dataclass(frozen=True, repr=False)
-class RemoteThing:
+class RemoteThing(Elsewhere):
     """A data set, a model ...: its fields as they were when it was asked for."""
+
+    _beside = frozenset(
+        name for thing in (Dataset, Model, Checkpoint, PredictionSet, StackObject) for name in dir(thing)
+    )
 
     id: str
     fields: Mapping[str, Any]
@@ -81,6 +89,8 @@ class RemoteLayer(Elsewhere):
 @dataclass(frozen=True, repr=False)
 class RemoteExperiment(RemoteThing, PredictionExpressions):
     """An experiment, whose ``wrong``, ``confidence`` ... go into ``where``."""
+
+    _beside = frozenset(dir(Experiment))
 
     def layer(self, name: str, *, checkpoint: Any = None, pooling: str = "mean") -> RemoteLayer:
         """A layer of its chosen checkpoint, or of the one that is given."""

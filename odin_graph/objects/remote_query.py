@@ -17,6 +17,8 @@ from odin_graph.client import Link
 from odin_graph.client.link import quoted
 from odin_graph.errors import RemoteError, UnknownNameError
 from odin_graph.objects.answers import ImageAnswers
+from odin_graph.objects.elsewhere import Elsewhere
+from odin_graph.objects.image import Image
 from odin_graph.objects.query import Query
 from odin_graph.objects.things import ThingQuery
 from odin_graph.query.expressions import F
@@ -27,8 +29,10 @@ _SIDE = 512
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RemoteImage:
+class RemoteImage(Elsewhere):
     """One image: its fields as they were when it was asked for, and its pixels when they are."""
+
+    _beside = frozenset(dir(Image))
 
     _link: Link = field(repr=False)
     key: int

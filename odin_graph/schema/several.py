@@ -1,11 +1,27 @@
-"""Whether an argument is one thing or many."""
+"""Whether an argument is one thing or many, and whether these are in an order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
+
+from odin_graph.errors import DataError
 
 
 def is_several(given: object) -> TypeGuard[Iterable[Any]]:
     """Whether many things were given: a text is one, and so is an array without a dimension, which has `__iter__`."""
     return isinstance(given, Iterable) and not isinstance(given, str | bytes) and getattr(given, "ndim", 1) != 0
+
+
+def in_order(name: str, given: Any) -> Any:
+    """What has a value for each of several things, in their order; a Series by its rows and not by its index.
+
+    Raises:
+        DataError: It is one thing, a mapping, whose order is another one, or has no order.
+    """
+    other = isinstance(given, str | bytes | Mapping | set | frozenset) or hasattr(given, "columns")
+    if other or getattr(given, "ndim", 1) == 0 or not (is_several(given) or hasattr(given, "__getitem__")):
+        raise DataError(f"{name!r} is {given!r:.60}: give one value an image, in a list or an array.")
+    if hasattr(given, "iloc"):
+        return given.tolist()
+    return given if hasattr(given, "__getitem__") else list(given)

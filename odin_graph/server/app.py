@@ -58,7 +58,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     problems.install(app, problems.hidden(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
     routers = [query.router, lookups.router, similar.router, images.router, things.router]
-    for router in [*routers, *([cypher.router] if allowed.cypher else [])]:
+    for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:
         app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
     app.add_middleware(Gate, settings=allowed, strangers=Strangers(workspace._stores))  # noqa: SLF001
     return app

@@ -30,7 +30,8 @@ NODES: Final = (
 )  # fmt: skip
 PROPERTIES: Final = (
     ("Image", "id"), ("Image", "key"), ("Image", "digest"), ("Image", "height"), ("Image", "dtype"), ("Image", "label"),
-    ("Image", "deleted"), ("Dataset", "digest"), ("Dataset", "size"), ("Model", "definition"), ("Model", "classes"),
+    ("Image", "deleted"), ("Dataset", "digest"), ("Dataset", "size"), ("Dataset", "state"), ("Experiment", "state"),
+    ("PredictionSet", "state"), ("Model", "definition"), ("Model", "classes"),
     ("Checkpoint", "weights"), ("PredictionSet", "rows"), ("Prediction", "predicted"), ("Prediction", "confidence"),
     ("Segment", "uri"), ("Segment", "keys"), ("Segment", "digest"), ("Segment", "rows"), ("Counter", "next"),
     ("Field", "type"), ("VectorSet", "rows"),

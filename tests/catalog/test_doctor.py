@@ -88,6 +88,14 @@ GRAPH = {
         "MATCH (i:Image {id: 'i3'}) SET i.digest = '00'",
         {"data set 'pets@1'", "pixels"},
     ),
+    "a state that there is not": (
+        "MATCH (e:Experiment) SET e.state = 'done'",
+        {"Experiment nodes"},
+    ),
+    "a data set in a state that there is not": (
+        "MATCH (d:Dataset) SET d.state = 'done'",
+        {"Dataset nodes"},
+    ),
     "a prediction changed": (
         "MATCH (p:Prediction {id: $set + ':' + toString($key)}) SET p.predicted = 'dog'",
         {f"prediction set '{SET}'"},

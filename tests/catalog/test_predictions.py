@@ -132,6 +132,14 @@ def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarra
     [
         ({"keys": [0, 0], "predicted": ["cat", "cat"]}, DataError, "An image is given twice"),
         ({"keys": [0], "predicted": ["cat", "cat"]}, ShapeError, "1 images, but 2 predictions"),
+        (
+            {"keys": [0, 1], "predicted": {"a": "cat", "b": "dog"}},
+            DataError,
+            "'predicted' is .*: give one value an image",
+        ),
+        ({"keys": [0, 1, 2], "predicted": "cat"}, DataError, "'predicted' is 'cat'"),
+        ({"keys": [0, 1], "predicted": {"cat", "dog"}}, DataError, "'predicted' is .*cat"),
+        ({"keys": [0], "predicted": ["cat"], "confidence": {"a": 0.5}}, DataError, "'confidence' is .*0.5"),
         ({"keys": [0], "predicted": [None]}, DataError, "A prediction is missing"),
         ({"keys": [0], "predicted": None}, DataError, "Nothing says what was predicted"),
         (

@@ -212,6 +212,7 @@ def test_pictures(db: og.Workspace, tmp_path: Path) -> None:
         ([[[1]]], {}, og.DataError, "list"),
         (np.zeros((2, 4, 5)), {"axis": 3}, og.DataError, "axis=3"),
         (np.zeros((2, 4, 5)), {"every": 0}, og.DataError, "every=0"),
+        (np.zeros((2, 4, 5)), {"labels": "ab"}, og.DataError, "'labels' is 'ab': give one value an image"),
         (np.zeros((2, 4, 5)), {"labels": ["a"]}, og.ShapeError, "2 slices are stored, but 1 labels"),
         (np.zeros((2, 4, 5)), {"metadata": {"x": [1, 2, 3]}}, og.ShapeError, "3 x"),
         (np.zeros((2, 4, 5)), {"metadata": {"x": [1, 2]}, "x": 3}, og.DataError, "x: given for each slice"),

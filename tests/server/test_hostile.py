@@ -58,7 +58,9 @@ def test_a_secret_is_kept_nowhere(retina: og.Workspace, secret: str) -> None:
 
 def test_cypher_is_off_unless_it_is_allowed(retina: og.Workspace, secret: str) -> None:
     with TestClient(create_app(retina), headers={"Authorization": f"Bearer {secret}"}) as client:
-        assert client.post("/v1/cypher", json={"statement": "RETURN 1"}).status_code == 404
+        answer = client.post("/v1/cypher", json={"statement": "RETURN 1"})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] == "This server answers no Cypher: `odin serve --cypher` does."
 
 
 NAMES = [

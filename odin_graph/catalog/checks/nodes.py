@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, get_args
 
 from odin_graph.catalog.checks.fault import Fault, shown
+from odin_graph.catalog.experiments import State
 from odin_graph.stores import Stores
 
 _NEEDED: Final = {
@@ -26,6 +27,16 @@ _NEEDED: Final = {
     "View": ("id", "base", "version", "query"),
 }
 """What no node of a label is without, unless it was deleted."""
+_STATES: Final = {
+    "Dataset": ("building", "ready"),
+    "Experiment": get_args(State),
+    "PredictionSet": ("building", "ready"),
+    "ActivationSet": ("building", "ready"),
+    "VectorSet": ("building", "ready"),
+    "Volume": ("building", "ready", "purging"),
+    "Video": ("building", "ready", "purging"),
+}
+"""Those there are; what is in another is found by no call."""
 _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
 """Besides what the engine itself holds unique."""
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
@@ -46,6 +57,15 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
             if rows:
                 ids = [repr(row["id"]) if row["id"] is not None else "one without an id" for row in rows]
                 yield Fault(f"{label} nodes", f"{len(rows)} have no {name}, {shown(ids)}.", _RESTORE)
+    for label, states in _STATES.items():
+        rows = stores.graph.read(
+            f"MATCH (n:{label}) WHERE n.deleted IS NULL AND n.state IS NOT NULL AND NOT n.state IN $states "
+            "RETURN n.id AS id, n.state AS state LIMIT 1000",
+            {"states": list(states)},
+        )
+        if rows:
+            said = shown(f"{row['id']!r} in {row['state']!r}" for row in rows)
+            yield Fault(f"{label} nodes", f"{len(rows)} are in a state that there is not, {said}.", _RESTORE)
     for label, name in _UNIQUE:
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL WITH n.{name} AS value, count(n) AS number "
