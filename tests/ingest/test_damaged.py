@@ -192,7 +192,7 @@ def test_pictures_of_pillow_have_the_pixels_of_their_files(db: og.Workspace, tmp
     ("given", "said"),
     [
         ({"images": (image for image in [PHOTOGRAPH])}, "a list of images, not generator"),
-        ({"images": {"a": PHOTOGRAPH}}, "'images' is {'a'.*: give one value an image"),
+        ({"images": {"a": PHOTOGRAPH}}, "(?s)'images' is {'a'.*: give one value an image"),
         ({"images": [PHOTOGRAPH] * 2, "ids": {"a", "b"}}, "'ids' is {'.*: give one value an image"),
         ({"images": [PHOTOGRAPH], "labels": np.array("DME")}, "'labels' is array"),
         ({"images": [PHOTOGRAPH], "labels": 3}, "'labels' is 3"),
