@@ -34,14 +34,25 @@ def deadline(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise QueryError(f"timeout= takes seconds, more than 0, not {seconds!r}.")
+    check_seconds(seconds)
     held, until = _limit.get(), time.monotonic() + seconds
     token = _limit.set(held if held is not None and held.until <= until else _Limit(seconds, until))
     try:
         yield
     finally:
         _limit.reset(token)
+
+
+def check_seconds(seconds: float | None) -> None:
+    """Refuse what is no time.
+
+    Raises:
+        QueryError: It is neither None nor a number above 0.
+    """
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise QueryError(f"timeout= takes seconds, more than 0, not {seconds!r}.")
 
 
 def remaining() -> float | None:

@@ -62,7 +62,7 @@ class Judge:
         """
         members = stores.columns.members(dataset)
         model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
-        said = classes if classes is not None else model["classes"]
+        said = reading.classes_in_order(classes) if classes is not None else model["classes"]
         judge = parse_task(task or model["task"] or _task_of(members.column("label").type))
         known = tuple(reading.as_list(said)) if said is not None and len(said) else None
         if known is not None or judge.name == "ordinal":

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import neo4j
 from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
-from odin_graph.deadline import remaining
+from odin_graph.deadline import check_seconds, remaining
 from odin_graph.errors import ConflictError, QueryError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.embedded import Attachment
@@ -194,6 +194,7 @@ class Graph:
             ReadOnlyError: It writes, fetches something, or asks the server instead of the graph.
             QueryError: The engine refuses it.
         """
+        check_seconds(timeout)
         self._check_reads(cypher, timeout)
         return self._managed(
             lambda tx: tx.records(cypher, parameters(params), most),
@@ -205,6 +206,7 @@ class Graph:
 
     def user_write(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement in a write transaction."""
+        check_seconds(timeout)
         return self._managed(
             lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout, theirs=True
         )

@@ -12,6 +12,7 @@ from odin_graph.objects.selection import Selection
 from odin_graph.objects.things import Queried, select
 from odin_graph.objects.verbs import CollectionVerbs
 from odin_graph.query.expressions import Expr
+from odin_graph.schema.tasks import reading
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Models(CollectionVerbs, Queried):
             args=args,
             kwargs=kwargs,
             preprocess=preprocess,
-            classes=classes,
+            classes=reading.classes_in_order(classes),
             task=task,
             input_shape=input_shape,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.pixels_out import Batch, Read, batches
 from odin_graph.query.torch_data import torch_dataset
+from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Training(ABC):
         if isinstance(weights, str):
             drawn = balanced(data.targets) if weights == "balanced" else self._weights(weights)
         elif weights is not None:
-            drawn = np.asarray(weights, np.float64)
+            drawn = np.asarray(in_order("weights", weights), np.float64)
         if stream:
             self._check_streamed()
         length, mixed = run_of(self._stores) if stream else (None, 2)

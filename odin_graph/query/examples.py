@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.catalog.batch import check_pixels
 from odin_graph.catalog.images import keys_of
 from odin_graph.errors import DataError, QueryError, UnreadableImageError
 from odin_graph.ingest.arrays import pixels_of
@@ -116,6 +117,7 @@ def _pixels(given: Any) -> NDArray[Any] | None:
     if hasattr(given, "convert") and hasattr(given, "getbands"):  # PIL's
         given = pixels_of("the image", given)
     if isinstance(given, np.ndarray) and given.ndim in (2, 3):
+        check_pixels("the example", given)
         return given[..., None] if given.ndim == 2 else given
     return None
 
@@ -135,12 +137,12 @@ def _decoded(file: File) -> NDArray[Any]:
 
 def _vector(given: Any) -> tuple[float, ...]:
     try:
-        vector = np.asarray(given, np.float64)
+        vector = np.asanyarray(given, np.float64)
     except (TypeError, ValueError) as error:
         raise QueryError(
             f"nearest() takes an image, its id, a vector, an image that is not stored, or a list of such, not "
             f"{given!r:.80}."
         ) from error
-    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
+    if vector.ndim != 1 or not len(vector) or np.ma.is_masked(vector) or not np.isfinite(vector).all():
         raise QueryError(f"nearest() takes a vector of finite numbers, not an array of shape {vector.shape}.")
     return tuple(vector.tolist())

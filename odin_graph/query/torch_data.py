@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import QueryError
+from odin_graph.schema.tasks import reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +58,7 @@ def torch_dataset(
     from odin_graph.runtime.targets import targets_of
     from odin_graph.runtime.torch_dataset import PixelDataset
 
+    classes = reading.classes_in_order(classes)
     pipeline, task = Pipeline(), None
     if model is not None:
         record = model_of(stores, model)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.catalog.batch import check_mask
 from odin_graph.errors import DataError, ModelError
 from odin_graph.runtime.source import capture
 
@@ -36,6 +37,7 @@ class Function:
                 f"{name_of_function(self.call)} gave {kind}, which is no image: return (h, w) or (h, w, bands), "
                 "or ask for values with query.map(...)."
             )
+        check_mask(f"what {name_of_function(self.call)} gave", said)
         return said[:, :, np.newaxis] if said.ndim == 2 else said
 
     def parameters(self) -> dict[str, str]:

@@ -13,15 +13,20 @@ def is_several(given: object) -> TypeGuard[Iterable[Any]]:
     return isinstance(given, Iterable) and not isinstance(given, str | bytes) and getattr(given, "ndim", 1) != 0
 
 
-def in_order(name: str, given: Any) -> Any:
+def in_order(name: str, given: Any, ask: str = "give one value an image") -> Any:
     """What has a value for each of several things, in their order; a Series by its rows and not by its index.
+
+    Args:
+        name: Of the argument.
+        given: What was given for it.
+        ask: What the message asks for.
 
     Raises:
         DataError: It is one thing, a mapping, whose order is another one, or has no order.
     """
     other = isinstance(given, str | bytes | Mapping | set | frozenset) or hasattr(given, "columns")
     if other or getattr(given, "ndim", 1) == 0 or not (is_several(given) or hasattr(given, "__getitem__")):
-        raise DataError(f"{name!r} is {given!r:.60}: give one value an image, in a list or an array.")
+        raise DataError(f"{name!r} is {given!r:.60}: {ask}, in a list or an array.")
     if hasattr(given, "iloc"):
         return given.tolist()
     return given if hasattr(given, "__getitem__") else list(given)

@@ -140,6 +140,11 @@ def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarra
         ({"keys": [0, 1, 2], "predicted": "cat"}, DataError, "'predicted' is 'cat'"),
         ({"keys": [0, 1], "predicted": {"cat", "dog"}}, DataError, "'predicted' is .*cat"),
         ({"keys": [0], "predicted": ["cat"], "confidence": {"a": 0.5}}, DataError, "'confidence' is .*0.5"),
+        (
+            {"keys": [0], "predicted": None, "probabilities": [[1.0, 0.0, 0.0]], "classes": set(CLASSES)},
+            DataError,
+            "give the classes in the order of their indexes",
+        ),
         ({"keys": [0], "predicted": [None]}, DataError, "A prediction is missing"),
         ({"keys": [0], "predicted": None}, DataError, "Nothing says what was predicted"),
         (

@@ -374,3 +374,11 @@ def test_two_processes_store_the_same_at_once(db: og.Workspace) -> None:
     assert sorted(stored) == sorted(f"{id_}#both" for id_ in [*PHOTOGRAPHS, "camera"])
     assert len([edge for edge in edges(db) if edge["id"].endswith("#both")]) == 5
     assert examine(db.images._stores, deep=True).sound
+
+
+def test_a_function_that_gives_masked_pixels_is_refused(db: og.Workspace) -> None:
+    """What lies below the mask would be stored."""
+    masked = db.images(["chelsea"]).apply(lambda pixels: np.ma.masked_less(pixels, 256))
+    for ask in (lambda: masked[0].pixels, lambda: masked.store("masked")):
+        with pytest.raises(og.DataError, match="are masked, which is not stored"):
+            ask()

@@ -93,6 +93,9 @@ def test_outputs_must_fit_the_classes(db: og.Workspace) -> None:
         add_small(db, input_shape=(28, 28))
     with pytest.raises(og.errors.UnknownNameError, match=r"no task 'multiclass'. Did you mean 'multi-class'"):
         add_small(db, task="multiclass")
+    for classes in (set(DIGITS), {name: place for place, name in enumerate(DIGITS)}, "0123456789"):
+        with pytest.raises(og.DataError, match="give the classes in the order of their indexes"):
+            add_small(db, classes=classes)
     assert list(db.models) == []
 
 

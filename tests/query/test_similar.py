@@ -38,6 +38,10 @@ def test_an_image_that_is_not_stored(retina: og.Workspace, tmp_path: Path) -> No
         found = retina.images("retina-test").nearest(given, by=layer, k=3)
         (first, *_) = found.to_arrow("id").to_pylist()
         assert (first["id"], first["distance"]) == (stored.id, pytest.approx(0, abs=1e-6))
+    with pytest.raises(DataError, match="64 pixels of 'the example' are masked"):
+        retina.images().nearest(np.ma.masked_array(pixels, np.ones(pixels.shape, bool)), by=layer, k=3)
+    with pytest.raises(ShapeError, match="the example' are complex128"):
+        retina.images().nearest(pixels + 1j, by=layer, k=3)
     with pytest.raises(UnreadableImageError, match="The 5 bytes are no image"):
         retina.images().nearest(b"hello", by=layer, k=3)
     with pytest.raises(UnreadableImageError, match=r"gone\.png: No such file"):

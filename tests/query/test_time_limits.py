@@ -89,6 +89,13 @@ def test_a_limit_is_a_time(images: Query, seconds: float) -> None:
         images.count(timeout=seconds)
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_a_limit_of_cypher_is_one_too(db: og.Workspace, write: bool) -> None:
+    for seconds in (0, float("nan"), "2"):
+        with pytest.raises(QueryError, match="timeout= takes seconds"):
+            db.cypher("RETURN 1", write=write, timeout=seconds)  # type: ignore[arg-type]
+
+
 def test_a_thread_is_stopped_and_its_neighbour_is_not(db: og.Workspace) -> None:
     """Two of one process, with the same statement: each has its own connection, and that alone is terminated."""
     graph = db._stores.graph

@@ -262,11 +262,14 @@ def test_weights(db: og.Workspace) -> None:
         (np.zeros(N), og.DataError),
         (np.ones(3), og.DataError),
         (-np.ones(N), og.DataError),
+        ({"a": 1.0}, og.DataError),
         ("label", og.QueryError),
         ("oftn", og.UnknownNameError),
     ):
         with pytest.raises(error):
             db.images().loader(50, weights=weights)
+    with pytest.raises(og.DataError, match="give the classes in the order of their indexes"):
+        db.images().loader(50, classes={"a", "b"})
 
 
 def test_an_image_that_comes_again_is_augmented_in_another_way(db: og.Workspace) -> None:

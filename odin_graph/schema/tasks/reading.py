@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from odin_graph.errors import DataError, ModelError, ShapeError
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.types import FieldType
+from odin_graph.schema.several import in_order
 from odin_graph.schema.tasks.task import Labels, Mask
 
 
@@ -25,6 +26,15 @@ def as_list(values: Any) -> list[Any]:
     """Whatever users hold labels in, as a list of plain Python values; missing ones are None."""
     listed = plain(values.tolist() if hasattr(values, "tolist") else list(values))
     return listed if isinstance(listed, list) else [listed]
+
+
+def classes_in_order(given: Any) -> Any:
+    """Classes as they were given, which must have an order: that of outputs and probabilities.
+
+    Raises:
+        DataError: They have none, as in a set, or another one, as a dict from classes to indexes, or are one text.
+    """
+    return None if given is None else in_order("classes", given, "give the classes in the order of their indexes")
 
 
 def as_rows(values: Any, classes: Sequence[Any] | None) -> NDArray[np.bool_] | None:
