@@ -53,6 +53,8 @@ class Setup:
         """
         if self.parameters is None:
             return None
+        if not isinstance(self.parameters, Mapping):
+            raise DataError(f"Parameters have names: give a dict, not {self.parameters!r:.80}.")
         for name, value in self.parameters.items():
             try:
                 json.dumps({name: value}, allow_nan=False)
@@ -87,8 +89,8 @@ def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool =
                 break
         else:
             raise ConflictError(f"The ids {base}/N are taken up to {number}: give the experiment an id of its own.")
-    elif not id.strip():
-        raise DataError("An experiment's id is empty: give a string, or leave it out.")
+    elif not isinstance(id, str) or not id.strip():
+        raise DataError(f"{id!r:.80} is no experiment id: give a string that is not empty, or leave it out.")
     elif not _create(stores, setup, id):
         _reopen(stores, setup, id, resume=resume)
     return _run(stores, id)

@@ -121,4 +121,7 @@ def _number(name: str, value: object) -> float:
         raise DataError(f"The metric {name!r} has several values: log one number, for example their mean.") from error
     if not isinstance(plain, Real):
         raise DataError(f"The metric {name!r} is {plain!r}: log a number.")
-    return float(plain)
+    try:
+        return float(plain)
+    except OverflowError as error:
+        raise DataError(f"The metric {name!r} is beyond what a float holds: log a number of 64 bits.") from error

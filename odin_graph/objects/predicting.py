@@ -15,6 +15,7 @@ from odin_graph.catalog.projection import to_graph
 from odin_graph.errors import QueryError
 from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.prediction_sets import chosen_checkpoint
+from odin_graph.schema.several import refuse_unordered
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Predicting:
                 a prediction that is missing.
             ShapeError: Columns that do not fit each other.
         """
+        refuse_unordered("images", images)
         return import_predictions(
             self._stores,
             self.id,

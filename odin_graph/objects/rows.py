@@ -11,6 +11,7 @@ import pyarrow as pa
 from odin_graph.errors import DataError
 from odin_graph.ingest.manifest import values_of
 from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.several import refuse_unordered
 
 _TELL: Final = ("id", "key")
 
@@ -73,6 +74,7 @@ def _columns_of(source: Any) -> dict[str, list[Any]]:
 
 
 def _listed(name: str, values: Any) -> list[Any]:
+    refuse_unordered(name, values)
     if isinstance(values, str) or not hasattr(values, "__len__"):
         raise DataError(f"The column {name!r} is {values!r:.60}: give one value a row.")
     if isinstance(values, pa.Array | pa.ChunkedArray):

@@ -13,6 +13,7 @@ from odin_graph.errors import ShapeError
 from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.plan import NamedVectors
 from odin_graph.query.spaces import vectors_of
+from odin_graph.schema.several import refuse_unordered
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ class Vectors:
 
         Raises:
             ShapeError: The shapes do not fit, or a vector holds NaN or infinity.
+            DataError: The ids are a set, which has no order.
             ConflictError: An image has another vector already.
         """
+        refuse_unordered("ids", ids)
         try:
             rows = np.asanyarray(array)  # a mask stays one
         except ValueError as error:

@@ -30,3 +30,13 @@ def in_order(name: str, given: Any, ask: str = "give one value an image") -> Any
     if hasattr(given, "iloc"):
         return given.tolist()
     return given if hasattr(given, "__getitem__") else list(given)
+
+
+def refuse_unordered(name: str, given: Any) -> None:
+    """Refuse a set where something else has a value for each: its order is another one in each process.
+
+    Raises:
+        DataError: It is one.
+    """
+    if isinstance(given, set | frozenset):
+        raise DataError(f"{name!r} is a set, which has no order: give a list, in the order of the values.")

@@ -256,3 +256,28 @@ def test_new_pixels_are_a_revision_with_its_metadata(pets: og.Workspace) -> None
     assert [row["id"] for row in rows] == ["i2", "i2@2"]
     with pytest.raises(UnknownNameError, match="images to revise are not there, first 'nobody'"):
         pets.images.revise(["nobody"], [old.pixels])
+
+
+def test_a_set_is_refused_where_each_of_it_has_a_value(db: og.Workspace) -> None:
+    """Its order is another one in each process, so that vectors, predictions and values would change images."""
+    db.images.add(images=np.eye(8, dtype=np.uint8).reshape(2, 4, 8), ids=["a", "b"], labels=["x", "y"], progress=False)
+    db.datasets.create("d", db.images())
+    with db.run(id="e", test="d"):
+        pass
+    for ask in (
+        lambda: db.vectors.add("own", {"a", "b"}, np.eye(2)),
+        lambda: db.images.update({"id": {"a", "b"}, "age": [1, 2]}),
+        lambda: db.experiment("e").log_predictions("d", ["x", "y"], images={"a", "b"}),
+    ):
+        with pytest.raises(og.DataError, match="is a set, which has no order: give a list"):
+            ask()
+
+
+def test_what_is_no_id_parameter_or_metric_of_a_run(db: og.Workspace) -> None:
+    for id_ in (5, "", " "):
+        with pytest.raises(og.DataError, match="is no experiment id"), db.run(id=id_):  # type: ignore[arg-type]
+            pass
+    with pytest.raises(og.DataError, match="Parameters have names"), db.run(id="e", params="lr"):  # type: ignore[arg-type]
+        pass
+    with db.run(id="f") as run, pytest.raises(og.DataError, match="'loss' is beyond what a float holds"):
+        run.log({"loss": 10**400}, step=0)
