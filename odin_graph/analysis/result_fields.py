@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from odin_graph.errors import CoverageWarning, QueryError
 from odin_graph.graph.moment import Moment
 from odin_graph.query.prediction_sets import sets_of
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 _USED = "MATCH (e:Experiment {id: $id})-[u:USED]->(d:Dataset) RETURN u.role AS role, d.id AS id"
 _JUDGES = ("test", "validation")
@@ -47,10 +47,11 @@ class ResultFields:
         ]
         if partial:
             more = f" and {len(partial) - _LISTED:,} more" if len(partial) > _LISTED else ""
-            warnings.warn(
-                f"results.{name} is of a part of the labelled images for {', '.join(partial[:_LISTED])}{more}: "
-                'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.',
-                CoverageWarning,
+            warn(
+                CoverageWarning(
+                    f"results.{name} is of a part of the labelled images for {', '.join(partial[:_LISTED])}{more}: "
+                    'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.'
+                ),
                 stacklevel=2,
             )
         return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import httpx
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
+WARNINGS: Final = "Odin-Warnings"
+"""The header of an answer that there is something to know of."""
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 300.0
 """In which the next piece has to come; how long an answer may take is the server's to say, and ``timeout=``'s."""
@@ -120,6 +124,7 @@ class Link:
                 answer = client.send(_built(client, method, path, timeout=limits, **what), stream=True)
             try:
                 if answer.status_code < 400:
+                    _warn(answer)
                     yield answer
                     return
                 with self._reached():
@@ -176,6 +181,15 @@ class Link:
             ) from error
         except pa.ArrowInvalid as error:
             raise UnreachableError(f"The answer of {self.address} was cut short: ask again ({error}).") from error
+
+
+def _warn(answer: httpx.Response) -> None:
+    """Say what the server has to say of its answer."""
+    with suppress(ValueError, TypeError):  # another server's header
+        for kind, text in json.loads(answer.headers.get(WARNINGS, "[]")):
+            found = getattr(errors, str(kind), None)
+            if isinstance(found, type) and issubclass(found, Warning):
+                warnings.warn(str(text), found, stacklevel=2)
 
 
 def _built(client: httpx.Client, method: str, path: str, **what: Any) -> httpx.Request:

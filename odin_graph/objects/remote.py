@@ -8,6 +8,7 @@ from typing import Any, Self
 from odin_graph.address import Remote
 from odin_graph.client import Link
 from odin_graph.deadline import deadline
+from odin_graph.errors import QueryError, ReadOnlyError
 from odin_graph.objects.elsewhere import Elsewhere
 from odin_graph.objects.remote_collections import (
     RemoteAnswer,
@@ -141,7 +142,12 @@ class RemoteWorkspace(Elsewhere):
     def cypher(self, query: str, /, *, timeout: float | None = None, **params: Any) -> list[dict[str, Any]]:
         """Run Cypher that reads, where the server allows it, and return its rows."""
         with deadline(timeout):
-            said = self._link.post("/v1/cypher", {"statement": query, "parameters": to_json(params)})
+            try:
+                said = self._link.post("/v1/cypher", {"statement": query, "parameters": to_json(params)})
+            except QueryError as error:
+                if str(error) != "Not Found":
+                    raise
+                raise ReadOnlyError("This server answers no Cypher: `odin serve --cypher` does.") from error
         rows: list[dict[str, Any]] = from_json(said["rows"])
         return rows
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
 import pyarrow as pa
 from fastapi import Response
 
+from odin_graph.client.link import WARNINGS
 from odin_graph.deadline import deadline
 from odin_graph.errors import ConflictError, QueryError
 from odin_graph.query.json_values import to_json
 
 ARROW = "application/vnd.apache.arrow.stream"
+_WARNINGS: Final = 5
+"""In a header, which is of a few KB."""
 _ROWS: Final = 256
 """That are made Python's own at once."""
 _PIECE: Final = 1 << 20
 """Bytes of an Arrow stream that are held at once."""
+
+
+def warning_headers(found: Iterable[Warning]) -> dict[str, str]:
+    """A header of what is to be known of an answer: JSON, a class and a text each."""
+    listed = [[type(one).__name__, f"{one!s:.1000}"] for one in found]
+    return {WARNINGS: json.dumps(listed[:_WARNINGS])} if listed else {}
 
 
 def json_answer(content: Any) -> Response:
@@ -47,10 +56,10 @@ def page_of(batch: pa.RecordBatch, most: int) -> list[str]:
     return texts
 
 
-def page_answer(rows: list[str], total: int, cursor: str | None) -> Response:
+def page_answer(rows: list[str], total: int, cursor: str | None, headers: Mapping[str, str]) -> Response:
     """A page of rows that are texts already."""
     end = _text({"total": total, "cursor": cursor})[1:]
-    return Response(_bytes(f'{{"rows":[{",".join(rows)}],{end}'), media_type="application/json")
+    return Response(_bytes(f'{{"rows":[{",".join(rows)}],{end}'), media_type="application/json", headers=dict(headers))
 
 
 def _text(value: Any) -> str:

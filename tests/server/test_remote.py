@@ -339,6 +339,25 @@ def test_cypher_as_a_source_is_off_where_cypher_is(retina: og.Workspace, secret:
             far.cypher("RETURN 1")
 
 
+def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.RemoteWorkspace) -> None:
+    """A leaderboard of parts is that far away as well; what a data set lacks is said there, too."""
+    test = retina.datasets["retina-test"]
+    truth = retina.images("retina-test").to_pandas("id", "label")[:3]
+    with retina.run(id="few", test=test) as run:
+        run.log_predictions(test, truth["label"].tolist(), images=truth["id"].tolist())
+    try:
+        for ask in (
+            lambda db: db.experiments().order_by(F("results.accuracy").desc()).to_arrow("id"),
+            lambda db: db.experiments().where(F("results.accuracy") > 0.9).count(),
+        ):
+            for db in (retina, far):
+                with pytest.warns(og.errors.CoverageWarning, match=r"results.accuracy is of a part .* few \(3 of"):
+                    ask(db)
+        assert far.dataset("retina-test")["deleted"] == retina.datasets["retina-test"].deleted
+    finally:
+        retina.experiment("few").delete(force=True)
+
+
 def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, secret: str) -> None:
     whole = len(retina.images())
     batches: list[Any] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 from odin_graph.deadline import deadline
@@ -21,9 +21,18 @@ from odin_graph.query.expressions import F
 from odin_graph.query.json_values import to_json
 from odin_graph.query.plan import Column, Combine, Cypher, Plan, Using
 from odin_graph.server.access import AnswersDep, JsonRoute, SettingsDep, WorkspaceDep
-from odin_graph.server.answers import ARROW, arrow_stream, page_answer, page_of, read_cursor, write_cursor
+from odin_graph.server.answers import (
+    ARROW,
+    arrow_stream,
+    page_answer,
+    page_of,
+    read_cursor,
+    warning_headers,
+    write_cursor,
+)
 from odin_graph.server.bodies import Checked, Count, CypherText, Explained, Json, Page, QueryRequest, QueryText
 from odin_graph.server.settings import Settings, within
+from odin_graph.warned import collecting
 from odin_graph.workspace import Workspace
 
 router = APIRouter(tags=["queries"], route_class=JsonRoute)
@@ -39,28 +48,33 @@ def run_query(
 ) -> Any:
     """Run a query. JSON comes in pages; with `Accept: application/vnd.apache.arrow.stream` all comes as Arrow."""
     seconds = within(allowed, body.timeout)
-    with deadline(seconds):
+    with deadline(seconds), collecting() as found:
         plan = query_in(db, allowed, body.query).plan
         executor = held.executor(plan)
         if ARROW in accept:
             batches = _batches(executor, plan, body.columns, body.batch)
             first = next(batches)  # before the answer begins: what goes wrong until then has a status
-            return StreamingResponse(arrow_stream(first, batches, seconds), media_type=ARROW)
+            return StreamingResponse(
+                arrow_stream(first, batches, seconds), media_type=ARROW, headers=warning_headers(found)
+            )
         state = str(db._stores.graph.change_token())  # noqa: SLF001
         start = read_cursor(body.cursor, body.query, state)
         limit = min(body.limit, allowed.rows)
         rows = page_of(next(_batches(executor, plan, body.columns, limit, start)), allowed.page_bytes)
         total = executor.count(plan)
         end = start + len(rows)
-        return page_answer(rows, total, write_cursor(body.query, state, end) if rows and end < total else None)
+        cursor = write_cursor(body.query, state, end) if rows and end < total else None
+        return page_answer(rows, total, cursor, warning_headers(found))
 
 
 @router.post("/query/count")
-def count_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep) -> Count:
+def count_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep, response: Response) -> Count:
     """How many rows a query gives."""
-    with deadline(within(allowed, body.timeout)):
+    with deadline(within(allowed, body.timeout)), collecting() as found:
         plan = query_in(db, allowed, body.query).plan
-        return Count(count=held.executor(plan).count(plan))
+        count = Count(count=held.executor(plan).count(plan))
+        response.headers.update(warning_headers(found))
+        return count
 
 
 @router.post("/query/check")

@@ -52,8 +52,9 @@ def get_dataset(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  #
     """A data set version; the bare name is the latest one."""
     with deadline(allowed.seconds), there("data set", id, db.datasets):
         held = db.datasets[id]
-        facts = {"id": held.id, "size": len(held), "digest": held.digest, "classes": held.classes}
-        return json_answer(to_json({**facts, "counts": held.counts(), "metadata": held.metadata}))
+        facts = {"id": held.id, "size": len(held), "deleted": held.deleted, "digest": held.digest}
+        more = {"classes": held.classes, "counts": held.counts(), "metadata": held.metadata}
+        return json_answer(to_json({**facts, **more}))
 
 
 @router.get("/models/{id:id}", response_model=Json)
