@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odin_graph.catalog import files
 from odin_graph.catalog.deletion import deletion_of
 from odin_graph.catalog.leases import Lease
+from odin_graph.catalog.metrics import step_of
 from odin_graph.catalog.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
@@ -84,8 +85,8 @@ def add_checkpoint(
         "id": id_,
         "weights": digest,
         "best": best,
-        "epoch": epoch,
-        "step": step,
+        "epoch": None if epoch is None else step_of(epoch),
+        "step": None if step is None else step_of(step),
         "created_at": now(),
     }
     ends = [("SPECIALIZATION_OF", "Model", model), ("GENERATED_BY", "Experiment", experiment)]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from odin_graph.catalog.leases import Lease
 from odin_graph.catalog.segments import discard, name_segments, segments_of, swap_segments
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
+from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -70,9 +72,10 @@ class MetricLog:
         """Log values; written at once if the last writing is long ago.
 
         Raises:
-            DataError: A value that is no number.
+            DataError: A value that is no number, or a step that is no whole one.
         """
         at = now()
+        step = None if step is None else step_of(step)
         values = {str(name): _number(str(name), value) for name, value in metrics.items()}
         with self._lock:
             for name, value in values.items():
@@ -116,12 +119,26 @@ class MetricLog:
 def _number(name: str, value: object) -> float:
     item = getattr(value, "item", None)  # a NumPy or torch scalar
     try:
-        plain = item() if callable(item) else value
+        number = item() if callable(item) else value
     except (ValueError, RuntimeError) as error:
         raise DataError(f"The metric {name!r} has several values: log one number, for example their mean.") from error
-    if not isinstance(plain, Real):
-        raise DataError(f"The metric {name!r} is {plain!r}: log a number.")
+    if not isinstance(number, Real):
+        raise DataError(f"The metric {name!r} is {number!r:.80}: log a number.")
     try:
-        return float(plain)
+        return float(number)
     except OverflowError as error:
-        raise DataError(f"The metric {name!r} is beyond what a float holds: log a number of 64 bits.") from error
+        raise DataError(f"The metric {name!r} is beyond what a float holds: log its logarithm.") from error
+
+
+def step_of(given: Any) -> int:
+    """A step or an epoch; refused where it is given, since what is logged with it is written much later.
+
+    Raises:
+        DataError: It is no whole number of 64 bits.
+    """
+    value = plain(given)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise DataError(f"A step is a whole number, not {given!r:.80}.")
+    return value

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from odin_graph.catalog.datasets import create_dataset
@@ -192,11 +193,24 @@ def test_metrics_are_kept_in_order(world: Stores) -> None:
     end(world, lease, "finished")
 
 
-@pytest.mark.parametrize("value", ["high", [1.0, 2.0], None])
+@pytest.mark.parametrize("value", ["high", [1.0, 2.0], None, 10**400])
 def test_metrics_are_numbers(world: Stores, value: Any) -> None:
     lease = start(world, Setup(), "mine")
     with pytest.raises(DataError, match="The metric 'loss'"):
         MetricLog(world, lease).add({"loss": value}, 1)
+    end(world, lease, "finished")
+
+
+@pytest.mark.parametrize("step", ["a", 1.5, 2**70, True, float("nan")])
+def test_steps_are_whole_numbers(world: Stores, step: Any) -> None:
+    """One that is none is refused when it is given: what was logged before it was lost with it."""
+    lease = start(world, Setup(), "mine")
+    log = MetricLog(world, lease)
+    log.add({"loss": 0.5}, np.int64(1))
+    with pytest.raises(DataError, match="A step is a whole number"):
+        log.add({"loss": 0.25}, step)
+    log.flush()
+    assert read_log(world, "mine")["step"].to_pylist() == [1]
     end(world, lease, "finished")
 
 
