@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.tombstones import deleted_members
 from odin_graph.errors import DataError, MismatchError
+from odin_graph.schema.metadata import encode
 from odin_graph.stores import Stores
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 _SHOWN = 10
 
@@ -194,16 +198,24 @@ def ids_of(stores: Stores, keys: Sequence[int]) -> dict[int, str]:
     return {key: known.get(key, f"key {key}") for key in keys}
 
 
-def labels_array(labels: Sequence[Any]) -> pa.Array:
-    """Labels as a column.
+def labels_array(labels: Any) -> pa.Array:
+    """Labels as a column; of text, numbers and truth values, or of whatever else metadata may be.
 
     Raises:
-        DataError: They are of several types.
+        DataError: They are of several types, or of one that is not stored.
     """
+    kinds = set() if isinstance(labels, np.ndarray) and labels.dtype.kind in "biufU" else set(map(type, labels))
+    if not kinds <= _PLAIN:
+        labels = [encode(label, name="a label") for label in labels]
+        kinds = set(map(type, labels))
     try:
-        return pa.array(labels)
+        if {date, datetime} <= kinds:  # Arrow cuts the times off
+            raise pa.ArrowTypeError("dates and datetimes")
+        return pa.array(labels, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"The labels are of several types ({error}): make all strings, or all numbers.") from error
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise DataError(f"A label is beyond 64 bits, or holds half a character ({error}): give another.") from error
 
 
 def _kept(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Members:

@@ -19,6 +19,7 @@ from odin_graph.catalog import datasets as catalog
 from odin_graph.catalog import exchange
 from odin_graph.catalog.datasets import Derivation
 from odin_graph.catalog.tombstones import deleted_members
+from odin_graph.catalog.versions import labels_array
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.dataset_ops import DatasetOps
 from odin_graph.objects.draft import Draft
@@ -30,6 +31,7 @@ from odin_graph.objects.which_images import keys_of_images
 from odin_graph.query.expressions import Expr
 from odin_graph.query.plan import Members, Plan
 from odin_graph.schema.metadata import decode
+from odin_graph.schema.several import in_order, refuse_unordered
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -217,6 +219,8 @@ class Datasets(CollectionVerbs, Queried):
             given = table.column("label").combine_chunks() if frozen else labels
             derived: Derivation | None = Derivation(query.to_json(), query.plan.dataset)
         else:
+            if labels is not None:
+                refuse_unordered("images", query)
             keys, given, derived = keys_of_images(self._stores, query), labels, None
         made = catalog.create_dataset(
             self._stores,
@@ -308,11 +312,8 @@ class Datasets(CollectionVerbs, Queried):
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:
-    if len(labels) != number:
-        raise DataError(f"There are {number} images and {len(labels)} labels: give one for each image.")
-    if isinstance(labels, pa.Array):
-        return labels
-    try:
-        return pa.array(labels, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"The labels are of several types ({error}): make all strings, or all numbers.") from error
+    held = labels.to_pylist() if isinstance(labels, pa.ChunkedArray) else labels
+    given = held if isinstance(held, pa.Array | np.ndarray) else list(in_order("labels", held))
+    if len(given) != number:
+        raise DataError(f"There are {number} images and {len(given)} labels: give one for each image.")
+    return given if isinstance(given, pa.Array) else labels_array(given)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, date, datetime
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from odin_graph.catalog.images import add_images
@@ -58,6 +62,29 @@ def test_labels_can_be_given(datasets: Datasets) -> None:
         datasets.create("b", ["i0", "i1"], labels=["x"])
     with pytest.raises(DataError, match="The labels are of several types"):
         datasets.create("b", ["i0", "i1"], labels=["x", 1])
+    with pytest.raises(DataError, match="a set, which has no order"):
+        datasets.create("b", {"i0", "i1"}, labels=["x", "y"])
+    assert sorted(datasets.create("c", {"i0", "i1"}).labels) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"i1": "x", "i0": "y"}, "'labels' is {'i1': 'x', 'i0': 'y'}: give one value an image"),
+        ("xy", "'labels' is 'xy': give one value an image"),
+        ([pd.Timestamp("2024-01-01 00:00:00.000000001")] * 2, "finer than microseconds"),
+        ([date(2024, 1, 1), datetime(2024, 1, 1, 12, tzinfo=UTC)], "of several types"),
+        (["x", "\ud800"], "half a character"),
+        ([1, 2**63], "beyond 64 bits"),
+        ([{"a": 1}] * 2, "of type dict, which is not stored"),
+        ([{"x"}, {"y"}], "of type set, which is not stored"),
+    ],
+)
+def test_what_are_no_labels_is_refused(datasets: Datasets, labels: Any, message: str) -> None:
+    """None of them is cut, taken apart, or taken for another."""
+    with pytest.raises(DataError, match=re.escape(message)):
+        datasets.create("a", ["i0", "i1"], labels=labels)
+    assert list(datasets) == []
 
 
 def test_a_subset_keeps_frozen_labels_and_lineage(stores: Stores, datasets: Datasets, images: Query) -> None:
