@@ -19,11 +19,11 @@ import psutil
 
 from benchmarks.report import Row, WrongAnswer, at_most, paired, run, timed
 from odin_graph.address import Address
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.judge import Judge
-from odin_graph.catalog.predictions import PredictionBuild
-from odin_graph.catalog.projection import to_graph
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.judge import Judge
+from odin_graph.catalog.experiments.predictions import PredictionBuild
+from odin_graph.catalog.experiments.projection import to_graph
 from odin_graph.graph import Graph, batches, create_nodes
 from odin_graph.stores import Stores
 from tests.engines.neo4j import Neo4jServer

@@ -24,7 +24,7 @@ from benchmarks.graph import embedded, server
 from benchmarks.pictures import fashion
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
 from odin_graph.ingest.pillow_reader import READER
-from odin_graph.objects.images import Images
+from odin_graph.objects.collections.images import Images
 from odin_graph.stores import Stores
 
 SLOWEST = 2.0

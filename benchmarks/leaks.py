@@ -17,8 +17,8 @@ from benchmarks.report import Row, WrongAnswer, at_most, run, timed
 from odin_graph import F
 from odin_graph.analysis.leaks import leaks
 from odin_graph.analysis.near import near
-from odin_graph.catalog.datasets import members_array
-from odin_graph.catalog.segments import name_segments
+from odin_graph.catalog.datasets.datasets import members_array
+from odin_graph.catalog.records.segments import name_segments
 from odin_graph.graph.writer import batches, create_edges, create_nodes
 from odin_graph.stores import Stores
 

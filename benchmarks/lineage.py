@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.graph import embedded, server
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
 from odin_graph.analysis.impact import impact
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.lineage import walk
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph.writer import batches, create_edges, create_nodes
 from odin_graph.stores import Stores
 

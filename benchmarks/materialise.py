@@ -30,15 +30,15 @@ import odin_graph as og
 from benchmarks.pretrained import lite0_over_crops, over_crops
 from benchmarks.report import Row, WrongAnswer, at_most, run
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.unit_sets import UnitSet
-from odin_graph.runtime.inputs import to_inputs
-from odin_graph.runtime.materialise import materialise, plan_units
-from odin_graph.runtime.model import Runnable
-from odin_graph.runtime.outputs import logits_of
-from odin_graph.runtime.pixels import pixel_blocks
-from odin_graph.runtime.rerun import Rerun
-from odin_graph.runtime.unit_pass import batch_of
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.catalog.activations.unit_sets import UnitSet
+from odin_graph.runtime.layers.outputs import logits_of
+from odin_graph.runtime.models.model import Runnable
+from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.rerun import Rerun
+from odin_graph.runtime.passes.unit_pass import batch_of
+from odin_graph.runtime.passes.unit_plan import Want
+from odin_graph.runtime.pixels.inputs import to_inputs
+from odin_graph.runtime.pixels.pixels import pixel_blocks
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]

@@ -25,11 +25,11 @@ from benchmarks.pretrained import lite0_over_crops
 from benchmarks.report import Row
 from odin_graph.arrays import UnitArray
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.unit_sets import UnitSet
+from odin_graph.catalog.activations.unit_sets import UnitSet
 from odin_graph.neurons import Block, Part, Values
-from odin_graph.runtime.materialise import materialise
-from odin_graph.runtime.rerun import Rerun
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.rerun import Rerun
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 
 CODECS: Final[tuple[UnitCodec, ...]] = ("u8", "f16", "f32")

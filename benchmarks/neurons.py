@@ -44,7 +44,7 @@ import sys, time
 import numpy as np
 import odin_graph as og
 from odin_graph import neurons
-from odin_graph.catalog.unit_sets import UnitSet
+from odin_graph.catalog.activations.unit_sets import UnitSet
 from odin_graph.neurons import Values
 with og.connect({folder!r}) as db:
     group, times = np.array({group!r}), [time.perf_counter()]

@@ -33,15 +33,15 @@ from benchmarks.policy_ways import Cache, choosing, in_turns, learning_nothing, 
 from benchmarks.report import Row, run
 from odin_graph import neurons
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.unit_sets import UnitSet, drop, unit_sets
+from odin_graph.catalog.activations.unit_sets import UnitSet, drop, unit_sets
 from odin_graph.neurons.costs import Option, best
-from odin_graph.query.nodes import UnitGroup
-from odin_graph.query.unit_lists import keeping
-from odin_graph.query.unit_reader import UnitReader
-from odin_graph.query.unit_source import Sources
-from odin_graph.runtime.materialise import materialise
-from odin_graph.runtime.rerun import Rerun
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.units.unit_lists import keeping
+from odin_graph.query.units.unit_reader import UnitReader
+from odin_graph.query.units.unit_source import Sources
+from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.rerun import Rerun
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 
 NEAR: Final = 1.2

@@ -13,8 +13,8 @@ import odin_graph as og
 from benchmarks.neuron_models import VggLike
 from benchmarks.pictures import crops, fashion
 from odin_graph import neurons
-from odin_graph.query.nodes import UnitGroup
-from odin_graph.query.unit_reader import UnitReader
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.units.unit_reader import UnitReader
 
 Keys = NDArray[np.int64]
 

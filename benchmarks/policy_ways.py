@@ -15,12 +15,12 @@ import numpy as np
 from benchmarks.policy_questions import Ask, Asked, Keys
 from benchmarks.report import WrongAnswer
 from odin_graph.arrays.unit_cache import boot
-from odin_graph.catalog.unit_sets import unit_sets, units_array
-from odin_graph.query import unit_source
-from odin_graph.query.calibration import Calibration
-from odin_graph.query.nodes import UnitGroup
-from odin_graph.query.unit_reader import UnitReader
-from odin_graph.query.unit_source import Choose
+from odin_graph.catalog.activations.unit_sets import unit_sets, units_array
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.units import unit_source
+from odin_graph.query.units.calibration import Calibration
+from odin_graph.query.units.unit_reader import UnitReader
+from odin_graph.query.units.unit_source import Choose
 from odin_graph.stores import Stores
 
 TURNS: Final = 5

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import odin_graph as og
 from benchmarks.pictures import crops
-from odin_graph.objects.model import Model
+from odin_graph.objects.things.model import Model
 from odin_graph.ops import Normalise, ToFloat
 
 PREPROCESS: Final = (ToFloat(), Normalise(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))

@@ -24,13 +24,13 @@ import odin_graph as og
 from benchmarks.graph import embedded, server
 from benchmarks.report import Row, WrongAnswer, at_most, run
 from odin_graph import F
-from odin_graph.catalog import experiments
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup
-from odin_graph.catalog.imports import import_predictions
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments import experiments
+from odin_graph.catalog.experiments.experiments import Setup
+from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.graph.writer import batches, create_nodes
-from odin_graph.objects.images import Images
-from odin_graph.objects.query import Query
+from odin_graph.objects.collections.images import Images
+from odin_graph.objects.query.query import Query
 from odin_graph.stores import Stores
 
 FULL = 500_000

@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import connected_components
 import odin_graph as og
 from benchmarks.report import Row, WrongAnswer, at_most, run
 from odin_graph.analysis.facility_location import facility_location
-from odin_graph.query.vector_columns import DUPLICATES, UNIQUENESS, Settings
+from odin_graph.query.plan.vector_columns import DUPLICATES, UNIQUENESS, Settings
 
 K, WITHIN, BLOCK = 20, 0.02, 2_048
 Floats = NDArray[np.float32]

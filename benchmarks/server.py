@@ -23,10 +23,10 @@ from benchmarks.graph import embedded
 from benchmarks.queries import fill
 from benchmarks.report import Row, run
 from odin_graph import F
-from odin_graph.catalog.tokens import create_token
-from odin_graph.objects.experiment import Experiment
-from odin_graph.objects.images import Images
-from odin_graph.objects.vectors import Vectors
+from odin_graph.catalog.records.tokens import create_token
+from odin_graph.objects.collections.images import Images
+from odin_graph.objects.collections.vectors import Vectors
+from odin_graph.objects.things.experiment import Experiment
 from odin_graph.stores import Stores
 
 CLIENTS = 32

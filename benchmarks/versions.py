@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.graph import Writing, embedded, server
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
 from odin_graph.graph import batches, create_nodes
-from odin_graph.objects.dataset import Dataset, Datasets
+from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.stores import Stores
 
 

@@ -17,7 +17,7 @@ from odin_graph.graph import open_embedded
 from odin_graph.spinner import spinner
 
 if TYPE_CHECKING:
-    from odin_graph.objects.remote import RemoteWorkspace
+    from odin_graph.objects.remote.remote import RemoteWorkspace
     from odin_graph.workspace import Workspace
 
 
@@ -67,7 +67,7 @@ def connect(
     if Remote.means(path):
         if graph or arrays or user or password or database:
             raise WorkspaceError(f"{path} is a server that has its graph and arrays open: it takes token= alone.")
-        from odin_graph.objects.remote import RemoteWorkspace
+        from odin_graph.objects.remote.remote import RemoteWorkspace
 
         return RemoteWorkspace.open(Remote.of(str(path), token=token, certificate=certificate))
     if token is not None or certificate is not None:

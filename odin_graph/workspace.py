@@ -15,39 +15,39 @@ from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
 from odin_graph.analysis.leaks import Leaks, leaks
 from odin_graph.analysis.seen import warn_of_seen
-from odin_graph.catalog.activations import LayerRef
+from odin_graph.catalog.activations.activations import LayerRef
 from odin_graph.catalog.backup import BackupReport, back_up
-from odin_graph.catalog.datasets import resolve
-from odin_graph.catalog.doctor import Report, examine
-from odin_graph.catalog.gc import Collected, collect_garbage
-from odin_graph.catalog.tombstones import deletions
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.doctor.doctor import Report, examine
+from odin_graph.catalog.purge.gc import Collected, collect_garbage
+from odin_graph.catalog.records.tombstones import deletions
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
-from odin_graph.objects.activations import ActivationSets
-from odin_graph.objects.checkpoints import Checkpoints
-from odin_graph.objects.dataset import Dataset, Datasets
-from odin_graph.objects.experiment import Experiment, Experiments
-from odin_graph.objects.fields import Fields
-from odin_graph.objects.image import Image
-from odin_graph.objects.images import Images
-from odin_graph.objects.labels import Labels
-from odin_graph.objects.layer import Layer
-from odin_graph.objects.model import Model
-from odin_graph.objects.models import Models
-from odin_graph.objects.predictions import PredictionSets
-from odin_graph.objects.run import Run
-from odin_graph.objects.stacks import Videos, Volumes
-from odin_graph.objects.storage import Storage
-from odin_graph.objects.tables import Tables, sql
-from odin_graph.objects.vectors import Vectors
-from odin_graph.objects.views import Views
-from odin_graph.objects.which_images import keys_of_images
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.collections.activations import ActivationSets
+from odin_graph.objects.collections.checkpoints import Checkpoints
+from odin_graph.objects.collections.fields import Fields
+from odin_graph.objects.collections.images import Images
+from odin_graph.objects.collections.labels import Labels
+from odin_graph.objects.collections.models import Models
+from odin_graph.objects.collections.predictions import PredictionSets
+from odin_graph.objects.collections.stacks import Videos, Volumes
+from odin_graph.objects.collections.storage import Storage
+from odin_graph.objects.collections.tables import Tables, sql
+from odin_graph.objects.collections.vectors import Vectors
+from odin_graph.objects.collections.views import Views
+from odin_graph.objects.layers.layer import Layer
+from odin_graph.objects.things.dataset import Dataset, Datasets
+from odin_graph.objects.things.experiment import Experiment, Experiments
+from odin_graph.objects.things.image import Image
+from odin_graph.objects.things.model import Model
+from odin_graph.objects.things.run import Run
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from odin_graph.objects.checkpoint import Checkpoint
+    from odin_graph.objects.things.checkpoint import Checkpoint
 
 
 class Workspace:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from odin_graph.analysis.impact_picture import JUDGED, draw
-from odin_graph.catalog.lineage import walk
+from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
 

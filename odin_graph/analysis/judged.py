@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from odin_graph.catalog.stale_labels import stale_labels
+from odin_graph.catalog.images.stale_labels import stale_labels
 from odin_graph.errors import CoverageWarning
-from odin_graph.query.prediction_sets import choose
+from odin_graph.query.names.prediction_sets import choose
 from odin_graph.stores import Stores
 
 

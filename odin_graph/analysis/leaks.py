@@ -15,11 +15,11 @@ import pyarrow as pa
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.leak_keys import LEAK_KEYS, FieldKey, LeakKey, Matches, Side
 from odin_graph.analysis.near import NearEmbedding
-from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import QueryError
-from odin_graph.query.expressions import Expr
-from odin_graph.query.nodes import ImageField
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.analysis.leak_keys import LEAK_KEYS, Matches, Side
-from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.ops import Resize
@@ -91,7 +91,7 @@ class NearEmbedding:
 
     def __call__(self, train: Side, test: Side) -> Matches:
         """See `LeakKey`; embeddings that are missing are computed and stored first."""
-        from odin_graph.runtime.embed import embeddings
+        from odin_graph.runtime.passes.embed import embeddings
 
         left, right = (embeddings(side.stores, self.layer, side.keys) for side in (train, test))
         return near(*with_directions(left, right), at_least=1.0 - self.within)

@@ -10,7 +10,7 @@ from odin_graph.analysis.results import Results
 from odin_graph.analysis.scores import MEASURES
 from odin_graph.errors import CoverageWarning, QueryError
 from odin_graph.graph.moment import Moment
-from odin_graph.query.prediction_sets import sets_of
+from odin_graph.query.names.prediction_sets import sets_of
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.analysis.judged import judged
-from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.metrics import last_metrics
-from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.catalog.experiments.metrics import last_metrics
+from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.columns.fields import column
 from odin_graph.errors import QueryError
-from odin_graph.query.prediction_sets import choose
+from odin_graph.query.names.prediction_sets import choose
 from odin_graph.schema.metadata import FieldType
 from odin_graph.stores import Stores
 
@@ -169,7 +169,7 @@ def per_image_table(stores: Stores, experiment: str, dataset: str, *, activation
     )
     if activations is None:
         return table
-    from odin_graph.runtime.embed import embeddings
+    from odin_graph.runtime.passes.embed import embeddings
 
     vectors = np.ascontiguousarray(embeddings(stores, activations, keys.to_numpy()), np.float32)
     flat = pa.array(vectors.reshape(-1))

@@ -21,7 +21,7 @@ def create(
     days: Annotated[float | None, typer.Option(help="After which it is refused; for ever without.")] = None,
 ) -> None:
     """Make a token and print it. It is shown this once: only its digest is kept."""
-    from odin_graph.catalog.tokens import create_token
+    from odin_graph.catalog.records.tokens import create_token
 
     with opened(workspace, graph, arrays) as db:
         typer.echo(create_token(db._stores, name, scope, days))  # type: ignore[arg-type]  # noqa: SLF001
@@ -30,7 +30,7 @@ def create(
 @app.command("list")
 def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
     """Name, scope and age of every token, and until when it stands."""
-    from odin_graph.catalog.tokens import tokens
+    from odin_graph.catalog.records.tokens import tokens
 
     with opened(workspace, graph, arrays) as db:
         for held in tokens(db._stores):  # noqa: SLF001
@@ -48,7 +48,7 @@ def revoke(
     arrays: Arrays = None,
 ) -> None:
     """Take a token away: the next request with it is refused."""
-    from odin_graph.catalog.tokens import revoke_token
+    from odin_graph.catalog.records.tokens import revoke_token
 
     with opened(workspace, graph, arrays) as db:
         revoke_token(db._stores, name)  # noqa: SLF001

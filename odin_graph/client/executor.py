@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from odin_graph.address import Address, Remote
 from odin_graph.client.link import Link
-from odin_graph.query import wire
-from odin_graph.query.examples import File, Given, Stored
+from odin_graph.query.cypher.statement import Statement
 from odin_graph.query.executor import BATCH, Executor, LocalExecutor, Wanted
-from odin_graph.query.explain import Explanation
-from odin_graph.query.json_values import from_json
-from odin_graph.query.nodes import UnitGroup
-from odin_graph.query.plan import Example, LayerOf, Plan, Space, Step
-from odin_graph.query.statement import Statement
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.names.examples import File, Given, Stored
+from odin_graph.query.plan import wire
+from odin_graph.query.plan.json_values import from_json
+from odin_graph.query.plan.plan import Example, LayerOf, Plan, Space, Step
+from odin_graph.query.planner.explain import Explanation
 from odin_graph.stores import Stores
 
 

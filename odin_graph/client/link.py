@@ -21,7 +21,7 @@ from odin_graph import errors
 from odin_graph.address import Remote
 from odin_graph.deadline import nearly_over, remaining
 from odin_graph.errors import EngineError, LoginError, OdinError, QueryError, TimeLimitError, UnreachableError
-from odin_graph.query.json_values import from_json
+from odin_graph.query.plan.json_values import from_json
 
 if TYPE_CHECKING:
     import httpx

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image as Picture
 
-from odin_graph.catalog.sources import is_lazy, is_rows
+from odin_graph.catalog.images.sources import is_lazy, is_rows
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.pillow import pixels_of_picture
 

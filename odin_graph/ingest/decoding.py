@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import Rows
 from odin_graph.arrays.tiled import SLAB_BYTES
-from odin_graph.catalog.batch import check_id, check_pixels, image_digest
-from odin_graph.catalog.sources import is_rows, lazily
+from odin_graph.catalog.images.batch import check_id, check_pixels, image_digest
+from odin_graph.catalog.images.sources import is_rows, lazily
 from odin_graph.config import Budget
 from odin_graph.errors import DataError, OdinError, UnreadableImageError
 from odin_graph.ingest.arrays import pixels_of

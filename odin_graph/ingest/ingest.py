@@ -11,15 +11,15 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.arrivals import stored_keys
-from odin_graph.catalog.differing import differing
-from odin_graph.catalog.fields import NewValues
-from odin_graph.catalog.images import AddReport, ImageBatch, OnConflict, add_images
-from odin_graph.catalog.labels import set_labels
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.sources import is_rows, release
-from odin_graph.catalog.spelling import warn_of_spelling
-from odin_graph.catalog.updates import update_metadata
+from odin_graph.catalog.images.arrivals import stored_keys
+from odin_graph.catalog.images.differing import differing
+from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, add_images
+from odin_graph.catalog.images.labels import set_labels
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.images.sources import is_rows, release
+from odin_graph.catalog.images.spelling import warn_of_spelling
+from odin_graph.catalog.records.fields import NewValues
+from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import ConflictError, DataError, LayoutWarning, UnreadableImageError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded

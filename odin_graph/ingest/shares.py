@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.sides import is_missing, value_key
+from odin_graph.catalog.datasets.sides import is_missing, value_key
 
 OFF: Final = 0.05
 """A part's share of the images may be off by so much, or by half of what was asked if that is less ..."""

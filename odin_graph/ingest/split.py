@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.sides import is_missing, value_key
+from odin_graph.catalog.datasets.sides import is_missing, value_key
 from odin_graph.errors import DataError
 from odin_graph.ingest.sampling import check_seed
 

@@ -1,6 +1,6 @@
 """What an answer about units costs in seconds: from the model run again, and from what is stored.
 
-The speeds are measured where the questions are asked, see `odin_graph.query.calibration`; here is what they mean.
+The speeds are measured where the questions are asked, see `odin_graph.query.units.calibration`; here is what they mean.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import pyarrow as pa
 
 from odin_graph.errors import OdinError, QueryError
-from odin_graph.query.bind import bind_columns, bind_plan, bind_step
-from odin_graph.query.examples import Given, find_examples
-from odin_graph.query.explain import Explanation
-from odin_graph.query.moments import MovedError, of_one_moment
-from odin_graph.query.nodes import ImageField, Relation
-from odin_graph.query.plan import (
+from odin_graph.query.cypher.statement import Statement, to_cypher
+from odin_graph.query.expressions.moments import MovedError, of_one_moment
+from odin_graph.query.expressions.nodes import ImageField, Relation
+from odin_graph.query.names.bind import bind_columns, bind_plan, bind_step
+from odin_graph.query.names.examples import Given, find_examples
+from odin_graph.query.names.scope import Scope
+from odin_graph.query.names.sources import compiled
+from odin_graph.query.plan.plan import (
     AllImages,
     Column,
     Cypher,
@@ -30,15 +32,13 @@ from odin_graph.query.plan import (
     Step,
     WithColumns,
 )
-from odin_graph.query.planner import extension, physical, plan_fields, snapshot_of
-from odin_graph.query.scope import Scope
-from odin_graph.query.sources import compiled
-from odin_graph.query.statement import Statement, to_cypher
+from odin_graph.query.planner.explain import Explanation
+from odin_graph.query.planner.planner import extension, physical, plan_fields, snapshot_of
 
 if TYPE_CHECKING:
     from odin_graph.graph import ChangeToken
     from odin_graph.graph.moment import Moment
-    from odin_graph.query.snapshot import Snapshot
+    from odin_graph.query.operators.snapshot import Snapshot
     from odin_graph.stores import Stores
 
 BATCH = 65_536

@@ -9,7 +9,7 @@ from fastapi import Depends, HTTPException, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from odin_graph.catalog.tokens import TokenRecord
+from odin_graph.catalog.records.tokens import TokenRecord
 from odin_graph.graph import forbid_writing
 from odin_graph.server.held import HeldAnswers
 from odin_graph.server.settings import Settings
@@ -81,6 +81,6 @@ async def permitted(allowed: SettingsDep, token: Annotated[TokenRecord | None, D
     if token is not None and token.scope != "write":
         forbid_writing()
     if allowed.trust_source:
-        from odin_graph.runtime.trust import trust_everything  # loads torch, as the models do
+        from odin_graph.runtime.models.trust import trust_everything  # loads torch, as the models do
 
         trust_everything()

@@ -15,7 +15,7 @@ from fastapi import Response
 from odin_graph.client.link import WARNINGS
 from odin_graph.deadline import deadline
 from odin_graph.errors import ConflictError, QueryError
-from odin_graph.query.json_values import to_json
+from odin_graph.query.plan.json_values import to_json
 
 ARROW = "application/vnd.apache.arrow.stream"
 _WARNINGS: Final = 5

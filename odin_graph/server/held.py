@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from odin_graph.query.executor import Held, LocalExecutor
-from odin_graph.query.plan import Plan
+from odin_graph.query.plan.plan import Plan
 from odin_graph.stores import Stores
 
 _MANY: Final = 16

@@ -80,7 +80,7 @@ def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> 
         return "The server cannot do that now: ask who runs it, whose log has the request under its id."
     message = str(error)
     if isinstance(error, errors.TrustError):
-        from odin_graph.runtime.trust import REMEDY  # it is loaded, with torch, which nothing else here needs
+        from odin_graph.runtime.models.trust import REMEDY  # it is loaded, with torch, which nothing else here needs
 
         message = message.partition(REMEDY)[0] + (
             " Ask who runs the server: with `odin serve --trust-source` it runs such models, if whoever wrote the "

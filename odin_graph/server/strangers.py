@@ -8,7 +8,7 @@ from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 
-from odin_graph.catalog.tokens import TokenRecord, token_of
+from odin_graph.catalog.records.tokens import TokenRecord, token_of
 from odin_graph.deadline import deadline
 from odin_graph.errors import OdinError
 from odin_graph.server.problems import RefusedError

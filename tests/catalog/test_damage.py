@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import WorkspaceError
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, trained

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from odin_graph.catalog import leases
-from odin_graph.catalog.datasets import Derivation, create_dataset, resolve
-from odin_graph.catalog.images import add_images
+from odin_graph.catalog.datasets.datasets import Derivation, create_dataset, resolve
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.records import leases
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch

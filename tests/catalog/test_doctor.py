@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import odin_graph as og
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 

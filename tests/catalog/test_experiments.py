@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup, end, settle, start
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.metrics import MetricLog, log_array, read_log
-from odin_graph.catalog.provenance import commit_of, package_versions
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments.experiments import Setup, end, settle, start
+from odin_graph.catalog.experiments.metrics import MetricLog, log_array, read_log
+from odin_graph.catalog.experiments.provenance import commit_of, package_versions
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch

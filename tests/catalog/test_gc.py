@@ -7,15 +7,15 @@ import os
 import numpy as np
 import pytest
 
-from odin_graph.catalog import leases
-from odin_graph.catalog.datasets import create_dataset, resolve
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.gc import collect_garbage
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.predictions import PredictionBuild
+from odin_graph.catalog.datasets.datasets import create_dataset, resolve
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.experiments.predictions import PredictionBuild
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.catalog.records import leases
 from odin_graph.errors import UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch

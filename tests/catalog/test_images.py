@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from odin_graph.arrays import SegmentedArray
-from odin_graph.catalog.batch import ImageBatch, image_digest
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.images.batch import ImageBatch, image_digest
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeError
 from odin_graph.stores import Stores
 

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from odin_graph.catalog import leases
+from odin_graph.catalog.records import leases
 from odin_graph.errors import ConflictError
 from odin_graph.graph import Graph
 
@@ -28,7 +28,7 @@ def properties(graph: Graph) -> dict[str, object]:
 
 def dead_owner() -> str:
     """The owner that a process of this machine was, which has ended."""
-    script = "from odin_graph.catalog.leases import new_owner; print(new_owner())"
+    script = "from odin_graph.catalog.records.leases import new_owner; print(new_owner())"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 

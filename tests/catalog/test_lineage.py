@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph.analysis.impact import impact
-from odin_graph.catalog.lineage import walk
+from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph import Graph
 from odin_graph.stores import Stores
 from tests.workspaces import add_digits

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from odin_graph.catalog.checkpoints import add_checkpoint, checkpoint_of, load_weights, of_model
-from odin_graph.catalog.models import ModelRecord, add_model, model_ids, model_of
+from odin_graph.catalog.models.checkpoints import add_checkpoint, checkpoint_of, load_weights, of_model
+from odin_graph.catalog.models.models import ModelRecord, add_model, model_ids, model_of
 from odin_graph.errors import ConflictError, MetadataError, ModelError, UnknownNameError
-from odin_graph.runtime.describe import describe
-from odin_graph.runtime.model import Runnable
+from odin_graph.runtime.models.describe import describe
+from odin_graph.runtime.models.model import Runnable
 from odin_graph.stores import Stores
 from tests.runtime.networks import SmallNet
 

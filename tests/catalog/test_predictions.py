@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from odin_graph.catalog import predictions as module
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.catalog.predictions import PredictionBuild, latest_ready
-from odin_graph.catalog.projection import to_graph
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments import predictions as module
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.experiments.projection import to_graph
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, DataError, ShapeError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch

@@ -19,14 +19,14 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.arrays import compact
 from odin_graph.arrays.writer import writers_name
-from odin_graph.catalog import leases
-from odin_graph.catalog.activations import LayerRef, growing, rows_array
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.images import ImageBatch, add_images
-from odin_graph.catalog.purge import unfinished_purges
-from odin_graph.catalog.segments import name_segments, segments_of, swap_segments
-from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
+from odin_graph.catalog.activations.activations import LayerRef, growing, rows_array
+from odin_graph.catalog.activations.vector_indexes import IndexRecord, Owner, name_index
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.images import ImageBatch, add_images
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.purge.purge import unfinished_purges
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.segments import name_segments, segments_of, swap_segments
 from odin_graph.errors import ConflictError, FrozenError, StoreError, UnknownNameError
 from odin_graph.graph.writer import create_edges
 from odin_graph.stores import Stores
@@ -223,7 +223,7 @@ def test_what_was_deleted_is_purged_and_what_was_purged_stays_so(clinic: og.Work
 
 
 def test_a_purge_goes_on_where_another_stopped(clinic: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from odin_graph.catalog import purge as module
+    from odin_graph.catalog.purge import purge as module
 
     image = clinic.image(f"scan{SECRET:02}.png")
     for step in ("_drop_indexes", "remove_replaced", "sweep"):
@@ -325,7 +325,7 @@ def test_the_doctor_finds_what_a_purge_should_have_taken(clinic: og.Workspace) -
 def test_a_crop_that_comes_while_its_image_is_purged_goes_too(
     clinic: og.Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from odin_graph.catalog import purge as module
+    from odin_graph.catalog.purge import purge as module
 
     stores = clinic._stores
     replace_segments, late = module.replace_segments, np.random.default_rng(9).integers(0, 256, (8, 8, 1), np.uint8)

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import numpy as np
 
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.gc import named_uris
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.pixels import ARRAY, compact_pixels
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import ARRAY, compact_pixels
+from odin_graph.catalog.purge.gc import named_uris
 from odin_graph.stores import Stores
 
 ROWS = np.random.default_rng(0).integers(0, 255, (400, 12, 12), np.uint8)

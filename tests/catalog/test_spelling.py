@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import odin_graph as og
-from odin_graph.catalog.spelling import doubtful_classes
+from odin_graph.catalog.images.spelling import doubtful_classes
 
 
 @pytest.mark.parametrize(

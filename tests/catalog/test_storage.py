@@ -18,16 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from odin_graph.catalog import storage as module
-from odin_graph.catalog.activations import LayerRef, growing, rows_array, rows_of, wait_for
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.deletion import delete
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.gc import collect_garbage
-from odin_graph.catalog.purge import purge
-from odin_graph.catalog.reading import unread
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.storage import (
+from odin_graph.catalog.activations import storage as module
+from odin_graph.catalog.activations.activations import LayerRef, growing, rows_array, rows_of, wait_for
+from odin_graph.catalog.activations.reading import unread
+from odin_graph.catalog.activations.storage import (
     StoredSet,
     budget_of,
     make_room,
@@ -38,9 +32,15 @@ from odin_graph.catalog.storage import (
     to_drop,
     unpin,
 )
-from odin_graph.catalog.unit_sets import UnitRef, UnitSet, growing_units, unit_sets
-from odin_graph.catalog.usage import Usage, record
-from odin_graph.catalog.vector_indexes import IndexRecord, Owner, name_index
+from odin_graph.catalog.activations.unit_sets import UnitRef, UnitSet, growing_units, unit_sets
+from odin_graph.catalog.activations.usage import Usage, record
+from odin_graph.catalog.activations.vector_indexes import IndexRecord, Owner, name_index
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.catalog.purge.purge import purge
+from odin_graph.catalog.records.deletion import delete
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND
@@ -91,7 +91,7 @@ def reader(stores: Stores, set_id: str) -> Iterator[None]:
     """Another process that reads a set."""
     program = (
         "import sys, types, pathlib\n"
-        "from odin_graph.catalog.reading import reading\n"
+        "from odin_graph.catalog.activations.reading import reading\n"
         "with reading(types.SimpleNamespace(cache=pathlib.Path(sys.argv[1])), [sys.argv[2]]):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
@@ -251,7 +251,7 @@ def test_threads_read_nested_and_forgotten_sets(stores: Stores, keys: NDArray[np
 def test_a_forked_child_neither_keeps_nor_ends_the_reading_of_its_parent(stores: Stores, tmp_path: Path) -> None:
     program = (
         "import os, sys, types, pathlib\n"
-        "from odin_graph.catalog.reading import reading, unread\n"
+        "from odin_graph.catalog.activations.reading import reading, unread\n"
         "stores = types.SimpleNamespace(cache=pathlib.Path(sys.argv[1]))\n"
         "def alone():\n"
         "    with unread(stores, 'a') as found:\n"
@@ -424,7 +424,7 @@ def test_a_lease_that_is_taken_while_a_set_is_deleted_wins(
 ) -> None:
     """The look before the transaction sees none; the one in it does."""
     with growing_units(stores, A, checkpoint="c", layer="relu", shape=SHAPE, device="cpu"):
-        monkeypatch.setattr("odin_graph.catalog.deletion.leases.holder", lambda *_: None)
+        monkeypatch.setattr("odin_graph.catalog.records.deletion.leases.holder", lambda *_: None)
         with pytest.raises(ConflictError, match="is being written by"):
             delete(stores, "ActivationSet", [A.set_id])
     assert left(stores) == {"a", "b", "c"}
@@ -437,7 +437,7 @@ def test_a_set_that_goes_before_its_writer_has_the_lease_comes_back(
         delete(stores, "ActivationSet", [set_id])
         return wait_for(stores, set_id)
 
-    monkeypatch.setattr("odin_graph.catalog.unit_sets.wait_for", late)
+    monkeypatch.setattr("odin_graph.catalog.activations.unit_sets.wait_for", late)
     grow(stores, A, keys[:3], seconds=1.5)
     assert left(stores) == {"a", "b", "c"}
     assert UnitSet.open(stores, A.set_id).coverage().tolist() == keys[:3].tolist()

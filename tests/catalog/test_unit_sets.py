@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from odin_graph.catalog import activations
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.gc import collect_garbage
-from odin_graph.catalog.images import add_images, keys_of
-from odin_graph.catalog.purge import purge
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.unit_sets import UnitGrowth, UnitRef, UnitSet, drop, growing_units, unit_set_of, unit_sets
+from odin_graph.catalog.activations import activations
+from odin_graph.catalog.activations.unit_sets import (
+    UnitGrowth,
+    UnitRef,
+    UnitSet,
+    drop,
+    growing_units,
+    unit_set_of,
+    unit_sets,
+)
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images, keys_of
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.catalog.purge.purge import purge
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.stores import Stores
 

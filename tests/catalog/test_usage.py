@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odin_graph.catalog import usage
-from odin_graph.catalog.usage import Usage, record, usage_of
+from odin_graph.catalog.activations import usage
+from odin_graph.catalog.activations.usage import Usage, record, usage_of
 from odin_graph.stores import Stores
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -91,7 +91,7 @@ def test_a_broken_file_is_as_none(stores: Stores, broken: bytes) -> None:
 
 def test_a_file_is_written_once_a_second_and_at_the_end(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
-    monkeypatch.setattr("odin_graph.catalog.usage.time.monotonic", lambda: clock)
+    monkeypatch.setattr("odin_graph.catalog.activations.usage.time.monotonic", lambda: clock)
     for saved in (1.0, 2.0, 4.0):
         record(stores, "units/a", saved, at=NOON)
     (file,) = (stores.cache / "usage").glob("*.json")
@@ -112,7 +112,7 @@ def test_a_file_is_written_once_a_second_and_at_the_end(stores: Stores, monkeypa
 def test_another_process_sees_it(stores: Stores) -> None:
     program = (
         "import sys, types, pathlib\n"
-        "from odin_graph.catalog.usage import record\n"
+        "from odin_graph.catalog.activations.usage import record\n"
         "for _ in range(3):\n"
         "    record(types.SimpleNamespace(cache=pathlib.Path(sys.argv[1])), 'units/a', 1.5)\n"
     )

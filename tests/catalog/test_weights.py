@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from odin_graph.catalog.weights import apply_weights, from_safetensors, import_weights, to_safetensors
+from odin_graph.catalog.models.weights import apply_weights, from_safetensors, import_weights, to_safetensors
 from odin_graph.errors import ModelError, StoreError
 from tests.runtime.networks import Fixed, SmallNet, Tied
 

@@ -18,21 +18,23 @@ import numpy as np
 import pyarrow as pa
 
 from odin_graph.address import Address
-from odin_graph.catalog import datasets, projection, stacks
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.predictions import PredictionBuild, latest_ready
-from odin_graph.catalog.purge import keys_of_any, purge
-from odin_graph.catalog.updates import update_metadata
+from odin_graph.catalog.datasets import datasets
+from odin_graph.catalog.experiments import projection
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.images import stacks
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.purge.purge import keys_of_any, purge
+from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import UncertainWriteError
-from odin_graph.objects.mapping import parents_of
-from odin_graph.objects.query import Query
+from odin_graph.objects.query.mapping import parents_of
+from odin_graph.objects.query.query import Query
 from odin_graph.ops import Resize
-from odin_graph.query.expressions import F
-from odin_graph.query.plan import AllImages, Plan
-from odin_graph.runtime import derive, storing
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.plan.plan import AllImages, Plan
+from odin_graph.runtime.derive import derive, storing
 from odin_graph.stores import Stores
 
 Acknowledge = Callable[[str], None]
@@ -185,9 +187,9 @@ RAN = 150
 
 def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
     """Store the units of two layers, by way of files, in small batches."""
-    from odin_graph.catalog.unit_sets import UnitGrowth
-    from odin_graph.runtime import materialise, spill
-    from odin_graph.runtime.unit_plan import Want
+    from odin_graph.catalog.activations.unit_sets import UnitGrowth
+    from odin_graph.runtime.passes import materialise, spill
+    from odin_graph.runtime.passes.unit_plan import Want
 
     spill.IN_MEMORY, spill.ROOM = 0, 400_000
     real, wrote = UnitGrowth.add, spill.Job.wrote

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from odin_graph.address import Address
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.pixels import ARRAY, compact_pixels
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import ARRAY, compact_pixels
 from odin_graph.ops import Resize
 from odin_graph.stores import Stores
 from tests.crash.jobs import IMAGES, batch, derive_some, read_acknowledged

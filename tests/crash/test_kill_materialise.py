@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from odin_graph.address import Address
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.gc import collect_garbage
-from odin_graph.catalog.unit_sets import UnitSet, unit_sets
-from odin_graph.runtime.rerun import Rerun
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.stores import Stores
 from tests.crash.jobs import RAN, WANTS, materialise_some, read_acknowledged
 from tests.crash.killing import kill, running, wait_for_a_moment

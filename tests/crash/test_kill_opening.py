@@ -12,7 +12,7 @@ import pytest
 
 from odin_graph.address import Address
 from odin_graph.arrays import SegmentedArray
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.graph import Endpoint
 from odin_graph.stores import Stores
 from tests.crash.jobs import read_acknowledged

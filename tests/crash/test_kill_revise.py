@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from odin_graph.address import Address
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.objects.dataset import Dataset, Datasets
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.stores import Stores
 from tests.crash.jobs import REVISIONS, VERSION, batch, read_acknowledged, revise_some, version
 from tests.crash.killing import kill, running, wait_for_a_moment

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from odin_graph.address import Address
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.pixels import ARRAY
-from odin_graph.catalog.stacks import Stack, add_stack, images_of, stack_ids
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.images.stacks import Stack, add_stack, images_of, stack_ids
 from odin_graph.stores import Stores
 from tests.crash.jobs import read_acknowledged, voxels
 from tests.crash.killing import kill, running, wait_for_a_moment

@@ -11,12 +11,12 @@ import pytest
 
 from odin_graph.address import Address
 from odin_graph.arrays import SegmentedArray
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.experiments import settle
-from odin_graph.catalog.gc import collect_garbage
-from odin_graph.catalog.predictions import PredictionBuild, latest_ready
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.experiments.experiments import settle
+from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.stores import Stores
 from tests.crash.jobs import BATCHES, IMAGES, batch, confidence, ingest, predict, read_acknowledged, said
 from tests.crash.killing import kill, running, seeds, wait_for_a_moment

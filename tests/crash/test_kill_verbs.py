@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from odin_graph.address import Address
-from odin_graph.catalog.activations import LayerRef, growing, rows_of
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.experiments import Setup, end, start
-from odin_graph.catalog.images import add_images
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.catalog.pixels import compact_pixels
-from odin_graph.catalog.purge import unfinished_purges
+from odin_graph.catalog.activations.activations import LayerRef, growing, rows_of
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.experiments.experiments import Setup, end, start
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.purge.purge import unfinished_purges
 from odin_graph.stores import Stores
 from tests.catalog.test_purge import folders, holds
 from tests.crash.jobs import IMAGES, PURGED, ROUNDS, batch, purge_some, read_acknowledged, update

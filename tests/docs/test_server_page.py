@@ -12,7 +12,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.tokens import create_token
+from odin_graph.catalog.records.tokens import create_token
 from odin_graph.server import Settings, create_app
 from tests.docs.pages import DOCS, run_page
 from tests.server.serving import served

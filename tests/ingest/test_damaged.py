@@ -24,7 +24,7 @@ from odin_graph import config
 from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.formats import format_of
 from odin_graph.ingest.reader import Readers
-from odin_graph.query.examples import read_examples
+from odin_graph.query.names.examples import read_examples
 
 PHOTOGRAPH = skimage_data.astronaut()[100:164, 200:280]
 SHORT, LONG = 200, 2_000

@@ -17,9 +17,9 @@ from skimage import data as skimage_data
 import odin_graph as og
 from odin_graph import config
 from odin_graph.arrays import tiled
-from odin_graph.catalog.batch import image_digest
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.pixels import ARRAY
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images.batch import image_digest
+from odin_graph.catalog.images.pixels import ARRAY
 
 data: Any = skimage_data
 LIMIT = 500 << 20

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import odin_graph as og
 from odin_graph.errors import ModelError
-from odin_graph.runtime import fit, trust
+from odin_graph.runtime.models import fit, trust
 
 
 class Net(nn.Module):

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odin_graph.catalog.images import add_images
+from odin_graph.catalog.images.images import add_images
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
-from odin_graph.objects.dataset import Dataset, Datasets
-from odin_graph.objects.query import Query
-from odin_graph.query.expressions import F
-from odin_graph.query.plan import AllImages, Plan
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.things.dataset import Dataset, Datasets
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 

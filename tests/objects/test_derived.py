@@ -20,10 +20,10 @@ from skimage import data as skimage_data
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrey
-from odin_graph.query.plan import AllImages, Plan
-from odin_graph.runtime.function import source_digest
+from odin_graph.query.plan.plan import AllImages, Plan
+from odin_graph.runtime.derive.function import source_digest
 from odin_graph.stores import Stores
 
 data: Any = skimage_data
@@ -249,8 +249,8 @@ def test_map_over_data_sets(db: og.Workspace) -> None:
 
 def test_interrupted_it_goes_on(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C: batches that were stored stand, and the next call computes the others alone."""
-    monkeypatch.setattr("odin_graph.runtime.storing.BATCH", 2)
-    monkeypatch.setattr("odin_graph.runtime.pixels.MOST_ROWS", 1)
+    monkeypatch.setattr("odin_graph.runtime.derive.storing.BATCH", 2)
+    monkeypatch.setattr("odin_graph.runtime.pixels.pixels.MOST_ROWS", 1)
     seen: list[tuple[int, ...]] = []
     stops = [True]
 

@@ -11,8 +11,8 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog.exchange import FORMATS
-from odin_graph.catalog.exchange_pixels import folder_names
+from odin_graph.catalog.datasets.exchange import FORMATS
+from odin_graph.catalog.datasets.exchange_pixels import folder_names
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 4, 4), dtype=np.uint8)
 ABOUT: dict[str, Any] = {

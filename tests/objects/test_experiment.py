@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from odin_graph.catalog.images import add_images
+from odin_graph.catalog.images.images import add_images
 from odin_graph.errors import UnknownNameError
-from odin_graph.objects.dataset import Datasets
-from odin_graph.objects.experiment import Experiment, Experiments
-from odin_graph.objects.run import Run
+from odin_graph.objects.things.dataset import Datasets
+from odin_graph.objects.things.experiment import Experiment, Experiments
+from odin_graph.objects.things.run import Run
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import odin_graph as og
 from odin_graph.errors import DataError
-from odin_graph.runtime.targets import targets_of
+from odin_graph.runtime.training.targets import targets_of
 from odin_graph.schema.tasks import parse_task
 
 PAIRS: list[list[Any]] = [["a", "b"], ["007", "7"], [3, 7], [0, 1], [False, True]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import ConflictError, DataError, MetadataError
 
 IDS = [f"i{number}" for number in range(6)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import odin_graph as og
-from odin_graph.objects.checkpoint import Checkpoint
+from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_trained
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import odin_graph as og
 from odin_graph.ops import Normalise, Pipeline, ToFloat
-from odin_graph.runtime import trust
+from odin_graph.runtime.models import trust
 from tests.runtime.networks import Fixed, SmallNet
 
 PREPROCESS = [ToFloat(), Normalise(mean=0.13, std=0.31)]
@@ -206,7 +206,7 @@ def test_a_file_of_weights_that_was_changed_is_refused(db: og.Workspace) -> None
 
 
 def test_garbage_collection_spares_weights_and_programs(db: og.Workspace) -> None:
-    from odin_graph.catalog.gc import collect_garbage
+    from odin_graph.catalog.purge.gc import collect_garbage
 
     module = nn.Sequential(Fixed())
     checkpoint = db.models.add("program", module, classes=DIGITS, input_shape=(1, 28, 28)).add_checkpoint(module)

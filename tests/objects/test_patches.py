@@ -17,7 +17,7 @@ from skimage.util import view_as_windows
 import odin_graph as og
 from odin_graph import F, config
 from odin_graph.arrays import tiled
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.ops import Crop, Patch, Patches, Resize, ToGrey
 
 data: Any = skimage_data

@@ -12,12 +12,12 @@ import pytest
 
 import odin_graph as og
 from odin_graph.errors import ExpressionError, PositionError, QueryError, ReadOnlyError, UnknownNameError
-from odin_graph.objects.experiment import Experiment
-from odin_graph.objects.query import Query
-from odin_graph.query.cypher_source import cypher_source
-from odin_graph.query.expressions import F
-from odin_graph.query.nodes import FrozenLabel, ImageField, PredictionField
-from odin_graph.query.plan import AllImages, Members, Plan
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.things.experiment import Experiment
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.expressions.nodes import FrozenLabel, ImageField, PredictionField
+from odin_graph.query.names.cypher_source import cypher_source
+from odin_graph.query.plan.plan import AllImages, Members, Plan
 from odin_graph.stores import Stores
 from tests.query.worlds import World, build
 
@@ -171,7 +171,7 @@ def test_predictions_need_a_data_set(everything: Query, vgg: Experiment, world: 
 
 
 def test_no_predictions_says_how_to_make_them(stores: Stores, members: Query, vgg: Experiment) -> None:
-    from odin_graph.catalog.datasets import create_dataset
+    from odin_graph.catalog.datasets.datasets import create_dataset
 
     other = create_dataset(stores, "other", members.keys()[:5])
     with pytest.raises(QueryError) as caught:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from odin_graph.catalog.images import add_images
+from odin_graph.catalog.images.images import add_images
 from odin_graph.errors import ConflictError, DataError, QueryError
-from odin_graph.objects.dataset import Datasets
-from odin_graph.objects.experiment import Experiments
-from odin_graph.objects.run import Run
+from odin_graph.objects.things.dataset import Datasets
+from odin_graph.objects.things.experiment import Experiments
+from odin_graph.objects.things.run import Run
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 
@@ -99,7 +99,7 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
     script = (
         "import json, sys, time\n"
         "from odin_graph.address import Address\n"
-        "from odin_graph.objects.run import Run\n"
+        "from odin_graph.objects.things.run import Run\n"
         "from odin_graph.stores import Stores\n"
         "run = Run.start(Stores.open(Address(**json.loads(sys.argv[1]))), id='mine')\n"
         "run.log({'loss': 1.0}, step=1)\n"

@@ -12,8 +12,8 @@ from skimage import data as skimage_data
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog import stacks
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.images import stacks
 
 data: Any = skimage_data
 

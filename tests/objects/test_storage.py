@@ -10,11 +10,11 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.storage import make_room, told_bytes
-from odin_graph.catalog.usage import record
-from odin_graph.objects.storage import size_of
-from odin_graph.objects.storage_report import StorageReport
+from odin_graph.catalog.activations.storage import make_room, told_bytes
+from odin_graph.catalog.activations.usage import record
+from odin_graph.catalog.records.segments import segments_of
+from odin_graph.objects.collections.storage import size_of
+from odin_graph.objects.collections.storage_report import StorageReport
 from tests.catalog.test_usage import forget
 from tests.workspaces import connect
 

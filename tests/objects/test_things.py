@@ -12,8 +12,8 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.analysis import scores
 from odin_graph.errors import PositionError, QueryError, UnknownNameError
-from odin_graph.objects.things import ThingQuery
-from odin_graph.query import wire
+from odin_graph.objects.query.things import ThingQuery
+from odin_graph.query.plan import wire
 
 
 @pytest.fixture

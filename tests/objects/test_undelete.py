@@ -9,7 +9,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph import ConflictError, QueryError, UnknownNameError
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 
 IDS = ["a", "b", "c", "d"]
 

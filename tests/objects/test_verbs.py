@@ -13,8 +13,8 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog import updates
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.records import updates
 from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, StoreError, UnknownNameError
 
 IDS = [f"i{number}" for number in range(8)]

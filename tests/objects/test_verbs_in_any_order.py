@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import odin_graph as og
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.conftest import Engine

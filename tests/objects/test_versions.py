@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog.exchange import FORMATS, MANIFEST
+from odin_graph.catalog.datasets.exchange import FORMATS, MANIFEST
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import split_positions
 from tests.workspaces import add_digits

@@ -9,10 +9,10 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.catalog.doctor import examine
+from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.objects.derived import DerivedQuery
-from odin_graph.objects.things import ThingQuery
+from odin_graph.objects.query.derived import DerivedQuery
+from odin_graph.objects.query.things import ThingQuery
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_a_deleted_image_is_said_to_be_deleted(world: og.Workspace) -> None:
 
 def test_history_is_in_the_order_of_the_corrections(world: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client whose clock is slow corrects last, and is last in the history."""
-    from odin_graph.catalog import labels
+    from odin_graph.catalog.images import labels
 
     at = labels.now()
     for hours, label in enumerate(["c", "d", "e"]):

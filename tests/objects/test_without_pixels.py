@@ -14,7 +14,7 @@ import pytest
 import odin_graph as og
 from odin_graph import example
 from odin_graph.errors import DataError, StoreError
-from odin_graph.objects.layer import Layer
+from odin_graph.objects.layers.layer import Layer
 
 
 @dataclass(frozen=True)

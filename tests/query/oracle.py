@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from odin_graph.query.nodes import (
+from odin_graph.query.expressions.nodes import (
     INT64,
     Added,
     Arithmetic,

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from odin_graph.query.expressions import as_value
-from odin_graph.query.nodes import (
+from odin_graph.query.expressions.expressions import as_value
+from odin_graph.query.expressions.nodes import (
     Arithmetic,
     Both,
     Call,

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odin_graph.errors import QueryError
-from odin_graph.query.arrow import evaluate
-from odin_graph.query.expressions import Expr, F
-from odin_graph.query.nodes import Field, ImageField, Node, PredictionField
-from odin_graph.query.types import infer
+from odin_graph.query.expressions.arrow import evaluate
+from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.query.expressions.nodes import Field, ImageField, Node, PredictionField
+from odin_graph.query.expressions.types import infer
 
 from .oracle import Row, value_of
 from .strategies import predicates, rows

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph import F, fn
-from odin_graph.objects.groups import Groups
-from odin_graph.query.aggregates import AGGREGATES
-from odin_graph.query.expressions import Expr
-from odin_graph.query.functions import FUNCTIONS
+from odin_graph.objects.query.groups import Groups
+from odin_graph.query.expressions.aggregates import AGGREGATES
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.expressions.functions import FUNCTIONS
 from odin_graph.testing.strategies import ODD
 
 CASES = [40, pytest.param(10_000, marks=pytest.mark.soak)]

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from odin_graph.errors import QueryError
-from odin_graph.query.cypher import Names, compile_expression
-from odin_graph.query.expressions import Expr, F, as_value
-from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
-from odin_graph.query.plan import (
+from odin_graph.query.cypher.expression import Names, compile_expression
+from odin_graph.query.cypher.statement import to_cypher
+from odin_graph.query.expressions.expressions import Expr, F, as_value
+from odin_graph.query.expressions.nodes import Field, FrozenLabel, ImageField, PredictionField
+from odin_graph.query.names.prediction_sets import ReadySet
+from odin_graph.query.plan.plan import (
     AllImages,
     Cypher,
     Example,
@@ -24,8 +26,6 @@ from odin_graph.query.plan import (
     SortKey,
     Where,
 )
-from odin_graph.query.prediction_sets import ReadySet
-from odin_graph.query.statement import to_cypher
 
 HOSTILE = "x' OR true //"
 WRONG = Expr(PredictionField("vgg/1", "test@1", "wrong"))

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from odin_graph.errors import QueryError
-from odin_graph.query.expressions import Expr, F, as_value, fn, in_dataset
-from odin_graph.query.nodes import Both, Compare, ImageField, PredictionField, Value
-from odin_graph.query.predictions import PredictionExpressions
+from odin_graph.query.expressions.expressions import Expr, F, as_value, fn, in_dataset
+from odin_graph.query.expressions.nodes import Both, Compare, ImageField, PredictionField, Value
+from odin_graph.query.expressions.predictions import PredictionExpressions
 
 
 class Exp(PredictionExpressions):

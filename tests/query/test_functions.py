@@ -13,8 +13,8 @@ import pytest
 import odin_graph as og
 from odin_graph import F, fn
 from odin_graph.errors import ExpressionError, QueryError
-from odin_graph.query.expressions import Expr
-from odin_graph.query.functions import FUNCTIONS, NUMBER, function
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.expressions.functions import FUNCTIONS, NUMBER, function
 
 TAGS: list[Any] = [["a", "b"], ["b"], None, ["日本", "a"], ["c", "c"]]
 COUNTS: list[Any] = [[1, 2], [3], [2, 2], None, [0]]

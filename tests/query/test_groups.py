@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 import odin_graph as og
 from odin_graph import F, fn
 from odin_graph.errors import ExpressionError, PositionError, QueryError, UnknownNameError
-from odin_graph.objects.groups import Groups
-from odin_graph.objects.query import Query
-from odin_graph.query.aggregates import AGGREGATES, aggregate
-from odin_graph.query.functions import NUMBER
-from odin_graph.query.nodes import Aggregate, Field, FrozenLabel
-from odin_graph.query.plan import Column, GroupBy, Members, Plan, Where
+from odin_graph.objects.query.groups import Groups
+from odin_graph.objects.query.query import Query
+from odin_graph.query.expressions.aggregates import AGGREGATES, aggregate
+from odin_graph.query.expressions.functions import NUMBER
+from odin_graph.query.expressions.nodes import Aggregate, Field, FrozenLabel
+from odin_graph.query.plan.plan import Column, GroupBy, Members, Plan, Where
 from odin_graph.stores import Stores
 
 from .oracle import value_of

@@ -15,8 +15,8 @@ import pytest
 import odin_graph as og
 from odin_graph import F, fn
 from odin_graph.errors import ExpressionError, MetadataError, QueryError
-from odin_graph.query.expressions import Expr
-from odin_graph.query.scope import Scope
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.names.scope import Scope
 
 X = [0.0, -0.0, math.inf, -math.inf, None, 1.5, -0.0, 2.0**53]
 WHOLE = [0, 2**53, 2**53 + 1, -(2**63), 2**63 - 1, None, 7, -7]

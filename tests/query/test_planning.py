@@ -11,10 +11,10 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.columns.statistics import Statistics, statistics_of
-from odin_graph.query.nodes import Added, Both, Compare, ImageField, Node
-from odin_graph.query.plan import AllImages, Column, OrderBy, Plan, Slice, SortKey, Step, Where, WithColumns
-from odin_graph.query.rewrite import rewritten
-from odin_graph.query.selectivity import selectivity
+from odin_graph.query.expressions.nodes import Added, Both, Compare, ImageField, Node
+from odin_graph.query.plan.plan import AllImages, Column, OrderBy, Plan, Slice, SortKey, Step, Where, WithColumns
+from odin_graph.query.planner.rewrite import rewritten
+from odin_graph.query.planner.selectivity import selectivity
 
 IMAGES = 200
 AGES = [n % 50 for n in range(IMAGES)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import odin_graph as og
 from odin_graph import F, example
-from odin_graph.catalog import vector_indexes
+from odin_graph.catalog.activations import vector_indexes
 from odin_graph.vectors import METRICS, approximate
 from tests.vectors.test_vectors import plain
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from odin_graph.query import remembered
+from odin_graph.query.units import remembered
 
 
 def test_what_is_written_is_known_at_once_and_the_file_follows(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_end_of_a_process_writes_what_it_knows(tmp_path: Path) -> None:
     file = tmp_path / "one.json"
     script = f"""
 from pathlib import Path
-from odin_graph.query.remembered import write
+from odin_graph.query.units.remembered import write
 for number in range(100):
     write(Path({str(file)!r}), {{"a": number}})
 """

@@ -11,9 +11,9 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.graph.moment import Moment
-from odin_graph.query.cypher_source import cypher_source
-from odin_graph.query.plan import Cypher
-from odin_graph.query.sources import SOURCES
+from odin_graph.query.names.cypher_source import cypher_source
+from odin_graph.query.names.sources import SOURCES
+from odin_graph.query.plan.plan import Cypher
 from tests.workspaces import add_digits
 
 

@@ -12,10 +12,10 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.objects.query import Query
-from odin_graph.query.drawing import scattered
-from odin_graph.query.nodes import ImageField
-from odin_graph.query.plan import AllImages, Keys, Members, Plan
+from odin_graph.objects.query.query import Query
+from odin_graph.query.expressions.nodes import ImageField
+from odin_graph.query.operators.drawing import scattered
+from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan
 from odin_graph.stores import Stores
 
 from .worlds import World, build

@@ -18,8 +18,8 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.deadline import deadline, remaining
 from odin_graph.errors import QueryError, TimeLimitError
-from odin_graph.objects.query import Query
-from odin_graph.query.plan import AllImages, Plan
+from odin_graph.objects.query.query import Query
+from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.stores import Stores
 
 from .worlds import build
@@ -181,7 +181,7 @@ def test_a_field_that_another_client_has_just_made_can_be_asked_for(images: Quer
     try:
         Query(other.address, Plan(AllImages()))
         key = int(images.keys()[0])
-        from odin_graph.catalog.updates import update_metadata
+        from odin_graph.catalog.records.updates import update_metadata
 
         update_metadata(other, "Image", [key], {"weight": [4.5]})
     finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from odin_graph.errors import ExpressionError
-from odin_graph.query.expressions import Expr, F, fn
-from odin_graph.query.nodes import Field, ImageField
-from odin_graph.query.types import check_predicate, check_sort_key, infer
+from odin_graph.query.expressions.expressions import Expr, F, fn
+from odin_graph.query.expressions.nodes import Field, ImageField
+from odin_graph.query.expressions.types import check_predicate, check_sort_key, infer
 
 TYPES = {
     "age": "int",

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from odin_graph.query.uncertainty import entropy, margin
+from odin_graph.query.expressions.uncertainty import entropy, margin
 
 SURE, TORN = [1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]
 

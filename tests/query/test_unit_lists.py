@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import odin_graph as og
-from odin_graph.catalog.unit_sets import UnitSet, unit_sets
-from odin_graph.query import unit_lists
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.query.units import unit_lists
 
 from . import unit_oracle
 from .unit_world import CHANNELS, IMAGES, Captured

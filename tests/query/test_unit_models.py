@@ -11,10 +11,10 @@ from torch import nn
 
 import odin_graph as og
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.images import ImageBatch, add_images
+from odin_graph.catalog.images.images import ImageBatch, add_images
 from odin_graph.errors import QueryError, ShapeError
-from odin_graph.runtime.determinism import on_the_cpu
-from odin_graph.runtime.loaded import Wanted, shared
+from odin_graph.runtime.models.determinism import on_the_cpu
+from odin_graph.runtime.models.loaded import Wanted, shared
 
 from .unit_world import Quarters, answering, capture, module
 

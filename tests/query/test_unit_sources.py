@@ -13,17 +13,17 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.storage import set_budget, stored_sets
-from odin_graph.catalog.unit_sets import UnitSet, unit_sets, units_array
+from odin_graph.catalog.activations.storage import set_budget, stored_sets
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets, units_array
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import SpaceError
 from odin_graph.neurons.costs import Option, best
-from odin_graph.objects.units import Units
-from odin_graph.query import unit_source
-from odin_graph.query.calibration import Calibration, Layer, Seen, after_bounds, machine_of, ratio_of
-from odin_graph.query.unit_source import Sources
-from odin_graph.runtime import loaded
-from odin_graph.runtime.model import Runnable
+from odin_graph.objects.layers.units import Units
+from odin_graph.query.units import unit_source
+from odin_graph.query.units.calibration import Calibration, Layer, Seen, after_bounds, machine_of, ratio_of
+from odin_graph.query.units.unit_source import Sources
+from odin_graph.runtime.models import loaded
+from odin_graph.runtime.models.model import Runnable
 
 from .unit_world import answering
 
@@ -84,7 +84,7 @@ def test_a_fast_model_is_run_and_a_slow_one_is_stored(retina: og.Workspace) -> N
 
 
 def test_what_was_stored_is_read_from_then_on_and_that_is_counted(retina: og.Workspace) -> None:
-    from odin_graph.catalog.usage import usage_of
+    from odin_graph.catalog.activations.usage import usage_of
 
     calibrate(retina, 10.0)
     query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)

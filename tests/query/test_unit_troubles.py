@@ -9,11 +9,11 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.leases import acquire
-from odin_graph.catalog.unit_sets import unit_sets
+from odin_graph.catalog.activations.unit_sets import unit_sets
+from odin_graph.catalog.records.leases import acquire
 from odin_graph.errors import ReadOnlyError, ShapeError, TimeLimitError, UnknownNameError
 from odin_graph.graph.read_only import read_only
-from odin_graph.query import unit_source
+from odin_graph.query.units import unit_source
 
 from .unit_world import answering
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.objects.units import Units
-from odin_graph.query.expressions import Expr
+from odin_graph.objects.layers.units import Units
+from odin_graph.query.expressions.expressions import Expr
 
 from . import unit_oracle, unit_world
 from .unit_oracle import AGGREGATES, METRICS, in_order

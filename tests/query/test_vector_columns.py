@@ -15,7 +15,7 @@ from sklearn.neighbors import LocalOutlierFactor
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query.vector_columns import DUPLICATES, OUTLIERS, UNIQUENESS, Settings
+from odin_graph.query.plan.vector_columns import DUPLICATES, OUTLIERS, UNIQUENESS, Settings
 from odin_graph.vectors import graph
 
 METRIC = {"cosine": "cosine", "l2": "euclidean"}
@@ -68,7 +68,7 @@ def test_groups_are_the_connected_ones(metric: str, seed: int, n: int, block: in
 @pytest.mark.parametrize("metric", METRIC)
 def test_copies_and_zeros_are_near_duplicates_however_many(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors of zeros are alike, and copies are at distance 0 exactly; their pairs are more than are kept."""
-    monkeypatch.setattr("odin_graph.query.vector_columns._PAIRS", 50)
+    monkeypatch.setattr("odin_graph.query.plan.vector_columns._PAIRS", 50)
     rows = drawn(3, 200)
     rows[:40] = 0
     rows[100:130] = rows[99]

@@ -10,8 +10,8 @@ import pytest
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query.shares import shares
-from odin_graph.runtime.embed import embeddings
+from odin_graph.query.operators.shares import shares
+from odin_graph.runtime.passes.embed import embeddings
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def retina(db: og.Workspace) -> og.Workspace:
 
 
 def vectors(db: og.Workspace, keys: np.ndarray) -> np.ndarray:
-    from odin_graph.catalog.activations import LayerRef
+    from odin_graph.catalog.activations.activations import LayerRef
 
     chosen = db.experiment("small-cnn/1").best
     assert chosen is not None

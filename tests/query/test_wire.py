@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from odin_graph.errors import QueryError
-from odin_graph.query import wire
-from odin_graph.query.expressions import F, as_value
-from odin_graph.query.nodes import (
+from odin_graph.query.expressions.expressions import F, as_value
+from odin_graph.query.expressions.nodes import (
     Added,
     Aggregate,
     Field,
@@ -26,7 +25,8 @@ from odin_graph.query.nodes import (
     UnitAggregate,
     UnitGroup,
 )
-from odin_graph.query.plan import (
+from odin_graph.query.plan import wire
+from odin_graph.query.plan.plan import (
     AllImages,
     Column,
     Combine,
@@ -139,7 +139,7 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "query.schema.json"
 
 
 def test_the_published_schema_is_the_codes() -> None:
-    remedy = "write json.dumps(odin_graph.query.wire.schema(), indent=1) into docs/query.schema.json"
+    remedy = "write json.dumps(odin_graph.query.plan.wire.schema(), indent=1) into docs/query.schema.json"
     assert json.loads(SCHEMA.read_text()) == wire.schema(), remedy
     Draft202012Validator.check_schema(wire.schema())
 

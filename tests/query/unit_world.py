@@ -19,12 +19,12 @@ from torch import nn
 
 import odin_graph as og
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.images import ImageBatch, add_images
+from odin_graph.catalog.images.images import ImageBatch, add_images
 from odin_graph.errors import NotFiniteWarning
 from odin_graph.neurons.costs import Option, best
-from odin_graph.query import unit_source
-from odin_graph.runtime.materialise import materialise
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.query.units import unit_source
+from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.unit_plan import Want
 
 IMAGES = 90
 SIDE = 5

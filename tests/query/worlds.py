@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from odin_graph.catalog import experiments
-from odin_graph.catalog.datasets import create_dataset
-from odin_graph.catalog.experiments import Setup
-from odin_graph.catalog.images import ImageBatch, add_images
-from odin_graph.catalog.imports import import_predictions
-from odin_graph.query.nodes import Field, FrozenLabel, ImageField, PredictionField
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.experiments import experiments
+from odin_graph.catalog.experiments.experiments import Setup
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.images.images import ImageBatch, add_images
+from odin_graph.query.expressions.nodes import Field, FrozenLabel, ImageField, PredictionField
 from odin_graph.stores import Stores
 from odin_graph.testing.strategies import ODD
 

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.images import add_images, keys_of
-from odin_graph.catalog.models import add_model
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images, keys_of
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import add_model
 from odin_graph.ops import Normalise, ToFloat
-from odin_graph.runtime.describe import describe
+from odin_graph.runtime.models.describe import describe
 from odin_graph.stores import Stores
 from tests.mnist import mnist
 from tests.runtime.networks import SmallNet

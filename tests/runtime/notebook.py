@@ -67,7 +67,7 @@ def make_net(classes: int = 10):
 
 
 if __name__ == "__main__":
-    from odin_graph.runtime.definition import define
+    from odin_graph.runtime.models.definition import define
 
     definition, factory = define(make_net if "function" in sys.argv else NotebookNet, kwargs={"classes": 3})
     module = factory(classes=3).eval()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from odin_graph.runtime.buffers import Buffers
+from odin_graph.runtime.training.buffers import Buffers
 
 
 def batch(number: int) -> np.ndarray:

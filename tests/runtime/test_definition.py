@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from odin_graph.errors import ModelError, TrustError
-from odin_graph.runtime import trust
-from odin_graph.runtime.build import build, inspect
-from odin_graph.runtime.definition import Definition, define
-from odin_graph.runtime.program import export_program
+from odin_graph.runtime.models import trust
+from odin_graph.runtime.models.build import build, inspect
+from odin_graph.runtime.models.definition import Definition, define
+from odin_graph.runtime.models.program import export_program
 from tests.runtime.networks import Fixed, SmallNet, small_net
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ cell(2, "class Net(nn.Module):\\n    def forward(self, x):\\n        return x\\n
 cell(3, "class Net(nn.Module):\\n    def forward(self, x):\\n        return act(x * WIDTH)\\n")
 main["WIDTH"] = 5
 del main["__file__"]
-from odin_graph.runtime.definition import define
+from odin_graph.runtime.models.definition import define
 print(json.dumps({"source": define(main["Net"])[0].source}))
 """
     file = tmp_path / "cells.py"

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.models import add_model
-from odin_graph.catalog.unit_sets import UnitSet
+from odin_graph.catalog.activations.unit_sets import UnitSet
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import add_model
 from odin_graph.errors import ModelError, NotFiniteWarning
-from odin_graph.runtime.describe import describe
-from odin_graph.runtime.materialise import materialise
-from odin_graph.runtime.rerun import Rerun
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.runtime.models.describe import describe
+from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.rerun import Rerun
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, add_trained
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from odin_graph.catalog.activations import LayerRef, rows_array
-from odin_graph.catalog.segments import segments_of
+from odin_graph.catalog.activations.activations import LayerRef, rows_array
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.runtime import embed
-from odin_graph.runtime.embed import embeddings, ensure_embeddings
+from odin_graph.runtime.passes import embed
+from odin_graph.runtime.passes.embed import embeddings, ensure_embeddings
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from odin_graph.errors import ModelError, UnknownNameError
-from odin_graph.runtime.hooks import captured
+from odin_graph.runtime.layers.hooks import captured
 from tests.runtime.networks import SmallNet
 
 IMAGES = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import inception_v3, vgg16_bn
 
 from odin_graph.errors import ShapeError
-from odin_graph.runtime.layers import LayerRow, layer_table
+from odin_graph.runtime.layers.layers import LayerRow, layer_table
 from tests.runtime.networks import Fixed, SmallNet, Tied
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from odin_graph.errors import QueryError
-from odin_graph.runtime import loaded
-from odin_graph.runtime.determinism import on_the_cpu
-from odin_graph.runtime.loaded import Wanted, alone, is_loaded, shared
-from odin_graph.runtime.model import Runnable
+from odin_graph.runtime.models import loaded
+from odin_graph.runtime.models.determinism import on_the_cpu
+from odin_graph.runtime.models.loaded import Wanted, alone, is_loaded, shared
+from odin_graph.runtime.models.model import Runnable
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained
 

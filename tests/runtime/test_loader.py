@@ -22,9 +22,9 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.ops import RandomCrop, RandomResizedCrop, ToFloat, Vary
 from odin_graph.ops.augmentation import augmentation_json, read_augmentations
-from odin_graph.runtime import runs
-from odin_graph.runtime.epochs import Epochs, balanced
-from odin_graph.runtime.runs import Runs
+from odin_graph.runtime.pixels import runs
+from odin_graph.runtime.pixels.runs import Runs
+from odin_graph.runtime.training.epochs import Epochs, balanced
 from tests.runtime.digits import digits
 
 N = 150
@@ -380,8 +380,8 @@ _KILLED = """
 import json, os, sys
 import odin_graph as og
 from odin_graph.address import Address
-from odin_graph.objects.query import Query
-from odin_graph.query.plan import AllImages, Plan
+from odin_graph.objects.query.query import Query
+from odin_graph.query.plan.plan import AllImages, Plan
 
 loader = Query(Address(**json.loads(sys.argv[1])), Plan(AllImages())).loader(20, seed=3)
 for number, batch in enumerate(loader):

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from odin_graph.address import Address
-from odin_graph.catalog.activations import LayerRef
-from odin_graph.catalog.doctor import examine
-from odin_graph.catalog.purge import purge
-from odin_graph.catalog.segments import segments_of
-from odin_graph.catalog.unit_sets import UnitSet, unit_set_of, unit_sets, units_array
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_set_of, unit_sets, units_array
+from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.catalog.purge.purge import purge
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import QueryError, SpaceError, UnknownNameError
-from odin_graph.runtime import spill, unit_plan
-from odin_graph.runtime import unit_writer as module
-from odin_graph.runtime.embed import embeddings
-from odin_graph.runtime.materialise import materialise, plan_units
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.runtime.passes import spill, unit_plan
+from odin_graph.runtime.passes import unit_writer as module
+from odin_graph.runtime.passes.embed import embeddings
+from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
 from tests.test_bad_input import small_disk
@@ -248,7 +248,7 @@ def test_bad_names_are_refused_before_anything_runs(stores: Stores) -> None:
 
 
 def test_a_dropped_set_is_computed_again(stores: Stores) -> None:
-    from odin_graph.catalog.unit_sets import drop
+    from odin_graph.catalog.activations.unit_sets import drop
 
     keys, _ = add_digits(stores, 20), add_trained(stores)
     (made,) = materialise(stores, CHECKPOINT, [Want("head")], keys)

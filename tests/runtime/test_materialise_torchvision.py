@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.images import add_images, keys_of
-from odin_graph.catalog.models import add_model
-from odin_graph.catalog.unit_sets import UnitSet
+from odin_graph.catalog.activations.unit_sets import UnitSet
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images, keys_of
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import add_model
 from odin_graph.errors import ShapeError
 from odin_graph.ops import ToFloat
-from odin_graph.runtime.describe import describe
-from odin_graph.runtime.materialise import materialise, plan_units
-from odin_graph.runtime.rerun import Rerun
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.runtime.models.describe import describe
+from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.rerun import Rerun
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 
 NUMBER, SIDE = 12, 32
@@ -34,7 +34,7 @@ def prepared(stores: Stores, factory: str, kwargs: dict[str, Any]) -> tuple[NDAr
     add_images(stores, ImageBatch([f"i{place}" for place in range(NUMBER)], list(PIXELS)))
     record = describe(stores, "net", factory, kwargs=kwargs, preprocess=(ToFloat(),), input_shape=(3, SIDE, SIDE))
     add_model(stores, record)
-    from odin_graph.runtime.model import build_model
+    from odin_graph.runtime.models.model import build_model
 
     torch.manual_seed(0)
     module = build_model(stores, record)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from odin_graph.errors import UnknownNameError
-from odin_graph.runtime.pooling import POOLINGS
+from odin_graph.runtime.layers.pooling import POOLINGS
 
 MAPS = torch.randn(3, 4, 5, 6)
 TOKENS = torch.randn(3, 7, 4)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.images import add_images, keys_of
-from odin_graph.catalog.models import add_model
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images, keys_of
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import add_model
 from odin_graph.errors import ModelError, ShapeError, UnknownNameError
-from odin_graph.runtime import pixels as pixel_reading
-from odin_graph.runtime.describe import describe
-from odin_graph.runtime.predict import predict_batches
+from odin_graph.runtime.models.describe import describe
+from odin_graph.runtime.passes.predict import predict_batches
+from odin_graph.runtime.pixels import pixels as pixel_reading
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, add_trained, as_inputs, digits, trained
 from tests.runtime.networks import Fixed, SmallNet

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import efficientnet_b0, resnet18, swin_t, vit_b_16
 
-from odin_graph.catalog.checkpoints import add_checkpoint
-from odin_graph.catalog.deletion import delete
-from odin_graph.catalog.models import add_model
-from odin_graph.catalog.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import add_model
+from odin_graph.catalog.records.deletion import delete
 from odin_graph.ops import Normalise, ToFloat
-from odin_graph.runtime.describe import describe
-from odin_graph.runtime.materialise import materialise
-from odin_graph.runtime.subnetwork import layer_digests, trace
-from odin_graph.runtime.unit_plan import Want
+from odin_graph.runtime.models.describe import describe
+from odin_graph.runtime.models.subnetwork import layer_digests, trace
+from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, add_trained, trained
 from tests.runtime.networks import Fixed, SmallNet, Tied

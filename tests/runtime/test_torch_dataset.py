@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from odin_graph.catalog.batch import ImageBatch
-from odin_graph.catalog.images import add_images, keys_of
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.images import add_images, keys_of
 from odin_graph.errors import DataError
 from odin_graph.ops import Pipeline
-from odin_graph.runtime.targets import targets_of
-from odin_graph.runtime.torch_dataset import PixelDataset
+from odin_graph.runtime.training.targets import targets_of
+from odin_graph.runtime.training.torch_dataset import PixelDataset
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, as_inputs, digits
 

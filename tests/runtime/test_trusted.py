@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import odin_graph as og
-from odin_graph.runtime import trust, trusted
-from odin_graph.runtime.trusted import trust_file
+from odin_graph.runtime.models import trust, trusted
+from odin_graph.runtime.models.trusted import trust_file
 
 ADD = """
 import json, sys

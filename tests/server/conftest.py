@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.tokens import create_token
+from odin_graph.catalog.records.tokens import create_token
 from odin_graph.server import Settings, create_app
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace

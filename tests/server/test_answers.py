@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import odin_graph as og
-from odin_graph.catalog.tokens import create_token, revoke_token, tokens
+from odin_graph.catalog.records.tokens import create_token, revoke_token, tokens
 from odin_graph.client.link import quoted
-from odin_graph.query.json_values import from_json, to_json
-from odin_graph.runtime import trust
+from odin_graph.query.plan.json_values import from_json, to_json
+from odin_graph.runtime.models import trust
 from odin_graph.server import Settings, create_app
 from odin_graph.server.problems import hidden
 from tests.server.serving import served

@@ -22,12 +22,12 @@ from PIL import Image as PillowImage
 import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Remote
-from odin_graph.catalog.tokens import create_token, revoke_token
+from odin_graph.catalog.records.tokens import create_token, revoke_token
 from odin_graph.errors import QueryError
-from odin_graph.objects.query import Query
-from odin_graph.objects.remote_query import RemoteQuery
-from odin_graph.query.nodes import ImageField
-from odin_graph.query.plan import AllImages, Members, Plan, Where
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.remote.remote_query import RemoteQuery
+from odin_graph.query.expressions.nodes import ImageField
+from odin_graph.query.plan.plan import AllImages, Members, Plan, Where
 from odin_graph.server import Settings
 from tests.query.strategies import predicates
 from tests.server.serving import cut_after, served

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from odin_graph.query.functions import NUMBER, Datum, function
+from odin_graph.query.expressions.functions import NUMBER, Datum, function
 
 
 @function("separation", NUMBER, NUMBER, NUMBER, NUMBER, gives="float")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from odin_graph.deadline import deadline
-from odin_graph.query.json_values import from_json, to_json
+from odin_graph.query.plan.json_values import from_json, to_json
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer
 from odin_graph.server.bodies import Answer, CypherRequest

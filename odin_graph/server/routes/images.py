@@ -15,8 +15,8 @@ from PIL import Image as PillowImage
 from odin_graph.analysis.display import displayable
 from odin_graph.deadline import deadline
 from odin_graph.errors import UnknownNameError
-from odin_graph.objects.image import Image
-from odin_graph.query.json_values import to_json
+from odin_graph.objects.things.image import Image
+from odin_graph.query.plan.json_values import to_json
 from odin_graph.server.access import SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Answer, Json

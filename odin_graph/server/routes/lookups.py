@@ -11,14 +11,14 @@ import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
 
-from odin_graph.catalog.vector_sets import vector_sets
-from odin_graph.catalog.views import view_of, views
+from odin_graph.catalog.activations.vector_sets import vector_sets
+from odin_graph.catalog.records.views import view_of, views
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query.examples import File, Given, Stored, find_examples, read_examples
-from odin_graph.query.json_values import to_json
-from odin_graph.query.nodes import UnitGroup
-from odin_graph.query.plan import LayerOf, NamedVectors, Space
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.names.examples import File, Given, Stored, find_examples, read_examples
+from odin_graph.query.plan.json_values import to_json
+from odin_graph.query.plan.plan import LayerOf, NamedVectors, Space
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.bodies import (
     Answer,

@@ -11,15 +11,15 @@ from fastapi.responses import StreamingResponse
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, ReadOnlyError
-from odin_graph.objects.groups import Groups
-from odin_graph.objects.query import Query
-from odin_graph.objects.things import ThingQuery
-from odin_graph.objects.views import AnyQuery, query_of
-from odin_graph.query import wire
+from odin_graph.objects.collections.views import AnyQuery, query_of
+from odin_graph.objects.query.groups import Groups
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.executor import LocalExecutor
-from odin_graph.query.expressions import F
-from odin_graph.query.json_values import to_json
-from odin_graph.query.plan import Column, Combine, Cypher, Plan, Using
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.plan import wire
+from odin_graph.query.plan.json_values import to_json
+from odin_graph.query.plan.plan import Column, Combine, Cypher, Plan, Using
 from odin_graph.server.access import AnswersDep, JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import (
     ARROW,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from odin_graph.deadline import deadline
-from odin_graph.query.json_values import to_json
+from odin_graph.query.plan.json_values import to_json
 from odin_graph.server.access import SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Json, Listed

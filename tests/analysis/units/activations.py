@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from odin_graph.analysis.units.slab import Slab
-from odin_graph.runtime.hooks import captured
+from odin_graph.runtime.layers.hooks import captured
 from tests.runtime.digits import as_inputs, digits, trained
 
 Values = NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""Stored activations and vectors: what there is, what it takes, and how it is read."""

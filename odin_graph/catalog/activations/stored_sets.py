@@ -1,0 +1,146 @@
+"""Every activation set that takes room, what keeping it is worth, and which of them go when there is too little."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from odin_graph.arrays import SegmentInfo
+from odin_graph.catalog.activations.usage import Usage, usage_of
+from odin_graph.catalog.records import leases
+from odin_graph.errors import StoreError
+from odin_graph.schema.metadata import decode
+from odin_graph.stores import Stores
+
+_WORD: Final = "ActivationSet/"
+_SETS: Final = f"""
+MATCH (n:ActivationSet) WHERE n.deleted IS NULL
+OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
+WITH n, collect(DISTINCT c.id) AS checkpoints
+RETURN n.id AS id, n.layer AS layer, n.pooling AS pooling, n.codec AS codec, n.created_at AS created_at,
+       n.odin_pinned AS pinned, n.odin_seconds AS seconds, checkpoints, {leases.FIELDS}
+ORDER BY n.created_at, n.id
+"""
+_SEGMENTS: Final = """
+MATCH (s:Segment) WHERE s.array STARTS WITH $word RETURN properties(s) AS s ORDER BY s.created_at, s.id
+"""
+_INDEXES: Final = """
+MATCH (v:VectorIndex)-[:DERIVED_FROM]->(n:ActivationSet) WHERE v.uris IS NOT NULL RETURN n.id AS id, v.uris AS uris
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """An activation set, of units or of rows, that is not deleted."""
+
+    id: str
+    layer: str
+    """Its name where it was computed first."""
+    checkpoints: tuple[str, ...]
+    """That share it, by id."""
+    pooling: str
+    codec: str
+    images: int
+    """That it covers."""
+    bytes: int
+    """On the disk, indexes over it included."""
+    seconds: float
+    """That computing it took: what it costs to drop it, if all of it is asked for again."""
+    usage: Usage
+    """What was asked of it on this machine."""
+    created: datetime
+    """UTC."""
+    pinned: bool = False
+    busy: bool = False
+    """A live process adds to it."""
+
+    def worth(self, at: datetime) -> float:
+        """Seconds that keeping a byte of it saves, as they count at a moment."""
+        return self.usage.decayed(at) / max(1, self.bytes)
+
+
+def stored_sets(stores: Stores) -> list[StoredSet]:
+    """Every set, oldest first: three queries and one listing of the arrays, however many there are."""
+    rows = stores.graph.read(_SETS)
+    if not rows:
+        return []
+    segments: dict[str, list[SegmentInfo]] = {}
+    for row in stores.graph.read(_SEGMENTS, {"word": _WORD}):
+        info = SegmentInfo.from_node(row["s"])
+        segments.setdefault(info.array.removeprefix(_WORD).rpartition("/")[0], []).append(info)
+    uris = {set_id: {info.uri for info in held} for set_id, held in segments.items()}
+    for row in stores.graph.read(_INDEXES):
+        uris.setdefault(row["id"], set()).update(row["uris"])
+    sizes = {file.uri: file.bytes for folder in ("segments", "indexes") for file in stores.arrays.raw.list(folder)}
+    return [
+        StoredSet(
+            id=row["id"],
+            layer=row["layer"],
+            checkpoints=tuple(sorted(row["checkpoints"])),
+            pooling=row["pooling"],
+            codec=row["codec"],
+            images=_images(stores, segments.get(row["id"], [])),
+            bytes=sum(sizes.get(uri, 0) for uri in uris.get(row["id"], ())),
+            seconds=float(row["seconds"] or 0.0),
+            usage=usage_of(stores, row["id"]),
+            created=decode(row["created_at"]).replace(tzinfo=UTC),
+            pinned=bool(row["pinned"]),
+            busy=_is_live(row),
+        )
+        for row in rows
+    ]
+
+
+def least_useful_first(sets: Sequence[StoredSet], at: datetime | None = None) -> list[StoredSet]:
+    """By the seconds that keeping a byte saves; of equal ones first what was not asked for longest."""
+    moment = at or datetime.now(UTC)
+    return sorted(sets, key=lambda one: (one.worth(moment), one.usage.last or one.created, one.id))
+
+
+def to_drop(
+    sets: Sequence[StoredSet], needed: int, spare: Collection[str] = (), at: datetime | None = None
+) -> list[StoredSet] | None:
+    """Which sets give so many bytes back: the least useful, and none that could be left out.
+
+    Args:
+        sets: All that there are.
+        needed: Bytes; none go where it is 0 or less.
+        spare: Ids of sets that stay; so do those that are pinned or being written.
+        at: The moment; by default now.
+
+    Returns:
+        None where all that may go give less.
+    """
+    chosen: list[StoredSet] = []
+    freed = 0
+    for one in least_useful_first(sets, at):
+        if freed >= needed:
+            break
+        if one.bytes and not (one.pinned or one.busy or one.id in spare):
+            chosen.append(one)
+            freed += one.bytes
+    if freed < needed:
+        return None
+    for one in reversed(list(chosen)):  # a large one may have made it needless that smaller ones go: the best of them
+        if freed - one.bytes >= needed:
+            chosen.remove(one)
+            freed -= one.bytes
+    return chosen
+
+
+def _images(stores: Stores, segments: Sequence[SegmentInfo]) -> int:
+    if len({info.keys for info in segments}) <= 1:
+        return segments[0].rows if segments else 0
+    try:
+        return len(np.unique(np.concatenate([stores.arrays.keys(info) for info in segments])))
+    except StoreError:  # it went while we looked
+        return max(info.rows for info in segments)
+
+
+def _is_live(row: dict[str, Any]) -> bool:
+    held = leases.of_row(row)
+    return held is not None and held.live

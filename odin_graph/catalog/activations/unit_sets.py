@@ -1,0 +1,307 @@
+"""Unit sets: what every unit of a layer said of images, in segments by unit; a ready set grows by further ones.
+
+They are (:ActivationSet) nodes like sets of rows. A set's id is made of the digest of what feeds its layer, so that
+checkpoints that agree on that share it, and an edge leads to each of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import Columns, SegmentInfo, UnitArray
+from odin_graph.arrays.units import UnitCodec
+from odin_graph.catalog.activations.activations import is_there, name_grown, settled, wait_for
+from odin_graph.catalog.records.deletion import delete
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.segments import segments_of
+from odin_graph.errors import ConflictError, ShapeError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+Numbers = NDArray[np.int64]
+
+CHANNELS: Final = ("channels-max", "channels-mean", "channels-where")
+POOLINGS: Final = ("units", *CHANNELS)
+_RETURN: Final = """
+RETURN DISTINCT s.id AS id, s.state AS state, s.layer AS layer, s.pooling AS pooling, s.codec AS codec,
+       s.odin_digest AS digest, s.odin_shape AS shape, s.odin_device AS device, s.created_at AS created_at
+ORDER BY s.created_at, s.id
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRef:
+    """Which set: what feeds the layer, how its output became units, and how they are kept."""
+
+    digest: str
+    """Of the sub-network, and of where it runs: see `runtime.subnetwork`."""
+    pooling: str = "units"
+    codec: UnitCodec = "u8"
+
+    @property
+    def set_id(self) -> str:
+        """The id of its set."""
+        return f"units/{self.digest[:40]}/{self.pooling}/{self.codec}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSetRecord:
+    """A set's node."""
+
+    id: str
+    state: str
+    layer: str
+    """Its name where it was computed first."""
+    pooling: str
+    codec: UnitCodec
+    digest: str
+    shape: tuple[int, ...]
+    """Of the output for one image, whose numbers in C order are the units; of channels (c,)."""
+    device: str
+
+    @property
+    def units(self) -> int:
+        """How many there are."""
+        return prod(self.shape)
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """From what `_RETURN` gives."""
+        held = {name: row[name] for name in ("id", "state", "layer", "pooling", "codec", "digest", "device")}
+        return cls(**held, shape=tuple(int(size) for size in row["shape"]))
+
+
+def unit_sets(
+    stores: Stores, checkpoint: str | None = None, layer: str | None = None, pooling: str | None = None
+) -> list[UnitSetRecord]:
+    """The ready sets, oldest first; by default all, else those of a checkpoint, and of what it calls a layer."""
+    edge = "MATCH (s)-[e:DERIVED_FROM]->(:Checkpoint {id: $checkpoint}) WHERE $layer IS NULL OR e.layer = $layer"
+    rows = stores.graph.read(
+        "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL "
+        f"AND ($pooling IS NULL OR s.pooling = $pooling) WITH s {edge if checkpoint is not None else ''} {_RETURN}",
+        {"checkpoint": checkpoint, "layer": layer, "pooling": pooling},
+    )
+    return [UnitSetRecord.of_row(row) for row in rows]
+
+
+def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitSetRecord]:
+    """The ready sets of whatever checkpoint whose layer is fed by the same sub-network, oldest first."""
+    rows = stores.graph.read(
+        "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest = $digest AND s.pooling = $pooling "
+        f"AND s.deleted IS NULL {_RETURN}",
+        {"digest": digest, "pooling": pooling},
+    )
+    return [UnitSetRecord.of_row(row) for row in rows]
+
+
+def unit_set_of(stores: Stores, set_id: str) -> UnitSetRecord | None:
+    """The record of a set in any state; None where there is none, or it was deleted."""
+    rows = stores.graph.read(
+        f"MATCH (s:ActivationSet {{id: $id}}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL {_RETURN}",
+        {"id": set_id},
+    )
+    return UnitSetRecord.of_row(rows[0]) if rows else None
+
+
+@dataclass(frozen=True, eq=False)
+class UnitSet:
+    """A ready set, to be read. Its segments are those that the graph names when they are asked for."""
+
+    stores: Stores
+    record: UnitSetRecord
+
+    @classmethod
+    def open(cls, stores: Stores, set_id: str) -> Self:
+        """The set of an id.
+
+        Raises:
+            UnknownNameError: There is no such set that is ready; lists those there are.
+        """
+        record = unit_set_of(stores, set_id)
+        if record is None or record.state != "ready":
+            raise UnknownNameError.of("unit set", set_id, (held.id for held in unit_sets(stores)))
+        return cls(stores, record)
+
+    @property
+    def array(self) -> UnitArray:
+        """Its columns, over the segments that it has now."""
+        return units_of(self.stores, self.record.id)
+
+    def coverage(self) -> Keys:
+        """The images (n,) that it covers, sorted."""
+        return self.array.coverage()
+
+    def missing(self, keys: Keys) -> Keys:
+        """Those of ``keys`` that it does not cover, in their order."""
+        return self.array.missing(keys)
+
+    def blocks(self, group: Numbers, *, keep: bool = True) -> Iterator[Columns]:
+        """What a group of units said, as it is stored, a segment at a time; each key once."""
+        return self.array.blocks(group, keep=keep)
+
+    def values(self, group: Numbers, keys: Keys) -> NDArray[np.float32]:
+        """Of f16 and f32: what a group said of images (n, G), in the order of the keys, which may repeat."""
+        return self.array.values(group, keys)
+
+    def noise(self, group: Numbers) -> NDArray[np.float64]:
+        """How far a value may lie from what a run of today gives (G,)."""
+        return self.array.noise(group)
+
+    def error(self, group: Numbers) -> NDArray[np.float64]:
+        """How far a stored value may lie from the one that was captured (G,): 0 of f32; of codes, see their tables."""
+        return self.array.error(group)
+
+    def not_finite(self) -> tuple[int, int]:
+        """How many NaN and how many infinities it holds, of all units."""
+        return self.array.not_finite()
+
+    def bytes(self) -> int:
+        """What its segments take on the disk."""
+        uris = {info.uri for info in self.array.segments}
+        return sum(file.bytes for file in self.stores.arrays.files() if file.uri in uris)
+
+
+def units_array(set_id: str) -> str:
+    """The array of a set's units."""
+    return f"ActivationSet/{set_id}/units"
+
+
+def units_of(stores: Stores, set_id: str) -> UnitArray:
+    """The columns that are stored, of a set in any state."""
+    return UnitArray(stores.arrays, segments_of(stores, units_array(set_id)))
+
+
+def drop(stores: Stores, set_id: str, *, why: str | None = None) -> None:
+    """Take a set away: it is computed again when it is asked for. Its files are garbage from now on.
+
+    Raises:
+        ConflictError: A live process adds to it.
+        UnknownNameError: There never was such a set.
+    """
+    delete(stores, "ActivationSet", [set_id], why=why)
+
+
+@contextmanager
+def growing_units(
+    stores: Stores, ref: UnitRef, *, checkpoint: str, layer: str, shape: tuple[int, ...], device: str
+) -> Iterator[UnitGrowth]:
+    """The set, made if there is none, while no other process adds to it; it is ready afterwards.
+
+    Another process that is at it is waited for: what it computes need not be computed here.
+    """
+    _create(stores, ref, layer, shape, device)
+    with wait_for(stores, ref.set_id) as lease:
+        is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
+        _keep_shape(stores, ref.set_id, layer, shape)
+        link(stores, ref.set_id, checkpoint, layer)
+        growth = UnitGrowth(stores, ref, lease)
+        with settled(stores, ref.set_id, units_array(ref.set_id)):
+            yield growth
+            growth.finish()
+
+
+def link(stores: Stores, set_id: str, checkpoint: str, layer: str) -> None:
+    """Let an edge lead from a set to a checkpoint that shares it, once."""
+    ids = {"id": set_id, "checkpoint": checkpoint, "layer": layer}
+
+    def make(tx: Transaction) -> None:
+        found = tx.run(
+            "MATCH (s:ActivationSet {id: $id})-[e:DERIVED_FROM]->(c:Checkpoint {id: $checkpoint}) "
+            "WHERE e.layer = $layer RETURN c.id AS id",
+            ids,
+        )
+        if not found:
+            tx.run(
+                "MATCH (s:ActivationSet {id: $id}) MATCH (c:Checkpoint {id: $checkpoint}) "
+                "CREATE (s)-[:DERIVED_FROM {layer: $layer}]->(c)",
+                ids,
+            )
+
+    stores.graph.execute(make)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitGrowth:
+    """A set that is being added to."""
+
+    stores: Stores
+    ref: UnitRef
+    lease: Lease
+
+    @property
+    def array(self) -> str:
+        """Where its segments belong."""
+        return units_array(self.ref.set_id)
+
+    def missing(self, keys: Keys) -> Keys:
+        """The keys that no segment covers."""
+        return units_of(self.stores, self.ref.set_id).missing(keys)
+
+    def add(self, segment: SegmentInfo, *, seconds: float = 0.0) -> None:
+        """Name a segment that was written: a crash later loses nothing of it.
+
+        Args:
+            segment: What was written.
+            seconds: What computing and writing it took.
+
+        Raises:
+            ConflictError: Another process took over; or images that it holds were purged meanwhile.
+        """
+        name_grown(self.stores, self.lease, segment, seconds)
+
+    def finish(self) -> None:
+        """Make the set ready."""
+
+        def ready(tx: Transaction) -> None:
+            self.lease.check(tx)
+            tx.run("MATCH (s:ActivationSet {id: $id}) SET s.state = 'ready'", {"id": self.ref.set_id})
+
+        self.stores.graph.execute(ready)
+
+
+def _keep_shape(stores: Stores, set_id: str, layer: str, shape: tuple[int, ...]) -> None:
+    """A set is of outputs of one shape: unit 3 is the same one in all of its segments."""
+    (row,) = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.odin_shape AS shape", {"id": set_id})
+    held = tuple(int(size) for size in row["shape"])
+    if held == shape:
+        return
+    if units_of(stores, set_id).segments:
+        raise ShapeError(
+            f"The layer {layer!r} gives outputs of shape {shape} of these images, and what is stored of it is of shape "
+            f"{held}, since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
+        )
+    stores.graph.write(
+        "MATCH (s:ActivationSet {id: $id}) SET s.odin_shape = $shape", {"id": set_id, "shape": list(shape)}
+    )
+
+
+def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], device: str) -> None:
+    if is_there(stores, ref.set_id):
+        return
+    row = {
+        "id": ref.set_id,
+        "state": "building",
+        "layer": layer,
+        "pooling": ref.pooling,
+        "codec": ref.codec,
+        "odin_digest": ref.digest,
+        "odin_shape": list(shape),
+        "odin_device": device,
+        "created_at": now(),
+    }
+    try:
+        stores.graph.write("CREATE (s:ActivationSet) SET s = $row", {"row": row})
+    except ConflictError:  # another process made it a moment ago
+        _log.debug("%s was made by another process", ref.set_id)

@@ -1,0 +1,1 @@
+"""Data set versions: members, frozen labels, verification and exchange."""

@@ -1,0 +1,242 @@
+"""Data set versions: an order of images with the labels they had, frozen under a digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.datasets.frozen import Content, freeze
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.fields import NewValues
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.origins import Origin, draw, texts
+from odin_graph.catalog.records.segments import discard, name_segments, segments_of
+from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.metadata import encode
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+_VERSIONS = f"""
+MATCH (n:Dataset {{base: $base}})
+RETURN n.id AS id, n.version AS version, n.digest AS digest, n.state AS state, {leases.FIELDS} ORDER BY n.version
+"""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What made a data set: a query in its JSON form, and the version that it read, if it read one."""
+
+    query: Mapping[str, Any]
+    parent: str | None = None
+
+
+def members_array(id: str) -> str:  # noqa: A002 - the users' word for it
+    """The array that holds a version's keys and labels, in its order."""
+    return f"Dataset/{id}/members"
+
+
+def create_dataset(
+    stores: Stores,
+    base: str,
+    keys: NDArray[np.int64],
+    *,
+    label: str | None = "label",
+    labels: pa.Array | None = None,
+    derived: Derivation | None = None,
+    revise: bool = False,
+    revises: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Freeze images and their labels under an id.
+
+    Args:
+        stores: The open workspace.
+        base: The id without a version: ``"retina-test"``, ``"mnist/train"``.
+        keys: The images, in the order of the set.
+        label: The field that is the truth; None for a set without labels.
+        labels: The labels themselves, in place of the field's values; ``label`` then only names them.
+        derived: The query that made it.
+        revise: Make the next version where the id holds other content.
+        revises: The version that it is a REVISION_OF; by default the latest.
+        metadata: Free metadata of the version.
+
+    Returns:
+        The id with its version. The same content again gives the version that holds it.
+
+    Raises:
+        FrozenError: The id holds other content and ``revise`` is false.
+        ConflictError: Another process is making it.
+        DataError: An image twice, an image that is not there, one without a label, or an id that is none.
+    """
+    check_base(base)
+    content = freeze(stores, keys, label, labels)
+    values = NewValues.of("Dataset", {name: [value] for name, value in (metadata or {}).items()})
+    held = stores.graph.read(_VERSIONS, {"base": base})
+    kept = [row for row in held if row["state"] != "deleted"]
+    for row in kept:
+        if row["digest"] == content.digest:
+            if row["state"] == "ready":
+                return str(row["id"])
+            return _complete(stores, str(row["id"]), content)
+    unfinished = [row for row in kept if row["state"] != "ready"]
+    for row in unfinished:
+        if (holder := leases.of_row(row)) is not None and holder.live:
+            raise leases.busy("Dataset", row["id"], holder)
+    ready = [row for row in kept if row["state"] == "ready"]
+    if ready and not revise:
+        latest = ready[-1]["id"]
+        raise FrozenError(
+            f"The data set {base!r} exists with other images, another order or other labels "
+            f"(latest version: {latest}). "
+            f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
+        )
+    version = held[-1]["version"] + 1 if held else 1
+    before = revises or (ready[-1]["id"] if ready else None)
+    id_ = _begin(stores, base, version, content, label, derived, before, values, given=labels is not None)
+    return _complete(stores, id_, content)
+
+
+def resolve(stores: Stores, id: str) -> str:  # noqa: A002
+    """The id with its version: ``"mnist"`` is the latest, ``"mnist@1"`` that one.
+
+    Raises:
+        UnknownNameError: There is no such data set, or it is not finished.
+    """
+    rows = stores.graph.moment().read(
+        "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
+        "UNION MATCH (d:Dataset {base: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version",
+        {"id": id},
+    )
+    if not rows:
+        known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
+        remedy = "" if known else "db.datasets.create(id, images) makes one."
+        raise UnknownNameError.of("data set", id, [row["base"] for row in known], remedy=remedy)
+    return str(max(rows, key=lambda row: row["version"])["id"])
+
+
+def check_base(base: str) -> None:
+    """Refuse what is no data set id.
+
+    Raises:
+        DataError: Empty, or with an @, which versions end with.
+    """
+    if not isinstance(base, str) or not base.strip():
+        raise DataError(f"{base!r} is no data set id: give a string that is not empty.")
+    if "@" in base:
+        raise DataError(
+            f"The data set id {base!r} has an @, which is for versions: leave it out; versions are numbered for you."
+        )
+
+
+def _begin(
+    stores: Stores,
+    base: str,
+    version: int,
+    content: Content,
+    label: str | None,
+    derived: Derivation | None,
+    before: str | None,
+    values: NewValues,
+    *,
+    given: bool,
+) -> str:
+    id_ = f"{base}@{version}"
+    origins = [Origin("REVISION_OF", "Dataset", before)] if before is not None else []
+    if derived is not None and derived.parent is not None:
+        origins.append(Origin("DERIVED_FROM", "Dataset", derived.parent))
+    row = {
+        "id": id_,
+        "odin_origins": texts(origins),
+        "base": base,
+        "version": version,
+        "digest": content.digest,
+        "size": len(content.keys),
+        "state": "building",
+        "created_at": now(),
+        "label_field": label,
+        "odin_given": given or None,
+        "query": json.dumps(derived.query, ensure_ascii=False, sort_keys=True) if derived else None,
+    }
+
+    def make(tx: Transaction) -> None:
+        (free,) = values.record(tx)
+        tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
+        draw(tx, "Dataset", id_, origins, {"DERIVED_FROM": {"query": row["query"]}})
+
+    try:
+        stores.graph.execute(make)
+    except ConflictError as error:
+        raise ConflictError(
+            f"Another process began the data set {id_} at the same time. Wait until it is finished and call again: "
+            "the same content then gives its version."
+        ) from error
+    return id_
+
+
+def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None = None) -> None:  # noqa: A002
+    """Draw the edges from a version to members of it, each with the label that was frozen.
+
+    Args:
+        stores: The open workspace.
+        id: The version's.
+        members: ``key`` and ``label``.
+        lease: Ours, of the version; None where it is ready.
+    """
+    labels = members.column("label").to_pylist()
+    rows = [
+        {"key": key, "label": None if label is None else encode(label, name="label")}
+        for key, label in zip(members.column("key").to_pylist(), labels, strict=True)
+    ]
+    for batch in batches(rows, BATCH):
+
+        def join(tx: Transaction, part: list[dict[str, Any]] = batch) -> None:
+            if lease is not None:
+                lease.check(tx)
+            tx.run(
+                # The data set first, and once: half again as fast on ArcadeDB as with every image.
+                "MATCH (d:Dataset {id: $id}) UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
+                "CREATE (d)-[:HAD_MEMBER {label: r.label}]->(i)",
+                {"id": id, "rows": part},
+            )
+
+        stores.graph.execute(join)
+
+
+def _complete(stores: Stores, id_: str, content: Content) -> str:
+    """Write what is missing of a building version, and make it ready in one last transaction."""
+    with leases.acquire(stores.graph, "Dataset", id_) as lease:
+        if not segments_of(stores, members_array(id_)):
+            segment = stores.arrays.write_table(members_array(id_), content.table)
+
+            def name(tx: Transaction) -> None:
+                lease.check(tx)
+                name_segments(tx, [segment])
+
+            try:
+                stores.graph.execute(name)
+            except ConflictError:
+                discard(stores, [segment])
+                raise
+        there = stores.graph.read(
+            "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
+        )
+        missing = np.flatnonzero(~np.isin(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64)))
+        draw_members(stores, id_, content.table.take(pa.array(missing)), lease)
+
+        def finish(tx: Transaction) -> None:
+            lease.check(tx)
+            tx.run(
+                "MATCH (d:Dataset {id: $id}) SET d.state = 'ready', d.frozen_at = $at",
+                {"id": id_, "at": now()},
+            )
+
+        stores.graph.execute(finish)
+    return id_

@@ -1,0 +1,340 @@
+"""Data set versions as files: out with everything that makes their digest, and in again, or refused.
+
+Three formats hold the same ``manifest.parquet`` (a row an image: id, label, digest, metadata) and differ in where the
+pixels are: in the Parquet itself, in class folders, or in the tar files of WebDataset. Pixels are lossless: PNG where
+it holds the dtype and bands exactly (uint8 with 1 or 3 bands, uint16 with 1), NumPy's .npy for all else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.datasets.exchange_pixels import AT_ONCE, FORMATS, Format, folder_names, read_pixels, with_pixels
+from odin_graph.catalog.datasets.frozen import content_digest
+from odin_graph.catalog.datasets.versions import Members
+from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.differing import differing
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.images.roots import give_roots, roots_by
+from odin_graph.catalog.records.fields import recorded_types
+from odin_graph.catalog.records.updates import update_metadata
+from odin_graph.errors import ConflictError, DataError, DataWarning, StoreError
+from odin_graph.folder import writing_to
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import batches, create_edges
+from odin_graph.progress import progress_bar
+from odin_graph.schema.metadata import FieldType, convert, decode
+from odin_graph.stores import Stores
+
+MANIFEST: Final = "manifest.parquet"
+_HEAD: Final = b"odin_dataset"
+_VERSION: Final = 1
+_OURS: Final = (
+    "id",
+    "key",
+    "label",
+    "digest",
+    "height",
+    "width",
+    "bands",
+    "dtype",
+    "path",
+    "created_at",
+    "file_digest",
+)
+__all__ = ["FORMATS", "MANIFEST", "Format", "export", "load"]
+_REVISION: Final = re.compile(r"^(.*)@(\d+)$", re.DOTALL)
+_BASE: Final = "odin_base_digest"
+"""A column of the manifest: of a revision, the digest of the image that it is a revision of."""
+_DIGESTS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.digest AS digest"
+_UNLINKED: Final = """
+UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE NOT (i)-[:REVISION_OF]->(:Image) RETURN collect(i.id) AS ids
+"""
+_KEYS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.key) AS keys"
+_THERE: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.id) AS ids"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the manifest says of the version."""
+
+    base: str
+    digest: str
+    label_field: str | None
+    format: Format
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: bool = True) -> None:
+    """Write a version into a new folder: images with labels, metadata and versions, and its own metadata and tags.
+
+    Raises:
+        ConflictError: The folder exists and is not empty.
+        DataError: Another format, or members that were deleted.
+        SpaceError: No space is left.
+        StoreError: The folder cannot be written, or pixels not be read.
+    """
+    if kind not in FORMATS:
+        raise DataError(f"{kind!r} is no format of a data set: give {', '.join(FORMATS)}.")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConflictError(f"{path} exists and is not empty: give the name of a new folder.")
+    rows = _manifest(stores, dataset)
+    (record,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": dataset})
+    own = record["d"]
+    head = {
+        "version": _VERSION,
+        "base": own["base"],
+        "digest": own["digest"],
+        "label_field": own.get("label_field"),
+        "format": kind,
+        "tags": list(own.get("tags") or ()),
+        "metadata": _spelt(stores, own),
+    }
+    fresh = path.with_name(f".{path.name}.part")
+    with writing_to(path):
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)  # of a call that was ended from outside
+            fresh.mkdir(parents=True)
+            _write(stores, rows, head, kind, fresh, dataset, progress)
+            if path.exists():
+                path.rmdir()
+            fresh.rename(path)  # whole, or not under its name
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
+def _write(
+    stores: Stores, rows: pa.Table, head: Mapping[str, Any], kind: Format, folder: Path, dataset: str, progress: bool
+) -> None:
+    folders = folder_names(rows.column("label").to_pylist())
+    with ExitStack() as end, progress_bar(f"export {dataset}", rows.num_rows, show=progress) as advance:
+        writer: pq.ParquetWriter | None = None
+        for shard, at in enumerate(range(0, rows.num_rows, AT_ONCE)):
+            part = rows.slice(at, AT_ONCE)
+            images = stores.columns.array(ARRAY).read_list(part.column("key").to_numpy())
+            part = with_pixels(part.drop_columns(["key"]), images, kind, folder, shard, folders)
+            if writer is None:
+                schema = part.schema.with_metadata({_HEAD: json.dumps(head).encode()})
+                writer = end.enter_context(pq.ParquetWriter(folder / MANIFEST, schema, compression="zstd"))
+            writer.write_table(part.cast(writer.schema))
+            advance(part.num_rows)
+
+
+def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True) -> str:
+    """Store what `export` wrote; the id of the version, with its version.
+
+    Images that are there already, by id and pixels, are the same images; where they have another label or other
+    metadata they keep theirs, and a `DataWarning` says so. A revision ``ID@2`` is the revision ``ID@2``.
+
+    Raises:
+        ConflictError: An id is there with other pixels.
+        DataError: It is no such folder, or its content is not what its digest says; then no data set is made.
+    """
+    file = path / MANIFEST
+    if not file.exists():
+        raise DataError(
+            f"{path} holds no {MANIFEST}, so it is no exported data set: db.images.add({str(path)!r}) reads images."
+        )
+    source = pq.ParquetFile(file)
+    head = _read_head(source, file)
+    keys: list[NDArray[np.int64]] = []
+    labels: list[Any] = []
+    digests: list[str] = []
+    other: list[str] = []
+    _check_bases(
+        stores, pq.read_table(file, columns=[name for name in ("id", _BASE) if name in source.schema_arrow.names])
+    )
+    with progress_bar(f"import {head.base}", source.metadata.num_rows, show=progress) as advance:
+        for shard in range(source.num_row_groups):
+            part = source.read_row_group(shard)
+            images = list(read_pixels(part, head.format, path))
+            said = part.column("label").to_pylist()
+            free = [name for name in part.column_names if name not in (*_OURS, _BASE, "file", "pixels")]
+            ids = part.column("id").to_pylist()
+            batch = ImageBatch(
+                ids=ids,
+                pixels=images,
+                labels=said,
+                metadata={name: part.column(name).to_pylist() for name in free},
+                versions=True,
+            )
+            stored = add_images(stores, batch)
+            if stored.skipped:
+                places = differing(stores, stored.keys, {"label": said, **batch.metadata})
+                other += [ids[place] for place in places]
+            keys.append(stored.keys)
+            labels += said
+            digests += part.column("digest").to_pylist()
+            advance(part.num_rows)
+    _check(stores, head, np.concatenate(keys), labels, digests, path)
+    _link_revisions(stores, pq.read_table(file, columns=["id"]).column("id").to_pylist())
+    if other:
+        warnings.warn(
+            f"{len(other):,} images of {path} are here with another label or other metadata, first {other[0]!r}, and "
+            "were left as they are: db.labels.set(...) and db.images.update(...) change them.",
+            DataWarning,
+            stacklevel=4,
+        )
+    none = head.label_field is None
+    made = create_dataset(
+        stores,
+        base or head.base,
+        np.concatenate(keys),
+        label=head.label_field,
+        labels=None if none else pa.array(labels, pa.null() if all(label is None for label in labels) else None),
+    )
+    _describe(stores, made, head)
+    return made
+
+
+def _spelt(stores: Stores, own: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The free metadata of a version, as type and value that JSON holds."""
+    types = recorded_types(stores.graph, "Dataset")
+    found: dict[str, list[Any]] = {}
+    for name in types.keys() & own.keys():
+        value = decode(own[name], types[name])
+        if value is not None:
+            text = convert(value, FieldType.STRINGS if types[name].is_list else FieldType.STRING)
+            found[name] = [types[name].value, text]
+    return found
+
+
+def _describe(stores: Stores, dataset: str, head: Head) -> None:
+    """Give a version the tags and metadata that it was exported with; what it has already stays."""
+    (row,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS own", {"id": dataset})
+    tags = list(dict.fromkeys([*(row["own"].get("tags") or ()), *head.tags]))
+    if tags:
+        stores.graph.write("MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": dataset, "tags": tags})
+    if new := {name: [value] for name, value in head.metadata.items() if name not in row["own"]}:
+        update_metadata(stores, "Dataset", [dataset], new)
+
+
+def _check_bases(stores: Stores, table: pa.Table) -> None:
+    """Refuse a revision of an image that is another one here, before anything is stored."""
+    if _BASE not in table.column_names:  # written before it was kept
+        return
+    bases = {
+        found[1]: digest
+        for id_, digest in zip(table.column("id").to_pylist(), table.column(_BASE).to_pylist(), strict=True)
+        if digest is not None and (found := _REVISION.match(id_))
+    }
+    for part in batches(list(bases), AT_ONCE):
+        for row in stores.graph.read(_DIGESTS, {"ids": part}):
+            if row["digest"] is not None and row["digest"] != bases[row["id"]]:
+                raise ConflictError(
+                    f"Revisions of {row['id']!r} are to be loaded, and {row['id']!r} is here with other pixels than it "
+                    "had there. Nothing was loaded: load it into a workspace of its own."
+                )
+
+
+def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
+    """Make each revision a REVISION_OF the nearest earlier version that is here."""
+    numbers = {id_: (found[1], int(found[2])) for id_ in ids if (found := _REVISION.match(id_))}
+    for part in batches(list(numbers), AT_ONCE):
+
+        def link(tx: Transaction, part: list[str] = part) -> None:
+            (row,) = tx.run(_UNLINKED, {"ids": part}) or ({"ids": []},)
+            earlier = {
+                id_: [base, *(f"{base}@{number}" for number in range(2, version))]
+                for id_, (base, version) in numbers.items()
+                if id_ in row["ids"]
+            }
+            known = sorted({name for names in earlier.values() for name in names})
+            (found,) = tx.run(_THERE, {"ids": known}) or ({"ids": []},)
+            there = set(found["ids"])
+            edges = [
+                {"start": id_, "end": before[-1]}
+                for id_, names in earlier.items()
+                if (before := [name for name in names if name in there])
+            ]
+            create_edges(tx, "REVISION_OF", ("Image", "id"), ("Image", "id"), edges)
+            linked = tx.run(_KEYS, {"ids": [edge["start"] for edge in edges]}) or [{"keys": []}]
+            roots = roots_by(tx.run, linked[0]["keys"])
+            give_roots(tx, [(key, key) for key in roots], roots)
+
+        stores.graph.execute(link)
+
+
+def _manifest(stores: Stores, dataset: str) -> pa.Table:
+    members = Members.of(stores, dataset)
+    names = [name for name in stores.columns.fields("Image") if name not in ("key", "label")]
+    held = stores.columns.images(names, members.keys)
+    place = pa.compute.index_in(pa.array(members.keys), held.column("key"))
+    if place.null_count:
+        raise DataError(
+            f"{place.null_count} images of {dataset} were deleted, so that the export would not be the version. "
+            "Revise it, which leaves them out: dataset.revise()."
+        )
+    rows = held.take(place)
+    kept = [name for name in names if name in ("id", "digest", "height", "width", "bands", "dtype")]
+    free = [name for name in names if name not in _OURS]
+    columns = {"key": rows.column("key"), **{name: rows.column(name) for name in kept}}
+    columns["label"] = stores.columns.members(dataset).column("label")
+    columns[_BASE] = _base_digests(stores, rows.column("id").to_pylist())
+    return pa.table({**columns, **{name: rows.column(name) for name in free}})
+
+
+def _base_digests(stores: Stores, ids: Sequence[str]) -> pa.Array:
+    bases = [found[1] if (found := _REVISION.match(id_)) else None for id_ in ids]
+    known: dict[str | None, str | None] = {}
+    for part in batches(sorted({base for base in bases if base is not None}), AT_ONCE):
+        known.update((row["id"], row["digest"]) for row in stores.graph.read(_DIGESTS, {"ids": part}))
+    return pa.array([known.get(base) for base in bases], pa.string())
+
+
+def _read_head(source: pq.ParquetFile, file: Path) -> Head:
+    try:
+        said = json.loads(source.schema_arrow.metadata[_HEAD])
+        metadata = {name: _unspelt(type_, text) for name, (type_, text) in said.get("metadata", {}).items()}
+        tags = said.get("tags", ())
+        head = Head(said["base"], said["digest"], said["label_field"], said["format"], tags, metadata)
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f"{file} is a table, but not the manifest of an exported data set.") from error
+    if said["version"] > _VERSION:
+        raise DataError(f"{file} was written by a newer odin_graph: update this one.")
+    return head
+
+
+def _unspelt(type_: str, text: Any) -> Any:
+    to = FieldType(type_)
+    if to.scalar is FieldType.STRING:
+        return text
+    return [convert(item, to.scalar) for item in text] if to.is_list else convert(text, to)
+
+
+def _check(
+    stores: Stores, head: Head, keys: NDArray[np.int64], labels: list[Any], digests: list[str], path: Path
+) -> None:
+    """Compare what is stored now with what was exported."""
+    held = stores.columns.images(["id", "digest"], keys)
+    by_key = dict(zip(held.column("key").to_pylist(), held.column("digest").to_pylist(), strict=True))
+    found = [by_key[key] for key in keys.tolist()]
+    for place, (stored, exported) in enumerate(zip(found, digests, strict=True)):
+        if stored != exported:
+            raise StoreError(
+                f"{path} is damaged: the pixels of image {place} are others than when it was exported. No data set "
+                "is made. Export it again."
+            )
+    if content_digest(found, labels) != head.digest:
+        raise StoreError(
+            f"{path} is damaged: its images and labels do not make the digest {head.digest[:12]} that it was exported "
+            "with, so a label, an image or the order was changed. No data set is made. Export it again, or add the "
+            "images as new ones with db.images.add(...)."
+        )

@@ -1,0 +1,113 @@
+"""Is a version still what was frozen, and are two versions the same: equal, or the first difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from odin_graph.arrays import SegmentedArray
+from odin_graph.catalog.datasets.frozen import content_digest
+from odin_graph.catalog.datasets.versions import Members
+from odin_graph.catalog.images.batch import image_digest
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.errors import StoreError
+from odin_graph.graph.writer import batches
+from odin_graph.progress import progress_bar
+from odin_graph.stores import Stores
+
+_AT_ONCE: Final = 1_024
+"""Images whose pixels are held at once."""
+_IMAGES: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN collect([i.key, i.id, i.digest]) AS rows"
+
+
+@dataclass(frozen=True, repr=False)
+class Verified:
+    """What a check of a version found."""
+
+    dataset: str
+    difference: str | None
+    """The first; None where there is none."""
+
+    def __bool__(self) -> bool:
+        """Whether it is as it should be."""
+        return self.difference is None
+
+    def __str__(self) -> str:
+        return f"{self.dataset}: {self.difference or 'equal'}"
+
+    __repr__ = __str__
+
+
+def verify(stores: Stores, dataset: str, *, deep: bool = False, progress: bool = True) -> Verified:
+    """Compute a version's digest again from what is stored now.
+
+    Args:
+        stores: The open workspace.
+        dataset: The version's id.
+        deep: Also read every pixel again, and compare each image with its own digest.
+        progress: Show a bar while pixels are read.
+    """
+    (record,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.digest AS digest", {"id": dataset})
+    members = Members.of(stores, dataset)
+    images = _images(stores, members)
+    for key in members.keys.tolist():
+        if images.get(key, ("", None))[1] is None:
+            return Verified(dataset, f"the image of key {key} was purged, so that the digest cannot be computed again")
+    if deep and (bad := _first_bad(stores, members, images, progress)) is not None:
+        return Verified(dataset, bad)
+    digests = [str(images[key][1]) for key in members.keys.tolist()]
+    if content_digest(digests, members.labels) != record["digest"]:
+        return Verified(dataset, f"images or labels are others than those frozen under {record['digest'][:12]}")
+    return Verified(dataset, None)
+
+
+def compare(one: tuple[Stores, str], other: tuple[Stores, str]) -> Verified:
+    """Compare two versions, of one workspace or of two: pixels by digest, and labels, in order."""
+    first, second = (_rows(stores, dataset) for stores, dataset in (one, other))
+    for place, (mine, theirs) in enumerate(zip(first, second, strict=False)):
+        if mine[1] != theirs[1]:
+            return Verified(one[1], f"image {place}: {mine[0]!r} here, {theirs[0]!r} in {other[1]}, other pixels")
+        if type(mine[2]) is not type(theirs[2]) or mine[2] != theirs[2]:
+            return Verified(one[1], f"image {place}, {mine[0]!r}: label {mine[2]!r} here, {theirs[2]!r} in {other[1]}")
+    if len(first) != len(second):
+        return Verified(one[1], f"{len(first):,} images here, {len(second):,} in {other[1]}")
+    return Verified(one[1], None)
+
+
+def _rows(stores: Stores, dataset: str) -> list[tuple[str, str | None, Any]]:
+    members = Members.of(stores, dataset)
+    images = _images(stores, members)
+    missing = ("a purged image", None)
+    return [
+        (*images.get(key, missing), label) for key, label in zip(members.keys.tolist(), members.labels, strict=True)
+    ]
+
+
+def _images(stores: Stores, members: Members) -> dict[int, tuple[str, str | None]]:
+    """Id and digest by key; of deleted images as well, whose pixels are still there."""
+    found: dict[int, tuple[str, str | None]] = {}
+    for part in batches(members.keys.tolist()):
+        (answer,) = stores.graph.read(_IMAGES, {"keys": part})
+        found.update({key: (id_, digest) for key, id_, digest in answer["rows"]})
+    return found
+
+
+def _first_bad(
+    stores: Stores, members: Members, images: dict[int, tuple[str, str | None]], progress: bool
+) -> str | None:
+    # What is stored, not what was decoded once.
+    pixels = SegmentedArray(stores.arrays.uncached(), stores.columns.segments(ARRAY))
+    with progress_bar("verify pixels", len(members), show=progress) as advance:
+        for at in range(0, len(members), _AT_ONCE):
+            keys = members.keys[at : at + _AT_ONCE]
+            try:
+                read = pixels.read_lazily(np.asarray(keys))
+            except StoreError as error:
+                return f"pixels cannot be read: {error}"
+            for key, image in zip(keys.tolist(), read, strict=True):
+                if image_digest(image) != images[key][1]:
+                    return f"the pixels of {images[key][0]!r} are others than those it was stored with"
+            advance(len(keys))
+    return None

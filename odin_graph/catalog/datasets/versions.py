@@ -1,0 +1,237 @@
+"""Versions compared and combined: members with their labels, before anything is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.records.tombstones import deleted_members
+from odin_graph.errors import DataError, MismatchError
+from odin_graph.schema.metadata import encode
+from odin_graph.stores import Stores
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Images in an order, each with a label or None: what a version freezes."""
+
+    keys: NDArray[np.int64]
+    """(n,)"""
+    labels: tuple[Any, ...]
+    """(n,)"""
+
+    @classmethod
+    def of(cls, stores: Stores, dataset: str) -> Members:
+        """Those of a version."""
+        table = stores.columns.members(dataset)
+        return cls(table.column("key").to_numpy(), tuple(table.column("label").to_pylist()))
+
+    @classmethod
+    def alive(cls, stores: Stores, dataset: str) -> Members:
+        """Those of a version that were not deleted since: what a new version can be made of."""
+        every = cls.of(stores, dataset)
+        gone = deleted_members(stores, dataset)
+        return every.take(np.flatnonzero(~np.isin(every.keys, list(gone)))) if gone else every
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def as_dict(self) -> dict[int, Any]:
+        """Labels by key, in order."""
+        return dict(zip(self.keys.tolist(), self.labels, strict=True))
+
+    def take(self, positions: NDArray[np.int64]) -> Members:
+        """Those at some positions, in that order."""
+        return Members(self.keys[positions], tuple(self.labels[at] for at in positions.tolist()))
+
+    @classmethod
+    def from_dict(cls, labels: Mapping[int, Any]) -> Members:
+        """Of labels by key."""
+        return cls(np.fromiter(labels, np.int64, len(labels)), tuple(labels.values()))
+
+
+@dataclass(frozen=True, repr=False)
+class Diff:
+    """What changed from one version to another, by image id."""
+
+    before: str
+    after: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    relabelled: Mapping[str, tuple[Any, Any]]
+    """From what to what."""
+    reordered: bool = False
+    """The images that both have stand in another order."""
+
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return bool(self.added or self.removed or self.relabelled or self.reordered)
+
+    def to_arrow(self) -> pa.Table:
+        """A row an image: ``change`` (added, removed, relabelled), ``image``, and the labels as text."""
+        rows = list(self._rows())
+        return pa.table(
+            {
+                name: pa.array([row[place] for row in rows], pa.string())
+                for place, name in enumerate(("change", "image", "before", "after"))
+            }
+        )
+
+    def __str__(self) -> str:
+        if not self:
+            return f"{self.before} and {self.after} are the same"
+        order = ", another order" if self.reordered else ""
+        counts = f"{len(self.added):,} added, {len(self.removed):,} removed, {len(self.relabelled):,} relabelled"
+        lines = [f"{self.before} -> {self.after}: {counts}{order}"]
+        rows = list(self._rows())
+        for change, image, old, new in rows[:_SHOWN]:
+            lines.append(f"  {change} {image}" + (f": {old} -> {new}" if change == "relabelled" else ""))
+        if len(rows) > _SHOWN:
+            lines.append(f"  and {len(rows) - _SHOWN:,} more")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = str(self).splitlines()[0]
+        return f"<b>{head}</b>" + str(self.to_arrow().to_pandas().to_html(index=False, border=0, max_rows=40))
+
+    def _rows(self) -> Iterator[tuple[str, str, str | None, str | None]]:
+        yield from (("added", image, None, None) for image in self.added)
+        yield from (("removed", image, None, None) for image in self.removed)
+        for image, (old, new) in self.relabelled.items():
+            yield "relabelled", image, None if old is None else str(old), None if new is None else str(new)
+
+
+def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]) -> Diff:
+    """Compare members; names stand in the answer."""
+    old, new = before[1].as_dict(), after[1].as_dict()
+    added = [key for key in new if key not in old]
+    removed = [key for key in old if key not in new]
+    relabelled = {key: (old[key], new[key]) for key in new if key in old and not _same(old[key], new[key])}
+    both = [[key for key in held if key in other] for held, other in ((old, new), (new, old))]
+    names = ids_of(stores, [*added, *removed, *relabelled])
+    return Diff(
+        before[0],
+        after[0],
+        added=tuple(names[key] for key in added),
+        removed=tuple(names[key] for key in removed),
+        relabelled={names[key]: labels for key, labels in relabelled.items()},
+        reordered=both[0] != both[1],
+    )
+
+
+def revised(
+    members: Members, *, add: Mapping[int, Any] | None = None, remove: Sequence[int] = (), relabel: Mapping[int, Any]
+) -> Members:
+    """Members changed: some taken out, some relabelled in their places, some appended.
+
+    Raises:
+        DataError: One to be removed or relabelled is no member, or one to be added is.
+    """
+    held = members.as_dict()
+    for what, keys in (("removed", remove), ("relabelled", relabel)):
+        if strange := [key for key in keys if key not in held]:
+            raise DataError(
+                f"{len(strange)} images to be {what} are no members of the version, first keys "
+                f"{', '.join(map(str, strange[:5]))}: look at dataset.images()."
+            )
+    if there := [key for key in add or {} if key in held and key not in set(remove)]:
+        raise DataError(
+            f"{len(there)} images to be added are members already, first keys {', '.join(map(str, there[:5]))}: "
+            "relabel= changes the label of a member."
+        )
+    gone = set(remove)
+    changed = {key: relabel.get(key, label) for key, label in held.items() if key not in gone}
+    return Members.from_dict({**changed, **(add or {})})
+
+
+def union(stores: Stores, a: Members, b: Members) -> Members:
+    """Those of both, the first in their order, then what the second adds. The labels of common ones must agree."""
+    _agree(stores, a, b)
+    return Members.from_dict({**a.as_dict(), **{k: v for k, v in b.as_dict().items() if k not in a.as_dict()}})
+
+
+def intersection(stores: Stores, a: Members, b: Members) -> Members:
+    """Those in both, in the order of the first. Their labels must agree."""
+    _agree(stores, a, b)
+    return _kept(a, b, lambda inside: inside)
+
+
+def difference(a: Members, b: Members) -> Members:
+    """Those of the first that the second does not have, with the labels of the first."""
+    return _kept(a, b, lambda inside: ~inside)
+
+
+def symmetric_difference(a: Members, b: Members) -> Members:
+    """Those in just one of them."""
+    return Members.from_dict({**difference(a, b).as_dict(), **difference(b, a).as_dict()})
+
+
+def same_world(one: Stores, other: Stores) -> None:
+    """Refuse to combine sets of different workspaces, whose keys mean other images.
+
+    Raises:
+        MismatchError: They are of different workspaces.
+    """
+    if not one.same_workspace(other):
+        raise MismatchError(
+            f"The data sets are of different workspaces ({one.address} and {other.address}), whose images are not the "
+            "same. Export one of them and import it into the other: dataset.export(path), db.datasets.load(path)."
+        )
+
+
+def ids_of(stores: Stores, keys: Sequence[int]) -> dict[int, str]:
+    """The ids of images by key; of one that was purged the key as text."""
+    held = stores.columns.images(["id"], np.asarray(keys, np.int64)).to_pydict()
+    known = dict(zip(held["key"], held["id"], strict=True))
+    return {key: known.get(key, f"key {key}") for key in keys}
+
+
+def labels_array(labels: Any) -> pa.Array:
+    """Labels as a column; of text, numbers and truth values, or of whatever else metadata may be.
+
+    Raises:
+        DataError: They are of several types, or of one that is not stored.
+    """
+    kinds = set() if isinstance(labels, np.ndarray) and labels.dtype.kind in "biufU" else set(map(type, labels))
+    if not kinds <= _PLAIN:
+        labels = [encode(label, name="a label") for label in labels]
+        kinds = set(map(type, labels))
+    try:
+        if {date, datetime} <= kinds:  # Arrow cuts the times off
+            raise pa.ArrowTypeError("dates and datetimes")
+        return pa.array(labels, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"The labels are of several types ({error}): make all strings, or all numbers.") from error
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise DataError(f"A label is beyond 64 bits, or holds half a character ({error}): give another.") from error
+
+
+def _kept(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Members:
+    return a.take(np.flatnonzero(choose(np.isin(a.keys, b.keys))))
+
+
+def _agree(stores: Stores, a: Members, b: Members) -> None:
+    other = b.as_dict()
+    clash = [key for key, label in a.as_dict().items() if key in other and not _same(label, other[key])]
+    if clash:
+        said = ", ".join(f"{name!r}" for name in ids_of(stores, clash[:5]).values())
+        raise DataError(
+            f"{len(clash)} images have another label in the second data set, first {said}: relabel one of them with "
+            "dataset.revise(relabel={...}), or look at a.diff(b)."
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other

@@ -1,0 +1,1 @@
+"""The doctor: is the workspace sound, and what can be mended?"""

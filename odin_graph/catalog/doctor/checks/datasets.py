@@ -1,0 +1,64 @@
+"""Data set versions: members and digests as they were frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from odin_graph.catalog.datasets.datasets import draw_members, members_array
+from odin_graph.catalog.datasets.frozen import content_digest
+from odin_graph.catalog.doctor.checks.fault import Fault
+from odin_graph.catalog.records.segments import segments_of
+from odin_graph.errors import StoreError
+from odin_graph.stores import Stores
+
+_RESTORE = "Restore the arrays from a backup, or make a new version of the data set."
+
+
+def check_datasets(stores: Stores) -> Iterator[Fault]:
+    """Order, labels and edges of each ready version agree with its digest."""
+    for row in stores.graph.read(
+        "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.digest AS digest, d.size AS size"
+    ):
+        thing = f"data set {row['id']!r}"
+        segments = segments_of(stores, members_array(row["id"]))
+        if len(segments) != 1:
+            yield Fault(thing, f"It has {len(segments)} lists of members, not one.", _RESTORE)
+            continue
+        try:
+            members = stores.arrays.read_table(segments[0])
+        except (StoreError, OSError) as error:
+            yield Fault(thing, f"Its list of members cannot be read: {error}", _RESTORE)
+            continue
+        keys = members.column("key").to_numpy()
+        edges = stores.graph.read(
+            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key, i.digest AS digest",
+            {"id": row["id"]},
+        )
+        joined = {edge["key"]: edge["digest"] for edge in edges}
+        if len(edges) != row["size"] or not np.array_equal(np.sort(keys), np.array(sorted(joined), np.int64)):
+            yield Fault(
+                thing,
+                f"Its {len(edges)} HAD_MEMBER edges are not the {row['size']} members that were frozen.",
+                "`odin doctor --repair` draws them again; look for a client that changes these edges.",
+                partial(_join, stores, row["id"], members),
+            )
+            continue
+        if None in joined.values():  # a purge took the digest of an image: what was frozen cannot be computed again
+            continue
+        if content_digest([joined[key] for key in keys.tolist()], members.column("label").to_pylist()) != row["digest"]:
+            yield Fault(thing, "Its members or labels are not what was frozen: the digest differs.", _RESTORE)
+
+
+def _join(stores: Stores, dataset: str, members: pa.Table) -> str:
+    """Draw the edges to the members that were frozen, each once; deleted ones are among them."""
+    while stores.graph.write(
+        "MATCH (:Dataset {id: $id})-[m:HAD_MEMBER]->() WITH m LIMIT 10000 DELETE m RETURN 1 AS one LIMIT 1",
+        {"id": dataset},
+    ):
+        pass
+    draw_members(stores, dataset, members)
+    return f"data set {dataset!r}: the edges to its members were drawn again."

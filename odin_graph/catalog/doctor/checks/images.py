@@ -1,0 +1,100 @@
+"""Images: pixels that have the digest they were stored under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from odin_graph.arrays import SegmentedArray
+from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.catalog.doctor.checks.segments import all_segments
+from odin_graph.catalog.images.batch import image_digest
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.errors import StoreError
+from odin_graph.graph.writer import batches
+from odin_graph.stores import Stores
+
+_AT_ONCE = 512
+
+
+def live_images(stores: Stores) -> dict[int, str]:
+    """The digest of each image that is not deleted, by key."""
+    images = stores.columns.images(["digest"])
+    return dict(zip(images.column("key").to_pylist(), images.column("digest").to_pylist(), strict=True))
+
+
+def check_shapes(stores: Stores) -> Iterator[Fault]:
+    """Height, width, bands and dtype of each image are those of its pixels."""
+    table = stores.columns.images(["height", "width", "bands", "dtype"])
+    keys = table.column("key").to_numpy()
+    said = list(zip(*(table.column(name).to_pylist() for name in ("height", "width", "bands", "dtype")), strict=True))
+    wrong: list[dict[str, object]] = []
+    for info in all_segments(stores):
+        if info.array != ARRAY:
+            continue
+        try:
+            stored = stores.arrays.keys(info)
+            shapes = stores.arrays.shapes(info, np.arange(len(stored)))
+        except (StoreError, OSError):  # `check_segments` says so
+            continue
+        places = np.searchsorted(keys, stored)
+        for key, place, shape in zip(stored.tolist(), places.tolist(), shapes, strict=True):
+            if place < len(keys) and keys[place] == key and said[place] != (*shape, info.dtype):
+                height, width, bands = shape
+                wrong.append({"key": key, "height": height, "width": width, "bands": bands, "dtype": info.dtype})
+    if wrong:
+        yield Fault(
+            "images",
+            f"{len(wrong)} are of another height, width, bands or dtype than their pixels, first keys "
+            f"{shown(row['key'] for row in wrong)}.",
+            "`odin doctor --repair` takes them from the pixels; look for a client that changes nodes of ours.",
+            partial(_reshape, stores, wrong),
+        )
+
+
+def _reshape(stores: Stores, rows: list[dict[str, object]]) -> str:
+    for part in batches(rows):
+        stores.graph.write(
+            "UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
+            "SET i.height = r.height, i.width = r.width, i.bands = r.bands, i.dtype = r.dtype",
+            {"rows": part},
+        )
+    return f"Height, width, bands and dtype of {len(rows)} images were taken from their pixels."
+
+
+def tombstones(stores: Stores) -> set[int]:
+    """The keys of images that were deleted, and whose pixels may be there: not those of a purge that is done."""
+    held: set[int] = set()
+    purged: set[int] = set()
+    for rows in stores.graph.stream(
+        "MATCH (x:Deletion)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key, x.state AS state"
+    ):
+        for row in rows:
+            (purged if row["state"] == "purged" else held).add(row["key"])
+    return held - purged
+
+
+def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
+    """Read every pixel again and compare digests. Minutes for a large workspace: only when it is asked for."""
+    changed: list[int] = []
+    for info in all_segments(stores):
+        if info.array != ARRAY:
+            continue
+        array = SegmentedArray(stores.arrays.uncached(), [info])  # what is stored, not what was decoded once
+        try:
+            keys = stores.arrays.keys(info)
+            for start in range(0, len(keys), _AT_ONCE):
+                part = keys[start : start + _AT_ONCE]
+                for key, pixels in zip(part.tolist(), array.read_lazily(part), strict=True):
+                    if key in images and image_digest(pixels) != images[key]:
+                        changed.append(key)
+        except (StoreError, OSError) as error:
+            yield Fault(f"segment {info.id}", f"Its pixels cannot be read: {error}", "Restore its files from a backup.")
+    if changed:
+        yield Fault(
+            "pixels",
+            f"{len(changed)} images are not what was stored, first keys {shown(changed)}.",
+            "Restore the files from a backup, and have the disk checked.",
+        )

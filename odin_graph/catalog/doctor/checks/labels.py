@@ -1,0 +1,46 @@
+"""Labels: today's is what the last correction says, and what was frozen changed by a correction alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.catalog.images.labels import history, same_label
+from odin_graph.schema.metadata import decode
+from odin_graph.stores import Stores
+
+_CORRECTED = "MATCH (:LabelChange)-[:OF]->(i:Image) WHERE i.deleted IS NULL RETURN DISTINCT i.key AS key"
+_TODAY = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.key AS key, i.id AS id, i.label AS label"
+_FROZEN = "MATCH (d:Dataset {state: 'ready', label_field: 'label'}) WHERE d.odin_given IS NULL RETURN d.id AS id"
+_REMEDY = "Set the label that is right with db.labels.set, which keeps who changed it and when."
+
+
+def check_labels(stores: Stores) -> Iterator[Fault]:
+    """A label that was changed past odin_graph has no history."""
+    keys = np.array([row["key"] for row in stores.graph.read(_CORRECTED)], np.int64)
+    today = {row["id"]: decode(row["label"]) for row in stores.graph.read(_TODAY, {"keys": keys.tolist()})}
+    last = {change.image: change for change in history(stores, keys)}
+    foreign = {id_ for id_, change in last.items() if id_ in today and not same_label(change.after, today[id_])}
+    foreign |= set(_unexplained(stores, set(last)))
+    if foreign:
+        ids = shown(map(repr, sorted(foreign)))
+        yield Fault(
+            "labels",
+            f"{len(foreign)} images have a label that no correction explains, first {ids}.",
+            _REMEDY,
+        )
+
+
+def _unexplained(stores: Stores, corrected: set[str]) -> Iterator[str]:
+    """Images that were never corrected, and whose label differs from one that a version froze."""
+    images = stores.columns.images(["id", "label"])
+    ids, labels = images.column("id").to_pylist(), images.column("label").to_pylist()
+    place = {key: position for position, key in enumerate(images.column("key").to_pylist())}
+    for row in stores.graph.read(_FROZEN):
+        members = stores.columns.members(row["id"])
+        for key, frozen in zip(members.column("key").to_pylist(), members.column("label").to_pylist(), strict=True):
+            position = place.get(key)
+            if position is not None and ids[position] not in corrected and not same_label(frozen, labels[position]):
+                yield ids[position]

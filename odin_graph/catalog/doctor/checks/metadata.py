@@ -1,0 +1,48 @@
+"""Metadata: values of another type than the recorded one, which a foreign client wrote. They read as null."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from odin_graph.catalog.doctor.checks.fault import Fault
+from odin_graph.catalog.records.leases import LOCK
+from odin_graph.schema.metadata import KINDS, FieldType, decode, reserved
+from odin_graph.stores import Stores
+
+_AT_ONCE = 10_000
+
+
+def check_metadata(stores: Stores) -> Iterator[Fault]:
+    """Compare each value of free metadata with the type recorded for its name."""
+    recorded: dict[str, dict[str, FieldType]] = {kind: {} for kind in KINDS}
+    for row in stores.graph.read("MATCH (f:Field) RETURN f.kind AS kind, f.name AS name, f.type AS type"):
+        recorded.setdefault(row["kind"], {})[row["name"]] = FieldType(row["type"])
+    for kind, types in recorded.items():
+        yield from _check_kind(stores, kind, types)
+
+
+def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Iterator[Fault]:
+    ours = {*reserved(kind), LOCK}
+    foreign: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    # What was deleted may have values of a type that its field had before.
+    statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS held"
+    for rows in stores.graph.stream(statement, size=_AT_ONCE):
+        for name, value in (item for row in rows for item in row["held"].items()):
+            if name in types:
+                foreign[name] += decode(value, types[name]) is None and value != []
+            elif name not in ours:
+                unknown[name] += 1
+    for name, number in sorted((+foreign).items()):
+        yield Fault(
+            f"metadata {kind}.{name}",
+            f"{number} values are not {types[name]}, so they read as missing.",
+            "Have the client that wrote them convert them.",
+        )
+    for name, number in sorted(unknown.items()):
+        yield Fault(
+            f"metadata {kind}.{name}",
+            f"{number} values were written past odin_graph, and no type is recorded.",
+            "Remove the property, or store it through odin_graph.",
+        )

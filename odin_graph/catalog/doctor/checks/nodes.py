@@ -1,0 +1,136 @@
+"""Nodes by themselves: what each must say, counters above every number given, tombstones with their deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, get_args
+
+from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.catalog.experiments.experiments import State
+from odin_graph.stores import Stores
+
+_NEEDED: Final = {
+    "Image": ("id", "key", "digest", "height", "width", "bands", "dtype"),
+    "Dataset": ("id", "base", "version", "state"),
+    "Model": ("id", "definition", "digest"),
+    "Experiment": ("id", "state"),
+    "Checkpoint": ("id", "weights"),
+    "PredictionSet": ("id", "state"),
+    "ActivationSet": ("id", "state", "layer"),
+    "VectorSet": ("id", "state", "length"),
+    "Volume": ("id", "state"),
+    "Video": ("id", "state"),
+    "Segment": ("id", "array", "uri", "keys", "rows", "codec"),
+    "LabelChange": ("id", "at"),
+    "Deletion": ("id", "at"),
+    "Field": ("id", "kind", "name", "type"),
+    "View": ("id", "base", "version", "query"),
+}
+"""What no node of a label is without, unless it was deleted."""
+_STATES: Final = {
+    "Dataset": ("building", "ready"),
+    "Experiment": get_args(State),
+    "PredictionSet": ("building", "ready"),
+    "ActivationSet": ("building", "ready"),
+    "VectorSet": ("building", "ready"),
+    "Volume": ("building", "ready", "purging"),
+    "Video": ("building", "ready", "purging"),
+}
+"""Those there are; what is in another is found by no call."""
+_UNIQUE: Final = (("Image", "key"), ("Field", "id"))
+"""Besides what the engine itself holds unique."""
+_RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
+_COUNTED: Final = (
+    ("checkpoints of ", "MATCH (c:Checkpoint) RETURN c.id AS id"),
+    ("predictions of ", "MATCH (s:PredictionSet) RETURN s.id AS id"),
+)
+_IDS: Final = "MATCH (n:{label}) RETURN n.id AS id"
+
+
+def check_nodes(stores: Stores) -> Iterator[Fault]:
+    """Each node says what nodes of its label must say."""
+    for label, names in _NEEDED.items():
+        for name in names:
+            rows = stores.graph.read(
+                f"MATCH (n:{label}) WHERE n.{name} IS NULL AND n.deleted IS NULL RETURN n.id AS id LIMIT 1000"
+            )
+            if rows:
+                ids = [repr(row["id"]) if row["id"] is not None else "one without an id" for row in rows]
+                yield Fault(f"{label} nodes", f"{len(rows)} have no {name}, {shown(ids)}.", _RESTORE)
+    for label, states in _STATES.items():
+        rows = stores.graph.read(
+            f"MATCH (n:{label}) WHERE n.deleted IS NULL AND n.state IS NOT NULL AND NOT n.state IN $states "
+            "RETURN n.id AS id, n.state AS state LIMIT 1000",
+            {"states": list(states)},
+        )
+        if rows:
+            said = shown(f"{row['id']!r} in {row['state']!r}" for row in rows)
+            yield Fault(f"{label} nodes", f"{len(rows)} are in a state that there is not, {said}.", _RESTORE)
+    for label, name in _UNIQUE:
+        rows = stores.graph.read(
+            f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL WITH n.{name} AS value, count(n) AS number "
+            "WHERE number > 1 RETURN value LIMIT 1000"
+        )
+        if rows:
+            listed = shown(repr(row["value"]) for row in rows)
+            yield Fault(f"{label} nodes", f"{len(rows)} values of {name} are there twice, {listed}.", _RESTORE)
+    rows = stores.graph.read("MATCH (w:Workspace) RETURN w.id AS id")
+    if len(rows) != 1:
+        yield Fault("workspace", f"There are {len(rows)} Workspace nodes, and there must be one.", _RESTORE)
+
+
+def check_tombstones(stores: Stores) -> Iterator[Fault]:
+    """What is deleted says by which deletion, and nothing else does."""
+    for label in ("Image", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "Volume", "Video"):
+        rows = stores.graph.read(
+            f"MATCH (n:{label}) WHERE n.deleted AND NOT EXISTS {{ MATCH (n)-[:INVALIDATED_BY]->(:Deletion) }} "
+            "RETURN n.id AS id LIMIT 1000"
+        )
+        if rows:
+            ids = shown(repr(row["id"]) for row in rows)
+            yield Fault(
+                f"{label} nodes", f"{len(rows)} are deleted, and nothing says when, by whom or why: {ids}.", _RESTORE
+            )
+        rows = stores.graph.read(
+            f"MATCH (n:{label})-[:INVALIDATED_BY]->(:Deletion) WHERE n.deleted IS NULL RETURN n.id AS id LIMIT 1000"
+        )
+        if rows:
+            ids = shown(repr(row["id"]) for row in rows)
+            yield Fault(
+                f"{label} nodes",
+                f"{len(rows)} have a deletion, and are not marked as deleted: {ids}.",
+                "Delete them again with odin_graph, or restore the graph from a backup.",
+            )
+
+
+def check_counters(stores: Stores) -> Iterator[Fault]:
+    """No counter can give a number that was given before."""
+    held = {row["id"]: row["next"] for row in stores.graph.read("MATCH (c:Counter) RETURN c.id AS id, c.next AS next")}
+    (row,) = stores.graph.read("MATCH (i:Image) RETURN max(i.key) AS most")
+    most = {"image": row["most"]} if isinstance(row["most"], int) else {}
+    owners = {row["id"] for label in ("Experiment", "Model") for row in stores.graph.read(_IDS.format(label=label))}
+    for prefix, statement in _COUNTED:
+        for row in stores.graph.read(statement):
+            owner, _, place = str(row["id"]).rpartition("/")
+            owner = owner.removesuffix("/predictions") if "predictions" in prefix else owner
+            name = prefix + owner
+            if place.isdecimal() and owner in owners:
+                most[name] = max(most.get(name, 0), int(place))
+    for name, highest in sorted(most.items()):
+        following = held.get(name)
+        if not isinstance(following, int) or following <= highest:
+            yield _late(stores, name, following, highest + 1)
+
+
+def _late(stores: Stores, name: str, following: object, least: int) -> Fault:
+    def mend() -> str:
+        stores.graph.write("MERGE (c:Counter {id: $id}) SET c.next = $next", {"id": name, "next": least})
+        return f"The counter {name!r} goes on at {least}."
+
+    found = "is missing" if following is None else f"goes on at {following}"
+    return Fault(
+        f"counter {name!r}",
+        f"It {found}, and numbers up to {least - 1} were given.",
+        "`odin doctor --repair` sets it above them.",
+        mend,
+    )

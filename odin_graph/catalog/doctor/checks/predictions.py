@@ -1,0 +1,101 @@
+"""Prediction sets: columns over members of the data set, probabilities for the same images, nodes that agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.catalog.experiments.predictions import columns_array, probabilities_array
+from odin_graph.catalog.experiments.projection import project_again
+from odin_graph.catalog.records.segments import segments_of
+from odin_graph.errors import StoreError
+from odin_graph.stores import Stores
+
+_SETS = """
+MATCH (s:PredictionSet {state: 'ready'}) OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
+RETURN s.id AS id, s.rows AS rows, s.nodes AS nodes, d.id AS dataset
+"""
+_NODES = """
+MATCH (:PredictionSet {id: $id})<-[:PART_OF]-(p:Prediction)-[:OF]->(i:Image)
+RETURN i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong
+"""
+_AGAIN = "Predict again; the new set takes its place."
+
+
+def check_predictions(stores: Stores) -> Iterator[Fault]:
+    """Each ready set is whole, and its nodes, where it has any, say what its columns say."""
+    for row in stores.graph.read(_SETS):
+        thing = f"prediction set {row['id']!r}"
+        try:
+            table, reasons = _columns(stores, row)
+        except (StoreError, OSError) as error:
+            yield Fault(thing, f"Its columns cannot be read: {error}", _AGAIN)
+            continue
+        for reason in reasons:
+            yield Fault(thing, reason, _AGAIN)
+        if row["nodes"] and table is not None:
+            for reason in _disagreements(stores, row["id"], table):
+                yield Fault(
+                    thing,
+                    reason,
+                    "`odin doctor --repair` writes the nodes again from the columns.",
+                    partial(_project_again, stores, row["id"]),
+                )
+
+
+def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list[str]]:
+    """The columns of a set, and what is wrong with them."""
+    reasons: list[str] = []
+    tables = [stores.arrays.read_table(info) for info in segments_of(stores, columns_array(row["id"]))]
+    if not tables:
+        return None, ["It has no columns."]
+    table = pa.concat_tables(tables)
+    keys = table.column("key").to_numpy()
+    if len(keys) != row["rows"]:
+        reasons.append(f"It has {len(keys)} rows, and {row['rows']} were written.")
+    if (number := len(keys) - len(np.unique(keys))) > 0:
+        reasons.append(f"{number} images have two predictions.")
+    if row["dataset"] is None:
+        reasons.append("It is of no data set.")
+    else:
+        members = stores.columns.members(row["dataset"]).column("key").to_numpy()
+        if (strange := np.setdiff1d(keys, members)).size:
+            reasons.append(f"{strange.size} images are not in {row['dataset']!r}, first keys {shown(strange)}.")
+    segments = segments_of(stores, probabilities_array(row["id"]))
+    if segments:
+        covered = np.sort(np.concatenate([stores.arrays.keys(info) for info in segments]))
+        if not np.array_equal(covered, np.sort(keys)):
+            reasons.append("Its probabilities are of other images than its columns.")
+    return table, reasons
+
+
+def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str]:
+    said = {row["key"]: row for row in table.to_pylist()}
+    number, differ = 0, []
+    for rows in stores.graph.stream(_NODES, {"id": set_id}):
+        for node in rows:
+            number += 1
+            row = said.get(node["key"])
+            if row is None or not all(_same(row[name], node[name]) for name in ("predicted", "confidence", "wrong")):
+                differ.append(node["key"])
+    if number != len(said):
+        yield f"It has {number} prediction nodes and {len(said)} rows."
+    if differ:
+        yield f"{len(differ)} prediction nodes do not say what the columns say, first keys {shown(differ)}."
+
+
+def _project_again(stores: Stores, set_id: str) -> str:
+    project_again(stores, set_id)
+    return f"prediction set {set_id!r}: its nodes were written again from its columns."
+
+
+def _same(column: Any, node: Any) -> bool:
+    if isinstance(column, float) and isinstance(node, float):
+        return math.isclose(column, node, rel_tol=1e-9)
+    return bool(column == node)

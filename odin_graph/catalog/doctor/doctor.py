@@ -1,0 +1,167 @@
+"""`odin doctor`: graph, arrays and indexes checked against each other. Reads only, unless it is to repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from typing import TypeVar, get_args
+
+from odin_graph.catalog.doctor.checks.datasets import check_datasets
+from odin_graph.catalog.doctor.checks.fault import Fault
+from odin_graph.catalog.doctor.checks.files import check_files
+from odin_graph.catalog.doctor.checks.images import check_digests, check_shapes, live_images, tombstones
+from odin_graph.catalog.doctor.checks.labels import check_labels
+from odin_graph.catalog.doctor.checks.metadata import check_metadata
+from odin_graph.catalog.doctor.checks.nodes import check_counters, check_nodes, check_tombstones
+from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
+from odin_graph.catalog.doctor.checks.owners import check_owners
+from odin_graph.catalog.doctor.checks.predictions import check_predictions
+from odin_graph.catalog.doctor.checks.segments import all_segments, check_pixels, check_segments
+from odin_graph.catalog.doctor.checks.sets import check_models, check_vector_sets
+from odin_graph.catalog.doctor.checks.stacks import check_stacks
+from odin_graph.catalog.images.stacks import Kind
+from odin_graph.catalog.purge.gc import collect_garbage
+from odin_graph.catalog.purge.purge import unfinished_purges
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.unfinished import PARENTS
+from odin_graph.errors import OdinError
+from odin_graph.stores import Stores
+
+T = TypeVar("T")
+_COUNTED = ("Image", "Dataset", "Experiment", "PredictionSet", "Prediction")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was checked and what was found."""
+
+    workspace: str
+    checked: dict[str, int]
+    """How many of each there are."""
+    faults: tuple[Fault, ...]
+    unfinished: tuple[str, ...]
+    """Builds that a process is at work on, or left; no fault: the same call goes on with them."""
+    garbage: int
+    """Files that nothing names; no fault: `odin gc` removes them."""
+    repaired: tuple[str, ...] = ()
+    """What was mended before this was found."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether no fault was found."""
+        return not self.faults
+
+    def __str__(self) -> str:
+        """The report, in lines."""
+        counts = ", ".join(f"{number:,} {name}" for name, number in self.checked.items())
+        lines = [f"{self.workspace}: {'sound' if self.sound else f'{len(self.faults)} faults'} ({counts})."]
+        lines += [f"- {fault}" for fault in self.faults]
+        lines += [f"Repaired: {what}" for what in self.repaired]
+        if self.unfinished:
+            lines.append(f"Unfinished, to be gone on with by the same call: {', '.join(self.unfinished)}.")
+        if self.garbage:
+            lines.append(f"{self.garbage:,} files that nothing names: odin gc removes those that are old enough.")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Report:
+    """Check the workspace. What cannot be checked is a fault of its own.
+
+    Args:
+        stores: The open workspace.
+        deep: Also read every pixel and every file again, and compare digests.
+        repair: Mend what can be made again from what is stored elsewhere, then check once more.
+
+    Raises:
+        WorkspaceError: The folder was moved or deleted since it was opened.
+        StoreError: The object store that the arrays are in is away: nothing of them is damaged by that.
+    """
+    stores.graph.check_place()
+    stores.arrays.raw.reach()
+    faults = tuple(_faults(stores, deep=deep))
+    repaired = tuple(_mended(faults)) if repair else ()
+    if repaired:
+        faults = tuple(_faults(stores, deep=deep))
+    counts = {label: _tried(0, partial(_count, stores, label)) for label in _COUNTED}
+    return Report(
+        workspace=str(stores.address),
+        checked={
+            **{f"{label} nodes": number for label, number in counts.items()},
+            "segments": _tried(0, lambda: len(all_segments(stores))),
+        },
+        faults=faults,
+        unfinished=_tried((), lambda: tuple(_unfinished(stores))),
+        garbage=_tried(0, lambda: len(collect_garbage(stores, dry_run=True, grace=0.0).files)),
+        repaired=repaired,
+    )
+
+
+def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
+    checks: dict[str, Callable[[], Iterable[Fault]]] = {
+        "nodes": lambda: check_nodes(stores),
+        "tombstones": lambda: check_tombstones(stores),
+        "counters": lambda: check_counters(stores),
+        "lineage": lambda: check_origins(stores),
+        "activations": lambda: check_sets(stores),
+        "roots": lambda: check_roots(stores),
+        "owners of arrays": lambda: check_owners(stores),
+        "segments": lambda: check_segments(stores, deep=deep),
+        "pixels": lambda: check_pixels(stores, live_images(stores), tombstones(stores)),
+        "shapes of images": lambda: check_shapes(stores),
+        "data sets": lambda: check_datasets(stores),
+        "labels": lambda: check_labels(stores),
+        "volumes and videos": lambda: check_stacks(stores),
+        "models": lambda: check_models(stores),
+        "predictions": lambda: check_predictions(stores),
+        "vector sets": lambda: check_vector_sets(stores),
+        "metadata": lambda: check_metadata(stores),
+        "files": lambda: check_files(stores, deep=deep),
+    }
+    if deep:
+        checks["digests of images"] = lambda: check_digests(stores, live_images(stores))
+    for name, check in checks.items():
+        try:
+            yield from check()
+        except Exception as error:  # noqa: BLE001 - whatever stands in a damaged graph, the other checks go on
+            reason = str(error).strip().rstrip(".") or type(error).__name__
+            yield Fault(
+                name,
+                f"They cannot be checked: {reason}.",
+                "Mend the other faults first; where there is none, restore the workspace from a backup.",
+            )
+
+
+def _mended(faults: Iterable[Fault]) -> Iterator[str]:
+    for fault in faults:
+        if fault.mend is not None:
+            try:
+                yield fault.mend()
+            except OdinError as error:
+                yield f"{fault.thing} could not be mended: {error}"
+
+
+def _tried(otherwise: T, call: Callable[[], T]) -> T:
+    """Of a count that a fault, which the report lists, may make impossible."""
+    try:
+        return call()
+    except Exception:  # noqa: BLE001 - as above
+        return otherwise
+
+
+def _count(stores: Stores, label: str) -> int:
+    return int(stores.graph.read(f"MATCH (n:{label}) RETURN count(n) AS n")[0]["n"])
+
+
+def _unfinished(stores: Stores) -> list[str]:
+    found: list[str] = []
+    for label in (*PARENTS, *get_args(Kind)):
+        rows = stores.graph.read(f"MATCH (n:{label} {{state: 'building'}}) RETURN n.id AS id, {leases.FIELDS}")
+        for row in rows:
+            holder = leases.of_row(row)
+            found.append(f"{label} {row['id']}" + (f" ({holder})" if holder is not None and holder.live else ""))
+    return found + [f"the purge {id_} (any next purge goes on with it)" for id_ in unfinished_purges(stores)]

@@ -1,0 +1,1 @@
+"""Experiments: metrics, provenance, predictions and their scores."""

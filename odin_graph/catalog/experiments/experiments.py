@@ -1,0 +1,265 @@
+"""Experiments: begun with what went in, ended with a state, reopened by id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from odin_graph.catalog.experiments.provenance import commit_of, package_versions
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.deletion import deletion_of
+from odin_graph.catalog.records.fields import NewValues
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.origins import Origin, draw, texts
+from odin_graph.errors import ConflictError, DataError, UnknownNameError
+from odin_graph.graph import Transaction, is_read_only
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
+
+_ATTEMPTS = 100
+_HELD = """
+MATCH (e:Experiment {id: $id})
+OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
+WITH e, collect([u.role, d.id]) AS datasets
+OPTIONAL MATCH (e)-[:USED]->(m:Model)
+RETURN e.state AS state, e.parameters AS parameters, e.seed AS seed, datasets, collect(m.id) AS models
+"""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What goes into an experiment."""
+
+    model: str | None = None
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Data set versions by role: ``train``, ``validation``, ``test``, or the user's own word."""
+    parameters: Mapping[str, Any] | None = None
+    seed: int | None = None
+    group: str | None = None
+    tags: Sequence[str] = ()
+    informed_by: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def parameters_json(self) -> str | None:
+        """The parameters as JSON.
+
+        Raises:
+            DataError: A value that JSON does not hold.
+        """
+        if self.parameters is None:
+            return None
+        if not isinstance(self.parameters, Mapping):
+            raise DataError(f"Parameters have names: give a dict, not {self.parameters!r:.80}.")
+        for name, value in self.parameters.items():
+            try:
+                json.dumps({name: value}, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"The parameter {name!r} is {value!r}, which JSON does not hold ({error}): "
+                    "give numbers, strings, lists or dicts."
+                ) from error
+        return json.dumps(dict(self.parameters), ensure_ascii=False, sort_keys=True)
+
+
+def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool = False) -> Lease:  # noqa: A002
+    """Begin an experiment, or go on with the unfinished one of that id. The lease that is returned has its id.
+
+    Args:
+        stores: The open workspace.
+        setup: What goes in. For an id that exists: what is given must be what is recorded; new roles are added.
+        id: The experiment's id; None numbers it: MODEL/1, MODEL/2 ...
+        resume: Go on with one that is finished, too.
+
+    Raises:
+        ConflictError: The id exists with other content or is finished, or a live process runs it.
+        UnknownNameError: No such model, data set or experiment to be informed by.
+    """
+    _check_names(stores, setup)
+    if id is None:
+        base = setup.model or "run"
+        for _ in range(_ATTEMPTS):
+            number = stores.graph.reserve_keys(1, counter=f"experiment {base}").start
+            if _create(stores, setup, f"{base}/{number}"):
+                id = f"{base}/{number}"  # noqa: A001
+                break
+        else:
+            raise ConflictError(f"The ids {base}/N are taken up to {number}: give the experiment an id of its own.")
+    elif not isinstance(id, str) or not id.strip():
+        raise DataError(f"{id!r:.80} is no experiment id: give a string that is not empty, or leave it out.")
+    elif not _create(stores, setup, id):
+        _reopen(stores, setup, id, resume=resume)
+    return _run(stores, id)
+
+
+def end(stores: Stores, lease: Lease, state: State) -> None:
+    """Record how an experiment ended, and let go of it."""
+
+    def record(tx: Transaction) -> None:
+        lease.check(tx)
+        tx.run(
+            "MATCH (e:Experiment {id: $id}) SET e.state = $state, e.finished_at = $at",
+            {"id": lease.id, "state": state, "at": now()},
+        )
+
+    with lease:
+        stores.graph.execute(record)
+
+
+def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
+    """Record on a running experiment what a loader gives it; the same again, as after a restart, is there once."""
+
+    def record(tx: Transaction) -> None:
+        lease.check(tx)
+        rows = tx.run("MATCH (e:Experiment {id: $id}) RETURN e.loaders AS held", {"id": lease.id})
+        held = json.loads(rows[0]["held"] or "[]")
+        if said not in held:
+            text = json.dumps([*held, said], ensure_ascii=False, sort_keys=True)
+            tx.run("MATCH (e:Experiment {id: $id}) SET e.loaders = $loaders", {"id": lease.id, "loaders": text})
+
+    stores.graph.execute(record)
+
+
+def settle(stores: Stores) -> list[str]:
+    """Mark the running experiments whose process is gone as interrupted; their ids.
+
+    Called whenever experiments are looked at: a process that was killed cannot say so itself. Where only reading is
+    allowed they stay as they are.
+    """
+    if is_read_only():
+        return []
+    rows = stores.graph.read(
+        f"MATCH (n:Experiment {{state: 'running'}}) WHERE n.deleted IS NULL RETURN n.id AS id, {leases.FIELDS}"
+    )
+    dead = [(row["id"], held) for row in rows if (held := leases.of_row(row)) is not None and not held.live]
+    for id_, held in dead:
+        stores.graph.write(
+            "MATCH (e:Experiment {id: $id, state: 'running'}) WHERE e.lease_owner = $owner "
+            "SET e.state = 'interrupted', e.lease_owner = null, e.lease_until = null",
+            {"id": id_, "owner": held.owner},
+        )
+    return [id_ for id_, _ in dead]
+
+
+def check_experiment(stores: Stores, id: str) -> None:  # noqa: A002
+    """Refuse an experiment that does not exist.
+
+    Raises:
+        UnknownNameError: With those that do.
+    """
+    _check(stores, "Experiment", "experiment", id, 'db.run(model, id="...") makes one.')
+
+
+def _check_names(stores: Stores, setup: Setup) -> None:
+    if setup.model is not None:
+        _check(stores, "Model", "model", setup.model, "db.models.add(...) adds one.")
+    if setup.informed_by is not None:
+        check_experiment(stores, setup.informed_by)
+    for id_ in setup.datasets.values():
+        _check(stores, "Dataset", "data set version", id_, "")
+
+
+def _check(stores: Stores, label: str, kind: str, id_: str, remedy: str) -> None:
+    if not stores.graph.read(f"MATCH (n:{label} {{id: $id}}) WHERE n.deleted IS NULL RETURN n.id AS id", {"id": id_}):
+        known = stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN n.id AS id")
+        raise UnknownNameError.of(kind, id_, [row["id"] for row in known], remedy=remedy)
+
+
+def _create(stores: Stores, setup: Setup, id_: str) -> bool:
+    """Create the node with its lineage; False if there is one of the id."""
+    if stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.id AS id", {"id": id_}):
+        return False
+    values = NewValues.of("Experiment", {name: [value] for name, value in setup.metadata.items()})
+    row = {
+        "id": id_,
+        # Nobody holds it yet: should this process die here, it reads as interrupted.
+        "state": "interrupted",
+        "parameters": setup.parameters_json(),
+        "seed": setup.seed,
+        "commit": commit_of(Path.cwd()),
+        "packages": json.dumps(package_versions(), sort_keys=True),
+        "group": setup.group,
+        "tags": list(setup.tags) or None,
+        "started_at": now(),
+    }
+
+    def make(tx: Transaction) -> None:
+        (free,) = values.record(tx)
+        tx.run(
+            "CREATE (e:Experiment) SET e = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}}
+        )
+        _use(tx, id_, setup.datasets)
+        origins = [Origin("USED", "Model", setup.model)] if setup.model is not None else []
+        if setup.informed_by is not None:
+            origins.append(Origin("INFORMED_BY", "Experiment", setup.informed_by))
+        draw(tx, "Experiment", id_, origins)
+        _come_from(tx, id_, origins)
+
+    try:
+        stores.graph.execute(make)
+    except ConflictError:  # the same id, at the same moment
+        return False
+    return True
+
+
+def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
+    if (deleted := deletion_of(stores, "Experiment", id_)) is not None:
+        raise deleted
+    held = stores.graph.read(_HELD, {"id": id_})[0]
+    used = {role: dataset for role, dataset in held["datasets"] if role is not None}
+    recorded = json.loads(held["parameters"]) if held["parameters"] else {}
+    given = json.loads(setup.parameters_json() or "{}")
+    if setup.model is not None and held["models"] != [setup.model]:
+        raise _differs(id_, "model", ", ".join(held["models"]) or None, setup.model)
+    if setup.seed is not None and setup.seed != held["seed"]:
+        raise _differs(id_, "seed", held["seed"], setup.seed)
+    for role, dataset in setup.datasets.items():
+        if role in used and used[role] != dataset:
+            raise _differs(id_, f"{role} data set", used[role], dataset)
+    for name in sorted({*given, *recorded}) if setup.parameters is not None else ():
+        if given.get(name) != recorded.get(name):
+            raise _differs(id_, f"parameter {name!r}", recorded.get(name), given.get(name))
+    if held["state"] == "finished" and not resume:
+        raise ConflictError(
+            f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or say "
+            f"resume=True to go on with it (db.run(id={id_!r}, resume=True)). Nothing was changed."
+        )
+    added = {role: dataset for role, dataset in setup.datasets.items() if role not in used}
+    if added:
+        stores.graph.execute(lambda tx: _use(tx, id_, added))
+
+
+def _run(stores: Stores, id_: str) -> Lease:
+    lease = leases.acquire(stores.graph, "Experiment", id_)
+
+    def record(tx: Transaction) -> None:
+        lease.check(tx)
+        tx.run("MATCH (e:Experiment {id: $id}) SET e.state = 'running', e.finished_at = null", {"id": id_})
+
+    stores.graph.execute(record)
+    return lease
+
+
+def _use(tx: Transaction, id_: str, datasets: Mapping[str, str]) -> None:
+    origins = [Origin("USED", "Dataset", dataset, role) for role, dataset in datasets.items()]
+    draw(tx, "Experiment", id_, origins)
+    _come_from(tx, id_, origins)
+
+
+def _come_from(tx: Transaction, id_: str, origins: Sequence[Origin]) -> None:
+    """Let the node say what edges it has got."""
+    tx.run(
+        "MATCH (e:Experiment {id: $id}) SET e.odin_origins = coalesce(e.odin_origins, []) + $added",
+        {"id": id_, "added": texts(origins) or []},
+    )
+
+
+def _differs(id_: str, what: str, recorded: object, given: object) -> ConflictError:
+    return ConflictError(
+        f"Experiment {id_!r} exists with another {what}: {recorded!r}, not {given!r}. "
+        "Give what is recorded to go on with it, or start a new experiment under another id."
+    )

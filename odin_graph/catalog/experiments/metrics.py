@@ -1,0 +1,144 @@
+"""The metric log of an experiment: rows (step, name, value, at), buffered, written as table segments."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import pyarrow as pa
+
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.errors import ConflictError, DataError
+from odin_graph.graph import Transaction
+from odin_graph.schema.metadata.plain import plain
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+SECONDS = 20.0
+"""A row is on disk after so long, or at the next checkpoint."""
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.int64()),
+        ("step", pa.int64()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+        ("at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def log_array(experiment: str) -> str:
+    """The array that holds an experiment's log."""
+    return f"Experiment/{experiment}/log"
+
+
+def read_log(stores: Stores, experiment: str) -> pa.Table:
+    """The whole log in the order of logging: step, name, value, at."""
+    tables = [stores.arrays.read_table(segment) for segment in segments_of(stores, log_array(experiment))]
+    if not tables:
+        return SCHEMA.empty_table().drop_columns(["key"])
+    return pa.concat_tables(tables).sort_by("key").drop_columns(["key"])
+
+
+def last_metrics(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What each experiment logged last, by name; the segments of all of them are looked up in one query."""
+    segments = stores.columns.segments_of([log_array(id_) for id_ in ids])
+    found: dict[str, dict[str, float]] = {}
+    for id_ in ids:
+        logged = [stores.arrays.read_table(segment) for segment in segments.get(log_array(id_), ())]
+        if logged:
+            log = pa.concat_tables(logged).sort_by("key")
+            found[id_] = dict(zip(log.column("name").to_pylist(), log.column("value").to_pylist(), strict=True))
+    return found
+
+
+class MetricLog:
+    """Buffers rows and writes them by time, at a checkpoint and at the end. Safe to use from several threads."""
+
+    def __init__(self, stores: Stores, lease: Lease) -> None:
+        self._stores, self._lease, self._experiment = stores, lease, lease.id
+        held = segments_of(stores, log_array(lease.id))
+        self._next = max((segment.max_key for segment in held), default=-1) + 1
+        self._rows: list[tuple[int, int | None, str, float, object]] = []
+        self._lock = threading.Lock()
+        self._written_at = time.monotonic()
+
+    def add(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Log values; written at once if the last writing is long ago.
+
+        Raises:
+            DataError: A value that is no number, or a step that is no whole one.
+        """
+        at = now()
+        step = None if step is None else step_of(step)
+        values = {str(name): _number(str(name), value) for name, value in metrics.items()}
+        with self._lock:
+            for name, value in values.items():
+                self._rows.append((self._next, step, name, value, at))
+                self._next += 1
+        if time.monotonic() - self._written_at >= SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered as a segment; when this returns, it is stored."""
+        with self._lock:
+            self._written_at = time.monotonic()
+            if not self._rows:
+                return
+            columns = [
+                pa.array(column, type_)
+                for column, type_ in zip(zip(*self._rows, strict=True), SCHEMA.types, strict=True)
+            ]
+            segment = self._stores.arrays.write_table(log_array(self._experiment), pa.table(columns, schema=SCHEMA))
+
+            def name(tx: Transaction) -> None:
+                self._lease.check(tx)
+                name_segments(tx, [segment])
+
+            try:
+                self._stores.graph.execute(name)
+            except ConflictError:
+                discard(self._stores, [segment])
+                raise
+            self._rows.clear()
+
+    def compact(self) -> None:
+        """Make one segment of all; called when the experiment ends."""
+        held = segments_of(self._stores, log_array(self._experiment))
+        if len(held) < 2:
+            return
+        table = pa.concat_tables([self._stores.arrays.read_table(segment) for segment in held]).sort_by("key")
+        swap_segments(self._stores, held, [self._stores.arrays.write_table(log_array(self._experiment), table)])
+
+
+def _number(name: str, value: object) -> float:
+    item = getattr(value, "item", None)  # a NumPy or torch scalar
+    try:
+        number = item() if callable(item) else value
+    except (ValueError, RuntimeError) as error:
+        raise DataError(f"The metric {name!r} has several values: log one number, for example their mean.") from error
+    if not isinstance(number, Real):
+        raise DataError(f"The metric {name!r} is {number!r:.80}: log a number.")
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise DataError(f"The metric {name!r} is beyond what a float holds: log its logarithm.") from error
+
+
+def step_of(given: Any) -> int:
+    """A step or an epoch; refused where it is given, since what is logged with it is written much later.
+
+    Raises:
+        DataError: It is no whole number of 64 bits.
+    """
+    value = plain(given)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise DataError(f"A step is a whole number, not {given!r:.80}.")
+    return value

@@ -1,0 +1,257 @@
+"""Prediction sets: columns first, as segments under a parent in state ``building``; then nodes; then ``ready``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.arrays import SegmentInfo, compact
+from odin_graph.catalog.experiments.judge import Judge
+from odin_graph.catalog.experiments.projection import project
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.origins import Origin, draw, texts
+from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.catalog.records.tombstones import deleted_members
+from odin_graph.errors import ConflictError, DataError
+from odin_graph.graph import Transaction
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+FLUSH_ROWS = 131_072
+FLUSH_SECONDS = 30.0
+"""What is appended is on disk after so many rows or so long: all that a crash costs."""
+
+_UNFINISHED = f"""
+MATCH (n:PredictionSet {{state: 'building'}})-[:GENERATED_BY]->(:Experiment {{id: $experiment}}),
+      (n)-[:OF]->(:Dataset {{id: $dataset}})
+OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN n.id AS id, c.id AS checkpoint, {leases.FIELDS} ORDER BY n.number
+"""
+_READY = """
+MATCH (n:PredictionSet {state: 'ready'})-[:GENERATED_BY]->(:Experiment {id: $experiment}),
+      (n)-[:OF]->(:Dataset {id: $dataset})
+OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN n.id AS id, c.id AS checkpoint ORDER BY n.number
+"""
+
+
+def columns_array(set_id: str) -> str:
+    """The array of a set's columns: key, predicted, confidence, wrong."""
+    return f"PredictionSet/{set_id}/columns"
+
+
+def probabilities_array(set_id: str) -> str:
+    """The array of a set's probabilities, float32 (n, classes)."""
+    return f"PredictionSet/{set_id}/probabilities"
+
+
+def latest_ready(stores: Stores, experiment: str, dataset: str, checkpoint: str | None) -> str | None:
+    """The newest ready set of a checkpoint (None: imported) over a data set version."""
+    rows = stores.graph.read(_READY, {"experiment": experiment, "dataset": dataset})
+    return next((str(row["id"]) for row in reversed(rows) if row["checkpoint"] == checkpoint), None)
+
+
+class PredictionBuild:
+    """A set that is being written. Nobody sees it before `finish`; what was flushed outlives a crash.
+
+    Make one with `begin`. As a context manager it lets go at the end, so that the same call can go on with it.
+    """
+
+    def __init__(self, stores: Stores, id: str, judge: Judge, lease: Lease, *, resumed: bool) -> None:  # noqa: A002
+        self.id = id
+        self.resumed = resumed
+        """Whether an earlier process left rows."""
+        self._stores, self._judge, self._lease = stores, judge, lease
+        self._stored = stored_keys(stores, id)
+        self._pending: list[tuple[pa.Table, NDArray[np.float32] | None]] = []
+        self._pending_rows = 0
+        self._flushed_at = time.monotonic()
+
+    @classmethod
+    def begin(
+        cls,
+        stores: Stores,
+        experiment: str,
+        dataset: str,
+        *,
+        checkpoint: str | None = None,
+        judge: Judge | None = None,
+    ) -> Self:
+        """Begin a set, or take over the unfinished one of the same experiment, data set version and checkpoint.
+
+        Args:
+            stores: The open workspace.
+            experiment: The experiment's id.
+            dataset: The data set version's id.
+            checkpoint: The checkpoint that is run; None for predictions from elsewhere.
+            judge: Says what is wrong; None takes the model's task and classes.
+
+        Raises:
+            ConflictError: A live process is writing it.
+        """
+        judge = judge or Judge.of(stores, experiment, dataset)
+        for row in stores.graph.read(_UNFINISHED, {"experiment": experiment, "dataset": dataset}):
+            if row["checkpoint"] == checkpoint:
+                lease = leases.acquire(stores.graph, "PredictionSet", row["id"])
+                return cls(stores, row["id"], judge, lease, resumed=True)
+        number = stores.graph.reserve_keys(1, counter=f"predictions of {experiment}").start
+        id_ = f"{experiment}/predictions/{number}"
+        origins = [Origin("GENERATED_BY", "Experiment", experiment), Origin("OF", "Dataset", dataset)]
+        origins += [Origin("DERIVED_FROM", "Checkpoint", checkpoint)] if checkpoint is not None else []
+        row = {
+            "id": id_,
+            "odin_origins": texts(origins),
+            "state": "building",
+            "number": number,
+            "nodes": False,
+            "rows": 0,
+            "task": judge.task_name,
+            "classes": list(judge.classes) if judge.classes else None,
+            "created_at": now(),
+        }
+
+        def make(tx: Transaction) -> None:
+            tx.run("CREATE (s:PredictionSet) SET s = $row", {"row": {k: v for k, v in row.items() if v is not None}})
+            draw(tx, "PredictionSet", id_, origins)
+
+        stores.graph.execute(make)
+        return cls(stores, id_, judge, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)
+
+    def missing(self) -> NDArray[np.int64]:
+        """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
+        gone = np.array(list(deleted_members(self._stores, self._judge.dataset)), np.int64)
+        held = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
+        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate([gone, *held]))]
+
+    def append(
+        self,
+        keys: NDArray[np.int64],
+        predicted: pa.Array | Sequence[Any] | NDArray[Any],
+        confidence: NDArray[Any] | None = None,
+        probabilities: NDArray[Any] | None = None,
+    ) -> None:
+        """Add predictions of members; each once.
+
+        Args:
+            keys: The images.
+            predicted: The class, list of classes, or number of each.
+            confidence: Of each, if there is one.
+            probabilities: (n, classes), if there are any; of all rows of the set, or of none.
+
+        Raises:
+            DataError: Images that are no members, or have a prediction already.
+        """
+        keys = np.asarray(keys, np.int64)
+        self.append_columns(
+            self._judge.table(keys, predicted, confidence),
+            None if probabilities is None else self._judge.probabilities(keys, probabilities),
+        )
+
+    def append_columns(self, table: pa.Table, probabilities: NDArray[np.float32] | None) -> None:
+        """The same, of what the judge has read already."""
+        keys: NDArray[np.int64] = table.column("key").to_numpy()
+        held = np.concatenate([self._stored, *(pending.column("key").to_numpy() for pending, _ in self._pending)])
+        if (twice := np.isin(keys, held)).any() or has_twice(keys):
+            first = keys[twice][:5].tolist() or keys[:5].tolist()
+            raise DataError(f"Images have a prediction of this set already, keys {first}: give each image once.")
+        self._pending.append((table, probabilities))
+        self._pending_rows += len(keys)
+        if self._pending_rows >= FLUSH_ROWS or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was appended as segments that the building set names."""
+        self._flushed_at = time.monotonic()
+        if not self._pending:
+            return
+        table = pa.concat_tables([table for table, _ in self._pending])
+        parts = [rows for _, rows in self._pending if rows is not None]
+        if parts and len(parts) != len(self._pending):
+            raise DataError(
+                "Some predictions came with probabilities and some without: give them for all, or for none."
+            )
+        keys: NDArray[np.int64] = table.column("key").to_numpy()
+        segments = [self._stores.arrays.write_table(columns_array(self.id), table.sort_by("key"))]
+        if parts:
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            segments.append(self._stores.arrays.write_dense(probabilities_array(self.id), keys, rows))
+        self._name(segments)
+        self._stored = np.concatenate([self._stored, keys])
+        self._pending.clear()
+        self._pending_rows = 0
+
+    def finish(self, *, nodes: bool = True) -> str:
+        """Make the set ready: all of it is seen from now on. Returns its id.
+
+        Args:
+            nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+        """
+        self.flush()
+        if not len(self._stored):
+            raise DataError(f"The prediction set {self.id!r} has no predictions: append some before it is finished.")
+        self._compact()
+        if nodes:
+            project(self._stores, self.id, self.id, self._lease, resumed=self.resumed)
+
+        def ready(tx: Transaction) -> None:
+            self._lease.check(tx)
+            tx.run(
+                "MATCH (s:PredictionSet {id: $id}) SET s.state = 'ready', s.nodes = $nodes, s.rows = $rows",
+                {"id": self.id, "nodes": nodes, "rows": len(self._stored)},
+            )
+
+        self._stores.graph.execute(ready)
+        self._lease.release()
+        return self.id
+
+    def release(self) -> None:
+        """Let go of the set, so that another call can go on with what was flushed."""
+        self._lease.release()
+
+    def __enter__(self) -> Self:
+        """The build itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release it."""
+        self._lease.__exit__(kind, error, trace)
+
+    def _name(self, segments: list[SegmentInfo]) -> None:
+        def name(tx: Transaction) -> None:
+            self._lease.check(tx)
+            name_segments(tx, segments)
+
+        try:
+            self._stores.graph.execute(name)
+        except ConflictError:
+            discard(self._stores, segments)
+            raise
+
+    def _compact(self) -> None:
+        columns = segments_of(self._stores, columns_array(self.id))
+        if len(columns) > 1:
+            table = pa.concat_tables([self._stores.arrays.read_table(segment) for segment in columns]).sort_by("key")
+            swap_segments(self._stores, columns, [self._stores.arrays.write_table(columns_array(self.id), table)])
+        rows = segments_of(self._stores, probabilities_array(self.id))
+        if len(rows) > 1:
+            swap_segments(self._stores, rows, compact(self._stores.arrays, rows))
+
+
+def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:
+    """The keys that the segments of a set cover."""
+    held = [stores.arrays.keys(segment) for segment in segments_of(stores, columns_array(set_id))]
+    return np.concatenate([np.empty(0, np.int64), *held])
+
+
+def has_twice(keys: NDArray[np.int64]) -> bool:
+    """Whether a key is there twice."""
+    return bool((np.diff(np.sort(keys)) == 0).any())

@@ -1,0 +1,1 @@
+"""Images, volumes and stacks: adding, pixels, labels, revisions and lineage."""

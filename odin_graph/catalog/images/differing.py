@@ -1,0 +1,44 @@
+"""Images that are stored with other labels or metadata than a repeated call gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images.labels import same_label
+from odin_graph.graph.writer import quoted
+from odin_graph.schema.metadata import check_name, decode, encode
+from odin_graph.stores import Stores
+
+
+def differing(stores: Stores, keys: NDArray[np.int64], columns: Mapping[str, Sequence[Any]]) -> list[int]:
+    """The places of images that are stored with other values than those given. A missing value says nothing.
+
+    Args:
+        stores: The open workspace.
+        keys: Of the images.
+        columns: The values given for each, by name; the label among them.
+
+    Raises:
+        MetadataError: A name that is no metadata name, or a value that nothing stores.
+    """
+    names = list(columns)
+    for name in names:
+        if name != "label":
+            check_name("Image", name)
+    values = ", ".join(f"i.{quoted(name)}" for name in names)
+    rows = stores.graph.read(
+        f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) RETURN i.key AS key, [{values}] AS held",
+        {"keys": keys.tolist()},
+    )
+    held = {row["key"]: [decode(value) for value in row["held"]] for row in rows}
+    found = []
+    for place, key in enumerate(keys.tolist()):
+        given = (encode(columns[name][place]) for name in names)
+        pairs = zip(given, held.get(key, ()), strict=False)
+        if any(new is not None and not same_label(new, old) for new, old in pairs):
+            found.append(place)
+    return found

@@ -1,0 +1,216 @@
+"""Images in: pixels first, as segments that no node names, then one graph transaction that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import Rows
+from odin_graph.catalog.images.arrivals import OnConflict, sort_out, stored_keys
+from odin_graph.catalog.images.batch import ImageBatch, Pixels, image_digest
+from odin_graph.catalog.images.pixels import write_originals, write_pixels
+from odin_graph.catalog.images.roots import give_roots, roots_of
+from odin_graph.catalog.records.fields import NewValues
+from odin_graph.catalog.records.segments import discard, name_segments
+from odin_graph.catalog.records.tombstones import told_of_image
+from odin_graph.errors import ConflictError, DataError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import batches, create_edges, create_nodes
+from odin_graph.schema.metadata import FieldType
+from odin_graph.schema.properties import now
+from odin_graph.schema.several import is_several
+from odin_graph.stores import Stores
+
+_ATTEMPTS = 4
+_ALIVE = "UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL RETURN collect(key) AS keys"
+
+Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
+"""Given the transaction, and of each new image its position in the batch and its key."""
+
+
+@dataclass(frozen=True, eq=False)
+class AddReport:
+    """What became of a batch."""
+
+    keys: NDArray[np.int64]
+    """Of each image of the batch in its order: the new key, or that of the image that was there."""
+    added: int
+    skipped: int
+    """The same id with the same pixels was there, or with others and ``on_conflict="skip"``."""
+    revised: int
+    others: tuple[int, ...] = ()
+    """Positions of those of the skipped whose id is there with other pixels."""
+    deleted: tuple[int, ...] = ()
+    """Positions of those of the skipped that were deleted before."""
+
+    @property
+    def total(self) -> int:
+        """The size of the batch."""
+        return len(self.keys)
+
+
+def add_images(
+    stores: Stores,
+    batch: ImageBatch,
+    on_conflict: OnConflict = "error",
+    *,
+    labels: Sequence[str] = ("Image",),
+    relate: Relate | None = None,
+    known: Mapping[str, FieldType] | None = None,
+) -> AddReport:
+    """Store a batch: when this returns, all of it is stored; when it raises, none.
+
+    The same id with the same pixels is the same image and is left as it is, so that a repeated call goes on where
+    it stopped.
+
+    Args:
+        stores: The open workspace.
+        batch: The images.
+        on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"`` keeps the old image,
+            ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before, and so does ``"update"``,
+            but not of one that was deleted.
+        labels: The node's labels, ``Image`` among them.
+        known: The types of the columns of the whole call, of which this is a batch.
+        relate: Called in the same transaction, once the nodes are there, to name what the new ones came from.
+
+    Raises:
+        ConflictError: Ids that are there with other pixels; the message lists the first.
+        MetadataError: A metadata name or type is refused.
+        DataError: The pixels of a huge image changed while they were read.
+        SpaceError: No space is left.
+    """
+    if on_conflict not in ("error", "skip", "revise", "update"):
+        raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip", "revise" or "update".')
+    arrays = batch.arrays(stores.budget.huge)
+    given = batch.digests or [None] * len(batch)
+    digests = [digest or image_digest(image) for digest, image in zip(given, arrays, strict=True)]
+    columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
+    values = NewValues.of("Image", columns, own=("label",), known=known)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _add_once(stores, batch, arrays, digests, values, on_conflict, labels, relate)
+        except _OvertakenError as error:  # another writer stored one of the ids in the meantime: look again
+            if attempt == _ATTEMPTS - 1:
+                raise ConflictError(str(error)) from error.__cause__
+    raise AssertionError("unreachable")
+
+
+def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
+    """The keys of images, given as objects with a ``key``, as ids, or as keys; a single one may stand alone.
+
+    Raises:
+        DataError: Ids that are of no image, or what is no image.
+    """
+    alone = hasattr(images, "key") or not is_several(images)
+    listed: list[Any] = [images] if alone else list(images)
+    for image in listed:
+        key: object = getattr(image, "key", image)
+        if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
+            raise DataError(f"An image is given as itself, by its id or by its key, not as {image!r:.80}.")
+    ids = [image for image in listed if isinstance(image, str)]
+    by_id = stored_keys(stores, ids)
+    if absent := [id_ for id_ in ids if id_ not in by_id]:
+        told = told_of_image(stores, absent[0])
+        what = f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}"
+        raise DataError(
+            f"{what}. {told}" if told else f"{what}: add the images with db.images.add(...), or correct the ids."
+        )
+    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in listed]
+    return np.array(keys, np.int64)
+
+
+def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
+    """Refuse keys that are of no image, or of one that was deleted.
+
+    Raises:
+        DataError: Lists the first.
+    """
+    there: set[int] = set()
+    for part in batches(keys.tolist()):
+        there.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
+    if absent := [key for key in keys.tolist() if key not in there]:
+        raise DataError(
+            f"{len(absent)} keys are of no image, or of one that was deleted, first {absent[:5]}: correct them, or "
+            "give ids."
+        )
+
+
+def _add_once(
+    stores: Stores,
+    batch: ImageBatch,
+    arrays: Sequence[Pixels | Rows],
+    digests: Sequence[str],
+    values: NewValues,
+    on_conflict: OnConflict,
+    labels: Sequence[str],
+    relate: Relate | None,
+) -> AddReport:
+    found = sort_out(stores, batch.ids, digests, on_conflict)
+    keys, new = found.keys, found.new
+    if not new:
+        return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
+    reserved = stores.graph.reserve_keys(len(new))
+    keys[new] = np.arange(reserved.start, reserved.stop)
+    segments = write_pixels(
+        stores, keys[new], [arrays[position] for position in new], [digests[position] for position in new]
+    )
+    if batch.originals is not None:
+        segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
+    rows = [
+        {
+            **_own_properties(batch, position, arrays[position]),
+            "id": found.id_of(position, batch.ids[position]),
+            "key": int(keys[position]),
+            "digest": digests[position],
+        }
+        for position in new
+    ]
+    at = now()
+    revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
+    edges = [{"start": key, "end": before} for key, before in revised]
+    roots = roots_of(stores, [before for _, before in revised])
+
+    def name(tx: Transaction) -> None:
+        free = values.record(tx, len(batch))
+        held = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
+        create_nodes(tx, labels, held, shared={"created_at": at})
+        name_segments(tx, segments)
+        if edges:
+            create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
+            give_roots(tx, revised, roots)
+        if relate is not None:
+            relate(tx, [(position, int(keys[position])) for position in new])
+
+    try:
+        stores.graph.execute(name)
+    except ConflictError as error:
+        discard(stores, segments)
+        raise _OvertakenError(str(error)) from error
+    except DataError:
+        discard(stores, segments)
+        raise
+    added, skipped = len(new) - len(edges), len(batch) - len(new)
+    return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
+
+
+def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> dict[str, Any]:
+    height, width, bands = pixels.shape
+    return {
+        "height": height,
+        "width": width,
+        "bands": bands,
+        "dtype": str(pixels.dtype),
+        "path": None if batch.paths is None else batch.paths[position],
+        "file_digest": None if batch.file_digests is None else batch.file_digests[position],
+    }
+
+
+class _OvertakenError(Exception):
+    """Another writer stored the same ids first."""
+
+
+__all__ = ["AddReport", "ImageBatch", "OnConflict", "add_images", "keys_of"]

@@ -1,0 +1,153 @@
+"""Pixels into segments: uniform images together, odd ones as ragged rows, huge ones alone; small segments made one."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import Rows, SegmentInfo, compact
+from odin_graph.catalog.images.batch import Pixels
+from odin_graph.catalog.images.sources import Digesting, is_rows
+from odin_graph.catalog.records.segments import discard, segments_of, swap_segments
+from odin_graph.errors import DataError, StoreError
+from odin_graph.stores import Stores
+
+ARRAY = "pixels"
+ORIGINALS = "originals"
+
+UNIFORM = 16
+"""So many images of one shape and dtype get a dense segment of their own; fewer go with the odd ones."""
+ROWS = 262_144
+"""No segment is compacted beyond so many images."""
+
+
+def write_pixels(
+    stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixels | Rows], digests: Sequence[str]
+) -> list[SegmentInfo]:
+    """Write images (h, w, c) as segments that no node names yet.
+
+    Args:
+        stores: The open workspace.
+        keys: One an image.
+        arrays: The pixels, of any shapes and dtypes; of huge images what is read by rows.
+        digests: Theirs, which huge ones, read a second time now, must still have.
+
+    Raises:
+        DataError: The pixels of a huge image are no longer those of its digest.
+    """
+    small = [position for position, image in enumerate(arrays) if not is_rows(image)]
+    written: list[SegmentInfo] = []
+    try:
+        for position, image in enumerate(arrays):
+            if is_rows(image):
+                source = Digesting(image)
+                written.append(stores.arrays.write_tiled(ARRAY, int(keys[position]), source))
+                if source.digest() != digests[position]:
+                    raise DataError(
+                        f"The pixels of an image of shape {image.shape} changed while they were stored, so nothing of "
+                        "the batch is: let whoever writes them finish, and call again."
+                    )
+        if small:
+            held = [arrays[position] for position in small]
+            written += _write_small(stores, keys[small], [image for image in held if isinstance(image, np.ndarray)])
+    except BaseException:
+        discard(stores, written)
+        raise
+    return written
+
+
+def _write_small(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixels]) -> list[SegmentInfo]:
+    groups: dict[tuple[tuple[int, ...], str], list[int]] = defaultdict(list)
+    for position, image in enumerate(arrays):
+        groups[image.shape, image.dtype.str].append(position)
+    written: list[SegmentInfo] = []
+    odd: dict[str, list[int]] = defaultdict(list)
+    for (_, dtype), positions in groups.items():
+        if len(positions) < UNIFORM and len(groups) > 1:
+            odd[dtype] += positions
+            continue
+        rows = np.stack([arrays[position] for position in positions])
+        written.append(stores.arrays.write_dense(ARRAY, keys[positions], rows))
+    for positions in odd.values():
+        positions.sort()
+        written.append(stores.arrays.write_ragged(ARRAY, keys[positions], [arrays[p] for p in positions]))
+    return written
+
+
+def read_box(stores: Stores, key: int, box: Sequence[int]) -> Pixels:
+    """The pixels (bottom - top, right - left, bands) of a box (left, top, right, bottom) of an image.
+
+    Of a huge image only the tiles that hold the box are read.
+
+    Raises:
+        ShapeError: The box is empty, or reaches outside of the image.
+        DataError: It is no box.
+    """
+    return read_boxes(stores, np.array([key], np.int64), [box])[0]
+
+
+def read_boxes(stores: Stores, keys: NDArray[np.int64], boxes: Sequence[Sequence[int]]) -> list[Pixels]:
+    """As `read_box`, of many images; a key may be there several times."""
+    return stores.columns.array(ARRAY).read_boxes(keys, boxes)
+
+
+def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]) -> list[SegmentInfo]:
+    """Write the encoded bytes of the images that have any."""
+    held = [position for position, original in enumerate(originals) if original is not None]
+    if not held:
+        return []
+    rows = [np.frombuffer(originals[position] or b"", np.uint8) for position in held]
+    return [stores.arrays.write_ragged(ORIGINALS, keys[held], rows)]
+
+
+def compact_pixels(stores: Stores) -> int:
+    """Make one segment of many small ones; called when a job ends. Returns how many segments became fewer.
+
+    A new segment is written, then one transaction swaps the nodes, and the files of the old ones go: who had listed
+    them before reads the new one. What cannot be made one stays as it is: the images of the job are stored.
+    """
+    saved = 0
+    for array in (ARRAY, ORIGINALS):
+        for group in _groups(segments_of(stores, array), most_bytes=stores.budget.memory // 8):
+            try:
+                new = compact(stores.arrays, group)
+            except StoreError:  # another process was faster, there is no room, or a file is gone, which doctor says
+                continue
+            if swap_segments(stores, group, new):
+                discard(stores, group)
+                saved += len(group) - len(new)
+    return saved
+
+
+def _groups(segments: Sequence[SegmentInfo], most_bytes: int) -> list[list[SegmentInfo]]:
+    alike: dict[tuple[str, str, tuple[int, ...]], list[SegmentInfo]] = defaultdict(list)
+    for segment in sorted(segments, key=lambda s: s.min_key):
+        if segment.codec == "tiled":
+            continue  # a huge image is large enough alone
+        alike[segment.codec, segment.dtype, tuple(segment.shape)].append(segment)
+    groups: list[list[SegmentInfo]] = []
+    for same in alike.values():
+        open_group: list[SegmentInfo] = []
+        rows = 0
+        most = _most_rows(same[0], most_bytes)
+        for segment in same:
+            if segment.rows > most // 2:
+                continue  # large enough: rewriting it would cost more than it saves
+            if rows + segment.rows > most:
+                groups.append(open_group)
+                open_group, rows = [], 0
+            open_group.append(segment)
+            rows += segment.rows
+        groups.append(open_group)
+    return [group for group in groups if len(group) > 1]
+
+
+def _most_rows(segment: SegmentInfo, most_bytes: int) -> int:
+    # A ragged row has no size of its own: count what an image of a megapixel takes.
+    row = math.prod(segment.shape) if segment.codec == "dense" else 2**20
+    held = row * int(np.dtype(segment.dtype).itemsize)
+    return min(ROWS, max(2, most_bytes // max(1, held)))

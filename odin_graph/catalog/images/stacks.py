@@ -1,0 +1,298 @@
+"""Volumes and videos as records: their slices and frames are images, DERIVED_FROM them and with them as root.
+
+The node is written first, in state ``building``; then the images, batch by batch, each whole; then the node becomes
+``ready``. Interrupted, the same call goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images.batch import ImageBatch, check_mask, image_digest
+from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.catalog.images.sources import is_lazy, is_stored, release
+from odin_graph.catalog.records.deletion import deletion_of
+from odin_graph.catalog.records.fields import NewValues
+from odin_graph.catalog.records.origins import Origin, texts
+from odin_graph.errors import ConflictError, DataError, ShapeError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import create_edges, create_nodes
+from odin_graph.progress import progress_bar
+from odin_graph.schema.properties import now
+from odin_graph.schema.several import in_order
+from odin_graph.stores import Stores
+
+Kind = Literal["Volume", "Video"]
+
+BATCH: Final = 10_000
+"""Images a transaction, unless their pixels reach the other limit before."""
+BATCH_BYTES: Final = 256 << 20
+PARTS: Final[Mapping[str, str]] = {"Volume": "slice", "Video": "frame"}
+"""What their images are called: the operation on DERIVED_FROM, and the beginning of the names of metadata."""
+
+_IMAGES: Final = """
+MATCH (v:{kind} {{id: $id}}) MATCH (v)<-[e:DERIVED_FROM]-(i:Image) WHERE e.op = $op
+RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted ORDER BY i.id
+"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stack:
+    """A volume or a video on its way in."""
+
+    kind: Kind
+    id: str
+    array: Any
+    """(depth, h, w) or (depth, h, w, bands), or the same of frames; what is sliced stays where it is."""
+    axis: int = 0
+    """That it is cut across."""
+    every: int = 1
+    """Store each n-th image."""
+    fps: float | None = None
+    labels: Sequence[Any] | None = None
+    """One for each stored image."""
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Metadata with a value for each stored image."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata of the whole, which each image inherits."""
+
+    def __post_init__(self) -> None:
+        """Check that it can be stored.
+
+        Raises:
+            ShapeError: It has no images, or columns have other lengths.
+            DataError: An id, axis, step or rate that is none, or pixels that a mask says are missing.
+        """
+        part, what = PARTS[self.kind], self.kind.lower()
+        if not isinstance(self.id, str) or not self.id or "@" in self.id or "#" in self.id:
+            raise DataError(f"{self.id!r:.80} is no id of a {what}: give a string without '@' and '#'.")
+        if not isinstance(self.array, np.ndarray) and not is_lazy(self.array):
+            raise DataError(
+                f"A {what} comes as an array (np.ndarray, np.memmap, zarr), not as {type(self.array)!r:.80}."
+            )
+        shape = tuple(self.array.shape)
+        if len(shape) not in (3, 4) or 0 in shape or not is_stored(self.array.dtype):
+            raise ShapeError(
+                f"{self.array.dtype} of shape {shape} is no {what}: give ({part}s, height, width) or "
+                f"({part}s, height, width, bands) of integers, floats of up to 64 bits or bools."
+            )
+        check_mask(self.id, self.array)
+        if self.axis not in (0, 1, 2) or isinstance(self.axis, bool):
+            raise DataError(f"axis={self.axis!r} is not known: a {what} is cut across axis 0, 1 or 2.")
+        if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
+            raise DataError(f"every={self.every!r} is not known: give 1 for each {part}, or n for each n-th.")
+        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
+            raise DataError(f"fps={self.fps!r} is no rate: give frames a second.")
+        given = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
+        for name, column in given.items():
+            in_order(name, column)
+            if len(column) != len(self.indexes):
+                raise ShapeError(
+                    f"{len(self.indexes)} {part}s are stored, but {len(column)} {name}: give one for each."
+                )
+        if twice := set(self.fields) & set(self.columns):
+            raise DataError(
+                f"{', '.join(sorted(twice))}: given for each {part} and for the {what}. Take one of the two."
+            )
+
+    @property
+    def indexes(self) -> range:
+        """Of the images that are stored, along the axis."""
+        return range(0, self.array.shape[self.axis], self.every)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the images: ``ID/000012`` has the index 12."""
+        return [f"{self.id}/{index:06d}" for index in self.indexes]
+
+    def image(self, index: int) -> NDArray[Any]:
+        """The pixels (h, w) or (h, w, bands) at a place along the axis."""
+        where: tuple[Any, ...] = (slice(None),) * self.axis + (index,)
+        return np.array(self.array[where], order="C")
+
+    def digest(self, images: Sequence[str]) -> str:
+        """Over what it is and the digests of its images."""
+        return stack_digest(self.kind, self.array.shape, self.axis, self.every, images)
+
+    def told(self) -> dict[str, Any]:
+        """What the node says of the array from the beginning on."""
+        said = {
+            "shape": [int(size) for size in self.array.shape],
+            "dtype": str(np.dtype(self.array.dtype)),
+            "axis": self.axis,
+            "every": self.every,
+            "fps": None if self.fps is None else float(self.fps),
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> None:
+    """Store a volume or a video with its images. The same one again is the one that is there.
+
+    Raises:
+        ConflictError: The id is taken by another one, or ids of images are; or it was deleted.
+        MetadataError: A metadata name or type is refused.
+        SpaceError: No space is left.
+    """
+    state = _begin(stores, stack)
+    if state == "ready":
+        return
+    edge = {"op": PARTS[stack.kind], "code": f"odin-graph {version('odin-graph')}"}
+    with progress_bar(f"add {stack.kind.lower()} {stack.id}", len(stack.indexes), show=progress) as advance:
+        for part in _parts(stack):
+            batch = _batch(stack, part)
+
+            def relate(tx: Transaction, new: Sequence[tuple[int, int]], part: range = part) -> None:
+                params = [json.dumps({"axis": stack.axis, "index": stack.indexes[part[place]]}) for place, _ in new]
+                rows = [
+                    {"start": key, "end": stack.id, "params": said, **edge}
+                    for (_, key), said in zip(new, params, strict=True)
+                ]
+                create_edges(tx, "DERIVED_FROM", ("Image", "key"), (stack.kind, "id"), rows)
+                ends = [{"start": row["start"], "end": stack.id} for row in rows]
+                create_edges(tx, "HAS_ROOT", ("Image", "key"), (stack.kind, "id"), ends)
+                tx.run(
+                    "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i.odin_origins = $origins",
+                    {"keys": [key for _, key in new], "origins": texts([Origin("DERIVED_FROM", stack.kind, stack.id)])},
+                )
+
+            add_images(stores, batch, relate=relate)
+            release(stack.array)
+            advance(len(part))
+    _finish(stores, stack)
+    compact_pixels(stores)
+
+
+def stack_digest(kind: Kind, shape: Sequence[int], axis: int, every: int, images: Sequence[str]) -> str:
+    """SHA-256, hexadecimal, over what a volume or video is and the digests of its images, in their order."""
+    head = json.dumps([kind, [int(size) for size in shape], axis, every])
+    return hashlib.sha256("\n".join([head, *images]).encode()).hexdigest()
+
+
+def images_of(stores: Stores, kind: Kind, id: str, *, deleted: bool = False) -> list[dict[str, Any]]:  # noqa: A002
+    """``id``, ``key``, ``digest`` of the images of a volume or video, in their order."""
+    rows = stores.graph.read(_IMAGES.format(kind=kind), {"id": id, "op": PARTS[kind]})
+    return [row for row in rows if deleted or not row["deleted"]]
+
+
+def stack_node(stores: Stores, kind: Kind, id: str) -> dict[str, Any]:  # noqa: A002
+    """The properties of a volume or video that is ready.
+
+    Raises:
+        UnknownNameError: There is none; lists those there are.
+    """
+    rows = stores.graph.read(
+        f"MATCH (v:{kind} {{id: $id}}) WHERE v.state = 'ready' RETURN properties(v) AS node", {"id": id}
+    )
+    if not rows:
+        word = kind.lower()
+        raise UnknownNameError.of(word, id, stack_ids(stores, kind), remedy=f"db.{word}s.add(...) adds one.")
+    node: dict[str, Any] = rows[0]["node"]
+    return node
+
+
+def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
+    """The volume or video that an image is a slice or a frame of: its kind and id."""
+    rows = stores.graph.read(
+        "MATCH (i:Image {key: $key}) MATCH (i)-[:DERIVED_FROM]->(v) WHERE v:Volume OR v:Video "
+        "RETURN labels(v) AS labels, v.id AS id",
+        {"key": key},
+    )
+    return ("Volume" if "Volume" in rows[0]["labels"] else "Video", str(rows[0]["id"])) if rows else None
+
+
+def stack_ids(stores: Stores, kind: Kind) -> list[str]:
+    """Those that are ready, oldest first."""
+    rows = stores.graph.read(f"MATCH (v:{kind}) WHERE v.state = 'ready' RETURN v.id AS id ORDER BY v.created_at, v.id")
+    return [str(row["id"]) for row in rows]
+
+
+def _begin(stores: Stores, stack: Stack) -> str:
+    """The node's state: the one that is there, or a new one."""
+    if (deleted := deletion_of(stores, stack.kind, stack.id)) is not None:
+        raise deleted
+    if (node := _read(stores, stack)) is None:
+        values = NewValues.of(stack.kind, {name: [value] for name, value in stack.fields.items()})
+
+        def make(tx: Transaction) -> None:
+            (free,) = values.record(tx)
+            row = {**free, **stack.told(), "id": stack.id, "state": "building", "created_at": now()}
+            create_nodes(tx, (stack.kind,), [row])
+
+        try:
+            stores.graph.execute(make)
+        except ConflictError:  # another process was faster: then it is as if it had been there
+            node = _read(stores, stack)
+            if node is None:
+                raise
+        else:
+            return "building"
+    differ = [name for name, value in stack.told().items() if _plain(node.get(name)) != value]
+    if not differ and node["state"] == "ready" and node["digest"] != stack.digest(_digests(stack)):
+        differ = ["pixels"]
+    if differ:
+        raise ConflictError(
+            f"There is a {stack.kind.lower()} {stack.id!r} already, with other {', '.join(differ)}: give the new one "
+            "another id."
+        )
+    return str(node["state"])
+
+
+def _read(stores: Stores, stack: Stack) -> dict[str, Any] | None:
+    rows = stores.graph.read(f"MATCH (v:{stack.kind} {{id: $id}}) RETURN properties(v) AS node", {"id": stack.id})
+    return rows[0]["node"] if rows else None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _digests(stack: Stack) -> list[str]:
+    return [image_digest(stack.image(index)) for index in stack.indexes]
+
+
+def _parts(stack: Stack) -> Iterator[range]:
+    """Places among the stored images, in batches."""
+    held = int(stack.array.dtype.itemsize * np.prod(stack.array.shape, dtype=np.int64)) // stack.array.shape[stack.axis]
+    size = max(1, min(BATCH, BATCH_BYTES // max(1, held)))
+    for first in range(0, len(stack.indexes), size):
+        yield range(first, min(first + size, len(stack.indexes)))
+
+
+def _batch(stack: Stack, part: range) -> ImageBatch:
+    word = PARTS[stack.kind]
+    metadata: dict[str, Sequence[Any]] = {name: [value] * len(part) for name, value in stack.fields.items()}
+    metadata |= {name: [column[place] for place in part] for name, column in stack.columns.items()}
+    metadata[f"{word}_index"] = [stack.indexes[place] for place in part]
+    if stack.fps is not None:
+        metadata[f"{word}_seconds"] = [stack.indexes[place] / stack.fps for place in part]
+    return ImageBatch(
+        [stack.ids[place] for place in part],
+        [stack.image(stack.indexes[place]) for place in part],
+        labels=None if stack.labels is None else [stack.labels[place] for place in part],
+        metadata=metadata,
+    )
+
+
+def _finish(stores: Stores, stack: Stack) -> None:
+    held = images_of(stores, stack.kind, stack.id, deleted=True)
+    if [row["id"] for row in held] != stack.ids:
+        absent = sorted(set(stack.ids) - {row["id"] for row in held})
+        raise ConflictError(
+            f"{len(absent)} images were there before, and are no {PARTS[stack.kind]}s of the {stack.kind.lower()} "
+            f"{stack.id!r}, first {', '.join(map(repr, absent[:3]))}: give it another id."
+        )
+    stores.graph.write(
+        f"MATCH (v:{stack.kind} {{id: $id, state: 'building'}}) SET v.state = 'ready', v.digest = $digest, "
+        "v.size = $size",
+        {"id": stack.id, "digest": stack.digest([row["digest"] or "" for row in held]), "size": len(held)},
+    )

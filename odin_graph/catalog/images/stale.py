@@ -1,0 +1,105 @@
+"""What holds another label than today's: data set versions, and what was made of them. Whoever changed the label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from odin_graph.catalog.images.stale_labels import stale_labels
+from odin_graph.graph.moment import Moment
+from odin_graph.stores import Stores
+
+_VERSIONS = """
+MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL AND d.label_field IS NOT NULL RETURN d.id AS id ORDER BY id
+"""
+_USERS = """
+UNWIND $ids AS id MATCH (d:Dataset {id: id})
+OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {state: 'ready'})
+OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE e.deleted IS NULL
+RETURN d.id AS dataset, s.id AS said, e.id AS experiment, 'predicted' AS role
+UNION UNWIND $ids AS id MATCH (d:Dataset {id: id}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE e.deleted IS NULL
+RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
+"""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """What holds another label than today's. Nothing of it was changed: it says what may have to be redone."""
+
+    labels: pa.Table
+    """A row an image and data set version: ``image``, ``key``, ``dataset``, ``frozen``, ``today`` (labels as text)."""
+    datasets: dict[str, int]
+    """How many labels of each version are not today's."""
+    prediction_sets: dict[str, str]
+    """What was judged by such labels, and the version that it is over."""
+    experiments: dict[str, dict[str, str]]
+    """By experiment: the role of each such version (train, test ..., or ``predicted``)."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is stale."""
+        return bool(self.datasets)
+
+    def __str__(self) -> str:
+        """A line a thing."""
+        if not self:
+            return "Nothing is stale: every frozen label is today's."
+        lines = [f"{id_}: {number:,} labels are others today" for id_, number in self.datasets.items()]
+        lines += [f"{id_}: judged by the labels of {dataset}" for id_, dataset in self.prediction_sets.items()]
+        lines += [
+            f"{id_}: {', '.join(f'{role} {dataset}' for dataset, role in used.items())}"
+            for id_, used in self.experiments.items()
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def stale(stores: Stores) -> Stale:
+    """Compare the labels that ready versions froze with today's, label by label.
+
+    No history is asked: what another client of the graph has written counts as what `db.labels.set` did.
+    """
+    at = stores.graph.moment()
+    found: list[dict[str, Any]] = []
+    for version in stores.graph.read(_VERSIONS):
+        table = stale_labels(stores, version["id"]).sort_by("key")
+        found += [{**row, "dataset": version["id"]} for row in table.to_pylist()]
+    names = dict(zip(*_ids(stores, [row["key"] for row in found], at), strict=True))
+    for row in found:
+        row["image"] = names.get(row["key"])
+    datasets: dict[str, int] = {}
+    for row in found:
+        datasets[row["dataset"]] = datasets.get(row["dataset"], 0) + 1
+    sets: dict[str, str] = {}
+    experiments: dict[str, dict[str, str]] = {}
+    for row in stores.graph.read(_USERS, {"ids": list(datasets)}) if datasets else ():
+        if row["said"] is not None:
+            sets[row["said"]] = row["dataset"]
+        if row["experiment"] is not None:
+            used = experiments.setdefault(row["experiment"], {})
+            if row["role"] != "predicted" or row["dataset"] not in used:
+                used[row["dataset"]] = row["role"]
+    return Stale(_table(found), datasets, dict(sorted(sets.items())), dict(sorted(experiments.items())))
+
+
+def _ids(stores: Stores, keys: list[int], at: Moment) -> tuple[list[int], list[str]]:
+    held = stores.columns.images(["id"], np.array(keys, np.int64), at)
+    return held.column("key").to_pylist(), held.column("id").to_pylist()
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    def text(value: Any) -> str | None:
+        return None if value is None else str(value)
+
+    return pa.table(
+        {
+            "image": pa.array([row["image"] for row in rows], pa.string()),
+            "key": pa.array([row["key"] for row in rows], pa.int64()),
+            "dataset": pa.array([row["dataset"] for row in rows], pa.string()),
+            "frozen": pa.array([text(row["frozen"]) for row in rows], pa.string()),
+            "today": pa.array([text(row["today"]) for row in rows], pa.string()),
+        }
+    )

@@ -1,0 +1,39 @@
+"""Which labels of one data set version are not today's: by comparing, whoever wrote them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from odin_graph.catalog.images.labels import same_label
+from odin_graph.stores import Stores
+
+_FIELD = "MATCH (d:Dataset {id: $id}) RETURN d.label_field AS field"
+
+
+def stale_labels(stores: Stores, dataset: str) -> pa.Table:
+    """Columns ``key``, ``frozen`` and ``today`` of the members that are there and have another label by now.
+
+    None, where the field that the version is labelled by has no value of any member: its labels were given by hand.
+    """
+    at = stores.graph.moment()
+    members = stores.columns.present(stores.columns.members(dataset, at), at)
+    frozen, keys = members.column("label").combine_chunks(), members.column("key").to_numpy()
+    field = next((row["field"] for row in at.read(_FIELD, {"id": dataset})), None)
+    nothing = pa.table({"key": members.column("key"), "frozen": frozen, "today": frozen}).slice(0, 0)
+    if field is None or field not in stores.columns.fields("Image", at):
+        return nothing
+    held = stores.columns.images([field], keys, at)
+    today = held.column(field).take(pc.index_in(members.column("key"), held.column("key"))).combine_chunks()
+    if pa.types.is_dictionary(today.type):
+        today = today.dictionary_decode()
+    if today.null_count == len(today):
+        return nothing
+    if today.type == frozen.type and not pa.types.is_nested(today.type):
+        same = pc.or_kleene(pc.equal(frozen, today), pc.and_(pc.is_null(frozen), pc.is_null(today)))
+        differ = pc.invert(pc.fill_null(same, False))
+    else:
+        pairs = zip(frozen.to_pylist(), today.to_pylist(), strict=True)
+        differ = pa.array(np.array([not same_label(a, b) for a, b in pairs], bool))
+    return pa.table({"key": members.column("key"), "frozen": frozen, "today": today}).filter(differ)

@@ -1,0 +1,150 @@
+"""Checkpoints: weights as safetensors files named by their digest, and the records that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odin_graph.catalog.experiments.metrics import step_of
+from odin_graph.catalog.records import files
+from odin_graph.catalog.records.deletion import deletion_of
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.origins import Origin, draw, texts
+from odin_graph.errors import ConflictError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+_READ = """
+MATCH (c:Checkpoint {id: $id}) WHERE c.deleted IS NULL
+OPTIONAL MATCH (c)-[:SPECIALIZATION_OF]->(m:Model)
+OPTIONAL MATCH (c)-[:GENERATED_BY]->(e:Experiment)
+RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.best AS best,
+       m.id AS model, e.id AS experiment
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """A checkpoint's node, and the two that it comes from."""
+
+    id: str
+    weights: str
+    """SHA-256 of the file, hexadecimal."""
+    model: str | None
+    """None where the experiment has no model: then the weights can be read, and not run."""
+    experiment: str | None
+    """None for weights from elsewhere."""
+    epoch: int | None = None
+    step: int | None = None
+    best: bool = False
+
+
+def add_checkpoint(
+    stores: Stores,
+    model: str | None,
+    weights: torch.nn.Module | Mapping[str, torch.Tensor],
+    *,
+    experiment: str | None = None,
+    id: str | None = None,  # noqa: A002 - the users' word for it
+    best: bool = False,
+    epoch: int | None = None,
+    step: int | None = None,
+    lease: Lease | None = None,
+) -> str:
+    """Store weights: the file first, then one transaction that names it.
+
+    Args:
+        stores: The open workspace.
+        model: The model that they are weights of.
+        weights: A module, or its state dict.
+        experiment: The experiment that made them.
+        id: Its id; by default ``<experiment>/<n>``, of imported weights ``<model>/<n>``.
+        best: Whether they are the best so far.
+        epoch: Of the training.
+        step: Of the training.
+        lease: Of the experiment, checked in the transaction.
+
+    Returns:
+        The checkpoint's id. The same id with the same weights is what is there.
+
+    Raises:
+        ConflictError: The id exists with other weights.
+        ModelError: Something in them is no tensor.
+    """
+    from odin_graph.catalog.models.weights import to_safetensors  # torch
+
+    digest = files.put(stores, files.WEIGHTS, to_safetensors(weights))
+    owner = experiment or model or "weights"
+    id_ = id or f"{owner}/{stores.graph.reserve_keys(1, counter=f'checkpoints of {owner}').start}"
+    row: dict[str, Any] = {
+        "id": id_,
+        "weights": digest,
+        "best": best,
+        "epoch": None if epoch is None else step_of(epoch),
+        "step": None if step is None else step_of(step),
+        "created_at": now(),
+    }
+    ends = [("SPECIALIZATION_OF", "Model", model), ("GENERATED_BY", "Experiment", experiment)]
+    origins = [Origin(edge, label, end) for edge, label, end in ends if end is not None]
+    row["odin_origins"] = texts(origins)
+
+    def make(tx: Transaction) -> None:
+        if lease is not None:
+            lease.check(tx)
+        tx.run("CREATE (c:Checkpoint) SET c = $row", {"row": {k: v for k, v in row.items() if v is not None}})
+        draw(tx, "Checkpoint", id_, origins)
+
+    if id is not None and (deleted := deletion_of(stores, "Checkpoint", id_)) is not None:
+        raise deleted
+    held = _read(stores, id_)
+    if held is None:
+        stores.graph.execute(make)
+    elif (held.weights, held.model, held.experiment) != (digest, model, experiment):
+        raise ConflictError(f"There is a checkpoint {id_!r} already, with other weights: give this one another id.")
+    return id_
+
+
+def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
+    """The checkpoint of that id.
+
+    Raises:
+        UnknownNameError: There is none; lists those there are.
+    """
+    record = _read(stores, id)
+    if record is None:
+        known = [
+            row["id"] for row in stores.graph.read("MATCH (c:Checkpoint) WHERE c.deleted IS NULL RETURN c.id AS id")
+        ]
+        raise UnknownNameError.of("checkpoint", id, known)
+    return record
+
+
+def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Tensor]:
+    """The weights, on the CPU, after their digest was checked.
+
+    Raises:
+        StoreError: The file is gone, or is not what it was.
+    """
+    from odin_graph.catalog.models.weights import from_safetensors  # torch
+
+    return from_safetensors(files.get(stores, files.WEIGHTS, record.weights))
+
+
+def of_model(stores: Stores, model: str) -> list[str]:
+    """The checkpoints of a model, oldest first."""
+    rows = stores.graph.read(
+        "MATCH (:Model {id: $id})<-[:SPECIALIZATION_OF]-(c:Checkpoint) WHERE c.deleted IS NULL "
+        "RETURN c.id AS id ORDER BY c.created_at, c.id",
+        {"id": model},
+    )
+    return [str(row["id"]) for row in rows]
+
+
+def _read(stores: Stores, id_: str) -> CheckpointRecord | None:
+    rows = stores.graph.read(_READ, {"id": id_})
+    return CheckpointRecord(**{**rows[0], "best": bool(rows[0]["best"])}) if rows else None

@@ -1,0 +1,1 @@
+"""Purging: what is destroyed, in the graph, in arrays and in files."""

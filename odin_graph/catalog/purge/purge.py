@@ -1,0 +1,275 @@
+"""Purge: the pixels of images, and all that was computed of them, are destroyed; what cannot be is said.
+
+A (:Deletion) in state ``purging`` gathers the images, and the addresses of what the swaps replaced, so that an
+interrupted purge is gone on with by the next one. The tombstones stay, without metadata.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays.names import fresh_name
+from odin_graph.catalog.purge.purge_arrays import affected, replace_segments
+from odin_graph.catalog.purge.purge_files import remove_caches, remove_replaced, sweep
+from odin_graph.catalog.purge.purge_left import left_behind
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.people import who
+from odin_graph.catalog.records.unfinished import PARENTS
+from odin_graph.catalog.records.uses import told, uses
+from odin_graph.errors import FrozenError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import batches
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+_FEW: Final = 1_000
+"""Images whose predictions are removed in one transaction."""
+_DERIVED: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:DERIVED_FROM]-(d:Image) RETURN DISTINCT d.key AS key
+"""
+_PURGED: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion) WHERE x.state IS NOT NULL
+RETURN collect(DISTINCT key) AS keys
+"""
+_MARK: Final = """
+MATCH (x:Deletion {id: $deletion}) UNWIND $keys AS key MATCH (n:Image {key: key})
+SET n.deleted = true CREATE (n)-[:INVALIDATED_BY]->(x)
+"""
+_SAID: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(p:Prediction) DETACH DELETE p RETURN count(p) AS n
+"""
+_CORRECTED: Final = """
+UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange) DETACH DELETE c RETURN count(c) AS n
+"""
+
+_FROZEN: Final = "UNWIND $keys AS key MATCH (:Image {key: key})<-[m:HAD_MEMBER]-(:Dataset) SET m.label = null"
+
+
+@dataclass(frozen=True)
+class PurgeReport:
+    """What a purge destroyed, and what it could not."""
+
+    images: tuple[str, ...]
+    """The ids of all images that are gone, derived ones among them."""
+    derived: tuple[str, ...] = ()
+    """Those that were made from the images of the call, and went with them."""
+    destroyed: dict[str, int] = field(default_factory=dict)
+    """How many rows, nodes and files of each kind."""
+    left: tuple[str, ...] = ()
+    """What could not be destroyed, each in a sentence."""
+    used: tuple[str, ...] = ()
+    """With ``force``: what is frozen and has lost them."""
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        """The report, in lines."""
+        done = "Would purge" if self.dry_run else "Purged"
+        lines = [
+            f"{done} {len(self.images):,} images" + (f", {len(self.derived):,} of them derived" * bool(self.derived))
+        ]
+        lines += [f"- {number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
+        if self.used:
+            what = "It" if len(self.images) == 1 else "Of them"
+            lines.append(f"{what} {told(self.used)}: what is frozen keeps its digest, and says what is missing.")
+        lines += [f"Left: {sentence}" for sentence in self.left]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def purge(
+    stores: Stores,
+    keys: NDArray[np.int64],
+    *,
+    why: str | None = None,
+    by: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> PurgeReport:
+    """Destroy images: pixels, originals, activations, predictions, metadata, labels, indexes and caches.
+
+    What was derived from them goes with them. Their tombstones stay, with id and key alone. Data set versions that
+    held them keep their digest, order and length, without the label. Interrupted, it is gone on with by any next call.
+
+    Args:
+        stores: The open workspace.
+        keys: The images; those that were deleted before, too.
+        why: The reason, kept on the tombstone.
+        by: Who does it; by default the user's login name.
+        force: Purge also what is in a data set version.
+        dry_run: Only say what would be destroyed, and what could not.
+
+    Raises:
+        FrozenError: A data set version holds them; says which.
+        ConflictError: Another process purges, or builds what may hold them.
+        UnknownNameError: No such images.
+    """
+    given = np.unique(np.asarray(keys, np.int64))
+    ids = _ids(stores, given)
+    if absent := sorted(set(given.tolist()) - set(ids)):
+        raise UnknownNameError(f"No image has the key {', '.join(map(str, absent[:5]))}: nothing was purged.")
+    every = _with_derived(stores, given)
+    ids = _ids(stores, every)
+    used = stores.graph.execute(lambda tx: uses(tx, "Image", every.tolist()))
+    if used and not force and not dry_run:
+        what = "The image" if len(every) == 1 else f"Of {len(every):,} images (derived ones count)"
+        raise FrozenError(
+            f"{what} {told(used)}. Nothing was purged. Purge all the same with force=True: the versions keep their "
+            "digest, and say what is missing."
+        )
+    derived = tuple(ids[key] for key in every.tolist() if key not in set(given.tolist()))
+    left = left_behind(stores, every)
+    report = PurgeReport(tuple(ids.values()), derived, left=left, used=tuple(used), dry_run=dry_run)
+    if dry_run:
+        return replace(report, destroyed=dict(affected(stores, every)))
+    _refuse_builders(stores)
+    _begin(stores, every, why, who(by))
+    destroyed: Counter[str] = Counter()
+    for deletion in unfinished_purges(stores):
+        with leases.acquire(stores.graph, "Deletion", deletion) as lease:
+            more = _go_on(stores, deletion, lease, destroyed)
+        report = replace(report, left=(*report.left, *more))
+    return replace(report, destroyed=dict(destroyed))
+
+
+def unfinished_purges(stores: Stores) -> list[str]:
+    """The (:Deletion) nodes of purges that are not finished, oldest first."""
+    rows = stores.graph.read("MATCH (x:Deletion) WHERE x.state = 'purging' RETURN x.id AS id ORDER BY x.id")
+    return [str(row["id"]) for row in rows]
+
+
+def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) -> None:
+    """From here on no reader shows the images. Those that a purge has, or had, are its own."""
+    row = {"deletion": fresh_name(), "at": now(), "by": by, "why": why}
+
+    def mark(tx: Transaction) -> None:
+        known: set[int] = set()
+        for part in batches(keys.tolist()):
+            known.update(tx.run(_PURGED, {"keys": part})[0]["keys"])
+        new = [key for key in keys.tolist() if key not in known]
+        if not new:
+            return
+        tx.run(
+            "CREATE (:Deletion {id: $deletion, at: $at, by: $by, why: $why, state: 'purging', created_at: $at})", row
+        )
+        for part in batches(new):
+            tx.run(_MARK, {"deletion": row["deletion"], "keys": part})
+
+    stores.graph.execute(mark)
+
+
+def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> list[str]:
+    """Every step may have been done before. Returns what is left."""
+    keys = _of_deletion(stores, deletion)
+    destroyed += replace_segments(stores, keys, deletion, lease)
+    # A crop that was being made when the purge began: from now on there are no pixels to make one of.
+    while len(late := np.setdiff1d(_with_derived(stores, keys), keys)):
+        stores.graph.write(_MARK, {"deletion": deletion, "keys": late.tolist()})
+        keys = _of_deletion(stores, deletion)
+        destroyed += replace_segments(stores, keys, deletion, lease)
+    _drop_indexes(stores, deletion, lease, destroyed)
+    for name, cypher in (("predictions in the graph", _SAID), ("label corrections", _CORRECTED)):
+        for part in batches(keys.tolist(), _FEW):
+            destroyed[name] += stores.graph.write(cypher, {"keys": part})[0]["n"]
+    for part in batches(keys.tolist(), _FEW):
+        stores.graph.write(_FROZEN, {"keys": part})
+        stores.graph.write(
+            "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i = {id: i.id, key: i.key, deleted: true}",
+            {"keys": part},
+        )
+    destroyed["files"] += remove_replaced(stores, deletion)
+    swept, left = sweep(stores, keys)
+    destroyed["files"] += swept
+    remove_caches(stores)
+
+    def finish(tx: Transaction) -> None:
+        lease.check(tx)
+        tx.run(
+            "MATCH (x:Deletion {id: $id}) SET x.state = 'purged', x.files = null, x.images = $images",
+            {"id": deletion, "images": len(keys)},
+        )
+
+    stores.graph.execute(finish)
+    return left
+
+
+def _of_deletion(stores: Stores, deletion: str) -> NDArray[np.int64]:
+    rows = stores.graph.read(
+        "MATCH (x:Deletion {id: $id}) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key", {"id": deletion}
+    )
+    return np.unique(np.array([row["key"] for row in rows], np.int64))
+
+
+def _drop_indexes(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> None:
+    """Indexes hold vectors of many images, and are built again when they are asked for: all of them go."""
+
+    def drop(tx: Transaction) -> int:
+        lease.check(tx)
+        rows = tx.run("MATCH (v:VectorIndex) WHERE v.uris IS NOT NULL UNWIND v.uris AS uri RETURN uri")
+        if rows:
+            tx.run(
+                "MATCH (x:Deletion {id: $id}) SET x.files = coalesce(x.files, []) + $uris",
+                {"id": deletion, "uris": [row["uri"] for row in rows]},
+            )
+            tx.run("MATCH (v:VectorIndex) DETACH DELETE v")
+        return len(rows)
+
+    destroyed["indexes"] += stores.graph.execute(drop)
+
+
+def _with_derived(stores: Stores, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The images and all that was made from them, by any number of steps."""
+    known, new = set(keys.tolist()), keys.tolist()
+    while new:
+        found: set[int] = set()
+        for part in batches(new):
+            found.update(row["key"] for row in stores.graph.read(_DERIVED, {"keys": part}))
+        new = sorted(found - known)
+        known.update(new)
+    return np.array(sorted(known), np.int64)
+
+
+def _ids(stores: Stores, keys: NDArray[np.int64]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for part in batches(keys.tolist()):
+        rows = stores.graph.read(
+            "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.key AS key, i.id AS id", {"keys": part}
+        )
+        found.update((row["key"], row["id"]) for row in rows)
+    return dict(sorted(found.items()))
+
+
+def _refuse_builders(stores: Stores) -> None:
+    """What a live process is building may come to hold the images after this has looked."""
+    for label in PARENTS:
+        for row in stores.graph.read(f"MATCH (n:{label} {{state: 'building'}}) RETURN n.id AS id, {leases.FIELDS}"):
+            if (held := leases.of_row(row)) is not None and held.live:
+                raise leases.busy(label, row["id"], held)
+
+
+def keys_of_any(stores: Stores, images: Sequence[Any]) -> NDArray[np.int64]:
+    """The keys of images, given as objects, ids or keys; tombstones too.
+
+    Raises:
+        UnknownNameError: Ids that are of no image.
+    """
+    ids = [image for image in images if isinstance(image, str)]
+    by_id: dict[str, int] = {}
+    for part in batches(ids):
+        rows = stores.graph.read(
+            "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.key AS key", {"ids": part}
+        )
+        by_id.update((row["id"], row["key"]) for row in rows)
+    if absent := [id_ for id_ in ids if id_ not in by_id]:
+        raise UnknownNameError(
+            f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}: correct them."
+        )
+    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
+    return np.array(keys, np.int64)

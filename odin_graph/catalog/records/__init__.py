@@ -1,0 +1,1 @@
+"""What every kind of record shares: leases, segments, files, updates, deletion, tombstones, views and tokens."""

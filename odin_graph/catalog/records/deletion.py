@@ -1,0 +1,260 @@
+"""Delete: a tombstone that no reader shows and lineage tells of; refused while something frozen uses the thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from odin_graph.arrays.names import fresh_name
+from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.people import who
+from odin_graph.catalog.records.updates import there
+from odin_graph.catalog.records.uses import told, uses
+from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.properties import now
+from odin_graph.stores import Stores
+
+DELETABLE: Final = (
+    "Image",
+    "Video",
+    "Volume",
+    "Dataset",
+    "Model",
+    "Experiment",
+    "Checkpoint",
+    "PredictionSet",
+    "ActivationSet",
+    "AttributionSet",
+)
+HAVE_STATE: Final = ("Volume", "Video", "Dataset", "PredictionSet", "ActivationSet", "AttributionSet")
+"""Their state becomes ``deleted``, so that whoever asks for what is ready does not find them."""
+LEASED: Final = ("Dataset", "Experiment", "PredictionSet", "ActivationSet", "AttributionSet")
+
+# What goes with a thing (t), since it is a part (p) of it: its label, and the pattern from the thing to it.
+_PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "Experiment": (
+        ("Checkpoint", "(t)<-[:GENERATED_BY]-(p:Checkpoint)"),
+        ("PredictionSet", "(t)<-[:GENERATED_BY]-(p:PredictionSet)"),
+        ("ActivationSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:ActivationSet)"),
+        ("AttributionSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:AttributionSet)"),
+    ),
+    "Checkpoint": (
+        ("ActivationSet", "(t)<-[:DERIVED_FROM]-(p:ActivationSet)"),
+        ("AttributionSet", "(t)<-[:DERIVED_FROM]-(p:AttributionSet)"),
+    ),
+}
+_BEGIN: Final = "UNWIND $things AS thing MATCH (t:{0} {{id: thing}})"
+_PLURAL: Final = {
+    "Image": "images",
+    "Dataset": "data set versions",
+    "Model": "models",
+    "Experiment": "experiments",
+    "Checkpoint": "checkpoints",
+}
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class DeletionReport:
+    """What was deleted, and what uses it all the same."""
+
+    id: str
+    """Of the (:Deletion) node; empty where nothing was left to delete."""
+    deleted: dict[str, int]
+    """How many of each kind, parts that went with them included."""
+    used: tuple[str, ...] = ()
+    """With ``force``: what is frozen and still names them."""
+
+    def __str__(self) -> str:
+        """What happened, in lines."""
+        if not self.id:
+            return "Nothing was deleted: it was before."
+        counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items() if number)
+        lines = [f"Deleted {counts}."]
+        if self.used:
+            lines.append(f"Still named by what is frozen: {told(self.used)}.")
+        return "\n".join(lines)
+
+
+def delete(
+    stores: Stores,
+    label: str,
+    things: Sequence[Any],
+    *,
+    why: str | None = None,
+    by: str | None = None,
+    force: bool = False,
+) -> DeletionReport:
+    """Put tombstones on things, in one transaction: all of them, or none and an error.
+
+    Nothing is destroyed but activations, which are computed again when they are asked for: the nodes stay, with
+    ``deleted = true`` and INVALIDATED_BY a (:Deletion). An experiment's checkpoints, predictions and activations go
+    with it, a checkpoint's activations with that.
+
+    Args:
+        stores: The open workspace.
+        label: Their kind, one of `DELETABLE`.
+        things: The keys of images, the ids of the others.
+        why: The reason, for whoever meets the tombstone.
+        by: Who does it; by default the user's login name.
+        force: Delete also what something frozen uses.
+
+    Raises:
+        FrozenError: Something frozen uses them; says what.
+        UnknownNameError: No such things.
+        ConflictError: A live process is at work on one of them.
+    """
+    listed = list(dict.fromkeys(things))
+    alive = there(stores, label, listed)
+    _check_known(stores, label, [thing for thing in listed if thing not in alive])
+    listed = [thing for thing in listed if thing in alive]
+    if not listed:
+        return DeletionReport("", {label: 0})
+    for kind, ids in _leased(stores, label, listed):
+        for id_ in ids:
+            if (held := leases.holder(stores.graph, kind, id_)) is not None and held.live:
+                raise leases.busy(kind, id_, held)
+    row: dict[str, Any] = {"id": fresh_name(), "at": now(), "by": who(by), "why": why}
+
+    def bury(tx: Transaction) -> DeletionReport:
+        used = uses(tx, label, listed)
+        if used and not force:
+            raise _refused(label, listed, used)
+        tx.run("CREATE (:Deletion {id: $id, at: $at, by: $by, why: $why, created_at: $at})", row)
+        counts = {label: _mark(tx, label, listed, row["id"])}
+        _refuse_live(tx, label, listed)
+        for part, ids in _parts(tx, label, listed):
+            counts[part] = counts.get(part, 0) + _mark(tx, part, ids, row["id"])
+            _refuse_live(tx, part, ids)
+        return DeletionReport(str(row["id"]), counts, tuple(used))
+
+    return stores.graph.execute(bury)
+
+
+def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> int:
+    """Tombstones for those that have none; how many."""
+    by = "key" if label == "Image" else "id"
+    state = ", n.state = 'deleted'" if label in HAVE_STATE else ""
+    number = 0
+    for part in batches(things, BATCH):
+        number += tx.run(
+            f"MATCH (x:Deletion {{id: $deletion}}) UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) "
+            f"WHERE n.deleted IS NULL WITH n, x, n.state AS was SET n.deleted = true{state} "
+            "CREATE (n)-[:INVALIDATED_BY {was: was}]->(x) "
+            "RETURN count(n) AS n",
+            {"deletion": deletion, "things": part},
+        )[0]["n"]
+        if label == "ActivationSet":  # what can be computed again takes no room: its files are garbage from now on
+            for id_ in part:
+                gone = tx.run(
+                    "MATCH (s:Segment) WHERE s.array STARTS WITH $prefix WITH s, s.uri AS uri DETACH DELETE s "
+                    "RETURN uri",
+                    {"prefix": f"ActivationSet/{id_}/"},
+                )
+                indexes = tx.run(
+                    "MATCH (v:VectorIndex)-[:DERIVED_FROM]->(:ActivationSet {id: $id}) WITH v, v.uris AS uris "
+                    "DETACH DELETE v RETURN uris",
+                    {"id": id_},
+                )
+                uris = [row["uri"] for row in gone] + [uri for row in indexes for uri in row["uris"] or ()]
+                tx.run(  # whoever reads them goes on: gc spares what a deletion of the last hour names
+                    "MATCH (x:Deletion {id: $deletion}) SET x.files = coalesce(x.files, []) + $uris",
+                    {"deletion": deletion, "uris": uris},
+                )
+    return number
+
+
+def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
+    """Once more, under the locks of the tombstones: a process may have begun since it was looked."""
+    if label not in LEASED:
+        return
+    rows = tx.run(
+        f"UNWIND $things AS thing MATCH (n:{label} {{id: thing}}) WHERE n.lease_owner IS NOT NULL "
+        f"RETURN thing, {leases.FIELDS}",
+        {"things": list(things)},
+    )
+    for row in rows:
+        if (held := leases.of_row(row)) is not None and held.live:
+            raise leases.busy(label, row["thing"], held)
+
+
+def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
+    for part, pattern in _PARTS.get(label, ()):
+        # What several checkpoints share goes with the last of them: those of this call have their tombstone by now.
+        last = (
+            " AND NOT EXISTS { MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE o.deleted IS NULL }"
+            if part == "ActivationSet"
+            else ""
+        )
+        rows = tx.run(
+            f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.deleted IS NULL{last} RETURN DISTINCT p.id AS id",
+            {"things": list(things)},
+        )
+        if rows:
+            yield part, [row["id"] for row in rows]
+
+
+def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
+    """What a live process may be at work on: the things themselves, and their parts."""
+    if label in LEASED:
+        yield label, list(things)
+    for part, pattern in _PARTS.get(label, ()):
+        if part in LEASED:
+            rows = stores.graph.read(
+                f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
+                {"things": list(things)},
+            )
+            yield part, [row["id"] for row in rows]
+
+
+def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
+    """Refuse what never was; what was deleted before is left as it is."""
+    if not absent:
+        return
+    by = "key" if label == "Image" else "id"
+    rows = stores.graph.read(
+        f"UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) RETURN thing", {"things": list(absent)}
+    )
+    known = {row["thing"] for row in rows}
+    if strange := [thing for thing in absent if thing not in known]:
+        raise UnknownNameError(
+            f"{len(strange)} things to delete do not exist, first {', '.join(map(repr, strange[:_SHOWN]))}. "
+            "Nothing was deleted: correct them, or leave them out."
+        )
+
+
+def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenError:
+    if len(things) > 1:
+        what = f"Of {len(things):,} {_PLURAL.get(label, f'{label} nodes')}"
+    else:
+        what = "The image" if label == "Image" else f"{label} {things[0]!r}"
+    remedy = {
+        "Image": "Make a next version without them",
+        "Dataset": "Delete those first",
+        "Model": "Delete those first",
+        "Experiment": "Delete those first",
+        "Checkpoint": "Delete those first",
+    }.get(label, "Leave it")
+    return FrozenError(
+        f"{what} {told(used)}. Nothing was deleted. {remedy}, or delete all the same with force=True: what is frozen "
+        "keeps its digest, opens as before, and says what is missing."
+    )
+
+
+def deletion_of(stores: Stores, label: str, id: str) -> ConflictError | None:  # noqa: A002 - the users' word for it
+    """The error of using an id whose thing was deleted; None where it was not."""
+    rows = stores.graph.read(
+        f"MATCH (n:{label} {{id: $id}})-[:INVALIDATED_BY]->(x:Deletion) WHERE n.deleted = true "
+        "RETURN x.at AS at, x.by AS by, x.why AS why ORDER BY x.at",
+        {"id": id},
+    )
+    if not rows:
+        return None
+    said = f": {rows[0]['why']}" if rows[0]["why"] else ""
+    return ConflictError(
+        f"{label} {id!r} was deleted by {rows[0]['by']} on {str(rows[0]['at'])[:10]}{said}. Its tombstone keeps the "
+        "id, so that lineage stays clear: give another id, or bring it back with undelete()."
+    )

@@ -1,0 +1,204 @@
+"""Undelete: a tombstone taken away, so that readers show the thing again, as it was; not after a purge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from odin_graph.catalog.records.deletion import DELETABLE, HAVE_STATE
+from odin_graph.catalog.records.restored_values import fit_types
+from odin_graph.errors import ConflictError, QueryError, UnknownNameError
+from odin_graph.graph import Transaction
+from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.metadata import KINDS
+from odin_graph.stores import Stores
+
+COMPUTED: Final = ("ActivationSet", "AttributionSet")
+"""What is computed again when it is asked for: deleting it takes its files."""
+_SHOWN: Final = 5
+
+_TOMBSTONES: Final = """
+UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}})
+OPTIONAL MATCH (n)-[:INVALIDATED_BY]->(x:Deletion)
+RETURN thing, n.id AS id, n.deleted AS deleted, x.id AS deletion, x.state AS state
+"""
+_REUSED: Final = """
+UNWIND $ids AS id MATCH (n:{label} {{id: id}}) WHERE n.deleted IS NULL RETURN id
+"""
+_RESTORE: Final = """
+UNWIND $rows AS r MATCH (n:{label} {{{by}: r.thing}})-[e:INVALIDATED_BY]->(x:Deletion {{id: r.deletion}})
+WITH n, e, e.was AS was DELETE e SET n.deleted = null{state} RETURN count(n) AS n
+"""
+_EMPTY: Final = """
+UNWIND $ids AS id MATCH (x:Deletion {id: id})
+WHERE NOT (x)<-[:INVALIDATED_BY]-() AND (x.files IS NULL OR size(x.files) = 0) DETACH DELETE x
+"""
+# What went with a thing (t): the same deletion names both.
+_PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "Experiment": (
+        ("Checkpoint", "(t)<-[:GENERATED_BY]-(p:Checkpoint)"),
+        ("PredictionSet", "(t)<-[:GENERATED_BY]-(p:PredictionSet)"),
+    ),
+}
+# What a thing is a part of, or is about: without it, it would hang in the air.
+_WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "Checkpoint": (("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),),
+    "PredictionSet": (
+        ("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),
+        ("data set version", "(t)-[:OF]->(w:Dataset)"),
+        ("checkpoint", "(t)-[:DERIVED_FROM]->(w:Checkpoint)"),
+    ),
+    "Experiment": (("model", "(t)-[:USED]->(w:Model)"),),
+}
+# Slices and frames are deleted in the call that deletes their stack, just before it: by the latest such deletion.
+_SLICES: Final = """
+MATCH (t:{label} {{id: $thing}})-[:INVALIDATED_BY]->(s:Deletion)
+MATCH (t)<-[:HAS_ROOT]-(i:Image) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion)
+WHERE x.state IS NULL AND x.at <= s.at AND x.by = s.by AND coalesce(x.why, '') = coalesce(s.why, '')
+RETURN i.key AS key, x.id AS deletion, x.at AS at ORDER BY at DESC
+"""
+
+
+@dataclass(frozen=True)
+class UndeletionReport:
+    """What is shown again."""
+
+    restored: dict[str, int]
+    """How many of each kind, parts that came with them included."""
+    converted: dict[str, int] = field(default_factory=dict)
+    """By field (``Image.age``), how many values were converted to the type that it has by now."""
+
+    def __str__(self) -> str:
+        """One line."""
+        counts = ", ".join(f"{number:,} {label}" for label, number in self.restored.items() if number)
+        if not counts:
+            return "Nothing was deleted: all of it is there."
+        types = ", ".join(f"{number:,} of {name}" for name, number in self.converted.items())
+        return f"Shown again: {counts}." + (f" Values converted to the type of today: {types}." if types else "")
+
+
+def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionReport:
+    """Take the tombstones from things, in one transaction: from all of them, or none and an error.
+
+    An experiment's checkpoints and predictions come back where they went with it, a volume's slices and a video's
+    frames too. Activations are computed again when they are asked for. Metadata whose field has another type by now is
+    converted, where no digit is lost.
+
+    Args:
+        stores: The open workspace.
+        label: Their kind, one of `DELETABLE`.
+        things: The keys of images, the ids of the others. What is not deleted is left as it is.
+
+    Raises:
+        UnknownNameError: No such things.
+        ConflictError: They were purged, something else has their id by now, what they are of is deleted, or values do
+            not fit the type that their field has by now.
+        QueryError: What is computed again has nothing that could come back.
+    """
+    if label in COMPUTED or label not in DELETABLE:
+        raise QueryError(
+            f"A deleted {label} does not come back: its files are gone, and it is computed again when it is asked for."
+        )
+    listed = list(dict.fromkeys(things))
+
+    def restore(tx: Transaction) -> UndeletionReport:
+        rows = _tombstones(tx, label, listed)
+        slices = _slices(tx, label, rows) if label in ("Video", "Volume") else []
+        converted: dict[str, int] = {}
+        counts = {label: _restore(tx, label, rows, converted)}
+        for part, pattern in _PARTS.get(label, ()):
+            found = _parts(tx, label, pattern, rows)
+            counts[part] = _restore(tx, part, found, converted)
+            rows += found
+        if slices:
+            counts["Image"] = _restore(tx, "Image", slices, converted)
+            rows += slices
+        _check_wholes(tx, label, listed)
+        tx.run(_EMPTY, {"ids": sorted({row["deletion"] for row in rows})})
+        return UndeletionReport(counts, converted)
+
+    return stores.graph.execute(restore)
+
+
+def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict[str, Any]]:
+    """A row a deleted thing and deletion: ``thing``, ``deletion``."""
+    by = _by(label)
+    rows: list[dict[str, Any]] = []
+    for part in batches(things, BATCH):
+        rows += [dict(row) for row in tx.run(_TOMBSTONES.format(label=label, by=by), {"things": part})]
+    known = {row["thing"] for row in rows}
+    if absent := [thing for thing in things if thing not in known]:
+        raise UnknownNameError(
+            f"{len(absent)} things to bring back do not exist, first {_listed(absent)}. Nothing was changed: correct "
+            "them (of a data set give the version, pets@1). db.deletions() lists what was deleted."
+        )
+    gone = [row for row in rows if row["deleted"]]
+    if purged := [row["id"] for row in gone if row["state"] is not None]:
+        raise ConflictError(
+            f"{len(purged)} things were purged, first {_listed(purged)}: nothing of them is left that could come back. "
+            "Nothing was changed: leave them out."
+        )
+    reused = tx.run(_REUSED.format(label=label), {"ids": [row["id"] for row in gone]}) if gone else []
+    if reused:
+        raise ConflictError(
+            f"{len(reused)} ids are of other things by now, first {_listed([row['id'] for row in reused])}. Nothing "
+            "was changed: delete those first."
+        )
+    return [{"thing": row["thing"], "deletion": row["deletion"]} for row in gone]
+
+
+def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:
+    things = list(dict.fromkeys(row["thing"] for row in rows))
+    if label in KINDS and things:
+        fitted = fit_types(tx, label, _by(label), things)
+        converted |= {f"{label}.{name}": number for name, number in fitted.items()}
+    state = ", n.state = coalesce(was, 'ready')" if label in HAVE_STATE else ""
+    cypher = _RESTORE.format(label=label, by=_by(label), state=state)
+    for part in batches(list(rows), BATCH):
+        tx.run(cypher, {"rows": part})
+    return len(things)
+
+
+def _parts(tx: Transaction, label: str, pattern: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = tx.run(
+        f"UNWIND $rows AS r MATCH (t:{label} {{id: r.thing}}) MATCH {pattern} "
+        f"MATCH (p)-[:INVALIDATED_BY]->(x:Deletion) WHERE x.id = r.deletion AND p.deleted = true "
+        "RETURN DISTINCT p.id AS thing, x.id AS deletion",
+        {"rows": list(rows)},
+    )
+    return [dict(row) for row in found]
+
+
+def _slices(tx: Transaction, label: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for thing in {row["thing"] for row in rows}:
+        slices = [dict(row) for row in tx.run(_SLICES.format(label=label), {"thing": thing})]
+        found += [
+            {"thing": row["key"], "deletion": row["deletion"]}
+            for row in slices
+            if row["deletion"] == slices[0]["deletion"]
+        ]
+    return found
+
+
+def _check_wholes(tx: Transaction, label: str, things: Sequence[Any]) -> None:
+    for kind, pattern in _WHOLES.get(label, ()):
+        rows = tx.run(
+            f"UNWIND $things AS thing MATCH (t:{label} {{id: thing}}) MATCH {pattern} WHERE w.deleted = true "
+            "RETURN DISTINCT w.id AS id",
+            {"things": list(things)},
+        )
+        if rows:
+            raise ConflictError(
+                f"{label} {_listed(list(things))} is of the {kind} {rows[0]['id']!r}, which is deleted. Nothing was "
+                f"changed: bring that back first, its parts come with it."
+            )
+
+
+def _by(label: str) -> str:
+    return "key" if label == "Image" else "id"
+
+
+def _listed(things: Sequence[Any]) -> str:
+    return ", ".join(map(repr, things[:_SHOWN]))

@@ -1,0 +1,1 @@
+"""What all objects and collections share: the verbs, rows, and the reading of "images"."""

@@ -1,0 +1,89 @@
+"""Things that were selected: a list that can be updated, deleted and shown as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from odin_graph.catalog.records import deletion
+from odin_graph.catalog.records.deletion import DeletionReport
+from odin_graph.catalog.records.updates import UpdateReport, constant, update_metadata
+from odin_graph.objects.base.readable import readable
+from odin_graph.query.names.kinds import KINDS, fields_of, read_things
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, repr=False)
+class Selection(Generic[T]):
+    """Things that were selected, in order: a list that can be updated, deleted and shown as a table."""
+
+    _stores: Stores
+    kind: str
+    ids: tuple[str, ...]
+    _of: Callable[[str], T] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._of, self.ids)
+
+    @overload
+    def __getitem__(self, item: int) -> T: ...
+    @overload
+    def __getitem__(self, item: slice) -> Selection[T]: ...
+    def __getitem__(self, item: int | slice) -> T | Selection[T]:
+        if isinstance(item, slice):
+            return Selection(self._stores, self.kind, self.ids[item], self._of)
+        return self._of(self.ids[item])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a thing: what can be asked for of the kind, and the metadata that any of them has."""
+        at = self._stores.graph.moment()
+        types = fields_of(at, self.kind)
+        table = read_things(at, self.kind, list(types)).drop_columns(["key"])
+        places = pc.index_in(pa.array(self.ids, pa.string()), table.column("id").combine_chunks())
+        frame: pd.DataFrame = table.take(places.drop_null()).to_pandas()
+        kept = [name for name in types if name in KINDS[self.kind].own or frame[name].notna().any()]
+        return frame[kept]
+
+    def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
+        """Set the same free metadata on all of them, in one transaction; None takes a field away."""
+        said = {**(values or {}), **metadata}
+        columns = {name: constant(value, len(self)) for name, value in said.items()}
+        return update_metadata(self._stores, self.kind, self.ids, columns, missing="remove")
+
+    def map(self, function: Callable[[T], Any], name: str | None = None) -> pd.Series:
+        """Run a function of your own over them, and give its values by id; with a name they are stored as metadata.
+
+        Raises:
+            DataError: The function failed; names the thing.
+            MetadataError: The values are no metadata, or of another type than is recorded.
+        """
+        from odin_graph.objects.query.mapping import map_things
+
+        return map_things(self._stores, self.kind, self.ids, list(self), function, name)
+
+    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+        """Put tombstones on all of them, in one transaction; refused while something frozen uses one, unless forced."""
+        return deletion.delete(self._stores, self.kind, self.ids, why=why, by=by, force=force)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} {self.kind}: {', '.join(self.ids) or 'none'}"
+
+    def _repr_html_(self) -> str:
+        return (
+            str(readable(self.to_pandas(), self.kind).to_html(index=False, na_rep=""))
+            if self.ids
+            else f"<i>no {escape(self.kind)}</i>"
+        )

@@ -1,0 +1,118 @@
+"""THE reading of "images": every call that takes images takes all of these, and reads them here.
+
+A query (a saved view is one), a data set or a draft, in their order; an image, its id or its key; several of them: a
+list, a set, a generator, an array, a column of pandas or Arrow; and the id of a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.images.arrivals import stored_keys
+from odin_graph.catalog.images.images import check_keys, keys_of
+from odin_graph.catalog.purge.purge import keys_of_any
+from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.schema.several import is_several
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.query import Query
+
+_WHAT = "a query, a data set or its id, an image, its id or key, or several of them"
+
+
+def keys_of_images(stores: Stores, images: Any, *, deleted: bool = False, named_sets: bool = True) -> NDArray[np.int64]:
+    """The keys of images, however they are said, in their order.
+
+    Args:
+        stores: The open workspace.
+        images: See the module.
+        deleted: Whether those that were deleted count, too.
+        named_sets: Whether a string may be the id of a data set, where no image has it. What destroys says no.
+
+    Raises:
+        DataError: Ids or keys that are of no image, or what is no image.
+        QueryError: It is none of these, or images that are not stored.
+        UnknownNameError: A deleted image where those are not asked for; says when it was deleted, and by whom.
+    """
+    from odin_graph.objects.query.derived import DerivedQuery
+    from odin_graph.objects.query.patches import PatchQuery
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.dataset import Dataset
+    from odin_graph.objects.things.draft import Draft
+
+    if isinstance(images, DerivedQuery | PatchQuery):
+        raise QueryError("Images that operations make are not stored: store them first, as in query.store(name).")
+    if isinstance(images, Dataset):
+        keys: NDArray[np.int64] = images.keys if deleted else images.images().keys()
+        return keys
+    if isinstance(images, Draft):
+        return images.images().keys()
+    if isinstance(images, Query):
+        return images.keys()
+    if isinstance(images, str) and named_sets and (found := _of_named_set(stores, images)) is not None:
+        return found
+    listed = _listed(images)
+    if deleted:
+        return keys_of_any(stores, listed)
+    keys = keys_of(stores, listed)
+    check_keys(stores, keys[[not isinstance(one, str) for one in listed]])
+    return keys
+
+
+def query_of_images(stores: Stores, images: Any) -> Query:
+    """Images as a query: a query as it is, a data set's with its frozen labels, all else by key."""
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.dataset import Dataset
+    from odin_graph.query.plan.plan import Keys, Members, Plan
+
+    if isinstance(images, Query):
+        return images
+    if isinstance(images, Dataset):
+        return images.images()
+    if isinstance(images, str) and not stored_keys(stores, [images]):
+        try:
+            return Query(stores.address, Plan(Members(resolve(stores, images))))
+        except UnknownNameError:
+            pass  # it is said of images
+    return Query(stores.address, Plan(Keys(tuple(keys_of_images(stores, images).tolist()))))
+
+
+def _of_named_set(stores: Stores, name: str) -> NDArray[np.int64] | None:
+    """The members of the data set of an id; None where it is no data set."""
+    from odin_graph.objects.things.dataset import Dataset
+
+    try:
+        dataset = Dataset(stores, resolve(stores, name))
+    except UnknownNameError:
+        return None
+    if stored_keys(stores, [name]):
+        raise QueryError(
+            f"{name!r} is an image and a data set: say which, as db.images[{name!r}] or db.datasets[{name!r}]."
+        )
+    return dataset.images().keys()
+
+
+def _listed(images: Any) -> list[Any]:
+    """One image or several, as a list of images, ids and keys of Python."""
+    if hasattr(images, "to_pylist"):
+        images = images.to_pylist()
+    elif isinstance(images, np.ndarray) or (hasattr(images, "tolist") and not hasattr(images, "columns")):
+        images = images.tolist()
+    if isinstance(images, Mapping) or hasattr(images, "columns"):
+        raise QueryError(f"{type(images).__name__} is a table: give its column of ids or keys; images are {_WHAT}.")
+    if isinstance(images, str | int | np.integer) or hasattr(images, "key"):
+        images = [images]
+    if not is_several(images):
+        raise QueryError(f"{images!r:.80} is no image, id, or query of images: images are {_WHAT}.")
+    listed = list(images)
+    for one in listed:
+        key: object = getattr(one, "key", one)
+        if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
+            raise DataError(f"An image is given as itself, by its id or by its key, not as {one!r:.80}.")
+    return listed

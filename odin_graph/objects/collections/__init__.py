@@ -1,0 +1,1 @@
+"""`db.images`, `db.datasets`, ...: one collection a file."""

@@ -1,0 +1,162 @@
+"""``db.activations``: the stored activations of layers, computed once and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.arrays import SegmentedArray, UnitArray
+from odin_graph.catalog.activations.activations import rows_of
+from odin_graph.catalog.activations.storage import reading
+from odin_graph.catalog.activations.unit_sets import units_of
+from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.layers.layer import Layer
+
+_RECORD = """
+MATCH (s:ActivationSet {id: $id}) WHERE s.state = 'ready'
+OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_digest AS digest, s.codec AS codec
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class ActivationSet(Verbs):
+    """What a layer of a checkpoint said of images: vectors or units. Deleted, it is computed again when asked."""
+
+    KIND = "ActivationSet"
+    _stores: Stores
+    id: str
+
+    @property
+    def layer(self) -> str:
+        """The module's name."""
+        return str(self._record()["layer"])
+
+    @property
+    def pooling(self) -> str:
+        """How positions became one vector."""
+        return str(self._record()["pooling"])
+
+    @property
+    def checkpoint(self) -> str:
+        """The weights that were run."""
+        return str(self._record()["checkpoint"])
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The images that it covers, sorted by key."""
+        self._record()
+        return self._rows().coverage()
+
+    def vectors(self, images: Any = None) -> NDArray[np.float32]:
+        """The stored vectors (n, d), float32; nothing is computed for it.
+
+        Args:
+            images: A query, or images, their ids or keys, in whose order they come; by default all, by key.
+
+        Raises:
+            QueryError: It holds units, no vectors.
+            StoreError: An image that it does not cover.
+        """
+        if self._record()["digest"] is not None:
+            raise QueryError(
+                f"{self.id!r} holds units, of which a layer gives any group: layer.units[[3, 17]].values(images)."
+            )
+        with reading(self._stores, [self.id]):
+            rows = rows_of(self._stores, self.id)
+            keys = rows.coverage() if images is None else keys_of_images(self._stores, images)
+            found: NDArray[np.float32] = rows.read(np.asarray(keys, np.int64))
+        return found
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        held = self._record()
+        return (
+            f"ActivationSet({self.id!r}: {held['layer']} of {held['checkpoint']}, {held['pooling']} as "
+            f"{held['codec']}, {len(self):,} images)"
+        )
+
+    def _rows(self) -> SegmentedArray | UnitArray:
+        if self._record()["digest"] is None:
+            return rows_of(self._stores, self.id)
+        return units_of(self._stores, self.id)
+
+    def _record(self) -> dict[str, Any]:
+        rows = self._stores.graph.read(_RECORD, {"id": self.id})
+        if not rows:
+            raise UnknownNameError.of("activation set", self.id, ActivationSets(self._stores))
+        return rows[0]
+
+
+class ActivationSets(CollectionVerbs, Queried):
+    """The activation sets of a workspace that are ready."""
+
+    KIND = "ActivationSet"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def insert(self, layer: Layer, images: Any, **how: Any) -> ActivationSet:
+        """Compute and store what a layer says of images; what is stored already is not computed again.
+
+        Args:
+            layer: ``exp.layer("features")``.
+            images: A query, or images, their ids or keys.
+            how: ``device``, ``batch`` and ``progress``.
+        """
+        from odin_graph.catalog.activations.activations import LayerRef
+        from odin_graph.runtime.passes.embed import ensure_embeddings
+
+        ref = LayerRef(layer.checkpoint, layer.name, layer.pooling)
+        keys = keys_of_images(self._stores, images)
+        return self[ensure_embeddings(self._stores, ref, np.asarray(keys, np.int64), **how)]
+
+    def select(self, *conditions: Expr, checkpoint: Any = None, **equal: Any) -> Selection[ActivationSet]:
+        """The sets of which every condition is true, oldest first.
+
+        Args:
+            conditions: Over their fields and metadata: ``F("layer").starts_with("features")``.
+            checkpoint: Only those of these weights.
+            equal: Fields and the values that they have: ``layer="features"``.
+        """
+        if checkpoint is not None:
+            conditions += (F("checkpoint") == str(getattr(checkpoint, "id", checkpoint)),)
+        return select(self._stores, self.KIND, self._of, conditions, equal)
+
+    def __getitem__(self, id: str) -> ActivationSet:  # noqa: A002 - the users' word for it
+        held = self._of(id)
+        held._record()  # noqa: SLF001 - refuses one that is not there
+        return held
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self.select().ids
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(self.select().ids)
+
+    def __len__(self) -> int:
+        return len(self.select())
+
+    def __repr__(self) -> str:
+        return f"ActivationSets({', '.join(self) or 'none yet'})"
+
+    def _of(self, id_: str) -> ActivationSet:
+        return ActivationSet(self._stores, id_)

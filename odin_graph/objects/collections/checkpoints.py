@@ -1,0 +1,36 @@
+"""The checkpoints of a workspace: ``db.checkpoints``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from odin_graph.catalog.models.checkpoints import checkpoint_of
+from odin_graph.objects.query.things import Queried
+from odin_graph.objects.things.checkpoint import Checkpoint
+from odin_graph.stores import Stores
+
+
+class Checkpoints(Queried):
+    """Finds checkpoints: by id, and by query, as in ``db.checkpoints.where(F("experiment") == "vgg/1")``."""
+
+    KIND = "Checkpoint"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def __getitem__(self, id: str) -> Checkpoint:  # noqa: A002 - the users' word for it
+        checkpoint_of(self._stores, id)
+        return Checkpoint(self._stores, id)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self().ids
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(self().ids)
+
+    def __len__(self) -> int:
+        return self().count()
+
+    def __repr__(self) -> str:
+        return f"Checkpoints({', '.join(self) or 'none yet'})"

@@ -1,0 +1,92 @@
+"""``db.labels``: corrections of labels, their history, and what they made stale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images import labels as catalog
+from odin_graph.catalog.images.images import keys_of
+from odin_graph.catalog.images.labels import LabelReport
+from odin_graph.catalog.images.stale import Stale, stale
+from odin_graph.errors import DataError
+from odin_graph.objects.base.rows import rows_of
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.things.dataset import Dataset
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NOT_GIVEN: Any = object()
+
+
+class Labels:
+    """The labels of a workspace: today's truth, and how it became so."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def set(self, what: Any, label: Any = _NOT_GIVEN, *, by: str | None = None, why: str | None = None) -> LabelReport:
+        """Correct labels. Who, when, from what and why is kept; what was frozen keeps the label that it froze.
+
+        Args:
+            what: A table with the columns ``id`` (or ``key``) and ``label``; a dict from id to label; or, with
+                ``label``, a query, a data set, an image, its id, or a list of images.
+            label: One label for all of them, an expression (``exp.predicted``), or None to take the label away.
+            by: Who says so; by default your login name.
+            why: The reason.
+
+        Raises:
+            DataError: No label, an image twice, or one that is not there.
+            MetadataError: A label of another type than labels have in this workspace.
+        """
+        keys, labels = self._read(what, label)
+        return catalog.set_labels(self._stores, keys, labels, by=by, why=why)
+
+    def history(self, images: Any) -> pd.DataFrame:
+        """Every correction of an image, or of several: image, at (UTC), by, before, after, why; the oldest first.
+
+        Args:
+            images: An image, its id, a query, a data set, or a list of images. Deleted ones too.
+        """
+        import pandas as pd
+
+        names = ["image", "at", "by", "before", "after", "why"]
+        rows = catalog.history(self._stores, self._keys(images, deleted=True))
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+
+    def stale(self) -> Stale:
+        """Which data set versions, prediction sets and experiments hold another label than today's.
+
+        The labels that versions froze are compared with their field's values today, whoever changed these, and nothing
+        is changed. A version that was relabelled by itself (``revise(relabel=...)``) differs, too.
+        """
+        return stale(self._stores)
+
+    def _read(self, what: Any, label: Any) -> tuple[NDArray[np.int64], Sequence[Any]]:
+        if label is not _NOT_GIVEN:
+            if isinstance(label, Expr):
+                query = what.images() if isinstance(what, Dataset) else what
+                if not isinstance(query, Query):
+                    raise DataError("A label that is an expression is taken over a query: db.labels.set(query, exp.x).")
+                table = query.to_arrow(said=label)
+                return table.column("key").to_numpy(), table.column("said").to_pylist()
+            keys = self._keys(what)
+            return keys, [label] * len(keys)
+        if isinstance(what, Mapping) and "label" not in what:
+            return keys_of(self._stores, list(what)), list(what.values())
+        if isinstance(what, str | Query | Dataset):
+            raise DataError("set() needs the label too: db.labels.set(images, label).")
+        things, columns = rows_of(what)
+        if "label" not in columns:
+            raise DataError(f"The table has no column 'label'. It has: {', '.join(columns) or 'nothing else'}.")
+        return keys_of(self._stores, things), columns["label"]
+
+    def _keys(self, images: Any, *, deleted: bool = False) -> NDArray[np.int64]:
+        return keys_of_images(self._stores, images, deleted=deleted)

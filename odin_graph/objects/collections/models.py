@@ -1,0 +1,114 @@
+"""The models of a workspace: ``db.models``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from odin_graph.catalog.models.models import add_model, model_ids, model_of, revise_model
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.model import Model
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.schema.tasks import reading
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+    from odin_graph.ops import ImageOp, Pipeline
+
+
+class Models(CollectionVerbs, Queried):
+    """Adds models, and finds them by id."""
+
+    KIND = "Model"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def add(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        factory: str | Callable[..., torch.nn.Module] | torch.nn.Module,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
+        classes: Sequence[str | int | bool] | None = None,
+        task: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        revise: bool = False,
+        **metadata: Any,
+    ) -> Model:
+        """Store a model: what is needed to build and run it again. The same one again is the one that is there.
+
+        Args:
+            id: Its id.
+            factory: A class or function that returns a module, or its name, ``"package.module:name"``. Of one that
+                only this notebook or script has, the source is kept, with what it uses. A module itself is kept as an
+                exported program, which can be run and not trained: its class and arguments are better.
+            args: What the factory is called with; values that JSON has.
+            kwargs: The same, by name.
+            preprocess: The image operations that turn pixels into its input, in order.
+            classes: The names or numbers of the classes, in the order of its outputs.
+            task: What the outputs mean; ``multi-class`` where classes are given.
+            input_shape: (bands, height, width) of its input after preprocessing. With it the shapes of all layers are
+                found and the outputs are checked against the classes.
+            revise: Where another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
+                before; one of the versions again is that one. The bare id stays the first version.
+            metadata: Free metadata, queryable like the rest.
+
+        Raises:
+            ModelError: It cannot be recorded or built; says what to do instead.
+            ShapeError: It does not take the input, or its outputs do not fit its classes.
+            ConflictError: Another model has the id, and ``revise`` is false.
+        """
+        from odin_graph.runtime.models.describe import describe
+
+        record = describe(
+            self._stores,
+            id,
+            factory,
+            args=args,
+            kwargs=kwargs,
+            preprocess=preprocess,
+            classes=reading.classes_in_order(classes),
+            task=task,
+            input_shape=input_shape,
+        )
+        if revise:
+            return Model(self._stores, revise_model(self._stores, record, metadata))
+        add_model(self._stores, record, metadata)
+        return Model(self._stores, id)
+
+    def insert(self, *what: Any, **how: Any) -> Model:
+        """Store a model: another word for `add`."""
+        return self.add(*what, **how)
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Model]:
+        """The models of which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
+        return select(self._stores, self.KIND, lambda id_: Model(self._stores, id_), conditions, equal)
+
+    def __getitem__(self, id: str) -> Model:  # noqa: A002
+        model_of(self._stores, id)
+        return Model(self._stores, id)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in model_ids(self._stores)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(model_ids(self._stores))
+
+    def __len__(self) -> int:
+        return len(model_ids(self._stores))
+
+    def __repr__(self) -> str:
+        return f"Models({', '.join(self) or 'none yet'})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{escape(repr(self[id_]))}</td></tr>" for id_ in self)
+        return f"<table>{rows or '<tr><td>no models yet</td></tr>'}</table>"

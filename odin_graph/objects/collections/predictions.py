@@ -1,0 +1,155 @@
+"""``db.predictions``: the stored prediction sets, each one run of one checkpoint over one data set version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from odin_graph.errors import UnknownNameError
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from odin_graph.objects.things.dataset import Dataset
+    from odin_graph.objects.things.experiment import Experiment
+
+_RECORD = """
+MATCH (s:PredictionSet {id: $id}) WHERE s.state = 'ready'
+OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment)
+OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
+OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class PredictionSet(Verbs):
+    """What one checkpoint, or another source, said of one data set version.
+
+    Its values never change; those of images that were deleted since are not shown.
+    """
+
+    KIND = "PredictionSet"
+    _stores: Stores
+    id: str
+
+    @property
+    def experiment(self) -> str:
+        """The id of the experiment that made it."""
+        return str(self._record()["experiment"])
+
+    @property
+    def dataset(self) -> str:
+        """The data set version that it is over."""
+        return str(self._record()["dataset"])
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The weights that were run; None where predictions were imported."""
+        held: str | None = self._record()["checkpoint"]
+        return held
+
+    def __len__(self) -> int:
+        return int(self.to_arrow().num_rows)
+
+    def to_arrow(self) -> pa.Table:
+        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong``, sorted by key, of images that are there."""
+        self._record()
+        return self._stores.columns.present(self._stores.columns.predictions(self.id))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a DataFrame."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        held = self._record()
+        by = held["checkpoint"] or "imported"
+        return f"PredictionSet({self.id!r}: {len(self):,} predictions over {held['dataset']}, {by}, {held['task']})"
+
+    def _record(self) -> dict[str, Any]:
+        rows = self._stores.graph.read(_RECORD, {"id": self.id})
+        if not rows:
+            raise UnknownNameError.of("prediction set", self.id, PredictionSets(self._stores))
+        return rows[0]
+
+
+class PredictionSets(CollectionVerbs, Queried):
+    """The prediction sets of a workspace that are ready."""
+
+    KIND = "PredictionSet"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def insert(
+        self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
+    ) -> PredictionSet:
+        """Store predictions from elsewhere; the same again gives the set that is there.
+
+        Args:
+            experiment: The experiment that they are of.
+            dataset: The data set version that they are over.
+            predicted: Of each image; by default the most probable class.
+            how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
+                `Experiment.log_predictions`.
+        """
+        from odin_graph.objects.things.experiment import Experiments
+
+        held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
+        return self[held.log_predictions(dataset, predicted, **how)]
+
+    def select(
+        self,
+        *conditions: Expr,
+        experiment: Experiment | str | None = None,
+        dataset: Dataset | str | None = None,
+        **equal: Any,
+    ) -> Selection[PredictionSet]:
+        """The sets of which every condition is true, oldest first.
+
+        Args:
+            conditions: Over their fields and metadata: ``F("rows") > 1000``.
+            experiment: Only those of this experiment.
+            dataset: Only those over this data set version; the bare id is the latest.
+            equal: Fields and the values that they have.
+        """
+        from odin_graph.catalog.datasets.datasets import resolve
+
+        if experiment is not None:
+            conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
+        if dataset is not None:
+            conditions += (F("dataset") == resolve(self._stores, str(getattr(dataset, "id", dataset))),)
+        return select(self._stores, self.KIND, self._of, conditions, equal)
+
+    def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it
+        held = self._of(id)
+        held._record()  # noqa: SLF001 - refuses one that is not there
+        return held
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self.select().ids
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(self.select().ids)
+
+    def __len__(self) -> int:
+        return len(self.select())
+
+    def __repr__(self) -> str:
+        return f"PredictionSets({', '.join(self) or 'none yet'})"
+
+    def _of(self, id_: str) -> PredictionSet:
+        return PredictionSet(self._stores, id_)

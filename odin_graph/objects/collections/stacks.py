@@ -1,0 +1,333 @@
+"""Volumes and videos: the parents and roots of their slices and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.display import displayable
+from odin_graph.catalog.images.lineage import derived_of
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.images.stacks import PARTS, Kind, Stack, add_stack, images_of, stack_ids, stack_node
+from odin_graph.catalog.purge.purge import PurgeReport
+from odin_graph.catalog.purge.purge_stacks import purge_stack
+from odin_graph.catalog.records import deletion
+from odin_graph.catalog.records.deletion import DeletionReport
+from odin_graph.errors import QueryError
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.image import Image
+from odin_graph.objects.things.lineage import Relatives
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.stores import Stores
+
+_SHOWN: Final = 24
+S = TypeVar("S", bound="StackObject")
+
+
+@dataclass(frozen=True, repr=False)
+class StackObject(Verbs):
+    """What volumes and videos have in common."""
+
+    KIND: ClassVar[Kind]
+    _stores: Stores
+    id: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that came in."""
+        return tuple(self._node["shape"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        held: np.dtype[Any] = np.dtype(str(self._node["dtype"]))
+        return held
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over shape, axis, step and the digests of the images: equal in other workspaces."""
+        return str(self._node["digest"])
+
+    def descendants(self) -> Relatives:
+        """Its images and what was made from them: ``.descendants().used_by(og.Experiment)``."""
+        return Relatives(self._stores, self.id, derived_of(self._stores, self.KIND, [self.id]), "descendants")
+
+    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+        """Put tombstones on its images, then on itself; refused while a data set version holds one, unless forced."""
+        images = [row["key"] for row in images_of(self._stores, self.KIND, self.id)]
+        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
+        return deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+
+    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+        """Destroy its images, all that was derived and computed from them, and its metadata; see `Images.purge`."""
+        return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
+
+    def sheet(self) -> ContactSheet:
+        """A contact sheet of its images, at even distances; above 8 bits all of them stretched alike."""
+        rows = self._rows()
+        shown = [rows[place] for place in np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int))]
+        keys = np.array([row["key"] for row in shown], np.int64)
+        pixels = displayable(np.stack(self._stores.columns.array(ARRAY).read_displayed(keys)))
+        tiles = [Tile(image, row["id"].rpartition("/")[2]) for image, row in zip(pixels, shown, strict=True)]
+        return contact_sheet(tiles, title=f"{self.id}: {len(rows):,} {PARTS[self.KIND]}s")
+
+    def show(self) -> None:
+        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
+        self.sheet().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture that `show` displays."""
+        return self.sheet().save(path)
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def __iter__(self) -> Iterator[Image]:
+        """Its images, in their order."""
+        return iter(self._images())
+
+    @overload
+    def __getitem__(self, item: int) -> Image: ...
+    @overload
+    def __getitem__(self, item: slice) -> Query: ...
+    def __getitem__(self, item: int | slice) -> Image | Query:
+        return self._images()[item]
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        return f"{self.KIND}({self.id!r}: {size} {self.dtype}, {len(self):,} {PARTS[self.KIND]}s)"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{escape(repr(self))}</b>"
+
+    def _images(self) -> Query:
+        return Query(self._stores.address, Plan(Keys(tuple(row["key"] for row in self._rows()))))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return images_of(self._stores, self.KIND, self.id)
+
+    def _array(self) -> NDArray[Any]:
+        axis, shape = int(self._node["axis"]), self.shape
+        rows = self._rows()
+        if len(rows) != int(self._node["size"]):
+            raise QueryError(
+                f"{int(self._node['size']) - len(rows)} {PARTS[self.KIND]}s of {self.id!r} were deleted: "
+                f"take those that are left, {PARTS[self.KIND]}s()."
+            )
+        read = self._stores.columns.array(ARRAY).read(np.array([row["key"] for row in rows], np.int64))
+        whole = np.moveaxis(read, 0, axis)
+        return whole if len(shape) == 4 else whole[..., 0]
+
+    @property
+    def _node(self) -> dict[str, Any]:
+        return stack_node(self._stores, self.KIND, self.id)
+
+
+@dataclass(frozen=True, repr=False)
+class Volume(StackObject):
+    """A volume, cut into slices that are images."""
+
+    KIND = "Volume"
+
+    def slices(self) -> Query:
+        """Its slices, in their order, as a query; ``F("slice_index")`` is the place of each along the axis."""
+        return self._images()
+
+    @property
+    def voxels(self) -> NDArray[Any]:
+        """The array as it came in, or every n-th slice of it.
+
+        Raises:
+            QueryError: Slices were deleted.
+        """
+        return self._array()
+
+
+@dataclass(frozen=True, repr=False)
+class Video(StackObject):
+    """A video, cut into frames that are images."""
+
+    KIND = "Video"
+
+    def frames(self) -> Query:
+        """Its frames, in their order, as a query; ``F("frame_index")`` is the number of each."""
+        return self._images()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second, where it is known."""
+        held: float | None = self._node.get("fps")
+        return held
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """The array as it came in, or every n-th frame of it.
+
+        Raises:
+            QueryError: Frames were deleted.
+        """
+        return self._array()
+
+
+class Stacks(CollectionVerbs, Queried, Generic[S]):
+    """The volumes, or the videos, of a workspace."""
+
+    KIND: ClassVar[Kind]
+    _of: type[S]
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def insert(self, *what: Any, **how: Any) -> S:
+        """Store one: another word for `add`."""
+        added: S = self.add(*what, **how)  # type: ignore[attr-defined]
+        return added
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[S]:
+        """Those of which every condition is true: ``select(F("age") > 60, site="Lima")``."""
+        return select(self._stores, self.KIND, self._one, conditions, equal)
+
+    def delete(
+        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+    ) -> DeletionReport:
+        """Put tombstones on them and on their images; refused while a data set version holds one, unless forced."""
+        ids = self._ids_of([things] if isinstance(things, str) or hasattr(things, "id") else list(things))
+        images = [row["key"] for id_ in ids for row in images_of(self._stores, self.KIND, id_)]
+        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
+        return deletion.delete(self._stores, self.KIND, ids, why=why, by=by, force=force)
+
+    def __getitem__(self, id: str) -> S:  # noqa: A002 - the users' word for it
+        stack_node(self._stores, self.KIND, id)
+        return self._one(id)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in stack_ids(self._stores, self.KIND)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(stack_ids(self._stores, self.KIND))
+
+    def __len__(self) -> int:
+        return len(stack_ids(self._stores, self.KIND))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self) or 'none yet'})"
+
+    def _repr_html_(self) -> str:
+        return self.select()._repr_html_()
+
+    def _one(self, id_: str) -> S:
+        return self._of(self._stores, id_)
+
+
+class Volumes(Stacks[Volume]):
+    """The volumes: ``db.volumes.add("scan-7", voxels, patientID=12)``, ``db.volumes["scan-7"].slices()``."""
+
+    KIND = "Volume"
+    _of = Volume
+
+    def add(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        voxels: Any,
+        *,
+        axis: int = 0,
+        every: int = 1,
+        labels: Sequence[Any] | None = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+        progress: bool = True,
+        **fields: Any,
+    ) -> Volume:
+        """Store a volume as its slices: images ``ID/000000`` and so on, with the volume as root.
+
+        Interrupted and called again it goes on where it stopped; the same volume again is the one that is there.
+
+        Args:
+            id: Its id.
+            voxels: (depth, h, w) or (depth, h, w, bands) of any integer, float or bool dtype. What is sliced where it
+                lies (`np.memmap`, zarr) is never held whole.
+            axis: That it is cut across.
+            every: Store each n-th slice.
+            labels: One a stored slice.
+            metadata: Columns with a value a stored slice.
+            progress: Show a bar.
+            fields: Free metadata of the volume, which every slice inherits.
+
+        Raises:
+            ShapeError: It is no volume, or columns have other lengths.
+            ConflictError: The id is taken by another volume, or was deleted.
+        """
+        stack = Stack(
+            kind="Volume",
+            id=id,
+            array=voxels,
+            axis=axis,
+            every=every,
+            labels=labels,
+            columns=metadata or {},
+            fields=fields,
+        )
+        add_stack(self._stores, stack, progress=progress)
+        return Volume(self._stores, id)
+
+
+class Videos(Stacks[Video]):
+    """The videos: ``db.videos.add("surgery-3", frames, fps=25)``, ``db.videos["surgery-3"].frames()``."""
+
+    KIND = "Video"
+    _of = Video
+
+    def add(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        frames: Any,
+        *,
+        fps: float | None = None,
+        every: int = 1,
+        labels: Sequence[Any] | None = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+        progress: bool = True,
+        **fields: Any,
+    ) -> Video:
+        """Store a video as its frames: images ``ID/000000`` and so on, with the video as root.
+
+        Args:
+            id: Its id.
+            frames: (frames, h, w) or (frames, h, w, bands); see `Volumes.add`.
+            fps: Frames a second; each frame then says ``frame_seconds``.
+            every: Store each n-th frame.
+            labels: One a stored frame.
+            metadata: Columns with a value a stored frame.
+            progress: Show a bar.
+            fields: Free metadata of the video, which every frame inherits.
+
+        Raises:
+            ShapeError: It is no video, or columns have other lengths.
+            ConflictError: The id is taken by another video, or was deleted.
+        """
+        stack = Stack(
+            kind="Video",
+            id=id,
+            array=frames,
+            every=every,
+            fps=fps,
+            labels=labels,
+            columns=metadata or {},
+            fields=fields,
+        )
+        add_stack(self._stores, stack, progress=progress)
+        return Video(self._stores, id)

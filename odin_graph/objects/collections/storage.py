@@ -1,0 +1,104 @@
+"""``db.storage``: how much room activations may take, which of them stay whatever happens, and what each is worth."""
+
+from __future__ import annotations
+
+import operator
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+from odin_graph.catalog.activations import storage as catalog
+from odin_graph.errors import QueryError
+from odin_graph.objects.collections.storage_report import StorageReport
+from odin_graph.stores import Stores
+
+_UNITS: Final = {
+    "B": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("k", "M", "G", "T", "P"), 1)},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(("K", "M", "G", "T", "P"), 1)},
+    "KB": 1000,
+}
+_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
+
+
+class Storage:
+    """The room that activation sets take: ``budget``, ``pin``, ``unpin`` and ``report``."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    @property
+    def budget(self) -> int | None:
+        """Bytes that all activation sets together may take; None where nobody said. It is the workspace's own.
+
+        Set it to ``"20 GB"``, ``"500 MiB"``, a number of bytes, or None. Nothing goes before room is needed.
+        """
+        return catalog.budget_of(self._stores)
+
+    @budget.setter
+    def budget(self, size: str | int | None) -> None:
+        catalog.set_budget(self._stores, None if size is None else size_of(size))
+
+    def pin(self, held: Any) -> None:
+        """Keep a set, whatever room it takes: it is never dropped to make room.
+
+        Args:
+            held: An activation set, a line of the report, or its id.
+
+        Raises:
+            UnknownNameError: There is no such set; lists those there are.
+        """
+        catalog.pin(self._stores, _id_of(held))
+
+    def unpin(self, held: Any) -> None:
+        """Let a set be dropped again when room is needed.
+
+        Args:
+            held: An activation set, a line of the report, or its id.
+
+        Raises:
+            UnknownNameError: There is no such set; lists those there are.
+        """
+        catalog.unpin(self._stores, _id_of(held))
+
+    def report(self) -> StorageReport:
+        """What every set takes, when it was asked last, and what dropping it would cost; the least useful first."""
+        sets = catalog.least_useful_first(catalog.stored_sets(self._stores))
+        return StorageReport(tuple(sets), self.budget)
+
+    def __repr__(self) -> str:
+        budget = self.budget
+        return f"Storage(budget={None if budget is None else catalog.told_bytes(budget)!r})"
+
+
+def size_of(size: str | int) -> int:
+    """Bytes: of ``"20 GB"`` (a thousand millions each), ``"500 MiB"`` (1,048,576 each), or as they are given.
+
+    Raises:
+        QueryError: It is no size.
+    """
+    if isinstance(size, str):
+        found = _SIZE.fullmatch(size)
+        if found is None or found[2] not in _UNITS:
+            raise _no_size(size)
+        return int(Decimal(found[1]) * _UNITS[found[2]])
+    if isinstance(size, bool):
+        raise _no_size(size)
+    try:
+        return operator.index(size)
+    except TypeError as error:
+        raise _no_size(size) from error
+
+
+def _no_size(given: object) -> QueryError:
+    return QueryError(
+        f'{given!r} is no size: give "20 GB" or "500 MiB" (kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of '
+        "1024), a whole number of bytes, or None."
+    )
+
+
+def _id_of(held: Any) -> str:
+    id_ = getattr(held, "id", held)
+    if not isinstance(id_, str):
+        raise QueryError(f"{held!r:.80} is neither an activation set nor its id.")
+    return id_

@@ -1,0 +1,136 @@
+"""``db.storage.report()``: a line a stored set, that prints, and goes to Arrow or pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from odin_graph.catalog.activations.storage import told_bytes
+from odin_graph.catalog.activations.stored_sets import StoredSet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN: Final = 60
+_HEAD: Final = (
+    "layer",
+    "pooling",
+    "codec",
+    "images",
+    "size",
+    "last used (UTC)",
+    "asked",
+    "pinned",
+    "to compute again",
+)
+_LEFT: Final = frozenset(("layer", "pooling", "codec", "last used (UTC)", "pinned"))
+"""Columns of words; numbers stand to the right."""
+
+
+@dataclass(frozen=True, repr=False)
+class StorageReport:
+    """What every activation set takes, and what it is worth; the least useful by byte first, which would go first."""
+
+    sets: tuple[StoredSet, ...]
+    budget: int | None
+    """Bytes that all of them together may take."""
+
+    @property
+    def bytes(self) -> int:
+        """What all of them together take."""
+        return sum(one.bytes for one in self.sets)
+
+    @property
+    def over(self) -> int:
+        """By how many bytes that is more than the budget; 0 where it is not."""
+        return 0 if self.budget is None else max(0, self.bytes - self.budget)
+
+    def to_arrow(self) -> pa.Table:
+        """A row a set: times in UTC, sizes in bytes, ``seconds`` what computing it again would take."""
+        columns = {
+            "id": (pa.string(), [one.id for one in self.sets]),
+            "layer": (pa.string(), [one.layer for one in self.sets]),
+            "checkpoints": (pa.list_(pa.string()), [list(one.checkpoints) for one in self.sets]),
+            "pooling": (pa.string(), [one.pooling for one in self.sets]),
+            "codec": (pa.string(), [one.codec for one in self.sets]),
+            "images": (pa.int64(), [one.images for one in self.sets]),
+            "bytes": (pa.int64(), [one.bytes for one in self.sets]),
+            "last_used": (pa.timestamp("us", tz="UTC"), [one.usage.last for one in self.sets]),
+            "asked": (pa.int64(), [one.usage.asked for one in self.sets]),
+            "saved": (pa.float64(), [one.usage.saved for one in self.sets]),
+            "pinned": (pa.bool_(), [one.pinned for one in self.sets]),
+            "seconds": (pa.float64(), [one.seconds for one in self.sets]),
+        }
+        return pa.table({name: pa.array(values, type_) for name, (type_, values) in columns.items()})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a set, as `to_arrow`."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __iter__(self) -> Iterator[StoredSet]:
+        return iter(self.sets)
+
+    def __getitem__(self, place: int) -> StoredSet:
+        return self.sets[place]
+
+    def __str__(self) -> str:
+        """The table, and what all of it takes."""
+        if not self.sets:
+            return self._total()
+        lines = [_HEAD, *(_cells(one) for one in self.sets[:_SHOWN])]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+        rows = ["  ".join(map(_put, _HEAD, line, widths)).rstrip() for line in lines]
+        return "\n".join([*rows, *self._more(), self._total()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in _HEAD)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(one)) + "</tr>" for one in self.sets[:_SHOWN]
+        )
+        notes = "".join(f"<p>{escape(line)}</p>" for line in (*self._more(), self._total()))
+        return f"<table><tr>{head}</tr>{body}</table>{notes}" if self.sets else notes
+
+    def _more(self) -> list[str]:
+        hidden = len(self.sets) - _SHOWN
+        return [f"and {hidden} more sets: .to_pandas() has all of them"] if hidden > 0 else []
+
+    def _total(self) -> str:
+        number = "1 set takes" if len(self.sets) == 1 else f"{len(self.sets):,} sets take"
+        said = f"{number} {told_bytes(self.bytes)}"
+        if self.budget is None:
+            return f'{said}; there is no budget, db.storage.budget = "20 GB" sets one.'
+        if not self.over:
+            return f"{said} of a budget of {told_bytes(self.budget)}."
+        return (
+            f"{said}, over the budget of {told_bytes(self.budget)} by {told_bytes(self.over)}: "
+            "the first of these go when room is needed."
+        )
+
+
+def _cells(one: StoredSet) -> tuple[str, ...]:
+    more = f" and {len(one.checkpoints) - 1} more" if len(one.checkpoints) > 1 else ""
+    return (
+        f"{one.layer} of {one.checkpoints[0]}{more}" if one.checkpoints else one.layer,
+        one.pooling,
+        one.codec,
+        f"{one.images:,}",
+        told_bytes(one.bytes),
+        "never" if one.usage.last is None else f"{one.usage.last:%Y-%m-%d %H:%M}",
+        f"{one.usage.asked:,}",
+        "pinned" if one.pinned else "",
+        f"{one.seconds:,.1f} s",
+    )
+
+
+def _put(name: str, cell: str, width: int) -> str:
+    return cell.ljust(width) if name in _LEFT else cell.rjust(width)

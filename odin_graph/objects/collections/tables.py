@@ -1,0 +1,90 @@
+"""``db.tables``: everything as the four tables that researchers keep by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from odin_graph.analysis import tables
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.errors import QueryError
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.layers.layer import Layer
+    from odin_graph.objects.things.dataset import Dataset
+    from odin_graph.objects.things.experiment import Experiment
+
+
+class Tables:
+    """Images, models, experiments and predictions as Arrow tables; ``.to_pandas()`` makes a DataFrame of one."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def images(
+        self, dataset: Dataset | str | None = None, *, one_hot: str | None = None, pixels: bool = False
+    ) -> pa.Table:
+        """A row an image: id, key, label, our other fields, and a column for every metadata field.
+
+        Args:
+            dataset: Its images in its order, with the labels that it froze; by default all images, by key.
+            one_hot: A field that is also given as int8 columns ``FIELD=VALUE``, such as ``"label"``.
+            pixels: Add ``image``: the pixels as bytes, of the shape and dtype that stand beside them.
+        """
+        chosen = None if dataset is None else resolve(self._stores, str(dataset))
+        return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=pixels)
+
+    def models(self) -> pa.Table:
+        """A row a model: definition as JSON, classes, task, input shape (bands, height, width), parameters ..."""
+        return tables.models_table(self._stores)
+
+    def experiments(self) -> pa.Table:
+        """A row an experiment: model, data sets by role, ``params.*``, ``metrics.*`` as logged last, test accuracy."""
+        return tables.experiments_table(self._stores)
+
+    def per_image(
+        self,
+        experiment: Experiment | str,
+        dataset: Dataset | str | None = None,
+        *,
+        activations: Layer | str | None = None,
+    ) -> pa.Table:
+        """A row an image: truth, what the experiment said of it, and a layer's pooled activations.
+
+        Args:
+            experiment: The experiment, or its id.
+            dataset: One that it has predictions over; by default its test set.
+            activations: A layer, or its name; adds the column ``activation``, computed where it is missing.
+
+        Raises:
+            QueryError: There are no predictions over it.
+        """
+        from odin_graph.objects.layers.layer import Layer
+        from odin_graph.objects.things.experiment import Experiments
+
+        held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
+        if dataset is None and (dataset := held.datasets.get("test")) is None:
+            raise QueryError(f"The experiment {held.id!r} has no test set: say which data set is meant.")
+        layer = held.layer(activations) if isinstance(activations, str) else activations
+        ref = LayerRef(layer.checkpoint, layer.name, layer.pooling) if isinstance(layer, Layer) else None
+        return tables.per_image_table(self._stores, held.id, resolve(self._stores, str(dataset)), activations=ref)
+
+    def __repr__(self) -> str:
+        return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"
+
+
+def sql(stores: Stores, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:
+    """Run a SELECT over the tables of a workspace; see `Workspace.sql`."""
+    from odin_graph.query.sql import run_sql
+
+    made = {
+        "images": lambda: tables.images_table(stores),
+        "models": lambda: tables.models_table(stores),
+        "experiments": lambda: tables.experiments_table(stores),
+        "members": lambda: tables.members_table(stores),
+        "predictions": lambda: tables.predictions_table(stores),
+    }
+    return run_sql(statement, params, made, stores.budget, timeout=timeout)

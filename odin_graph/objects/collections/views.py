@@ -1,0 +1,108 @@
+"""``db.views``: queries under a name, each change of one a further version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from odin_graph.address import Address
+from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
+from odin_graph.errors import OdinError, QueryError
+from odin_graph.objects.query.derived import DerivedQuery
+from odin_graph.objects.query.groups import Groups
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.query.things import ThingQuery
+from odin_graph.query.names.bind import bind_plan
+from odin_graph.query.plan import wire
+from odin_graph.query.plan.outline import outline
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyQuery: TypeAlias = "Query | DerivedQuery | ThingQuery[Any] | Groups"
+
+
+class Views:
+    """Saved queries: ``db.views["hard DME"] = query``, then ``db.views["hard DME"].where(...)``.
+
+    A view is a question, whose answer is that of the moment it is asked in. The bare name is the latest version,
+    ``"hard DME@1"`` the first.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def __setitem__(self, name: str, query: AnyQuery) -> None:
+        if not isinstance(query, Query | DerivedQuery | ThingQuery | Groups):
+            raise QueryError(f"A view is a query, not {query!r:.80}.")
+        address = query.query.address if isinstance(query, DerivedQuery) else query.address
+        if address != self._stores.address:
+            raise QueryError(f"A view is a query of the same workspace: {address} is another one.")
+        save_view(self._stores, name, query.to_json())
+
+    def __getitem__(self, name: str) -> AnyQuery:
+        held = view_of(self._stores, name)
+        try:
+            return query_of(self._stores, dict(held.query))
+        except OdinError as error:
+            raise QueryError(
+                f"The view {held.id!r} asks for what is not there: {error} Save another query as {held.base!r}, or "
+                f"take it away: del db.views[{held.base!r}]."
+            ) from error
+
+    def __delitem__(self, name: str) -> None:
+        delete_view(self._stores, name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in (held.id, held.base) for held in views(self._stores))
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, sorted."""
+        return iter(sorted({held.base for held in views(self._stores)}))
+
+    def __len__(self) -> int:
+        return len({held.base for held in views(self._stores)})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a version: id, view, version, created_at (UTC), and the query as it was written."""
+        import pandas as pd
+
+        rows = [
+            {
+                "id": held.id,
+                "view": held.base,
+                "version": held.version,
+                "created_at": held.created_at,
+                "query": _told(dict(held.query)),
+            }
+            for held in views(self._stores)
+        ]
+        return pd.DataFrame(rows, columns=["id", "view", "version", "created_at", "query"])
+
+    def __repr__(self) -> str:
+        return f"Views({', '.join(self) or 'none yet'})"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False))
+
+
+def query_of(stores: Stores, data: Any) -> AnyQuery:
+    """The query of a JSON object, of whatever its rows are, checked as if it were written here.
+
+    Raises:
+        QueryError: It is none, or asks for what is not there.
+    """
+    address: Address = stores.address
+    if isinstance(data, dict) and "operations" in data:
+        return DerivedQuery.from_json(address, data)
+    plan = bind_plan(stores, wire.from_json(data))
+    if plan.grouped:
+        return Groups(address, plan)
+    return Query(address, plan) if plan.kind == "Image" else ThingQuery(address, plan)
+
+
+def _told(data: dict[str, Any]) -> str:
+    operations = data.pop("operations", [])
+    made = "".join(f".{one.get('op', '?')}(...)" for one in operations if isinstance(one, dict))
+    return outline(wire.from_json(data)) + made

@@ -1,0 +1,1 @@
+"""Layers and units of a model, and questions about them."""

@@ -1,0 +1,110 @@
+"""Layers: what a checkpoint says of images at one place of its model, as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.errors import QueryError
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.layers.unit_questions import UnitQuestions
+from odin_graph.objects.layers.units import Channels, Units
+from odin_graph.query.names.prediction_sets import chosen_checkpoint
+from odin_graph.query.plan.plan import LayerOf
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.query import Query
+
+
+class Layer(UnitQuestions):
+    """A layer of an experiment's checkpoint, pooled to one vector an image; what is missing is computed when asked for.
+
+    Args:
+        stores: The open workspace.
+        experiment: The experiment's id.
+        name: The module's name, as `Model.layers` lists it; of one that runs several times with the call: ``relu#2``.
+        checkpoint: The checkpoint's id; by default the experiment's best, else its last.
+        pooling: How positions become one vector: ``mean``, ``max``, ``flatten``, or a registered pooling.
+
+    Raises:
+        UnknownNameError: There is no such layer or pooling; lists those there are.
+        QueryError: The experiment has no checkpoint.
+    """
+
+    def __init__(
+        self, stores: Stores, experiment: str, name: str, *, checkpoint: str | None = None, pooling: str = "mean"
+    ) -> None:
+        from odin_graph.runtime.passes.embed import check_layer
+
+        self._stores = stores
+        self.experiment, self.name, self.pooling = experiment, name, pooling
+        chosen = checkpoint or chosen_checkpoint(stores.graph, experiment)
+        if chosen is None:
+            raise QueryError(
+                f"The experiment {experiment!r} has no checkpoint, so no layer can be run: save one with "
+                "run.checkpoint(module)."
+            )
+        self.checkpoint = chosen
+        self._row = check_layer(stores, self._ref)
+
+    @property
+    def node(self) -> LayerOf:
+        """As a plan holds it: bound to the checkpoint."""
+        return LayerOf(self.experiment, self.name, self.checkpoint, self.pooling)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of its output for one image, before pooling; None for a model without an input shape."""
+        return self._row.shape
+
+    @property
+    def type(self) -> str:
+        """The module's class."""
+        return self._row.type
+
+    def embeddings(
+        self, images: Query | Iterable[Any] | NDArray[np.int64], *, progress: bool = True, **how: Any
+    ) -> NDArray[np.float32]:
+        """The vectors (n, d) of images, in their order; what is missing is computed and stored first.
+
+        Args:
+            images: A query, images, their ids, or their keys.
+            progress: Show a progress bar, if anything is missing.
+            how: ``device`` and ``batch``, where they are computed.
+        """
+        from odin_graph.runtime.passes.embed import embeddings
+
+        keys = keys_of_images(self._stores, images)
+        return embeddings(self._stores, self._ref, np.asarray(keys, np.int64), progress=progress, **how)
+
+    def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
+        """Another word for `embeddings`."""
+        return self.embeddings(images, **how)
+
+    @property
+    def units(self) -> Units:
+        """Every number of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
+        return Units(self, "units")
+
+    @property
+    def channels(self) -> Channels:
+        """Its channels, each summed up over its positions: ``layer.channels.max[5]``."""
+        return Channels(self)
+
+    @cached_property
+    def _ref(self) -> LayerRef:
+        return LayerRef(self.checkpoint, self.name, self.pooling)
+
+    def __repr__(self) -> str:
+        shape = "" if self.shape is None else f", {' x '.join(map(str, self.shape))}"
+        return f"Layer({self.name!r} of {self.checkpoint!r}: {self.type}{shape}, {self.pooling} pooling)"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"

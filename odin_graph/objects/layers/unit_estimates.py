@@ -1,0 +1,160 @@
+"""Approximate answers about a group of units: bounds from what is stored alone, with no model run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph import neurons
+from odin_graph.catalog.activations.reading import reading
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.activations.usage import record
+from odin_graph.catalog.images.images import keys_of
+from odin_graph.errors import QueryError, StoreError
+from odin_graph.neurons.compare import Op
+from odin_graph.query.expressions.nodes import UnitAggregate, UnitGroup
+from odin_graph.query.units.unit_reader import UnitReader
+from odin_graph.query.units.unit_stored import parts_of
+from odin_graph.query.units.units import as_weights, check_aggregate, measure_of
+from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+
+
+class UnitEstimates:
+    """What the stored codes of a group say: ``layer.units[[3, 17]].estimate(images).highest(20, "mean")``.
+
+    Each value lies between ``low`` and ``high``; both are null where it is missing for sure, and infinite where it may
+    be. Images of which nothing is stored are in no answer, but in ``uncovered``.
+
+    Args:
+        stores: The open workspace.
+        group: Bound to a checkpoint.
+        keys: Of the images, sorted, each once.
+
+    Raises:
+        QueryError: Nothing is stored of the layer's units.
+    """
+
+    def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
+        self._stores, self._group, self._keys = stores, group, keys
+        sets = [UnitSet(stores, one) for one in unit_sets(stores, group.checkpoint, group.layer, group.view)]
+        if not sets:
+            raise QueryError(
+                f"Nothing is stored of the units of {group.layer!r}, so nothing bounds them: store it first with "
+                "layer.materialise(images)."
+            )
+        order = ("u8", "f16", "f32")
+        self._held = max(sets, key=lambda one: (-len(one.missing(keys)), order.index(one.record.codec)))
+
+    @cached_property
+    def uncovered(self) -> Keys:
+        """Keys of images of which nothing is stored, sorted."""
+        return np.sort(self._held.missing(self._keys))
+
+    def bounds(self, aggregate: str = "mean", weights: Sequence[float] | None = None) -> pa.Table:
+        """A row an image, ``key``, ``low`` and ``high``, by key.
+
+        Args:
+            aggregate: mean, sum, max, min, l1, l2, weighted, one of a plug-in, or ``value`` of one unit.
+            weights: Of ``weighted``, one a unit.
+        """
+        keys, low, high = neurons.bounds(self._parts, self._measure(aggregate, weights), among=self._keys)
+        order = np.argsort(keys)
+        return _table(keys[order], low[order], high[order])
+
+    def highest(
+        self, k: int, aggregate: str = "mean", *, largest: bool = True, weights: Sequence[float] | None = None
+    ) -> pa.Table:
+        """The k images that most likely have the largest values, with ``certain``: whether it surely is one of them.
+
+        Args:
+            k: How many.
+            aggregate: As in `bounds`.
+            largest: False for the smallest.
+            weights: As in `bounds`.
+        """
+        measure = self._measure(aggregate, weights)
+        found = neurons.highest_estimate(self._parts, measure, k, largest=largest, among=self._keys)
+        return _table(found.keys, found.low, found.high, certain=pa.array(found.certain))
+
+    def nearest(self, to: Any, k: int, *, metric: str = "cosine", weights: Sequence[float] | None = None) -> pa.Table:
+        """The k images that most likely are nearest, with bounds of their distance and ``certain``.
+
+        Args:
+            to: A vector, one number a unit; or a stored image or its id, on which alone the model may be run.
+            k: How many.
+            metric: cosine, l2, l1, linf or one of a plug-in.
+            weights: One a unit, none below 0.
+        """
+        own = int(keys_of(self._stores, to)[0]) if isinstance(to, str) else getattr(to, "key", None)
+        if own is None:
+            query = self._vector(to)
+        else:
+            query = UnitReader(self._stores, self._group, np.array([own], np.int64)).values(np.array([own]))[0]
+        found = neurons.nearest_estimate(
+            self._parts,
+            query,
+            metric,
+            k,
+            weights=None if weights is None else as_weights(weights),
+            among=self._keys,
+            exclude=None if own is None else np.array([own], np.int64),
+        )
+        return _table(found.keys, found.low, found.high, certain=pa.array(found.certain))
+
+    def compare(self, aggregate: str, op: Op, threshold: float, *, weights: Sequence[float] | None = None) -> pa.Table:
+        """A row an image by key: ``holds``, null where the value is missing or ``decided`` is false.
+
+        Args:
+            aggregate: As in `bounds`.
+            op: ``<``, ``<=``, ``==``, ``!=``, ``>=`` or ``>``.
+            threshold: What it is compared with.
+            weights: As in `bounds`.
+        """
+        measure = self._measure(aggregate, weights)
+        found = neurons.compare_estimate(self._parts, measure, op, threshold, among=self._keys)
+        keys = np.sort(np.concatenate([found.true, found.false, found.missing, found.undecided]))
+        open_ = np.isin(keys, found.undecided)
+        holds = pa.array(np.isin(keys, found.true), mask=open_ | np.isin(keys, found.missing))
+        return pa.table({"key": keys, "holds": holds, "decided": ~open_})
+
+    def _vector(self, to: Any) -> NDArray[np.float32]:
+        try:
+            found = np.asarray(to, np.float32)
+        except (TypeError, ValueError) as error:
+            raise QueryError(f"A search begins with a stored image, or a vector of numbers, not {to!r:.80}.") from error
+        units = len(self._group.numbers)
+        if found.shape != (units,):
+            raise QueryError(f"The vector has shape {found.shape}, and there are {units} units: give a number each.")
+        return found
+
+    @cached_property
+    def _parts(self) -> list[neurons.Part]:
+        held = self._held.record
+        with reading(self._stores, [held.id]):
+            array = self._held.array
+            if not array.segments:
+                raise StoreError(f"What was stored of the units of {self._group.layer!r} was dropped: ask again.")
+            parts = parts_of(array, held.codec, np.array(self._group.numbers, np.int64))
+        record(self._stores, held.id, 0.0)
+        return parts
+
+    def _measure(self, aggregate: str, weights: Sequence[float] | None) -> neurons.Measure:
+        said = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))
+        check_aggregate(said)
+        return measure_of(said)
+
+    def __repr__(self) -> str:
+        covered = len(self._keys) - len(self.uncovered)
+        return f"UnitEstimates({self._held.record.codec} of {covered:,} of {len(self._keys):,} images)"
+
+
+def _table(keys: Keys, low: NDArray[np.float64], high: NDArray[np.float64], **more: pa.Array) -> pa.Table:
+    ends = {name: pa.array(end, from_pandas=True) for name, end in (("low", low), ("high", high))}
+    return pa.table({"key": pa.array(keys), **ends, **more})

@@ -1,0 +1,115 @@
+"""What a group of units says, as expressions of a query."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions.expressions import Expr, Operand, as_node
+from odin_graph.query.expressions.nodes import Compare, CompareOp, SortKey, UnitAggregate, UnitGroup
+from odin_graph.query.units.units import as_weights
+from odin_graph.schema.several import is_several
+
+
+class UnitExpressions(ABC):
+    """Mixed into what names a group: its aggregates, and comparisons of a single unit."""
+
+    @property
+    @abstractmethod
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+
+    def mean(self) -> Expr:
+        """Their mean, as an expression of a query."""
+        return self._said("mean")
+
+    def sum(self) -> Expr:
+        """Their sum."""
+        return self._said("sum")
+
+    def max(self) -> Expr:
+        """The largest of them."""
+        return self._said("max")
+
+    def min(self) -> Expr:
+        """The smallest of them."""
+        return self._said("min")
+
+    def l1(self) -> Expr:
+        """The sum of their absolute values."""
+        return self._said("l1")
+
+    def l2(self) -> Expr:
+        """The root of the sum of their squares."""
+        return self._said("l2")
+
+    def weighted(self, weights: Sequence[float]) -> Expr:
+        """The sum of their values, each times its weight."""
+        return self._said("weighted", weights)
+
+    def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
+        """A registered aggregate, see `odin_graph.neurons.AGGREGATES`."""
+        return self._said(name, weights)
+
+    def value(self) -> Expr:
+        """What a single unit says."""
+        return self._said("value")
+
+    def desc(self) -> SortKey:
+        """What a single unit says, largest first."""
+        return self.value().desc()
+
+    def isin(self, values: Iterable[float]) -> Expr:
+        """Whether a single unit says one of these."""
+        return self.value().isin(values)
+
+    def between(self, low: Operand, high: Operand) -> Expr:
+        """Whether a single unit says ``low <= it <= high``."""
+        return self.value().between(low, high)
+
+    def is_null(self) -> Expr:
+        """Whether a single unit says NaN."""
+        return self.value().is_null()
+
+    def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
+        return Expr(UnitAggregate(self.node, function, None if weights is None else as_weights(weights)))
+
+    def _compared(self, op: CompareOp, other: object) -> Expr:
+        return Expr(Compare(op, self.value().node, as_node(other)))
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("==", other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
+        return self._compared("!=", other)
+
+    def __lt__(self, other: object) -> Expr:
+        return self._compared("<", other)
+
+    def __le__(self, other: object) -> Expr:
+        return self._compared("<=", other)
+
+    def __gt__(self, other: object) -> Expr:
+        return self._compared(">", other)
+
+    def __ge__(self, other: object) -> Expr:
+        return self._compared(">=", other)
+
+    __hash__ = None  # type: ignore[assignment]  # `==` builds
+
+
+def numbers_in(which: Any) -> list[int]:
+    """One number of a unit, or several, as they stand in brackets.
+
+    Raises:
+        QueryError: They are no whole numbers.
+    """
+    given = list(which) if is_several(which) else [which]
+    for one in given:
+        if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+            raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+    return [int(one) for one in given]

@@ -1,0 +1,233 @@
+"""Questions about all units of a layer: what they are like, what they tell apart, which are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.activations.reading import reading
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.catalog.activations.usage import record
+from odin_graph.errors import QueryError
+from odin_graph.objects.base.which_images import keys_of_images, query_of_images
+from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.units.calibration import Calibration
+
+if TYPE_CHECKING:
+    from odin_graph.analysis.units.affinity import Affinity
+    from odin_graph.analysis.units.selectivity import Selectivity
+    from odin_graph.analysis.units.similar import SimilarUnits
+    from odin_graph.analysis.units.slab import Slab
+    from odin_graph.analysis.units.stats import UnitStats
+    from odin_graph.arrays.units import UnitCodec
+    from odin_graph.objects.collections.activations import ActivationSet
+    from odin_graph.objects.query.query import Query
+    from odin_graph.stores import Stores
+
+_SLAB_BYTES: Final = 64 << 20
+_MASKS: Final = 3
+"""Axes of masks: images, height, width."""
+
+
+class UnitQuestions:
+    """Mixed into `Layer`. Each question is about all units, whose values are stored first where they are not."""
+
+    _stores: Stores
+    checkpoint: str
+    name: str
+
+    def materialise(
+        self, images: Any, *, codec: UnitCodec = "u8", view: UnitView = "units", **how: Any
+    ) -> ActivationSet:
+        """Store what every unit says of images; only what is missing is computed.
+
+        Args:
+            images: A query, images, their ids or keys.
+            codec: ``u8`` for codes that bound each value, ``f16``, or ``f32`` for the values as captured.
+            view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
+            how: ``device``, ``batch``, ``autocast`` and ``progress``.
+        """
+        from odin_graph.objects.collections.activations import ActivationSet
+        from odin_graph.query.units.unit_lists import keeping
+        from odin_graph.runtime.passes.materialise import materialise
+        from odin_graph.runtime.passes.unit_plan import Want
+
+        want = Want(self.name, view, codec)
+        (set_id,) = materialise(
+            self._stores, self.checkpoint, [want], self._keys(images), beside=keeping(self._stores), **how
+        )
+        return ActivationSet(self._stores, set_id)
+
+    def stats(self, images: Any = None, *, view: UnitView = "units") -> UnitStats:
+        """A row a unit: mean, deviation, sparsity, quantiles, and whether it is dead.
+
+        Args:
+            images: A query, images, their ids or keys; by default those that are stored.
+            view: That of `materialise`.
+        """
+        from odin_graph.analysis.units.stats import unit_stats
+
+        return unit_stats(self._slabs(self._query(images, view), view))
+
+    def selectivity(
+        self, images: Any = None, *, by: str | Expr = "label", view: UnitView = "units", bins: int = 10
+    ) -> Selectivity:
+        """How well each unit tells classes apart: class selectivity, mutual information, the AUC of each class.
+
+        Args:
+            images: As in `stats`.
+            by: A field or expression with the classes.
+            view: As in `stats`.
+            bins: Of a unit's values, for the mutual information.
+        """
+        from odin_graph.analysis.units.selectivity import selectivity
+
+        query = self._query(images, view)
+        return selectivity(self._slabs(query, view), _values_of(query, F(by) if isinstance(by, str) else by), bins=bins)
+
+    def affinity(
+        self, hypotheses: Mapping[str, Any], images: Any = None, *, view: UnitView = "channels-max"
+    ) -> Affinity:
+        """Every unit against every hypothesis, with significance and control for many tests.
+
+        ``layer.affinity({"age": F("age"), "is_DME": F("label") == "DME", "vessel": masks})``
+
+        Args:
+            hypotheses: Expressions of a query; values, one an image in the order of ``images``; masks (n, h, w), which
+                channels are held against where they lie; or `odin_graph.analysis.units.kinds.Hypothesis` of any.
+            images: As in `stats`.
+            view: As in `stats`. With masks it is the channels' maps, whose largest value the others are held against.
+        """
+        from odin_graph.analysis.units.affinity import affinity
+        from odin_graph.analysis.units.kinds import Hypothesis
+
+        if not isinstance(hypotheses, Mapping):
+            raise QueryError('Hypotheses have names: give a dict, as in {"age": F("age")}.')
+        query = self._query(images, view)
+        order = np.argsort(_unique_keys(query), kind="stable")
+        held: dict[str, Any] = {}
+        maps = False
+        for name, said in hypotheses.items():
+            values = said.values if isinstance(said, Hypothesis) else said
+            maps |= getattr(values, "ndim", 1) == _MASKS
+            values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
+            held[name] = Hypothesis(values, said.by) if isinstance(said, Hypothesis) else values
+        summary = "mean" if view == "channels-mean" else "max"
+        slabs = self._maps(query) if maps else self._slabs(query, view)
+        return affinity(slabs, held, summary=summary)
+
+    def similar_units(self, images: Any = None, *, threshold: float = 0.95, view: UnitView = "units") -> SimilarUnits:
+        """Pairs of units that go together (|r| at least the threshold), and those that always say the same.
+
+        Args:
+            images: As in `stats`.
+            threshold: Of the correlation.
+            view: As in `stats`.
+        """
+        from odin_graph.analysis.units.similar import similar_units
+
+        return similar_units(self._slabs(self._query(images, view), view), threshold)
+
+    def _query(self, images: Any, view: UnitView) -> Query:
+        from odin_graph.objects.query.query import Query
+        from odin_graph.query.plan.plan import Keys, Plan
+
+        if images is not None:
+            return query_of_images(self._stores, images)
+        sets = unit_sets(self._stores, self.checkpoint, self.name, view)
+        if not sets:
+            raise QueryError(
+                f"Nothing is stored of the {view} of {self.name!r}: say which images, or store it first with "
+                "layer.materialise(images)."
+            )
+        keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
+        return Query(self._stores.address, Plan(Keys(tuple(keys.tolist()))))
+
+    def _keys(self, images: Any) -> NDArray[np.int64]:
+        return keys_of_images(self._stores, images)
+
+    def _slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
+        """The values of all units, some at a time, over the images by key."""
+        from odin_graph.analysis.units.slab import Slab
+
+        with self._held(query, view) as (keys, held):
+            step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
+            for start in range(0, held.record.units, step):
+                units = np.arange(start, min(start + step, held.record.units))
+                yield Slab(units, _columns(held, units, keys))
+
+    def _maps(self, query: Query) -> Iterator[Slab]:
+        """The maps of channels (u, n, h, w), some at a time, over the images by key."""
+        from odin_graph.analysis.units.slab import Slab
+
+        with self._held(query, "units") as (keys, held):
+            shape = held.record.shape
+            if len(shape) != 3:
+                raise QueryError(f"The layer {self.name!r} has no maps to hold masks against: its output is {shape}.")
+            channels, height, width = shape
+            place = height * width
+            step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
+            for start in range(0, channels, step):
+                which = np.arange(start, min(start + step, channels))
+                values = _columns(held, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
+                yield Slab(which, values.reshape(len(which), height, width, len(keys)).transpose(0, 3, 1, 2))
+
+    @contextmanager
+    def _held(self, query: Query, view: UnitView) -> Iterator[tuple[NDArray[np.int64], UnitSet]]:
+        """The images, and the set of their values, which nobody drops while it is read."""
+        keys = np.unique(query.keys())
+        if not len(keys):
+            raise QueryError("The query selects no image, so nothing can be said of units.")
+        set_id = self.materialise(keys.tolist(), codec="f32", view=view).id
+        with reading(self._stores, [set_id]):
+            self.materialise(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
+            held = UnitSet.open(self._stores, set_id)
+            yield keys, held
+            layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
+            record(self._stores, set_id, 0.0 if layer is None else layer.running(len(keys)))
+
+
+def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Values (u, n) of some units, in the order of sorted keys."""
+    found = np.empty((len(units), len(keys)), np.float32)
+    for block in held.blocks(units, keep=False):
+        place = np.searchsorted(keys, block.keys)
+        there = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == block.keys))
+        found[:, place[there]] = block.decoded()[:, there]
+    return found
+
+
+def _unique_keys(query: Query) -> NDArray[np.int64]:
+    keys = query.keys()
+    if len(np.unique(keys)) != len(keys):
+        raise QueryError("An image is there twice: give each image once, as query.distinct('id') does.")
+    return keys
+
+
+def _values_of(query: Query, said: Expr) -> pa.Array:
+    """An expression's values, by key."""
+    table = query.to_arrow("id", said=said).select(["key", "said"]).sort_by("key")
+    keys = table.column("key").to_numpy()
+    first = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1 if len(keys) else 0))
+    return table.column("said").combine_chunks().take(pa.array(first))
+
+
+def _ordered(name: str, values: Any, order: NDArray[np.int64]) -> Any:
+    """Values that came in the order of the images, by key."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise QueryError(
+            f"The hypothesis {name!r} is an expression as F('age'), a value an image, or masks, not {values!r:.80}."
+        )
+    if len(values) != len(order):
+        raise QueryError(f"The hypothesis {name!r} has {len(values)} values, and there are {len(order)} images.")
+    if hasattr(values, "take") and not hasattr(values, "iloc"):
+        return values.take(order, axis=0) if isinstance(values, np.ndarray) else values.take(pa.array(order))
+    if hasattr(values, "iloc"):
+        return values.iloc[order]
+    return [values[place] for place in order.tolist()]

@@ -1,0 +1,187 @@
+"""Units of a layer: what single neurons, channels and groups of them say of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.errors import QueryError
+from odin_graph.objects.base.which_images import keys_of_images, query_of_images
+from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_in
+from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.units.unit_reader import UnitReader
+from odin_graph.query.units.units import check_group
+
+if TYPE_CHECKING:
+    from odin_graph.objects.layers.layer import Layer
+    from odin_graph.objects.layers.unit_estimates import UnitEstimates
+    from odin_graph.objects.query.query import Query
+
+
+class Units(UnitExpressions):
+    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
+
+    Its aggregates are expressions of a query, ``order_by(units.mean().desc())``; a single unit is compared as it is,
+    ``where(layer.units[3] > 2.5)``; and it is a space, ``nearest(image, by=units, k=20)``.
+    """
+
+    def __init__(self, layer: Layer, view: UnitView, numbers: Sequence[int] | None = None) -> None:
+        self._layer, self._view = layer, view
+        self._numbers = None if numbers is None else tuple(numbers)
+        """None is all."""
+
+    def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
+        """Some of these, by number; of a group by place in it."""
+        if isinstance(which, slice):
+            return Units(self._layer, self._view, self.numbers[which])
+        wanted = numbers_in(which)
+        if self._numbers is not None:
+            held = self._numbers
+            if out := [one for one in wanted if not -len(held) <= one < len(held)]:
+                raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
+            return Units(self._layer, self._view, [held[one] for one in wanted])
+        found = Units(self._layer, self._view, wanted)
+        check_group(found.node, self._layer.shape)
+        return found
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Which they are, from 0.
+
+        Raises:
+            QueryError: Nobody knows how many the layer has.
+        """
+        return self._every if self._numbers is None else self._numbers
+
+    @cached_property
+    def _every(self) -> tuple[int, ...]:
+        if self._layer.shape is None:
+            raise QueryError(
+                f"Nobody knows how many units {self._layer.name!r} has before it runs: name them, or add the model "
+                "with an input_shape=."
+            )
+        from odin_graph.runtime.layers.unit_pooling import shape_by
+
+        return tuple(range(prod(shape_by(self._view, self._layer.shape))))
+
+    @property
+    def node(self) -> UnitGroup:
+        """As a plan holds it."""
+        of = self._layer.node
+        return UnitGroup(of.experiment, of.layer, self.numbers, of.checkpoint, self._view)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Units]:
+        """Each by itself."""
+        return (Units(self._layer, self._view, [number]) for number in self.numbers)
+
+    def values(self, images: Any) -> NDArray[np.float32]:
+        """What each says of images (n, G), in their order: read where it is stored, else said by the model.
+
+        Args:
+            images: A query, images, their ids or keys.
+        """
+        keys = self._keys(images)
+        return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
+
+    def estimate(self, images: Any) -> UnitEstimates:
+        """Approximate answers, by bounds from what is stored alone: no model is run, and nothing is stored.
+
+        Args:
+            images: A query, images, their ids or keys.
+        """
+        from odin_graph.objects.layers.unit_estimates import UnitEstimates
+
+        return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
+
+    def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
+        """The k images of which a single unit says the most, as a query.
+
+        Args:
+            k: How many.
+            images: A query of which images; by default those that it is stored for, of which the first are known
+                from lists that were kept while they were stored.
+            largest: False for the least.
+        """
+        from odin_graph.objects.query.query import Query
+        from odin_graph.query.plan.plan import Keys, Plan
+
+        stores = self._layer._stores  # noqa: SLF001
+        if images is None:
+            held = unit_sets(stores, self._layer.checkpoint, self._layer.name, self._view)
+            if not held:
+                raise QueryError(
+                    f"Nothing is stored of the units of {self._layer.name!r}: say which images, as in "
+                    f"units[3].top({k}, db.images(...)), or store it with layer.materialise(images)."
+                )
+            widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
+            kept = self._kept(widest, k, largest)
+            if kept is not None:
+                return kept
+            images = Query(stores.address, Plan(Keys(tuple(widest.coverage().tolist()))))
+        by = self.value()
+        images = query_of_images(stores, images)
+        found: Query = images.order_by(by.desc() if largest else by).limit(k)
+        return found
+
+    def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
+        """The answer from kept lists, if they reach so far."""
+        from odin_graph.objects.query.query import Query
+        from odin_graph.query.plan.plan import Keys, Plan
+        from odin_graph.query.units.unit_lists import first_of
+
+        address = self._layer._stores.address  # noqa: SLF001
+        found = first_of(held, self.numbers[0], largest=largest) if len(self.numbers) == 1 else None
+        if found is None or len(found) < k:
+            return None
+        there = Query(address, Plan(Keys(tuple(found.tolist())))).keys()[:k]  # some may have been deleted since
+        return Query(address, Plan(Keys(tuple(there.tolist())))) if len(there) == k else None
+
+    def _keys(self, images: Any) -> NDArray[np.int64]:
+        keys = keys_of_images(self._layer._stores, images)  # noqa: SLF001
+        return np.asarray(keys, np.int64)
+
+    def __repr__(self) -> str:
+        from odin_graph.query.expressions.spelling import spell_group
+
+        return f"Units({spell_group(self.node)})"
+
+
+class Channels:
+    """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    @property
+    def max(self) -> Units:
+        """The largest value of each channel."""
+        return Units(self._layer, "channels-max")
+
+    @property
+    def mean(self) -> Units:
+        """The mean of each channel."""
+        return Units(self._layer, "channels-mean")
+
+    @property
+    def where(self) -> Units:
+        """At which position the largest value of each channel is, counted in C order."""
+        return Units(self._layer, "channels-where")
+
+    def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
+        """Some of the channels, by their largest value."""
+        return self.max[which]
+
+    def __len__(self) -> int:
+        return len(self.max)
+
+    def __repr__(self) -> str:
+        return f"Channels({self._layer.name!r}: {len(self)})"

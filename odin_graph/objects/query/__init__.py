@@ -1,0 +1,1 @@
+"""The query builder that users see: steps, groups, answers, operations."""

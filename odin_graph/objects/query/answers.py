@@ -1,0 +1,180 @@
+"""What a query of images answers, here or from a server: counts, tables, batches, images, sheets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.deadline import deadline
+from odin_graph.errors import PositionError, QueryError
+from odin_graph.objects.query.steps import ImageSteps, wanted_columns
+from odin_graph.query.executor import BATCH
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.plan.plan import Slice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from odin_graph.analysis.contact_sheet import ContactSheet, Scaling
+    from odin_graph.objects.query.neighbourhoods import Neighbourhoods
+    from odin_graph.query.expressions.predictions import PredictionExpressions
+
+_IMAGES_AT_ONCE = 1_024
+"""Images whose fields are fetched together while iterating."""
+
+
+class Shown(Protocol):
+    """What a sheet shows of one image."""
+
+    @property
+    def id(self) -> str:
+        """The user's id."""
+        ...
+
+    @property
+    def label(self) -> Any:
+        """Today's truth."""
+        ...
+
+    @property
+    def overview(self) -> NDArray[Any]:
+        """The pixels for looking at."""
+        ...
+
+
+T = TypeVar("T", bound=Shown)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageAnswers(ImageSteps, ABC, Generic[T]):
+    """The answers of a query of images; ``T`` is what it gives for one image."""
+
+    def keys(self, *, timeout: float | None = None) -> NDArray[np.int64]:
+        """The images' keys, in order; ``timeout`` is that of `run`."""
+        keys: NDArray[np.int64] = self.run(timeout=timeout).column("key").to_numpy()
+        return keys
+
+    def run(self, *, timeout: float | None = None) -> pa.Table:
+        """The answer as the plan gives it: ``key``, and the columns that its steps added.
+
+        Args:
+            timeout: Seconds after which it is given up, at the engine as well.
+
+        Raises:
+            TimeLimitError: The time was over.
+        """
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.execute(self.plan))
+
+    def to_arrow(self, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
+        """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
+
+        Args:
+            names: The image fields to give, all of them by default.
+            timeout: That of `run`.
+            columns: Further columns: ``to_arrow("id", said=exp.predicted)``.
+        """
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
+
+    def to_pandas(self, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
+        """The same as a DataFrame."""
+        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
+        return frame
+
+    def to_batches(
+        self, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
+    ) -> Iterator[pa.RecordBatch]:
+        """The same as `to_arrow` in batches, all of one moment, of which one is held at a time.
+
+        Args:
+            names: The image fields to give, all of them by default.
+            rows: Of a batch at most.
+            timeout: That of `run`, of each batch.
+            columns: Further columns.
+        """
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise QueryError(f"to_batches() takes a number of rows, at least 1, not {rows!r}.")
+        batches = self._executor.columns(self.plan, wanted_columns(names, columns), rows)
+        while True:
+            with deadline(timeout):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def __iter__(self) -> Iterator[T]:
+        for batch in self.run().to_batches(max_chunksize=_IMAGES_AT_ONCE):
+            yield from self._images_of(batch.column("key").to_numpy())
+
+    @overload
+    def __getitem__(self, item: int) -> T: ...
+    @overload
+    def __getitem__(self, item: slice) -> Self: ...
+    def __getitem__(self, item: int | slice) -> T | Self:
+        if isinstance(item, slice):
+            return self._then(Slice.of(item))
+        found = list(self._then(Slice.of(item)))
+        if not found:
+            raise PositionError(f"There is no image at position {item}: the query has {self.count():,}.")
+        return found[0]
+
+    def sheet(
+        self,
+        *,
+        predictions: PredictionExpressions | None = None,
+        title: str | None = None,
+        scale: Scaling = "sheet",
+    ) -> ContactSheet:
+        """The images on one sheet, with truth, prediction and confidence, and what the steps added.
+
+        Images of 8 bits are shown as they are, others through one scale for all, which the sheet names.
+
+        Args:
+            predictions: The experiment whose predictions stand below the images; by default the one that the query
+                speaks of first.
+            title: Stands above them; by default the query and its count.
+            scale: ``image`` stretches each image above 8 bits by itself.
+        """
+        from odin_graph.objects.query.pictures import sheet_of
+
+        return sheet_of(self, predictions, title, scale)
+
+    def show(self, **how: Any) -> None:
+        """Display the contact sheet; the options are those of `sheet`."""
+        self.sheet(**how).show()
+
+    def save(self, path: str | Path, **how: Any) -> Path:
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
+        return self.sheet(**how).save(path)
+
+    def neighbourhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighbourhoods[Self]:
+        """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
+        from odin_graph.objects.query.neighbourhoods import Neighbourhoods
+
+        near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
+        return Neighbourhoods(*near)
+
+    def _repr_html_(self) -> str:
+        from odin_graph.objects.query.pictures import html_of
+
+        return html_of(self, ran=self._ran())
+
+    def _ran(self) -> bool:
+        """Whether the answer is there already."""
+        return False
+
+    @abstractmethod
+    def _images_of(self, keys: NDArray[np.int64]) -> Iterator[T]:
+        """The images of these keys, in this order."""
+
+    @abstractmethod
+    def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
+        """The pixels for looking at, of a table with ``key`` and ``id``."""

@@ -1,0 +1,263 @@
+"""`DerivedQuery`: what operations make of the images of a query. Nothing is stored before `store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.address import Address
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.errors import DataError, QueryError
+from odin_graph.objects.query.mapping import parents_of
+from odin_graph.objects.query.operations import Operations, read_operations
+from odin_graph.objects.query.pixels_out import Read
+from odin_graph.objects.query.training import Training
+from odin_graph.ops import Patches
+from odin_graph.ops.op import ImageOp
+from odin_graph.query.expressions.expressions import Expr, NamesUnits
+from odin_graph.query.expressions.nodes import SortKey
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.runtime.derive.derive import apply, derive, step_of
+from odin_graph.runtime.derive.function import Function, name_of_function
+from odin_graph.runtime.derive.storing import DeriveReport
+from odin_graph.runtime.pixels.cropping import cuts, read_cut
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.patches import PatchQuery
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.image import Image
+
+_AT_ONCE = 64
+"""Images whose pixels are computed together while iterating."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivedImage:
+    """What operations made of one image. It is not stored."""
+
+    parent: Image
+    pixels: NDArray[Any]
+    """(h, w, bands)."""
+    made: str
+    """The operations, in words."""
+
+    @property
+    def label(self) -> Any:
+        """The parent's."""
+        return self.parent.label
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and bands."""
+        return self.pixels.shape
+
+    def sheet(self) -> ContactSheet:
+        """Its picture."""
+        return contact_sheet([Tile(self.pixels, self.parent.id, truth=self.label, note=self.made)])
+
+    def show(self) -> None:
+        """Display it."""
+        self.sheet().show()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture that `show` displays."""
+        return self.sheet().save(path)
+
+    def __repr__(self) -> str:
+        return f"DerivedImage({self.parent.id!r}{self.made}: {self.shape} {self.pixels.dtype})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivedQuery(Operations["DerivedQuery"], Training):
+    """Images that operations make, one of each image of a query. Immutable, lazy, and it pickles."""
+
+    query: Query
+    ops: tuple[ImageOp, ...]
+
+    def _applied(self, op: ImageOp) -> DerivedQuery:
+        return DerivedQuery(self.query, (*self.ops, op))
+
+    def patches(
+        self,
+        size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        *,
+        edge: Literal["drop", "shift", "pad"] = "drop",
+        value: float = 0,
+    ) -> PatchQuery:
+        """Patches of what the operations make; see `Query.patches`."""
+        from odin_graph.objects.query.patches import PatchQuery
+
+        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
+
+    # Which images: said of the parents, whose label and metadata the derived images have
+
+    def where(self, *predicates: Expr) -> DerivedQuery:
+        """Keep what is made of the images of which every predicate is true."""
+        return DerivedQuery(self.query.where(*predicates), self.ops)
+
+    def order_by(self, *keys: Expr | SortKey | NamesUnits) -> DerivedQuery:
+        """Order by fields of the parents."""
+        return DerivedQuery(self.query.order_by(*keys), self.ops)
+
+    def limit(self, k: int) -> DerivedQuery:
+        """The first k."""
+        return DerivedQuery(self.query.limit(k), self.ops)
+
+    def count(self) -> int:
+        """How many there are."""
+        return self.query.count()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[DerivedImage]:
+        """One after another, in the query's order; some are computed ahead."""
+        from odin_graph.objects.things.image import Image
+
+        keys = self.query.keys()
+        for start in range(0, len(keys), _AT_ONCE):
+            parents = list(Image.of_keys(self._stores, keys[start : start + _AT_ONCE]))
+            pixels = self._read(keys[start : start + _AT_ONCE], [parent.id for parent in parents])
+            for parent, image in zip(parents, pixels, strict=True):
+                yield DerivedImage(parent, image, self._made())
+
+    @overload
+    def __getitem__(self, item: int) -> DerivedImage: ...
+    @overload
+    def __getitem__(self, item: slice) -> DerivedQuery: ...
+    def __getitem__(self, item: int | slice) -> DerivedImage | DerivedQuery:
+        if isinstance(item, slice):
+            return DerivedQuery(self.query[item], self.ops)
+        parent = self.query[item]
+        (pixels,) = self._read(np.array([parent.key], np.int64), [parent.id])
+        return DerivedImage(parent, pixels, self._made())
+
+    # Looked at and trained on as it is
+
+    def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
+        """A contact sheet of the derived images, with the labels of their parents."""
+        table = self.query.to_arrow("id", "label")
+        if not table.num_rows:
+            raise QueryError(f"{self!r} selects no image, so there is nothing to show.")
+        shown = table.slice(0, MOST)
+        ids = shown.column("id").to_pylist()
+        pixels = self._read(shown.column("key").to_numpy(), ids)
+        labels = shown.column("label").to_pylist()
+        tiles = [Tile(image, id_, truth=label) for image, id_, label in zip(pixels, ids, labels, strict=True)]
+        number = f"{table.num_rows:,}" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,}"
+        return contact_sheet(
+            tiles, title=f"{self._outline()}: {number} images" if title is None else title, scale=scale
+        )
+
+    def show(self, **how: Any) -> None:
+        """Display the contact sheet."""
+        self.sheet(**how).show()
+
+    def save(self, path: str | Path, **how: Any) -> Path:
+        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        return self.sheet(**how).save(path)
+
+    # Stored
+
+    def store(
+        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+    ) -> Query:
+        """Store them as images ``PARENT_ID#name``, on all cores, and give the query of them in this order.
+
+        Each is DERIVED_FROM its parent, with the operation, its parameters and the version of its code, and has the
+        parent's root. It inherits the label (a data set's frozen one, where the query is of a data set). Called again
+        with the same parameters it finds what is there and computes nothing; interrupted, it goes on.
+
+        Args:
+            name: What stands after the # in the ids.
+            metadata: The free metadata that they inherit; all of it by default.
+            processes: Compute in so many processes, for functions of your own in Python; by default on threads.
+            progress: Show a bar.
+
+        Raises:
+            ConflictError: The name is taken by images that were made in another way.
+            OdinError: An operation does not fit an image; names it. What was stored before it stands.
+        """
+        from odin_graph.objects.query.query import Query
+
+        done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
+        return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
+
+    def derive(
+        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+    ) -> DeriveReport:
+        """As `store`, and the report: what was computed, found, and deleted since."""
+        parents = parents_of(self.query, metadata)
+        return derive(self._stores, parents, self.ops, name, processes=processes, progress=progress)
+
+    # Elsewhere
+
+    def to_json(self) -> dict[str, Any]:
+        """The query's JSON form, with the operations.
+
+        Raises:
+            DataError: A function of your own is among them.
+        """
+        for op in self.ops:
+            if isinstance(op, Function):
+                raise DataError(
+                    f"{name_of_function(op.call)} is a function, which has no JSON form: register it as an image "
+                    "operation, or store the images first."
+                )
+        return {**self.query.to_json(), "operations": [step_of(op) for op in self.ops]}
+
+    @classmethod
+    def from_json(cls, address: Address, data: Any) -> DerivedQuery:
+        """The derived query of a JSON object, checked as if it were written here."""
+        from odin_graph.objects.query.query import Query
+
+        if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
+            raise QueryError('This is no query with operations: it has no list "operations". Query.from_json reads it.')
+        body = {name: value for name, value in data.items() if name != "operations"}
+        return cls(Query.from_json(address, body), read_operations(data["operations"]))
+
+    def __repr__(self) -> str:
+        return f"DerivedQuery({self._outline()})"
+
+    @property
+    def _stores(self) -> Stores:
+        return Stores.at(self.query.address)
+
+    def _outline(self) -> str:
+        return repr(self.query).removeprefix("Query(").removesuffix(")") + self._made()
+
+    def _columns(self, *names: str) -> pa.Table:
+        return self.query.to_arrow(*names)
+
+    def _reader(self, table: pa.Table) -> Read:
+        keys, ids = table.column("key").to_numpy(), table.column("id").to_pylist()
+        return lambda at: self._read(keys[at], [ids[place] for place in at.tolist()])
+
+    def _operations(self) -> tuple[ImageOp, ...]:
+        return self.ops
+
+    def _made(self) -> str:
+        return "".join(map(_spelt, self.ops))
+
+    def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
+        array = self._stores.columns.array(ARRAY)
+        if cuts(self.ops):
+            return apply(self._stores, self.ops[1:], ids, read_cut(array, keys, self.ops[0], ids))
+        return apply(self._stores, self.ops, ids, array.read_list(keys))
+
+
+def _spelt(op: ImageOp) -> str:
+    if isinstance(op, Function):
+        return f".apply({name_of_function(op.call).rpartition('.')[2]})"
+    step = step_of(op)
+    given = ", ".join(f"{name}={value!r}" for name, value in step["parameters"].items())
+    return f".{step['op'].replace('-', '_')}({given})"

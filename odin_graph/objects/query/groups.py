@@ -1,0 +1,91 @@
+"""`Groups`: what ``query.group_by(...).agg(...)`` returns. Immutable, lazy, and it pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import pyarrow as pa
+
+from odin_graph.address import Address, Remote
+from odin_graph.client import executor_at
+from odin_graph.deadline import deadline
+from odin_graph.errors import PositionError, QueryError
+from odin_graph.objects.query.steps import RowSteps, Steps, columns_of
+from odin_graph.query.expressions.expressions import Expr, count
+from odin_graph.query.plan import wire
+from odin_graph.query.plan.plan import GroupBy, Slice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Grouping:
+    """A query and what its images are grouped by: `agg` says what of each group is asked for."""
+
+    query: RowSteps
+    by: tuple[Any, ...]
+    named: dict[str, Expr]
+
+    def agg(self, **aggregates: Expr) -> Groups:
+        """The groups with these columns: ``agg(n=og.count(), share=exp.wrong.mean(), oldest=F("age").max())``.
+
+        An expression is made of aggregates, constants and what the groups are made by. Missing values are left out of
+        an aggregate, which is missing itself where nothing is left; a missing value makes a group of its own.
+
+        Raises:
+            ExpressionError: A field stands outside an aggregate.
+        """
+        step = GroupBy(columns_of(self.by, self.named), columns_of((), aggregates))
+        plan = self.query.plan
+        return Groups(self.query.address, plan.then(self.query._executor.bind(plan, step)))  # noqa: SLF001
+
+    def count(self) -> Groups:
+        """The groups with their number of images, in the column ``n``."""
+        return self.agg(n=count())
+
+    def __repr__(self) -> str:
+        return f"{self.query!r}.group_by(...): .agg(n=og.count()) says what of each group"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Groups(Steps):
+    """Groups of images, one a row, ordered by what they are made by."""
+
+    def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
+        """A row a group: what it is made by, and the aggregates; ``timeout`` is that of `count`."""
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.execute(self.plan))
+
+    def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
+        """The same as a DataFrame."""
+        frame: pd.DataFrame = self.to_arrow(timeout=timeout).to_pandas()
+        return frame
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.to_arrow().to_pylist())
+
+    @overload
+    def __getitem__(self, item: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, item: slice) -> Groups: ...
+    def __getitem__(self, item: int | slice) -> dict[str, Any] | Groups:
+        if isinstance(item, slice):
+            return self._then(Slice.of(item))
+        found = list(self._then(Slice.of(item)))
+        if not found:
+            raise PositionError(f"There is no group at position {item}: there are {self.count():,}.")
+        return found[0]
+
+    @classmethod
+    def from_json(cls, address: Address | Remote, data: Any) -> Groups:
+        """The groups of a JSON object, checked against the workspace as if they were written here."""
+        plan = executor_at(address).check(wire.from_json(data))
+        if not plan.grouped:
+            raise QueryError("The query is of images: Query.from_json reads it.")
+        return cls(address, plan)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False))

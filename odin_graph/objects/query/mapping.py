@@ -1,0 +1,182 @@
+"""`map`: the user's function over images, or groups of them; values or pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images.derived import Recipe
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.records.updates import update_metadata
+from odin_graph.errors import DataError, OdinError
+from odin_graph.progress import progress_bar
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.runtime.derive.derive import recipe_of
+from odin_graph.runtime.derive.function import Function
+from odin_graph.runtime.derive.parallel import run_all
+from odin_graph.runtime.derive.storing import from_parents, of_each, store_made
+from odin_graph.schema.metadata import reserved
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.image import Image
+
+T = TypeVar("T")
+_AT_ONCE = 256
+"""Images whose pixels are held together."""
+
+
+def map_images(
+    query: Query, function: Callable[[Image], Any], name: str | None, processes: int, progress: bool
+) -> pd.Series | Query:
+    """Values by image id, or the query of the images that were made; see `Query.map`."""
+    keys = query.keys()
+    stores = Stores.at(query.address)
+    if name is not None and len(keys) and _gives_pixels(query, function, name):
+        return _store(query, function, name, processes, progress)
+    ids: list[str] = []
+    values: list[Any] = []
+    with progress_bar("map", len(keys), show=progress) as advance:
+        for block in _blocks(stores, keys):
+            ids += [image.id for image in block]
+            values += _called(stores, function, block, [repr(image.id) for image in block], processes)
+            advance(len(block))
+    if name is not None and len(keys):
+        _check_values(values)
+        once = dict(zip(keys.tolist(), values, strict=True))
+        update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
+    return pd.Series(values, index=pd.Index(ids, name="id"), name=name)
+
+
+def map_groups(
+    query: Query, function: Callable[[list[Image]], Any], name: str | None, by: str, progress: bool
+) -> pd.Series:
+    """Values by the value of a field; see `Query.map`."""
+    from odin_graph.objects.things.image import Image
+
+    stores = Stores.at(query.address)
+    table = query.to_arrow(by)
+    groups: dict[Any, list[int]] = {}
+    for key, value in zip(table.column("key").to_pylist(), table.column(by).to_pylist(), strict=True):
+        groups.setdefault(tuple(value) if isinstance(value, list) else value, []).append(key)
+    values: list[Any] = []
+    with progress_bar("map", table.num_rows, show=progress) as advance:
+        for group, keys in groups.items():
+            images = list(Image.of_keys(stores, np.array(keys, np.int64)))
+            values += _called(stores, function, [images], [f"the group {group!r}"])
+            advance(len(keys))
+    if name is not None and groups:
+        _check_values(values)
+        once = {key: value for keys, value in zip(groups.values(), values, strict=True) for key in keys}
+        update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
+    return pd.Series(values, index=pd.Index(list(groups), name=by), name=name)
+
+
+def map_things(
+    stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
+) -> pd.Series:
+    """Values by id of things that are no images; see `Selection.map`."""
+    values = _called(stores, function, things, list(map(repr, ids)))
+    if name is not None and ids:
+        _check_values(values)
+        update_metadata(stores, kind, list(ids), {name: values}, missing="remove")
+    return pd.Series(values, index=pd.Index(list(ids), name="id"), name=name)
+
+
+def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> bool:
+    """Whether the function makes images: it has made some already, or its first answer is one."""
+    if "#" in name or "/" in name or any(letter.isspace() for letter in name):
+        return False  # no name of derived images; the rules for metadata say the rest
+    stores = Stores.at(query.address)
+    first = query[:1].to_arrow("id")
+    held = dict(zip(first.column("key").to_pylist(), first.column("id").to_pylist(), strict=True))
+    recipe = _recipe(function, name)
+    rows = stores.graph.read(
+        "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id",
+        {"ids": [recipe.id_of(i) for i in held.values()]},
+    )
+    if rows:
+        return True
+    said = _called(
+        stores, function, next(_blocks(stores, first.column("key").to_numpy())), list(map(repr, held.values()))
+    )[0]
+    return isinstance(said, np.ndarray) and said.ndim in (2, 3)
+
+
+def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
+    stores = Stores.at(query.address)
+
+    def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        made = _called(stores, function, _with_pixels(stores, keys, images), list(map(repr, ids)), processes)
+        for id_, one in zip(ids, made, strict=True):
+            if not isinstance(one, np.ndarray) or one.ndim not in (2, 3):
+                raise DataError(f"The function made an image of others, and of {id_!r} it made {type(one).__name__}.")
+        return made
+
+    parents = parents_of(query)
+    wanted = of_each(parents, _recipe(function, name))
+    done = store_made(stores, parents, wanted, from_parents(stores, wanted, compute), progress=progress)
+    return type(query)(query.address, Plan(Keys(tuple(done.keys.tolist()))))
+
+
+def parents_of(query: Query, metadata: Sequence[str] | None = None) -> pa.Table:
+    """Key, id and what derived images inherit: the label, and the free metadata that is named, or all of it."""
+    ours = set(reserved("Image"))
+    known = Stores.at(query.address).columns.fields("Image")
+    names = [name for name in known if name not in ours] if metadata is None else list(metadata)
+    for name in names:
+        if name in ours:
+            raise DataError(f"{name!r} is no free metadata: derived images have their own, and the parent's label.")
+    return query.to_arrow("id", "label", *names).select(["key", "id", "label", *names])
+
+
+def _recipe(function: Callable[..., Any], name: str) -> Recipe:
+    return recipe_of([Function(function)], name)
+
+
+def _with_pixels(stores: Stores, keys: NDArray[np.int64], pixels: Sequence[NDArray[Any]]) -> list[Image]:
+    from odin_graph.objects.things.image import Image
+
+    images = list(Image.of_keys(stores, keys))
+    for image, held in zip(images, pixels, strict=True):
+        vars(image)["pixels"] = held  # read together, not one by one when the function asks
+    return images
+
+
+def _blocks(stores: Stores, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
+    array = stores.columns.array(ARRAY)
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        yield _with_pixels(stores, part, array.read_list(part))
+
+
+def _called(
+    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
+) -> list[Any]:
+    calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
+    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
+
+
+def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
+    try:
+        said = function(thing)
+    except OdinError:
+        raise
+    except Exception as error:
+        raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
+    return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
+
+
+def _check_values(values: Sequence[Any]) -> None:
+    for value in values:
+        if isinstance(value, np.ndarray):
+            raise DataError(
+                f"The function gave an array of shape {value.shape}, which is no value to be stored as metadata: "
+                "return numbers or strings for all. Images are made by a function of one image, from every image."
+            )

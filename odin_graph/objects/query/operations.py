@@ -1,0 +1,159 @@
+"""Image operations as steps of a query: lazy, until the result is looked at, trained on or stored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.ops import OPS, ImageOp, Pipeline, build_op
+from odin_graph.registry import PluginError
+from odin_graph.runtime.derive.function import Function
+
+Made = TypeVar("Made")
+"""What a step gives: the derived images, or the patches with one operation more."""
+
+
+class Operations(ABC, Generic[Made]):
+    """Gives a query its image operations: those of ours as typed methods, and every registered one by its name.
+
+    A registered operation ``quarter-turn`` of another package is ``query.quarter_turn(turns=1)``.
+    """
+
+    @abstractmethod
+    def _applied(self, op: ImageOp) -> Made:
+        """What the operation makes of the images."""
+
+    def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
+        """Apply an operation: ``apply("resize", size=28)``, ``apply(og.ops.Resize(size=28))``, ``apply(my_function)``.
+
+        Args:
+            op: The name of a registered operation, an operation, or a function of your own from pixels
+                (h, w, bands) to pixels (h', w') or (h', w', bands').
+            parameters: Of a named operation.
+
+        Raises:
+            UnknownNameError: There is no such operation or parameter.
+            DataError: A value that the operation refuses.
+        """
+        if isinstance(op, str):
+            return self._applied(build_op(op, parameters))
+        if parameters:
+            raise DataError(f"Parameters ({', '.join(parameters)}) are for an operation given by its name.")
+        if isinstance(op, type) or not callable(op):
+            raise DataError(f"{op!r:.80} is no operation: give its name, an instance of it, or a function.")
+        if isinstance(op, ImageOp) and type(op) in _registered():
+            return self._applied(op)
+        return self._applied(Function(op))
+
+    def resize(
+        self, size: int | Sequence[int], *, method: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    ) -> Made:
+        """Resize to (height, width), or the shorter side to one number; see `odin_graph.ops.Resize`."""
+        return self.apply("resize", size=size, method=method)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Made:
+        """Cut out a box; see `odin_graph.ops.Crop`."""
+        return self.apply("crop", top=top, left=left, height=height, width=width)
+
+    def center_crop(self, size: int | Sequence[int]) -> Made:
+        """Crop the middle; see `odin_graph.ops.CenterCrop`."""
+        return self.apply("center-crop", size=size)
+
+    def normalise(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Made:
+        """Subtract and divide, band by band; see `odin_graph.ops.Normalise`."""
+        return self.apply("normalise", mean=mean, std=std)
+
+    def pad(
+        self,
+        top: int = 0,
+        left: int = 0,
+        bottom: int = 0,
+        right: int = 0,
+        *,
+        mode: Literal["constant", "edge", "reflect"] = "constant",
+        value: float = 0,
+    ) -> Made:
+        """Add rows and columns around; see `odin_graph.ops.Pad`."""
+        return self.apply("pad", top=top, left=left, bottom=bottom, right=right, mode=mode, value=value)
+
+    def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> Made:
+        """Mirror; see `odin_graph.ops.Flip`."""
+        return self.apply("flip", axis=axis)
+
+    def rotate(
+        self,
+        degrees: float,
+        *,
+        method: Literal["nearest", "bilinear", "bicubic"] = "bilinear",
+        expand: bool = False,
+        fill: float = 0,
+    ) -> Made:
+        """Turn counter-clockwise about the middle; see `odin_graph.ops.Rotate`."""
+        return self.apply("rotate", degrees=degrees, method=method, expand=expand, fill=fill)
+
+    def blur(self, sigma: float) -> Made:
+        """Gaussian blur of so many pixels; see `odin_graph.ops.Blur`."""
+        return self.apply("blur", sigma=sigma)
+
+    def threshold(self, value: float) -> Made:
+        """True above a value in the image's own units; see `odin_graph.ops.Threshold`."""
+        return self.apply("threshold", value=value)
+
+    def contrast(self, factor: float) -> Made:
+        """Spread the values of each band about their mean; see `odin_graph.ops.Contrast`."""
+        return self.apply("contrast", factor=factor)
+
+    def clahe(self, *, clip: float = 0.01, tiles: int = 8) -> Made:
+        """Contrast-limited adaptive histogram equalisation; see `odin_graph.ops.Clahe`."""
+        return self.apply("clahe", clip=clip, tiles=tiles)
+
+    def to_grey(self) -> Made:
+        """One band; see `odin_graph.ops.ToGrey`."""
+        return self.apply("to-grey")
+
+    def to_rgb(self) -> Made:
+        """Three bands; see `odin_graph.ops.ToRgb`."""
+        return self.apply("to-rgb")
+
+    def to_float(self) -> Made:
+        """float32; see `odin_graph.ops.ToFloat`."""
+        return self.apply("to-float")
+
+    if not TYPE_CHECKING:  # a type checker shall find misspelt names
+
+        def __getattr__(self, name: str) -> Callable[..., Made]:
+            """A registered operation by its name."""
+            spelt = name.replace("_", "-")
+            if name.startswith("_") or spelt not in OPS:
+                said = f"{type(self).__name__!r} has no attribute {name!r}."
+                if not name.startswith("_"):
+                    said = f"{said} {UnknownNameError.of('image operation', spelt, OPS)}"
+                raise AttributeError(said)
+
+            def step(**parameters: Any) -> Made:
+                return self.apply(spelt, **parameters)
+
+            return step
+
+
+def read_operations(steps: Any) -> tuple[ImageOp, ...]:
+    """Operations from their JSON form; raises as `Pipeline.of` does, and for users' functions, which have none."""
+    for step in steps:
+        if isinstance(step, dict) and step.get("op") == "python":
+            raise DataError(
+                f"The function {step.get('parameters', {}).get('function')} cannot be built from JSON: register it as "
+                "an image operation."
+            )
+    return Pipeline.of(steps).ops
+
+
+def _registered() -> set[type[Any]]:
+    found: set[type[Any]] = set()
+    for name in OPS:
+        try:
+            found.add(OPS.get(name))
+        except PluginError:  # another package's broken entry is not this operation
+            continue
+    return found

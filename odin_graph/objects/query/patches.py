@@ -1,0 +1,190 @@
+"""`PatchQuery`: patches of the images of a query. Nothing is stored before `store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.errors import QueryError
+from odin_graph.objects.query.mapping import parents_of
+from odin_graph.objects.query.operations import Operations
+from odin_graph.objects.query.pixels_out import Read
+from odin_graph.objects.query.training import Training
+from odin_graph.ops.op import ImageOp
+from odin_graph.ops.patch import Patches
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.runtime.derive.derive import apply, step_of
+from odin_graph.runtime.derive.function import Function
+from odin_graph.runtime.derive.patching import Cutting, store_patches
+from odin_graph.runtime.derive.storing import DeriveReport
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.derived import DerivedImage
+    from odin_graph.objects.query.query import Query
+
+_AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchQuery(Operations["PatchQuery"], Training):
+    """Patches, several of each image of a query, image by image, row by row. Immutable, lazy, and it pickles."""
+
+    query: Query
+    before: tuple[ImageOp, ...]
+    """Operations on the whole image."""
+    grid: Patches
+    after: tuple[ImageOp, ...] = ()
+    """Operations on each patch."""
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing of places.
+
+        Raises:
+            QueryError: A function of one's own comes before the cut.
+        """
+        if any(isinstance(op, Function) for op in self.before):
+            raise QueryError(
+                "A function of your own says nothing of where its pixels were, so its images cannot be cut into "
+                "patches: store them first, .store(name).patches(...)."
+            )
+
+    def _applied(self, op: ImageOp) -> PatchQuery:
+        return PatchQuery(self.query, self.before, self.grid, (*self.after, op))
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._cutting)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[DerivedImage]:
+        """One after another; some are computed ahead."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._images(np.arange(start, min(start + _AT_ONCE, len(self))))
+
+    def __getitem__(self, item: int) -> DerivedImage:
+        """One of them."""
+        return self._images(np.array([range(len(self))[item]]))[0]
+
+    def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
+        """A contact sheet of the patches, with their places."""
+        if not len(self):
+            raise QueryError(f"{self!r} has no patch, so there is nothing to show.")
+        shown = np.arange(min(MOST, len(self)))
+        labels, ids = self._of_rows("label", shown), self._of_rows("id", shown)
+        tiles = [
+            Tile(image, id_, truth=label, note=f"row {row}, column {column}")
+            for image, id_, label, (row, column) in zip(
+                self._pixels(shown), ids, labels, self._cutting.places[shown].tolist(), strict=True
+            )
+        ]
+        return contact_sheet(
+            tiles, title=f"{self._outline()}: {len(self):,} patches" if title is None else title, scale=scale
+        )
+
+    def show(self, **how: Any) -> None:
+        """Display the contact sheet."""
+        self.sheet(**how).show()
+
+    def save(self, path: str | Path, **how: Any) -> Path:
+        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        return self.sheet(**how).save(path)
+
+    def store(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> Query:
+        """Store them as images ``PARENT_ID#name/ROW-COLUMN``, and give the query of them in this order.
+
+        Each is DERIVED_FROM its image, with its box in the parameters, and has that image's root; it inherits label and
+        metadata. Called again with the same parameters it finds what is there; interrupted, it goes on.
+
+        Args:
+            name: What stands after the # in the ids.
+            metadata: The free metadata that they inherit; all of it by default.
+            progress: Show a bar.
+
+        Raises:
+            ConflictError: The name is taken by images that were made in another way.
+            OdinError: An operation does not fit an image; names it.
+        """
+        from odin_graph.objects.query.query import Query
+
+        done = self.derive(name, metadata=metadata, progress=progress)
+        return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
+
+    def derive(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> DeriveReport:
+        """As `store`, and the report: what was computed, found, and deleted since."""
+        parents = parents_of(self.query, metadata)
+        return store_patches(self._stores, parents, self._cutting, self.after, name, progress=progress)
+
+    def __repr__(self) -> str:
+        return f"PatchQuery({self._outline()})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("query", "before", "grid", "after")}
+
+    @property
+    def _stores(self) -> Stores:
+        return Stores.at(self.query.address)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return self.query.to_arrow("id", "label", "height", "width")
+
+    @cached_property
+    def _cutting(self) -> Cutting:
+        table = self._table
+        sizes = [table.column(name).to_pylist() for name in ("id", "height", "width")]
+        return Cutting.of(self.before, self.grid, list(zip(*sizes, strict=True)))
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        keys: NDArray[np.int64] = self._table.column("key").to_numpy()[self._cutting.parents]
+        return keys
+
+    def _outline(self) -> str:
+        steps = [*map(step_of, self.before), {"op": f"patches {self.grid.shape}"}, *map(step_of, self.after)]
+        return repr(self.query).removeprefix("Query(").removesuffix(")") + "".join(f".{step['op']}" for step in steps)
+
+    def _of_rows(self, name: str, at: NDArray[np.int64]) -> list[Any]:
+        return list(self._table.column(name).take(pa.array(self._cutting.parents[at])).to_pylist())
+
+    def _pixels(self, at: NDArray[np.int64]) -> list[NDArray[Any]]:
+        found = self._cutting.read(self._stores.columns.array(ARRAY), self._keys, at)
+        return apply(self._stores, self.after, self._of_rows("id", at), found)
+
+    def _images(self, at: NDArray[np.int64]) -> list[DerivedImage]:
+        from odin_graph.objects.query.derived import DerivedImage
+        from odin_graph.objects.things.image import Image
+
+        parents = {image.key: image for image in Image.of_keys(self._stores, np.unique(self._keys[at]))}
+        return [
+            DerivedImage(parents[int(self._keys[place])], pixels, f"/{row}-{column}")
+            for place, pixels, (row, column) in zip(
+                at.tolist(), self._pixels(at), self._cutting.places[at].tolist(), strict=True
+            )
+        ]
+
+    # Out to training
+
+    def _columns(self, *names: str) -> pa.Table:
+        table = self.query.to_arrow(*names)
+        return table.take(pa.array(self._cutting.parents))
+
+    def _reader(self, table: pa.Table) -> Read:  # noqa: ARG002 - it has a row a patch, in this order
+        return self._pixels
+
+    def _operations(self) -> tuple[ImageOp, ...]:
+        return self.after
+
+    def _cut(self) -> Cutting | None:
+        return self._cutting

@@ -1,0 +1,1 @@
+"""The objects of a workspace that a server has open."""

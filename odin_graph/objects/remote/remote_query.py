@@ -1,0 +1,171 @@
+"""Queries that a server answers, and the images that they give."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.address import Remote
+from odin_graph.client import Link
+from odin_graph.client.link import quoted
+from odin_graph.errors import RemoteError, UnknownNameError
+from odin_graph.objects.query.answers import ImageAnswers
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.query.things import ThingQuery
+from odin_graph.objects.remote.elsewhere import Elsewhere
+from odin_graph.objects.things.image import Image
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.plan.plan import Keys, Plan
+
+_SIDE = 512
+"""Pixels of the longer side of a picture for looking at."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RemoteImage(Elsewhere):
+    """One image: its fields as they were when it was asked for, and its pixels when they are."""
+
+    _beside = frozenset(dir(Image))
+
+    _link: Link = field(repr=False)
+    key: int
+    """Its identity in the workspace."""
+    fields: Mapping[str, Any]
+    """Every field that has a value, ours and free metadata."""
+
+    @property
+    def id(self) -> str:
+        """The user's id."""
+        return str(self.fields["id"])
+
+    @property
+    def label(self) -> Any:
+        """Today's truth; None where there is none."""
+        return self.fields.get("label")
+
+    def __getitem__(self, name: str) -> Any:
+        """A field; None where the image has no value of it."""
+        return self.fields.get(name)
+
+    @cached_property
+    def pixels(self) -> NDArray[Any]:
+        """The pixels (h, w, bands), of the dtype that they came in."""
+        data = self._link.get_bytes(f"/v1/images/{quoted(self.id)}/pixels", format="npy")
+        pixels: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+        return pixels
+
+    @cached_property
+    def overview(self) -> NDArray[Any]:
+        """A picture for looking at, (h, w, bands) uint8, its longer side 512 pixels at most."""
+        return picture_of(self._link, self.id)
+
+    def ancestors(self) -> list[dict[str, Any]]:
+        """What it was made from, nearest first, with the operations."""
+        return self._rows("lineage", direction="ancestors")
+
+    def descendants(self) -> list[dict[str, Any]]:
+        """What was made from it, nearest first."""
+        return self._rows("lineage", direction="descendants")
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """What every experiment whose predictions are in the graph has said of it."""
+        return self._rows("predictions")
+
+    def _rows(self, what: str, **query: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._link.get(f"/v1/images/{quoted(self.id)}/{what}", **query)["rows"]
+        return rows
+
+    def __eq__(self, other: object) -> bool:
+        """The same image of the same server."""
+        return isinstance(other, RemoteImage) and (self.key, self._link.address) == (other.key, other._link.address)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"RemoteImage({self.id!r}, label {self.label!r})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RemoteQuery(ImageAnswers[RemoteImage]):
+    """Images, selected and ordered, which a server answers. Immutable, lazy, and it pickles, without the token."""
+
+    address: Remote
+
+    def __getattr__(self, name: str) -> Any:
+        """Raises `RemoteError` for what a query can do beside the workspace alone."""
+        if not name.startswith("_") and hasattr(Query, name):
+            raise RemoteError(
+                f"{name}() runs beside the workspace: it stores, or takes code or models of yours, and over HTTP "
+                "queries, their answers and pixels travel. Send query.to_json() to a colleague beside it, or take what "
+                "you need with to_arrow() and image.pixels."
+            )
+        raise AttributeError(f"'RemoteQuery' has no attribute {name!r}")
+
+    def _images_of(self, keys: NDArray[np.int64]) -> Iterator[RemoteImage]:
+        link = Link.at(self.address)
+        query = RemoteQuery(self.address, Plan(Keys(tuple(keys.tolist()))))
+        for row in query.to_arrow().to_pylist():
+            key = row.pop("key")
+            yield RemoteImage(link, key, {name: value for name, value in row.items() if value is not None})
+
+    def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
+        link = Link.at(self.address)
+        keys = table.column("key").to_pylist()
+        held = RemoteQuery(self.address, Plan(Keys(tuple(keys)))).to_arrow("key", "dtype")
+        dtypes = dict(zip(held["key"].to_pylist(), held["dtype"].to_pylist(), strict=True))
+        return [
+            _pixels_for_looking(link, id_, dtypes.get(key))
+            for key, id_ in zip(keys, table.column("id").to_pylist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RemoteThings(ThingQuery[dict[str, Any]]):
+    """Models, experiments, data sets ..., which a server answers: rows of fields."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.to_arrow().to_pylist())
+
+    def one(self, id_: str) -> dict[str, Any]:
+        """The thing of an id.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        rows = self.where(F("id") == id_).to_arrow().to_pylist()
+        if not rows:
+            raise UnknownNameError.of(self.kind, id_, self.ids)
+        found: dict[str, Any] = rows[0]
+        return found
+
+    def _one(self, id_: str) -> dict[str, Any]:
+        return self.one(id_)
+
+
+def _pixels_for_looking(link: Link, id_: str, dtype: str | None) -> NDArray[Any]:
+    """A picture of 8 bits; above them values of the image, since a sheet has one scale for all."""
+    if dtype in (None, "uint8", "bool"):
+        return picture_of(link, id_)
+    data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE, format="npy")
+    pixels: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return pixels
+
+
+def picture_of(link: Link, id_: str) -> NDArray[Any]:
+    """An image for looking at, (h, w, bands) uint8."""
+    from PIL import Image as PillowImage
+
+    data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE)
+    pixels = np.asarray(PillowImage.open(io.BytesIO(data), formats=("PNG",)))
+    return pixels[..., None] if pixels.ndim == 2 else pixels

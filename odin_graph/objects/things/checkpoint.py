@@ -1,0 +1,110 @@
+"""Checkpoints: what users hold of stored weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odin_graph.catalog.models.checkpoints import CheckpointRecord, checkpoint_of, load_weights
+from odin_graph.errors import ModelError
+from odin_graph.objects.base.verbs import Deletable
+from odin_graph.objects.things.layer_table import LayerTable
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Deletable):
+    """The weights of a model at one moment of its training, or from elsewhere."""
+
+    KIND = "Checkpoint"
+    _stores: Stores
+    id: str
+
+    @property
+    def model(self) -> str | None:
+        """The id of its model."""
+        return self._record().model
+
+    @property
+    def experiment(self) -> str | None:
+        """The id of the experiment that made it; None for imported weights."""
+        return self._record().experiment
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch, as it was said."""
+        return self._record().epoch
+
+    @property
+    def step(self) -> int | None:
+        """The step, as it was said."""
+        return self._record().step
+
+    @property
+    def best(self) -> bool:
+        """Whether it was saved with ``best=True``."""
+        return self._record().best
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file of weights."""
+        return self._record().weights
+
+    def layers(self) -> LayerTable:
+        """What runs in its model: name, type, output, units, parameters, and the bytes that storing it takes.
+
+        Raises:
+            ModelError: It belongs to no model.
+        """
+        from odin_graph.catalog.models.models import model_of
+        from odin_graph.runtime.models.model import layers_of
+
+        record = self._record()
+        if record.model is None:
+            raise ModelError(
+                f"The checkpoint {record.id!r} belongs to no model, so nobody knows its layers: start the run with a "
+                "model, db.run(model, ...)."
+            )
+        return LayerTable.of(layers_of(model_of(self._stores, record.model)))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights by name, on the CPU.
+
+        Raises:
+            StoreError: The file is gone or damaged.
+        """
+        return load_weights(self._stores, self._record())
+
+    def load(self, *, strict: bool = True, trust_source: bool = False) -> torch.nn.Module:
+        """The model with these weights, in evaluation mode on the CPU.
+
+        Args:
+            strict: False to leave out weights whose names the model does not have.
+            trust_source: Vouch for the code that the model was stored with, see `Model.build`.
+
+        Raises:
+            TrustError: It would run code that nobody vouched for.
+            ModelError: The weights do not fit; names what is missing, and what is too much.
+        """
+        from odin_graph.runtime.models.model import load_checkpoint
+
+        return load_checkpoint(self._stores, self._record(), strict=strict, trust_source=trust_source)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        record = self._record()
+        parts = [
+            f"of {record.model}" if record.model else "of no model",
+            f"epoch {record.epoch}" if record.epoch is not None else "",
+            f"step {record.step}" if record.step is not None else "",
+            "best" if record.best else "",
+        ]
+        return f"Checkpoint({self.id!r}: {', '.join(part for part in parts if part)})"
+
+    def _record(self) -> CheckpointRecord:
+        return checkpoint_of(self._stores, self.id)

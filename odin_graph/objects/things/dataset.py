@@ -1,0 +1,319 @@
+"""Data set versions, and the collection ``db.datasets``."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.analysis.judging import Verdicts, verdicts
+from odin_graph.catalog.datasets import datasets as catalog
+from odin_graph.catalog.datasets import exchange
+from odin_graph.catalog.datasets.datasets import Derivation
+from odin_graph.catalog.datasets.versions import labels_array
+from odin_graph.catalog.records.tombstones import deleted_members
+from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.query import Query
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.dataset_ops import DatasetOps
+from odin_graph.objects.things.draft import Draft
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.plan.plan import Members, Plan
+from odin_graph.schema.metadata import decode
+from odin_graph.schema.several import in_order, refuse_unordered
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from odin_graph.objects.things.image import Image
+
+_SHOWN_CLASSES = 12
+_SHOWN_SETS = 40
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset(DatasetOps, Verbs):
+    """One version of a data set: images in an order, with the labels they had. Nothing in it ever changes."""
+
+    KIND = "Dataset"
+    _stores: Stores
+    id: str
+    """With its version: ``mnist@1``."""
+
+    def __len__(self) -> int:
+        return int(self._record["size"])
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        gone = f", {number:,} of them deleted since" if (number := len(self.deleted)) else ""
+        return f"Dataset({self.id!r}: {len(self):,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
+
+    def _repr_html_(self) -> str:
+        counts = self.counts()
+        rows = "".join(
+            f"<tr><td>{escape(str(label))}</td><td align='right'>{n:,}</td></tr>"
+            for label, n in list(counts.items())[:_SHOWN_CLASSES]
+        )
+        more = (
+            f"<tr><td colspan='2'>and {len(counts) - _SHOWN_CLASSES} more</td></tr>"
+            if len(counts) > _SHOWN_CLASSES
+            else ""
+        )
+        head = f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code>"
+        return f"{head}<table>{rows}{more}</table>"
+
+    @property
+    def base(self) -> str:
+        """The id without the version."""
+        return str(self._record["base"])
+
+    @property
+    def version(self) -> int:
+        """1, 2, 3 ..."""
+        return int(self._record["version"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over (image digest, label) in order, hexadecimal."""
+        return str(self._record["digest"])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The version's free metadata."""
+        from odin_graph.schema.metadata import reserved
+
+        ours = set(reserved("Dataset"))
+        return {name: decode(value) for name, value in self._record.items() if name not in ours}
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The images' keys, in the order of the set."""
+        keys: NDArray[np.int64] = self._stores.columns.members(self.id).column("key").to_numpy()
+        return keys
+
+    @property
+    def labels(self) -> list[Any]:
+        """The labels, in the order of the set; None for each image of a set without labels."""
+        labels: list[Any] = self._stores.columns.members(self.id).column("label").to_pylist()
+        return labels
+
+    @property
+    def classes(self) -> list[Any]:
+        """The distinct labels, sorted; those inside the lists of a multi-label set."""
+        return sorted(self.counts())
+
+    @property
+    def deleted(self) -> list[str]:
+        """The ids of its members that were deleted since: it has them in its order, and shows them no more."""
+        return sorted(deleted_members(self._stores, self.id).values())
+
+    def counts(self) -> dict[Any, int]:
+        """How often each label occurs, by label."""
+        flat = (
+            item
+            for label in self.labels
+            if label is not None
+            for item in (label if isinstance(label, list) else [label])
+        )
+        return dict(sorted(Counter(flat).items()))
+
+    def images(self) -> Query:
+        """Its images, as a query."""
+        return Query(self._stores.address, Plan(Members(self.id)))
+
+    def to_torch(self, **options: Any) -> Any:
+        """Its images as a torch data set; the options are those of `Query.to_torch`."""
+        return self.images().to_torch(**options)
+
+    def loader(self, batch_size: int = 128, **options: Any) -> Any:
+        """Batches of its images for a training; the options are those of `Query.loader`."""
+        return self.images().loader(batch_size, **options)
+
+    def test_uses(self) -> Verdicts:
+        """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
+
+        An experiment that descends from one that had seen the verdict was tuned on the test set, and so was one that
+        chose its best checkpoint by it.
+        """
+        return verdicts(self._stores, self.base)
+
+    def _classes_line(self) -> str:
+        if (field := self._record.get("label_field")) is None:
+            return ", no labels"
+        number = len(self.classes)
+        return (
+            f", {number} classes of {field!r}"
+            if number <= max(_SHOWN_CLASSES, len(self) // 2)
+            else f", labels {field!r}"
+        )
+
+    def _forget(self) -> None:
+        self.__dict__.pop("_held", None)
+
+    @property
+    def _record(self) -> Mapping[str, Any]:
+        held = self.__dict__.get("_held")
+        if held is None:
+            rows = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": self.id})
+            if not rows:
+                raise UnknownNameError.of("data set", self.id, Datasets(self._stores))
+            held = self.__dict__["_held"] = rows[0]["d"]  # frozen, so it is read once
+        record: Mapping[str, Any] = held
+        return record
+
+
+class Datasets(CollectionVerbs, Queried):
+    """The data sets of a workspace: ``db.datasets``."""
+
+    KIND = "Dataset"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def create(
+        self,
+        id: str,  # noqa: A002 - the users' word for it
+        images: Query | Dataset | Draft | Iterable[Image | str | int],
+        *,
+        label: str | None = "label",
+        labels: Sequence[Any] | None = None,
+        revise: bool = False,
+        **metadata: Any,
+    ) -> Dataset:
+        """Freeze images and their labels under an id. The same content again gives the version that is there.
+
+        Args:
+            id: The id, without a version; the first version is ``ID@1``.
+            images: A query, whose order is kept, a draft, or images, their ids or keys.
+            label: The field that is the truth; None for a set without labels.
+            labels: The labels themselves, one an image, in place of the field's values.
+            revise: Make the next version where the id exists with other content.
+            metadata: Free metadata of the version.
+
+        Raises:
+            FrozenError: The id exists with other content.
+            DataError: An image twice, one that is not there, or one without a label.
+        """
+        catalog.check_base(id)
+        if isinstance(images, Draft):
+            return images.create(id, revise=revise, **metadata)
+        query = images.images() if isinstance(images, Dataset) else images
+        if isinstance(query, Query):
+            frozen = query.plan.dataset is not None and label == "label" and labels is None
+            table = query.to_arrow("label") if frozen else query.run()
+            keys = table.column("key").to_numpy()
+            given = table.column("label").combine_chunks() if frozen else labels
+            derived: Derivation | None = Derivation(query.to_json(), query.plan.dataset)
+        else:
+            if labels is not None:
+                refuse_unordered("images", query)
+            keys, given, derived = keys_of_images(self._stores, query), labels, None
+        made = catalog.create_dataset(
+            self._stores,
+            id,
+            keys,
+            label=label,
+            labels=None if given is None else _as_labels(given, len(keys)),
+            derived=derived,
+            revise=revise,
+            metadata=metadata,
+        )
+        return Dataset(self._stores, made)
+
+    def insert(self, *what: Any, **how: Any) -> Dataset:
+        """Freeze images under an id: another word for `create`."""
+        return self.create(*what, **how)
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        id: str | None = None,  # noqa: A002
+        progress: bool = True,
+    ) -> Dataset:
+        """Store what `Dataset.export` wrote: its images, and a version of the same digest.
+
+        Args:
+            path: The folder.
+            id: Another id than it had.
+            progress: Show a bar.
+
+        Raises:
+            DataError: It is no exported data set.
+            StoreError: Its content is not what its digest says; then no data set is made.
+        """
+        return Dataset(self._stores, exchange.load(self._stores, Path(path), id, progress=progress))
+
+    def tagged(self, word: str) -> list[Dataset]:
+        """The versions that have a tag."""
+        rows = self._stores.graph.read(
+            "MATCH (d:Dataset {state: 'ready'}) WHERE $tag IN d.tags RETURN d.id AS id ORDER BY d.base, d.version",
+            {"tag": word},
+        )
+        return [Dataset(self._stores, row["id"]) for row in rows]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a version: id, images, label field, when it was frozen (UTC), digest, tags, and its metadata."""
+        frame = self.select().to_pandas().drop(columns=["base", "version"])
+        tags = [", ".join(words) if words is not None else "" for words in frame.pop("tags")]
+        frame.insert(1, "tags", tags)
+        return frame
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
+        """The versions of which every condition is true: ``select(F("size") > 1000, base="retina")``."""
+        return select(self._stores, self.KIND, lambda id_: Dataset(self._stores, id_), conditions, equal)
+
+    def _ids_of(self, things: Iterable[Any]) -> list[Any]:
+        return [catalog.resolve(self._stores, str(id_)) for id_ in super()._ids_of(things)]
+
+    def __getitem__(self, id: str) -> Dataset:  # noqa: A002
+        return Dataset(self._stores, catalog.resolve(self._stores, id))
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return isinstance(id, str) and any(id in (held, held.rpartition("@")[0]) for held in self._ids())
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids with their versions."""
+        return iter(self._ids())
+
+    def __len__(self) -> int:
+        return len(self._ids())
+
+    def __repr__(self) -> str:
+        ids = self._ids()
+        if not ids:
+            return "Datasets(none yet)"
+        frame = self.to_pandas()
+        frame["digest"] = frame["digest"].str[:12]
+        return str(frame.fillna("").to_string(index=False, max_rows=_SHOWN_SETS, justify="left"))
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
+
+    def _ids(self) -> list[str]:
+        rows = self._stores.graph.read(
+            "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id ORDER BY d.base, d.version"
+        )
+        return [str(row["id"]) for row in rows]
+
+
+def _as_labels(labels: Any, number: int) -> pa.Array:
+    held = labels.to_pylist() if isinstance(labels, pa.ChunkedArray) else labels
+    given = held if isinstance(held, pa.Array | np.ndarray) else list(in_order("labels", held))
+    if len(given) != number:
+        raise DataError(f"There are {number} images and {len(given)} labels: give one for each image.")
+    return given if isinstance(given, pa.Array) else labels_array(given)

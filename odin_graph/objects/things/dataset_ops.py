@@ -1,0 +1,389 @@
+"""What is done with a data set version: next versions, comparisons, splits, samples, files. None of it changes it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.datasets import datasets as catalog
+from odin_graph.catalog.datasets import exchange, versions
+from odin_graph.catalog.datasets import verify as checks
+from odin_graph.catalog.datasets.datasets import Derivation
+from odin_graph.catalog.datasets.verify import Verified
+from odin_graph.catalog.datasets.versions import Diff, Members, labels_array
+from odin_graph.errors import DataError, QueryError
+from odin_graph.ingest.sampling import sample_positions
+from odin_graph.ingest.split import check_fractions
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.things import splitting
+from odin_graph.objects.things.draft import Draft
+from odin_graph.query.plan import wire
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.dataset import Dataset
+
+
+class DatasetOps:
+    """Mixed into `Dataset`."""
+
+    _stores: Stores
+    id: str
+
+    if TYPE_CHECKING:
+
+        @property
+        def base(self) -> str:
+            """The id without the version."""
+
+        @property
+        def _record(self) -> Mapping[str, Any]: ...
+
+        def images(self) -> Query:
+            """Its images, as a query."""
+
+    def revise(
+        self,
+        *,
+        add: Any = (),
+        remove: Any = (),
+        relabel: Mapping[Any, Any] | None = None,
+        labels: Sequence[Any] | None = None,
+        **metadata: Any,
+    ) -> Dataset:
+        """Make the next version: a REVISION_OF this one, without what was deleted since. This one stays as it is.
+
+        Args:
+            add: Images to append: a query, images, their ids or keys.
+            remove: Members to leave out.
+            relabel: New labels by image, id or key: ``{"scan-7": "DME"}``.
+            labels: The labels of what is added; by default their field's values today.
+            metadata: Free metadata of the new version.
+
+        Raises:
+            DataError: One to be removed or relabelled is no member, or one to be added is.
+        """
+        from odin_graph.objects.things.dataset import Dataset
+
+        added = _keys(self._stores, add).tolist()
+        if labels is not None and len(labels) != len(added):
+            raise DataError(f"{len(added)} images are added, but {len(labels)} labels given: give one for each.")
+        field = self._record.get("label_field")
+        known = labels if labels is not None else self._today(added, field)
+        given = relabel or {}
+        changed = versions.revised(
+            Members.alive(self._stores, self.id),
+            add=dict(zip(added, known, strict=True)),
+            remove=_keys(self._stores, remove).tolist(),
+            relabel=dict(zip(_keys(self._stores, given).tolist(), given.values(), strict=True)),
+        )
+        made = catalog.create_dataset(
+            self._stores,
+            self.base,
+            changed.keys,
+            label=field,
+            labels=None if field is None else labels_array(changed.labels),
+            revise=True,
+            revises=self.id,
+            metadata=metadata,
+        )
+        return Dataset(self._stores, made)
+
+    def diff(self, other: Dataset | str) -> Diff:
+        """What changes from this version to another: added, removed and relabelled images."""
+        held = self._other(other)
+        after = (held.id, Members.of(self._stores, held.id))
+        return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), after)
+
+    def today(self) -> Diff:
+        """What its query would give today, and with today's labels: added, removed and relabelled images.
+
+        Raises:
+            QueryError: It was not made by a query.
+        """
+        from odin_graph.objects.query.query import Query
+
+        said = json.loads(self._record.get("query") or "null")
+        if not said or "odin_query" not in said:
+            raise QueryError(
+                f"{self.id} was made of listed images or by a split, not by a query: there is nothing to ask again."
+            )
+        query = Query(self._stores.address, wire.from_json(said))
+        keys = query.keys()
+        now = Members(keys, tuple(self._today(keys.tolist(), self._record.get("label_field"))))
+        return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), ("today", now))
+
+    def split(
+        self,
+        fractions: Mapping[str, float],
+        *,
+        stratify: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        seed: int = 0,
+        revise: bool = False,
+        redraw: bool = False,
+    ) -> dict[str, Dataset]:
+        """Split into data sets ``ID/PART``, each DERIVED_FROM this one, with its frozen labels.
+
+        Where shares or classes come out otherwise than asked, a `SplitWarning` says what was reached, and
+        ``dataset.warnings`` keeps it.
+
+        Args:
+            fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
+            stratify: A field whose values keep their proportions in each part, usually ``"label"``.
+            group: A field that is never torn apart, such as the patient: all images of a value go to one part.
+            time: A field that orders the images: the first part gets the oldest, the last the newest. Images of the
+                same time stay together. Nothing is drawn by chance then.
+            seed: The same seed gives the same split.
+            revise: Make next versions where the parts exist with other images. Every image, and every group, that is
+                in a part keeps its side; only what is new is dealt, and what is gone drops out.
+            redraw: Make next versions, and draw everything anew: images change sides. What was trained on an earlier
+                version has then seen images that judge it.
+
+        Raises:
+            UnknownNameError: No such field.
+            DataError: The groups, or the times, cannot be split so.
+        """
+        check_fractions(fractions)
+        said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
+        bases = {part: f"{self.base}/{part}" for part in fractions}
+        keep = bases if revise and not redraw else None
+        other = splitting.changed(self._stores, next(iter(bases.values()), ""), said) if keep else []
+        parts, missed = splitting.deal(self, fractions, keep, stratify=stratify, group=group, time=time, seed=seed)
+        made = {
+            part: self._part(bases[part], positions, {**said, "part": part}, revise=revise or redraw)
+            for part, positions in parts.items()
+        }
+        splitting.warn(self._stores, [self.id, *(part.id for part in made.values())], [*other, *missed])
+        return made
+
+    def kfold(
+        self,
+        k: int,
+        *,
+        stratify: str | None = None,
+        group: str | None = None,
+        seed: int = 0,
+        revise: bool = False,
+        redraw: bool = False,
+    ) -> list[dict[str, Dataset]]:
+        """Split into k folds: data sets ``ID/fold-N/train`` and ``ID/fold-N/test``; each image is tested once.
+
+        Args:
+            k: How many folds, 2 or more.
+            stratify: A field whose values keep their proportions.
+            group: A field that is never torn apart.
+            seed: The same seed gives the same folds.
+            revise: Make next versions where they exist with other images; as for `split` each image keeps its fold.
+            redraw: Make next versions, and draw everything anew.
+
+        Raises:
+            DataError: Fewer than 2 folds, another number than there is and not ``redraw``, or too few groups.
+        """
+        if not isinstance(k, int | np.integer) or k < 2:
+            raise DataError(f"{k!r:.80} folds cannot be trained and tested: give 2 or more.")
+        equal = {str(fold): 1 / k for fold in range(1, k + 1)}
+        options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
+        keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None
+        other = splitting.changed(self._stores, keep["1"], options) if keep else []
+        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group=group, seed=seed, folds=True)
+        every = np.arange(len(Members.alive(self._stores, self.id)))
+        folds = []
+        for fold, tested in parts.items():
+            said = {**options, "fold": int(fold)}
+            chosen = {"train": np.setdiff1d(every, tested), "test": tested}
+            folds.append(
+                {
+                    role: self._part(
+                        f"{self.base}/fold-{fold}/{role}", at, {**said, "part": role}, revise=revise or redraw
+                    )
+                    for role, at in chosen.items()
+                }
+            )
+        splitting.warn(
+            self._stores, [self.id, *(part.id for fold in folds for part in fold.values())], [*other, *missed]
+        )
+        return folds
+
+    def sample(
+        self,
+        number: int,
+        *,
+        balanced: str | None = None,
+        weights: str | Mapping[Any, float] | None = None,
+        by: str = "label",
+        seed: int = 0,
+    ) -> Draft:
+        """Draw images by chance, each at most once, in the order of the set; ``.create(id)`` freezes them.
+
+        Args:
+            number: How many.
+            balanced: A field of whose every value as many are drawn.
+            weights: A field of positive numbers, or a number for each value of ``by``: how likely an image is drawn.
+            by: The field that the keys of ``weights`` are values of.
+            seed: The same seed draws the same.
+
+        Raises:
+            DataError: There are too few images, or a weight is missing or not positive.
+        """
+        members = Members.alive(self._stores, self.id)
+        chances: list[Any] | None = None
+        if isinstance(weights, str):
+            chances = self._field(weights)
+        elif weights is not None:
+            chances = [weights.get(value) for value in self._field(by)]
+        positions = sample_positions(
+            len(members),
+            number,
+            balanced=None if balanced is None else self._field(balanced),
+            weights=chances,
+            ids=self._field("id"),
+            seed=seed,
+        )
+        said = {"number": number, "balanced": balanced, "weights": weights, "seed": seed}
+        return self._draft(members.take(positions), "sample", **said)
+
+    def __or__(self, other: Dataset) -> Draft:
+        """The images of both; the labels of common ones must agree."""
+        return self._draft(versions.union(self._stores, *self._pair(other)), "union", with_=other.id)
+
+    def __and__(self, other: Dataset) -> Draft:
+        """The images in both; their labels must agree."""
+        return self._draft(versions.intersection(self._stores, *self._pair(other)), "intersection", with_=other.id)
+
+    def __sub__(self, other: Dataset) -> Draft:
+        """The images that the other does not have."""
+        return self._draft(versions.difference(*self._pair(other)), "difference", with_=other.id)
+
+    def __xor__(self, other: Dataset) -> Draft:
+        """The images in just one of them."""
+        return self._draft(versions.symmetric_difference(*self._pair(other)), "symmetric difference", with_=other.id)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The words that it is found by: ``db.datasets.tagged("gold")``."""
+        return tuple(self._record.get("tags") or ())
+
+    def tag(self, *words: str) -> tuple[str, ...]:
+        """Add words to find it by; they are no part of what is frozen. All its tags are returned."""
+        return self._set_tags([*self.tags, *words])
+
+    def untag(self, *words: str) -> tuple[str, ...]:
+        """Take words away."""
+        return self._set_tags([word for word in self.tags if word not in words])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What splitting it, or making it by a split, did not reach."""
+        held = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": self.id})
+        return tuple(held[0]["said"] or ()) if held else ()
+
+    def verify(self, other: Dataset | None = None, *, deep: bool = False, progress: bool = True) -> Verified:
+        """Compute its digest again; or compare it with another version, of this workspace or of another.
+
+        Args:
+            other: The other version; the answer is ``equal``, or the first difference.
+            deep: Read every pixel again.
+            progress: Show a bar while pixels are read.
+        """
+        if other is not None and not deep:
+            return checks.compare((self._stores, self.id), (other._stores, other.id))  # noqa: SLF001 - of this class
+        held = checks.verify(self._stores, self.id, deep=deep, progress=progress)
+        return held if other is None or not held else self.verify(other)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: exchange.Format = "parquet",  # noqa: A002 - the users' word for it
+        progress: bool = True,
+    ) -> Path:
+        """Write it into a new folder with everything that makes its digest; ``db.datasets.load(path)`` reads it.
+
+        Args:
+            path: The folder.
+            format: ``parquet`` (one file), ``folder`` (class folders of PNG or .npy), or ``webdataset`` (tar files).
+            progress: Show a bar.
+
+        Raises:
+            ConflictError: The folder is not empty.
+        """
+        exchange.export(self._stores, self.id, Path(path), format, progress=progress)
+        return Path(path)
+
+    def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
+        from odin_graph.objects.things.dataset import Dataset
+
+        members = Members.alive(self._stores, self.id).take(positions)
+        field = self._record.get("label_field")
+        made = catalog.create_dataset(
+            self._stores,
+            base,
+            members.keys,
+            label=field,
+            labels=None if field is None else labels_array(members.labels),
+            derived=Derivation({"odin_split": 1, "dataset": self.id, **said}, self.id),
+            revise=revise,
+        )
+        return Dataset(self._stores, made)
+
+    def _draft(self, members: Members, op: str, **said: Any) -> Draft:
+        known = {name.rstrip("_"): value for name, value in said.items() if value is not None}
+        return Draft(
+            self._stores,
+            members,
+            self._record.get("label_field"),
+            {"odin_draft": 1, "op": op, "dataset": self.id, **known},
+        )
+
+    def _pair(self, other: Dataset) -> tuple[Members, Members]:
+        held = self._other(other)
+        return Members.alive(self._stores, self.id), Members.alive(self._stores, held.id)
+
+    def _other(self, other: Dataset | str) -> Dataset:
+        from odin_graph.objects.things.dataset import Dataset
+
+        if isinstance(other, str):
+            return Dataset(self._stores, catalog.resolve(self._stores, other))
+        if not isinstance(other, Dataset):
+            raise QueryError(f"{other!r:.60} is no data set: give db.datasets[id].")
+        versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
+        return other
+
+    def _today(self, keys: list[int], field: str | None) -> list[Any]:
+        if field is None or not keys:
+            return [None] * len(keys)
+        held = self._stores.columns.images([field], np.array(keys, np.int64)).to_pydict()
+        known = dict(zip(held["key"], held[field], strict=True))
+        return [known.get(key) for key in keys]
+
+    def _set_tags(self, words: Iterable[str]) -> tuple[str, ...]:
+        kept = list(dict.fromkeys(words))
+        if bad := [word for word in kept if not isinstance(word, str) or not word.strip()]:
+            raise DataError(f"{bad[0]!r} is no tag: give words that are not empty.")
+        self._stores.graph.write(
+            "MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": self.id, "tags": kept or None}
+        )
+        self.__dict__.pop("_held", None)
+        return tuple(kept)
+
+    def _field(self, name: str) -> list[Any]:
+        """A field of each image, in the order of the set."""
+        values: list[Any] = self.images().to_arrow(name).column(name).to_pylist()
+        return values
+
+
+def _keys(stores: Stores, images: Any) -> NDArray[np.int64]:
+    from odin_graph.objects.things.dataset import Dataset
+
+    if isinstance(images, Dataset):
+        return images.keys
+    return keys_of_images(stores, list(images) if isinstance(images, Mapping) else images)

@@ -1,0 +1,67 @@
+"""Members that are chosen and not yet frozen: what set operations and sampling give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odin_graph.catalog.datasets.datasets import Derivation, create_dataset
+from odin_graph.catalog.datasets.versions import Members, labels_array
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.query.query import Query
+    from odin_graph.objects.things.dataset import Dataset
+
+
+class Draft:
+    """Images in an order with the labels they are to have. ``create(id)`` freezes them; ``images()`` looks at them.
+
+    Args:
+        stores: The open workspace.
+        members: Keys and labels.
+        label: The field that the labels are of; None for a set without labels.
+        said: How it came about, kept with the version that is made of it: JSON.
+    """
+
+    def __init__(self, stores: Stores, members: Members, label: str | None, said: dict[str, Any]) -> None:
+        self._stores, self.members, self.label, self.said = stores, members, label, said
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """The labels, in order."""
+        return self.members.labels
+
+    def images(self) -> Query:
+        """The images as a query, in order. ``F("label")`` of it is today's label."""
+        from odin_graph.objects.query.query import Query
+
+        return Query(self._stores.address, Plan(Keys(tuple(self.members.keys.tolist()))))
+
+    def create(self, id: str, *, revise: bool = False, **metadata: Any) -> Dataset:  # noqa: A002 - the users' word
+        """Freeze it under an id.
+
+        Args:
+            id: The id, without a version.
+            revise: Make the next version where the id exists with other content.
+            metadata: Free metadata of the version.
+        """
+        from odin_graph.objects.things.dataset import Dataset
+
+        made = create_dataset(
+            self._stores,
+            id,
+            self.members.keys,
+            label=self.label,
+            labels=None if self.label is None else labels_array(self.members.labels),
+            derived=Derivation(self.said, self.said.get("dataset")),
+            revise=revise,
+            metadata=metadata,
+        )
+        return Dataset(self._stores, made)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __repr__(self) -> str:
+        return f"Draft({len(self):,} images, {self.said.get('op', 'chosen')}): create(id) freezes it"

@@ -1,0 +1,282 @@
+"""Experiments: what was trained on what, how it went, and what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from odin_graph.catalog.experiments import experiments as catalog
+from odin_graph.catalog.experiments.metrics import read_log
+from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.predicting import Predicting
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.expressions.predictions import PredictionExpressions
+from odin_graph.query.names.prediction_sets import chosen_checkpoint, sets_of
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.analysis.results import Results
+    from odin_graph.objects.layers.layer import Layer
+    from odin_graph.objects.things.checkpoint import Checkpoint
+    from odin_graph.objects.things.dataset import Dataset
+
+_SUMMARY = """
+MATCH (e:Experiment {id: $id})
+OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
+WITH e, collect([u.role, d.id]) AS datasets
+OPTIONAL MATCH (e)-[:USED]->(m:Model)
+RETURN properties(e) AS own, datasets, m.id AS model
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class Experiment(Verbs, Predicting, PredictionExpressions):
+    """One training, or one source of predictions. Its ``wrong``, ``confidence`` ... go into ``where``."""
+
+    KIND = "Experiment"
+    _stores: Stores
+    id: str
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``failed``, or ``interrupted`` where the process is gone."""
+        catalog.settle(self._stores)
+        return str(self._summary()["own"]["state"])
+
+    @property
+    def model(self) -> str | None:
+        """The id of the model that it trains."""
+        held: str | None = self._summary()["model"]
+        return held
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """The data set versions that went in, by role."""
+        return {role: id_ for role, id_ in self._summary()["datasets"] if role is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The hyper-parameters."""
+        held = self._summary()["own"].get("parameters")
+        return dict(json.loads(held)) if held else {}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The free metadata."""
+        from odin_graph.schema.metadata import decode, reserved
+
+        ours = set(reserved("Experiment"))
+        return {name: decode(value) for name, value in self._summary()["own"].items() if name not in ours}
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The packages that it ran with, and their versions."""
+        return dict(json.loads(self._summary()["own"].get("packages") or "{}"))
+
+    @property
+    def leaks(self) -> list[dict[str, Any]]:
+        """Images in common of what it learned from and what judges it: ``train``, ``test``, counts ``by`` key; or [].
+
+        Between its own data sets when it started; and, once it was judged by another, between that and what it, or an
+        experiment that it goes on from, learned from.
+        """
+        return list(json.loads(self._summary()["own"].get("leaks") or "{}").get("leaks", []))
+
+    @property
+    def loaders(self) -> list[dict[str, Any]]:
+        """What `Run.loader` gave it: images by digest, order, weights, operations and augmentations."""
+        return list(json.loads(self._summary()["own"].get("loaders") or "[]"))
+
+    @property
+    def commit(self) -> str | None:
+        """The git commit of the folder that it ran in, with ``-dirty`` where files differed."""
+        held: str | None = self._summary()["own"].get("commit")
+        return held
+
+    @property
+    def seed(self) -> int | None:
+        """The random seed, as it was said."""
+        held: int | None = self._summary()["own"].get("seed")
+        return held
+
+    @property
+    def group(self) -> str | None:
+        """The name that gathers experiments."""
+        held: str | None = self._summary()["own"].get("group")
+        return held
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The words that it is found by."""
+        return tuple(self._summary()["own"].get("tags") or ())
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """Its checkpoints, oldest first."""
+        from odin_graph.objects.things.checkpoint import Checkpoint
+
+        rows = self._stores.graph.read(
+            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
+            "RETURN c.id AS id ORDER BY c.created_at, c.id",
+            {"id": self.id},
+        )
+        return [Checkpoint(self._stores, row["id"]) for row in rows]
+
+    @property
+    def best(self) -> Checkpoint | None:
+        """The checkpoint that speaks for it: the one saved with ``best=True``, else the last; None if it has none."""
+        from odin_graph.objects.things.checkpoint import Checkpoint
+
+        chosen = chosen_checkpoint(self._stores.graph, self.id)
+        return None if chosen is None else Checkpoint(self._stores, chosen)
+
+    @property
+    def predictions(self) -> list[str]:
+        """The ids of its ready prediction sets, oldest first."""
+        return [held.id for held in sorted(sets_of(self._stores.graph, self.id), key=lambda held: held.number)]
+
+    def metrics(self) -> pa.Table:
+        """Everything that was logged: step, name, value, at."""
+        return read_log(self._stores, self.id)
+
+    def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
+        """How well it does on a data set: accuracy, confusion, and what else its task has.
+
+        Measured are the members that are there, with a label and a prediction; the result says what is left out, and
+        where a part was predicted a `CoverageWarning` does as well.
+
+        Args:
+            dataset: A data set that it has predictions over.
+            by: A field to group by, such as the patient.
+        """
+        from odin_graph.analysis.measure import results
+        from odin_graph.analysis.seen import warn_of_seen
+
+        over = self._dataset(dataset)
+        measured = results(self._stores, self.id, over, by=by, stacklevel=2)
+        return replace(measured, seen=warn_of_seen(self._stores, self.id, over, stacklevel=2))
+
+    def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
+        """A layer of its chosen checkpoint, or of the one that is given."""
+        from odin_graph.objects.layers.layer import Layer
+
+        chosen = checkpoint if checkpoint is None else str(checkpoint)
+        return Layer(self._stores, self.id, name, checkpoint=chosen, pooling=pooling)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        held = self._summary()
+        used = ", ".join(f"{role} {id_}" for role, id_ in held["datasets"] if role is not None)
+        parts = [self.state, f"model {held['model']}" if held["model"] else "", used]
+        return f"Experiment({self.id!r}: {', '.join(part for part in parts if part)})"
+
+    def _repr_html_(self) -> str:
+        said = {
+            "state": self.state,
+            "model": self.model,
+            **self.datasets,
+            **self.parameters,
+            "checkpoints": len(self.checkpoints),
+            "prediction sets": len(self.predictions),
+        }
+        rows = "".join(
+            f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in said.items() if v is not None
+        )
+        return f"<b>{escape(self.id)}</b><table>{rows}</table>"
+
+    def _summary(self) -> dict[str, Any]:
+        rows = self._stores.graph.read(_SUMMARY, {"id": self.id})
+        if not rows:
+            catalog.check_experiment(self._stores, self.id)
+        return rows[0]
+
+
+class Experiments(CollectionVerbs, Queried):
+    """The experiments of a workspace: ``db.experiments``."""
+
+    KIND = "Experiment"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def __getitem__(self, id: str) -> Experiment:  # noqa: A002 - the users' word for it
+        catalog.check_experiment(self._stores, id)
+        catalog.settle(self._stores)
+        return Experiment(self._stores, id)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self._ids()
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, oldest first."""
+        return iter(self._ids())
+
+    def __len__(self) -> int:
+        return len(self._ids())
+
+    def find(self, *, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[Experiment]:
+        """The experiments of a group, with a tag, in a state; oldest first."""
+        catalog.settle(self._stores)
+        rows = self._stores.graph.read(
+            "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
+            "AND ($state IS NULL OR e.state = $state) "
+            "AND ($tag IS NULL OR $tag IN e.tags) RETURN e.id AS id ORDER BY e.started_at, e.id",
+            {"group": group, "tag": tag, "state": state},
+        )
+        return [Experiment(self._stores, row["id"]) for row in rows]
+
+    def insert(
+        self,
+        id: str | None = None,  # noqa: A002
+        model: Any = None,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        **what: Any,
+    ) -> Experiment:
+        """Store an experiment that ran elsewhere, finished; ``db.run(...)`` records one while it runs.
+
+        Args:
+            id: Its id; by default MODEL/N.
+            model: The model that it trained.
+            metrics: What came out, logged at once.
+            what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
+                ``informed_by``, and free metadata, as in `Workspace.run`.
+        """
+        from odin_graph.objects.things.run import Run
+
+        ours = ("params", "seed", "group", "tags", "informed_by")
+        said = {name: what.pop(name) for name in ours if name in what}
+        uses = what.pop("uses", None) or {}
+        roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
+        run = Run.start(self._stores, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
+        with run:
+            if metrics:
+                run.log(metrics)
+        return Experiment(self._stores, run.id)
+
+    def select(self, *conditions: Expr, **equal: Any) -> Selection[Experiment]:
+        """The experiments of which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
+        catalog.settle(self._stores)
+        return select(self._stores, self.KIND, lambda id_: Experiment(self._stores, id_), conditions, equal)
+
+    def _settle(self) -> None:
+        catalog.settle(self._stores)
+
+    def __repr__(self) -> str:
+        return f"Experiments({', '.join(self._ids()) or 'none yet'})"
+
+    def _ids(self) -> list[str]:
+        catalog.settle(self._stores)
+        rows = self._stores.graph.read(
+            "MATCH (e:Experiment) WHERE e.deleted IS NULL RETURN e.id AS id ORDER BY e.started_at, e.id"
+        )
+        return [str(row["id"]) for row in rows]

@@ -1,0 +1,125 @@
+"""Relatives of images: what they were made from, what was made from them, and what uses these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+
+from odin_graph.catalog.images.lineage import Direction, walk
+from odin_graph.errors import QueryError
+from odin_graph.graph.writer import batches
+from odin_graph.objects.base.selection import Selection
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from odin_graph.objects.query.query import Query
+
+T = TypeVar("T")
+
+_USED_BY = {
+    "Dataset": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(t:Dataset) "
+    "WHERE t.state = 'ready' AND t.deleted IS NULL RETURN DISTINCT t.id AS id",
+    "Experiment": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d "
+    "MATCH (d)<-[:USED]-(t:Experiment) WHERE t.deleted IS NULL RETURN DISTINCT t.id AS id",
+    "PredictionSet": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d "
+    "MATCH (d)<-[:OF]-(t:PredictionSet) WHERE t.state = 'ready' AND t.deleted IS NULL RETURN DISTINCT t.id AS id",
+}
+
+
+class Relatives:
+    """The ancestors or the descendants of images, nearest first. Deleted ones are among them: lineage tells of all.
+
+    Args:
+        stores: The open workspace.
+        of: The id that was asked about.
+        table: As `odin_graph.catalog.images.lineage.walk` gives it.
+        direction: What they are.
+    """
+
+    def __init__(self, stores: Stores, of: str, table: pa.Table, direction: Direction) -> None:
+        self._stores, self.of, self._table, self.direction = stores, of, table, direction
+
+    @classmethod
+    def reached(cls, stores: Stores, of: str, key: int, direction: Direction) -> Relatives:
+        """Walk from one image."""
+        return cls(stores, of, walk(stores, [key], direction), direction)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of images, volumes and videos, nearest first."""
+        return tuple(self._table.column("id").to_pylist())
+
+    @property
+    def images(self) -> Query:
+        """Those that are images, as a query."""
+        from odin_graph.objects.query.query import Query
+
+        return Query(self._stores.address, Plan(Keys(self._keys())))
+
+    def used_by(self, kind: type[T]) -> Selection[T]:
+        """The data sets, experiments or prediction sets that any of them went into.
+
+        Args:
+            kind: ``og.Dataset`` or ``og.Experiment``.
+
+        Raises:
+            QueryError: Another kind.
+        """
+        return used_by(self._stores, self._keys(), kind)
+
+    def to_arrow(self) -> pa.Table:
+        """``depth``, ``kind``, ``id``, ``key``, and the ``op`` with its ``params`` (JSON) from or to ``next``."""
+        return self._table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a DataFrame."""
+        frame: pd.DataFrame = self._table.to_pandas()
+        return frame
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids."""
+        return iter(self.ids)
+
+    def __contains__(self, thing: object) -> bool:
+        return str(thing) in self.ids
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self):,} {self.direction} of {self.of!r}"]
+        for row in self._table.slice(0, _SHOWN).to_pylist():
+            said = f" by {row['op']}" if row["op"] else ""
+            lines.append(
+                f"{'  ' * row['depth']}{row['id']}{said}" + ("" if row["kind"] == "Image" else f" {row['kind']}")
+            )
+        if len(self) > _SHOWN:
+            lines.append(f"  and {len(self) - _SHOWN:,} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False, max_rows=40, border=0))
+
+    def _keys(self) -> tuple[int, ...]:
+        return tuple(key for key in self._table.column("key").to_pylist() if key is not None)
+
+
+_SHOWN = 20
+
+
+def used_by(stores: Stores, keys: tuple[int, ...], kind: type[T]) -> Selection[T]:
+    """What images went into; see `Relatives.used_by`."""
+    label: Any = getattr(kind, "KIND", None)
+    if label not in _USED_BY:
+        raise QueryError(f"used_by() finds og.Dataset or og.Experiment, not {kind!r}.")
+    rows = [row["id"] for part in batches(keys) for row in stores.graph.read(_USED_BY[label], {"keys": part})]
+
+    def of(id_: str) -> T:
+        return kind(stores, id_)  # type: ignore[call-arg]
+
+    return Selection(stores, label, tuple(sorted(set(rows))), of)

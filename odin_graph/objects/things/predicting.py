@@ -1,0 +1,129 @@
+"""Predictions in: of a stored checkpoint, or from elsewhere. What experiments and runs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from odin_graph.analysis.seen import warn_of_seen
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
+from odin_graph.catalog.experiments.projection import to_graph
+from odin_graph.errors import QueryError
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.query.names.prediction_sets import chosen_checkpoint
+from odin_graph.schema.several import refuse_unordered
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.things.checkpoint import Checkpoint
+    from odin_graph.objects.things.dataset import Dataset
+    from odin_graph.objects.things.image import Image
+
+
+class Predicting:
+    """Gives experiments and runs `predict` and `log_predictions`."""
+
+    _stores: Any
+    """The workspace's Stores. Any, since the classes that take this in have it as a field or not."""
+    id: Any
+    """The experiment's id, a str."""
+
+    def predict(
+        self,
+        dataset: Dataset | str,
+        *,
+        checkpoint: Checkpoint | str | None = None,
+        nodes: bool = True,
+        progress: bool = True,
+    ) -> str:
+        """Run a checkpoint over a data set and store what it says; what is stored already is not computed again.
+
+        Args:
+            dataset: The data set version; the bare id is the latest.
+            checkpoint: The one to run; by default the best, else the last.
+            nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+            progress: Show a progress bar.
+
+        Returns:
+            The id of the prediction set.
+
+        A `LeakWarning` says where the data set has images that the model, or one that it goes on from, learned from.
+        """
+        from odin_graph.runtime.passes.predict import predict_batches
+
+        stores: Stores = self._stores
+        over = self._dataset(dataset)
+        given = None if checkpoint is None else str(getattr(checkpoint, "id", checkpoint))
+        chosen = given or chosen_checkpoint(stores.graph, self.id)
+        if chosen is None:
+            raise QueryError(
+                f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "
+                "or hand in predictions with log_predictions()."
+            )
+        if (held := latest_ready(stores, self.id, over, chosen)) is not None:
+            if nodes:
+                to_graph(stores, held)
+            warn_of_seen(stores, self.id, over, stacklevel=2)
+            return held
+        with PredictionBuild.begin(stores, self.id, over, checkpoint=chosen) as build:
+            for keys, said in predict_batches(stores, chosen, build.missing(), progress=progress):
+                build.append(keys, said.predicted, said.confidence, said.probabilities)
+            made = build.finish(nodes=nodes)
+        warn_of_seen(stores, self.id, over, stacklevel=2)
+        return made
+
+    def log_predictions(
+        self,
+        dataset: Dataset | str,
+        predicted: Sequence[Any] | NDArray[Any] | None = None,
+        *,
+        images: Iterable[Image | str | int] | None = None,
+        confidence: Sequence[float] | NDArray[Any] | None = None,
+        probabilities: NDArray[Any] | None = None,
+        classes: Sequence[Any] | None = None,
+        task: str | None = None,
+        nodes: bool = True,
+    ) -> str:
+        """Store predictions from elsewhere. The same predictions again give the set that is there.
+
+        Args:
+            dataset: The data set version that they are over.
+            predicted: The class (name, index in ``classes``), list of classes, or number of each image; by default
+                the most probable class.
+            images: The images, their ids or keys; by default the whole data set, in its order (with or without those
+                that were deleted since: they get no prediction).
+            confidence: Of each, between 0 and 1; by default the probability of what was predicted.
+            probabilities: (images, classes), any float between 0 and 1; where one class is true of an image, each row
+                sums to 1, give or take 0.01.
+            classes: The order of the probabilities, of an ordinal task that of the grades; by default the model's.
+            task: A registered task; by default the model's, else the one that the labels look like.
+            nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+
+        Returns:
+            The id of the prediction set.
+
+        Raises:
+            DataError: A confidence or a probability that is NaN or not between 0 and 1, an image that is no member, or
+                a prediction that is missing.
+            ShapeError: Columns that do not fit each other.
+        """
+        refuse_unordered("images", images)
+        return import_predictions(
+            self._stores,
+            self.id,
+            self._dataset(dataset),
+            None if images is None else keys_of_images(self._stores, images),
+            predicted,
+            confidence=confidence,
+            probabilities=probabilities,
+            classes=classes,
+            task=task,
+            nodes=nodes,
+        )
+
+    def _dataset(self, dataset: Any) -> str:
+        return resolve(self._stores, str(getattr(dataset, "id", dataset)))

@@ -1,0 +1,263 @@
+"""A run: an experiment while it is being made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from odin_graph.analysis import leaks
+from odin_graph.analysis.choices import chosen_by_test, keep_choice
+from odin_graph.analysis.leaks import Leaks
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.experiments import experiments as catalog
+from odin_graph.catalog.experiments.experiments import Setup, State
+from odin_graph.catalog.experiments.metrics import MetricLog, read_log
+from odin_graph.catalog.records.leases import Lease
+from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError
+from odin_graph.objects.things.experiment import Experiment
+from odin_graph.objects.things.predicting import Predicting
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    import torch
+
+    from odin_graph.objects.things.checkpoint import Checkpoint
+    from odin_graph.runtime.training.loader import Loader
+
+
+class Run(Predicting):
+    """An experiment while it is being made: log to it, save checkpoints, predict, finish.
+
+    As a context manager it finishes at the end; an exception makes it ``failed``, Ctrl-C ``interrupted``. A process
+    that dies leaves it ``interrupted`` when it is next looked at. ``db.run(id=...)`` goes on with it; with one that is
+    finished only where ``resume=True`` says so.
+    """
+
+    def __init__(self, stores: Stores, lease: Lease, log: MetricLog) -> None:
+        self._stores, self._lease, self._log = stores, lease, log
+        self._ended: State | None = None
+        self._logged: dict[str, None] = {}
+        """The metrics since the last checkpoint."""
+
+    @classmethod
+    def start(
+        cls,
+        stores: Stores,
+        model: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the users' word for it
+        datasets: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        informed_by: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        strict: bool = False,
+        resume: bool = False,
+    ) -> Self:
+        """Begin an experiment, or go on with the one of that id; the arguments are those of `Workspace.run`."""
+        setup = Setup(
+            model=_id(model),
+            datasets={
+                role: resolve(stores, str(_id(dataset)))
+                for role, dataset in (datasets or {}).items()
+                if dataset is not None
+            },
+            parameters=params,
+            seed=seed,
+            group=group,
+            tags=tags,
+            informed_by=_experiment_of(informed_by),
+            metadata=metadata or {},
+        )
+        reports = leaks.on_start(stores, setup.datasets)
+        if reports and strict:
+            raise LeakError(_said(reports, "Take these images out of one of them, or leave strict=True out."))
+        lease = catalog.start(stores, setup, id, resume=resume)
+        leaks.keep(stores, lease.id, reports)
+        if reports:
+            said = _said(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            warnings.warn(said, LeakWarning, stacklevel=3)
+        log = MetricLog(stores, lease)
+        lease.beat = log.flush
+        return cls(stores, lease, log)
+
+    @property
+    def id(self) -> str:
+        """The experiment's id."""
+        return self._lease.id
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that it makes."""
+        return Experiment(self._stores, self.id)
+
+    @property
+    def state(self) -> State:
+        """``running`` until it has ended."""
+        return self._ended or "running"
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers, such as the loss: ``run.log({"loss": 0.3}, step=1)``.
+
+        They are stored some seconds later, and at the latest with the next checkpoint or the end.
+        """
+        self._check_running()
+        self._log.add(metrics, step)
+        self._logged.update(dict.fromkeys(map(str, metrics)))
+
+    def loader(self, images: Any, batch_size: int = 128, *, seed: int | None = None, **options: Any) -> Loader:
+        """Batches for the training, as `Query.loader` gives them; what decides them is recorded on the experiment.
+
+        Args:
+            images: A data set, its id, or a query.
+            batch_size: Images a batch.
+            seed: By default the run's, else 0.
+            options: Those of `Query.loader`; ``model=`` is the run's unless another is said.
+        """
+        from odin_graph.objects.collections.images import Images
+
+        self._check_running()
+        experiment = self.experiment
+        if experiment.model is not None:
+            options.setdefault("model", experiment.model)
+        said = experiment.seed or 0 if seed is None else seed
+        source = Images(self._stores)(images) if isinstance(images, str) else images
+        made: Loader = source.loader(batch_size, seed=said, **options)
+        catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
+        return made
+
+    def metrics(self) -> pa.Table:
+        """Everything that was logged: step, name, value, at."""
+        if self._ended is None:
+            self._log.flush()
+        return read_log(self._stores, self.id)
+
+    def checkpoint(
+        self,
+        module: torch.nn.Module | Mapping[str, torch.Tensor],
+        *,
+        best: bool | str = False,
+        epoch: int | None = None,
+        step: int | None = None,
+        prefix: str = "",
+    ) -> Checkpoint:
+        """Save the weights. What was logged so far is stored too.
+
+        A best one that is chosen by the test set is told of (`LeakWarning`) and kept: ``dataset.test_uses()``. It is
+        known by the metric that is named, by metrics of the test set alone that were logged since the last
+        checkpoint, or by predictions of the run over the test set that came before.
+
+        Args:
+            module: The model, or its state dict.
+            best: Whether it is the best so far: then it is the one that speaks for the experiment. The name of the
+                metric that says so (``best="val_loss"``) stands for True.
+            epoch: Of the training.
+            step: Of the training.
+            prefix: Store only weights whose names begin so, without it: ``"model."`` of a Lightning module.
+
+        Raises:
+            ModelError: They are not the weights of the run's model; names what is missing, and what is too much.
+        """
+        from odin_graph.catalog.models.checkpoints import add_checkpoint
+        from odin_graph.catalog.models.models import model_of
+        from odin_graph.objects.things.checkpoint import Checkpoint
+        from odin_graph.runtime.models.fit import check_fit, without_prefix
+
+        self._check_running()
+        self._log.flush()
+        weights = without_prefix(module, prefix) if prefix else module
+        model = self.experiment.model
+        if model is not None:
+            check_fit(self._stores, model_of(self._stores, model), weights)
+        made = add_checkpoint(
+            self._stores,
+            model,
+            weights,
+            experiment=self.id,
+            best=bool(best),
+            epoch=epoch,
+            step=step,
+            lease=self._lease,
+        )
+        if best:
+            self._tell_choice(made, best)
+        self._logged.clear()
+        return Checkpoint(self._stores, made)
+
+    def _tell_choice(self, checkpoint: str, best: bool | str) -> None:
+        named = isinstance(best, str)
+        found = chosen_by_test(
+            self._stores,
+            self.id,
+            [str(best)] if named else self._logged,
+            named=named,
+            again=len(self.experiment.checkpoints) > 1,
+        )
+        if found:
+            keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)
+            said = ", ".join(f"{dataset} ({by})" for dataset, by in found.items())
+            warnings.warn(
+                f"The best checkpoint of {self.id!r} is chosen by what is to judge it: {said}. Results over it are "
+                "better than they are on new images. Choose by a data set in the role validation. It is kept: "
+                "dataset.test_uses().",
+                LeakWarning,
+                stacklevel=3,
+            )
+
+    def finish(self, state: State = "finished") -> Experiment:
+        """Store what was logged, and record how it ended."""
+        if self._ended is None:
+            self._log.flush()
+            self._log.compact()
+            catalog.end(self._stores, self._lease, state)
+            self._ended = state
+        return self.experiment
+
+    def __enter__(self) -> Self:
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish. Where an error is on its way already, a failure to record it does not hide it."""
+        if error is None:
+            self.finish()
+            return
+        try:
+            self.finish("failed" if isinstance(error, Exception) else "interrupted")
+        except OdinError as second:
+            error.add_note(f"odin_graph could not record that {self.id!r} ended: {second}")
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r}: {self.state})"
+
+    def _check_running(self) -> None:
+        if self._ended is not None:
+            resume = ", resume=True" if self._ended == "finished" else ""
+            raise QueryError(f'The run {self.id!r} is {self._ended}: go on with it by db.run(id="{self.id}"{resume}).')
+
+
+def _id(thing: Any) -> str | None:
+    return None if thing is None else str(getattr(thing, "id", thing))
+
+
+def _experiment_of(thing: Any) -> str | None:
+    """The id of an experiment, or of the one that made a checkpoint."""
+    made_by = getattr(thing, "experiment", thing)
+    if thing is not None and made_by is None:
+        raise DataError(
+            f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out."
+        )
+    return _id(made_by)
+
+
+def _said(reports: Sequence[Leaks], remedy: str) -> str:
+    found = "\n".join(map(str, reports))
+    return f"The experiment is judged by images that it learns from:\n{found}\n{remedy}"

@@ -1,0 +1,104 @@
+"""Splits of a data set version: fields looked up, sides kept, and what was not reached said and kept."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.datasets.sides import sides_of
+from odin_graph.errors import DataError, SplitWarning
+from odin_graph.ingest.shares import missed
+from odin_graph.ingest.split import split_positions
+from odin_graph.stores import Stores
+
+if TYPE_CHECKING:
+    from odin_graph.objects.things.dataset_ops import DatasetOps
+
+_LAST = """
+MATCH (d:Dataset {base: $base}) WHERE d.state = 'ready' AND d.deleted IS NULL
+RETURN d.query AS query ORDER BY d.version DESC LIMIT 1
+"""
+_KEEP = """
+UNWIND $ids AS id MATCH (d:Dataset {id: id})
+SET d.odin_warnings = [said IN coalesce(d.odin_warnings, []) WHERE NOT said IN $said] + $said
+"""
+
+
+def deal(
+    dataset: DatasetOps,
+    fractions: Mapping[str, float],
+    keep: Mapping[str, str] | None,
+    *,
+    seed: int,
+    folds: bool = False,
+    **by: str | None,
+) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
+    """Positions by part, and what was not reached.
+
+    Args:
+        dataset: What is split.
+        fractions: The shares of the parts.
+        keep: The id, without a version, of each part's data set, where images keep their side.
+        seed: Of the draw.
+        folds: Whether the parts are folds.
+        by: Fields: ``stratify``, ``group``, ``time``.
+    """
+    stores, values = dataset._stores, dataset._field  # noqa: SLF001 - a part of it
+    fields = {name: (field, values(field)) for name, field in by.items() if field is not None}
+    ids = values("id")  # the same images are dealt alike, whatever order they were stored in
+    keys = np.array(values("key"), np.int64)
+    parts = split_positions(
+        len(ids),
+        fractions,
+        **{name: held for name, (_, held) in fields.items()},
+        sides=None if keep is None else sides_of(stores, keep, keys, fields.get("group")),
+        ids=ids,
+        seed=seed,
+    )
+    field = dataset._record.get("label_field")  # noqa: SLF001 - a part of it
+    labels = None if field is None else (str(field), values("label"))
+    return parts, missed(parts, fractions, labels=labels, folds=folds, **fields)
+
+
+def changed(stores: Stores, base: str, said: Mapping[str, Any]) -> list[str]:
+    """A sentence where a part was split by other options than now: they decide what is new, since sides are kept.
+
+    Args:
+        stores: The open workspace.
+        base: The part's data set, without a version.
+        said: The options of now.
+
+    Raises:
+        DataError: It has another number of folds, among which images cannot keep theirs.
+    """
+    rows = stores.graph.read(_LAST, {"base": base})
+    held = json.loads(rows[0]["query"] or "{}") if rows else {}
+    if "odin_split" not in held:
+        return []
+    other = {name: held.get(name) for name, value in said.items() if held.get(name) != value}
+    if "folds" in other:
+        raise DataError(
+            f"{base!r} is of {other['folds'] or 'no'} folds, so that images cannot keep theirs among {said['folds']}: "
+            "redraw=True draws everything anew."
+        )
+    if not other:
+        return []
+    now = ", ".join(f"{name}={said[name]!r} (it was {value!r})" for name, value in other.items())
+    return [f"Images keep their sides: {now} decides about new ones alone. redraw=True draws everything anew."]
+
+
+def warn(stores: Stores, ids: Sequence[str], said: Sequence[str]) -> None:
+    """Say what was not reached, and keep it on the data sets."""
+    if said:
+        stores.graph.write(_KEEP, {"ids": list(ids), "said": list(said)})
+        text = "\n".join(said)
+        warnings.warn(
+            f"The split of {ids[0]} is not as asked. {text}\nIt is kept: db.datasets[{ids[0]!r}].warnings.",
+            SplitWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,57 @@
+"""Groups as Cypher: the lines that make them out of images, and the steps over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from odin_graph.errors import QueryError
+from odin_graph.graph.writer import quoted
+from odin_graph.query.cypher.expression import Names, compile_expression, sort_texts
+from odin_graph.query.expressions.nodes import aggregates
+from odin_graph.query.plan.plan import Column, GroupBy, OrderBy, Select, Slice, Step, Where, WithColumns
+
+
+def group_text(lines: list[str], step: GroupBy, after: Sequence[Step], names: Names) -> str:
+    """The lines that group the images of the lines so far, and the steps over the groups.
+
+    Every column is a variable that is carried to the end, so that what was selected away still orders the rows.
+    """
+    keys = [f"by{place}" for place in range(len(step.by))]
+    asked = list(dict.fromkeys(found for column in step.aggregates for found in aggregates(column.value)))
+    made = [f"{compile_expression(column.value, names)} AS {key}" for key, column in zip(keys, step.by, strict=True)]
+    made += [f"{compile_expression(found, names)} AS agg{place}" for place, found in enumerate(asked)]
+    lines = [*lines, f"WITH {', '.join(made)}"]
+    carried = [*keys, *(f"agg{place}" for place in range(len(asked)))]
+    names.aggregates = {found: f"agg{place}" for place, found in enumerate(asked)}
+    names.columns = {column.name: key for key, column in zip(keys, step.by, strict=True)}
+    names.types = {column.name: names.type(column.value) for column in step.by}
+    order = [part for key in keys for part in (f"{key} IS NULL", key)]
+
+    def add(columns: Sequence[Column]) -> dict[str, str]:
+        """Compute columns under variables of their own; what is called by their names."""
+        told = {column.name: compile_expression(column.value, names) for column in columns}
+        names.types |= {column.name: names.type(column.value) for column in columns}
+        fresh = {name: f"col{len(carried) + place}" for place, name in enumerate(told)}
+        lines.append(f"WITH {', '.join([*carried, *(f'{text} AS {fresh[name]}' for name, text in told.items())])}")
+        carried.extend(fresh.values())
+        return fresh
+
+    names.columns |= add(step.aggregates)
+    for one in after:
+        match one:
+            case Where(predicate):
+                lines += [f"WITH {', '.join(carried)}", f"WHERE {compile_expression(predicate, names)}"]
+            case OrderBy(by):
+                order = [*sort_texts(by, names), *order]
+            case WithColumns(columns):
+                names.columns |= add(columns)
+            case Select(columns):
+                names.columns = add(columns)
+            case Slice(start, stop, 1) if (start or 0) >= 0 and (stop or 0) >= 0:
+                lines += [f"WITH {', '.join(carried)}", *([f"ORDER BY {', '.join(order)}"] if order else [])]
+                lines += [f"SKIP {names.parameter(start or 0)}"]
+                lines += [f"LIMIT {names.parameter(max(stop - (start or 0), 0))}"] if stop is not None else []
+            case _:
+                raise QueryError("A slice from the end, a stride and distinct() have no form in Cypher. Run the query.")
+    lines.append(f"RETURN {', '.join(f'{variable} AS {quoted(name)}' for name, variable in names.columns.items())}")
+    return "\n".join([*lines, *([f"ORDER BY {', '.join(order)}"] if order else [])])

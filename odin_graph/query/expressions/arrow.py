@@ -1,0 +1,154 @@
+"""Evaluates an expression over Arrow columns, by SQL's three values.
+
+One of two independent compilations; the other is `odin_graph.query.cypher.expression`. A differential test holds both
+against a plain Python loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from odin_graph.columns.floats import canonical
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions import nodes
+from odin_graph.query.expressions.datum import Datum, alike, cast, comparable, unsafe, where
+from odin_graph.query.expressions.functions import FUNCTIONS
+from odin_graph.query.expressions.nodes import (
+    Added,
+    Aggregate,
+    Arithmetic,
+    Both,
+    Call,
+    Compare,
+    Either,
+    Field,
+    FrozenLabel,
+    ImageField,
+    IsIn,
+    IsNull,
+    Node,
+    Not,
+    PredictionField,
+    Relation,
+    UnitAggregate,
+    Value,
+)
+from odin_graph.query.expressions.types import of_arrow
+
+_COMPARE: dict[str, Callable[[Datum, Datum], Datum]] = {
+    "==": pc.equal,
+    "!=": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
+_CALCULATE: dict[str, Callable[[Datum, Datum], Datum]] = {
+    "+": pc.add_checked,
+    "-": pc.subtract_checked,
+    "*": pc.multiply_checked,
+}
+
+
+def evaluate(node: Node, column: Callable[[Field], pa.Array], rows: int) -> pa.Array:
+    """The values of an expression, one a row.
+
+    Args:
+        node: A bound and checked expression.
+        column: Gives the values of a field, one a row.
+        rows: How many rows there are.
+
+    Raises:
+        QueryError: Integer arithmetic leaves 64 bits.
+    """
+    try:
+        found = _Evaluator(column).visit(node)
+    except pa.ArrowInvalid as error:
+        if "overflow" in str(error):
+            raise QueryError(
+                f"Integer arithmetic leaves 64 bits: multiply by 1.0 to calculate in floats ({error})."
+            ) from error
+        raise
+    return pa.repeat(found, rows) if isinstance(found, pa.Scalar) else found
+
+
+class _Evaluator:
+    def __init__(self, column: Callable[[Field], pa.Array]) -> None:
+        self._column = column
+
+    def visit(self, node: Node) -> Datum:  # noqa: C901 - one case a node
+        match node:
+            case Value("datetime"):
+                return pa.scalar(node.python(), pa.timestamp("us", tz="UTC"))
+            case Value():
+                return pa.scalar(node.python())
+            case ImageField() | FrozenLabel() | PredictionField() | Relation():
+                return self._column(node)
+            case UnitAggregate() | Added() | Aggregate():
+                return canonical(self._column(node))
+            case Compare(op, left, right):
+                return _compare(op, self.visit(left), self.visit(right))
+            case Arithmetic("/", left, right):
+                return canonical(_divide(self.visit(left), self.visit(right)))
+            case Arithmetic(op, left, right):
+                return canonical(_calculate(op, self.visit(left), self.visit(right)))
+            case Both(operands):
+                return self._fold(pc.and_kleene, operands)
+            case Either(operands):
+                return self._fold(pc.or_kleene, operands)
+            case Not(operand):
+                return pc.invert(self._truth(operand))
+            case IsIn(operand, values):
+                return _is_in(self.visit(operand), values)
+            case IsNull(operand):
+                return pc.is_null(self.visit(operand))
+            case Call(function, operands):
+                held, given = FUNCTIONS.get(function), list(map(self.visit, operands))
+                if held.strict and _valueless(*given):
+                    return pa.scalar(None)
+                return canonical(held(*given))
+        assert_never(node)
+
+    def _fold(self, join: Callable[[Datum, Datum], Datum], operands: tuple[Node, ...]) -> Datum:
+        first, *others = map(self._truth, operands)
+        for other in others:
+            first = join(first, other)
+        return first
+
+    def _truth(self, node: Node) -> Datum:
+        return cast(self.visit(node), pa.bool_())
+
+
+def _compare(op: str, left: Datum, right: Datum) -> Datum:
+    if _valueless(left, right):
+        return pa.scalar(None, pa.bool_())
+    return _COMPARE[op](*comparable(left, right))
+
+
+def _divide(left: Datum, right: Datum) -> Datum:
+    divisor = unsafe(right, pa.float64())
+    some = where(pc.not_equal(divisor, 0.0), divisor)
+    return pc.divide(unsafe(left, pa.float64()), some)
+
+
+def _calculate(op: str, left: Datum, right: Datum) -> Datum:
+    return pa.scalar(None) if _valueless(left, right) else _CALCULATE[op](*alike(left, right))
+
+
+def _valueless(*given: Datum) -> bool:
+    """Whether one is a field of which no image has a value yet: what is made of it has neither value nor type."""
+    return any(pa.types.is_null(one.type) for one in given)
+
+
+def _is_in(found: Datum, values: tuple[Value, ...]) -> Datum:
+    if not values:
+        return pa.scalar(False)
+    if pa.types.is_null(found.type):
+        return pa.scalar(None, pa.bool_())
+    held = nodes.alike(values, of_arrow(found.type))
+    belongs = pc.is_in(found, value_set=pa.array(held, found.type))
+    return pc.if_else(pc.is_null(found), pa.scalar(None, pa.bool_()), belongs)

@@ -1,0 +1,121 @@
+"""An expression as its author would have written it: for `repr`, for `explain()` and for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from odin_graph.query.expressions.nodes import (
+    Added,
+    Aggregate,
+    Arithmetic,
+    Both,
+    Call,
+    Compare,
+    Either,
+    FrozenLabel,
+    ImageField,
+    IsIn,
+    IsNull,
+    Node,
+    Not,
+    PredictionField,
+    Relation,
+    SortKey,
+    UnitAggregate,
+    UnitGroup,
+    Value,
+)
+
+_METHODS = {
+    "starts-with",
+    "ends-with",
+    "contains",
+    "matches",
+    "lower",
+    "upper",
+    "strip",
+    "length",
+    "has",
+    "fill-null",
+    "if-else",
+}
+"""Functions that an expression has as methods; the others are those of ``fn``."""
+_SHOWN = 5
+"""Values of a list that are spelt out."""
+
+
+def spell(node: Node) -> str:  # noqa: C901 - one case a node
+    """The expression as Python."""
+    match node:
+        case Value():
+            return _literal(node)
+        case ImageField(name):
+            return f'F("{name}")'
+        case FrozenLabel():
+            return 'F("label")'
+        case PredictionField(experiment, _, name, argument):
+            call = f"({argument.value!r})" if argument is not None else ""
+            return f"{experiment}.{name}{call}"
+        case Compare(op, left, right):
+            return f"{_bracketed(left)} {op} {_bracketed(right)}"
+        case Arithmetic(op, left, right):
+            return f"{_bracketed(left)} {op} {_bracketed(right)}"
+        case Both(operands):
+            return " & ".join(map(_bracketed, operands))
+        case Either(operands):
+            return " | ".join(map(_bracketed, operands))
+        case Not(operand):
+            return f"~{_bracketed(operand)}"
+        case IsIn(operand, values):
+            return f"{_bracketed(operand)}.isin([{some(map(_literal, values))}])"
+        case IsNull(operand):
+            return f"{_bracketed(operand)}.is_null()"
+        case UnitAggregate(group, function, weights):
+            given = "" if weights is None else f"[{some(f'{weight:g}' for weight in weights)}]"
+            return spell_group(group) + ("" if function == "value" else f".{function.replace('-', '_')}({given})")
+        case Relation(name, to, role):
+            said = f", role={role!r}" if role is not None else ""
+            return f"{name.replace('-', '_')}({to!r}{said})"
+        case Aggregate(function, operand):
+            return f"{function.replace('-', '_')}()" if operand is None else _method(operand, function, ())
+        case Added(name):
+            return f'F("{name}")'
+        case Call(function, operands):
+            if function in _METHODS and operands:
+                return _method(operands[0], function, operands[1:])
+            return f"fn.{function.replace('-', '_')}({', '.join(map(spell, operands))})"
+    assert_never(node)
+
+
+def _literal(value: Value) -> str:
+    """As the author had it: infinity is no text."""
+    return repr(value.python() if value.type == "float" else value.value)
+
+
+def spell_group(group: UnitGroup) -> str:
+    """Units as Python."""
+    shown = some(map(str, group.numbers))
+    one = shown if len(group.numbers) == 1 else f"[{shown}]"
+    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{one}]"
+
+
+def some(said: Iterable[str]) -> str:
+    """The first of a list, and how many more there are."""
+    every = list(said)
+    more = f", ... {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
+
+
+def _method(of: Node, name: str, others: tuple[Node, ...]) -> str:
+    return f"{_bracketed(of)}.{name.replace('-', '_')}({', '.join(map(spell, others))})"
+
+
+def spell_key(key: SortKey) -> str:
+    """A sort key as Python."""
+    return f"{_bracketed(key.by)}.desc()" if key.descending else spell(key.by)
+
+
+def _bracketed(node: Node) -> str:
+    said = spell(node)
+    return f"({said})" if isinstance(node, Compare | Arithmetic | Both | Either) else said

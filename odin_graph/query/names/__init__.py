@@ -1,0 +1,1 @@
+"""Names to what they mean: scopes, binding, relations, prediction sets, sources."""

@@ -1,0 +1,148 @@
+"""What a search for neighbours begins with: stored images, others, vectors, or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.catalog.images.batch import check_pixels
+from odin_graph.catalog.images.images import keys_of
+from odin_graph.errors import DataError, QueryError, UnreadableImageError
+from odin_graph.ingest.arrays import pixels_of
+from odin_graph.ingest.files import read_file
+from odin_graph.ingest.formats import HEAD, format_of, why_not
+from odin_graph.ingest.reader import Readers
+from odin_graph.query.names.spaces import check_space, vector_of_pixels
+from odin_graph.query.plan.plan import Example, Space
+from odin_graph.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image of the workspace."""
+
+    id: str | None = None
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The bytes of an image file that is not stored."""
+
+    data: bytes
+    name: str | None = None
+    """Its name, whose suffix says the format; without one the bytes do."""
+
+
+Given: TypeAlias = Stored | File | tuple[float, ...] | NDArray[Any]
+"""A stored image, a file, a vector, or pixels (h, w, bands)."""
+
+
+def read_examples(given: Any) -> list[Given]:
+    """What was given to ``nearest(...)``, told apart; files are read, nothing is looked up.
+
+    Raises:
+        QueryError: It is none of what `nearest` takes.
+        UnreadableImageError: A file that cannot be read.
+    """
+    return list(_read(given))
+
+
+def find_examples(stores: Stores, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
+    """As a plan holds them: stored images by key, of others the vector that the layer gives.
+
+    Args:
+        stores: The open workspace.
+        given: In their order.
+        by: The layer; None where all of them are stored images or vectors.
+
+    Raises:
+        DataError: There is no such image.
+        QueryError: The vectors are a user's, which no model of ours gives.
+        UnreadableImageError: Bytes that are no image.
+    """
+    keys = iter(_keys_of(stores, [one for one in given if isinstance(one, Stored)]))
+    return tuple(
+        Example(image=next(keys)) if isinstance(one, Stored) else Example(vector=_found(stores, one, by))
+        for one in given
+    )
+
+
+def _read(given: Any) -> Iterator[Given]:
+    if isinstance(given, list | tuple) and not _is_vector(given):
+        for one in given:
+            yield from _read(one)
+    elif isinstance(given, str):
+        yield Stored(id=given)
+    elif hasattr(given, "key"):
+        yield Stored(key=int(given.key))
+    elif isinstance(given, bytes | bytearray):
+        yield File(bytes(given))
+    elif isinstance(given, Path):
+        yield File(read_file(given), str(given))
+    else:
+        pixels = _pixels(given)
+        yield _vector(given) if pixels is None else pixels
+
+
+def _keys_of(stores: Stores, stored: Sequence[Stored]) -> list[int]:
+    try:
+        return [int(key) for key in keys_of(stores, [one.key if one.id is None else one.id for one in stored])]
+    except DataError as error:
+        if file := next((one.id for one in stored if one.id is not None and Path(one.id).is_file()), None):
+            raise QueryError(f"{file!r} is no stored image, but a file: give pathlib.Path({file!r}).") from error
+        raise
+
+
+def _found(stores: Stores, given: File | tuple[float, ...] | NDArray[Any], by: Space | None) -> tuple[float, ...]:
+    if isinstance(given, tuple):
+        return given
+    if by is None:
+        raise QueryError("An image that is not stored is looked at by a layer: say which.")
+    pixels = _decoded(given) if isinstance(given, File) else given
+    return tuple(vector_of_pixels(stores, check_space(stores, by), pixels).tolist())
+
+
+def _is_vector(given: Any) -> bool:
+    return bool(given) and all(isinstance(one, int | float | np.number) for one in given)
+
+
+def _pixels(given: Any) -> NDArray[Any] | None:
+    """Of an image that is not stored, (h, w, bands); None where it is no image."""
+    if hasattr(given, "convert") and hasattr(given, "getbands"):  # PIL's
+        given = pixels_of("the image", given)
+    if isinstance(given, np.ndarray) and given.ndim in (2, 3):
+        check_pixels("the example", given)
+        return given[..., None] if given.ndim == 2 else given
+    return None
+
+
+def _decoded(file: File) -> NDArray[Any]:
+    """Bytes have no suffix: the first ones say which format they are of, and the reader of such files reads them."""
+    if file.name is not None:
+        return Readers.installed().read(Path(file.name), file.data)
+    kind = format_of(file.data[:HEAD])
+    if kind is None:
+        raise UnreadableImageError(
+            f"The {len(file.data):,} bytes are no image of a format that is known: {why_not(file.data[:HEAD])}."
+        )
+    name = Path(f"the image of {len(file.data):,} bytes.{kind.lower()}")
+    return Readers.installed().read(name, file.data)
+
+
+def _vector(given: Any) -> tuple[float, ...]:
+    try:
+        vector = np.asanyarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise QueryError(
+            f"nearest() takes an image, its id, a vector, an image that is not stored, or a list of such, not "
+            f"{given!r:.80}."
+        ) from error
+    if vector.ndim != 1 or not len(vector) or np.ma.is_masked(vector) or not np.isfinite(vector).all():
+        raise QueryError(f"nearest() takes a vector of finite numbers, not an array of shape {vector.shape}.")
+    return tuple(vector.tolist())

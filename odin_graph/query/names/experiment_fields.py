@@ -1,0 +1,75 @@
+"""What experiments were run with, and what they logged, as fields: ``params.lr``, ``metrics.loss``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from odin_graph.catalog.experiments.metrics import last_metrics
+from odin_graph.graph.moment import Moment
+
+if TYPE_CHECKING:
+    from odin_graph.stores import Stores
+
+_PARAMETERS = (
+    "MATCH (i:Experiment) WHERE i.deleted IS NULL AND i.parameters IS NOT NULL RETURN i.id AS id, i.parameters AS held"
+)
+_WORDS = {bool: "bool", int: "int", float: "float", str: "string"}
+
+
+class Parameters:
+    """Hyper-parameters; those within others by their path: ``params.optimizer.lr``."""
+
+    kind = "Experiment"
+
+    def types(self, _stores: Stores, at: Moment, /) -> Mapping[str, str]:
+        """One type a name: int widens to float, and what is of several other types is its text."""
+        found: dict[str, str] = {}
+        for held in self._held(at).values():
+            for name, value in held.items():
+                word = _WORDS[type(value)]
+                before = found.setdefault(name, word)
+                if before != word:
+                    found[name] = "float" if {before, word} == {"int", "float"} else "string"
+        return found
+
+    def values(self, stores: Stores, at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
+        """As JSON has them."""
+        held, type_ = self._held(at), self.types(stores, at)[name]
+        said = [held.get(id_, {}).get(name) for id_ in ids]
+        if type_ == "string":
+            return [value if value is None or isinstance(value, str) else json.dumps(value) for value in said]
+        return [None if value is None else float(value) for value in said] if type_ == "float" else said
+
+    def _held(self, at: Moment) -> dict[str, dict[str, Any]]:
+        return {row["id"]: dict(_flat(json.loads(row["held"]))) for row in at.read(_PARAMETERS)}
+
+
+class Metrics:
+    """What was logged, the last value of each."""
+
+    kind = "Experiment"
+
+    def types(self, stores: Stores, at: Moment, /) -> Mapping[str, str]:
+        """All are floats."""
+        ids = [row["id"] for row in at.read("MATCH (i:Experiment) WHERE i.deleted IS NULL RETURN i.id AS id")]
+        return {name: "float" for held in last_metrics(stores, ids).values() for name in held}
+
+    def values(self, stores: Stores, _at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
+        """The last that was logged; NaN is missing, as everywhere, and minus zero is zero."""
+        held = last_metrics(stores, ids)
+        values = [held.get(id_, {}).get(name) for id_ in ids]
+        return [None if value is None or value != value else value + 0.0 for value in values]
+
+
+def _flat(said: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        elif type(value) in _WORDS:
+            yield f"{path}{name}", value
+
+
+PARAMETERS = Parameters()
+METRICS = Metrics()

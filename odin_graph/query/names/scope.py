@@ -1,0 +1,329 @@
+"""What names mean in one query: binds each field of an expression to what it reads, and knows its type.
+
+Binding makes a step's expression say exactly what it reads: ``F("label")`` over a data set becomes that version's
+frozen label, ``exp.wrong`` names the version it was predicted over. It is idempotent, so that a plan from JSON is
+checked by binding it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, assert_never
+
+import pyarrow as pa
+
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.errors import ExpressionError, QueryError, UnknownNameError
+from odin_graph.query.expressions import types
+from odin_graph.query.expressions.nodes import (
+    Added,
+    Aggregate,
+    Field,
+    FrozenLabel,
+    ImageField,
+    Node,
+    PredictionField,
+    Relation,
+    SortKey,
+    UnitAggregate,
+    with_children,
+)
+from odin_graph.query.expressions.spelling import spell
+from odin_graph.query.names import computed_fields, prediction_sets, relations
+from odin_graph.query.names.kinds import fields_of
+from odin_graph.query.names.prediction_sets import ReadySet
+from odin_graph.query.names.spaces import bound_group
+from odin_graph.query.plan.drawn import at_node
+from odin_graph.query.plan.plan import Combine, GroupBy, Plan, Select, Step, added_by
+from odin_graph.query.units.units import check_aggregate
+
+if TYPE_CHECKING:
+    from odin_graph.graph.moment import Moment
+    from odin_graph.stores import Stores
+
+_MOST_SCHEMAS: Final = 1024
+"""Plans whose columns are kept at one moment."""
+
+
+class Scope:
+    """The names that a step of a plan can use, over one open workspace."""
+
+    def __init__(self, stores: Stores, plan: Plan, at: Moment | None = None) -> None:
+        self.stores = stores
+        self._at = at
+        self._plan = plan
+        self._dataset = plan.dataset
+        self._chosen: dict[tuple[str, str], ReadySet] = {}
+
+    @cached_property
+    def moment(self) -> Moment:
+        """The state of the graph that the names are looked up in."""
+        return self._at or self.stores.graph.moment()
+
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """Every stored field of what the plan reads, ours and free metadata, with its type."""
+        kind = self._plan.kind
+        found = self.stores.columns.fields("Image", self.moment) if kind == "Image" else fields_of(self.moment, kind)
+        return {name: str(type_) for name, type_ in found.items()}
+
+    @cached_property
+    def added(self) -> dict[str, str]:
+        """The columns that the plan's steps add, with their types.
+
+        Worked out step by step from the longest beginning of the plan that is known at this moment: a plan that grows
+        by a step costs one step more.
+        """
+        steps, kept = self._plan.steps, self.moment.worked_out
+        names = tuple(map(id, (self._plan.source, *steps)))
+        known = next((kept[names[:end]] for end in range(len(names), 1, -1) if names[:end] in kept), None)
+        found: dict[str, str] = {} if known is None else known[0]
+        for position in range(0 if known is None else len(known[1].steps), len(steps)):
+            found = self._before(position, found).output(steps[position])
+        if len(kept) >= _MOST_SCHEMAS:
+            kept.clear()
+        kept[names] = found, self._plan  # which holds what the names are of, so that no other step gets one of them
+        return found
+
+    def output(self, step: Step) -> dict[str, str]:
+        """The columns that there are after one step more, with their types."""
+        if isinstance(step, GroupBy):
+            return self.group_types(step)
+        held = {name: self.value_type(node) for name, node in added_by(step)}
+        if isinstance(step, Select):
+            return held
+        if isinstance(step, Combine) and step.how == "union":
+            theirs = Scope(self.stores, step.other, self.moment).added
+            held = {name: of for name, of in theirs.items() if of != "null"}
+        return {**self.added, **held} if held else self.added
+
+    def _before(self, position: int, added: dict[str, str]) -> Scope:
+        """The names that a step of the plan can use, those that the steps before it add being known."""
+        scope = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
+        scope.added = added
+        return scope
+
+    def value_type(self, node: Node | str) -> str:
+        """The type of a bound expression, or a type itself."""
+        return node if isinstance(node, str) else types.infer(node, self.type_of)
+
+    def group_key(self, node: Node) -> Node:
+        """Bind and check what groups are made by; raises as `predicate` does."""
+        bound = self.value(node)
+        if (found := types.infer(bound, self.type_of)).startswith("list["):
+            raise ExpressionError(f"{spell(bound)} is a {found}, by which no groups are made: give one value an image.")
+        return bound
+
+    def aggregate(self, node: Node, keys: Mapping[Node, str]) -> Node:
+        """Bind and check a column of groups: aggregates, constants and what the groups are made by.
+
+        Args:
+            node: The expression.
+            keys: What the groups are made by, with its names.
+
+        Raises:
+            ExpressionError: A field stands outside an aggregate, or an aggregate in another one.
+        """
+        bound = self._grouped(node, keys)
+        types.infer(bound, self._in_groups(keys))
+        return bound
+
+    def group_types(self, step: GroupBy) -> dict[str, str]:
+        """The columns of bound groups, with their types."""
+        type_of = self._in_groups({column.value: column.name for column in step.by})
+        held = {column.name: self.value_type(column.value) for column in step.by}
+        return held | {column.name: types.infer(column.value, type_of) for column in step.aggregates}
+
+    def predicate(self, node: Node) -> Node:
+        """Bind and check a condition.
+
+        Raises:
+            UnknownNameError: A name does not exist; lists what does.
+            ExpressionError: Types do not fit.
+            QueryError: An experiment has no ready predictions over the data set.
+        """
+        bound = self.bind(node)
+        types.check_predicate(bound, self.type_of)
+        return bound
+
+    def sort_key(self, key: SortKey) -> SortKey:
+        """Bind and check a key of an order; raises as `predicate` does."""
+        bound = replace(key, by=self.bind(key.by))
+        types.check_sort_key(bound, self.type_of)
+        return bound
+
+    def value(self, node: Node) -> Node:
+        """Bind and check an expression of any type; raises as `predicate` does."""
+        bound = self.bind(node)
+        types.infer(bound, self.type_of)
+        return bound
+
+    def bind(self, node: Node) -> Node:
+        """The same expression, each field bound to what it reads."""
+        with at_node(node):
+            return self._bound(node)
+
+    def _bound(self, node: Node) -> Node:
+        self._check_of_images(node)
+        match node:
+            case ImageField(name):
+                return self._field(node, name)
+            case FrozenLabel(dataset):
+                if dataset != self._dataset:
+                    raise QueryError(
+                        f"The query uses the labels frozen in {dataset!r}, but it does not read that data set."
+                    )
+                return node
+            case PredictionField(experiment, dataset):
+                return replace(node, dataset=self._over(node, experiment, dataset))
+            case UnitAggregate(units):
+                bound = replace(node, units=bound_group(self.stores, units))
+                check_aggregate(bound)
+                return bound
+            case Relation():
+                return relations.bind(self.stores, node)
+            case Added(name):
+                if name not in self.added:
+                    raise UnknownNameError.of("column of an earlier step", name, self.added)
+                return node
+            case Aggregate():
+                raise ExpressionError(f"{spell(node)} is of a group: it stands in group_by(...).agg(...), or agg(...).")
+            case _:
+                return with_children(node, self.bind)
+
+    def type_of(self, field: Field) -> str:
+        """The type of a bound field."""
+        columns = self.stores.columns
+        match field:
+            case ImageField(name):
+                return self.fields.get(name) or self._computed(name) or "null"
+            case FrozenLabel(dataset):
+                return types.of_arrow(self._label_type(dataset))
+            case Relation() | PredictionField(_, _, "wrong"):
+                return "bool"
+            case PredictionField(_, _, "rank"):
+                return "int"
+            case PredictionField(_, _, "predicted"):
+                predictions = columns.predictions(self.prediction_set(field).id, self.moment)
+                return types.of_arrow(predictions.schema.field("predicted").type)
+            case PredictionField() | UnitAggregate():
+                return "float"
+            case Added(name):
+                return self.added[name]
+            case Aggregate():
+                return types.of_aggregate(field, self.type_of)
+        assert_never(field)
+
+    def prediction_set(self, field: PredictionField) -> ReadySet:
+        """The prediction set that a bound field reads, the same throughout one execution."""
+        if field.dataset is None:
+            raise QueryError(f"exp.{field.name} is not bound to a data set.")
+        asked = (field.experiment, field.dataset)
+        if asked not in self._chosen:
+            self._chosen[asked] = prediction_sets.choose(self.moment, *asked)
+        return self._chosen[asked]
+
+    def class_position(self, field: PredictionField) -> int:
+        """Where the class of ``exp.probability(c)`` stands among the probabilities.
+
+        Raises:
+            UnknownNameError: The model has no such class.
+            QueryError: The set does not say its classes.
+        """
+        classes = self.prediction_set(field).classes
+        if classes is None:
+            raise QueryError(
+                f"Nothing says which classes the probabilities of {field.experiment!r} are of: its predictions were "
+                "logged without. Log them again with classes=."
+            )
+        given = field.argument.python() if field.argument else None
+        for place, name in enumerate(classes):
+            if (type(name), name) == (type(given), given):  # True, 1 and "1" are three classes
+                return place
+        alike = [name for name in classes if str(name) == str(given)]
+        remedy = f"The classes are of type {type(alike[0]).__name__}: give {alike[0]!r}." if alike else ""
+        raise UnknownNameError.of(f"class of {field.experiment!r}", given, map(str, classes), remedy=remedy)
+
+    def _check_of_images(self, node: Node) -> None:
+        of_images = isinstance(node, FrozenLabel | PredictionField | UnitAggregate | Relation)
+        if self._plan.grouped and of_images:
+            raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
+        if self._plan.kind != "Image" and of_images:
+            raise QueryError(
+                f"{spell(node)} is of images, and says nothing of a {self._plan.kind}: give its own fields, or "
+                "using(images)."
+            )
+
+    def _grouped(self, node: Node, keys: Mapping[Node, str]) -> Node:
+        if isinstance(node, Aggregate):
+            if node.operand is None:
+                return node
+            operand = self.bind(node.operand)
+            return replace(node, operand=types.counted(node.function, operand, self.type_of))
+        if isinstance(node, ImageField | Added) and node.name in keys.values():
+            return Added(node.name)
+        if isinstance(node, Field):
+            bound = self.bind(node)
+            if bound in keys:
+                return Added(keys[bound])
+            raise ExpressionError(
+                f"{spell(node)} has a value for each image of a group: aggregate it, as in {spell(node)}.mean(), or "
+                "group by it."
+            )
+        return with_children(node, lambda child: self._grouped(child, keys))
+
+    def _in_groups(self, keys: Mapping[Node, str]) -> types.TypeOf:
+        """The types of what a column of groups reads: aggregates, and the keys by their names."""
+        of_keys = {name: self.value_type(key) for key, name in keys.items()}
+        return lambda field: of_keys[field.name] if isinstance(field, Added) else self.type_of(field)
+
+    def _check_rank(self, field: PredictionField) -> None:
+        held = self.prediction_set(field)
+        if held.classes is None or types.of_arrow(self._label_type(held.dataset)).startswith("list["):
+            raise QueryError(
+                f"{field.experiment!r} has no rank of the truth over {held.dataset!r}: that takes one label an image, "
+                "and predictions that say their classes (log_predictions(probabilities=..., classes=...))."
+            )
+
+    def _label_type(self, dataset: str) -> pa.DataType:
+        return self.stores.columns.members(dataset, self.moment).schema.field("label").type
+
+    def _field(self, node: ImageField, name: str) -> Node:
+        if self._plan.grouped and name not in self.added:
+            raise UnknownNameError.of("column of the groups", name, self.added)
+        if name in self.added:  # the later meaning of a name is the one that stands, as in SQL and data frames
+            return Added(name)
+        if name in self.fields:
+            return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+        if self._computed(name) is not None:
+            return node
+        kind = self._plan.kind
+        if kind == "Experiment" and self._computed(f"params.{name}") is not None:
+            return replace(node, name=f"params.{name}")  # as it was said to run(params=...)
+        known = {**self.fields, **self.added, **computed_fields.types_of(self.stores, self.moment, kind)}
+        raise UnknownNameError.of("image field" if kind == "Image" else f"field of {kind}", name, known)
+
+    def _computed(self, name: str) -> str | None:
+        """The type of a computed field; None if there is none of that name."""
+        source = computed_fields.source_of(self._plan.kind, name)
+        return None if source is None else source.types(self.stores, self.moment).get(name.partition(".")[2])
+
+    def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
+        over = dataset or self._dataset
+        if over is None:
+            known = sorted({held.dataset for held in prediction_sets.sets_of(self.moment, experiment)})
+            there = f" It has predictions over {', '.join(known)}." if known else ""
+            raise QueryError(
+                f"Experiment {experiment!r} predicts over data sets, and this query reads none.{there} "
+                f'Say which: exp.on("{known[0] if known else "mnist-test"}").{field.name}.'
+            )
+        version = over if over == self._dataset else resolve(self.stores, over)
+        bound = replace(field, dataset=version)
+        self.prediction_set(bound)
+        if bound.name == "probability":
+            self.class_position(bound)
+        if bound.name == "rank":
+            self._check_rank(bound)
+        return version

@@ -1,0 +1,1 @@
+"""The operators that answer a plan over columns."""

@@ -1,0 +1,160 @@
+"""Physical operators: what runs, on which engine, and why. Each gives a table of images, most of them out of another.
+
+A table holds ``key`` in the order of the answer, and the columns that operators added (``distance``, ``stands_for``).
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+
+from odin_graph.deadline import check
+from odin_graph.query.expressions.arrow import evaluate
+from odin_graph.query.expressions.datum import plain
+from odin_graph.query.expressions.nodes import (
+    Added,
+    Compare,
+    CompareOp,
+    Field,
+    Node,
+    UnitAggregate,
+    Value,
+    with_children,
+)
+from odin_graph.query.operators.snapshot import Snapshot
+from odin_graph.query.units.units import measure_of
+
+
+class Operator(ABC):
+    """One operator of a physical plan.
+
+    Args:
+        snapshot: The columns that this execution reads.
+        does: What it does, in one line.
+    """
+
+    engine: ClassVar[str]
+    why: str
+    """Of the class, or of this one where the planner had a reason of its own."""
+    inputs: tuple[Operator, ...] = ()
+    """Where its images come from."""
+
+    def __init__(self, snapshot: Snapshot, does: str) -> None:
+        self.snapshot = snapshot
+        self.does = does
+        self.rows: int | None = None
+        """How many images came out, once it has run."""
+        self.seconds: float | None = None
+        """How long it took, without the operators below."""
+        self.expected: float | None = None
+        """How many images the planner thinks will come out; None where nobody can say."""
+        self.bytes = 0
+        """Of columns that it has read."""
+
+    @abstractmethod
+    def run(self) -> pa.Table:
+        """Run what is below, then this; keeps rows and seconds for `explain()`."""
+
+    def forecast(self) -> str | None:
+        """Before it has run: what it will choose, where that is up to it."""
+        return None
+
+    def _keep(self, start: float, table: pa.Table) -> pa.Table:
+        self.seconds, self.rows = time.perf_counter() - start, table.num_rows
+        return table
+
+
+class Scan(Operator):
+    """Where images come from."""
+
+    def run(self) -> pa.Table:
+        """The images."""
+        return self._keep(time.perf_counter(), self._scan())
+
+    @abstractmethod
+    def _scan(self) -> pa.Table:
+        """Table of the images, in the source's order."""
+
+
+class Over(Operator):
+    """An operator over another one."""
+
+    def __init__(self, snapshot: Snapshot, below: Operator, does: str) -> None:
+        super().__init__(snapshot, does)
+        self.inputs = (below,)
+
+    def run(self) -> pa.Table:
+        """What becomes of the images from below; one after the other, however many steps there are."""
+        chain: list[Over] = [self]
+        while isinstance(below := chain[-1].inputs[0], Over) and type(below).run is Over.run:
+            chain.append(below)
+        table = below.run()
+        for step in reversed(chain):
+            check()
+            table = step._keep(time.perf_counter(), step._apply(table))  # noqa: SLF001 - of this class
+        return table
+
+    def values(self, node: Node, table: pa.Table) -> pa.Array:
+        """An expression's values, one a row of the table."""
+        decided: dict[str, pa.Array] = {}
+        node = self._decided(node, table, decided)
+
+        def column(field: Field) -> pa.Array:
+            if isinstance(field, Added):
+                return decided[field.name] if field.name in decided else plain(table.column(field.name))
+            if isinstance(field, UnitAggregate):
+                return self._measured(field, table)
+            values = self.snapshot.column(field, table.column("key").to_numpy())
+            self.bytes += values.nbytes
+            return values
+
+        return evaluate(node, column, table.num_rows)
+
+    def _measured(self, field: UnitAggregate, table: pa.Table) -> pa.Array:
+        """What units say of each row."""
+        keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
+        if not len(keys):
+            return pa.array([], pa.float64())
+        reader = self.snapshot.units(field.units, keys)
+        found = reader.measured(measure_of(field), keys)
+        self.why = f"{type(self).why}; of units {reader.told(found.work)}"
+        return pa.array(found.values[back], from_pandas=True)
+
+    def _decided(self, node: Node, table: pa.Table, decided: dict[str, pa.Array]) -> Node:
+        """A condition in which what units are compared with is decided by bounds, as far as they decide it."""
+        said = unit_comparison(node)
+        if said is None:
+            return with_children(node, lambda child: self._decided(child, table, decided))
+        field, op, threshold = said
+        name = f"units {len(decided)}"  # no column of a user's: those are checked before
+        keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
+        if len(keys):
+            reader = self.snapshot.units(field.units, keys)
+            found = reader.compare(measure_of(field), op, threshold, keys)
+            true, missing = np.isin(keys, found.true), np.isin(keys, found.missing)
+            decided[name] = pa.array(true[back], mask=missing[back])
+            self.why = f"{type(self).why}; of units {reader.told(found.work, len(found.tied))}"
+        else:
+            decided[name] = pa.array([], pa.bool_())
+        return Added(name)
+
+    @abstractmethod
+    def _apply(self, table: pa.Table) -> pa.Table:
+        """What becomes of the images of a table."""
+
+
+_FLIPPED: Final[dict[CompareOp, CompareOp]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def unit_comparison(node: Node) -> tuple[UnitAggregate, CompareOp, float] | None:
+    """A comparison of units with a number; None where it is something else."""
+    match node:
+        case Compare(op, UnitAggregate() as field, Value(value=int() | float() as number)):
+            return field, op, float(number)
+        case Compare(op, Value(value=int() | float() as number), UnitAggregate() as field):
+            return field, _FLIPPED[op], float(number)
+    return None

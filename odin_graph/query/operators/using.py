@@ -1,0 +1,63 @@
+"""The operator of ``using``: the things whose data sets hold an image of another plan."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from odin_graph.graph.writer import batches
+from odin_graph.query.names.kinds import KINDS
+from odin_graph.query.operators.operator import Operator
+from odin_graph.query.operators.snapshot import Snapshot
+from odin_graph.query.plan.plan import Using
+
+_FEW: Final = 10_000
+"""Images whose data sets the graph is asked for; of more the members of each data set are compared."""
+_HOLDING: Final = (
+    "UNWIND $keys AS key MATCH (:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WHERE d.state = 'ready' "
+    "RETURN DISTINCT d.id AS id"
+)
+
+
+class KeepUsing(Operator):
+    """Keep the things that use any of the images."""
+
+    engine = "graph"
+    why = "the data sets that hold them, then what used those: a join of ids"
+
+    def __init__(self, snapshot: Snapshot, below: Operator, step: Using, images: Operator) -> None:
+        role = "" if step.role is None else f" as {step.role}"
+        super().__init__(snapshot, f"using any of{role}")
+        self.inputs = (below, images)
+        self.step = step
+
+    def run(self) -> pa.Table:
+        """The things of below that use an image of the other."""
+        table, images = (one.run() for one in self.inputs)
+        start = time.perf_counter()
+        datasets = self._holding(images.column("key").to_numpy())
+        users = self._users(datasets)
+        keys = [key for key, id_ in enumerate(self.snapshot.ids) if id_ in users]
+        return self._keep(start, table.filter(pa.array(np.isin(table.column("key").to_numpy(), keys))))
+
+    def _holding(self, keys: NDArray[np.int64]) -> set[str]:
+        at = self.snapshot.at
+        if len(keys) <= _FEW:
+            parts = batches(np.unique(keys).tolist())
+            return {row["id"] for part in parts for row in self.snapshot.stores.graph.read(_HOLDING, {"keys": part})}
+        every = at.read("MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL RETURN d.id AS id")
+        members = self.snapshot.stores.columns.members
+        return {row["id"] for row in every if np.isin(members(row["id"], at).column("key").to_numpy(), keys).any()}
+
+    def _users(self, datasets: set[str]) -> set[str]:
+        kind = KINDS[self.snapshot.kind]
+        role = " AND u.role = $role" if self.step.role is not None else ""
+        said = {"datasets": sorted(datasets), **({"role": self.step.role} if role else {})}
+        rows = self.snapshot.at.read(
+            f"MATCH {kind.datasets} WHERE d.id IN $datasets{role} RETURN DISTINCT i.id AS id", said
+        )
+        return {row["id"] for row in rows}

@@ -1,0 +1,1 @@
+"""Plans: the steps of a query as data, their JSON, and their drawing."""

@@ -1,0 +1,50 @@
+"""Where in a query an error stands: the query is drawn below the message, with the place marked.
+
+The drawing is a note of the exception (PEP 678), so that tracebacks and notebooks show it, and its message stays short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from odin_graph.errors import QueryError
+from odin_graph.query.expressions.nodes import Node
+from odin_graph.query.expressions.spelling import spell
+from odin_graph.query.plan.outline import outline
+from odin_graph.query.plan.plan import Plan, Step
+
+_BEFORE = 40
+"""Characters of the earlier steps that are drawn."""
+
+
+@contextmanager
+def at_node(node: Node) -> Iterator[None]:
+    """An error in here is of this part of an expression, unless a smaller part has it already."""
+    try:
+        yield
+    except QueryError as error:
+        if not hasattr(error, "place"):
+            error.place = spell(node)  # type: ignore[attr-defined]
+        raise
+
+
+@contextmanager
+def drawn(plan: Plan, step: Step) -> Iterator[None]:
+    """An error in here is of a step after a plan: it gets both as a note, unless it has one."""
+    try:
+        yield
+    except QueryError as error:
+        if not getattr(error, "__notes__", None):
+            error.add_note(_drawing(plan, step, getattr(error, "place", None)))
+        raise
+
+
+def _drawing(plan: Plan, step: Step, place: str | None) -> str:
+    before = outline(plan)
+    said = outline(plan.then(step))[len(before) :]
+    if len(before) > _BEFORE:
+        before = "..." + before[3 - _BEFORE :]
+    start = said.find(place) if place else -1
+    start, length = (start, len(place or "")) if start >= 0 else (0, len(said))
+    return f"\n    {before}{said}\n    {' ' * (len(before) + start)}{'^' * length}"

@@ -1,0 +1,128 @@
+"""The JSON form of a plan: what the HTTP API takes, what a saved view and a derived data set keep.
+
+It has a version of its own. An older version is read for as long as it can be, a newer one is refused.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from odin_graph.errors import QueryError
+from odin_graph.query.plan.plan import Column, Plan
+
+VERSION = 4
+
+T = TypeVar("T")
+
+
+def to_json(said: Plan) -> dict[str, Any]:
+    """The plan as a JSON object: plain dicts, lists, strings, numbers and truth values."""
+    try:
+        return {"odin_query": VERSION, **_adapter().dump_python(said, mode="json")}
+    except (ValueError, RecursionError) as error:
+        raise QueryError(f"The query has no JSON form: it is nested too deeply ({error}).") from error
+
+
+def from_json(data: Any) -> Plan:
+    """The plan of a JSON object, equal to the one that was written.
+
+    Raises:
+        QueryError: It is no plan, or one of a newer odin_graph; names the place.
+    """
+    if not isinstance(data, dict) or "odin_query" not in data:
+        raise QueryError('This is no query: a query is a JSON object with "odin_query", "source" and "steps".')
+    version = data["odin_query"]
+    if version not in range(1, VERSION + 1) or isinstance(version, bool):
+        raise QueryError(f"The query has version {version!r}, and this odin_graph reads {VERSION}: upgrade odin_graph.")
+    body = {name: value for name, value in data.items() if name != "odin_query"}
+    if version == 1:
+        body = _of_version_1(body)
+    if version <= 2:
+        body = _of_version_2(body)
+    return _read(_adapter(), body)
+
+
+def column_to_json(column: Column) -> dict[str, Any]:
+    """A named expression as a JSON object; it has the version of the query that it goes with."""
+    held: dict[str, Any] = _column_adapter().dump_python(column, mode="json")
+    return held
+
+
+def column_from_json(data: Any) -> Column:
+    """The named expression of a JSON object; raises as `from_json` does."""
+    return _read(_column_adapter(), data)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the JSON form; what types fit together it does not say."""
+    plan = _adapter().json_schema(ref_template="#/$defs/{model}")
+    shared = plan.pop("$defs")
+    body = shared.pop("Plan") if "properties" not in plan else plan
+    whole = {
+        **body,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A query of odin_graph",
+        "description": "What Query.to_json() gives and Query.from_json() takes.",
+        "properties": {"odin_query": {"const": VERSION}, **body["properties"]},
+        "required": ["odin_query", *body["required"]],
+    }
+    # Inside, a plan stands without a version: the other side of a set operation.
+    return {**whole, "$defs": {**shared, "Plan": body}}
+
+
+def _of_version_1(part: Any) -> Any:
+    """Version 1 had a node of its own for the three tests of text, which are functions now."""
+    if isinstance(part, list):
+        return [_of_version_1(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    held = {name: _of_version_1(value) for name, value in part.items()}
+    if held.get("node") != "text" or held.keys() != {"node", "op", "operand", "pattern"}:
+        return held
+    pattern = {"node": "value", "type": "string", "value": held["pattern"]}
+    return {"node": "call", "function": str(held["op"]).replace("_", "-"), "operands": [held["operand"], pattern]}
+
+
+def _of_version_2(part: Any) -> Any:
+    """Version 2 had one image or one vector that the neighbours were of."""
+    if isinstance(part, list):
+        return [_of_version_2(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    held = {name: _of_version_2(value) for name, value in part.items()}
+    if held.get("step") != "nearest" or "like" in held:
+        return held
+    example = {name: held.pop(name, None) for name in ("image", "vector")}
+    return {**held, "like": [example]}
+
+
+def _read(adapter: TypeAdapter[T], body: Any) -> T:
+    try:
+        # Strict in JSON's sense: 1 is no true, "1" is no number, 1.0 is no 1; arrays are tuples.
+        return adapter.validate_json(_dumped(body), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise QueryError(f"The query is not well formed at {place}: {first['msg']}.") from error
+
+
+def _dumped(body: Any) -> str:
+    import json
+
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise QueryError(f"The query is no JSON: {error}.") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
+
+
+@cache
+def _column_adapter() -> TypeAdapter[Column]:
+    return TypeAdapter(Column)

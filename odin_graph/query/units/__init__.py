@@ -1,0 +1,1 @@
+"""Queries over neurons: reading activations, stored ones, top lists, calibration."""

@@ -1,0 +1,193 @@
+"""What a group of units says of images, wherever it comes from: the questions of the neuron engine, and their times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph import neurons
+from odin_graph.catalog.activations import usage
+from odin_graph.errors import StoreError
+from odin_graph.neurons import Answer, Decision, Measured, Work
+from odin_graph.neurons.compare import Op
+from odin_graph.neurons.costs import Kind
+from odin_graph.query.expressions.nodes import UnitGroup
+from odin_graph.query.units.calibration import Calibration, Seen, after_bounds, machine_of, ratio_of
+from odin_graph.query.units.unit_source import Source, Sources
+
+if TYPE_CHECKING:
+    from odin_graph.stores import Stores
+
+Keys = NDArray[np.int64]
+_Answer = TypeVar("_Answer", Answer, Decision, Measured)
+
+_LOOKS: Final = 3
+"""At what is stored: another process may drop a set between a look and the reading."""
+_BOUNDS: Final = {"u8": "codes", "f16": "values of half precision"}
+
+
+class UnitReader:
+    """A group of units over some images.
+
+    Args:
+        stores: The open workspace.
+        group: Bound to a checkpoint.
+        keys: The images that it can be asked for, sorted, each once.
+    """
+
+    def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
+        self.keys = keys
+        self._stores, self._group = stores, group
+        self._opened: dict[Kind, Source] = {}
+        """By what was wanted; what was asked last is the last."""
+
+    def highest(self, measure: neurons.Measure, k: int, keys: Keys, *, largest: bool) -> Answer:
+        """The k images with the largest, or smallest, values."""
+        return self._ask(
+            lambda how: neurons.highest(measure=measure, k=k, largest=largest, among=keys, threads=self._threads, **how)
+        )
+
+    def nearest(self, query: Any, metric: str, k: int, keys: Keys, weights: Any) -> Answer:
+        """The k images nearest to a query in the group's space."""
+        return self._ask(
+            lambda how: neurons.nearest(
+                query=query, metric=metric, k=k, weights=weights, among=keys, threads=self._threads, **how
+            )
+        )
+
+    def compare(self, measure: neurons.Measure, op: Op, threshold: float, keys: Keys) -> Decision:
+        """Which of the images satisfy a condition."""
+        return self._ask(
+            lambda how: neurons.compare(
+                measure=measure, op=op, threshold=threshold, among=keys, threads=self._threads, **how
+            ),
+            "beyond",
+        )
+
+    def measured(self, measure: neurons.Measure, keys: Keys) -> Measured:
+        """The value of each image."""
+        return self._ask(lambda how: neurons.values(measure=measure, among=keys, **how), "every")
+
+    def values(self, keys: Keys) -> NDArray[np.float32]:
+        """What each unit says of images (n, G), in the order of the keys, which may repeat."""
+        if not len(keys):
+            return np.empty((0, len(self._group.numbers)), np.float32)
+        distinct, back = np.unique(keys, return_inverse=True)
+        lost: StoreError | None = None
+        for _ in range(_LOOKS):
+            try:
+                source = Sources(self._stores, self._group, distinct).open("every")
+            except StoreError as error:  # what was seen is being taken away
+                lost = error
+                continue
+            found = source.exact(distinct) if source.exact is not None else _gathered(source.parts, distinct)
+            if found is not None:
+                self._note(source, len(distinct) - source.run)
+                return found[back]
+        raise lost or self._lost()
+
+    def told(self, work: Work, tied: int = 0) -> str:
+        """What the last answer took, and why it came from there, for `explain`."""
+        source = list(self._opened.values())[-1]
+        ran = f"the model was run on {source.run:,} images" if source.run else ""
+        if source.exact is None:
+            stored = work.scanned - source.run
+            found = [f"the values of {stored:,} images are stored" if source.stored is not None else "", ran]
+            return f"{', '.join(filter(None, found))} ({source.why})"
+        rests = f"; {tied:,} of them rest on less than the noise of a second run" if tied else ""
+        bounds = _BOUNDS[source.option.codec or ""]
+        return (
+            f"{bounds} bound {work.scanned:,} images and left {work.candidates:,}, of which "
+            f"the model was run again on {work.verified:,}{rests}{f', and {ran}' if ran else ''} ({source.why})"
+        )
+
+    def _ask(self, ask: Callable[[dict[str, Any]], _Answer], kind: Kind = "first") -> _Answer:
+        lost: StoreError | None = None
+        for _ in range(_LOOKS):
+            try:
+                source, fresh = self._open(kind)
+            except StoreError as error:  # what was seen is being taken away
+                lost = error
+                continue
+            began = time.perf_counter()
+            before = _spent(source)
+            how = {"parts": source.parts, "exact": source.exact, "noise": source.noise}
+            answer = ask(how)
+            if not len(answer.uncovered):
+                took = time.perf_counter() - began - (_spent(source) - before)
+                self._learn(source, fresh, took, answer.work.verified, kind)
+                return answer
+            self._opened.clear()
+        raise lost or self._lost()
+
+    def _open(self, kind: Kind) -> tuple[Source, bool]:
+        """The source, and whether it is a new one."""
+        for other, held in self._opened.items():
+            if other == kind or held.exact is None:
+                self._opened[other] = self._opened.pop(other)
+                return held, False
+        self._opened[kind] = opened = Sources(self._stores, self._group, self.keys).open(kind)
+        return opened, True
+
+    def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, kind: Kind) -> None:
+        """What the next choice rests on."""
+        learnt = Calibration(self._stores)
+        stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
+        took = source.seconds + seconds
+
+        def after(seen: Seen) -> Seen:
+            if stored is not None and fresh and source.option.way == "read":  # not what lies warm from being written
+                reckoned = stored.held.reckoned(len(self._group.numbers), stored.width, machine_of(Seen()))
+                seen = ratio_of(seen, stored.held.done, reckoned, took)
+            if stored is not None and exact is not None and kind != "every":
+                seen = after_bounds(seen, stored.codec, kind, verified, len(self.keys))
+            return seen
+
+        if stored is not None:
+            learnt.keep_machine(after(learnt.machine))
+        if layer is not None:
+            layer = replace(layer, seen=after(layer.seen))
+            if exact is not None:
+                layer = layer.ran(exact.images, exact.seconds, load=exact.load)
+            learnt.keep(self._group, layer.asked(len(self.keys)))
+        self._note(source, len(self.keys) - source.run - verified, took)
+
+    def _note(self, source: Source, spared: int, took: float = 0.0) -> None:
+        """That a set was asked, and what it saved: the run of so many images."""
+        if source.stored is not None:
+            layer = Calibration(self._stores).layer(self._group)
+            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.running(spared)
+            usage.record(self._stores, source.stored.id, max(0.0, run - took))
+
+    @property
+    def _threads(self) -> int:
+        return self._stores.budget.threads
+
+    def _lost(self) -> StoreError:
+        return StoreError(
+            f"What is stored of the units of {self._group.layer!r} was dropped {_LOOKS} times while it was read: ask "
+            "again, or pin it with db.storage.pin(...)."
+        )
+
+
+def _spent(source: Source) -> float:
+    """Seconds that the model took so far to settle what was left open, loading and all."""
+    return 0.0 if source.exact is None else source.exact.seconds + (source.exact.load or 0.0)
+
+
+def _gathered(parts: list[neurons.Part], keys: Keys) -> NDArray[np.float32] | None:
+    """The values (n, G) of sorted keys; None where one of them is in no part."""
+    covered = np.zeros(len(keys), bool)
+    found = np.empty((len(keys), parts[0].units if parts else 0), np.float32)
+    for part in parts:
+        assert isinstance(part, neurons.Values), "as captured"
+        place = np.searchsorted(keys, part.keys)
+        there = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == part.keys))
+        found[place[there]] = part.values[:, there].T
+        covered[place[there]] = True
+    return found if covered.all() else None

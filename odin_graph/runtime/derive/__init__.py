@@ -1,0 +1,1 @@
+"""Derived images: operations run over many images, in processes."""

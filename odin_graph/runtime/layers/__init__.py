@@ -1,0 +1,1 @@
+"""Layers of a torch module: finding them and hooking into them."""

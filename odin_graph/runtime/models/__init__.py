@@ -1,0 +1,1 @@
+"""Models: capturing their code, weights and environment, and making them again."""

@@ -1,0 +1,172 @@
+"""The definition of a model: an importable factory with arguments, captured source, or an exported program."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, Self
+
+from torch import nn
+
+from odin_graph.errors import ModelError
+from odin_graph.runtime.models.source import capture
+
+Kind = Literal["factory", "source", "program"]
+Factory = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What is needed to build a model, without its weights, as JSON has it."""
+
+    kind: Kind
+    target: str
+    """``package.module:name``; of captured source the name alone; of a program the digest of its file, where it is."""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    """Captured source; of a program its graph as Python, for people to read and to tell two programs apart."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The versions that it was defined with: a record, no part of what the definition is."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the model's node keeps it."""
+        form = {"kind": self.kind, "target": self.target, "args": list(self.args), "kwargs": dict(self.kwargs)}
+        return {**form, "packages": dict(self.packages), **({} if self.source is None else {"source": self.source})}
+
+    @classmethod
+    def from_json(cls, form: Mapping[str, Any]) -> Self:
+        """What `to_json` gave.
+
+        Raises:
+            ModelError: It is no definition that this version of odin_graph knows.
+        """
+        if form.get("kind") not in ("factory", "source", "program"):
+            raise ModelError(
+                f"A model's definition is of kind {form.get('kind')!r}: install the odin_graph that wrote it."
+            )
+        return cls(
+            kind=form["kind"],
+            target=form["target"],
+            args=tuple(form["args"]),
+            kwargs=form["kwargs"],
+            source=form.get("source"),
+            packages=form.get("packages", {}),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is built. Comments and layout of captured source make no difference; nor do weights."""
+        if self.kind == "program":
+            meant = json.dumps([self.kind, self.source])
+        else:
+            code = None if self.source is None else ast.dump(ast.parse(self.source))
+            meant = json.dumps([self.kind, self.target, list(self.args), dict(self.kwargs), code], sort_keys=True)
+        return hashlib.sha256(meant.encode()).hexdigest()
+
+    def __str__(self) -> str:
+        given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
+        name = f"exported program {self.target[:12]}" if self.kind == "program" else self.target
+        return f"{name}({', '.join(given)})" if self.kind != "program" else name
+
+
+def define(
+    factory: str | Factory, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> tuple[Definition, Factory]:
+    """The definition of a factory (a class or function that returns a module), and the live factory itself.
+
+    What can be imported is recorded by its name; of what only this notebook or script has, the source is captured.
+
+    Raises:
+        ModelError: It can be recorded in neither way, or an argument has no JSON form.
+    """
+    given = dict(kwargs or {})
+    if isinstance(factory, partial):
+        args, given = (*factory.args, *args), {**factory.keywords, **given}
+        factory = factory.func
+    if isinstance(factory, str):
+        target, live = factory, import_target(factory)
+    else:
+        _check_callable(factory)
+        target, live = f"{factory.__module__}:{factory.__qualname__}", factory
+    plain_args = tuple(_as_json(f"argument {place}", value) for place, value in enumerate(args))
+    plain_kwargs = {name: _as_json(f"argument {name!r}", value) for name, value in given.items()}
+    module = target.partition(":")[0]
+    if module not in ("__main__", "__mp_main__") and _is_importable(target, live):
+        return Definition("factory", target, plain_args, plain_kwargs, packages=_packages(module)), live
+    if not isinstance(live, type) and not hasattr(live, "__code__"):
+        raise ModelError(
+            f"{target} can neither be imported nor has it source: define the model in a module or a notebook."
+        )
+    source = capture(live)
+    return Definition("source", live.__name__, plain_args, plain_kwargs, source, _packages("torch")), live
+
+
+def import_target(target: str) -> Factory:
+    """What ``package.module:name`` names.
+
+    Raises:
+        ModelError: It cannot be imported here, or is nothing that can be called.
+    """
+    module, colon, name = target.partition(":")
+    if not colon or not name:
+        raise ModelError(f"{target!r} names no factory: write 'package.module:name', or give the class itself.")
+    try:
+        held: Any = importlib.import_module(module)
+        for part in name.split("."):
+            held = getattr(held, part)
+    except Exception as error:
+        raise ModelError(
+            f"The model's factory {target!r} cannot be imported here: {type(error).__name__}: {error}. "
+            "Install its package, or put its folder on sys.path."
+        ) from error
+    _check_callable(held)
+    factory: Factory = held
+    return factory
+
+
+def _check_callable(factory: object) -> None:
+    if not callable(factory) or not hasattr(factory, "__qualname__") or isinstance(factory, nn.Module):
+        raise ModelError(
+            f"{factory!r:.80} is no factory: give a class or function that returns a torch.nn.Module, "
+            "its name 'package.module:name', or a module with its input_shape=."
+        )
+
+
+def _is_importable(target: str, factory: object) -> bool:
+    module, _, name = target.partition(":")
+    if "<" in name or importlib.util.find_spec(module) is None:
+        return False
+    held: object = sys.modules.get(module)
+    for part in name.split("."):
+        held = getattr(held, part, None)
+    return held is factory
+
+
+def _as_json(what: str, value: Any) -> Any:
+    """The value as it comes back from JSON: models are always built with that, here and elsewhere."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"The {what} of the model, {value!r:.60}, has no JSON form ({error}): give numbers, strings, lists and "
+            "dictionaries, and make the rest inside the factory."
+        ) from error
+
+
+def _packages(module: str) -> dict[str, str]:
+    found = {}
+    for name in dict.fromkeys(("torch", module.partition(".")[0])):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a module of the user's own, or another distribution name
+            continue
+    return found

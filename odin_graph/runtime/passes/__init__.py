@@ -1,0 +1,1 @@
+"""Passes of a model over images: predictions, embeddings, units."""

@@ -1,0 +1,1 @@
+"""Pixels to tensors: preparing what a model takes."""

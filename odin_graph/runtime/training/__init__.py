@@ -1,0 +1,1 @@
+"""Training: loaders, targets and runs."""

@@ -1,0 +1,204 @@
+"""Images as a torch data set: map-style, picklable, and safe in workers that fork or are spawned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from odin_graph.address import Address
+from odin_graph.arrays import SegmentedArray
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.errors import OdinError
+from odin_graph.ops import Pipeline
+from odin_graph.ops.augmentation import Augmentation, augmentation_json
+from odin_graph.runtime.derive.patching import Cutting
+from odin_graph.runtime.pixels.cropping import cuts, read_cut
+from odin_graph.runtime.pixels.inputs import as_tensor, preprocessed, to_input, to_inputs
+from odin_graph.runtime.pixels.runs import Runs
+from odin_graph.stores import Stores
+
+Transform = Callable[[Tensor], Tensor]
+Item = tuple[Tensor, Any]
+Images = Sequence[NDArray[Any]] | NDArray[Any]
+_WIDE = 4
+"""Bytes of float32: what has as many is sent as it will be."""
+
+
+class PixelDataset(Dataset[Item]):
+    """Each item: the image (bands, h, w) as float32, and its target.
+
+    Holds an address, keys and targets. A process reads through connections of its own, opened at its first item.
+
+    Args:
+        address: The workspace.
+        keys: The images, in the order of the items.
+        targets: One an item: a class index, a vector of zeros and ones, a number.
+        before: Operations before the augmentations.
+        pipeline: The model's preprocessing; None for unscaled values.
+        cutting: Which patch of its image each item is; None where it is the whole.
+        augment: Drawn for each image and epoch, by `seed`.
+        transform: Applied to each tensor.
+        seed: Of the augmentations.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        keys: NDArray[np.int64],
+        targets: NDArray[Any] | Sequence[Any],
+        *,
+        before: Pipeline | None = None,
+        pipeline: Pipeline | None = None,
+        cutting: Cutting | None = None,
+        augment: Sequence[Augmentation] = (),
+        transform: Transform | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.address = address
+        self.keys = np.asarray(keys, np.int64)
+        self.targets = targets
+        self.before, self.pipeline = before or Pipeline(), pipeline or Pipeline()
+        self.cutting = cutting
+        self.augment = tuple(augment)
+        self.transform = transform
+        self.seed = seed
+        self.epoch = 0
+        self._pixels: SegmentedArray | Runs | None = None
+        self._process = 0
+        self._run: int | None = None
+        self._held = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other augmentations: those of that epoch. A `Loader` does it by itself."""
+        self.epoch = epoch
+
+    def in_runs(self, length: int, held: int) -> PixelDataset:
+        """The same, reading so many images that lie side by side at once and holding so many such runs."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__getstate__())
+        made._run, made._held = length, held  # noqa: SLF001 - its own class
+        return made
+
+    def describe(self) -> dict[str, Any]:
+        """Operations, augmentations and preprocessing, as JSON has them."""
+        return {
+            "operations": str(self.before),
+            "patches": None if self.cutting is None else len(self.cutting),
+            "augment": [augmentation_json(one) for one in self.augment],
+            "augment_seed": self.seed if self.augment else None,
+            "preprocess": str(self.pipeline),
+            "transform": None
+            if self.transform is None
+            else getattr(self.transform, "__qualname__", str(self.transform)),
+        }
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Item:
+        """One image and its target."""
+        return self.items(np.array([range(len(self.keys))[index]]))[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
+        """A batch, read at once: what a DataLoader asks for."""
+        return self.items(np.arange(len(self.keys))[np.asarray(indices, np.int64)])
+
+    def items(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> list[Item]:
+        """Images and targets one by one, of any shapes, read at once."""
+        images, rest = self._made(positions, epoch)
+        if len({(image.shape, image.dtype) for image in images}) == 1:
+            inputs: Sequence[Tensor] = to_inputs(rest, images).unbind()
+        else:
+            inputs = [to_input(rest, image) for image in images]
+        return [(self._transformed(one), self._target(p)) for one, p in zip(inputs, positions.tolist(), strict=True)]
+
+    def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Tensor]:
+        """Images (n, bands, h, w) of float32 and their targets, as one tensor each.
+
+        Raises:
+            ShapeError: The images have different shapes after all that was done with them.
+        """
+        held, targets = self.packed(positions, epoch=epoch)
+        return (as_tensor(held) if isinstance(held, np.ndarray) else held), targets
+
+    def packed(
+        self, positions: NDArray[np.int64], *, epoch: int | None = None, turns: NDArray[np.int64] | None = None
+    ) -> tuple[Tensor | NDArray[Any], Tensor]:
+        """As `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process.
+
+        With `turns`, an image that comes again in an epoch is augmented in another way.
+        """
+        images, rest = self._made(positions, epoch, turns)
+        pixels = preprocessed(rest, images)
+        targets = (
+            torch.from_numpy(self.targets[positions])
+            if isinstance(self.targets, np.ndarray)
+            else torch.as_tensor([self.targets[position] for position in positions.tolist()])
+        )
+        if self.transform is not None:
+            return torch.stack([self.transform(one) for one in as_tensor(pixels)]), targets
+        return (pixels if pixels.dtype.itemsize < _WIDE else as_tensor(pixels)), targets
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to a worker: no connection."""
+        return {**self.__dict__, "_pixels": None, "_process": 0}
+
+    def _made(
+        self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None = None
+    ) -> tuple[Images, Pipeline]:
+        """Images with what is done to each of them alone, and what is left to do with all of them together."""
+        if not self.augment:
+            return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)))
+        images, before = self._read(positions, self.before)
+        now = self.epoch if epoch is None else epoch
+        again = np.zeros(len(positions), np.int64) if turns is None else turns
+        made = [
+            self._augmented(before(image), now, at, turn)
+            for image, at, turn in zip(images, positions.tolist(), again.tolist(), strict=True)
+        ]
+        return made, self.pipeline
+
+    def _augmented(self, image: NDArray[Any], epoch: int, position: int, turn: int) -> NDArray[Any]:
+        patch = (0, 0) if self.cutting is None else tuple(self.cutting.places[position].tolist())
+        generator = np.random.default_rng([self.seed, epoch, int(self.keys[position]), *patch, turn])
+        try:
+            for augmentation in self.augment:
+                for op in augmentation.draw(generator, image.shape):
+                    image = op(image)
+        except OdinError as error:
+            raise type(error)(f"Image of key {self.keys[position]}: {error}") from error
+        return image
+
+    def _read(self, positions: NDArray[np.int64], pipeline: Pipeline) -> tuple[Images, Pipeline]:
+        """Images, and what is left to do with them of a pipeline: a cut at its beginning is done by reading."""
+        keys = self.keys[positions]
+        if self._pixels is None or self._process != os.getpid():
+            stores = Stores.at(self.address)
+            array = stores.columns.array(ARRAY)
+            self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._held)
+            self._process = os.getpid()
+        array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
+        if self.cutting is not None:
+            return self.cutting.read(array, self.keys, positions), pipeline
+        if cuts(pipeline.ops):
+            return read_cut(array, keys, pipeline.ops[0]), Pipeline(pipeline.ops[1:])
+        if isinstance(self._pixels, SegmentedArray):
+            return self._pixels.read_together(keys), pipeline
+        return self._pixels.read_list(keys), pipeline
+
+    def _transformed(self, one: Tensor) -> Tensor:
+        return one if self.transform is None else self.transform(one)
+
+    def _target(self, position: int) -> Any:
+        target = self.targets[position]
+        if isinstance(target, np.ndarray):
+            return torch.from_numpy(target)
+        return target.item() if isinstance(target, np.generic) else target
