@@ -51,7 +51,7 @@ class Opening:
 def measure(quick: bool) -> list[Row]:
     """All openings, in turns."""
     if (made := archive.archive_of(keeper.JVM)) is not None and not made.exists():
-        subprocess.run([sys.executable, "-m", "odin_graph.graph.archive"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "odin_graph.graph.rehearsal"], check=True, stdout=subprocess.DEVNULL)
     turns = 3 if quick else 7
     taken: dict[str, list[Opening]] = {name: [] for name in ("new", "there", "plain", "running")}
     with tempfile.TemporaryDirectory() as held:

@@ -1,7 +1,7 @@
 """The engine's classes as Java has loaded and linked them once, in the user's cache: a start takes half of the work.
 
-Made by a process of its own at lowest priority, after the first start that had none. Run as
-``python -m odin_graph.graph.archive``. ``ODIN_ENGINE_ARCHIVE=0`` does without.
+Made by `odin_graph.graph.rehearsal`, a process of its own, after the first start that had none.
+``ODIN_ENGINE_ARCHIVE=0`` does without.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from odin_graph.graph.locks import release, seize
-
 _SWITCH: Final = "ODIN_ENGINE_ARCHIVE"
 _AGAIN: Final = 86_400.0
 """Seconds after which an archive that could not be made is tried again."""
-_RELEASES: Final = 3
-"""So many archives are kept: of other environments of this user, too."""
 
 
 def archive_of(options: Sequence[str]) -> Path | None:
@@ -64,38 +59,10 @@ def make_later(archive: Path | None) -> None:
             return  # it is being made, or cannot be
         with words.open("wb") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "odin_graph.graph.archive"],
+                [sys.executable, "-m", "odin_graph.graph.rehearsal"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 start_new_session=True,
             )
-
-
-def main() -> None:
-    """Start an engine that nobody uses, have it do what every first open does, and keep what Java loaded for it."""
-    from odin_graph.graph import keeper  # which imports this
-
-    os.nice(19)
-    archive = archive_of(keeper.JVM)
-    if archive is None:
-        return
-    archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (lock := seize(archive.with_suffix(".lock"))) is None:
-        return  # another process makes it at this moment
-    try:
-        if archive.exists():
-            return
-        with tempfile.TemporaryDirectory(prefix="odin-archive-", dir=archive.parent) as held:
-            made = Path(held) / "made.aot"
-            keeper.rehearse(Path(held) / "engine", [f"-XX:AOTCacheOutput={made}"])
-            made.replace(archive)
-        for old in sorted(archive.parent.glob("*.aot"), key=lambda file: file.stat().st_atime)[:-_RELEASES]:
-            old.unlink()
-    finally:
-        release(lock)
-
-
-if __name__ == "__main__":
-    main()

@@ -104,7 +104,7 @@ def _serve(claim: Claim, log: int) -> None:
     folder = claim.folder
     copied = claim.is_copy()
     archive = archive_of(JVM)
-    server, endpoint, counts = _start(claim, log, use(archive))
+    server, endpoint, counts = start(claim, log, use(archive))
     if copied:
         check_copy(folder, _database(server))
     claim.begin()
@@ -130,29 +130,8 @@ def _serve(claim: Claim, log: int) -> None:
     claim.end()
 
 
-def rehearse(folder: Path, options: Sequence[str]) -> None:
-    """Start an engine and stop it again, with what a first open does in between; the Java in this process ends.
-
-    Args:
-        folder: An empty one.
-        options: Of Java.
-    """
-    import jpype
-
-    from odin_graph.graph import Graph, install
-
-    folder.mkdir()
-    server, endpoint, _ = _start(Claim.of(folder), 0, options)
-    graph = Graph(endpoint)
-    install(graph)
-    graph.reserve_keys(1)
-    graph.user_read("MATCH (i:Image) WHERE i.key > $key RETURN i.id AS id ORDER BY id LIMIT 1", {"key": 0})
-    graph.close()
-    server.stop()
-    jpype.shutdownJVM()
-
-
-def _start(claim: Claim, log: int, options: Sequence[str] = ()) -> tuple[Any, Endpoint, Callable[[], Counts]]:
+def start(claim: Claim, log: int, options: Sequence[str] = ()) -> tuple[Any, Endpoint, Callable[[], Counts]]:
+    """Start the engine of a folder: the server, where it is, and what counts its changes."""
     folder = claim.folder
     os.environ["ARCADEDB_JVM_ERROR_FILE"] = str(folder / "engine.crash")
     from arcadedb_embedded.server import ArcadeDBServer

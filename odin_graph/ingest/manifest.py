@@ -13,7 +13,8 @@ import pandas as pd
 from odin_graph.errors import DataError, MetadataError
 from odin_graph.ingest.entry import Entry, id_of
 from odin_graph.ingest.spelling import read_texts
-from odin_graph.schema.metadata import FieldType, check_name, convert
+from odin_graph.schema.metadata import FieldType, convert
+from odin_graph.schema.reserved import check_name
 
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 SUFFIXES: Final = (*_DELIMITERS, ".parquet")

@@ -25,7 +25,7 @@ from odin_graph.ingest.manifest import (
     typed,
     values_of,
 )
-from odin_graph.schema.metadata import check_name
+from odin_graph.schema.reserved import check_name
 from odin_graph.schema.several import in_order
 
 

@@ -10,7 +10,7 @@ from neomodel import RelationshipTo, StructuredNode, db
 
 from odin_graph.schema import foreign
 from odin_graph.schema.base import Record, atomic
-from odin_graph.schema.metadata.names import check_name
+from odin_graph.schema.metadata.names import check
 from odin_graph.schema.metadata.recording import record_types
 from odin_graph.schema.metadata.types import classify
 from odin_graph.schema.metadata.values import decode, encode
@@ -49,7 +49,7 @@ class Described(Tombstoned, Record):
         """
         stored: dict[str, Any] = super().deflate(properties, obj, skip_empty=skip_empty)
         for _, name, value in cls._metadata(properties):
-            check_name(cls._kind(), name)
+            check(cls._kind(), name, cls._ours())
             stored[name] = encode(value, name=name)
         return stored
 
@@ -88,7 +88,7 @@ class Described(Tombstoned, Record):
         columns: dict[str, list[Any]] = {}
         for row in result:
             for _, name, value in cls._metadata(row):
-                check_name(cls._kind(), name)
+                check(cls._kind(), name, cls._ours())
                 columns.setdefault(name, []).append(value)
             for name, value in cls._declared(row):
                 columns.setdefault(name, []).append(value)
@@ -103,6 +103,11 @@ class Described(Tombstoned, Record):
     def _kind(cls) -> str:
         """The label of ours that a user's subclass stands on: Image for a Scan, and for a Crop."""
         return str(_roots(cls)[-1].__label__)
+
+    @classmethod
+    def _ours(cls) -> list[str]:
+        """The stored names of our properties on that kind, sorted."""
+        return sorted(held.get_db_property_name(name) for name, held in _roots(cls)[-1].__all_properties__)
 
     @classmethod
     def _metadata(cls, row: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

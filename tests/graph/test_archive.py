@@ -40,7 +40,7 @@ def test_a_damaged_archive_is_done_without(archive: Path, tmp_path: Path) -> Non
 
 
 def test_what_was_made_is_used(archive: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "odin_graph.graph.archive"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "odin_graph.graph.rehearsal"], check=True, capture_output=True)
     assert sorted(file.suffix for file in archive.parent.iterdir()) == [".aot", ".lock"]
     graph = Graph(*open_embedded(tmp_path / "engine"))
     assert graph.read("RETURN 1 AS one") == [{"one": 1}]

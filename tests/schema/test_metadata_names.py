@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph.writer import quoted
-from odin_graph.schema.metadata import check_name, reserved, suggest
+from odin_graph.schema.metadata import suggest
 from odin_graph.schema.metadata.names import KINDS, LONGEST
+from odin_graph.schema.reserved import check_name, reserved
 
 ALLOWED = [
     "age",

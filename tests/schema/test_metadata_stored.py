@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from odin_graph.errors import MetadataError
 from odin_graph.graph import Graph
 from odin_graph.graph.writer import create_nodes
-from odin_graph.schema.metadata import FieldType, check_name, decode, encode, record_types, type_of
+from odin_graph.schema.metadata import FieldType, decode, encode, record_types, type_of
+from odin_graph.schema.reserved import check_name
 
 
 def store(graph: Graph, metadata: Mapping[str, Any], id: str = "a", key: int = 1) -> None:  # noqa: A002

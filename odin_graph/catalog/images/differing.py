@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.images.labels import same_label
 from odin_graph.graph.writer import quoted
-from odin_graph.schema.metadata import check_name, decode, encode
+from odin_graph.schema.metadata import decode, encode
+from odin_graph.schema.reserved import check_name
 from odin_graph.stores import Stores
 
 

@@ -10,7 +10,8 @@ from odin_graph.catalog.images.batch import ImageBatch
 from odin_graph.catalog.images.images import AddReport, add_images
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.errors import DataError, UnknownNameError
-from odin_graph.schema.metadata import decode, reserved
+from odin_graph.schema.metadata import decode
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 _VERSION: Final = re.compile(r"@\d+$")

@@ -10,6 +10,7 @@ from odin_graph.graph import Graph, Transaction
 from odin_graph.graph.writer import quoted
 from odin_graph.schema import metadata
 from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types
+from odin_graph.schema.reserved import check_name
 
 
 def recorded_types(graph: Graph, kind: str) -> dict[str, FieldType]:
@@ -65,7 +66,7 @@ class NewValues:
         """
         for name in columns:
             if name not in own:
-                metadata.check_name(kind, name)
+                check_name(kind, name)
         found = {name: metadata.classify(values, f"{kind}.{name}") for name, values in columns.items()}
         empty = [name for name, type_ in found.items() if type_ is None and any(_is_empty(v) for v in columns[name])]
         found |= {name: known[name] for name in empty if known and name in known}

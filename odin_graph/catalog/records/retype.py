@@ -10,7 +10,8 @@ from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.metadata import KINDS, FieldType, convert, decode, encode, reserved
+from odin_graph.schema.metadata import KINDS, FieldType, convert, decode, encode
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 _SHOWN: Final = 20

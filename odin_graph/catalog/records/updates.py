@@ -12,7 +12,8 @@ from odin_graph.catalog.records.fields import NewValues
 from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.metadata import check_name, plain
+from odin_graph.schema.metadata import plain
+from odin_graph.schema.reserved import check_name
 from odin_graph.stores import Stores
 
 Missing: TypeAlias = Literal["keep", "remove"]

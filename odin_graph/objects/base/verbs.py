@@ -11,7 +11,8 @@ from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.rows import rows_of
-from odin_graph.schema.metadata import decode, reserved
+from odin_graph.schema.metadata import decode
+from odin_graph.schema.reserved import reserved
 from odin_graph.schema.several import is_several
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
-from odin_graph.objects.query.steps import ImageSteps, wanted_columns
+from odin_graph.objects.query.row_steps import ImageSteps
+from odin_graph.objects.query.steps import wanted_columns
 from odin_graph.query.executor import BATCH
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Slice

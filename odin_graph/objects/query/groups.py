@@ -12,7 +12,7 @@ from odin_graph.address import Address, Remote
 from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
-from odin_graph.objects.query.steps import RowSteps, Steps, columns_of
+from odin_graph.objects.query.steps import Steps, columns_of
 from odin_graph.query.expressions.expressions import Expr, count
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.plan import GroupBy, Slice
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Grouping:
     """A query and what its images are grouped by: `agg` says what of each group is asked for."""
 
-    query: RowSteps
+    query: Steps
     by: tuple[Any, ...]
     named: dict[str, Expr]
 

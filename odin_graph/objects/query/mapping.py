@@ -20,7 +20,7 @@ from odin_graph.runtime.derive.derive import recipe_of
 from odin_graph.runtime.derive.function import Function
 from odin_graph.runtime.derive.parallel import run_all
 from odin_graph.runtime.derive.storing import from_parents, of_each, store_made
-from odin_graph.schema.metadata import reserved
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
 from odin_graph.objects.base.readable import readable
 from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.query.steps import ImageSteps, RowSteps, wanted_columns
+from odin_graph.objects.query.row_steps import ImageSteps, RowSteps
+from odin_graph.objects.query.steps import wanted_columns
 from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.plan import wire

@@ -94,7 +94,7 @@ class Dataset(DatasetOps, Verbs):
     @property
     def metadata(self) -> dict[str, Any]:
         """The version's free metadata."""
-        from odin_graph.schema.metadata import reserved
+        from odin_graph.schema.reserved import reserved
 
         ours = set(reserved("Dataset"))
         return {name: decode(value) for name, value in self._record.items() if name not in ours}

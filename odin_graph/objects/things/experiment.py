@@ -70,7 +70,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def metadata(self) -> dict[str, Any]:
         """The free metadata."""
-        from odin_graph.schema.metadata import decode, reserved
+        from odin_graph.schema.metadata import decode
+        from odin_graph.schema.reserved import reserved
 
         ours = set(reserved("Experiment"))
         return {name: decode(value) for name, value in self._summary()["own"].items() if name not in ours}

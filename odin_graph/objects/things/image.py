@@ -29,7 +29,7 @@ from odin_graph.objects.things.lineage import Relatives, used_by
 from odin_graph.ops import Geometry
 from odin_graph.query.expressions.moments import of_one_moment
 from odin_graph.query.expressions.nodes import UnitView
-from odin_graph.schema.metadata import reserved
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:

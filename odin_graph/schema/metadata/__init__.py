@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from odin_graph.schema.metadata.conversion import asked_type, convert
-from odin_graph.schema.metadata.names import KINDS, PREFIX, check_name, reserved, suggest
+from odin_graph.schema.metadata.names import KINDS, PREFIX, suggest
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.recording import Run, forget_unused, list_types, record_types
 from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, plain_type, type_of, widen
@@ -17,7 +17,6 @@ __all__ = [
     "Run",
     "as_utc",
     "asked_type",
-    "check_name",
     "classify",
     "convert",
     "decode",
@@ -27,7 +26,6 @@ __all__ = [
     "plain",
     "plain_type",
     "record_types",
-    "reserved",
     "suggest",
     "type_of",
     "widen",

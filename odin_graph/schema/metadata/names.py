@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Final
 
-from odin_graph.errors import MetadataError, UnknownNameError
+from odin_graph.errors import MetadataError
 
 KINDS: Final = ("Image", "Volume", "Video", "Dataset", "Model", "Experiment", "PredictionSet", "ActivationSet")
 """The kinds of nodes that take metadata."""
@@ -21,30 +22,20 @@ _JOINT = re.compile("[ .-]")
 _RULE = "letters, digits and underscores, in words joined by one space, hyphen or dot, the first character a letter"
 
 
-def reserved(kind: str) -> tuple[str, ...]:
-    """The names that are ours on a kind of node, sorted.
-
-    Raises:
-        UnknownNameError: The kind takes no metadata.
-    """
-    if kind not in KINDS:
-        raise UnknownNameError.of("kind that takes metadata", kind, KINDS)
-    from odin_graph.schema.nodes import stored_properties  # the node classes stand on this module
-
-    return stored_properties(kind)
-
-
-def check_name(kind: str, name: str) -> None:
-    """Refuse a name that metadata of a kind may not have.
+def check(kind: str, name: str, ours: Collection[str]) -> None:
+    """Refuse a name that metadata may not have.
 
     A name is letters, digits and underscores, in words joined by one space, hyphen or dot; it begins with a letter
     (of any script), ends in no underscore, and has 128 characters at most.
 
+    Args:
+        kind: What carries it.
+        name: The name.
+        ours: Names that are ours on that kind, sorted.
+
     Raises:
         MetadataError: The name is ours, or breaks the rule.
-        UnknownNameError: The kind takes no metadata.
     """
-    ours = reserved(kind)
     if not isinstance(name, str):
         raise MetadataError(f"A metadata name is a string, not {name!r}.")
     if name in ours:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.records.leases import LOCK
-from odin_graph.schema.metadata import KINDS, FieldType, decode, reserved
+from odin_graph.schema.metadata import KINDS, FieldType, decode
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 _AT_ONCE = 10_000
