@@ -43,8 +43,8 @@ from .objects.collections.predictions import PredictionSet as PredictionSet
 from .objects.collections.stacks import Video as Video
 from .objects.collections.stacks import Volume as Volume
 from .objects.layers.layer import Layer as Layer
-from .objects.query.derived import DerivedImage as DerivedImage
 from .objects.query.derived import DerivedQuery as DerivedQuery
+from .objects.query.derived_image import DerivedImage as DerivedImage
 from .objects.query.groups import Groups as Groups
 from .objects.query.query import Query as Query
 from .objects.remote.remote import RemoteWorkspace as RemoteWorkspace

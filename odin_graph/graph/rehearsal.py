@@ -14,9 +14,9 @@ from typing import Final
 from odin_graph.graph.archive import archive_of
 from odin_graph.graph.claim import Claim
 from odin_graph.graph.connection import Graph
+from odin_graph.graph.installation import install
 from odin_graph.graph.keeper import JVM, start
 from odin_graph.graph.locks import release, seize
-from odin_graph.graph.installation import install
 
 _RELEASES: Final = 3
 """So many archives are kept: of other environments of this user, too."""

@@ -70,7 +70,7 @@ class Selection(Generic[T]):
             DataError: The function failed; names the thing.
             MetadataError: The values are no metadata, or of another type than is recorded.
         """
-        from odin_graph.objects.query.mapping import map_things
+        from odin_graph.objects.base.calling import map_things  # loads pandas
 
         return map_things(self._stores, self.kind, self.ids, list(self), function, name)
 

@@ -1,13 +1,14 @@
 """THE reading of "images": every call that takes images takes all of these, and reads them here.
 
 A query (a saved view is one), a data set or a draft, in their order; an image, its id or its key; several of them: a
-list, a set, a generator, an array, a column of pandas or Arrow; and the id of a data set.
+list, a set, a generator, an array, a column of pandas or Arrow; and the id of a data set. What stands for images has a
+method ``image_keys``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,9 @@ from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.images import check_keys, keys_of
 from odin_graph.catalog.purge.purge import keys_of_any
 from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
-
-if TYPE_CHECKING:
-    from odin_graph.objects.query.query import Query
 
 _WHAT = "a query, a data set or its id, an image, its id or key, or several of them"
 
@@ -40,21 +39,9 @@ def keys_of_images(stores: Stores, images: Any, *, deleted: bool = False, named_
         QueryError: It is none of these, or images that are not stored.
         UnknownNameError: A deleted image where those are not asked for; says when it was deleted, and by whom.
     """
-    from odin_graph.objects.query.derived import DerivedQuery
-    from odin_graph.objects.query.patches import PatchQuery
-    from odin_graph.objects.query.query import Query
-    from odin_graph.objects.things.dataset import Dataset
-    from odin_graph.objects.things.draft import Draft
-
-    if isinstance(images, DerivedQuery | PatchQuery):
-        raise QueryError("Images that operations make are not stored: store them first, as in query.store(name).")
-    if isinstance(images, Dataset):
-        keys: NDArray[np.int64] = images.keys if deleted else images.images().keys()
-        return keys
-    if isinstance(images, Draft):
-        return images.images().keys()
-    if isinstance(images, Query):
-        return images.keys()
+    if (keys_of_it := getattr(type(images), "image_keys", None)) is not None:
+        own: NDArray[np.int64] = keys_of_it(images, deleted=deleted)
+        return own
     if isinstance(images, str) and named_sets and (found := _of_named_set(stores, images)) is not None:
         return found
     listed = _listed(images)
@@ -65,37 +52,18 @@ def keys_of_images(stores: Stores, images: Any, *, deleted: bool = False, named_
     return keys
 
 
-def query_of_images(stores: Stores, images: Any) -> Query:
-    """Images as a query: a query as it is, a data set's with its frozen labels, all else by key."""
-    from odin_graph.objects.query.query import Query
-    from odin_graph.objects.things.dataset import Dataset
-    from odin_graph.query.plan.plan import Keys, Members, Plan
-
-    if isinstance(images, Query):
-        return images
-    if isinstance(images, Dataset):
-        return images.images()
-    if isinstance(images, str) and not stored_keys(stores, [images]):
-        try:
-            return Query(stores.address, Plan(Members(resolve(stores, images))))
-        except UnknownNameError:
-            pass  # it is said of images
-    return Query(stores.address, Plan(Keys(tuple(keys_of_images(stores, images).tolist()))))
-
-
 def _of_named_set(stores: Stores, name: str) -> NDArray[np.int64] | None:
     """The members of the data set of an id; None where it is no data set."""
-    from odin_graph.objects.things.dataset import Dataset
-
     try:
-        dataset = Dataset(stores, resolve(stores, name))
+        id_ = resolve(stores, name)
     except UnknownNameError:
         return None
     if stored_keys(stores, [name]):
         raise QueryError(
             f"{name!r} is an image and a data set: say which, as db.images[{name!r}] or db.datasets[{name!r}]."
         )
-    return dataset.images().keys()
+    keys: NDArray[np.int64] = class_of("Dataset")(stores, id_).image_keys()
+    return keys
 
 
 def _listed(images: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from odin_graph.errors import UnknownNameError
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
 from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.stores import Stores
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from odin_graph.objects.things.dataset import Dataset
-    from odin_graph.objects.things.experiment import Experiment
 
 _RECORD = """
 MATCH (s:PredictionSet {id: $id}) WHERE s.state = 'ready'
@@ -105,8 +105,6 @@ class PredictionSets(CollectionVerbs, Queried):
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
-        from odin_graph.objects.things.experiment import Experiments
-
         held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
         return self[held.log_predictions(dataset, predicted, **how)]
 

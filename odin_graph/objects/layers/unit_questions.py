@@ -14,9 +14,13 @@ from odin_graph.catalog.activations.reading import reading
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.activations.usage import record
 from odin_graph.errors import QueryError
-from odin_graph.objects.base.which_images import keys_of_images, query_of_images
+from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.of_images import query_of_images
+from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.query.units.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from odin_graph.analysis.units.stats import UnitStats
     from odin_graph.arrays.units import UnitCodec
     from odin_graph.objects.collections.activations import ActivationSet
-    from odin_graph.objects.query.query import Query
     from odin_graph.stores import Stores
 
 _SLAB_BYTES: Final = 64 << 20
@@ -53,7 +56,6 @@ class UnitQuestions:
             view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
-        from odin_graph.objects.collections.activations import ActivationSet
         from odin_graph.query.units.unit_lists import keeping
         from odin_graph.runtime.passes.materialise import materialise
         from odin_graph.runtime.passes.unit_plan import Want
@@ -62,7 +64,8 @@ class UnitQuestions:
         (set_id,) = materialise(
             self._stores, self.checkpoint, [want], self._keys(images), beside=keeping(self._stores), **how
         )
-        return ActivationSet(self._stores, set_id)
+        made: ActivationSet = class_of("ActivationSet")(self._stores, set_id)
+        return made
 
     def stats(self, images: Any = None, *, view: UnitView = "units") -> UnitStats:
         """A row a unit: mean, deviation, sparsity, quantiles, and whether it is dead.
@@ -135,9 +138,6 @@ class UnitQuestions:
         return similar_units(self._slabs(self._query(images, view), view), threshold)
 
     def _query(self, images: Any, view: UnitView) -> Query:
-        from odin_graph.objects.query.query import Query
-        from odin_graph.query.plan.plan import Keys, Plan
-
         if images is not None:
             return query_of_images(self._stores, images)
         sets = unit_sets(self._stores, self.checkpoint, self.name, view)

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
-from odin_graph.objects.base.which_images import keys_of_images, query_of_images
+from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_in
+from odin_graph.objects.query.of_images import query_of_images
+from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.units import check_group
 
 if TYPE_CHECKING:
     from odin_graph.objects.layers.layer import Layer
     from odin_graph.objects.layers.unit_estimates import UnitEstimates
-    from odin_graph.objects.query.query import Query
 
 
 class Units(UnitExpressions):
@@ -111,9 +113,6 @@ class Units(UnitExpressions):
                 from lists that were kept while they were stored.
             largest: False for the least.
         """
-        from odin_graph.objects.query.query import Query
-        from odin_graph.query.plan.plan import Keys, Plan
-
         stores = self._layer._stores  # noqa: SLF001
         if images is None:
             held = unit_sets(stores, self._layer.checkpoint, self._layer.name, self._view)
@@ -134,8 +133,6 @@ class Units(UnitExpressions):
 
     def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
         """The answer from kept lists, if they reach so far."""
-        from odin_graph.objects.query.query import Query
-        from odin_graph.query.plan.plan import Keys, Plan
         from odin_graph.query.units.unit_lists import first_of
 
         address = self._layer._stores.address  # noqa: SLF001

@@ -15,8 +15,11 @@ from odin_graph.address import Address
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import DataError, QueryError
+from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.query.derived_image import DerivedImage
 from odin_graph.objects.query.mapping import parents_of
 from odin_graph.objects.query.operations import Operations, read_operations
+from odin_graph.objects.query.patches import PatchQuery, not_stored
 from odin_graph.objects.query.pixels_out import Read
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
@@ -31,48 +34,10 @@ from odin_graph.runtime.pixels.cropping import cuts, read_cut
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query.patches import PatchQuery
     from odin_graph.objects.query.query import Query
-    from odin_graph.objects.things.image import Image
 
 _AT_ONCE = 64
 """Images whose pixels are computed together while iterating."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class DerivedImage:
-    """What operations made of one image. It is not stored."""
-
-    parent: Image
-    pixels: NDArray[Any]
-    """(h, w, bands)."""
-    made: str
-    """The operations, in words."""
-
-    @property
-    def label(self) -> Any:
-        """The parent's."""
-        return self.parent.label
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height, width and bands."""
-        return self.pixels.shape
-
-    def sheet(self) -> ContactSheet:
-        """Its picture."""
-        return contact_sheet([Tile(self.pixels, self.parent.id, truth=self.label, note=self.made)])
-
-    def show(self) -> None:
-        """Display it."""
-        self.sheet().show()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the picture that `show` displays."""
-        return self.sheet().save(path)
-
-    def __repr__(self) -> str:
-        return f"DerivedImage({self.parent.id!r}{self.made}: {self.shape} {self.pixels.dtype})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,8 +59,6 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         value: float = 0,
     ) -> PatchQuery:
         """Patches of what the operations make; see `Query.patches`."""
-        from odin_graph.objects.query.patches import PatchQuery
-
         return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
 
     # Which images: said of the parents, whose label and metadata the derived images have
@@ -112,6 +75,14 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         """The first k."""
         return DerivedQuery(self.query.limit(k), self.ops)
 
+    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - there are none
+        """None: they are not stored.
+
+        Raises:
+            QueryError: Always.
+        """
+        raise not_stored()
+
     def count(self) -> int:
         """How many there are."""
         return self.query.count()
@@ -121,11 +92,9 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     def __iter__(self) -> Iterator[DerivedImage]:
         """One after another, in the query's order; some are computed ahead."""
-        from odin_graph.objects.things.image import Image
-
         keys = self.query.keys()
         for start in range(0, len(keys), _AT_ONCE):
-            parents = list(Image.of_keys(self._stores, keys[start : start + _AT_ONCE]))
+            parents = list(self.query._images_of(keys[start : start + _AT_ONCE]))  # noqa: SLF001 - of one package
             pixels = self._read(keys[start : start + _AT_ONCE], [parent.id for parent in parents])
             for parent, image in zip(parents, pixels, strict=True):
                 yield DerivedImage(parent, image, self._made())
@@ -187,10 +156,8 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
             ConflictError: The name is taken by images that were made in another way.
             OdinError: An operation does not fit an image; names it. What was stored before it stands.
         """
-        from odin_graph.objects.query.query import Query
-
         done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
-        return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
+        return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
     def derive(
         self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
@@ -218,12 +185,10 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     @classmethod
     def from_json(cls, address: Address, data: Any) -> DerivedQuery:
         """The derived query of a JSON object, checked as if it were written here."""
-        from odin_graph.objects.query.query import Query
-
         if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
             raise QueryError('This is no query with operations: it has no list "operations". Query.from_json reads it.')
         body = {name: value for name, value in data.items() if name != "operations"}
-        return cls(Query.from_json(address, body), read_operations(data["operations"]))
+        return cls(class_of("Query").from_json(address, body), read_operations(data["operations"]))
 
     def __repr__(self) -> str:
         return f"DerivedQuery({self._outline()})"

@@ -15,6 +15,7 @@ from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, constant, update_metadata
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.expressions.expressions import Expr
@@ -72,11 +73,10 @@ class ImageVerbs:
             pixels: (h, w) or (h, w, bands).
             metadata: Free metadata that is other than before.
         """
-        from odin_graph.objects.things.image import Image
-
         columns = {name: [value] for name, value in metadata.items()}
         report = revise_images(self._stores, [str(self.fields["id"])], [pixels], columns)
-        return next(Image.of_keys(self._stores, report.keys))
+        image: Image = next(class_of("Image").of_keys(self._stores, report.keys))
+        return image
 
 
 class QueryVerbs:
@@ -234,10 +234,8 @@ class ImagesVerbs:
             images: (h, w) or (h, w, bands), one an image.
             metadata: Free metadata that is other than before: columns by name.
         """
-        from odin_graph.objects.things.image import Image
-
         report = revise_images(self._stores, list(ids), list(images), metadata)
-        return list(Image.of_keys(self._stores, report.keys))
+        return list(class_of("Image").of_keys(self._stores, report.keys))
 
     def _keys_of(self, images: Any) -> NDArray[np.int64]:
         """Those that were deleted, too. The id of a data set does not stand for its images where some are lost."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from odin_graph.catalog.images.derived import Recipe
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
-from odin_graph.errors import DataError, OdinError
+from odin_graph.errors import DataError
+from odin_graph.objects.base.calling import called, check_values
 from odin_graph.progress import progress_bar
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.runtime.derive.derive import recipe_of
 from odin_graph.runtime.derive.function import Function
-from odin_graph.runtime.derive.parallel import run_all
 from odin_graph.runtime.derive.storing import from_parents, of_each, store_made
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
@@ -43,12 +43,12 @@ def map_images(
     ids: list[str] = []
     values: list[Any] = []
     with progress_bar("map", len(keys), show=progress) as advance:
-        for block in _blocks(stores, keys):
+        for block in _blocks(query, keys):
             ids += [image.id for image in block]
-            values += _called(stores, function, block, [repr(image.id) for image in block], processes)
+            values += called(stores, function, block, [repr(image.id) for image in block], processes)
             advance(len(block))
     if name is not None and len(keys):
-        _check_values(values)
+        check_values(values)
         once = dict(zip(keys.tolist(), values, strict=True))
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
     return pd.Series(values, index=pd.Index(ids, name="id"), name=name)
@@ -58,8 +58,6 @@ def map_groups(
     query: Query, function: Callable[[list[Image]], Any], name: str | None, by: str, progress: bool
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
-    from odin_graph.objects.things.image import Image
-
     stores = Stores.at(query.address)
     table = query.to_arrow(by)
     groups: dict[Any, list[int]] = {}
@@ -68,25 +66,14 @@ def map_groups(
     values: list[Any] = []
     with progress_bar("map", table.num_rows, show=progress) as advance:
         for group, keys in groups.items():
-            images = list(Image.of_keys(stores, np.array(keys, np.int64)))
-            values += _called(stores, function, [images], [f"the group {group!r}"])
+            images = list(query._images_of(np.array(keys, np.int64)))  # noqa: SLF001 - of one package
+            values += called(stores, function, [images], [f"the group {group!r}"])
             advance(len(keys))
     if name is not None and groups:
-        _check_values(values)
+        check_values(values)
         once = {key: value for keys, value in zip(groups.values(), values, strict=True) for key in keys}
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
     return pd.Series(values, index=pd.Index(list(groups), name=by), name=name)
-
-
-def map_things(
-    stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
-) -> pd.Series:
-    """Values by id of things that are no images; see `Selection.map`."""
-    values = _called(stores, function, things, list(map(repr, ids)))
-    if name is not None and ids:
-        _check_values(values)
-        update_metadata(stores, kind, list(ids), {name: values}, missing="remove")
-    return pd.Series(values, index=pd.Index(list(ids), name="id"), name=name)
 
 
 def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> bool:
@@ -103,8 +90,8 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     )
     if rows:
         return True
-    said = _called(
-        stores, function, next(_blocks(stores, first.column("key").to_numpy())), list(map(repr, held.values()))
+    said = called(
+        stores, function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, held.values()))
     )[0]
     return isinstance(said, np.ndarray) and said.ndim in (2, 3)
 
@@ -113,7 +100,7 @@ def _store(query: Query, function: Callable[[Image], Any], name: str, processes:
     stores = Stores.at(query.address)
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = _called(stores, function, _with_pixels(stores, keys, images), list(map(repr, ids)), processes)
+        made = called(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
         for id_, one in zip(ids, made, strict=True):
             if not isinstance(one, np.ndarray) or one.ndim not in (2, 3):
                 raise DataError(f"The function made an image of others, and of {id_!r} it made {type(one).__name__}.")
@@ -140,43 +127,15 @@ def _recipe(function: Callable[..., Any], name: str) -> Recipe:
     return recipe_of([Function(function)], name)
 
 
-def _with_pixels(stores: Stores, keys: NDArray[np.int64], pixels: Sequence[NDArray[Any]]) -> list[Image]:
-    from odin_graph.objects.things.image import Image
-
-    images = list(Image.of_keys(stores, keys))
+def _with_pixels(query: Query, keys: NDArray[np.int64], pixels: Sequence[NDArray[Any]]) -> list[Image]:
+    images = list(query._images_of(keys))  # noqa: SLF001 - of one package
     for image, held in zip(images, pixels, strict=True):
         vars(image)["pixels"] = held  # read together, not one by one when the function asks
     return images
 
 
-def _blocks(stores: Stores, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
-    array = stores.columns.array(ARRAY)
+def _blocks(query: Query, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
+    array = Stores.at(query.address).columns.array(ARRAY)
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
-        yield _with_pixels(stores, part, array.read_list(part))
-
-
-def _called(
-    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
-) -> list[Any]:
-    calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
-    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
-
-
-def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
-    try:
-        said = function(thing)
-    except OdinError:
-        raise
-    except Exception as error:
-        raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
-    return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
-
-
-def _check_values(values: Sequence[Any]) -> None:
-    for value in values:
-        if isinstance(value, np.ndarray):
-            raise DataError(
-                f"The function gave an array of shape {value.shape}, which is no value to be stored as metadata: "
-                "return numbers or strings for all. Images are made by a function of one image, from every image."
-            )
+        yield _with_pixels(query, part, array.read_list(part))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import QueryError
+from odin_graph.objects.query.derived_image import DerivedImage
 from odin_graph.objects.query.mapping import parents_of
 from odin_graph.objects.query.operations import Operations
 from odin_graph.objects.query.pixels_out import Read
@@ -29,7 +30,6 @@ from odin_graph.runtime.derive.storing import DeriveReport
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query.derived import DerivedImage
     from odin_graph.objects.query.query import Query
 
 _AT_ONCE: Final = 256
@@ -60,6 +60,14 @@ class PatchQuery(Operations["PatchQuery"], Training):
 
     def _applied(self, op: ImageOp) -> PatchQuery:
         return PatchQuery(self.query, self.before, self.grid, (*self.after, op))
+
+    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - there are none
+        """None: they are not stored.
+
+        Raises:
+            QueryError: Always.
+        """
+        raise not_stored()
 
     def count(self) -> int:
         """How many there are."""
@@ -116,10 +124,8 @@ class PatchQuery(Operations["PatchQuery"], Training):
             ConflictError: The name is taken by images that were made in another way.
             OdinError: An operation does not fit an image; names it.
         """
-        from odin_graph.objects.query.query import Query
-
         done = self.derive(name, metadata=metadata, progress=progress)
-        return Query(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
+        return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
     def derive(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> DeriveReport:
         """As `store`, and the report: what was computed, found, and deleted since."""
@@ -163,10 +169,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return apply(self._stores, self.after, self._of_rows("id", at), found)
 
     def _images(self, at: NDArray[np.int64]) -> list[DerivedImage]:
-        from odin_graph.objects.query.derived import DerivedImage
-        from odin_graph.objects.things.image import Image
-
-        parents = {image.key: image for image in Image.of_keys(self._stores, np.unique(self._keys[at]))}
+        parents = {image.key: image for image in self.query._images_of(np.unique(self._keys[at]))}  # noqa: SLF001
         return [
             DerivedImage(parents[int(self._keys[place])], pixels, f"/{row}-{column}")
             for place, pixels, (row, column) in zip(
@@ -188,3 +191,8 @@ class PatchQuery(Operations["PatchQuery"], Training):
 
     def _cut(self) -> Cutting | None:
         return self._cutting
+
+
+def not_stored() -> QueryError:
+    """What is said where stored images are taken and these are given."""
+    return QueryError("Images that operations make are not stored: store them first, as in query.store(name).")

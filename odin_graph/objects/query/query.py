@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from odin_graph.address import Address
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.answers import ImageAnswers
+from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.image_verbs import QueryVerbs
+from odin_graph.objects.query.mapping import map_groups, map_images
 from odin_graph.objects.query.operations import Operations
+from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
@@ -27,8 +31,6 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.objects.query.derived import DerivedQuery
-    from odin_graph.objects.query.patches import PatchQuery
     from odin_graph.objects.things.image import Image
     from odin_graph.ops import ImageOp
 
@@ -91,8 +93,6 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             DataError: The function failed; names the image or group.
             MetadataError: The values are no metadata, or of another type than is recorded.
         """
-        from odin_graph.objects.query.mapping import map_groups, map_images
-
         if by is not None:
             return map_groups(self, function, name, by, progress)
         return map_images(self, function, name, processes, progress)
@@ -122,9 +122,11 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         Of a huge image nothing but the patches is read. ``query.resize(512).patches(128).to_grey()`` has operations on
         both sides.
         """
-        from odin_graph.objects.query.patches import PatchQuery
-
         return PatchQuery(self, (), Patches(size, stride, edge, value))
+
+    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
+        """The keys of the images that it stands for, wherever images are taken."""
+        return self.keys()
 
     def _columns(self, *names: str) -> pa.Table:
         return self.to_arrow(*names)
@@ -148,17 +150,14 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         return LocalExecutor(self._stores, self._answer)
 
     def _applied(self, op: ImageOp) -> DerivedQuery:
-        from odin_graph.objects.query.derived import DerivedQuery
-
         return DerivedQuery(self, (op,))
 
     def _ran(self) -> bool:
         return self._answer.at(self._stores.graph.change_token()) is not None
 
     def _images_of(self, keys: NDArray[np.int64]) -> Iterator[Image]:
-        from odin_graph.objects.things.image import Image
-
-        return Image.of_keys(self._stores, keys)
+        images: Iterator[Image] = class_of("Image").of_keys(self._stores, keys)
+        return images
 
     def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
         return self._stores.columns.array(ARRAY).read_displayed(table.column("key").to_numpy())

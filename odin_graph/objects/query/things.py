@@ -14,6 +14,7 @@ from odin_graph.address import Address, Remote
 from odin_graph.client import executor_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.readable import readable
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.query.row_steps import ImageSteps, RowSteps
@@ -105,8 +106,6 @@ class ThingQuery(RowSteps, Generic[T]):
         return str(frame.to_html(index=False, na_rep=""))
 
     def _one(self, id_: str) -> T:
-        from odin_graph.objects.base.of_kind import class_of
-
         thing: T = class_of(self.kind)(self._stores, id_)
         return thing
 

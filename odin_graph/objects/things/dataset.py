@@ -131,6 +131,10 @@ class Dataset(DatasetOps, Verbs):
         )
         return dict(sorted(Counter(flat).items()))
 
+    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:
+        """The keys of the images that it stands for, wherever images are taken."""
+        return self.keys if deleted else self.images().keys()
+
     def images(self) -> Query:
         """Its images, as a query."""
         return Query(self._stores.address, Plan(Members(self.id)))

@@ -20,14 +20,15 @@ from odin_graph.catalog.datasets.versions import Diff, Members, labels_array
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import check_fractions
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.query import Query
 from odin_graph.objects.things import splitting
 from odin_graph.objects.things.draft import Draft
 from odin_graph.query.plan import wire
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query.query import Query
     from odin_graph.objects.things.dataset import Dataset
 
 
@@ -70,8 +71,6 @@ class DatasetOps:
         Raises:
             DataError: One to be removed or relabelled is no member, or one to be added is.
         """
-        from odin_graph.objects.things.dataset import Dataset
-
         added = _keys(self._stores, add).tolist()
         if labels is not None and len(labels) != len(added):
             raise DataError(f"{len(added)} images are added, but {len(labels)} labels given: give one for each.")
@@ -94,7 +93,7 @@ class DatasetOps:
             revises=self.id,
             metadata=metadata,
         )
-        return Dataset(self._stores, made)
+        return self._at(made)
 
     def diff(self, other: Dataset | str) -> Diff:
         """What changes from this version to another: added, removed and relabelled images."""
@@ -108,8 +107,6 @@ class DatasetOps:
         Raises:
             QueryError: It was not made by a query.
         """
-        from odin_graph.objects.query.query import Query
-
         said = json.loads(self._record.get("query") or "null")
         if not said or "odin_query" not in said:
             raise QueryError(
@@ -320,8 +317,6 @@ class DatasetOps:
         return Path(path)
 
     def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
-        from odin_graph.objects.things.dataset import Dataset
-
         members = Members.alive(self._stores, self.id).take(positions)
         field = self._record.get("label_field")
         made = catalog.create_dataset(
@@ -333,7 +328,7 @@ class DatasetOps:
             derived=Derivation({"odin_split": 1, "dataset": self.id, **said}, self.id),
             revise=revise,
         )
-        return Dataset(self._stores, made)
+        return self._at(made)
 
     def _draft(self, members: Members, op: str, **said: Any) -> Draft:
         known = {name.rstrip("_"): value for name, value in said.items() if value is not None}
@@ -348,12 +343,14 @@ class DatasetOps:
         held = self._other(other)
         return Members.alive(self._stores, self.id), Members.alive(self._stores, held.id)
 
-    def _other(self, other: Dataset | str) -> Dataset:
-        from odin_graph.objects.things.dataset import Dataset
+    def _at(self, id_: str) -> Dataset:
+        dataset: Dataset = class_of("Dataset")(self._stores, id_)
+        return dataset
 
+    def _other(self, other: Dataset | str) -> Dataset:
         if isinstance(other, str):
-            return Dataset(self._stores, catalog.resolve(self._stores, other))
-        if not isinstance(other, Dataset):
+            return self._at(catalog.resolve(self._stores, other))
+        if not isinstance(other, DatasetOps):
             raise QueryError(f"{other!r:.60} is no data set: give db.datasets[id].")
         versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
         return other
@@ -382,8 +379,6 @@ class DatasetOps:
 
 
 def _keys(stores: Stores, images: Any) -> NDArray[np.int64]:
-    from odin_graph.objects.things.dataset import Dataset
-
-    if isinstance(images, Dataset):
-        return images.keys
+    if isinstance(images, DatasetOps):  # deleted ones are members, too
+        return keys_of_images(stores, images, deleted=True)
     return keys_of_images(stores, list(images) if isinstance(images, Mapping) else images)

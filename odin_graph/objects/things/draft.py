@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from odin_graph.catalog.datasets.datasets import Derivation, create_dataset
 from odin_graph.catalog.datasets.versions import Members, labels_array
+from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query.query import Query
     from odin_graph.objects.things.dataset import Dataset
 
 
@@ -34,9 +38,11 @@ class Draft:
 
     def images(self) -> Query:
         """The images as a query, in order. ``F("label")`` of it is today's label."""
-        from odin_graph.objects.query.query import Query
-
         return Query(self._stores.address, Plan(Keys(tuple(self.members.keys.tolist()))))
+
+    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
+        """The keys of the images that it stands for, wherever images are taken."""
+        return self.images().keys()
 
     def create(self, id: str, *, revise: bool = False, **metadata: Any) -> Dataset:  # noqa: A002 - the users' word
         """Freeze it under an id.
@@ -46,8 +52,6 @@ class Draft:
             revise: Make the next version where the id exists with other content.
             metadata: Free metadata of the version.
         """
-        from odin_graph.objects.things.dataset import Dataset
-
         made = create_dataset(
             self._stores,
             id,
@@ -58,7 +62,8 @@ class Draft:
             revise=revise,
             metadata=metadata,
         )
-        return Dataset(self._stores, made)
+        dataset: Dataset = class_of("Dataset")(self._stores, made)
+        return dataset
 
     def __len__(self) -> int:
         return len(self.members)

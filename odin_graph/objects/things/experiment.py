@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.metrics import read_log
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.query.things import Queried, select
 from odin_graph.objects.things.predicting import Predicting
 from odin_graph.query.expressions.expressions import Expr
@@ -23,7 +25,6 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
-    from odin_graph.objects.layers.layer import Layer
     from odin_graph.objects.things.checkpoint import Checkpoint
     from odin_graph.objects.things.dataset import Dataset
 
@@ -166,8 +167,6 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its chosen checkpoint, or of the one that is given."""
-        from odin_graph.objects.layers.layer import Layer
-
         chosen = checkpoint if checkpoint is None else str(checkpoint)
         return Layer(self._stores, self.id, name, checkpoint=chosen, pooling=pooling)
 
@@ -252,13 +251,11 @@ class Experiments(CollectionVerbs, Queried):
             what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
                 ``informed_by``, and free metadata, as in `Workspace.run`.
         """
-        from odin_graph.objects.things.run import Run
-
         ours = ("params", "seed", "group", "tags", "informed_by")
         said = {name: what.pop(name) for name in ours if name in what}
         uses = what.pop("uses", None) or {}
         roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
-        run = Run.start(self._stores, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
+        run = class_of("Run").start(self._stores, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
         with run:
             if metrics:
                 run.log(metrics)

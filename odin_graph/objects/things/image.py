@@ -21,6 +21,7 @@ from odin_graph.catalog.images.pixels import ARRAY, read_box
 from odin_graph.catalog.images.stacks import stack_of
 from odin_graph.catalog.records.tombstones import told_of_image
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.layers.unit_questions import UnitQuestions
 from odin_graph.objects.layers.units import Units
@@ -207,10 +208,8 @@ class Image(ImageVerbs):
         held = parent_of(self._stores, self.key)
         if held is not None:
             return next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
-        from odin_graph.objects.collections import stacks
-
         stack = stack_of(self._stores, self.key)
-        return None if stack is None else getattr(stacks, stack[0])(self._stores, stack[1])
+        return None if stack is None else class_of(stack[0])(self._stores, stack[1])
 
     def geometry(self) -> Geometry:
         """Where it lies on the image that it was made from: maps points and boxes there and back.

@@ -11,13 +11,13 @@ from odin_graph.catalog.images.lineage import Direction, walk
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import batches
 from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from odin_graph.objects.query.query import Query
 
 T = TypeVar("T")
 
@@ -57,8 +57,6 @@ class Relatives:
     @property
     def images(self) -> Query:
         """Those that are images, as a query."""
-        from odin_graph.objects.query.query import Query
-
         return Query(self._stores.address, Plan(Keys(self._keys())))
 
     def used_by(self, kind: type[T]) -> Selection[T]:

@@ -18,6 +18,7 @@ from odin_graph.catalog.experiments.experiments import Setup, State
 from odin_graph.catalog.experiments.metrics import MetricLog, read_log
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError
+from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.things.experiment import Experiment
 from odin_graph.objects.things.predicting import Predicting
 from odin_graph.stores import Stores
@@ -120,14 +121,12 @@ class Run(Predicting):
             seed: By default the run's, else 0.
             options: Those of `Query.loader`; ``model=`` is the run's unless another is said.
         """
-        from odin_graph.objects.collections.images import Images
-
         self._check_running()
         experiment = self.experiment
         if experiment.model is not None:
             options.setdefault("model", experiment.model)
         said = experiment.seed or 0 if seed is None else seed
-        source = Images(self._stores)(images) if isinstance(images, str) else images
+        source = query_of_images(self._stores, images) if isinstance(images, str) else images
         made: Loader = source.loader(batch_size, seed=said, **options)
         catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
         return made

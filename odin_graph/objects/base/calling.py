@@ -1,0 +1,55 @@
+"""A function of the user's, called on one thing after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from odin_graph.catalog.records.updates import update_metadata
+from odin_graph.errors import DataError, OdinError
+from odin_graph.runtime.derive.parallel import run_all
+from odin_graph.stores import Stores
+
+T = TypeVar("T")
+
+
+def map_things(
+    stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
+) -> pd.Series:
+    """Values by id of things that are no images; see `Selection.map`."""
+    values = called(stores, function, things, list(map(repr, ids)))
+    if name is not None and ids:
+        check_values(values)
+        update_metadata(stores, kind, list(ids), {name: values}, missing="remove")
+    return pd.Series(values, index=pd.Index(list(ids), name="id"), name=name)
+
+
+def called(
+    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
+) -> list[Any]:
+    """What the function gives of each; an error of it names the thing."""
+    calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
+    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
+
+
+def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
+    try:
+        said = function(thing)
+    except OdinError:
+        raise
+    except Exception as error:
+        raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
+    return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
+
+
+def check_values(values: Sequence[Any]) -> None:
+    """Refuse arrays where metadata is made."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            raise DataError(
+                f"The function gave an array of shape {value.shape}, which is no value to be stored as metadata: "
+                "return numbers or strings for all. Images are made by a function of one image, from every image."
+            )

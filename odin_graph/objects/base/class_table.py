@@ -1,0 +1,25 @@
+"""The classes of things by name, loaded when one is made: what stands lower makes things whose classes stand on it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+_CLASSES: Final = {
+    "ActivationSet": "collections.activations",
+    "Checkpoint": "things.checkpoint",
+    "Dataset": "things.dataset",
+    "Experiment": "things.experiment",
+    "Image": "things.image",
+    "Model": "things.model",
+    "PredictionSet": "collections.predictions",
+    "Query": "query.query",
+    "Run": "things.run",
+    "Video": "collections.stacks",
+    "Volume": "collections.stacks",
+}
+
+
+def class_of(name: str) -> Any:
+    """The class of a kind of thing, by its label; of images also ``Query``, of experiments ``Run``."""
+    return getattr(import_module(f"odin_graph.objects.{_CLASSES[name]}"), name)

@@ -1,0 +1,29 @@
+"""Images, however they are given, as a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.images.arrivals import stored_keys
+from odin_graph.errors import UnknownNameError
+from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.query import Query
+from odin_graph.query.plan.plan import Keys, Members, Plan
+from odin_graph.stores import Stores
+
+
+def query_of_images(stores: Stores, images: Any) -> Query:
+    """Images as a query: a query as it is, a data set's with its frozen labels, all else by key."""
+    if isinstance(images, Query):
+        return images
+    if isinstance(images, class_of("Dataset")):
+        found: Query = images.images()
+        return found
+    if isinstance(images, str) and not stored_keys(stores, [images]):
+        try:
+            return Query(stores.address, Plan(Members(resolve(stores, images))))
+        except UnknownNameError:
+            pass  # it is said of images
+    return Query(stores.address, Plan(Keys(tuple(keys_of_images(stores, images).tolist()))))
