@@ -220,7 +220,7 @@ class Workspace:
             UnknownNameError: No such data set, key or field.
         """
         keys = [LayerRef(said.checkpoint, said.name, said.pooling) if isinstance(said, Layer) else said for said in by]
-        first, second = (resolve(self._stores, str(getattr(one, "id", one))) for one in (train, test))
+        first, second = (resolve(self._stores, one) for one in (train, test))
         return leaks(self._stores, first, second, keys, within=within)
 
     def impact(self, images: Any) -> Impact:
@@ -240,7 +240,7 @@ class Workspace:
         Compared are the images that both have predicted; where that is a part of those with a label, the comparison and
         a `CoverageWarning` say so.
         """
-        on_id = resolve(self._stores, str(getattr(on, "id", on)))
+        on_id = resolve(self._stores, on)
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
         found = compare(self._stores, first, second, on_id, stacklevel=2)
         seen = [warn_of_seen(self._stores, one, on_id, stacklevel=2) for one in dict.fromkeys((first, second))]

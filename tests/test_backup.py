@@ -178,6 +178,15 @@ def test_nothing_is_overwritten_and_a_server_has_its_own_tools(db: og.Workspace,
         assert not (tmp_path / "copy.odin").exists()
 
 
+def test_neither_lies_in_what_it_is_of(folder: Path, tmp_path: Path) -> None:
+    with og.connect(folder) as db:
+        with pytest.raises(og.WorkspaceError, match="lies in the workspace itself"):
+            db.backup(folder / "copy.odin")
+        db.backup(tmp_path / "copy.odin", progress=False)
+    with pytest.raises(og.WorkspaceError, match="lies in the backup itself"):
+        og.restore(tmp_path / "copy.odin", tmp_path / "copy.odin" / "again.odin", progress=False)
+
+
 def test_a_workspace_that_is_open_is_no_backup(folder: Path, tmp_path: Path) -> None:
     with og.connect(folder), pytest.raises(og.WorkspaceError, match="is open"):
         og.restore(folder, tmp_path / "again.odin", progress=False)

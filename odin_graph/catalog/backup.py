@@ -56,6 +56,8 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
     target = target.expanduser().resolve()
     if target.exists():
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no older backup is overwritten.")
+    if stores.address.folder is not None and target.is_relative_to(Path(stores.address.folder).resolve()):
+        raise WorkspaceError(f"{target} lies in the workspace itself: give a folder outside of it.")
     partial = target.with_name(f".{target.name}.partial")
     try:
         for _ in range(_TRIES):
@@ -107,6 +109,8 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no workspace is overwritten.")
     if Endpoint.read(backup / "engine") is not None:
         raise WorkspaceError(f"{backup} is open: close it, or make a copy of it as it is with `odin backup`.")
+    if target.is_relative_to(backup):
+        raise WorkspaceError(f"{target} lies in the backup itself: give a folder outside of it.")
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     files = [file for folder in (databases, backup / "arrays") for file in sorted(folder.rglob("*")) if file.is_file()]

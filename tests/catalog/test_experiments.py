@@ -166,6 +166,13 @@ def test_parameters_that_json_does_not_hold_are_refused(world: Stores) -> None:
         start(world, Setup(parameters={"loss": lambda: 0}), "mine")
 
 
+@pytest.mark.parametrize("seed", ["x", 1.5, True, 2**63])
+def test_a_seed_is_a_whole_number(world: Stores, seed: Any) -> None:
+    with pytest.raises(DataError, match="The seed is"):
+        start(world, Setup(seed=seed), "mine")
+    assert world.graph.read("MATCH (e:Experiment) RETURN e.id AS id") == []
+
+
 def test_metrics_are_kept_in_order(world: Stores) -> None:
     lease = start(world, Setup(), "mine")
     log = MetricLog(world, lease)

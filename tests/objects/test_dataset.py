@@ -87,6 +87,11 @@ def test_what_are_no_labels_is_refused(datasets: Datasets, labels: Any, message:
     assert list(datasets) == []
 
 
+def test_a_label_is_one_field(datasets: Datasets, images: Query) -> None:
+    with pytest.raises(DataError, match="is no name of a field"):
+        datasets.create("a", images, label=["label", "id"])  # type: ignore[arg-type]
+
+
 def test_a_subset_keeps_frozen_labels_and_lineage(stores: Stores, datasets: Datasets, images: Query) -> None:
     whole = datasets.create("pets", images)
     stores.graph.write("MATCH (i:Image) SET i.label = 'corrected'")

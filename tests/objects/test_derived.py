@@ -229,6 +229,8 @@ def test_map_gives_values_and_stores_them_if_named(db: og.Workspace) -> None:
     assert db.images().to_pandas("id", "brightness").set_index("id")["brightness"].to_dict() == expected
     with pytest.raises(og.DataError, match="failed at '"):
         db.images().map(lambda image: image.nothing_here + 1)
+    with pytest.raises(og.DataError, match="half a character at '"):
+        db.images().map(lambda image: "\ud800")
     with pytest.raises(og.MetadataError):
         db.images().map(brightness, "digest")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from odin_graph.catalog.images.images import add_images
-from odin_graph.errors import ConflictError, DataError, QueryError
+from odin_graph.errors import ConflictError, DataError, ModelError, QueryError
 from odin_graph.objects.things.dataset import Datasets
 from odin_graph.objects.things.experiment import Experiments
 from odin_graph.objects.things.run import Run
@@ -128,6 +128,15 @@ def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
         pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"),
     ):
         run.predict("pets")
+
+
+def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
+    with Run.start(world, id="mine") as run:
+        with pytest.raises(QueryError, match=r"is no data set: give one or its id; db\.datasets\.create"):
+            run.log_predictions(object(), ["cat"] * 4)
+        with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
+            run.checkpoint(None)  # type: ignore[arg-type]
+        assert run.experiment.checkpoints == []
 
 
 def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:

@@ -17,7 +17,7 @@ from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import discard, name_segments, segments_of
-from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.metadata import encode
@@ -104,21 +104,31 @@ def create_dataset(
     return _complete(stores, id_, content)
 
 
-def resolve(stores: Stores, id: str) -> str:  # noqa: A002
+def resolve(stores: Stores, dataset: Any) -> str:
     """The id with its version: ``"mnist"`` is the latest, ``"mnist@1"`` that one.
+
+    Args:
+        stores: The open workspace.
+        dataset: A data set, or its id.
 
     Raises:
         UnknownNameError: There is no such data set, or it is not finished.
+        QueryError: It is neither.
     """
+    id_ = getattr(dataset, "id", dataset)
+    if not isinstance(id_, str):
+        raise QueryError(
+            f"{dataset!r:.80} is no data set: give one or its id; db.datasets.create(id, images) freezes images as one."
+        )
     rows = stores.graph.moment().read(
         "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
         "UNION MATCH (d:Dataset {base: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version",
-        {"id": id},
+        {"id": id_},
     )
     if not rows:
         known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
         remedy = "" if known else "db.datasets.create(id, images) makes one."
-        raise UnknownNameError.of("data set", id, [row["base"] for row in known], remedy=remedy)
+        raise UnknownNameError.of("data set", id_, [row["base"] for row in known], remedy=remedy)
     return str(max(rows, key=lambda row: row["version"])["id"])
 
 

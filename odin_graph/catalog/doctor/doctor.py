@@ -18,13 +18,14 @@ from odin_graph.catalog.doctor.checks.nodes import check_counters, check_nodes, 
 from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.doctor.checks.owners import check_owners
 from odin_graph.catalog.doctor.checks.predictions import check_predictions
-from odin_graph.catalog.doctor.checks.segments import all_segments, check_pixels, check_segments
+from odin_graph.catalog.doctor.checks.segments import check_pixels, check_segments
 from odin_graph.catalog.doctor.checks.sets import check_models, check_vector_sets
 from odin_graph.catalog.doctor.checks.stacks import check_stacks
 from odin_graph.catalog.images.stacks import Kind
 from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.catalog.purge.purge import unfinished_purges
 from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.errors import OdinError
 from odin_graph.stores import Stores

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from odin_graph.catalog.experiments.provenance import commit_of, package_versions
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.deletion import deletion_of
@@ -155,6 +157,10 @@ def check_experiment(stores: Stores, id: str) -> None:  # noqa: A002
 
 
 def _check_names(stores: Stores, setup: Setup) -> None:
+    seed: object = setup.seed
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and -(2**63) <= seed < 2**63
+    if seed is not None and not whole:
+        raise DataError(f"The seed is {seed!r:.80}: give a whole number of 64 bits.")
     if setup.model is not None:
         _check(stores, "Model", "model", setup.model, "db.models.add(...) adds one.")
     if setup.informed_by is not None:
@@ -179,7 +185,7 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
         # Nobody holds it yet: should this process die here, it reads as interrupted.
         "state": "interrupted",
         "parameters": setup.parameters_json(),
-        "seed": setup.seed,
+        "seed": None if setup.seed is None else int(setup.seed),
         "commit": commit_of(Path.cwd()),
         "packages": json.dumps(package_versions(), sort_keys=True),
         "group": setup.group,

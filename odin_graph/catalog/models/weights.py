@@ -49,7 +49,13 @@ def to_safetensors(weights: nn.Module | Mapping[str, Tensor]) -> bytes:
 
 
 def state_of(weights: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Weights by name: those of a module without what DataParallel and compile put around it, or as they are given."""
+    """Weights by name: those of a module without what DataParallel and compile put around it, or as they are given.
+
+    Raises:
+        ModelError: It is neither a module nor a state dict.
+    """
+    if not isinstance(weights, nn.Module | Mapping):
+        raise ModelError(f"{weights!r:.80} has no weights: give a module, or its state dict.")
     return _unwrapped(weights).state_dict() if isinstance(weights, nn.Module) else weights
 
 

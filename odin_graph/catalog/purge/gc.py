@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from odin_graph.arrays import StoredFile, keys_uri
-from odin_graph.catalog.doctor.checks.files import named_files
-from odin_graph.catalog.doctor.checks.segments import all_segments
 from odin_graph.catalog.records import leases
+from odin_graph.catalog.records.named_files import named_files
+from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS, remove_unfinished
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores

@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentInfo, without
-from odin_graph.catalog.doctor.checks.segments import all_segments
 from odin_graph.catalog.images.pixels import ARRAY, ORIGINALS
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.catalog.records.segments import all_named, discard, name_segments, take_turn
+from odin_graph.catalog.records.segments import all_named, all_segments, discard, name_segments, take_turn
 from odin_graph.errors import StoreError
 from odin_graph.graph import Transaction
 from odin_graph.stores import Stores

@@ -20,6 +20,14 @@ def segments_of(stores: Stores, array: str) -> list[SegmentInfo]:
     return list(stores.columns.segments(array))
 
 
+def all_segments(stores: Stores) -> list[SegmentInfo]:
+    """Every segment that the graph names."""
+    return [
+        SegmentInfo.from_node(row["s"])
+        for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")
+    ]
+
+
 def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
     """Name segments, in the transaction that makes their rows visible."""
     create_nodes(tx, ("Segment",), [{**segment.node(), "created_at": now()} for segment in segments])

@@ -42,6 +42,11 @@ def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
         raise
     except Exception as error:
         raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
+    try:
+        if isinstance(said, str):
+            said.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"The function gave a text with half a character at {name}: {said!r:.80}.") from error
     return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
 
 

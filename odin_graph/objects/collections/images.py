@@ -150,7 +150,7 @@ class Images(ImagesVerbs):
             check_source(source)
             return source
         if isinstance(source, str | Dataset):
-            return Members(resolve(self._stores, str(source)))
+            return Members(resolve(self._stores, source))
         return Keys(tuple(keys_of_images(self._stores, source).tolist()))
 
     def _query(self, source: Source) -> Query:

@@ -128,7 +128,7 @@ class PredictionSets(CollectionVerbs, Queried):
         if experiment is not None:
             conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
         if dataset is not None:
-            conditions += (F("dataset") == resolve(self._stores, str(getattr(dataset, "id", dataset))),)
+            conditions += (F("dataset") == resolve(self._stores, dataset),)
         return select(self._stores, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it

@@ -34,7 +34,7 @@ class Tables:
             one_hot: A field that is also given as int8 columns ``FIELD=VALUE``, such as ``"label"``.
             pixels: Add ``image``: the pixels as bytes, of the shape and dtype that stand beside them.
         """
-        chosen = None if dataset is None else resolve(self._stores, str(dataset))
+        chosen = None if dataset is None else resolve(self._stores, dataset)
         return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=pixels)
 
     def models(self) -> pa.Table:
@@ -70,7 +70,7 @@ class Tables:
             raise QueryError(f"The experiment {held.id!r} has no test set: say which data set is meant.")
         layer = held.layer(activations) if isinstance(activations, str) else activations
         ref = LayerRef(layer.checkpoint, layer.name, layer.pooling) if isinstance(layer, Layer) else None
-        return tables.per_image_table(self._stores, held.id, resolve(self._stores, str(dataset)), activations=ref)
+        return tables.per_image_table(self._stores, held.id, resolve(self._stores, dataset), activations=ref)
 
     def __repr__(self) -> str:
         return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"

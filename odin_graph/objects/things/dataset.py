@@ -213,6 +213,8 @@ class Datasets(CollectionVerbs, Queried):
             DataError: An image twice, one that is not there, or one without a label.
         """
         catalog.check_base(id)
+        if label is not None and not isinstance(label, str):
+            raise DataError(f"label={label!r:.80} is no name of a field: give one, or None for a set without labels.")
         if isinstance(images, Draft):
             return images.create(id, revise=revise, **metadata)
         query = images.images() if isinstance(images, Dataset) else images

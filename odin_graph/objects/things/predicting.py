@@ -126,4 +126,4 @@ class Predicting:
         )
 
     def _dataset(self, dataset: Any) -> str:
-        return resolve(self._stores, str(getattr(dataset, "id", dataset)))
+        return resolve(self._stores, dataset)

@@ -65,9 +65,7 @@ class Run(Predicting):
         setup = Setup(
             model=_id(model),
             datasets={
-                role: resolve(stores, str(_id(dataset)))
-                for role, dataset in (datasets or {}).items()
-                if dataset is not None
+                role: resolve(stores, dataset) for role, dataset in (datasets or {}).items() if dataset is not None
             },
             parameters=params,
             seed=seed,

@@ -31,8 +31,8 @@ from odin_graph.query.expressions.nodes import (
     UnitAggregate,
     Value,
 )
+from odin_graph.query.expressions.place import at_node
 from odin_graph.query.expressions.spelling import spell
-from odin_graph.query.plan.drawn import at_node
 
 TypeOf: TypeAlias = Callable[[Field], str]
 """The type of a field: one of `nodes.ValueType`, a list type, or ``null`` where no image has a value yet."""

@@ -18,7 +18,6 @@ from odin_graph.query.names.scope import Scope
 from odin_graph.query.names.selection import SELECTIONS
 from odin_graph.query.names.sources import check_source
 from odin_graph.query.names.spaces import check_space
-from odin_graph.query.operators.from_vectors import settings_of
 from odin_graph.query.plan.drawn import drawn
 from odin_graph.query.plan.plan import (
     AllImages,
@@ -248,7 +247,7 @@ def _check_by_units(step: Nearest, group: UnitGroup) -> None:
 
 
 def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromVectors:
-    VECTOR_COLUMNS.get(step.function).check(settings_of(step))
+    VECTOR_COLUMNS.get(step.function).check(step.settings)
     check_distance(step.metric)
     _check_name(step.name)
     if step.name in scope.added:

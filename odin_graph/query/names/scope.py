@@ -30,12 +30,12 @@ from odin_graph.query.expressions.nodes import (
     UnitAggregate,
     with_children,
 )
+from odin_graph.query.expressions.place import at_node
 from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.names import computed_fields, prediction_sets, relations
 from odin_graph.query.names.kinds import fields_of
 from odin_graph.query.names.prediction_sets import ReadySet
 from odin_graph.query.names.spaces import bound_group
-from odin_graph.query.plan.drawn import at_node
 from odin_graph.query.plan.plan import Combine, GroupBy, Plan, Select, Step, added_by
 from odin_graph.query.units.units import check_aggregate
 

@@ -9,7 +9,7 @@ from odin_graph.query.names.spaces import spell_space, vectors_of
 from odin_graph.query.operators.operator import Operator, Over
 from odin_graph.query.operators.snapshot import Snapshot
 from odin_graph.query.plan.plan import FromVectors
-from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS, Settings
+from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS
 
 
 class AddFromVectors(Over):
@@ -32,11 +32,6 @@ class AddFromVectors(Over):
             return table.append_column(step.name, pa.array([], type_))
         vectors = vectors_of(self.snapshot.stores, step.by, keys)
         self.bytes += vectors.nbytes
-        found = column(vectors, settings_of(step))[place]
+        found = column(vectors, step.settings)[place]
         missing = found < 0 if column.type == "int" else np.isinf(found)
         return table.append_column(step.name, pa.array(found, type_, mask=missing))
-
-
-def settings_of(step: FromVectors) -> Settings:
-    """What the step says beside the vectors."""
-    return Settings(step.k, step.within, step.seed, step.metric)

@@ -9,24 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from odin_graph.errors import QueryError
-from odin_graph.query.expressions.nodes import Node
-from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.plan.outline import outline
 from odin_graph.query.plan.plan import Plan, Step
 
 _BEFORE = 40
 """Characters of the earlier steps that are drawn."""
-
-
-@contextmanager
-def at_node(node: Node) -> Iterator[None]:
-    """An error in here is of this part of an expression, unless a smaller part has it already."""
-    try:
-        yield
-    except QueryError as error:
-        if not hasattr(error, "place"):
-            error.place = spell(node)  # type: ignore[attr-defined]
-        raise
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pydantic import Discriminator
 
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.nodes import Node, Part, SortKey, UnitGroup, Value
-from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS
+from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS, Settings
 
 _MOST_ROWS: Final = 2**31 - 1
 """No answer has more; and ArcadeDB cuts what follows SKIP and LIMIT to 32 bits without a word."""
@@ -207,6 +207,11 @@ class FromVectors(Part):
     seed: int = 0
     metric: str = "cosine"
     step: Literal["from-vectors"] = "from-vectors"
+
+    @property
+    def settings(self) -> Settings:
+        """What it says beside the vectors."""
+        return Settings(self.k, self.within, self.seed, self.metric)
 
 
 @dataclass(frozen=True, slots=True)

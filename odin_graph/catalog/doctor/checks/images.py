@@ -9,9 +9,9 @@ import numpy as np
 
 from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
-from odin_graph.catalog.doctor.checks.segments import all_segments
 from odin_graph.catalog.images.batch import image_digest
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.records.segments import all_segments
 from odin_graph.errors import StoreError
 from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
-from odin_graph.catalog.doctor.checks.segments import all_segments
+from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.stores import Stores
 

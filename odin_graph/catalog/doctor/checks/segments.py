@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.records.segments import all_segments
 from odin_graph.errors import StoreError
 from odin_graph.stores import Stores
 
@@ -58,11 +58,3 @@ def check_pixels(stores: Stores, images: dict[int, str], deleted: set[int]) -> I
             f"{strange.size} keys are of no image, or of one that was purged, first {shown(strange)}.",
             "Look for a client that deletes image nodes itself, and let it use db.images instead; purge again.",
         )
-
-
-def all_segments(stores: Stores) -> list[SegmentInfo]:
-    """Every segment that the graph names."""
-    return [
-        SegmentInfo.from_node(row["s"])
-        for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")
-    ]
