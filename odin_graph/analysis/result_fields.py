@@ -8,7 +8,8 @@ from typing import Any, Final
 from odin_graph.analysis.measure import results
 from odin_graph.analysis.results import Results
 from odin_graph.analysis.scores import MEASURES
-from odin_graph.errors import CoverageWarning, QueryError
+from odin_graph.analysis.seen import judged_on_seen
+from odin_graph.errors import CoverageWarning, LeakWarning, QueryError
 from odin_graph.graph.moment import Moment
 from odin_graph.query.names.prediction_sets import sets_of
 from odin_graph.stores import Stores
@@ -46,15 +47,32 @@ class ResultFields:
             if one is not None and one.missing and value is not None
         ]
         if partial:
-            more = f" and {len(partial) - _LISTED:,} more" if len(partial) > _LISTED else ""
             warn(
                 CoverageWarning(
-                    f"results.{name} is of a part of the labelled images for {', '.join(partial[:_LISTED])}{more}: "
+                    f"results.{name} is of a part of the labelled images for {_some(partial)}: "
                     'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.'
                 ),
                 stacklevel=2,
             )
+        seen = [
+            f"{one.experiment} over {one.dataset}"
+            for one, value in zip(of, found, strict=True)
+            if one is not None and value is not None and judged_on_seen(stores, one.experiment, one.dataset)
+        ]
+        if seen:
+            warn(
+                LeakWarning(
+                    f"results.{name} is judged by images that were learned from, so that it looks better than it is, "
+                    f"for {_some(seen)}: db.experiment(id).leaks says which."
+                ),
+                stacklevel=2,
+            )
         return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
 
 
 def _results(stores: Stores, at: Moment, experiment: str) -> Results | None:

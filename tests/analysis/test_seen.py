@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import odin_graph as og
+from odin_graph import F
 from odin_graph.address import Address
 from tests.workspaces import connect
 
@@ -71,6 +72,16 @@ def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Wo
     assert said_by(lambda: world.compare("child", "parent", on="clean")) == []
     with connect(address) as again:
         assert said_by(lambda: again.experiment("child").results("seen")) == [first]
+
+
+def test_a_leaderboard_says_so_too(world: og.Workspace) -> None:
+    assert said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count()) == []
+    with world.run("net", id="late", train="old", test="seen") as run:
+        run.checkpoint(Net())
+        run.predict("seen", progress=False)
+    (said,) = said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count())
+    assert "results.accuracy is judged by images that were learned from" in said
+    assert "for late over seen@1: db.experiment(id).leaks" in said
 
 
 @pytest.mark.parametrize("how", ["new pixels", "a crop", "the same pixels"])
