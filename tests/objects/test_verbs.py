@@ -245,6 +245,15 @@ def test_a_running_experiment_is_not_deleted(pets: og.Workspace) -> None:
     assert pets.experiments.delete(["e/2"]).deleted == {"Experiment": 1}
 
 
+def test_new_pixels_with_channels_first_are_remarked_on(pets: og.Workspace) -> None:
+    turned = np.zeros((3, 20, 20), np.uint8)
+    image = next(iter(pets.images()))
+    with pytest.warns(og.errors.LayoutWarning, match=r"give np\.moveaxis\(image, 0, -1\)"):
+        image.revise(turned)
+    with pytest.warns(og.errors.LayoutWarning, match=r"1 images, first .* have shape \(3, 20, 20\)"):
+        pets.images.revise([image.id], [turned + 1])
+
+
 def test_new_pixels_are_a_revision_with_its_metadata(pets: og.Workspace) -> None:
     old = pets.image("i2")
     new = old.revise(old.pixels + 1, age=3)

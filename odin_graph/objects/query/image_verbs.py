@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.images.images import keys_of
+from odin_graph.catalog.images.images import AddReport, keys_of
 from odin_graph.catalog.images.revisions import revise_images
 from odin_graph.catalog.purge.purge import PurgeReport, purge
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, constant, update_metadata
+from odin_graph.errors import LayoutWarning
+from odin_graph.ingest.layout import remarks
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
@@ -74,7 +77,7 @@ class ImageVerbs:
             metadata: Free metadata that is other than before.
         """
         columns = {name: [value] for name, value in metadata.items()}
-        report = revise_images(self._stores, [str(self.fields["id"])], [pixels], columns)
+        report = _revised(self._stores, [str(self.fields["id"])], [pixels], columns)
         image: Image = next(class_of("Image").of_keys(self._stores, report.keys))
         return image
 
@@ -234,9 +237,18 @@ class ImagesVerbs:
             images: (h, w) or (h, w, bands), one an image.
             metadata: Free metadata that is other than before: columns by name.
         """
-        report = revise_images(self._stores, list(ids), list(images), metadata)
+        report = _revised(self._stores, list(ids), list(images), metadata)
         return list(class_of("Image").of_keys(self._stores, report.keys))
 
     def _keys_of(self, images: Any) -> NDArray[np.int64]:
         """Those that were deleted, too. The id of a data set does not stand for its images where some are lost."""
         return keys_of_images(self._stores, images, deleted=True, named_sets=False)
+
+
+def _revised(
+    stores: Stores, ids: Sequence[str], images: Sequence[Any], metadata: Mapping[str, Sequence[Any]] | None
+) -> AddReport:
+    report = revise_images(stores, ids, images, metadata)
+    for remark in remarks((id_, image) for id_, image in zip(ids, images, strict=True) if hasattr(image, "shape")):
+        warnings.warn(remark, LayoutWarning, stacklevel=3)
+    return report
