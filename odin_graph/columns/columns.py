@@ -19,6 +19,7 @@ from odin_graph.columns import snapshot_file
 from odin_graph.columns.fields import column, fields
 from odin_graph.columns.floats import canonical_table
 from odin_graph.columns.recent import Recent
+from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
@@ -185,14 +186,19 @@ class Columns:
 
     def segments(self, array: str, at: Moment | None = None) -> tuple[SegmentInfo, ...]:
         """The segments of an array that the graph names, in the order they were made in."""
-        rows = (at or self._graph.moment()).read(
-            "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.created_at, s.id", {"array": array}
+        rows = segment_rows(
+            at or self._graph.moment(),
+            self._graph,
+            "MATCH (s:Segment {array: $array}) RETURN properties(s) AS s ORDER BY s.created_at, s.id",
+            {"array": array},
         )
         return tuple(SegmentInfo.from_node(row["s"]) for row in rows)
 
     def segments_of(self, arrays: Sequence[str]) -> dict[str, list[SegmentInfo]]:
         """The segments of many arrays in one query, by array, in the order they were made in."""
-        rows = self._graph.read(
+        rows = segment_rows(
+            self._graph,
+            self._graph,
             "UNWIND $arrays AS array MATCH (s:Segment {array: array}) "
             "RETURN array, properties(s) AS s ORDER BY s.created_at, s.id",
             {"arrays": list(arrays)},

@@ -237,3 +237,36 @@ def test_what_lasts_is_read_once_and_what_was_deleted_is_left_out(
         )
         assert found.to_pylist() == fresh
     assert not scans
+
+
+def test_segments_are_read_whole_while_others_replace_them(graph: Graph, columns: Columns) -> None:
+    """A segment that was found and replaced before it was read has no properties on Neo4j: it is asked again."""
+    segment = {
+        "array": "a",
+        "uri": "u",
+        "keys": "k",
+        "rows": 1,
+        "codec": "c",
+        "dtype": "u1",
+        "min_key": 1,
+        "max_key": 1,
+    }
+    graph.write("UNWIND range(1, 60) AS n CREATE (s:Segment) SET s = $s, s.id = toString(n)", {"s": segment})
+    stop = threading.Event()
+
+    def compact() -> None:
+        while not stop.is_set():
+            graph.write(
+                "MATCH (s:Segment) WITH s, properties(s) AS was DELETE s WITH was CREATE (n:Segment) SET n = was"
+            )
+
+    writer = threading.Thread(target=compact)
+    writer.start()
+    try:
+        for _ in range(60):
+            for found in (columns.segments_of(["a"]).get("a", ()), columns.segments("a")):
+                assert {info.array for info in found} <= {"a"}
+    finally:
+        stop.set()
+        writer.join()
+    assert {info.id for info in columns.segments("a")} == {str(n) for n in range(1, 61)}

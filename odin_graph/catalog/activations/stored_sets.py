@@ -12,6 +12,7 @@ import numpy as np
 from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.activations.usage import Usage, usage_of
 from odin_graph.catalog.records import leases
+from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.errors import StoreError
 from odin_graph.schema.metadata import decode
 from odin_graph.stores import Stores
@@ -69,7 +70,7 @@ def stored_sets(stores: Stores) -> list[StoredSet]:
     if not rows:
         return []
     segments: dict[str, list[SegmentInfo]] = {}
-    for row in stores.graph.read(_SEGMENTS, {"word": _WORD}):
+    for row in segment_rows(stores.graph, stores.graph, _SEGMENTS, {"word": _WORD}):
         info = SegmentInfo.from_node(row["s"])
         segments.setdefault(info.array.removeprefix(_WORD).rpartition("/")[0], []).append(info)
     uris = {set_id: {info.uri for info in held} for set_id, held in segments.items()}

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from odin_graph.arrays import SegmentInfo
+from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.errors import OdinError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_nodes
@@ -24,7 +25,7 @@ def all_segments(stores: Stores) -> list[SegmentInfo]:
     """Every segment that the graph names."""
     return [
         SegmentInfo.from_node(row["s"])
-        for row in stores.graph.read("MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")
+        for row in segment_rows(stores.graph, stores.graph, "MATCH (s:Segment) RETURN properties(s) AS s ORDER BY s.id")
     ]
 
 
