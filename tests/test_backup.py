@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.arrays.files import Files
 from odin_graph.catalog import backup as backups
 
 WRITER = """
@@ -146,6 +149,30 @@ def test_what_was_purged_since_an_interruption_is_not_in_the_copy(
 
 def _stop(_: Path) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_is_removed_bit_by_bit_meanwhile_is_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage that another process collects at this moment is half there, then gone."""
+    segment = next(path for path in (folder / "arrays" / "segments").iterdir() if path.is_dir())
+    garbage = shutil.copytree(segment, segment.with_name("f" * 32 + ".pixels"))
+    get = Files.get
+
+    def removed(self: Files, path: str) -> bytes:
+        if path.startswith(str(garbage)) and Path(path).exists():
+            Path(path).unlink()
+            threading.Timer(0.3, shutil.rmtree, [garbage], {"ignore_errors": True}).start()
+        return get(self, path)
+
+    monkeypatch.setattr(Files, "get", removed)
+    with og.connect(folder) as db:
+        expected = {image.id for image in db.images()}
+        db.backup(tmp_path / "copy.odin", progress=False)
+    assert not (tmp_path / "copy.odin" / "arrays" / "segments" / garbage.name).exists()
+    with og.connect(tmp_path / "copy.odin") as copy:
+        assert copy.doctor(deep=True).sound
+        assert {image.id for image in copy.images()} == expected
 
 
 def test_a_purge_meanwhile_is_waited_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ from odin_graph.stores import Stores
 
 _TRIES: Final = 50
 """A purge or compaction meanwhile removes files that the copy of the graph names: then what is new is copied again."""
+_GOING: Final = 10.0
+"""Seconds in which what is being removed is gone."""
 _OWNER: Final = "workspace.json"
 
 
@@ -136,12 +139,8 @@ def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, i
     copied: dict[str, int] = {}
     with progress_bar("back up arrays", len(listed), show=progress) as advance:
         for file in listed:
-            try:
-                copied[file.uri] = sum(_copy(raw, file.uri, target))
-            except StoreError:  # purged, or collected as garbage, a moment ago
-                shutil.rmtree(target / file.uri, ignore_errors=True)
-                if raw.exists(file.uri):
-                    raise
+            if (size := _copied(raw, file.uri, target)) is not None:
+                copied[file.uri] = size
             advance(1)
     target.mkdir(parents=True, exist_ok=True)
     for stale in target.glob("*/*"):  # of an earlier try: purged since, and so not to live on in a copy
@@ -151,18 +150,38 @@ def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, i
     return copied
 
 
-def _copy(raw: Files, uri: str, target: Path) -> list[int]:
-    sizes: list[int] = []
-    for name, size in raw.tree(raw.path(uri)):
+def _copied(raw: Files, uri: str, target: Path) -> int | None:
+    """Copy a file or segment, and give its bytes; None where it is purged, or collected as garbage, meanwhile.
+
+    That takes a moment, in which some of it is gone: whether it goes on being there is waited for.
+    """
+    until = time.monotonic() + _GOING
+    while True:
+        try:
+            return _copy(raw, uri, target)
+        except StoreError:
+            shutil.rmtree(target / uri, ignore_errors=True)
+            if not raw.exists(uri):
+                return None
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _copy(raw: Files, uri: str, target: Path) -> int:
+    path = raw.path(uri)
+    tree = raw.tree(path)
+    for name, size in tree:
         into = target / uri / name if name else target / uri
-        sizes.append(size)
         if into.is_file() and into.stat().st_size == size:
             continue  # of a call that was interrupted: what is stored never changes
         into.parent.mkdir(parents=True, exist_ok=True)
         fresh = into.with_name(into.name + ".part")
-        fresh.write_bytes(raw.get(f"{raw.path(uri)}/{name}" if name else raw.path(uri)))
+        fresh.write_bytes(raw.get(f"{path}/{name}" if name else path))
         fresh.replace(into)
-    return sizes
+    if sorted(raw.tree(path)) != sorted(tree):
+        raise StoreError(f"{path} changes while it is copied.")
+    return sum(size for _, size in tree)
 
 
 def _listed(stores: Stores) -> list[StoredFile]:
