@@ -86,12 +86,12 @@ def test_no_version_is_lost_to_another_writer(scans: og.Workspace) -> None:
         for age in range(first, first + 3):
             scans.views["raced"] = scans.images().where(F("age") == age)
 
-    threads = [threading.Thread(target=save, args=(first,)) for first in (0, 10, 20)]
+    threads = [threading.Thread(target=save, args=(10 * number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert scans.views.to_pandas()["version"].tolist() == list(range(1, 10))
+    assert scans.views.to_pandas()["version"].tolist() == list(range(1, 25))
     assert examine(scans._stores).sound
 
 

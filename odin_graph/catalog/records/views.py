@@ -18,7 +18,6 @@ from odin_graph.stores import Stores
 _LONGEST: Final = 200
 _VERSIONED: Final = re.compile(r"(.+)@(\d+)")
 _LATEST: Final = "MATCH (v:View {base: $base}) RETURN v.version AS version, v.query AS query"
-_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +43,25 @@ def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
     _check_name(name)
     text = json.dumps(query, sort_keys=True, allow_nan=False)
 
+    tried = ""
+
     def make(tx: Transaction) -> str:
+        nonlocal tried
         held = {row["version"]: row["query"] for row in tx.run(_LATEST, {"base": name})}
         last = max(held, default=0)
         if held and held[last] == text:
             return f"{name}@{last}"
-        id_ = f"{name}@{last + 1}"
-        row = {"id": id_, "base": name, "version": last + 1, "query": text, "created_at": now()}
+        tried = f"{name}@{last + 1}"
+        row = {"id": tried, "base": name, "version": last + 1, "query": text, "created_at": now()}
         tx.run("CREATE (v:View) SET v = $row", {"row": row})
-        return id_
+        return tried
 
-    for _ in range(_TRIES - 1):
+    while True:
         try:
             return stores.graph.execute(make)
-        except ConflictError:  # another process took the version a moment ago
-            continue
-    return stores.graph.execute(make)
+        except ConflictError:  # another process took that version a moment ago, so that it at least came on
+            if all(held.id != tried for held in views(stores)):
+                raise
 
 
 def view_of(stores: Stores, id_: str) -> ViewRecord:
