@@ -4,8 +4,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ENGINE ?=
-# Two processes. With pytest before 9.2 each has the tests of one engine; xdist's groups have no effect since.
-PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2 --dist loadgroup)
+# Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
+PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2)
 
 .PHONY: venv quickstart test lint bench soak matrix clean
 

@@ -26,6 +26,8 @@ from tests.engines.maven import CannotRunError
 from tests.engines.neo4j import LTS, Neo4jServer
 from tests.engines.s3 import S3Server
 from tests.engines.s3 import start as start_s3
+from tests.kept import World, fill_of
+from tests.scheduling import ByEngine
 
 ENGINES = ("arcadedb", "neo4j")
 os.environ.setdefault("ODIN_PROGRESS", "0")
@@ -58,13 +60,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("s3", names, indirect=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
+    """Both processes together run the whole suite."""
+    return ByEngine(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:  # a worker runs all tests of an engine, so that each server is started once
-        params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
-        engine = params and (params.get("engine") or params.get("s3"))
-        if engine:
-            item.add_marker(pytest.mark.xdist_group(engine))
     if not config.getoption("--soak"):
         for item in items:
             if "soak" in item.keywords:
@@ -93,13 +95,15 @@ def soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Engine:
     """A running engine: its name, and a graph that holds the server up and is wiped between tests."""
 
     name: str
     graph: Graph
     folder: Path | None
+    world: World | None = None
+    """What is in it, if that is to be kept as long as tests only read it."""
 
     def address(self, arrays: Path | str) -> Address:
         """Of a workspace on this engine with its arrays in that folder, or at that address."""
@@ -112,6 +116,7 @@ class Engine:
 
     def wipe(self) -> None:
         """Remove all data; the schema stays, and the workspace is a new one."""
+        self.world = None
         while self.graph.write("MATCH (n) WITH n LIMIT 20000 DETACH DELETE n RETURN count(n) AS n")[0]["n"]:
             pass
         self.graph.write(
@@ -199,8 +204,10 @@ def graph(engine: Engine) -> Graph:
 
 
 @pytest.fixture
-def address(engine: Engine, tmp_path: Path) -> Address:
-    """Of an empty workspace on the engine, not yet opened."""
+def address(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """Of an empty workspace on the engine, not yet opened; or of the world that the test reads, if it still stands."""
+    if engine.world is not None and engine.world.stands(fill_of(request), engine.graph):
+        return engine.address(engine.world.arrays)
     engine.wipe()
     return engine.address(tmp_path / "arrays")
 

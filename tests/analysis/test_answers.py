@@ -13,11 +13,12 @@ from sklearn.naive_bayes import GaussianNB
 
 import odin_graph as og
 from odin_graph.errors import QueryError, UnknownNameError
+from tests.kept import kept
 
 N = 240
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> dict[str, Any]:
     """Two classifiers from elsewhere, on digits of three writers, one digit without a label."""
     digits = load_digits()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Address
+from tests.kept import kept
 from tests.workspaces import connect
 
 NAMES = [f"i{n:02}" for n in range(12)]
@@ -30,7 +31,7 @@ class Net(nn.Module):
         return self.head(x.flatten(1))
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     """``parent`` learned from i00 to i05, and ``child`` goes on from it with i06 and i07."""
     pixels = np.random.default_rng(0).integers(0, 255, (12, 4, 4), dtype=np.uint8)

@@ -19,10 +19,11 @@ from odin_graph.query.expressions.nodes import FrozenLabel, ImageField, Predicti
 from odin_graph.query.names.cypher_source import cypher_source
 from odin_graph.query.plan.plan import AllImages, Members, Plan
 from odin_graph.stores import Stores
+from tests.kept import kept
 from tests.query.worlds import World, build
 
 
-@pytest.fixture
+@kept
 def world(stores: Stores) -> World:
     return build(stores, Random(3))
 

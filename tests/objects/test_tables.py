@@ -14,6 +14,7 @@ from torchvision.models import inception_v3, vgg16_bn
 
 import odin_graph as og
 from odin_graph.ops import ToFloat
+from tests.kept import kept
 
 PATIENTS = [f"patient-{n // 3}" for n in range(24)]
 DIAGNOSES = ["DME", "normal", "drusen"] * 8
@@ -43,7 +44,7 @@ class Net(nn.Module):
         return self.head(torch.relu(self.features(x)).mean((2, 3)))
 
 
-@pytest.fixture
+@kept
 def scans(db: og.Workspace) -> og.Workspace:
     """Images with the metadata of a clinic, a data set of them, and an experiment that has predicted it."""
     db.images.add(

@@ -14,9 +14,10 @@ from odin_graph.analysis import scores
 from odin_graph.errors import PositionError, QueryError, UnknownNameError
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.plan import wire
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def lab(db: og.Workspace) -> og.Workspace:
     """Two experiments that ran here, and two from elsewhere, trained on halves of the digits."""
     example.build(db, experiments=2)

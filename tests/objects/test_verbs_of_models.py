@@ -8,9 +8,10 @@ import pytest
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def clinic(db: og.Workspace) -> og.Workspace:
     example.build(db, experiments=1)
     return db

@@ -15,6 +15,7 @@ from torch import nn
 import odin_graph as og
 from odin_graph import F
 from odin_graph.errors import DataError, OdinError, QueryError
+from tests.kept import kept
 
 N = 6
 SEVERAL: dict[str, Callable[[og.Workspace], Any]] = {
@@ -95,7 +96,7 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
 }
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (N, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, labels=["a", "b"] * 3, metadata={"n": list(range(N))}, progress=False)

@@ -11,9 +11,10 @@ import pytest
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     """Digits that are ``retina-test``; of the first ten, crops, and of two of these, blurred ones; a volume."""
     example.build(db, experiments=1)

@@ -13,9 +13,10 @@ from PIL import Image as PillowImage
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import ConflictError, DataError, QueryError, ShapeError, UnknownNameError, UnreadableImageError
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     example.build(db, experiments=1)
     return db

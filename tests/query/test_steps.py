@@ -17,11 +17,12 @@ from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.operators.drawing import scattered
 from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan
 from odin_graph.stores import Stores
+from tests.kept import kept
 
 from .worlds import World, build
 
 
-@pytest.fixture
+@kept
 def world(stores: Stores) -> World:
     return build(stores, Random(11))
 

@@ -24,13 +24,14 @@ from odin_graph.query.units.calibration import Calibration, Layer, Seen, after_b
 from odin_graph.query.units.unit_source import Sources
 from odin_graph.runtime.models import loaded
 from odin_graph.runtime.models.model import Runnable
+from tests.kept import kept
 
 from .unit_world import answering
 
 GROUP = [3, 17, 40]
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     shutil.rmtree(db._stores.cache / "speeds", ignore_errors=True)  # one folder of the tests of an engine
     example.build(db, experiments=1)

@@ -14,11 +14,12 @@ from odin_graph.catalog.records.leases import acquire
 from odin_graph.errors import ReadOnlyError, ShapeError, TimeLimitError, UnknownNameError
 from odin_graph.graph.read_only import read_only
 from odin_graph.query.units import unit_source
+from tests.kept import kept
 
 from .unit_world import answering
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     example.build(db, experiments=1)
     return db

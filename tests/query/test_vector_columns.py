@@ -17,6 +17,7 @@ from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.plan.vector_columns import DUPLICATES, OUTLIERS, UNIQUENESS, Settings
 from odin_graph.vectors import graph
+from tests.kept import kept
 
 METRIC = {"cosine": "cosine", "l2": "euclidean"}
 
@@ -104,7 +105,7 @@ def test_uniqueness_is_the_distance_to_the_nearest_other(metric: str) -> None:
     assert UNIQUENESS(rows[:1], Settings(None, None, 0, metric)).tolist() == [np.inf]
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     example.build(db, experiments=1)
     return db

@@ -12,9 +12,10 @@ from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.operators.shares import shares
 from odin_graph.runtime.passes.embed import embeddings
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     example.build(db, experiments=1)
     return db
