@@ -58,6 +58,8 @@ def of_tiledb() -> dict[str, str]:
         "vfs.s3.connect_timeout_ms": str(1000 * _CONNECT_SECONDS),
         "vfs.s3.request_timeout_ms": str(1000 * _ANSWER_SECONDS),
         "vfs.s3.connect_max_tries": str(_TRIES),
+        # What it once read ahead it gives again, whatever has become of the object, and a byte that was wrong but once.
+        "vfs.read_ahead_cache_size": "0",
     }
     if region := _region():
         found["vfs.s3.region"] = region
