@@ -43,7 +43,11 @@ def archive_of(options: Sequence[str]) -> Path | None:
 
 def use(archive: Path | None) -> list[str]:
     """The options of Java that use an archive, if it is there. Java checks that it fits, and does without if not."""
-    if archive is None or not archive.exists():
+    if archive is None:
+        return []
+    try:
+        os.utime(archive)  # of several environments' archives, the ones that are used stay
+    except OSError:
         return []
     return ["-XX:+IgnoreUnrecognizedVMOptions", f"-XX:AOTCache={archive}"]
 

@@ -38,8 +38,9 @@ def main() -> None:
             made = Path(folder) / "made.aot"
             _rehearse(Path(folder) / "engine", [f"-XX:AOTCacheOutput={made}"])
             made.replace(archive)
-        for old in sorted(archive.parent.glob("*.aot"), key=lambda file: file.stat().st_atime)[:-_RELEASES]:
+        for old in sorted(archive.parent.glob("*.aot"), key=lambda file: file.stat().st_mtime)[:-_RELEASES]:
             old.unlink()
+            old.with_suffix(".log").unlink(missing_ok=True)  # by which it would pass for one that cannot be made
     finally:
         release(lock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,18 @@ def test_what_was_made_is_used(archive: Path, tmp_path: Path) -> None:
     if maps.exists():
         assert str(archive) in maps.read_text()
     graph.close()
+
+
+def test_of_many_environments_those_in_use_keep_theirs(archive: Path) -> None:
+    archive.parent.mkdir(parents=True)
+    others = [archive.with_name(f"{name}.aot") for name in ("used", "a", "b", "c")]
+    for age, other in enumerate(reversed(others)):
+        for file in (other, other.with_suffix(".log")):
+            file.touch()
+            os.utime(file, (age, age))
+    os.utime(others[0], (0, 0))
+    assert use(others[0])  # an engine starts with it
+    subprocess.run([sys.executable, "-m", "odin_graph.graph.rehearsal"], check=True, capture_output=True)
+    kept = {archive, others[0], others[1]}
+    assert set(archive.parent.glob("*.aot")) == kept
+    assert {file.with_suffix(".aot") for file in archive.parent.glob("*.log")} <= kept  # the rest are made again
