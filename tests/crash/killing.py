@@ -25,8 +25,8 @@ LONGEST_PAUSE = 0.5
 
 
 def seeds(number: int) -> list[object]:
-    """Seeds for the three runs of a usual test, and the twenty of `make soak`."""
-    return [seed if seed < 3 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(number)]
+    """Numbers of the runs: one of a usual test, as many as are asked for of `make soak`; each draws its own seed."""
+    return [pytest.param(run, marks=pytest.mark.soak) if run else run for run in range(number)]
 
 
 @contextmanager
