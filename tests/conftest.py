@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,19 @@ def db(address: Address) -> Iterator[og.Workspace]:
     lend_to_neomodel(held.graph)
     with Workspace(held) as workspace:
         yield workspace
+
+
+@pytest.fixture
+def another(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], og.Workspace]:
+    """Opens an empty workspace beside that of the test, at each call, on an engine that all such workspaces share."""
+    from odin_graph.workspace import Workspace
+
+    if "beside" not in _running:
+        _running["beside"] = _start("arcadedb", request.config)
+    engine, numbers = _running["beside"], count()
+
+    def open_() -> og.Workspace:
+        engine.wipe()
+        return Workspace(Stores.open(engine.address(tmp_path / f"arrays beside {next(numbers)}")))
+
+    return open_

@@ -14,7 +14,9 @@ import pytest
 import odin_graph as og
 
 if TYPE_CHECKING:
+    from odin_graph.address import Address
     from odin_graph.graph import Graph
+    from odin_graph.stores import Stores
 
 Fill = Callable[[Any], Any]
 _fills: dict[tuple[str, str], Fill] = {}
@@ -27,15 +29,19 @@ def kept(fill: Fill) -> Any:
     """
     (source,) = inspect.signature(fill).parameters
 
-    def fixture(request: pytest.FixtureRequest, engine: Any) -> Any:
-        held = request.getfixturevalue(source)
+    def filled(engine: Any, address: Address, held: Any) -> Any:
         if engine.world is None:
-            made = fill(held)
-            engine.world = World.of(fill, made, engine.graph, Path(request.getfixturevalue("address").arrays))
-        return held if isinstance(engine.world.made, og.Workspace | type(held)) else engine.world.made
+            engine.world = World.of(fill, fill(held), engine.graph, Path(address.arrays))
+        return held if isinstance(engine.world.made, type(held)) else engine.world.made
+
+    def of_db(engine: Any, address: Address, db: og.Workspace) -> Any:
+        return filled(engine, address, db)
+
+    def of_stores(engine: Any, address: Address, stores: Stores) -> Any:
+        return filled(engine, address, stores)
 
     _fills[fill.__module__, fill.__name__] = fill
-    return pytest.fixture(fixture, name=fill.__name__)
+    return pytest.fixture({"db": of_db, "stores": of_stores}[source], name=fill.__name__)
 
 
 def fill_of(request: pytest.FixtureRequest) -> Fill | None:

@@ -23,6 +23,7 @@ from odin_graph import F
 from odin_graph.analysis.leak_keys import Matches, Side
 from odin_graph.analysis.near import near
 from odin_graph.ops import ToFloat
+from tests.kept import kept
 from tests.workspaces import add_digits
 
 VALUES = st.lists(st.none() | st.integers(0, 4), max_size=30)
@@ -106,7 +107,7 @@ class Net(nn.Module):
         return self.head(torch.relu(self.features(x)).mean((2, 3)))
 
 
-@pytest.fixture
+@kept
 def photographs(db: og.Workspace) -> og.Workspace:
     """Real photographs of 96 x 96: some twice, some again half as bright, with patients and places in the sky."""
     cut = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()]

@@ -10,6 +10,7 @@ import pytest
 import odin_graph as og
 from odin_graph.schema.edges import EDGES
 from tests.docs.test_cypher import STATEMENTS
+from tests.kept import kept
 
 OF_IMAGES = sorted({e.type for e in EDGES if e.lineage and "Image" in e.start and "Image" in e.end})
 """Edges from an image to an image that it depends on."""
@@ -44,7 +45,7 @@ def test_every_lineage_edge_is_followed_or_said_why_not() -> None:
     assert OF_IMAGES == ["DERIVED_FROM", "REVISION_OF"]
 
 
-@pytest.fixture
+@kept
 def chain(db: og.Workspace) -> og.Workspace:
     """A scan, its new pixels, a crop of these, and new pixels of the crop; one that has nothing to do with it."""
     pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 8), dtype=np.uint8)

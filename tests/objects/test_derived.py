@@ -25,6 +25,7 @@ from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrey
 from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.runtime.derive.function import source_digest
 from odin_graph.stores import Stores
+from tests.kept import kept
 
 data: Any = skimage_data
 PHOTOGRAPHS = {"astronaut": data.astronaut, "chelsea": data.chelsea, "coffee": data.coffee, "rocket": data.rocket}
@@ -38,7 +39,7 @@ def brightness(image: og.Image) -> float:
     return float(image.pixels.mean())
 
 
-@pytest.fixture
+@kept
 def db(db: og.Workspace) -> og.Workspace:
     """Photographs of four sizes, one of 16 bits, labelled, with metadata."""
     images: list[Any] = [take() for take in PHOTOGRAPHS.values()]

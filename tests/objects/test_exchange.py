@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from odin_graph import F
 from odin_graph.catalog.datasets.exchange import FORMATS
 from odin_graph.catalog.datasets.exchange_pixels import folder_names
 
+Another = Callable[[], og.Workspace]
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 4, 4), dtype=np.uint8)
 ABOUT: dict[str, Any] = {
     "note": "007",
@@ -53,10 +55,10 @@ def revisions(db: og.Workspace) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_loaded_is_what_was_exported(db: og.Workspace, tmp_path: Path, kind: Any) -> None:
+def test_what_is_loaded_is_what_was_exported(db: og.Workspace, tmp_path: Path, kind: Any, another: Another) -> None:
     made = fill(db)
     path = made.export(tmp_path / kind, format=kind, progress=False)
-    with og.connect(tmp_path / "other.odin") as other:
+    with another() as other:
         back = other.datasets.load(path, progress=False)
         assert back.digest == made.digest
         assert facts(back) == facts(made)
@@ -80,19 +82,19 @@ def test_classes_of_like_names_have_folders_of_their_own(db: og.Workspace, tmp_p
     assert len({name.casefold() for name in names.values()}) == len(names)
 
 
-def test_a_part_of_the_versions(db: og.Workspace, tmp_path: Path) -> None:
+def test_a_part_of_the_versions(db: og.Workspace, tmp_path: Path, another: Another) -> None:
     """A revision alone is that revision; it joins the versions that are there, and never those of another image."""
     fill(db)
     path = db.datasets.create("last", ["m3@3"]).export(tmp_path / "last", progress=False)
-    with og.connect(tmp_path / "empty.odin") as other:
+    with another() as other:
         assert [image.id for image in other.datasets.load(path, progress=False).images()] == ["m3@3"]
         assert revisions(other) == []
-    with og.connect(tmp_path / "same.odin") as other:
+    with another() as other:
         other.images.add(images=PIXELS[2:3], ids=["m3"], progress=False)
         other.datasets.load(path, progress=False)
         assert revisions(other) == [["m3@3", "m3"]]
         assert other.image("m3").revise(PIXELS[5]).id == "m3@4"
-    with og.connect(tmp_path / "stranger.odin") as other:
+    with another() as other:
         other.images.add(images=PIXELS[5:], ids=["m3"], progress=False)
         with pytest.raises(og.ConflictError, match="'m3' is here with other pixels"):
             other.datasets.load(path, progress=False)

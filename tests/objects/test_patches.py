@@ -19,6 +19,7 @@ from odin_graph import F, config
 from odin_graph.arrays import tiled
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.ops import Crop, Patch, Patches, Resize, ToGrey
+from tests.kept import kept
 
 data: Any = skimage_data
 
@@ -87,7 +88,7 @@ def test_edges(height: int, width: int, size: int, stride: int | None, edge: Any
         assert seen.sum() == len(set(covered[0])) * len(set(covered[1]))
 
 
-@pytest.fixture
+@kept
 def db(db: og.Workspace) -> og.Workspace:
     """Three photographs of two sizes."""
     db.images.add(

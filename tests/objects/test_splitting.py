@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from tests.kept import kept
 
 NUMBER = 40
 PARTS = {"train": 0.5, "val": 0.25, "test": 0.25}
@@ -20,7 +21,7 @@ HOW: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
+@kept
 def scans(db: og.Workspace) -> og.Workspace:
     """40 scans of 20 patients in 4 classes, one a day."""
     _add(db, 0, NUMBER)

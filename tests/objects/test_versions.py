@@ -7,6 +7,7 @@ import random
 import tarfile
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ from odin_graph import F
 from odin_graph.catalog.datasets.exchange import FORMATS, MANIFEST
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import split_positions
+from tests.kept import kept
 from tests.workspaces import add_digits
 
+Another = Callable[[], og.Workspace]
 NUMBER = 30
 
 
-@pytest.fixture
+@kept
 def digits(db: og.Workspace) -> og.Workspace:
     """30 digits with patients, days and weights."""
     add_digits(db, NUMBER)
@@ -140,8 +143,8 @@ def test_set_operations(digits: og.Workspace) -> None:
     assert len(a - other) == 6, "what is taken away needs no label"
 
 
-def test_sets_of_two_worlds_do_not_mix(digits: og.Workspace, tmp_path: Path) -> None:
-    with og.connect(tmp_path / "other.odin") as other:
+def test_sets_of_two_worlds_do_not_mix(digits: og.Workspace, another: Another) -> None:
+    with another() as other:
         add_digits(other, 5)
         there = other.datasets.create("all", other.images())
         for combine in ("__or__", "__and__", "__sub__", "__xor__", "diff"):
@@ -289,7 +292,7 @@ def test_verify_finds_what_was_changed(digits: og.Workspace) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_out_and_in_again(db: og.Workspace, tmp_path: Path, kind: Any) -> None:
+def test_out_and_in_again(db: og.Workspace, tmp_path: Path, kind: Any, another: Another) -> None:
     draw = np.random.default_rng(0)
     images = [
         (draw.random((5 + n % 3, 7, bands)) * 200).astype(dtype)
@@ -311,7 +314,7 @@ def test_out_and_in_again(db: og.Workspace, tmp_path: Path, kind: Any) -> None:
     with pytest.raises(og.ConflictError, match="is not empty"):
         made.export(path, format=kind, progress=False)
     assert not list(tmp_path.glob(".*.part"))
-    with og.connect(tmp_path / "other.odin") as other:
+    with another() as other:
         back = other.datasets.load(path, progress=False)
         assert (back.id, back.digest) == ("clinic@1", made.digest)
         assert other.datasets.load(path, progress=False).id == "clinic@1", "again is the same"
@@ -326,7 +329,7 @@ def test_out_and_in_again(db: og.Workspace, tmp_path: Path, kind: Any) -> None:
     column = table.schema.get_field_index("label")
     twisted = table.set_column(column, "label", pa.array(["normal"] * table.num_rows))
     pq.write_table(twisted.replace_schema_metadata(table.schema.metadata), path / MANIFEST)
-    with og.connect(tmp_path / "third.odin") as third:
+    with another() as third:
         with pytest.raises(og.StoreError, match="do not make the digest"):
             third.datasets.load(path, progress=False)
         assert len(third.datasets) == 0
@@ -341,9 +344,9 @@ def test_webdataset_is_what_others_read(digits: og.Workspace, tmp_path: Path) ->
     assert (said["id"], said["label"], said["patient"]) == ("digit/000003", digits.datasets["all"].labels[3], "p3")
 
 
-def test_folders_of_classes_can_be_added_as_images(digits: og.Workspace, tmp_path: Path) -> None:
+def test_folders_of_classes_can_be_added_as_images(digits: og.Workspace, tmp_path: Path, another: Another) -> None:
     path = digits.datasets["all"].export(tmp_path / "folder", format="folder", progress=False)
-    with og.connect(tmp_path / "other.odin") as other:
+    with another() as other:
         other.images.add(path / "images", progress=False)
         assert Counter(image.label for image in other.images) == Counter(map(str, digits.datasets["all"].labels))
 

@@ -15,6 +15,7 @@ from odin_graph.query.expressions.nodes import Added, Both, Compare, ImageField,
 from odin_graph.query.plan.plan import AllImages, Column, OrderBy, Plan, Slice, SortKey, Step, Where, WithColumns
 from odin_graph.query.planner.rewrite import rewritten
 from odin_graph.query.planner.selectivity import selectivity
+from tests.kept import kept
 
 IMAGES = 200
 AGES = [n % 50 for n in range(IMAGES)]
@@ -97,7 +98,7 @@ def test_the_most_selective_comes_first_and_the_dear_last() -> None:
     assert operands("regex", "where", "rare") == [rare, where, regex]
 
 
-@pytest.fixture
+@kept
 def scans(db: og.Workspace) -> og.Workspace:
     metadata = {name: column.to_pylist() for name, column in COLUMNS.items()}
     db.images.add(images=np.zeros((IMAGES, 2, 2), np.uint8), labels=["a", "b"] * (IMAGES // 2), metadata=metadata)

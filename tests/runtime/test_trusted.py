@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import odin_graph as og
 from odin_graph.runtime.models import trust, trusted
 from odin_graph.runtime.models.trusted import trust_file
+from tests.kept import kept
 
 ADD = """
 import json, sys
@@ -37,14 +39,21 @@ with Workspace(Stores.open(Address(**json.loads(sys.argv[1])))) as db:
 """
 
 
-@pytest.fixture
-def world(db: og.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> og.Workspace:
-    """Two models of a script, in a process that vouched for nothing."""
+@pytest.fixture(autouse=True)
+def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who vouched for nothing."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "script.py").write_text(ADD)
-    address = json.dumps(asdict(db._stores.address))
-    command = [sys.executable, str(tmp_path / "script.py"), address, "one", "other"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@kept
+def world(db: og.Workspace) -> og.Workspace:
+    """Two models of a script, from a process that has gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "script.py"
+        script.write_text(ADD)
+        address = json.dumps(asdict(db._stores.address))
+        command = [sys.executable, str(script), address, "one", "other"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return db
 
