@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import neo4j
-from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
+from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError, TransientError
 
 from odin_graph.deadline import check_seconds, remaining
 from odin_graph.errors import ConflictError, QueryError, UnreachableError, WorkspaceError
@@ -50,6 +50,20 @@ class Transaction:
 
     def __init__(self, open_: neo4j.Transaction) -> None:
         self._open = open_
+        self._required: list[Callable[[], bool]] = []
+
+    def require(self, check: Callable[[], bool]) -> None:
+        """Have something looked at just before the commit; where it does not hold, the transaction is run again."""
+        self._required.append(check)
+
+    def check(self) -> None:
+        """Look at what was required.
+
+        Raises:
+            TransientError: Of the driver, as where an engine says that another transaction was faster.
+        """
+        if not all(check() for check in self._required):
+            raise TransientError("another transaction changed what this one was made from")
 
     def run(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a statement and return its rows. Values go in as parameters."""
@@ -335,7 +349,9 @@ class Graph:
                         self._session(access, reader=reader) as session,
                         opened(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
-                        answer = work(Transaction(tx))
+                        held = Transaction(tx)
+                        answer = work(held)
+                        held.check()
                     if writes:
                         self._moment = None
                     return answer

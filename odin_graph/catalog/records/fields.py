@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from odin_graph.graph import Graph, Transaction
 from odin_graph.graph.writer import quoted
 from odin_graph.schema import metadata
-from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types
+from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types, unchanged
 from odin_graph.schema.reserved import check_name
 
 
@@ -43,6 +44,8 @@ class NewValues:
     types: Mapping[str, FieldType]
     empty: tuple[str, ...] = ()
     """Columns of empty lists alone, which say nothing of their type: the recorded one holds them."""
+    given: bool = True
+    """Whether there were columns, be it of missing values alone, which take values away."""
 
     @classmethod
     def of(
@@ -77,7 +80,7 @@ class NewValues:
             for value in columns[name]:
                 metadata.encode(value, types[name], f"{kind}.{name}")
         untyped = tuple(name for name in empty if name not in types)
-        return cls(kind, {name: columns[name] for name in (*types, *untyped)}, types, untyped)
+        return cls(kind, {name: columns[name] for name in (*types, *untyped)}, types, untyped, bool(columns))
 
     def part(self, rows: slice) -> NewValues:
         """The values of some of the nodes."""
@@ -86,7 +89,8 @@ class NewValues:
     def record(self, tx: Transaction, number: int = 1) -> list[dict[str, Any]]:
         """Record the types in the transaction that writes the values.
 
-        A field that nothing has a value of any more is forgotten, and takes the type that comes.
+        A field that nothing has a value of any more is forgotten, and takes the type that comes. Where a type is
+        changed before the transaction ends, the transaction is run again.
 
         Args:
             tx: That transaction.
@@ -100,6 +104,8 @@ class NewValues:
         """
         forget_unused(tx.run, self.kind, self.types)
         recorded = record_types(tx.run, self.kind, self.types) | list_types(tx.run, self.kind, self.empty)
+        if self.given:
+            tx.require(partial(unchanged, tx.run, self.kind, recorded))
         rows: list[dict[str, Any]] = [{} for _ in range(number)]
         for name, values in self.columns.items():
             if metadata.plain_type(values) is recorded[name]:

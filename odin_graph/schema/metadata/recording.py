@@ -11,6 +11,7 @@ from odin_graph.schema.metadata.types import FieldType, widen
 _EXACT: Final = 2**53
 """As far as every integer is a float."""
 _MEET: Final = "MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1"
+_TYPES: Final = "UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type"
 
 Run: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 """Runs one statement in the transaction at hand and returns its records."""
@@ -56,6 +57,15 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
     return agreed
 
 
+def unchanged(run: Run, kind: str, recorded: Mapping[str, FieldType]) -> bool:
+    """Whether the types that values were encoded as are recorded still, and stay so until the transaction has ended.
+
+    Whoever changes a type meets the others at the (:Workspace) first. Asked as the last thing of a transaction, so that
+    writers who change none wait for each other no longer than a commit takes.
+    """
+    return _held(run, kind, recorded, f"{_MEET} WITH count(w) AS met {_TYPES}") == dict(recorded)
+
+
 def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
     """The recorded types of fields that are given empty lists alone.
 
@@ -74,9 +84,8 @@ def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType
     return held
 
 
-def _held(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
-    ids = [f"{kind}.{name}" for name in names]
-    rows = run("UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type", {"ids": ids})
+def _held(run: Run, kind: str, names: Iterable[str], statement: str = _TYPES) -> dict[str, FieldType]:
+    rows = run(statement, {"ids": [f"{kind}.{name}" for name in names]})
     return {row["name"]: FieldType(row["type"]) for row in rows}
 
 
