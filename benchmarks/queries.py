@@ -37,6 +37,8 @@ FULL = 500_000
 """Images, at which the ratios are goals."""
 CLASSES = 10
 TURNS = 9
+STEPS = 60
+"""Columns that stand on each other."""
 MANY = 1_000_000
 """Rows that are gone through."""
 STREAM = """
@@ -96,7 +98,7 @@ def figures(engine: str, stores: Stores, number: int, small: int) -> list[Row]:
             f"{engine}: wrong per class over {small:,} images", some.group_by("label").agg(n=a.wrong.sum()), 10.0
         ),
         first_rows(f"{engine}: first rows of {number:,}", images().where(F("age") > 10)),
-        building(engine, some, a),
+        *building(engine, some, a),
     ]
 
 
@@ -213,13 +215,26 @@ def first_rows(title: str, asked: Query) -> Row:
     return at_most(title, 1000 * seconds(lambda: asked[:10].to_arrow("id", "age")), "ms", 50.0)
 
 
-def building(engine: str, some: Query, exp: og.Experiment) -> Row:
-    """Milliseconds to write a query of four steps, every name in it checked."""
+def building(engine: str, some: Query, exp: og.Experiment) -> list[Row]:
+    """Milliseconds to write a query of three steps, and one of many that stand on each other, every name checked."""
 
     def build() -> Any:
         return some.where(exp.wrong, F("age") > 40).order_by(F("age").desc())[:10]
 
-    return at_most(f"{engine}: building a query of three steps", 1000 * seconds(build), "ms", 1.0)
+    def dependent() -> Query:
+        query = some.with_columns(c0=F("age"))
+        for number in range(1, STEPS):
+            query = query.with_columns(**{f"c{number}": F(f"c{number - 1}") + 1})
+        return query
+
+    last = f"c{STEPS - 1}"
+    (row,) = dependent()[:1].to_arrow("age", last).to_pylist()
+    if row[last] != row["age"] + STEPS - 1:
+        raise WrongAnswer(f"{row} of {STEPS} columns, each one more than the one before")
+    return [
+        at_most(f"{engine}: building a query of three steps", 1000 * seconds(build), "ms", 1.0),
+        at_most(f"{engine}: building {STEPS} columns, each of the one before", 1000 * seconds(dependent), "ms", 50.0),
+    ]
 
 
 def first_answer(stores: Stores) -> list[Row]:

@@ -20,7 +20,7 @@ from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, trained
 from tests.runtime.networks import SmallNet
 
-SHARE: Final = 40
+SHARE: Final = 15
 """So many of the damages are tried in the suite on an engine; all of them in the soak."""
 SEED: Final = int(os.environ.get("ODIN_SEED") or random.SystemRandom().randrange(2**31))
 
