@@ -16,6 +16,7 @@ import pandas as pd
 from odin_graph.analysis.confusion_counts import DENSE, ConfusionCounts
 from odin_graph.analysis.judged import Coverage
 from odin_graph.analysis.picture import Picture
+from odin_graph.analysis.results_pictures import picture_of
 from odin_graph.analysis.scores import PER_CLASS, Scores
 from odin_graph.errors import QueryError, UnknownNameError
 
@@ -172,8 +173,6 @@ class Results:
         One class an image: the confusion matrix. Several: what each class is measured as. A number: it against the
         truth.
         """
-        from odin_graph.analysis.results_pictures import picture_of
-
         return picture_of(self)
 
     def show(self) -> None:

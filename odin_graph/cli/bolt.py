@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.cli.up import wait
 from odin_graph.cli.which import Arrays, Graph, Workspace, opened
 
 
@@ -21,8 +22,6 @@ def bolt(
 
     The log-in only reads, unless --write is given: the engine itself refuses what writes.
     """
-    from odin_graph.cli.up import wait
-
     with opened(workspace, graph, arrays) as db:
         endpoint = db.bolt
         typer.echo(f"address   {endpoint.address}")

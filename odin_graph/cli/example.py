@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.errors import WorkspaceError
+from odin_graph.opening import connect
+
 
 def example(workspace: Annotated[Path, typer.Argument(help="A folder that does not exist.")]) -> None:
     """Make the workspace that the guides ask, to try their examples on."""
-    from odin_graph.errors import WorkspaceError
     from odin_graph.example import build
-    from odin_graph.opening import connect
 
     if workspace.exists():
         raise WorkspaceError(f"{workspace} is there: give the example a folder of its own.")

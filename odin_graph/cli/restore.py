@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from odin_graph.opening import restore as make
+
 
 def restore(
     backup: Annotated[Path, typer.Argument(help="The folder that `odin backup` wrote.")],
     workspace: Annotated[Path, typer.Argument(help="A folder that does not exist.")],
 ) -> None:
     """Make a workspace of a backup, which stays as it is."""
-    from odin_graph.opening import restore as make
-
     with make(backup, workspace) as db:
         typer.echo(repr(db))

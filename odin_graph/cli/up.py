@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from odin_graph.cli.which import Arrays
+from odin_graph.opening import connect
 
 
 def up(
@@ -17,8 +18,6 @@ def up(
     arrays: Arrays = None,
 ) -> None:
     """Hold the graph engine of a workspace up, until Ctrl-C, so that other programs find it running."""
-    from odin_graph.opening import connect
-
     with connect(workspace, arrays=arrays) as db:
         typer.echo(f"The graph engine of {workspace} is up at {db.bolt.address}. Ctrl-C stops it.")
         wait()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from odin_graph.errors import WorkspaceError
+from odin_graph.opening import connect
 
 if TYPE_CHECKING:  # loading it takes a second
     from odin_graph.workspace import Workspace as Opened
@@ -26,8 +27,6 @@ def opened(workspace: Path | None, graph: str | None = None, arrays: str | None 
     Raises:
         WorkspaceError: None is named, or two are.
     """
-    from odin_graph.opening import connect
-
     if (workspace is None) == (graph is None):
         raise WorkspaceError("Name one workspace: its folder, or --graph neo4j://host with --arrays.")
     with connect(workspace, graph=graph, arrays=arrays, create=False) as db:

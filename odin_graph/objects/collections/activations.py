@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray, UnitArray
-from odin_graph.catalog.activations.activations import rows_of
+from odin_graph.catalog.activations.activations import LayerRef, rows_of
 from odin_graph.catalog.activations.storage import reading
 from odin_graph.catalog.activations.unit_sets import units_of
 from odin_graph.errors import QueryError, UnknownNameError
@@ -121,7 +121,6 @@ class ActivationSets(CollectionVerbs, Queried):
             images: A query, or images, their ids or keys.
             how: ``device``, ``batch`` and ``progress``.
         """
-        from odin_graph.catalog.activations.activations import LayerRef
         from odin_graph.runtime.passes.embed import ensure_embeddings
 
         ref = LayerRef(layer.checkpoint, layer.name, layer.pooling)

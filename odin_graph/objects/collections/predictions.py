@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.errors import UnknownNameError
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
@@ -123,8 +124,6 @@ class PredictionSets(CollectionVerbs, Queried):
             dataset: Only those over this data set version; the bare id is the latest.
             equal: Fields and the values that they have.
         """
-        from odin_graph.catalog.datasets.datasets import resolve
-
         if experiment is not None:
             conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
         if dataset is not None:

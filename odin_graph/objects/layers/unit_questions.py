@@ -10,6 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.analysis.units.affinity import affinity
+from odin_graph.analysis.units.kinds import Hypothesis
+from odin_graph.analysis.units.selectivity import selectivity
+from odin_graph.analysis.units.similar import similar_units
+from odin_graph.analysis.units.slab import Slab
+from odin_graph.analysis.units.stats import unit_stats
 from odin_graph.catalog.activations.reading import reading
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.activations.usage import record
@@ -22,6 +28,7 @@ from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.query.units.calibration import Calibration
+from odin_graph.query.units.unit_lists import keeping
 
 if TYPE_CHECKING:
     from odin_graph.analysis.units.affinity import Affinity
@@ -56,7 +63,6 @@ class UnitQuestions:
             view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
-        from odin_graph.query.units.unit_lists import keeping
         from odin_graph.runtime.passes.materialise import materialise
         from odin_graph.runtime.passes.unit_plan import Want
 
@@ -74,8 +80,6 @@ class UnitQuestions:
             images: A query, images, their ids or keys; by default those that are stored.
             view: That of `materialise`.
         """
-        from odin_graph.analysis.units.stats import unit_stats
-
         return unit_stats(self._slabs(self._query(images, view), view))
 
     def selectivity(
@@ -89,8 +93,6 @@ class UnitQuestions:
             view: As in `stats`.
             bins: Of a unit's values, for the mutual information.
         """
-        from odin_graph.analysis.units.selectivity import selectivity
-
         query = self._query(images, view)
         return selectivity(self._slabs(query, view), _values_of(query, F(by) if isinstance(by, str) else by), bins=bins)
 
@@ -107,9 +109,6 @@ class UnitQuestions:
             images: As in `stats`.
             view: As in `stats`. With masks it is the channels' maps, whose largest value the others are held against.
         """
-        from odin_graph.analysis.units.affinity import affinity
-        from odin_graph.analysis.units.kinds import Hypothesis
-
         if not isinstance(hypotheses, Mapping):
             raise QueryError('Hypotheses have names: give a dict, as in {"age": F("age")}.')
         query = self._query(images, view)
@@ -133,8 +132,6 @@ class UnitQuestions:
             threshold: Of the correlation.
             view: As in `stats`.
         """
-        from odin_graph.analysis.units.similar import similar_units
-
         return similar_units(self._slabs(self._query(images, view), view), threshold)
 
     def _query(self, images: Any, view: UnitView) -> Query:
@@ -154,8 +151,6 @@ class UnitQuestions:
 
     def _slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
         """The values of all units, some at a time, over the images by key."""
-        from odin_graph.analysis.units.slab import Slab
-
         with self._held(query, view) as (keys, held):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
             for start in range(0, held.record.units, step):
@@ -164,8 +159,6 @@ class UnitQuestions:
 
     def _maps(self, query: Query) -> Iterator[Slab]:
         """The maps of channels (u, n, h, w), some at a time, over the images by key."""
-        from odin_graph.analysis.units.slab import Slab
-
         with self._held(query, "units") as (keys, held):
             shape = held.record.shape
             if len(shape) != 3:

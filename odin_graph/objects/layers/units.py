@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.layers.unit_estimates import UnitEstimates
 from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_in
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.expressions.spelling import spell_group
 from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.query.units.unit_lists import first_of
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.units import check_group
 
@@ -100,8 +103,6 @@ class Units(UnitExpressions):
         Args:
             images: A query, images, their ids or keys.
         """
-        from odin_graph.objects.layers.unit_estimates import UnitEstimates
-
         return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
@@ -133,8 +134,6 @@ class Units(UnitExpressions):
 
     def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
         """The answer from kept lists, if they reach so far."""
-        from odin_graph.query.units.unit_lists import first_of
-
         address = self._layer._stores.address  # noqa: SLF001
         found = first_of(held, self.numbers[0], largest=largest) if len(self.numbers) == 1 else None
         if found is None or len(found) < k:
@@ -147,8 +146,6 @@ class Units(UnitExpressions):
         return np.asarray(keys, np.int64)
 
     def __repr__(self) -> str:
-        from odin_graph.query.expressions.spelling import spell_group
-
         return f"Units({spell_group(self.node)})"
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
+from odin_graph.objects.query.neighbourhoods import Neighbourhoods
+from odin_graph.objects.query.pictures import html_of, sheet_of
 from odin_graph.objects.query.row_steps import ImageSteps
 from odin_graph.objects.query.steps import wanted_columns
 from odin_graph.query.executor import BATCH
@@ -144,8 +146,6 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
             title: Stands above them; by default the query and its count.
             scale: ``image`` stretches each image above 8 bits by itself.
         """
-        from odin_graph.objects.query.pictures import sheet_of
-
         return sheet_of(self, predictions, title, scale)
 
     def show(self, **how: Any) -> None:
@@ -158,14 +158,10 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
 
     def neighbourhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighbourhoods[Self]:
         """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
-        from odin_graph.objects.query.neighbourhoods import Neighbourhoods
-
         near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
         return Neighbourhoods(*near)
 
     def _repr_html_(self) -> str:
-        from odin_graph.objects.query.pictures import html_of
-
         return html_of(self, ran=self._ran())
 
     def _ran(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from odin_graph.errors import UnknownNameError
 from odin_graph.query.plan.outline import outline
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ class Neighbourhoods(Generic[T]):
         """The images that are neighbours under A alone, ``only("a")``, or under B alone."""
         sides = {"a": (self.a, self.b), "b": (self.b, self.a)}
         if which not in sides:
-            from odin_graph.errors import UnknownNameError
-
             raise UnknownNameError.of("side", which, sides)
         one, other = sides[which]
         return one.difference(other)

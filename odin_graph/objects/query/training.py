@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.query.pixels_out import Batch, Read, batches
+from odin_graph.runtime.pixels.runs import lanes_of, run_of
+from odin_graph.runtime.training.epochs import Epochs, balanced
 from odin_graph.runtime.training.torch_data import torch_dataset
 from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
@@ -94,8 +96,6 @@ class Training(ABC):
             mixed_bytes: Pixels that are mixed at once; by default by the machine's memory, 256 MiB at most.
             options: Those of `to_torch`.
         """
-        from odin_graph.runtime.pixels.runs import run_of
-        from odin_graph.runtime.training.epochs import Epochs
         from odin_graph.runtime.training.stream import PixelStream
 
         self._check_streamed()
@@ -143,8 +143,6 @@ class Training(ABC):
         Raises:
             DataError: No image, or weights that are none.
         """
-        from odin_graph.runtime.pixels.runs import lanes_of, run_of
-        from odin_graph.runtime.training.epochs import Epochs, balanced
         from odin_graph.runtime.training.loader import Loader
 
         data = self.to_torch(model=model, classes=classes, augment=augment, transform=transform, seed=seed)

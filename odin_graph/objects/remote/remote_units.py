@@ -9,6 +9,7 @@ from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_
 from odin_graph.objects.layers.units import Channels, Units
 from odin_graph.objects.remote.elsewhere import Elsewhere
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
+from odin_graph.query.expressions.spelling import spell_group
 from odin_graph.query.plan.plan import LayerOf
 
 
@@ -55,8 +56,6 @@ class RemoteUnits(Elsewhere, UnitExpressions):
         return (RemoteUnits(self._layer, self._view, (number,)) for number in self._numbers[: len(self)])
 
     def __repr__(self) -> str:
-        from odin_graph.query.expressions.spelling import spell_group
-
         return f"RemoteUnits({spell_group(self.node)})"
 
 

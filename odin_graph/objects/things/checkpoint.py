@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odin_graph.catalog.models.checkpoints import CheckpointRecord, checkpoint_of, load_weights
+from odin_graph.catalog.models.models import model_of
 from odin_graph.errors import ModelError
 from odin_graph.objects.base.verbs import Deletable
 from odin_graph.objects.things.layer_table import LayerTable
@@ -59,7 +60,6 @@ class Checkpoint(Deletable):
         Raises:
             ModelError: It belongs to no model.
         """
-        from odin_graph.catalog.models.models import model_of
         from odin_graph.runtime.models.model import layers_of
 
         record = self._record()

@@ -31,6 +31,7 @@ from odin_graph.objects.things.draft import Draft
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Members, Plan
 from odin_graph.schema.metadata import decode
+from odin_graph.schema.reserved import reserved
 from odin_graph.schema.several import in_order, refuse_unordered
 from odin_graph.stores import Stores
 
@@ -94,8 +95,6 @@ class Dataset(DatasetOps, Verbs):
     @property
     def metadata(self) -> dict[str, Any]:
         """The version's free metadata."""
-        from odin_graph.schema.reserved import reserved
-
         ours = set(reserved("Dataset"))
         return {name: decode(value) for name, value in self._record.items() if name not in ours}
 

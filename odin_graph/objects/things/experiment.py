@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from odin_graph.analysis.measure import results
+from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.metrics import read_log
 from odin_graph.objects.base.class_table import class_of
@@ -17,10 +19,13 @@ from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
 from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.predicting import Predicting
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.predictions import PredictionExpressions
 from odin_graph.query.names.prediction_sets import chosen_checkpoint, sets_of
+from odin_graph.schema.metadata import decode
+from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -71,9 +76,6 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def metadata(self) -> dict[str, Any]:
         """The free metadata."""
-        from odin_graph.schema.metadata import decode
-        from odin_graph.schema.reserved import reserved
-
         ours = set(reserved("Experiment"))
         return {name: decode(value) for name, value in self._summary()["own"].items() if name not in ours}
 
@@ -122,8 +124,6 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
-        from odin_graph.objects.things.checkpoint import Checkpoint
-
         rows = self._stores.graph.read(
             "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
             "RETURN c.id AS id ORDER BY c.created_at, c.id",
@@ -134,8 +134,6 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def best(self) -> Checkpoint | None:
         """The checkpoint that speaks for it: the one saved with ``best=True``, else the last; None if it has none."""
-        from odin_graph.objects.things.checkpoint import Checkpoint
-
         chosen = chosen_checkpoint(self._stores.graph, self.id)
         return None if chosen is None else Checkpoint(self._stores, chosen)
 
@@ -158,9 +156,6 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             dataset: A data set that it has predictions over.
             by: A field to group by, such as the patient.
         """
-        from odin_graph.analysis.measure import results
-        from odin_graph.analysis.seen import warn_of_seen
-
         over = self._dataset(dataset)
         measured = results(self._stores, self.id, over, by=by, stacklevel=2)
         return replace(measured, seen=warn_of_seen(self._stores, self.id, over, stacklevel=2))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.units.image import top_units, unusual_units
 from odin_graph.catalog.images.derived import parent_of
 from odin_graph.catalog.images.pixels import ARRAY, read_box
 from odin_graph.catalog.images.stacks import stack_of
@@ -30,6 +31,7 @@ from odin_graph.objects.things.lineage import Relatives, used_by
 from odin_graph.ops import Geometry
 from odin_graph.query.expressions.moments import of_one_moment
 from odin_graph.query.expressions.nodes import UnitView
+from odin_graph.runtime.derive.derive import geometry_to_parent
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
@@ -217,8 +219,6 @@ class Image(ImageVerbs):
         Raises:
             QueryError: It came in as it is, or a function of one's own made it.
         """
-        from odin_graph.runtime.derive.derive import geometry_to_parent
-
         held = parent_of(self._stores, self.key)
         if held is None:
             raise QueryError(f"{self.id!r} was made from no other image: it has no place on a parent.")
@@ -240,8 +240,6 @@ class Image(ImageVerbs):
 
     def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
         """The k units of a layer that say the most of it: which, and what they say."""
-        from odin_graph.analysis.units.image import top_units
-
         return top_units(*self._said(layer, view), k)
 
     def unusual_units(
@@ -262,8 +260,6 @@ class Image(ImageVerbs):
             by: How many deviations from the mean, or at which percentile.
             view: Units, or channels by their largest value or mean.
         """
-        from odin_graph.analysis.units.image import unusual_units
-
         units, values = self._said(layer, view)
         others = layer._query(against, view)  # noqa: SLF001
         keys = [int(key) for key in np.unique(others.keys()) if key != self.key]

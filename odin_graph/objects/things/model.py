@@ -13,6 +13,7 @@ from odin_graph.catalog.models import checkpoints as catalog
 from odin_graph.catalog.models.models import ModelRecord, model_of, versions_of
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.things.checkpoint import Checkpoint
+from odin_graph.ops import Pipeline
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ class Model(Verbs):
     @property
     def preprocess(self) -> Pipeline:
         """What turns pixels into its input."""
-        from odin_graph.ops import Pipeline
-
         return Pipeline.from_json(self._record().preprocess)
 
     @property

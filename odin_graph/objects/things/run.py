@@ -16,9 +16,12 @@ from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.experiments import Setup, State
 from odin_graph.catalog.experiments.metrics import MetricLog, read_log
+from odin_graph.catalog.models.checkpoints import add_checkpoint
+from odin_graph.catalog.models.models import model_of
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError
 from odin_graph.objects.query.of_images import query_of_images
+from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.experiment import Experiment
 from odin_graph.objects.things.predicting import Predicting
 from odin_graph.stores import Stores
@@ -161,9 +164,6 @@ class Run(Predicting):
         Raises:
             ModelError: They are not the weights of the run's model; names what is missing, and what is too much.
         """
-        from odin_graph.catalog.models.checkpoints import add_checkpoint
-        from odin_graph.catalog.models.models import model_of
-        from odin_graph.objects.things.checkpoint import Checkpoint
         from odin_graph.runtime.models.fit import check_fit, without_prefix
 
         self._check_running()

@@ -32,6 +32,7 @@ from odin_graph.query.expressions.nodes import (
     Value,
     check_text,
 )
+from odin_graph.query.expressions.spelling import spell
 from odin_graph.schema.metadata import as_utc, plain
 from odin_graph.schema.several import is_several
 
@@ -251,8 +252,6 @@ class Expr:
         raise ExpressionError(f"Write .contains({item!r}) to look into a string.")
 
     def __repr__(self) -> str:
-        from odin_graph.query.expressions.spelling import spell
-
         return spell(self.node)
 
 

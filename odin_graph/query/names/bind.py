@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.neurons import distance
-from odin_graph.query.expressions.nodes import UnitGroup, check_size, check_text
+from odin_graph.query.expressions.nodes import FrozenLabel, PredictionField, UnitGroup, check_size, check_text
 from odin_graph.query.names import prediction_sets
 from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.names.scope import Scope
@@ -264,8 +264,6 @@ def _check_images(stores: Stores, keys: list[int]) -> None:
 
 
 def _bind_representative(stores: Stores, scope: Scope, step: Representative, dataset: str | None) -> Representative:
-    from odin_graph.query.expressions.nodes import FrozenLabel, PredictionField
-
     _check_k("representative", step.k)
     if step.method not in SELECTIONS:
         raise UnknownNameError.of("selection method", step.method, SELECTIONS)

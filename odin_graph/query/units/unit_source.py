@@ -24,6 +24,7 @@ from odin_graph.neurons import Part, Values
 from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options, storing
 from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.units.calibration import PROBE, Calibration, Layer, Seen, machine_of, ratio_of
+from odin_graph.query.units.unit_lists import keeping
 from odin_graph.query.units.unit_stored import Stored, stored_for
 
 if TYPE_CHECKING:
@@ -209,7 +210,6 @@ class Sources:
 
     def _store(self, option: Option) -> None:
         """Add what is missing to a set, and learn how long that took."""
-        from odin_graph.query.units.unit_lists import keeping
         from odin_graph.runtime.passes.materialise import materialise
         from odin_graph.runtime.passes.unit_plan import Want
 

@@ -10,6 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import QueryError
+from odin_graph.ops import Pipeline
+from odin_graph.ops.augmentation import read_augmentations
+from odin_graph.runtime.training.targets import targets_of
 from odin_graph.schema.tasks import reading
 
 if TYPE_CHECKING:
@@ -53,9 +56,6 @@ def torch_dataset(
         DataError: A label is missing, or is none of the classes.
     """
     from odin_graph.catalog.models.models import model_of
-    from odin_graph.ops import Pipeline
-    from odin_graph.ops.augmentation import read_augmentations
-    from odin_graph.runtime.training.targets import targets_of
     from odin_graph.runtime.training.torch_dataset import PixelDataset
 
     classes = reading.classes_in_order(classes)
