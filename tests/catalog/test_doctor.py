@@ -59,12 +59,15 @@ def test_ids_with_a_number_sign_have_lost_no_parent(db: og.Workspace, tmp_path: 
     for name in ("scan#1.png", "scan.png"):
         Image.fromarray(np.full((4, 4), len(name), np.uint8)).save(folder / name)
     db.images.add(folder, progress=False)
-    db.images.add(images=np.arange(16, dtype=np.uint8).reshape(1, 4, 4), ids=["mine#1"], progress=False)
-    crop = db.images(["mine#1"]).center_crop(2).store("crop")[0]
+    pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    db.images.add(images=pixels, ids=["mine#1", "mine", "mine#2/3"], progress=False)
+    crop, other = (db.images(["mine#1"]).center_crop(size).store(f"crop{size}")[0] for size in (2, 3))
+    db.images.revise(["mine#1"], [pixels[2]])
+    db.images.revise([other.id], [pixels[0, :2, :2]])
     assert db.doctor().sound
     db.cypher("MATCH (i:Image {id: $id})-[e]->() DELETE e", write=True, id=crop.id)
     (fault,) = db.doctor().faults
-    assert "1 have lost the edge DERIVED_FROM to what they were made of, first 'mine#1#crop'" in str(fault)
+    assert "1 have lost the edge DERIVED_FROM to what they were made of, first 'mine#1#crop2'" in str(fault)
 
 
 def test_an_empty_workspace_is_sound(stores: Stores) -> None:

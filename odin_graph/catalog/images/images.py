@@ -160,12 +160,15 @@ def _add_once(
     )
     if batch.originals is not None:
         segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
+    alone = relate is None  # made of nothing that is stored
     rows = [
         {
             **_own_properties(batch, position, arrays[position]),
             "id": found.id_of(position, batch.ids[position]),
             "key": int(keys[position]),
             "digest": digests[position],
+            # Else its id would say that it is derived and has lost its edge.
+            "odin_origins": [] if alone and "#" in batch.ids[position] and position not in found.before else None,
         }
         for position in new
     ]

@@ -17,10 +17,10 @@ OPTIONAL MATCH (n)-[e]->(m)
 RETURN n.id AS id, n.odin_origins AS origins, n.query AS query,
        collect(CASE WHEN m IS NULL THEN null ELSE [type(e), head(labels(m)), m.id, e.role] END) AS there
 """
-# A derived image says so by its id: PARENT#name. An id that users gave may hold a # too, as names of files do.
+# A derived image says so by its id: PARENT#name. One that came in under such an id says that it was made of nothing.
 _NO_PARENT = """
-MATCH (i:Image) WHERE i.deleted IS NULL AND i.path IS NULL AND i.id CONTAINS '#'
-AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM]->() }
+MATCH (i:Image) WHERE i.deleted IS NULL AND i.path IS NULL AND i.odin_origins IS NULL AND i.id CONTAINS '#'
+AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }
 RETURN i.id AS id
 """
 _THERE = "UNWIND $ids AS id MATCH (p:Image {id: id}) RETURN p.id AS id"
