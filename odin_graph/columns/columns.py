@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -46,9 +46,9 @@ _GONE: Final = (
     "MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) WHERE i.deleted = true "
     "RETURN collect(DISTINCT i.key) AS keys"
 )
-_ROOTS: Final = "families"
-_UP: Final = "-[up:HAS_ROOT|DERIVED_FROM|REVISION_OF]->"
-_ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id, type(up)]) AS rows"
+_ROOTS: Final = "roots"
+_UP: Final = "-[:HAS_ROOT|DERIVED_FROM|REVISION_OF]->"
+_ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
 _ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}){_UP}(r) {_ROOT}"
 
 
@@ -168,7 +168,7 @@ class Columns:
         """Columns ``key`` and ``root`` of the images that were derived or are revisions, sorted by key.
 
         ``root`` is a string: the key of the image at the beginning, or ``Volume/ID`` or ``Video/ID``. New pixels of an
-        image have the root of the old ones.
+        image have the root of the old ones. What was made of several images has a row for each root.
 
         Args:
             keys: Only these images. Where columns are stale and the images few, nothing else is read.
@@ -412,30 +412,41 @@ def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.
 
 
 def _rooted(rows: Iterable[Sequence[Any]]) -> pa.Table:
-    """The root of each image, from edges: its key, the key, labels and id of what it leads to, and the edge's type.
+    """The roots of each image, from edges: its key, the key, labels and id of what it leads to.
 
-    A chain is followed to its end. An image with an edge HAS_ROOT goes along that: it leads the furthest;
-    what other clients drew may have none.
+    Every chain is followed to its end: what other clients drew may have no HAS_ROOT, or several parents.
     """
-    up: dict[int, int | str] = {}
-    for key, root_key, labels, root_id, _ in sorted(rows, key=lambda row: row[4] != "HAS_ROOT"):
-        kind = "Volume" if "Volume" in labels else "Video"
-        up.setdefault(key, root_key if root_key is not None else f"{kind}/{root_id}")
-    found: dict[int, str] = {}
-    for key, root in up.items():
-        passed = {key}
-        while isinstance(root, int) and root in up and root not in passed:
-            passed.add(root)
-            root = up[root]
-        found[key] = str(root)
-    keys = sorted(found)
-    return pa.table({"key": pa.array(keys, pa.int64()), "root": pa.array([found[key] for key in keys], pa.string())})
+    up: dict[int, tuple[int | str, ...]] = {}
+    for key, root_key, labels, root_id in rows:
+        root = root_key if root_key is not None else f"{'Volume' if 'Volume' in labels else 'Video'}/{root_id}"
+        before = up.get(key, ())
+        if root not in before:
+            up[key] = (*before, root)
+    keys: list[int] = []
+    roots: list[str] = []
+    for key in sorted(up):
+        found = up[key] if up.keys().isdisjoint(up[key]) else _ends(up, key)
+        keys += [key] * len(found)
+        roots += sorted(map(str, found))
+    return pa.table({"key": pa.array(keys, pa.int64()), "root": pa.array(roots, pa.string())})
+
+
+def _ends(up: Mapping[int, Sequence[int | str]], key: int) -> set[int | str]:
+    """Where all chains from a key end; of a circle, which has no end, all that is on it."""
+    ends, passed, left = set[int | str](), set[int | str](), [*up[key]]
+    while left:
+        one = left.pop()
+        if not isinstance(one, int) or one not in up:
+            ends.add(one)
+        elif one not in passed:
+            passed.add(one)
+            left += up[one]
+    return ends or passed
 
 
 def _only(table: pa.Table, keys: NDArray[np.int64]) -> pa.Table:
     """The rows of these keys, which a table sorted by key holds."""
     held, wanted = table.column("key").to_numpy(), np.unique(keys)
-    position = np.searchsorted(held, wanted)
-    there = position < len(held)
-    there[there] = held[position[there]] == wanted[there]
-    return table.take(pa.array(position[there]))
+    first, end = (np.searchsorted(held, wanted, side) for side in ("left", "right"))
+    number = end - first
+    return table.take(pa.array(np.arange(number.sum()) + np.repeat(first - np.cumsum(number) + number, number)))
