@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from neomodel import BooleanProperty, IntegerProperty, RelationshipFrom, RelationshipTo, StringProperty
+from neomodel import (
+    ArrayProperty,
+    BooleanProperty,
+    IntegerProperty,
+    RelationshipFrom,
+    RelationshipTo,
+    StringProperty,
+)
 
 from odin_graph.schema.base import Record
 from odin_graph.schema.relations import InvalidatedBy
@@ -19,6 +26,8 @@ class Checkpoint(Traced, Tombstoned, Record):
     step = IntegerProperty()
     best = BooleanProperty()
     """Whether the user called it the experiment's best."""
+    not_finite = ArrayProperty(StringProperty())
+    """The names of the weights that hold NaN or infinity; missing where all are finite."""
 
     model = RelationshipTo("odin_graph.schema.model.Model", "SPECIALIZATION_OF")
     generated_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "GENERATED_BY")

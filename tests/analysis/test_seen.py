@@ -116,7 +116,7 @@ CHOICES: list[tuple[str, list[dict[str, float]], bool | str, bool]] = [
     ("a metric of the test set", [{"test_acc": 0.5}], True, True),
     ("named", [{"test/acc": 0.5, "val/acc": 0.4}], "test/acc", True),
     ("a metric of validation", [{"test_acc": 0.5, "val_acc": 0.4}], True, False),
-    ("validation is named", [{"test/acc": 0.5}], "val/acc", False),
+    ("validation is named", [{"test/acc": 0.5, "val/acc": 0.4}], "val/acc", False),
     ("of training", [{"loss": 0.5}], True, False),
     ("a word that only holds it", [{"latest_loss": 0.5}], True, False),
     ("none is best", [{"test_acc": 0.5}], False, False),
@@ -139,6 +139,20 @@ def test_a_best_checkpoint_that_the_test_set_chose(
     if told:
         assert "chose by it: best checkpoint m/" in str(uses)
         assert "Choose by a data set in the role validation" in found[0]
+
+
+def test_a_best_one_is_named_by_a_metric_of_the_run(world: og.Workspace) -> None:
+    with world.run("net", id="m", train="old") as run:
+        with pytest.raises(og.UnknownNameError, match=r"metric 'val_loss'. There is: none yet. Log it before"):
+            run.checkpoint(Net(), best="val_loss")
+        run.log({"val_loss": 0.5, "acc": 0.1})
+        with pytest.raises(og.UnknownNameError, match=r"'val_los'. Did you mean 'val_loss'\? .* acc, val_loss\."):
+            run.checkpoint(Net(), best="val_los")
+        assert world.experiment("m").checkpoints == []
+        first = run.checkpoint(Net(), best="val_loss")
+    with world.run(id="m", resume=True) as run:
+        assert run.checkpoint(Net(), best="val_loss").best, "logged before it was gone on with"
+    assert first.best
 
 
 def test_a_best_one_after_predictions_over_the_test_set(world: og.Workspace) -> None:

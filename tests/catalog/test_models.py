@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from odin_graph.catalog.models.checkpoints import add_checkpoint, checkpoint_of, load_weights, of_model
 from odin_graph.catalog.models.models import ModelRecord, add_model, model_ids, model_of
-from odin_graph.errors import ConflictError, MetadataError, ModelError, UnknownNameError
+from odin_graph.errors import ConflictError, DataWarning, MetadataError, ModelError, UnknownNameError
 from odin_graph.runtime.models.describe import describe
 from odin_graph.runtime.models.model import Runnable
 from odin_graph.stores import Stores
@@ -61,6 +62,21 @@ def test_checkpoints_are_numbered_and_keep_what_was_said(stores: Stores) -> None
     held = checkpoint_of(stores, first)
     assert (held.epoch, held.step, held.best, held.model, held.experiment) == (3, 120, True, "small", None)
     assert load_weights(stores, held).keys() == SmallNet().state_dict().keys()
+
+
+def test_weights_that_are_not_finite_are_told_of_and_kept(stores: Stores) -> None:
+    add_model(stores, record(stores))
+    module = SmallNet()
+    assert checkpoint_of(stores, add_checkpoint(stores, "small", module)).not_finite == ()
+    names = [name for name, _ in module.named_parameters()][:2]
+    for name, value in zip(names, (float("nan"), float("-inf")), strict=True):
+        module.get_parameter(name).data.view(-1)[-1] = value
+    with pytest.warns(DataWarning, match=f"'small/2' holds NaN or infinity in {names[0]}, {names[1]}: ") as told:
+        id_ = add_checkpoint(stores, "small", module)
+    assert len(told) == 1
+    held = checkpoint_of(stores, id_)
+    assert held.not_finite == tuple(names)
+    assert torch.isnan(load_weights(stores, held)[names[0]]).sum() == 1, "stored as they are"
 
 
 def test_the_same_weights_are_one_file(stores: Stores) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from odin_graph.catalog.models.weights import apply_weights, from_safetensors, import_weights, to_safetensors
+from odin_graph.catalog.models.weights import (
+    apply_weights,
+    from_safetensors,
+    import_weights,
+    not_finite,
+    to_safetensors,
+)
 from odin_graph.errors import ModelError, StoreError
 from tests.runtime.networks import Fixed, SmallNet, Tied
 
@@ -23,6 +32,18 @@ def test_weights_come_back_and_the_same_weights_are_the_same_bytes() -> None:
         assert torch.equal(again[name], value)
     assert to_safetensors(again) == data
     assert to_safetensors(nn.DataParallel(module)) == data
+
+
+@given(
+    dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2, torch.cfloat]),
+    bad=st.dictionaries(st.sampled_from("abc"), st.sampled_from([math.nan, math.inf, -math.inf])),
+    place=st.integers(0, 5),
+)
+def test_weights_that_are_not_finite_are_named(dtype: torch.dtype, bad: dict[str, float], place: int) -> None:
+    weights = {name: torch.ones(6, dtype=dtype) for name in "abc"}
+    for name, value in bad.items():
+        weights[name][place] = value
+    assert not_finite({**weights, "steps": torch.tensor(3), "none": torch.empty(0)}) == sorted(bad)
 
 
 def test_a_tied_weight_is_stored_once_and_comes_back_under_both_names() -> None:

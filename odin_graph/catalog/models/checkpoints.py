@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from odin_graph.catalog.records import files
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
-from odin_graph.errors import ConflictError, UnknownNameError
+from odin_graph.errors import ConflictError, DataWarning, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -19,11 +20,12 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     import torch
 
+_SHOWN = 5
 _READ = """
 MATCH (c:Checkpoint {id: $id}) WHERE c.deleted IS NULL
 OPTIONAL MATCH (c)-[:SPECIALIZATION_OF]->(m:Model)
 OPTIONAL MATCH (c)-[:GENERATED_BY]->(e:Experiment)
-RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.best AS best,
+RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.best AS best, c.not_finite AS not_finite,
        m.id AS model, e.id AS experiment
 """
 
@@ -42,6 +44,8 @@ class CheckpointRecord:
     epoch: int | None = None
     step: int | None = None
     best: bool = False
+    not_finite: tuple[str, ...] = ()
+    """The names of the weights that hold NaN or infinity."""
 
 
 def add_checkpoint(
@@ -72,11 +76,13 @@ def add_checkpoint(
     Returns:
         The checkpoint's id. The same id with the same weights is what is there.
 
+    A `DataWarning` says which weights hold NaN or infinity, and the checkpoint keeps it.
+
     Raises:
         ConflictError: The id exists with other weights.
         ModelError: Something in them is no tensor.
     """
-    from odin_graph.catalog.models.weights import to_safetensors  # torch
+    from odin_graph.catalog.models.weights import not_finite, to_safetensors  # torch
 
     digest = files.put(stores, files.WEIGHTS, to_safetensors(weights))
     owner = experiment or model or "weights"
@@ -87,6 +93,7 @@ def add_checkpoint(
         "best": best,
         "epoch": None if epoch is None else step_of(epoch),
         "step": None if step is None else step_of(step),
+        "not_finite": (broken := not_finite(weights)) or None,
         "created_at": now(),
     }
     ends = [("SPECIALIZATION_OF", "Model", model), ("GENERATED_BY", "Experiment", experiment)]
@@ -106,6 +113,14 @@ def add_checkpoint(
         stores.graph.execute(make)
     elif (held.weights, held.model, held.experiment) != (digest, model, experiment):
         raise ConflictError(f"There is a checkpoint {id_!r} already, with other weights: give this one another id.")
+    if broken:
+        more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        warnings.warn(
+            f"The checkpoint {id_!r} holds NaN or infinity in {', '.join(broken[:_SHOWN])}{more}: what it predicts may "
+            "be NaN. It was stored, and keeps this: checkpoint.not_finite.",
+            DataWarning,
+            stacklevel=3,
+        )
     return id_
 
 
@@ -147,4 +162,8 @@ def of_model(stores: Stores, model: str) -> list[str]:
 
 def _read(stores: Stores, id_: str) -> CheckpointRecord | None:
     rows = stores.graph.read(_READ, {"id": id_})
-    return CheckpointRecord(**{**rows[0], "best": bool(rows[0]["best"])}) if rows else None
+    if not rows:
+        return None
+    return CheckpointRecord(
+        **{**rows[0], "best": bool(rows[0]["best"]), "not_finite": tuple(rows[0]["not_finite"] or ())}
+    )

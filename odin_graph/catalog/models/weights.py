@@ -59,6 +59,15 @@ def state_of(weights: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return _unwrapped(weights).state_dict() if isinstance(weights, nn.Module) else weights
 
 
+def not_finite(weights: nn.Module | Mapping[str, Tensor]) -> list[str]:
+    """The names of the weights that hold NaN or infinity."""
+    return [
+        name
+        for name, value in state_of(weights).items()
+        if (value.is_floating_point() or value.is_complex()) and not _all_finite(value.detach())
+    ]
+
+
 def from_safetensors(data: bytes) -> dict[str, Tensor]:
     """What `to_safetensors` wrote.
 
@@ -129,6 +138,12 @@ def apply_weights(module: nn.Module, weights: Mapping[str, Tensor], *, what: str
         remedy = " Give the model that they were trained as" + ("." if other or not strict else ", or strict=False.")
         raise ModelError(f"The weights of {what} do not fit {type(module).__qualname__}. {'; '.join(said)}.{remedy}")
     module.load_state_dict(dict(weights), strict=False)
+
+
+def _all_finite(value: Tensor) -> bool:
+    if value.element_size() == 1:  # floats of 8 bits, which torch does not ask
+        value = value.float()
+    return bool(torch.isfinite(value).all())
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:

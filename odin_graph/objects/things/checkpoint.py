@@ -50,6 +50,11 @@ class Checkpoint(Deletable):
         return self._record().best
 
     @property
+    def not_finite(self) -> tuple[str, ...]:
+        """The names of the weights that hold NaN or infinity."""
+        return self._record().not_finite
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the file of weights."""
         return self._record().weights
@@ -103,6 +108,7 @@ class Checkpoint(Deletable):
             f"epoch {record.epoch}" if record.epoch is not None else "",
             f"step {record.step}" if record.step is not None else "",
             "best" if record.best else "",
+            "not finite" if record.not_finite else "",
         ]
         return f"Checkpoint({self.id!r}: {', '.join(part for part in parts if part)})"
 

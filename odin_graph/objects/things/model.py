@@ -130,6 +130,8 @@ class Model(Verbs):
         Raises:
             ModelError: They do not fit the model, or are not only weights.
             ConflictError: The id exists with other weights.
+
+        A `DataWarning` says which of them are NaN or infinite, and ``checkpoint.not_finite`` keeps it.
         """
         from odin_graph.catalog.models.weights import apply_weights, import_weights
 

@@ -19,7 +19,7 @@ from odin_graph.catalog.experiments.metrics import MetricLog, read_log
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import model_of
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError
+from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError, UnknownNameError
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.experiment import Experiment
@@ -151,23 +151,29 @@ class Run(Predicting):
 
         A best one that is chosen by the test set is told of (`LeakWarning`) and kept: ``dataset.test_uses()``. It is
         known by the metric that is named, by metrics of the test set alone that were logged since the last
-        checkpoint, or by predictions of the run over the test set that came before.
+        checkpoint, or by predictions of the run over the test set that came before. Weights that are NaN or infinite
+        are told of as well (`DataWarning`), and kept: ``checkpoint.not_finite``.
 
         Args:
             module: The model, or its state dict.
             best: Whether it is the best so far: then it is the one that speaks for the experiment. The name of the
-                metric that says so (``best="val_loss"``) stands for True.
+                metric that says so (``best="val_loss"``), one that the run has logged, stands for True.
             epoch: Of the training.
             step: Of the training.
             prefix: Store only weights whose names begin so, without it: ``"model."`` of a Lightning module.
 
         Raises:
             ModelError: They are not the weights of the run's model; names what is missing, and what is too much.
+            UnknownNameError: The run never logged the metric that `best` names; lists those that it has.
         """
         from odin_graph.runtime.models.fit import check_fit, without_prefix
 
         self._check_running()
         self._log.flush()
+        if isinstance(best, str) and best not in (logged := self.metrics().column("name").unique().to_pylist()):
+            raise UnknownNameError.of(
+                "logged metric", best, logged, remedy="Log it before it names the best, or give best=True."
+            )
         weights = without_prefix(module, prefix) if prefix else module
         model = self.experiment.model
         if model is not None:
