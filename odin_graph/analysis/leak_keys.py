@@ -37,6 +37,19 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
+class SideOf(Side):
+    """Images that are no data set version; ``dataset`` is what they are called."""
+
+    given: NDArray[np.int64]
+    """Their keys, each once."""
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """The same."""
+        return self.given
+
+
+@dataclass(frozen=True, eq=False)
 class Matches:
     """Pairs of a training and a test image, as positions in their data sets."""
 

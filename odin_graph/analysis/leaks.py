@@ -143,12 +143,14 @@ class Leaks:
         return pa.table({**said, **{column: pa.array(values) for column, values in keys.items()}, "distance": numbers})
 
 
-def leaks(stores: Stores, train: str, test: str, by: Sequence[Any] = CHEAP, *, within: float | None = None) -> Leaks:
+def leaks(
+    stores: Stores, train: str | Side, test: str, by: Sequence[Any] = CHEAP, *, within: float | None = None
+) -> Leaks:
     """Compare two data set versions.
 
     Args:
         stores: The open workspace.
-        train: The version that is learned from.
+        train: The version that is learned from, or other images.
         test: The version that judges.
         by: Names of registered leak keys, fields (``F("patientID")``), layers (`LayerRef`), or leak keys themselves.
         within: The distance of near duplicates: thousandths for ``"near"``, cosine distance for a layer.
@@ -157,7 +159,7 @@ def leaks(stores: Stores, train: str, test: str, by: Sequence[Any] = CHEAP, *, w
         QueryError: Something in ``by`` is none of these.
         UnknownNameError: No such key or field.
     """
-    sides = Side(stores, train), Side(stores, test)
+    sides = train if isinstance(train, Side) else Side(stores, train), Side(stores, test)
     keys = dict(_named(said, within) for said in by)
     if not keys:
         raise QueryError(f"leaks() compares by something: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")

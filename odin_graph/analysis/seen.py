@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
+from odin_graph.analysis.leak_keys import Side, SideOf
 from odin_graph.analysis.leaks import CHEAP, JUDGED, leaks
+from odin_graph.catalog.experiments.loaded import loaded_keys
 from odin_graph.errors import LeakWarning
 from odin_graph.graph import Transaction, is_read_only
 from odin_graph.schema.properties import now
@@ -16,7 +18,7 @@ from odin_graph.stores import Stores
 JUDGING: Final = (JUDGED, "validation")
 """Roles of data sets that are not learned from."""
 _LEARNED: Final = """
-MATCH (e:Experiment {id: $id})-[:INFORMED_BY*0..]->(a:Experiment) MATCH (a)-[u:USED]->(d:Dataset)
+MATCH (e:Experiment {id: $id})-[:INFORMED_BY*0..]->(a:Experiment) OPTIONAL MATCH (a)-[u:USED]->(d:Dataset)
 RETURN DISTINCT a.id AS experiment, d.id AS dataset, u.role AS role
 """
 _MAKERS: Final = """
@@ -31,7 +33,8 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
 
     In common is the same image, one of the same root, or the same pixels. Learned from is what the experiment, those
     that it is INFORMED_BY, and the makers of the weights that were run used in any role but ``test`` and
-    ``validation``. What is found is kept on the experiment (``exp.leaks``), so that it is looked for once.
+    ``validation``, or got by `Run.loader` beyond their data sets. What is found is kept on the experiment
+    (``exp.leaks``), so that it is looked for once.
 
     Args:
         stores: The open workspace.
@@ -40,17 +43,23 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     """
     makers = {row["id"] for row in stores.graph.read(_MAKERS, {"id": experiment, "dataset": dataset})}
     learned: dict[str, str] = {}
+    sides: dict[str, Side] = {}
+    learners: dict[str, None] = {}
     for id_ in (experiment, *sorted(makers - {experiment})):
         for row in stores.graph.read(_LEARNED, {"id": id_}):
-            if row["role"] not in JUDGING:
+            learners[row["experiment"]] = None
+            if row["dataset"] is not None and row["role"] not in JUDGING:
                 learned.setdefault(row["dataset"], row["experiment"])
+    for id_, keys in loaded_keys(stores, [*learners]).items():
+        name = f"run.loader of {id_} ({len(keys):,} images)"
+        learned[name], sides[name] = id_, SideOf(stores, name, keys)
     if not learned:
         return []
     record = _record(stores.graph.read(_HELD, {"id": experiment}))
     known = {tuple(pair) for pair in record.get("judged", [])}
     new = [train for train in learned if (train, dataset) not in known]
     if new:
-        found = [(train, leaks(stores, train, dataset, CHEAP)) for train in new]
+        found = [(train, leaks(stores, sides.get(train, train), dataset, CHEAP)) for train in new]
         said = [{"train": train, "test": dataset, "by": held.counts} for train, held in found if held]
         record = _merged(record, said, [[train, dataset] for train in new])
         if not is_read_only():

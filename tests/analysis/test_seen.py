@@ -75,6 +75,28 @@ def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Wo
         assert said_by(lambda: again.experiment("child").results("seen")) == [first]
 
 
+def test_what_only_a_loader_gave_was_learned_from_too(world: og.Workspace, address: Address) -> None:
+    with world.run("net", id="m", validation="new", test="clean") as run:
+        assert said_by(lambda: run.loader(world.images("clean"), 4)) == [], "the role says what it is for"
+        assert said_by(lambda: run.loader(world.images(NAMES[:3]), 4)) == []
+        world.images(["i09"]).rotate(90).store("turned", progress=False)
+        (first,) = said_by(lambda: run.loader(world.images(["i00", "i09#turned"]), 4))
+        assert (
+            "m learned from run.loader of m (4 images), which has in common with clean@1: by lineage 1 images" in first
+        )
+        assert said_by(lambda: run.loader(world.images(["i00", "i09#turned"]), 4)) == [], "nothing new"
+        run.checkpoint(Net())
+        assert said_by(lambda: run.predict("clean", progress=False)) == [first]
+    with world.run("net", id="after", informed_by="m") as run:
+        run.checkpoint(Net())
+        (said,) = said_by(lambda: run.predict("seen", progress=False))
+    assert "m, which after goes on from, learned from run.loader of m (4 images)" in said
+    assert [held["train"] for held in world.experiment("m").leaks] == ["run.loader of m (4 images)"]
+    with connect(address) as again:
+        assert said_by(lambda: again.experiment("m").results("clean")) == [first]
+        assert again.doctor().sound
+
+
 def test_a_leaderboard_says_so_too(world: og.Workspace) -> None:
     assert said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count()) == []
     with world.run("net", id="late", train="old", test="seen") as run:

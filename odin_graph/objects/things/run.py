@@ -12,9 +12,11 @@ import pyarrow as pa
 from odin_graph.analysis import leaks
 from odin_graph.analysis.choices import chosen_by_test, keep_choice
 from odin_graph.analysis.leaks import Leaks
+from odin_graph.analysis.seen import JUDGING, warn_of_seen
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.experiments import Setup, State
+from odin_graph.catalog.experiments.loaded import keep_loaded
 from odin_graph.catalog.experiments.metrics import MetricLog, read_log
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import model_of
@@ -116,6 +118,9 @@ class Run(Predicting):
     def loader(self, images: Any, batch_size: int = 128, *, seed: int | None = None, **options: Any) -> Loader:
         """Batches for the training, as `Query.loader` gives them; what decides them is recorded on the experiment.
 
+        Images that are in none of the run's data sets are learned from: where what judges it has some of them, a
+        `LeakWarning` says so, now and whenever it is judged.
+
         Args:
             images: A data set, its id, or a query.
             batch_size: Images a batch.
@@ -130,6 +135,11 @@ class Run(Predicting):
         source = query_of_images(self._stores, images) if isinstance(images, str) else images
         made: Loader = source.loader(batch_size, seed=said, **options)
         catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
+        used = experiment.datasets
+        if keep_loaded(self._stores, self._lease, made.epochs.keys, used.values()):
+            for role in JUDGING:
+                if role in used:
+                    warn_of_seen(self._stores, self.id, used[role], stacklevel=2)
         return made
 
     def metrics(self) -> pa.Table:
