@@ -31,5 +31,16 @@ def remark_on_stack(shape: Sequence[int]) -> str | None:
     return None
 
 
+def remark_on_volume(what: str, shape: Sequence[int]) -> str | None:
+    """What to say of a volume or video (n, h, w, bands), one of whose first two axes looks like the channels."""
+    for axis in (1, 0):
+        if len(shape) == 4 and shape[axis] in _CHANNELS and min(shape[2:]) >= _LEAST:
+            return (
+                f"{what} has shape {tuple(shape)} and was stored with {shape[3]} bands. If axis {axis} is channels, "
+                f"give np.moveaxis(array, {axis}, -1)."
+            )
+    return None
+
+
 def _channels_first(shape: Sequence[int]) -> bool:
     return len(shape) == 3 and shape[0] in _CHANNELS and min(shape[1:]) >= _LEAST

@@ -23,6 +23,8 @@ class PredictionSet(Traced, Leased, Described):
     """Registered name of the task that says what `wrong` is."""
     classes = ArrayProperty()
     """The classes of its probabilities, in their order; None where it has none."""
+    warnings = ArrayProperty(StringProperty(), db_property="odin_warnings")
+    """What predictions from elsewhere say otherwise than their own probabilities: sentences."""
 
     generated_by = RelationshipTo("odin_graph.schema.experiment.Experiment", "GENERATED_BY")
     checkpoint = RelationshipTo("odin_graph.schema.checkpoint.Checkpoint", "DERIVED_FROM")

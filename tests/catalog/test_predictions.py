@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from odin_graph.catalog.datasets.datasets import create_dataset
 from odin_graph.catalog.experiments import predictions as module
@@ -96,6 +99,32 @@ def test_probabilities_alone_say_class_and_confidence(stores: Stores, keys: np.n
     assert stores.graph.read("MATCH (s:PredictionSet) RETURN s.classes AS c, s.task AS t") == [
         {"c": CLASSES, "t": "multi-class"}
     ]
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_what_contradicts_its_probabilities_is_told_of_and_kept(
+    stores: Stores, keys: np.ndarray, data: st.DataObject
+) -> None:
+    """Of equals either may be predicted, and a confidence may be rounded."""
+    rows = np.array(data.draw(st.lists(st.permutations([0.25, 0.25, 0.5]), min_size=6, max_size=6)))
+    rows[data.draw(st.integers(0, 5))] = [0.375, 0.375, 0.25]
+    said = data.draw(st.lists(st.integers(0, 2), min_size=6, max_size=6))
+    of_said = rows[np.arange(6), said]
+    confidence = of_said + data.draw(st.lists(st.sampled_from([0, 0.004, -0.004, 0.05]), min_size=6, max_size=6))
+    other = int((of_said < rows.max(axis=1)).sum())
+    off = int((np.abs(confidence - of_said) > 0.01).sum())
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        made = import_predictions(
+            stores, "vgg/1", "pets@1", None, said, confidence=confidence, probabilities=rows, classes=CLASSES
+        )
+    (kept,) = stores.graph.read("MATCH (s:PredictionSet {id: $id}) RETURN s.odin_warnings AS said", {"id": made})
+    expected = [f"more probable for {other} of 6"] * bool(other) + [f"predicted class for {off} of 6"] * bool(off)
+    assert len(found) == bool(expected)
+    for text, one in zip(expected, kept["said"] or (), strict=True):
+        assert text in one
+        assert one in str(found[0].message)
 
 
 def test_indexes_are_read_as_classes(stores: Stores, keys: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,20 @@ def test_slices_are_numpys(db: og.Workspace, axis: int) -> None:
     np.testing.assert_array_equal(brain.voxels, voxels)
     assert brain.shape == voxels.shape
     assert examine(db.images._stores).sound
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, (3, 12, 20, 20)), (1, (5, 3, 20, 20))])
+def test_channels_that_come_first_are_remarked_on(db: og.Workspace, axis: int, shape: tuple[int, ...]) -> None:
+    voxels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    asked = rf"'a' has shape \({shape[0]}, .*stored with 20 bands.* give np.moveaxis\(array, {axis}, -1\)"
+    with pytest.warns(og.LayoutWarning, match=asked) as told:
+        held = db.volumes.add("a", voxels)
+    assert told[0].filename == __file__
+    np.testing.assert_array_equal(held.voxels, voxels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        db.volumes.add("b", np.moveaxis(voxels, axis, -1))
+        db.volumes.add("grey", voxels[0])
 
 
 def test_frames_have_their_time(db: og.Workspace) -> None:

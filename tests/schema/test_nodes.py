@@ -28,8 +28,10 @@ STORED = {
         "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders odin_chosen "
         "odin_origins packages parameters seed started_at state tags"
     ),
-    "Checkpoint": "best created_at deleted epoch id odin_origins step weights",
-    "PredictionSet": "classes created_at deleted id lease_owner lease_until nodes number odin_origins rows state task",
+    "Checkpoint": "best created_at deleted epoch id not_finite odin_origins step weights",
+    "PredictionSet": (
+        "classes created_at deleted id lease_owner lease_until nodes number odin_origins odin_warnings rows state task"
+    ),
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": (
         "codec created_at deleted id layer lease_owner lease_until odin_device odin_digest odin_pinned odin_seconds "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,13 @@ from odin_graph.catalog.experiments.predictions import PredictionBuild, has_twic
 from odin_graph.catalog.experiments.projection import columns_of, to_graph
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.catalog.records.unfinished import remove_unfinished
-from odin_graph.errors import DataError
+from odin_graph.errors import DataError, DataWarning
 from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 
 Rows = NDArray[np.float32]
+_ROUNDED: Final = 0.01
+"""A confidence may be so far from the probability that it is."""
 
 
 def import_predictions(
@@ -37,7 +40,8 @@ def import_predictions(
 ) -> str:
     """Store predictions of one experiment over a data set version; the id of the set.
 
-    The same predictions again give the set that is there, or complete the one that a crash left.
+    The same predictions again give the set that is there, or complete the one that a crash left. Where they contradict
+    their probabilities, a `DataWarning` says so, and the set keeps it.
 
     Args:
         stores: The open workspace.
@@ -67,6 +71,15 @@ def import_predictions(
     if predicted is None:
         predicted, confidence = _most_probable(judge, rows, confidence)
     table = judge.table(keys, predicted, confidence)
+    contradictions = [] if rows is None else list(_contradictions(judge, table, rows))
+    if contradictions:
+        warnings.warn(
+            f"The predictions of {experiment!r} over {dataset!r} contradict their probabilities: "
+            f"{'; '.join(contradictions)}. They are stored as they are, since a threshold of your own may be meant, "
+            "and the set keeps this: db.predictions[id].warnings. Else look at the order of classes=.",
+            DataWarning,
+            stacklevel=3,
+        )
     held = latest_ready(stores, experiment, dataset, None)
     if held is not None and _same(stores, held, table, rows):
         if nodes:
@@ -82,7 +95,7 @@ def import_predictions(
         if len(build.missing()):
             left = np.isin(keys, build.missing())
             build.append_columns(table.filter(pa.array(left)), None if rows is None else rows[left])
-        return build.finish(nodes=nodes)
+        return build.finish(nodes=nodes, remarks=contradictions)
 
 
 def _there(stores: Stores, judge: Judge, *columns: Any | None) -> tuple[NDArray[np.int64], list[Any]]:
@@ -115,6 +128,22 @@ def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> t
         raise DataError("Nothing says what was predicted: give predicted=, or probabilities= with classes=.")
     said = judge.task.from_probabilities(rows, judge.classes)
     return said.predicted, said.confidence if confidence is None else confidence
+
+
+def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
+    """What predictions of one class an image say otherwise than their probabilities."""
+    if not getattr(judge.task, "exclusive", False):  # where several are true, each class may have its threshold
+        return
+    place = pa.compute.index_in(table.column("predicted"), pa.array(judge.classes)).to_numpy()
+    said = np.take_along_axis(rows, place[:, None], axis=1)[:, 0]
+    confidence = table.column("confidence").to_numpy()
+    for found, what in (
+        (said < rows.max(axis=1), "another class than the predicted one is more probable"),
+        (np.abs(confidence - said) > _ROUNDED, "the confidence is not the probability of the predicted class"),
+    ):
+        if number := int(found.sum()):
+            first = judge.name_of(table.column("key").to_numpy(), int(found.argmax()))
+            yield f"{what} for {number:,} of {len(rows):,}, first {first}"
 
 
 def _same(stores: Stores, set_id: str, table: pa.Table, rows: Rows | None) -> bool:

@@ -91,7 +91,7 @@ class Judge:
             self._check_classes(keys, said)
         if self.task.name == "regression" and (bad := ~np.isfinite(said.astype(np.float64))).any():
             place = int(bad.argmax())
-            raise DataError(f"The prediction of {self._name(keys, place)} is {said[place]}: give a finite number.")
+            raise DataError(f"The prediction of {self.name_of(keys, place)} is {said[place]}: give a finite number.")
         wrong = self.task.wrong(said, self.labels[position])
         return pa.table(
             {
@@ -125,7 +125,7 @@ class Judge:
             held[part] = reading.checked_probabilities(
                 rows[part].astype(np.float64),
                 exclusive=getattr(self.task, "exclusive", False),  # a plug-in of before has none
-                name=partial(self._name, keys[part]),
+                name=partial(self.name_of, keys[part]),
             )
         return held
 
@@ -138,8 +138,8 @@ class Judge:
         if (bad := ~reading.unit_interval(values)).any():
             place = int(bad.argmax())
             raise DataError(
-                f"The confidence of {self._name(keys, place)} is {values[place]:g}, which is not between 0 and 1: give "
-                "the probability of what was predicted, or leave confidence= out."
+                f"The confidence of {self.name_of(keys, place)} is {values[place]:g}, which is not between 0 and 1: "
+                "give the probability of what was predicted, or leave confidence= out."
             )
         return pa.array(np.clip(values, 0.0, 1.0) + 0.0)
 
@@ -151,11 +151,11 @@ class Judge:
             return
         place, other = next((place, one) for place, row in enumerate(rows) for one in row if one not in known)
         raise DataError(
-            f"The prediction of {self._name(keys, place)} is {other!r}, which is none of the classes, "
+            f"The prediction of {self.name_of(keys, place)} is {other!r}, which is none of the classes, "
             f"{', '.join(map(repr, self.classes or ())):.400}: correct it, or name all of them in classes=."
         )
 
-    def _name(self, keys: NDArray[np.int64], place: int) -> str:
+    def name_of(self, keys: NDArray[np.int64], place: int) -> str:
         """An image, for a message."""
         key = keys[place : place + 1]
         ids = self.stores.columns.images(["id"], key).column("id").to_pylist()

@@ -187,11 +187,12 @@ class PredictionBuild:
         self._pending.clear()
         self._pending_rows = 0
 
-    def finish(self, *, nodes: bool = True) -> str:
+    def finish(self, *, nodes: bool = True, remarks: Sequence[str] = ()) -> str:
         """Make the set ready: all of it is seen from now on. Returns its id.
 
         Args:
             nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+            remarks: What the set is to say of itself: sentences.
         """
         self.flush()
         if not len(self._stored):
@@ -203,8 +204,9 @@ class PredictionBuild:
         def ready(tx: Transaction) -> None:
             self._lease.check(tx)
             tx.run(
-                "MATCH (s:PredictionSet {id: $id}) SET s.state = 'ready', s.nodes = $nodes, s.rows = $rows",
-                {"id": self.id, "nodes": nodes, "rows": len(self._stored)},
+                "MATCH (s:PredictionSet {id: $id}) SET s.state = 'ready', s.nodes = $nodes, s.rows = $rows, "
+                "s.odin_warnings = $said",
+                {"id": self.id, "nodes": nodes, "rows": len(self._stored), "said": list(remarks) or None},
             )
 
         self._stores.graph.execute(ready)

@@ -27,7 +27,8 @@ MATCH (s:PredictionSet {id: $id}) WHERE s.state = 'ready'
 OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment)
 OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes
+RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes,
+       s.odin_warnings AS warnings
 """
 
 
@@ -57,6 +58,11 @@ class PredictionSet(Verbs):
         """The weights that were run; None where predictions were imported."""
         held: str | None = self._record()["checkpoint"]
         return held
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What predictions from elsewhere say otherwise than their own probabilities, as they were told of."""
+        return tuple(self._record()["warnings"] or ())
 
     def __len__(self) -> int:
         return int(self.to_arrow().num_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,7 +21,8 @@ from odin_graph.catalog.purge.purge import PurgeReport
 from odin_graph.catalog.purge.purge_stacks import purge_stack
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
-from odin_graph.errors import QueryError
+from odin_graph.errors import LayoutWarning, QueryError
+from odin_graph.ingest.layout import remark_on_volume
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
 from odin_graph.objects.query.query import Query
@@ -230,6 +232,12 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
     def _repr_html_(self) -> str:
         return self.select()._repr_html_()
 
+    def _store(self, stack: Stack, progress: bool) -> S:
+        add_stack(self._stores, stack, progress=progress)
+        if said := remark_on_volume(f"The {self.KIND.lower()} {stack.id!r}", stack.array.shape):
+            warnings.warn(said, LayoutWarning, stacklevel=3)
+        return self._one(stack.id)
+
     def _one(self, id_: str) -> S:
         return self._of(self._stores, id_)
 
@@ -267,6 +275,8 @@ class Volumes(Stacks[Volume]):
             progress: Show a bar.
             fields: Free metadata of the volume, which every slice inherits.
 
+        Where an axis looks like channels that come first, a `LayoutWarning` says so.
+
         Raises:
             ShapeError: It is no volume, or columns have other lengths.
             ConflictError: The id is taken by another volume, or was deleted.
@@ -281,8 +291,7 @@ class Volumes(Stacks[Volume]):
             columns=metadata or {},
             fields=fields,
         )
-        add_stack(self._stores, stack, progress=progress)
-        return Volume(self._stores, id)
+        return self._store(stack, progress)
 
 
 class Videos(Stacks[Video]):
@@ -329,5 +338,4 @@ class Videos(Stacks[Video]):
             columns=metadata or {},
             fields=fields,
         )
-        add_stack(self._stores, stack, progress=progress)
-        return Video(self._stores, id)
+        return self._store(stack, progress)

@@ -110,6 +110,9 @@ class Predicting:
             DataError: A confidence or a probability that is NaN or not between 0 and 1, an image that is no member, or
                 a prediction that is missing.
             ShapeError: Columns that do not fit each other.
+
+        Where another class is more probable than the predicted one, or a confidence is not its probability, a
+        `DataWarning` says so, and ``db.predictions[id].warnings`` keeps it.
         """
         refuse_unordered("images", images)
         return import_predictions(
