@@ -35,6 +35,8 @@ PROPERTIES: Final = (
     ("Checkpoint", "weights"), ("PredictionSet", "rows"), ("Prediction", "predicted"), ("Prediction", "confidence"),
     ("Segment", "uri"), ("Segment", "keys"), ("Segment", "digest"), ("Segment", "rows"), ("Counter", "next"),
     ("Field", "type"), ("VectorSet", "rows"),
+    ("PredictionSet", "task"), ("PredictionSet", "classes"), ("Image", "created_at"), ("Dataset", "frozen_at"),
+    ("Experiment", "started_at"), ("LabelChange", "at"), ("Segment", "created_at"),
 )  # fmt: skip
 EDGES: Final = (
     ("Dataset", "HAD_MEMBER"), ("Dataset", "REVISION_OF"), ("Dataset", "DERIVED_FROM"), ("Image", "DERIVED_FROM"),
@@ -100,6 +102,8 @@ def _altered(value: Any) -> Any:
         return value / 2
     if isinstance(value, list):
         return value[::-1] if len(value) > 1 else [*value, *value]
+    if not isinstance(value, str):  # a date
+        return str(value)
     return value[:-1] + ("x" if value[-1:] != "x" else "y")
 
 

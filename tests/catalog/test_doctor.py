@@ -21,6 +21,7 @@ from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 
 SET = "vgg/1/predictions/1"
+PIXELS = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
 
 
 @pytest.fixture
@@ -115,9 +116,27 @@ GRAPH = {
     "metadata past us": ("MATCH (i:Image {id: 'i3'}) SET i.colour = 'red'", {"metadata Image.colour"}),
     "weights that are gone": (
         "CREATE (:Checkpoint {id: 'vgg/1/1', weights: 'ab'})",
-        {"checkpoint 'vgg/1/1'", "counter 'checkpoints of vgg/1'"},
+        {"checkpoint 'vgg/1/1'", "Checkpoint nodes", "counter 'checkpoints of vgg/1'"},
     ),
-    "an index that is gone": ("CREATE (:VectorIndex {id: 'v', state: 'ready', uris: ['indexes/v']})", {"index 'v'"}),
+    "an index that is gone": (
+        "CREATE (:VectorIndex {id: 'v', state: 'ready', uris: ['indexes/v']})",
+        {"index 'v'", "VectorIndex nodes"},
+    ),
+    "a date that is text": ("MATCH (i:Image {id: 'i3'}) SET i.created_at = '2024-02-29T00:00:00'", {"Image nodes"}),
+    "a date that is a number": ("MATCH (s:Segment) WHERE s.array = 'pixels' SET s.created_at = 7", {"Segment nodes"}),
+    "a date that is gone": ("MATCH (d:Dataset) SET d.frozen_at = null", {"Dataset nodes"}),
+    "an end that is gone": ("MATCH (e:Experiment) SET e.finished_at = null", {"Experiment nodes"}),
+    "parameters that are no JSON": ("MATCH (e:Experiment) SET e.parameters = '{'", {"Experiment nodes"}),
+    "predictions of another task": ("MATCH (s:PredictionSet) SET s.task = 'multi-label'", {f"prediction set '{SET}'"}),
+    "predictions of no task": ("MATCH (s:PredictionSet) SET s.task = null", {f"prediction set '{SET}'"}),
+    "predictions of other classes": (
+        "MATCH (s:PredictionSet) SET s.classes = ['dog', 'cow']",
+        {f"prediction set '{SET}'"},
+    ),
+    "predictions of more classes": (
+        "MATCH (s:PredictionSet) SET s.classes = ['cat', 'dog', 'cow']",
+        {f"prediction set '{SET}'"},
+    ),
     "probabilities gone from the graph": (
         "MATCH (s:Segment) WHERE s.array ENDS WITH 'columns' DETACH DELETE s",
         {f"prediction set '{SET}'"},
@@ -136,6 +155,43 @@ def test_damage_in_the_graph_is_named(stores: Stores, keys: np.ndarray, damage: 
         assert fault.reason.endswith(".")
         assert fault.remedy.endswith(".")
         assert str(fault) in str(report)
+
+
+def test_the_query_of_a_subset_is_the_one_on_its_edge(db: og.Workspace) -> None:
+    db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
+    db.datasets.create("all", db.images())
+    db.datasets.create("some", db.images("all").where(og.F("label") > 1))
+    assert db.doctor().sound
+    for query in ("d.query + ' '", "null"):
+        db.cypher(f"MATCH (d:Dataset {{base: 'some'}}) SET d.query = {query}", write=True)
+        (fault,) = db.doctor().faults
+        assert str(fault).startswith("data set 'some@1': Its query is not the one on its edge DERIVED_FROM.")
+
+
+def test_a_correction_that_is_lost_is_named(db: og.Workspace) -> None:
+    """The last one of an image, or all of them where a data set had frozen the label of before."""
+    db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
+    ids = [image.id for image in db.images]
+    db.datasets.create("all", db.images())
+    for id_, labels in zip(ids[:2], ([4, 5], [6]), strict=True):
+        for label in labels:
+            db.labels.set({id_: label})
+    assert db.doctor().sound
+    db.cypher("MATCH (c:LabelChange) WHERE c.after IN [5, 6] DETACH DELETE c", write=True)
+    (fault,) = db.doctor().faults
+    assert f"2 images have a label that no correction explains, first {ids[0]!r}, {ids[1]!r}." in str(fault)
+
+
+def test_labels_of_another_type_than_before_are_sound(db: og.Workspace) -> None:
+    """What was frozen and what was corrected keep the type that labels had then."""
+    db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
+    db.datasets.create("all", db.images())
+    first = next(iter(db.images))
+    db.labels.set({first.id: 2})
+    db.fields.retype("label", str)
+    assert db.doctor().sound
+    db.cypher("MATCH (i:Image {id: $id}) SET i.label = '1'", write=True, id=first.id)
+    assert [fault.thing for fault in db.doctor().faults] == ["labels"]
 
 
 @pytest.mark.parametrize(

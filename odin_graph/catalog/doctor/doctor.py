@@ -18,6 +18,7 @@ from odin_graph.catalog.doctor.checks.nodes import check_counters, check_nodes, 
 from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.doctor.checks.owners import check_owners
 from odin_graph.catalog.doctor.checks.predictions import check_predictions
+from odin_graph.catalog.doctor.checks.properties import check_dates, check_texts
 from odin_graph.catalog.doctor.checks.segments import check_pixels, check_segments
 from odin_graph.catalog.doctor.checks.sets import check_models, check_vector_sets
 from odin_graph.catalog.doctor.checks.stacks import check_stacks
@@ -105,6 +106,8 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
 def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "nodes": lambda: check_nodes(stores),
+        "dates": lambda: check_dates(stores),
+        "texts": lambda: check_texts(stores),
         "tombstones": lambda: check_tombstones(stores),
         "counters": lambda: check_counters(stores),
         "lineage": lambda: check_origins(stores),

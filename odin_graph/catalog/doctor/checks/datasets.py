@@ -18,8 +18,21 @@ from odin_graph.stores import Stores
 _RESTORE = "Restore the arrays from a backup, or make a new version of the data set."
 
 
+# A subset has its query twice: on its node, and on the edge to what it is a subset of.
+_QUERIES = """
+MATCH (d:Dataset)-[e:DERIVED_FROM]->(:Dataset)
+WHERE d.deleted IS NULL AND coalesce(d.query, '') <> coalesce(e.query, '') RETURN d.id AS id
+"""
+
+
 def check_datasets(stores: Stores) -> Iterator[Fault]:
-    """Order, labels and edges of each ready version agree with its digest."""
+    """Order, labels and edges of each ready version agree with its digest, and the query with its edge."""
+    for row in stores.graph.read(_QUERIES):
+        yield Fault(
+            f"data set {row['id']!r}",
+            "Its query is not the one on its edge DERIVED_FROM.",
+            "Restore the graph from a backup, and look for a client that changes nodes of ours.",
+        )
     for row in stores.graph.read(
         "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.digest AS digest, d.size AS size"
     ):

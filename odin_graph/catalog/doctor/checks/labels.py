@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.catalog.images.labels import history, same_label
-from odin_graph.schema.metadata import decode
+from odin_graph.catalog.records.fields import recorded_types
+from odin_graph.schema.metadata import FieldType, convert, decode
 from odin_graph.stores import Stores
 
 _CORRECTED = "MATCH (:LabelChange)-[:OF]->(i:Image) WHERE i.deleted IS NULL RETURN DISTINCT i.key AS key"
@@ -22,8 +24,9 @@ def check_labels(stores: Stores) -> Iterator[Fault]:
     keys = np.array([row["key"] for row in stores.graph.read(_CORRECTED)], np.int64)
     today = {row["id"]: decode(row["label"]) for row in stores.graph.read(_TODAY, {"keys": keys.tolist()})}
     last = {change.image: change for change in history(stores, keys)}
-    foreign = {id_ for id_, change in last.items() if id_ in today and not same_label(change.after, today[id_])}
-    foreign |= set(_unexplained(stores, set(last)))
+    type_ = recorded_types(stores.graph, "Image").get("label")
+    foreign = {id_ for id_, change in last.items() if id_ in today and not _same(change.after, today[id_], type_)}
+    foreign |= set(_unexplained(stores, set(last), type_))
     if foreign:
         ids = shown(map(repr, sorted(foreign)))
         yield Fault(
@@ -33,7 +36,7 @@ def check_labels(stores: Stores) -> Iterator[Fault]:
         )
 
 
-def _unexplained(stores: Stores, corrected: set[str]) -> Iterator[str]:
+def _unexplained(stores: Stores, corrected: set[str], type_: FieldType | None) -> Iterator[str]:
     """Images that were never corrected, and whose label differs from one that a version froze."""
     images = stores.columns.images(["id", "label"])
     ids, labels = images.column("id").to_pylist(), images.column("label").to_pylist()
@@ -42,5 +45,15 @@ def _unexplained(stores: Stores, corrected: set[str]) -> Iterator[str]:
         members = stores.columns.members(row["id"])
         for key, frozen in zip(members.column("key").to_pylist(), members.column("label").to_pylist(), strict=True):
             position = place.get(key)
-            if position is not None and ids[position] not in corrected and not same_label(frozen, labels[position]):
+            if position is not None and ids[position] not in corrected and not _same(frozen, labels[position], type_):
                 yield ids[position]
+
+
+def _same(before: Any, today: Any, type_: FieldType | None) -> bool:
+    """Whether a label is the one of before, which keeps the type that labels had then."""
+    if same_label(before, today):
+        return True
+    try:
+        return type_ is not None and same_label(convert(before, type_), today)
+    except (ValueError, OverflowError):
+        return False

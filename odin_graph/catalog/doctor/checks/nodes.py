@@ -21,8 +21,8 @@ _NEEDED: Final = {
     "Volume": ("id", "state"),
     "Video": ("id", "state"),
     "Segment": ("id", "array", "uri", "keys", "rows", "codec"),
-    "LabelChange": ("id", "at"),
-    "Deletion": ("id", "at"),
+    "LabelChange": ("id",),
+    "Deletion": ("id",),
     "Field": ("id", "kind", "name", "type"),
     "View": ("id", "base", "version", "query"),
 }

@@ -11,20 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.predictions import columns_array, probabilities_array
 from odin_graph.catalog.experiments.projection import project_again
 from odin_graph.catalog.records.segments import segments_of
-from odin_graph.errors import StoreError
+from odin_graph.errors import OdinError, StoreError
 from odin_graph.stores import Stores
 
 _SETS = """
 MATCH (s:PredictionSet {state: 'ready'}) OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
-RETURN s.id AS id, s.rows AS rows, s.nodes AS nodes, d.id AS dataset
+OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN s.id AS id, s.rows AS rows, s.nodes AS nodes, s.task AS task, s.classes AS classes, d.id AS dataset,
+       e.id AS experiment, c.id AS checkpoint
 """
 _NODES = """
 MATCH (:PredictionSet {id: $id})<-[:PART_OF]-(p:Prediction)-[:OF]->(i:Image)
 RETURN i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong
 """
+_RESTORE = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 _AGAIN = "Predict again; the new set takes its place."
 
 
@@ -39,6 +43,8 @@ def check_predictions(stores: Stores) -> Iterator[Fault]:
             continue
         for reason in reasons:
             yield Fault(thing, reason, _AGAIN)
+        if table is not None and not reasons and (misjudged := _misjudged(stores, row, table)) is not None:
+            yield Fault(thing, misjudged, _RESTORE)
         if row["nodes"] and table is not None:
             for reason in _disagreements(stores, row["id"], table):
                 yield Fault(
@@ -72,7 +78,25 @@ def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list
         covered = np.sort(np.concatenate([stores.arrays.keys(info) for info in segments]))
         if not np.array_equal(covered, np.sort(keys)):
             reasons.append("Its probabilities are of other images than its columns.")
+        if (width := segments[0].shape[-1]) != len(row["classes"] or ()):
+            reasons.append(f"It has {len(row['classes'] or ())} classes, and its probabilities are of {width}.")
     return table, reasons
+
+
+def _misjudged(stores: Stores, row: dict[str, Any], table: pa.Table) -> str | None:
+    """Why the task and classes of a set are not those that it was judged by: a checkpoint's are those of its model."""
+    own = row["task"], row["classes"]
+    try:
+        judge = Judge.of(stores, row["experiment"], row["dataset"], *(own if row["checkpoint"] is None else ()))
+        if (judge.task_name, list(judge.classes or ())) != (row["task"], row["classes"] or []):
+            return f"Its task and classes are {own}, and its model's are {(judge.task_name, judge.classes)}."
+        if row["checkpoint"] is None:
+            again = judge.table(table.column("key").to_numpy(), table.column("predicted").to_pylist(), None)
+            if not again.column("wrong").equals(table.column("wrong")):
+                return f"What is wrong by its task {row['task']!r} and its classes is not what its columns say."
+    except OdinError as error:
+        return f"Its predictions cannot be judged by its task {row['task']!r} and its classes: {error}"
+    return None
 
 
 def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str]:
