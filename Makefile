@@ -7,7 +7,9 @@ ENGINE ?=
 # Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
 PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2)
 
-.PHONY: venv quickstart test lint bench soak matrix clean
+FILE ?=
+
+.PHONY: venv quickstart test unit lint bench soak matrix clean
 
 venv: $(STAMP)  ## the environment alone
 
@@ -21,8 +23,11 @@ $(STAMP): pyproject.toml
 quickstart: $(STAMP)  ## the main job on real images, in about a minute
 	$(RUN) -m odin_graph.cli quickstart --out quickstart-out
 
-test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one
-	$(PYTEST) tests
+test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one, FILE=tests/... for a part
+	$(PYTEST) $(or $(FILE),tests)
+
+unit: $(STAMP)  ## what needs no graph engine, in a minute or two
+	$(RUN) -m pytest -n 2 -m unit tests
 
 lint: $(STAMP)  ## formatting, lint, types, floors: no test, under a minute
 	$(VENV)/bin/ruff format --check .

@@ -20,7 +20,7 @@ import odin_graph as og
 from odin_graph import schema
 from odin_graph.address import Address
 from odin_graph.folder import prepare_folder
-from odin_graph.graph import Graph, install, lend_to_neomodel, open_embedded
+from odin_graph.graph import Graph, embedded, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
 from tests.caches import own_cache
 from tests.engines.maven import CannotRunError
@@ -68,6 +68,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        needs = {"engine", "s3"} & set(getattr(item, "fixturenames", ()))
+        if not needs and "starts_engine" not in item.keywords:
+            item.add_marker(pytest.mark.unit)
     if not config.getoption("--soak"):
         for item in items:
             if "soak" in item.keywords:
@@ -88,6 +92,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for why in _missing.values():
         terminalreporter.write_line(f"ONE ENGINE DID NOT RUN. {why}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def no_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is marked as a unit, which `make unit` runs, starts no engine."""
+    if "unit" in request.node.keywords:
+        monkeypatch.setattr(embedded, "_start", lambda *_, **__: pytest.fail("mark it starts_engine"))
 
 
 @pytest.fixture(scope="session")

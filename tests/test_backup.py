@@ -15,6 +15,8 @@ import odin_graph as og
 from odin_graph.arrays.files import Files
 from odin_graph.catalog import backup as backups
 
+pytestmark = pytest.mark.starts_engine
+
 WRITER = """
 import sys
 import numpy as np

@@ -21,6 +21,8 @@ from tests.mnist import mnist
 from tests.runtime.networks import Fixed
 from tests.workspaces import add_digits, connect
 
+pytestmark = pytest.mark.starts_engine
+
 CYPHER = "x'}) DETACH DELETE n //"
 NAMES = [CYPHER, "`) MATCH (n) DETACH DELETE n RETURN (`", "$id", "a\\u0027b", 'say "no"', "} {", "/* */ -- ;"]
 

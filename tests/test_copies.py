@@ -20,6 +20,8 @@ import pytest
 import odin_graph as og
 from tests.graph.processes import remove, wait_until_gone
 
+pytestmark = pytest.mark.starts_engine
+
 PIXELS = np.random.default_rng(3).integers(0, 255, (30, 8, 8), np.uint8)
 
 

@@ -19,6 +19,8 @@ from odin_graph import example
 from odin_graph.errors import SpaceError, StoreError, UnreachableError, WorkspaceError
 from tests.test_bad_input import small_disk
 
+pytestmark = pytest.mark.starts_engine
+
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
 
 

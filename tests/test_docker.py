@@ -18,6 +18,8 @@ from dockerfile_parse import DockerfileParser
 from tests.conftest import Engine
 from tests.engines.neo4j import LATEST
 
+pytestmark = pytest.mark.starts_engine
+
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 

@@ -13,6 +13,8 @@ import pytest
 
 import odin_graph
 
+pytestmark = pytest.mark.starts_engine
+
 ROOT = Path(odin_graph.__file__).parents[1]
 SUFFIXES = {".py", ".pyi", ".typed"}
 

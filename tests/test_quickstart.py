@@ -17,6 +17,8 @@ import odin_graph as og
 from odin_graph import quickstart
 from tests.conftest import Engine
 
+pytestmark = pytest.mark.starts_engine
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:

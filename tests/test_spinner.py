@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.starts_engine
+
 PROGRAM = """
 import sys, time
 from odin_graph.spinner import spinner

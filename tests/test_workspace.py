@@ -21,6 +21,8 @@ from odin_graph.address import Address
 from tests.conftest import Engine
 from tests.workspaces import add_digits, as_server, connect
 
+pytestmark = pytest.mark.starts_engine
+
 SECRET = "wr0ng-horse"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import Phase, settings
 
 
 class Past(Protocol):
@@ -45,3 +47,13 @@ def root(tmp_path: Path) -> str:
 def past() -> Past:
     """The way past it."""
     return Folder()
+
+
+@pytest.fixture
+def unshrunk() -> Iterator[None]:
+    """A fault is to be found, and nobody reads which is the smallest case of it."""
+    before = settings.get_current_profile_name()
+    settings.register_profile("unshrunk", settings(), phases=[Phase.generate])
+    settings.load_profile("unshrunk")
+    yield
+    settings.load_profile(before)

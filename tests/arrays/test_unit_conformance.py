@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiledb
-from hypothesis import Phase, settings
 from numpy.typing import NDArray
 
 from odin_graph.arrays import ArrayStore, SegmentInfo
@@ -117,17 +115,6 @@ class Blind(UnitStore):
         return np.clip(chosen, 0, info.shape[0] - 1)
 
 
-@pytest.fixture
-def unshrunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A fault is found, however many cases it takes, and nobody reads which is the smallest of it."""
-    monkeypatch.setattr(kit, "EXAMPLES", 200)
-    before = settings.get_current_profile_name()
-    settings.register_profile("unshrunk", settings(), phases=[Phase.generate])
-    settings.load_profile("unshrunk")
-    yield
-    settings.load_profile(before)
-
-
 @pytest.mark.parametrize(
     ("faulty", "test", "arguments"),
     [
@@ -146,8 +133,10 @@ def unshrunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 @pytest.mark.usefixtures("unshrunk")
 def test_the_kit_finds_the_fault(
-    faulty: type[UnitStore], test: str, arguments: tuple[str, ...], tmp_path: Path
+    faulty: type[UnitStore], test: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kit, "EXAMPLES", 200)  # a fault is found, however many cases it takes
+
     class Kit(TestLocalUnits):
         def open(self, path: Path) -> ArrayStore:
             store = super().open(path)

@@ -19,6 +19,8 @@ import odin_graph as og
 from tests.graph.foreign import py2neo_graph
 from tests.workspaces import add_digits
 
+pytestmark = pytest.mark.starts_engine
+
 ODIN = [sys.executable, "-m", "odin_graph.cli"]
 SECONDS = 120
 

@@ -14,6 +14,8 @@ import odin_graph as og
 from tests.cli.test_cli import assert_one_sentence, holding, odin
 from tests.workspaces import add_digits
 
+pytestmark = pytest.mark.starts_engine
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

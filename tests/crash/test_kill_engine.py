@@ -13,6 +13,8 @@ from tests.crash.jobs import BATCHES, ingest, read_acknowledged
 from tests.crash.killing import kill, running, wait_for_a_moment
 from tests.crash.test_kill_user import assert_images_are_whole, assert_sound, chance
 
+pytestmark = pytest.mark.starts_engine
+
 __all__ = ["chance"]
 
 

@@ -20,6 +20,8 @@ from tests.crash.killing import kill, running
 from tests.crash.test_kill_engine import embedded
 from tests.crash.test_kill_user import assert_sound
 
+pytestmark = pytest.mark.starts_engine
+
 __all__ = ["embedded"]
 
 

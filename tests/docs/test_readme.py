@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import odin_graph as og
 from tests.docs.pages import DOCS
+
+pytestmark = pytest.mark.starts_engine
 
 
 def run_as_script(page: Path, folder: Path) -> str:

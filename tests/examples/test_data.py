@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
+
+pytestmark = pytest.mark.starts_engine
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "data.py"
 

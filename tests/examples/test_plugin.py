@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.starts_engine
+
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 
 PROGRAM = """

@@ -13,6 +13,8 @@ from odin_graph.graph import Graph, open_embedded
 from odin_graph.graph.archive import archive_of, use
 from odin_graph.graph.keeper import JVM
 
+pytestmark = pytest.mark.starts_engine
+
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -18,6 +18,8 @@ from odin_graph.graph import Graph, open_embedded
 from odin_graph.graph.counting import COUNTERS, CounterClient, serve, socket_path
 from odin_graph.graph.token import counters_over_http, embedded_token
 
+pytestmark = pytest.mark.starts_engine
+
 
 def test_the_socket_says_what_the_engine_says(tmp_path: Path) -> None:
     graph = Graph(*open_embedded(tmp_path / "engine"))

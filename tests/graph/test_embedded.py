@@ -17,6 +17,8 @@ from odin_graph.errors import EngineStartError
 from odin_graph.graph import Graph, install, open_embedded
 from tests.graph.processes import start_user, wait_until_gone
 
+pytestmark = pytest.mark.starts_engine
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:

@@ -22,6 +22,8 @@ from odin_graph.graph import Graph, install, lend_to_neomodel, open_embedded
 from tests.crash.killing import seeds
 from tests.graph.processes import Asker, wait_until_gone
 
+pytestmark = pytest.mark.starts_engine
+
 EXHAUSTING = "RETURN reduce(s = 'x', i IN range(1, 40) | s + s) AS s"
 
 

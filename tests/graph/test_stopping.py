@@ -19,6 +19,8 @@ from odin_graph.graph.endpoint import place_of
 from odin_graph.graph.locks import seize
 from tests.graph.processes import remove, start_user, wait_until_gone
 
+pytestmark = pytest.mark.starts_engine
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
