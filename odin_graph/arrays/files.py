@@ -251,6 +251,9 @@ class Files:
         Raises:
             StoreError: The store refuses it.
         """
+        if self.local is not None:
+            self._remove_here(self.local, self.local / uri)
+            return
         path, vfs = self.path(uri), tiledb.VFS(ctx=self.context())
         try:
             if vfs.is_dir(path):
@@ -260,6 +263,23 @@ class Files:
         except tiledb.TileDBError as error:
             if self.exists(uri):
                 raise StoreError(f"{path} cannot be removed: {self._why(error)}.") from error
+
+    def _remove_here(self, root: Path, path: Path) -> None:
+        """A folder takes a writer's name first: under its own neither a reader nor a crash leaves half of a segment."""
+        try:
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+                return
+            aside = root / FRESH / writers_name()
+            make_inside(aside.parent, root)
+            path.rename(aside)
+            while aside.exists():
+                with suppress(FileNotFoundError):  # another process takes it for garbage, and is at it as well
+                    shutil.rmtree(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{path} cannot be removed: {_reason(error)}.") from error
 
     def list(self, folder: str) -> list[StoredFile]:
         """What stands in a folder below the root, its own folders counted as one each."""

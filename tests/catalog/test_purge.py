@@ -282,6 +282,27 @@ def test_what_a_dead_writer_began_goes_and_what_a_live_one_writes_is_named(clini
     assert any(sentence.startswith("1 files younger than an hour") for sentence in report.left)
 
 
+def test_what_a_removal_left_that_was_killed_goes(clinic: og.Workspace) -> None:
+    """Nothing of a segment stays under its name, and what does elsewhere goes with the next purge."""
+    stores = clinic._stores
+    lost = stores.arrays.write_dense("pixels", np.array([10**6]), np.ones((1, 3, 3, 1), np.uint8))
+    code = """
+import os, shutil, sys
+from odin_graph.arrays.store import ArrayStore
+from odin_graph.config import Budget
+
+shutil.rmtree = lambda path: os._exit(9)
+ArrayStore(sys.argv[1], Budget(memory=256 << 20, threads=1)).remove(sys.argv[2])
+"""
+    root = Path(stores.address.arrays)
+    assert subprocess.run([sys.executable, "-c", code, str(root), lost.uri], check=False).returncode == 9
+    assert not (root / lost.uri).exists()
+    (left,) = (root / "fresh").iterdir()
+    assert any(left.rglob("*.tdb")), "or nothing was left to remove"
+    clinic.image("more/000000").purge()
+    assert not left.exists()
+
+
 def test_an_index_that_nothing_names_tells_its_keys(clinic: og.Workspace) -> None:
     stores = clinic._stores
     uris = [file.uri for file in stores.arrays.raw.list("indexes")]
