@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,27 @@ class Flat(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.last(x.flatten(1))
+
+
+def test_labels_come_in_whatever_holds_them(db: og.Workspace) -> None:
+    """And one that is missing is missing, never a word such as "nan"."""
+    given = ["a", None, "b"]
+    held = {
+        "list": [np.str_("a"), pd.NA, "b"],
+        "object": np.array(["a", np.nan, "b"], object),
+        "masked": np.ma.array(["a", "x", "b"], mask=[False, True, False]),
+        "series": pd.Series(given, index=[9, 3, 1]),
+        "strings": pd.Series(given, dtype="string"),
+        "categories": pd.Series(given, dtype="category"),
+        "categorical": pd.Categorical(given, categories=["b", "a"]),
+        "arrow": pa.array(given),
+        "chunks": pa.chunked_array([["a", None], ["b"]]),
+        "dictionary": pa.array(given).dictionary_encode(),
+        "scalars": [pa.scalar("a"), pa.scalar(None, pa.string()), "b"],
+    }
+    for name, labels in held.items():
+        db.images.add(images=PIXELS[:3], ids=[f"{name}{n}" for n in range(3)], labels=labels, progress=False)
+    assert db.images().to_arrow("label")["label"].to_pylist() == given * len(held)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=str)

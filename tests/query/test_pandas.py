@@ -79,6 +79,98 @@ def test_queries_agree_with_pandas(db: og.Workspace, cases: int) -> None:
             raise
 
 
+@pytest.mark.parametrize("cases", CASES)
+def test_joins_of_predictions_agree_with_pandas(db: og.Workspace, cases: int) -> None:
+    """What experiments say of some of the images beside their metadata: a left join, and three-valued logic."""
+    number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
+    print(f"ODIN_SEED={number} repeats these cases")
+    random = Random(number)
+    frame = joined(db, random, stored(db, random))
+    fields = {
+        f"{id_}.{name}": getattr(db.experiment(id_).on("some"), name)
+        for id_ in ("one", "two")
+        for name in ("predicted", "confidence", "wrong")
+    }
+    for case in range(cases):
+        expression, of_frame, words = of_predictions(random, fields)
+        expected = frame[of_frame(frame).fillna(False).astype(bool)]
+        query = db.images().where(expression)
+        try:
+            table = query.select("id", **{name.replace(".", "_"): said for name, said in fields.items()}).to_arrow()
+            assert table.column("id").to_pylist() == expected["id"].tolist()
+            for name in fields:
+                assert same(table.column(name.replace(".", "_")).to_pylist(), values_of(expected[name])), name
+            groups = query.group_by(by=fields["one.predicted"]).agg(
+                n=og.count(), wrong=fields["two.wrong"].mean(), sure=fields["two.confidence"].max()
+            )
+            found = {row["by"]: [row["n"], row["wrong"], row["sure"]] for row in groups.to_arrow().to_pylist()}
+            parts = expected.groupby("one.predicted", dropna=False)
+            assert found.keys() == {hashed(by) for by, _ in parts}
+            for by, part in parts:
+                numbers = [part["two.wrong"].astype("Float64").mean(), part["two.confidence"].max()]
+                assert same(found[hashed(by)], [len(part), *values_of(pd.Series(numbers, dtype="Float64"))]), by
+        except Exception as error:
+            error.add_note(f"case {case}: {words}")
+            raise
+
+
+def joined(db: og.Workspace, random: Random, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame beside what two experiments say of parts of a data set that has not all of the images."""
+    frame["label"] = pd.Series([random.choice("abc") for _ in range(N)], dtype="string")
+    db.labels.set(dict(zip(frame["id"], frame["label"], strict=True)))
+    members = random.sample(frame["id"].tolist(), 45)
+    db.datasets.create("some", members)
+    for id_ in ("one", "two"):
+        said = pd.DataFrame({"id": random.sample(members, 30)})
+        said["predicted"] = pd.Series(random.choices("abc", k=30), dtype="string")
+        said["confidence"] = pd.Series(random.choices([0.25, 0.5, 0.75], k=30), dtype="Float64")
+        with db.run(id=id_) as run:
+            run.log_predictions("some", said["predicted"], images=said["id"], confidence=said["confidence"])
+        frame = frame.merge(said.add_prefix(f"{id_}.").rename(columns={f"{id_}.id": "id"}), on="id", how="left")
+        frame[f"{id_}.wrong"] = (frame[f"{id_}.predicted"] != frame["label"]).astype("boolean")
+    return frame
+
+
+def of_predictions(random: Random, fields: dict[str, Any], depth: int = 2) -> tuple[Any, Any, str]:
+    """As `condition`, over predictions and metadata."""
+    if depth and random.random() < 0.6:
+        (a, of_a, x), (b, of_b, y) = (of_predictions(random, fields, depth - 1) for _ in range(2))
+        return random.choice(
+            [
+                (~a, lambda f: ~of_a(f), f"~({x})"),
+                (a & b, lambda f: of_a(f) & of_b(f), f"({x} & {y})"),
+                (a | b, lambda f: of_a(f) | of_b(f), f"({x} | {y})"),
+            ]
+        )
+    one, two = random.sample(["one", "two"], 2)
+    op, sure, name = random.choice(list(COMPARED)), random.choice([0.25, 0.5, 0.6]), random.choice("abc")
+    compare = COMPARED[op]
+    expression, of_frame, words = random.choice(
+        [
+            condition(random, 0),
+            (fields[f"{one}.wrong"], lambda f: f[f"{one}.wrong"], f"{one}.wrong"),
+            (fields[f"{one}.predicted"] == name, lambda f: f[f"{one}.predicted"] == name, f"{one}.predicted is {name}"),
+            (fields[f"{one}.predicted"].is_null(), lambda f: f[f"{one}.predicted"].isna(), f"{one} is missing"),
+            (
+                compare(fields[f"{one}.confidence"], sure),
+                lambda f: compare(f[f"{one}.confidence"], sure),
+                f"{one}.confidence {op} {sure}",
+            ),
+            (
+                compare(fields[f"{one}.confidence"], fields[f"{two}.confidence"]),
+                lambda f: compare(f[f"{one}.confidence"], f[f"{two}.confidence"]),
+                f"{one}.confidence {op} {two}.confidence",
+            ),
+            (
+                fields[f"{one}.predicted"] != F("label"),
+                lambda f: f[f"{one}.predicted"] != f["label"],
+                f"{one}.predicted is not the label",
+            ),
+        ]
+    )
+    return expression, lambda f: of_frame(f).astype("boolean"), words
+
+
 def stored(db: og.Workspace, random: Random) -> pd.DataFrame:
     """The metadata in the workspace, and as pandas has it."""
     columns = {name: [random.choice(values) for _ in range(N)] for name, values in VALUES.items()}

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,6 +186,6 @@ def test_a_column_has_a_type_or_is_refused_as_a_whole(values: list[Any]) -> None
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1)))
 def test_numpy_and_pandas_columns_are_plain_values(values: list[int]) -> None:
-    for column in (np.array(values, dtype=np.int32), pd.Series(values, dtype="Int64")):
+    for column in (np.array(values, dtype=np.int32), pd.Series(values, dtype="Int64"), pa.array(values, pa.int32())):
         assert [plain(value) for value in column] == values
         assert all(type(plain(value)) is int for value in column)

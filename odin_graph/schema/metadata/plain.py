@@ -1,4 +1,4 @@
-"""Plain Python values from what NumPy and pandas hand in; neither of the two is imported for it."""
+"""Plain Python values from what NumPy, pandas and Arrow hand in; none of them is imported for it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from odin_graph.errors import MetadataError
 def plain(value: Any) -> Any:
     """The value as Python has it: a bool, int, float, str, date, datetime or list of them; None where it is missing.
 
-    Missing are None, NaN (NumPy's and Python's), pandas' NA and NaT, NumPy's NaT. Sets and other containers, and
-    whatever else is no value of metadata, come back as they are, for `type_of` to refuse.
+    Missing are None, NaN (NumPy's and Python's), pandas' NA and NaT, NumPy's NaT, Arrow's null. Sets and other
+    containers, and whatever else is no value of metadata, come back as they are, for `type_of` to refuse.
 
     Raises:
         MetadataError: A datetime with digits beyond microseconds, which would be lost.
@@ -30,6 +30,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if _is_missing(value):
         return None
+    if hasattr(value, "as_py"):  # Arrow's scalars
+        return plain(value.as_py())
     if hasattr(value, "to_pydatetime"):  # pandas' Timestamp, which is a datetime with nanoseconds
         return _pydatetime(value)
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
