@@ -17,7 +17,11 @@ _DATES: Final = {
     "Dataset": ("created_at", "frozen_at"),
     "Experiment": ("started_at", "finished_at"),
 }
-_DATED: Final = {"frozen_at": ("ready",), "finished_at": ("finished", "failed")}
+_DATED: Final = {
+    "frozen_at": ("ready",),
+    "started_at": ("running", "finished", "failed", "interrupted"),
+    "finished_at": ("finished", "failed"),
+}
 """The states in which there is such a date."""
 _EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - without a zone, as dates are stored
 _JSON: Final = (("Dataset", "query"), ("View", "query"), ("Experiment", "parameters"), ("Experiment", "packages"))
