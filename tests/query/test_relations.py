@@ -86,6 +86,28 @@ def test_a_relation_to_nothing_is_refused(world: og.Workspace, said: Callable[[]
     assert message in str(caught.value)
 
 
+def test_what_another_client_derived_has_the_roots_of_all_its_parents(world: og.Workspace) -> None:
+    """By an edge alone, and of two: near, in Cypher, and sound to the doctor, which holds a root to be one of them."""
+    a, b, c = [image.id for image in world.images("retina-test")[:3]]
+    made = world.images([a]).crop(0, 0, 4, 4).store("corner", progress=False).images()[0].id
+    for child, parent in ((made, b), (c, b)):
+        world.cypher(
+            "MATCH (i:Image {id: $child}) MATCH (p:Image {id: $parent}) CREATE (i)-[:DERIVED_FROM]->(p)",
+            child=child,
+            parent=parent,
+            write=True,
+        )
+    for root, wanted in ((a, {made}), (b, {made, c})):
+        query = world.images().where(og.has_root(root))
+        statement = query.to_cypher()
+        assert {row["key"] for row in world.cypher(statement.text, **statement.parameters)} == set(
+            query.keys().tolist()
+        )
+        assert set(ids(query)) >= wanted
+    named = [str(fault) for fault in world.doctor().faults if made in str(fault)]
+    assert named == []
+
+
 def test_the_rank_of_the_truth(world: og.Workspace) -> None:
     exp, test = world.experiment("small-cnn/1"), world.images("retina-test")
     table = test.to_pandas("id", "label", rank=exp.rank, **{name: exp.probability(name) for name in example.NAMES})

@@ -44,8 +44,8 @@ _RELATIONS = {
     "in-dataset": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset {{id: {to}}}) }}",
     "used-by": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset)<-[u:USED]-(:Experiment {{id: {to}}}){role} }}",
     "derived-from": "EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF*1..]->(root {{id: {to}}}) }}",
-    "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT|REVISION_OF*1..]->(root {{id: {to}}}) "
-    "WHERE NOT (root)-[:HAS_ROOT|REVISION_OF]->() }}",
+    "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT|DERIVED_FROM|REVISION_OF*1..]->(root {{id: {to}}}) "
+    "WHERE NOT (root)-[:HAS_ROOT|DERIVED_FROM|REVISION_OF]->() }}",
 }
 _ON_NODES = frozenset({"predicted", "wrong", "confidence"})
 

@@ -31,11 +31,14 @@ RETURN i.id AS id
 _ROOTS = """
 MATCH (i:Image)-[:DERIVED_FROM|REVISION_OF]->(p) WHERE i.deleted IS NULL
 OPTIONAL MATCH (p)-[:HAS_ROOT]->(q)
+WITH i, collect(DISTINCT coalesce(q, p)) AS expected
 OPTIONAL MATCH (i)-[:HAS_ROOT]->(r)
-WITH i, coalesce(q, p) AS expected, collect(r) AS held
-WHERE size(held) <> 1 OR held[0].id <> expected.id OR labels(held[0]) <> labels(expected)
-RETURN i.id AS id, i.key AS key, head([l IN labels(expected) WHERE l <> 'Crop']) AS label, expected.id AS root
+WITH i, expected, collect(r) AS roots
+WHERE size(roots) <> 1
+   OR NOT any(e IN expected WHERE e.id = roots[0].id AND labels(e) = labels(roots[0]))
+RETURN i.id AS id, i.key AS key, head([l IN labels(expected[0]) WHERE l <> 'Crop']) AS label, expected[0].id AS root
 """
+"""Of several parents, which another client drew, the root is that of one of them."""
 _RESTORE = "Restore the graph from a backup, and look for a client that deletes edges."
 _REPAIR = "`odin doctor --repair` draws it again; look for a client that deletes edges."
 
