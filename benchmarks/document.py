@@ -33,7 +33,7 @@ _WAYS: Final = {
     "and gives its first answer from the cache": ("values, a new process's first", _OURS),
     "values, from the cache": ("values, from the cache", _OURS),
 }
-"""What is timed, by how the name of its row begins: how the picture calls it, and its colour."""
+"""What is timed, by how the name of its row begins: how the picture calls it, and its color."""
 
 Rows = Sequence[dict[str, Any]]
 
@@ -131,7 +131,7 @@ def draw_asked(rows: Rows, file: Path) -> bool:
         line[0].set_ylim(0.6, most * 3)
     for axis in axes[-1]:
         axis.set_xlabel("units of the group")
-    handles = [Patch(color=colour) for colour in (_OURS, _THEIRS)]
+    handles = [Patch(color=color) for color in (_OURS, _THEIRS)]
     labels = ["odin_graph, by codes", "DeepEverest's NTA, its index of the same bytes"]
     figure.legend(handles, labels, ncols=2, frameon=False, loc="outside upper center")
     figure.savefig(file, dpi=130)
@@ -141,9 +141,9 @@ def draw_asked(rows: Rows, file: Path) -> bool:
 
 def _bars(axis: Axes, panel: tuple[str, str], sizes: dict[int, dict[str, float]]) -> None:
     places = range(len(sizes))
-    for shift, whose, colour in ((-0.2, "run again", _OURS), (0.2, "NTA's", _THEIRS)):
+    for shift, whose, color in ((-0.2, "run again", _OURS), (0.2, "NTA's", _THEIRS)):
         values = [sizes[size].get(whose, 0.0) for size in sorted(sizes)]
-        bars = axis.bar([place + shift for place in places], [max(0.7, each) for each in values], 0.38, color=colour)
+        bars = axis.bar([place + shift for place in places], [max(0.7, each) for each in values], 0.38, color=color)
         axis.bar_label(bars, [f"{each:,.0f}" for each in values], fontsize=7, padding=1)
     axis.set_xticks(list(places), [str(size) for size in sorted(sizes)])
     axis.set_title(f"{_JOBS.get(panel[0], panel[0])}, {panel[1]} units", fontsize=10)
@@ -166,8 +166,8 @@ def draw_took(rows: Rows, file: Path) -> bool:
     )
     for axis, (title, took) in zip(axes[0], found.items(), strict=True):
         ways = [way for way in _WAYS if way in took][::-1]
-        colours = [_WAYS[way][1] for way in ways]
-        bars = axis.barh([_WAYS[way][0] for way in ways], [took[way] for way in ways], color=colours)
+        colors = [_WAYS[way][1] for way in ways]
+        bars = axis.barh([_WAYS[way][0] for way in ways], [took[way] for way in ways], color=colors)
         axis.bar_label(bars, [f"{said(took[way])} ms" for way in ways], fontsize=8, padding=2)
         axis.set_xscale("log")
         axis.set_xlim(right=max(took.values()) * 12)

@@ -92,10 +92,10 @@ def store(stores: Stores, number: int) -> np.ndarray:
 def by_embedding(train: int, test: int) -> list[Row]:
     """512 dimensions in clusters, some of the test vectors beside a training vector."""
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(200, 512)).astype(np.float32)
+    centers = draw.normal(size=(200, 512)).astype(np.float32)
     sides = []
     for number in (train, test):
-        held = centres[draw.integers(0, 200, number)] + draw.normal(size=(number, 512)).astype(np.float32)
+        held = centers[draw.integers(0, 200, number)] + draw.normal(size=(number, 512)).astype(np.float32)
         sides.append((held / np.linalg.norm(held, axis=1, keepdims=True)).astype(np.float32))
     beside = sides[0][: test // 10] + draw.normal(scale=0.003, size=(test // 10, 512)).astype(np.float32)
     sides[1][: test // 10] = beside / np.linalg.norm(beside, axis=1, keepdims=True)

@@ -27,7 +27,7 @@ from odin_graph.arrays import UnitArray
 from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.activations.unit_sets import UnitSet
 from odin_graph.neurons import Block, Part, Values
-from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
@@ -130,7 +130,7 @@ def _stored(
     """Store a layer in every codec, in one pass."""
     stores = db._stores  # noqa: SLF001 - below what users hold
     began = time.perf_counter()
-    ids = materialise(stores, checkpoint, [Want(layer, codec=codec) for codec in CODECS], keys, progress=False)
+    ids = materialize(stores, checkpoint, [Want(layer, codec=codec) for codec in CODECS], keys, progress=False)
     took = time.perf_counter() - began
     sets = {codec: UnitSet.open(stores, id_) for codec, id_ in zip(CODECS, ids, strict=True)}
     held = sets["f32"].array
@@ -153,11 +153,11 @@ def _values(held: UnitArray) -> NDArray[np.float32]:
 def _trained(inputs: Tensor, labels: Tensor, quick: bool) -> nn.Module:
     """One epoch; of the quick run a part of it."""
     net, batch = VggLike(), 128
-    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     order = torch.randperm(len(inputs))[: 2_560 if quick else None]
     for start in range(0, len(order), batch):
         at = order[start : start + batch]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         nn.functional.cross_entropy(net(inputs[at]), labels[at]).backward()
-        optimiser.step()
+        optimizer.step()
     return net.eval()

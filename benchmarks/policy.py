@@ -39,7 +39,7 @@ from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.units.unit_lists import keeping
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.unit_source import Sources
-from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
@@ -100,7 +100,7 @@ def kept(stores: Stores, one: Asked, codec: UnitCodec) -> Kept:
         again(some)
         ran, began = again.seconds - before, time.perf_counter()
         want = Want(one.layer, one.view, codec)
-        (made,) = materialise(stores, one.checkpoint, [want], some, beside=keeping(stores), progress=False)
+        (made,) = materialize(stores, one.checkpoint, [want], some, beside=keeping(stores), progress=False)
         took.append(time.perf_counter() - began - ran)
         if len(some) < number:
             drop(stores, made)

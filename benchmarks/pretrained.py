@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 import odin_graph as og
 from benchmarks.pictures import crops
 from odin_graph.objects.things.model import Model
-from odin_graph.ops import Normalise, ToFloat
+from odin_graph.ops import Normalize, ToFloat
 
-PREPROCESS: Final = (ToFloat(), Normalise(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
+PREPROCESS: Final = (ToFloat(), Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
 SIDE: Final = 224
 """Of the images that the network was trained on."""
 

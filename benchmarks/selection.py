@@ -41,9 +41,9 @@ def measure(quick: bool) -> list[Row]:
 def clustered(n: int, d: int) -> Floats:
     """Unequal clusters; a twentieth are near copies of others."""
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(60, d))
+    centers = draw.normal(size=(60, d))
     belongs = np.minimum((draw.random(n) ** 2 * 60).astype(int), 59)
-    rows = (centres[belongs] + draw.normal(size=(n, d))).astype(np.float32)
+    rows = (centers[belongs] + draw.normal(size=(n, d))).astype(np.float32)
     copies = draw.permutation(n)[: 2 * (n // 20)].reshape(2, -1)
     rows[copies[0]] = rows[copies[1]] + draw.normal(scale=0.05, size=(n // 20, d))
     return rows

@@ -1,4 +1,4 @@
-"""Neighbours among a million vectors of 512 numbers, under filters: beside FAISS, LanceDB and NumPy, in one run.
+"""Neighbors among a million vectors of 512 numbers, under filters: beside FAISS, LanceDB and NumPy, in one run.
 
 python -m benchmarks.vectors [--quick] [--json FILE]
 

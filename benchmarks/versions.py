@@ -43,7 +43,7 @@ def figures(engine: str, stores: Stores, number: int) -> list[Row]:
     _check(stores, second, keys[change:])
     with timed(seconds["diff"]):
         found = first.diff(second)
-    if (len(found.added), len(found.removed), len(found.relabelled)) != (change, change, 0):
+    if (len(found.added), len(found.removed), len(found.relabeled)) != (change, change, 0):
         raise WrongAnswer(str(found).splitlines()[0])
     return [
         at_most(f"{engine}: a version of {number:,} is created", seconds["create"][0], "s", 30.0),

@@ -63,14 +63,14 @@ def train(db: og.Workspace, parts: dict[str, og.Dataset], **how: object) -> og.E
     with db.run("small", train=parts["train"], test=parts["test"], params={"lr": 0.01, "epochs": 25}, **how) as run:
         torch.manual_seed(0)
         net = SmallNet()
-        optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
         loader = torch.utils.data.DataLoader(parts["train"].to_torch(model="small"), batch_size=8, shuffle=True)
         for _ in range(25):
             for images, targets in loader:
                 loss = nn.functional.cross_entropy(net(images), targets)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
             run.log({"loss": loss.item()})
         run.checkpoint(net)
         run.predict(parts["test"], progress=False)
@@ -110,7 +110,7 @@ def main(folder: Path) -> None:
             SmallNet,
             input_shape=(3, 48, 48),
             classes=["bright", "dark"],
-            preprocess=[og.ops.ToFloat(), og.ops.Normalise(mean=(0.4,) * 3, std=(0.25,) * 3)],
+            preprocess=[og.ops.ToFloat(), og.ops.Normalize(mean=(0.4,) * 3, std=(0.25,) * 3)],
         )
         exp = train(db, parts, strict=True)
         print(f"5. trained: {exp.results(parts['test']).accuracy:.0%} right on patients it has never seen")

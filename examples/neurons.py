@@ -58,7 +58,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 
 def photograph(file: str) -> Image.Image:
-    """One of those that ship with foolbox and scikit-image, in colour; neither package is imported for it."""
+    """One of those that ship with foolbox and scikit-image, in color; neither package is imported for it."""
     package = "foolbox" if file.startswith("imagenet") else "skimage"
     found = find_spec(package)
     if found is None:
@@ -97,7 +97,7 @@ def main(folder: Path, number: int) -> None:
             "lite0",
             lite0,
             input_shape=(3, SIDE, SIDE),
-            preprocess=[og.ops.ToFloat(maximum=1), og.ops.Normalise(mean=127, std=128)],
+            preprocess=[og.ops.ToFloat(maximum=1), og.ops.Normalize(mean=127, std=128)],
         )
         with db.run("lite0") as run:
             run.checkpoint(weights(), best=True)
@@ -107,7 +107,7 @@ def main(folder: Path, number: int) -> None:
 
         print(f"2. what there is to be stored, of the last layers\n{exp.best.layers()[-6:]}")
         for view, codec in (("units", "u8"), ("channels-mean", "f32")):
-            print(f"   {layer.materialise(images, view=view, codec=codec, progress=False)!r}")
+            print(f"   {layer.materialize(images, view=view, codec=codec, progress=False)!r}")
 
         told = layer.selectivity(images, view="channels-mean")
         print(f"3. which channels tell kinds of photographs apart\n{told.sorted('selectivity', descending=True)}")
@@ -126,9 +126,9 @@ def main(folder: Path, number: int) -> None:
         dog = int(told.sorted("auc=dog", descending=True)["unit"][0])
         _, high, wide = layer.shape
         middle = layer.units[[(dog * high + y) * wide + x for y in (2, 3, 4) for x in (2, 3, 4)]]
-        centred = images.where(F("label") != "texture").order_by(middle.mean().desc()).limit(5)
-        print(f"5. where channel {dog} says the most in the middle of the picture\n{centred.explain(run=True)}")
-        print(f"   {', '.join(centred.to_arrow('id').column('id').to_pylist())}")
+        centerd = images.where(F("label") != "texture").order_by(middle.mean().desc()).limit(5)
+        print(f"5. where channel {dog} says the most in the middle of the picture\n{centerd.explain(run=True)}")
+        print(f"   {', '.join(centerd.to_arrow('id').column('id').to_pylist())}")
 
 
 if __name__ == "__main__":

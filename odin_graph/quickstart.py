@@ -49,7 +49,7 @@ class Wide(nn.Module):
 
 
 class Deep(nn.Module):
-    """Three convolutions with small windows and batch normalisation."""
+    """Three convolutions with small windows and batch normalization."""
 
     def __init__(self, bands: int, side: int, classes: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def main(
 
         first = typical[0]
         near = db.images(train).nearest(first, by=layer, k=9)
-        near.save(out / "neighbours.png", title=f"Training images nearest to {first.id}, in {worse.id}'s {layer.name}")
+        near.save(out / "neighbors.png", title=f"Training images nearest to {first.id}, in {worse.id}'s {layer.name}")
 
         heading("4. How do the two differ?")
         console.print(db.compare(*experiments, on=test))
@@ -142,7 +142,7 @@ def main(
     console.print(f"\nDone in {time.monotonic() - began:.0f} s.")
 
 
-PICTURES = ("wrong", "neighbours", "confusion")
+PICTURES = ("wrong", "neighbors", "confusion")
 LINEAGE = """
 MATCH (i:Image {id: $image})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}),
       (s)-[:OF]->(d:Dataset)-[member:HAD_MEMBER]->(i), (s)-[:DERIVED_FROM]->(c:Checkpoint),
@@ -264,14 +264,14 @@ def trained(
     with db.run(model, id=id_, train=train, test=test, params=settings, seed=SEED) as run:
         net = factory(**shape)
         batches = DataLoader(train.to_torch(model=model), batch_size=settings["batch"], shuffle=True)
-        optimiser = torch.optim.Adam(net.parameters(), lr=settings["lr"])
+        optimizer = torch.optim.Adam(net.parameters(), lr=settings["lr"])
         silent = not console.is_terminal
         for epoch in track(range(settings["epochs"]), f"train {id_}", console=console, transient=True, disable=silent):
             for images, targets in batches:
                 loss = nn.functional.cross_entropy(net(images), targets)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                optimizer.step()
             run.log({"loss": loss.item()}, step=epoch)
         run.checkpoint(net, best=True, epoch=settings["epochs"])
         run.predict(test)

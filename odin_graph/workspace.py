@@ -213,7 +213,7 @@ class Workspace:
             test: The version that judges.
             by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
                 (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
-            within: The distance of near duplicates: for ``"near"`` thousandths that the correlation of two small grey
+            within: The distance of near duplicates: for ``"near"`` thousandths that the correlation of two small gray
                 pictures may fall short of 1, 3 by default; cosine distance for a layer.
 
         Raises:

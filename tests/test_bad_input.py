@@ -55,7 +55,7 @@ def assert_sound(db: og.Workspace) -> None:
 
 
 def squares(number: int, size: int = 20) -> np.ndarray:
-    """Grey squares of one size, each other than the rest."""
+    """Gray squares of one size, each other than the rest."""
     return np.arange(number * size * size, dtype=np.uint32).reshape(number, size, size).astype(np.uint8) + np.arange(
         number, dtype=np.uint8
     ).reshape(-1, 1, 1)
@@ -167,9 +167,9 @@ def test_a_frozen_data_set_is_not_changed(db: og.Workspace) -> None:
     add_digits(db)
     made = db.datasets.create("digits", db.images())
     digest, labels = made.digest, made.labels
-    fewer, turned, relabelled = db.images()[:10], db.images().order_by(F("n").desc()), [1] * 20
+    fewer, turned, relabeled = db.images()[:10], db.images().order_by(F("n").desc()), [1] * 20
     said = "The data set 'digits' exists with other images, another order or other labels"
-    for images, given in [(fewer, None), (turned, None), (db.images(), relabelled)]:
+    for images, given in [(fewer, None), (turned, None), (db.images(), relabeled)]:
         with refused(db, og.FrozenError, said, "digits@1", "give another id, or revise=True to make digits@2"):
             db.datasets.create("digits", images, labels=given)
     assert db.datasets.create("digits", db.images()) == made, "the same content is the same data set"

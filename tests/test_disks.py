@@ -46,7 +46,7 @@ STORING: dict[str, Callable[[og.Workspace], Any]] = {
     "add": lambda db: db.images.add(images=NOISE, prefix="noise", progress=False),
     "vectors.add": lambda db: db.vectors.add("clip", db.images("retina-test"), np.eye(example.IMAGES)),
     "embeddings": lambda db: db.activations.insert(layer(db), db.images("retina-test")),
-    "materialise": lambda db: layer(db).materialise("retina-test"),
+    "materialize": lambda db: layer(db).materialize("retina-test"),
     "predict": lambda db: db.experiment("small-cnn/1").predict("few"),
     "store": lambda db: db.images("retina-test").resize(4).store("small"),
     "run": run_a_model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,18 @@ def test_the_distribution_has_the_command() -> None:
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="odin")
     assert command.value == "odin_graph.cli:main"
     assert importlib.metadata.metadata("odin-graph")["Requires-Python"] == ">=3.11"
+
+
+BRITISH = re.compile(
+    r"\w*(?:colour|grey|centre|neighbour|behaviour|favour|licence|labell|catalogue|artefact|whilst|"
+    r"(?:material|normal|optim|initial|serial|recogn|organ|general|visual|quant|minim|maxim|summar)is(?!m|t))\w*",
+    re.IGNORECASE,
+)
+
+
+def test_spelling_is_that_of_torch_and_numpy() -> None:
+    root = Path(__file__).parents[1]
+    files = [*(root / "odin_graph").rglob("*.py"), *(root / "docs").rglob("*.md"), *root.glob("*.md")]
+    assert len(files) > 400
+    found = {str(file.relative_to(root)): BRITISH.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: words for name, words in found.items() if words} == {}

@@ -65,12 +65,12 @@ def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path, arrays: lis
     assert re.findall(r"accuracy [\d.]+%", first.stdout) == re.findall(r"accuracy [\d.]+%", second.stdout)
     for name in ("experiment", "checkpoint", "model", "data set", "image"):
         assert re.search(rf"^\s+{name}  \S", first.stdout, re.MULTILINE), name
-    for name in ("wrong.png", "neighbours.png"):
+    for name in ("wrong.png", "neighbors.png"):
         assert np.asarray(Image.open(tmp_path / name).convert("L")).std() > 10, f"{name} is blank"
 
 
 def test_folders_that_are_easy_mixed_and_growing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Grey and colour of several sizes, a broken file; nothing is wrong; more images are a next version."""
+    """Gray and color of several sizes, a broken file; nothing is wrong; more images are a next version."""
     quickstart.console.file = None  # the captured standard output
     root, out = tmp_path / "dark@light", tmp_path / "out"
     draw = np.random.default_rng(0)

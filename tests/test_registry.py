@@ -105,9 +105,9 @@ def test_two_packages_with_one_name_are_both_named(things: Registry[object], sit
 
 
 def test_a_plugin_that_does_not_import_is_named(things: Registry[object], site: Path) -> None:
-    (site / "plugin_broken.py").write_text("raise RuntimeError('no licence')\n")
+    (site / "plugin_broken.py").write_text("raise RuntimeError('no license')\n")
     install(site, "plugin-broken", {"broken": "plugin_broken:entry"})
     with pytest.raises(PluginError) as caught:
         things.get("broken")
-    assert str(caught.value) == "The thing 'broken' (plugin_broken:entry) cannot be loaded: no licence"
+    assert str(caught.value) == "The thing 'broken' (plugin_broken:entry) cannot be loaded: no license"
     assert isinstance(caught.value.__cause__, RuntimeError)

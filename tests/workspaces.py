@@ -31,7 +31,7 @@ def as_server(db: og.Workspace, arrays: object) -> dict[str, Any]:
 
 
 def add_digits(db: og.Workspace, number: int = 20, prefix: str = "digit") -> None:
-    """Real digits, of all ten classes as far as the number goes, labelled."""
+    """Real digits, of all ten classes as far as the number goes, labeled."""
     pixels, digits = mnist()
     chosen = np.arange(number) * (len(pixels) // number)
     db.images.add(

@@ -42,7 +42,7 @@ HEADS = (
     ),
 )
 """Where each part begins, its head, and what is to be seen."""
-INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
+INK, GRAY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 SURE, OPEN = "#2166ac", "#d6604d"
 FAMILY = "DejaVu Sans"
 
@@ -92,7 +92,7 @@ def main() -> None:
     looked = figure.add_axes((0.70, 0.09, 0.28, 0.73))
     for left, head, text in HEADS:
         figure.text(left, 0.965, head, fontsize=12, weight="bold", color=INK, va="top", family=FAMILY)
-        figure.text(left, 0.915, text, fontsize=8.5, color=GREY, va="top", family=FAMILY, linespacing=1.35)
+        figure.text(left, 0.915, text, fontsize=8.5, color=GRAY, va="top", family=FAMILY, linespacing=1.35)
     draw_codes(codes, images, index)
     draw_bounds(bounds, index, looked=False)
     draw_bounds(looked, index, looked=True)
@@ -122,14 +122,14 @@ def draw_codes(axes: Axes, images: NDArray[np.float64], index: Index) -> None:
     for code, end in enumerate(ends):
         axes.plot([right - 0.09, right + 0.09], [end, end], color=INK, linewidth=1)
         axes.text(
-            right + 0.2, end, f"{code * index.step[unit]:.1f}", va="center", fontsize=7.5, color=GREY, family=FAMILY
+            right + 0.2, end, f"{code * index.step[unit]:.1f}", va="center", fontsize=7.5, color=GRAY, family=FAMILY
         )
         if code:
             middle = (end + ends[code - 1]) / 2
             axes.text(right - 0.14, middle, str(code), ha="right", va="center", fontsize=9, color=INK, family=FAMILY)
     axes.text(right - 0.14, ends[0], "0", ha="right", va="center", fontsize=9, color=INK, family=FAMILY)
     head = f"what a code of\nunit {index.units[unit]} stands for"
-    axes.text(right, ends[-1] - 0.5, head, ha="center", va="bottom", fontsize=8, color=GREY, family=FAMILY)
+    axes.text(right, ends[-1] - 0.5, head, ha="center", va="bottom", fontsize=8, color=GRAY, family=FAMILY)
 
 
 def draw_bounds(axes: Axes, index: Index, *, looked: bool) -> None:
@@ -138,17 +138,17 @@ def draw_bounds(axes: Axes, index: Index, *, looked: bool) -> None:
     axes.set_xlim(-0.02 * index.high.max(), index.high.max() * (1.2 if looked else 1.04))
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
+    axes.spines["bottom"].set_color(GRAY)
     axes.set_yticks([])
-    axes.tick_params(colors=GREY, labelsize=7.5)
-    axes.set_xlabel("mean of the three units", fontsize=8.5, color=GREY, family=FAMILY)
+    axes.tick_params(colors=GRAY, labelsize=7.5)
+    axes.set_xlabel("mean of the three units", fontsize=8.5, color=GRAY, family=FAMILY)
     for row in range(IMAGES):
         left = bool(index.left[row])
-        colour = (OPEN if left else GREY) if not looked else (PALE if left else "#f1f1f1")
+        color = (OPEN if left else GRAY) if not looked else (PALE if left else "#f1f1f1")
         low, wide = index.low[row], index.high[row] - index.low[row]
-        axes.add_patch(Rectangle((low, row - 0.2), wide, 0.4, color=colour, linewidth=0))
+        axes.add_patch(Rectangle((low, row - 0.2), wide, 0.4, color=color, linewidth=0))
         if wide == 0:
-            axes.plot([low], [row], "|", color=colour, markersize=8, markeredgewidth=2)
+            axes.plot([low], [row], "|", color=color, markersize=8, markeredgewidth=2)
         if looked and left:
             place = int(np.flatnonzero(np.argsort(-index.mean) == row)[0])
             won = place < K

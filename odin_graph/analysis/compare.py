@@ -23,7 +23,7 @@ Keys = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """The labelled images of a data set version that both experiments have judged, in four parts.
+    """The labeled images of a data set version that both experiments have judged, in four parts.
 
     Each part is the keys of its images: ``db.images(d.only_b)`` are those that B alone gets right. Images that were
     deleted since are in none.
@@ -39,9 +39,9 @@ class Comparison:
     counts: Coverage
     """How many images are compared, and how many are left out, and why."""
     coverage_a: float
-    """The share of the labelled images that A has predicted."""
+    """The share of the labeled images that A has predicted."""
     coverage_b: float
-    """The share of the labelled images that B has predicted."""
+    """The share of the labeled images that B has predicted."""
     seen: tuple[str, ...] = ()
     """What A or B learned from and has images in common with the data set, in sentences."""
 
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def coverage(self) -> float:
-        """The share of the labelled images that is compared."""
+        """The share of the labeled images that is compared."""
         return self.counts.share
 
     @property
@@ -94,7 +94,7 @@ class Comparison:
             "coverage_a": self.coverage_a,
             "coverage_b": self.coverage_b,
             "deleted": self.counts.deleted,
-            "unlabelled": self.counts.unlabelled,
+            "unlabeled": self.counts.unlabeled,
             "stale": self.counts.stale,
             "notes": list(self.notes),
         }
@@ -171,7 +171,7 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | N
         )
     keys = keys_of(joined)
     every = of[0].coverage
-    counts = Coverage(every.members, every.deleted, every.unlabelled, every.labelled - len(keys), every.stale)
+    counts = Coverage(every.members, every.deleted, every.unlabeled, every.labeled - len(keys), every.stale)
     if stacklevel is not None:
         counts.warn(f"{a} and {b} are compared", stacklevel + 1)
     of_a, of_b = (joined.column(name).to_numpy(zero_copy_only=False).astype(bool) for name in ("wrong", "wrong_b"))

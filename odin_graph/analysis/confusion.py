@@ -26,7 +26,7 @@ def confusion_picture(
     """Draw truth by row and prediction by column.
 
     A cell is as dark as its share of the row, so that a rare class is seen as well as a frequent one. What is right is
-    blue and on the diagonal, what is wrong is orange: two colours that colour-blind people tell apart.
+    blue and on the diagonal, what is wrong is orange: two colors that color-blind people tell apart.
 
     Args:
         counts: What was taken for what.
@@ -52,10 +52,10 @@ def confusion_picture(
     figure = Figure(figsize=(wide, high), facecolor="white")
     axes = figure.add_axes((beside / wide, below / high, side / wide, side / high))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    coloured = _coloured(shares)
+    colored = _colored(shares)
     if gathered and matrix[-1, -1]:
-        coloured[-1, -1] = _REST
-    axes.imshow(coloured, interpolation="nearest")
+        colored[-1, -1] = _REST
+    axes.imshow(colored, interpolation="nearest")
     if n <= _WRITTEN:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             rest = gathered and row == column == n - 1
@@ -90,7 +90,7 @@ def _enclose(axes: Any, n: int) -> None:
         axes.plot(x, y, color="#777777", linewidth=0.9, linestyle=(0, (3, 2)))
 
 
-def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _colored(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     from matplotlib import colormaps
 
     # Among hundreds a single mistake must still be seen: the root lifts the small shares.
@@ -98,5 +98,5 @@ def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     right = colormaps["Blues"](np.where(shares > 0, 0.08 + 0.92 * shares, 0.0))
     wrong[shares == 0] = right[shares == 0] = 1.0
     on_diagonal = np.eye(len(shares), dtype=bool)
-    coloured: NDArray[np.float64] = np.where(on_diagonal[..., None], right, wrong)[..., :3]
-    return coloured
+    colored: NDArray[np.float64] = np.where(on_diagonal[..., None], right, wrong)[..., :3]
+    return colored

@@ -22,7 +22,7 @@ INCHES: Final = 1.75
 MOST: Final = 200
 """Images on a sheet; more are said to be left out, never silently."""
 _WRONG, _RIGHT, _ASKED, _PLAIN = "#d95f02", "#2166ac", INK, "#bbbbbb"
-"""Orange and blue, which colour-blind people tell apart; a cross or a tick says the same without colour."""
+"""Orange and blue, which color-blind people tell apart; a cross or a tick says the same without color."""
 _TEXT: Final[dict[str, Any]] = {"color": INK, "parse_math": False}
 """Names are shown as they are: a $ begins no formula."""
 _LETTERS: Final = 26
@@ -69,7 +69,7 @@ class Tile:
         return "\n".join(lines)
 
     @property
-    def colour(self) -> str:
+    def color(self) -> str:
         """Of its frame."""
         return _ASKED if self.asked else {True: _WRONG, False: _RIGHT, None: _PLAIN}[self.wrong]
 
@@ -160,8 +160,8 @@ def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], li
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
-        side.set_color(tile.colour)
-        side.set_linewidth(0.8 if tile.colour == _PLAIN else 2.2)
+        side.set_color(tile.color)
+        side.set_linewidth(0.8 if tile.color == _PLAIN else 2.2)
     middle = left + wide / 2
     below: dict[str, Any] = {"va": "top", "fontsize": 8, "linespacing": 1.15, "family": fonts()}
     figure.text(middle, bottom + text - 0.04 * inch, tile.caption(), ha="center", **below, **_TEXT)

@@ -49,7 +49,7 @@ def displayable(pixels: NDArray[Any], scale: Scale | None = None) -> NDArray[np.
     """An image (h, w, bands) as (h, w, 3) uint8; or several (n, h, w, bands), stretched alike, as (n, h, w, 3).
 
     8 bits and booleans are shown as they are; signed and wider integers and floats are stretched between two
-    percentiles. One band is grey, two are red and green, of more than three the first three are shown; the fourth of
+    percentiles. One band is gray, two are red and green, of more than three the first three are shown; the fourth of
     four 8-bit bands is not taken for opacity, since nothing says that it is.
 
     Args:

@@ -30,7 +30,7 @@ _CLEAR: Final = 0.06
 """Inches beside a column at which an arrow is level."""
 _SIDE_BY_SIDE: Final = 0.035
 """Inches between arrows of one lane."""
-_COLOURS: Final = {
+_COLORS: Final = {
     "image": "#b2182b",
     "derived image": "#ef8a62",
     "data set": "#2166ac",
@@ -44,7 +44,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     JUDGED: {"color": "#2166ac", "linestyle": "--"},
     "informed": {"color": "#5e3c99", "linestyle": ":"},
 }
-"""Of an arrow; dashes and dots say the same without colour."""
+"""Of an arrow; dashes and dots say the same without color."""
 _LEGEND: Final = {"learned": "learned from", JUDGED: "judged by (test)", "informed": "informed by"}
 
 
@@ -147,11 +147,11 @@ def _placed(
 def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    colour = _COLOURS[box.kind]
+    color = _COLORS[box.kind]
     axes.add_patch(
         FancyBboxPatch(
             (x, y - _HIGH / 2), _WIDE, _HIGH, boxstyle="round,pad=0,rounding_size=0.06",
-            facecolor="white", edgecolor=colour, linewidth=2.2 if len(box.ids) > 1 else 1.2, zorder=3,
+            facecolor="white", edgecolor=color, linewidth=2.2 if len(box.ids) > 1 else 1.2, zorder=3,
         )
     )  # fmt: skip
     axes.text(

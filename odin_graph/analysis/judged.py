@@ -1,4 +1,4 @@
-"""What there is to measure: an experiment's predictions of the labelled members that are still there.
+"""What there is to measure: an experiment's predictions of the labeled members that are still there.
 
 Results, comparisons, leaderboards and tables all begin here, so that none of them counts another image than the others.
 """
@@ -27,7 +27,7 @@ class Coverage:
     """Images that the version froze."""
     deleted: int
     """Of them, those that were deleted since: nothing counts them."""
-    unlabelled: int
+    unlabeled: int
     """Of those that are there, those without a label."""
     missing: int
     """Of those with a label, those without a prediction."""
@@ -35,32 +35,32 @@ class Coverage:
     """Labels of images that are there which differ from today's; what is frozen counts."""
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Images that are there and have a label: what could be measured."""
-        return self.members - self.deleted - self.unlabelled
+        return self.members - self.deleted - self.unlabeled
 
     @property
     def measured(self) -> int:
-        """Labelled images with a prediction."""
-        return self.labelled - self.missing
+        """Labeled images with a prediction."""
+        return self.labeled - self.missing
 
     @property
     def share(self) -> float:
-        """The share of the labelled images that is measured; NaN of none."""
-        return self.measured / self.labelled if self.labelled else float("nan")
+        """The share of the labeled images that is measured; NaN of none."""
+        return self.measured / self.labeled if self.labeled else float("nan")
 
     def notes(self, what: str = "have a prediction") -> tuple[str, ...]:
         """What a reader has to know, in sentences; none where everything was measured."""
         said = []
         if self.missing:
             said.append(
-                f"{self.measured:,} of {self.labelled:,} labelled images {what} "
+                f"{self.measured:,} of {self.labeled:,} labeled images {what} "
                 f"(coverage {_percent(self.share)}): the others count neither as right nor as wrong"
             )
         if self.deleted:
             said.append(f"{self.deleted:,} of {self.members:,} members were deleted since, and are left out")
-        if self.unlabelled:
-            said.append(f"{self.unlabelled:,} images have no label, and are left out")
+        if self.unlabeled:
+            said.append(f"{self.unlabeled:,} images have no label, and are left out")
         if self.stale:
             said.append(
                 f"{self.stale:,} {'label differs' if self.stale == 1 else 'labels differ'} from today's: measured "
@@ -76,7 +76,7 @@ class Coverage:
             stacklevel: That of the caller, as in `warnings.warn`.
         """
         if self.missing:
-            part = f"{self.measured:,} of {self.labelled:,} labelled images (coverage {_percent(self.share)})"
+            part = f"{self.measured:,} of {self.labeled:,} labeled images (coverage {_percent(self.share)})"
             warnings.warn(
                 f"{who} over {part}: the figures are of these alone. Predict the rest to compare them with others.",
                 CoverageWarning,
@@ -86,14 +86,14 @@ class Coverage:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The predictions of an experiment over the labelled members of a version, in the version's order."""
+    """The predictions of an experiment over the labeled members of a version, in the version's order."""
 
     set_id: str
     """The prediction set that speaks for it."""
     table: pa.Table
     """``key``, ``label``, ``predicted`` and ``wrong``, a row an image with both."""
     unpredicted: pa.Table
-    """``key`` and ``label`` of the labelled images without a prediction."""
+    """``key`` and ``label`` of the labeled images without a prediction."""
     coverage: Coverage
 
 
@@ -112,22 +112,22 @@ def judged(stores: Stores, experiment: str, dataset: str, *, stale: bool = True)
     set_id = choose(stores.graph, experiment, dataset).id
     frozen = stores.columns.members(dataset)
     there = stores.columns.present(frozen)
-    labelled = there.filter(_has_label(there.column("label")))
-    places = pc.index_in(labelled.column("key"), stores.columns.predictions(set_id).column("key").combine_chunks())
+    labeled = there.filter(_has_label(there.column("label")))
+    places = pc.index_in(labeled.column("key"), stores.columns.predictions(set_id).column("key").combine_chunks())
     found = pc.is_valid(places)
     # By hand, since Arrow's join takes no columns of lists, as several labels are.
     said = stores.columns.predictions(set_id).take(places.filter(found)).select(["predicted", "wrong"])
-    table = labelled.filter(found)
+    table = labeled.filter(found)
     for name in said.column_names:
         table = table.append_column(name, said.column(name))
     coverage = Coverage(
         frozen.num_rows,
         frozen.num_rows - there.num_rows,
-        there.num_rows - labelled.num_rows,
-        labelled.num_rows - table.num_rows,
+        there.num_rows - labeled.num_rows,
+        labeled.num_rows - table.num_rows,
         stale_labels(stores, dataset).num_rows if stale else 0,
     )
-    return Judged(set_id, table, labelled.filter(pc.invert(found)), coverage)
+    return Judged(set_id, table, labeled.filter(pc.invert(found)), coverage)
 
 
 def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""Near duplicates between two sets: by small grey pictures, which need no model, or by a layer's embeddings."""
+"""Near duplicates between two sets: by small gray pictures, which need no model, or by a layer's embeddings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from odin_graph.ops import Resize
 from odin_graph.vectors.metric import prepared, with_directions
 
 _SIDE: Final = 10
-"""Of the small grey picture: with fewer two digits look alike, with more a blurred copy differs."""
+"""Of the small gray picture: with fewer two digits look alike, with more a blurred copy differs."""
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
-"""What red, green and blue weigh in a grey copy (ITU-R BT.601), with or without an alpha band."""
+"""What red, green and blue weigh in a gray copy (ITU-R BT.601), with or without an alpha band."""
 _BLURS: Final = (0.02, 0.035, 0.05)
 """Deviations of the Gaussian blurs that are undone, in image sides."""
 _LOOSE: Final = 8
@@ -42,7 +42,7 @@ Judge = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 @LEAK_KEYS.register("near")
 @dataclass(frozen=True)
 class NearPicture:
-    """Images that look alike: small grey pictures of them are all but proportional.
+    """Images that look alike: small gray pictures of them are all but proportional.
 
     Of 10 x 10 cosine coefficients the mean is left out and the length divided, so brightness and contrast play no part;
     what a slight blur took from either side is undone. That finds an image that was stored again, resized, made
@@ -70,7 +70,7 @@ class NearPicture:
         )
         assert found.distance is not None
         note = (
-            "near compares small grey pictures: rotated, mirrored, shifted and cropped copies are not seen by it, "
+            "near compares small gray pictures: rotated, mirrored, shifted and cropped copies are not seen by it, "
             'compare embeddings for them, by=[exp.layer("...")]'
         )
         skipped = [int((~rows.any(axis=1)).sum()) for rows in (left, right)]
@@ -138,7 +138,7 @@ def near(
 
 
 def pictures(side: Side) -> NDArray[np.float32]:
-    """The cosine coefficients (n, 100) of a small grey picture of each image, without the mean.
+    """The cosine coefficients (n, 100) of a small gray picture of each image, without the mean.
 
     Zeros for an image that has no shape to compare; of a huge image those of its overview.
     """
@@ -154,8 +154,8 @@ def pictures(side: Side) -> NDArray[np.float32]:
                 continue
             places = [place for place, image in enumerate(images) if image.shape == shape]
             bands = _LUMA if shape[-1] in (3, 4) else np.full(shape[-1], 1 / shape[-1])
-            grey = np.stack([images[place][..., : len(bands)] @ bands for place in places])[..., None]
-            small = dctn(resize(grey)[..., 0], axes=(1, 2), norm="ortho").reshape(len(places), -1)
+            gray = np.stack([images[place][..., : len(bands)] @ bands for place in places])[..., None]
+            small = dctn(resize(gray)[..., 0], axes=(1, 2), norm="ortho").reshape(len(places), -1)
             brightness, small[:, 0] = np.abs(small[:, 0]), 0
             length = np.linalg.norm(small, axis=1)
             clear = np.isfinite(length) & (length > _PLAIN * brightness)

@@ -25,7 +25,7 @@ class ResultFields:
     """The overall measures of `Experiment.results` over its test set, or where it has none its validation set.
 
     An experiment that went without both is judged by the one data set that it has predictions over. Missing where
-    there are no predictions or labels, or where its task has no such measure. ``coverage`` is the share of the labelled
+    there are no predictions or labels, or where its task has no such measure. ``coverage`` is the share of the labeled
     images that it has predicted.
     """
 
@@ -49,7 +49,7 @@ class ResultFields:
         if partial:
             warn(
                 CoverageWarning(
-                    f"results.{name} is of a part of the labelled images for {_some(partial)}: "
+                    f"results.{name} is of a part of the labeled images for {_some(partial)}: "
                     'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.'
                 ),
                 stacklevel=2,

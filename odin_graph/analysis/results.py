@@ -63,12 +63,12 @@ class Results:
 
     @property
     def coverage(self) -> float:
-        """The share of the labelled images that has a prediction: what the measures are of."""
+        """The share of the labeled images that has a prediction: what the measures are of."""
         return self.counts.share
 
     @property
     def missing(self) -> int:
-        """Labelled images without a prediction."""
+        """Labeled images without a prediction."""
         return self.counts.missing
 
     @property
@@ -77,9 +77,9 @@ class Results:
         return self.counts.deleted
 
     @property
-    def unlabelled(self) -> int:
+    def unlabeled(self) -> int:
         """Images without a label, which nothing is measured on."""
-        return self.counts.unlabelled
+        return self.counts.unlabeled
 
     @property
     def stale(self) -> int:
@@ -146,7 +146,7 @@ class Results:
                 while name in groups:  # a value of that name, beside images without one
                     name += "'"
                 groups[name] = _plain(scores)
-        left_out = {name: getattr(self.counts, name) for name in ("members", "deleted", "unlabelled", "stale")}
+        left_out = {name: getattr(self.counts, name) for name in ("members", "deleted", "unlabeled", "stale")}
         confused = None
         if self.scores.confusion is not None:
             confused = self.confused[["truth", "predicted", "n"]].to_dict("split")["data"]

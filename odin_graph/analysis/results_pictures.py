@@ -198,7 +198,7 @@ def _head(results: Results) -> str:
 
 def _below(results: Results) -> str:
     """What is said below the title: how many images, and what was left out."""
-    part = f" of {results.n + results.missing:,} labelled ones (coverage {results.coverage:.2g})"
+    part = f" of {results.n + results.missing:,} labeled ones (coverage {results.coverage:.2g})"
     said = f"{results.n:,} images{part if results.missing else ''}"
     gone = f", {results.deleted:,} deleted since are left out" if results.deleted else ""
     old = f", {results.stale:,} labels differ from today's" if results.stale else ""

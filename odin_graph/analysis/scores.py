@@ -54,11 +54,11 @@ class Scores:
     undefined: Mapping[str, str] = field(default_factory=dict)
     """Why a measure is NaN, or stands for a division by zero, overall or for some class; by its name."""
     missing: int = 0
-    """Labelled images of the group without a prediction."""
+    """Labeled images of the group without a prediction."""
 
     @property
     def coverage(self) -> float:
-        """The share of the labelled images that has a prediction; NaN of none."""
+        """The share of the labeled images that has a prediction; NaN of none."""
         return self.n / (self.n + self.missing) if self.n + self.missing else nan
 
     def __repr__(self) -> str:

@@ -108,7 +108,7 @@ def experiments_table(stores: Stores) -> pa.Table:
 
     Model, the data set of each role, ``params.NAME`` of its hyper-parameters, ``metrics.NAME`` as logged last,
     ``accuracy`` over its test set (the share that is not wrong; null where it has no predictions), ``coverage`` (the
-    share of the labelled images that it has predicted), and its metadata.
+    share of the labeled images that it has predicted), and its metadata.
     """
     rows = stores.graph.read(_EXPERIMENTS)
     own = [row["own"] for row in rows]

@@ -27,7 +27,7 @@ _LETTERS: Final = 30
 """Of a unit's name, of which the end is kept."""
 _LETTER, _MARGIN = 0.084, 0.3
 """Inches of a letter, and beside the names."""
-_GREY: Final = "#777777"
+_GRAY: Final = "#777777"
 _BAR: Final = "#2166ac"
 
 
@@ -106,7 +106,7 @@ def _draw_row(figure: Figure, row: UnitRow, left: float, top: float, scale: Scal
     figure.text(right, (middle + 0.03) / high, name, va="bottom", fontsize=9, weight="bold", color=INK, **words)
     if known:
         span = f"{_short(min(known))} to {_short(max(known))}" if min(known) < max(known) else _short(known[0])
-        figure.text(right, (middle - 0.03) / high, span, va="top", fontsize=8, color=_GREY, **words)
+        figure.text(right, (middle - 0.03) / high, span, va="top", fontsize=8, color=_GRAY, **words)
     most = max(map(abs, known), default=0.0)
     for place, (pixels, value) in enumerate(zip(row.images[:MOST], held, strict=False)):
         at = left + place * (_SIDE + _GAP)
@@ -134,9 +134,9 @@ def _draw_bar(figure: Figure, box: tuple[float, float, float, float], share: flo
     from matplotlib.patches import Rectangle
 
     left, bottom, wide, high = box
-    for colour, part in (("#e6e6e6", 1.0), (_BAR, share)):
+    for color, part in (("#e6e6e6", 1.0), (_BAR, share)):
         figure.add_artist(
-            Rectangle((left, bottom), wide * part, high, transform=figure.transFigure, color=colour, linewidth=0)
+            Rectangle((left, bottom), wide * part, high, transform=figure.transFigure, color=color, linewidth=0)
         )
 
 

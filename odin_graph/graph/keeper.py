@@ -37,7 +37,7 @@ JVM: Final = (
     "-XX:+UseSerialGC",
     # An engine that ran out of memory goes on half-dead. Ended, it is started again by whoever calls next.
     "-XX:+ExitOnOutOfMemoryError",
-    # The optimising compiler waits for what is called five times as often as usual: the start takes a second less of
+    # The optimizing compiler waits for what is called five times as often as usual: the start takes a second less of
     # two cores, and a long write is as fast.
     "-XX:Tier4InvocationThreshold=25000",
     "-XX:Tier4MinInvocationThreshold=3000",

@@ -184,10 +184,10 @@ def _compare(
         report.differing += [items[place].entry.id for place in places]
         return
     some = {name: [values[place] for place in places] for name, values in columns.items()}
-    labelled = [n for n, label in enumerate(some.pop("label")) if plain(label) is not None]
-    if labelled:
-        new = [columns["label"][places[n]] for n in labelled]
-        set_labels(stores, keys[places][labelled], new, why="add(on_conflict='update')")
+    labeled = [n for n, label in enumerate(some.pop("label")) if plain(label) is not None]
+    if labeled:
+        new = [columns["label"][places[n]] for n in labeled]
+        set_labels(stores, keys[places][labeled], new, why="add(on_conflict='update')")
     update_metadata(stores, "Image", keys[places].tolist(), some)
     report.updated += len(places)
 

@@ -25,7 +25,7 @@ def remark_on_stack(shape: Sequence[int]) -> str | None:
     """What to say of an array (n, h, w) that looks like one image (h, w, bands)."""
     if len(shape) == 3 and shape[2] in _CHANNELS[1:] and min(shape[:2]) >= _LEAST:
         return (
-            f"images= has shape {tuple(shape)} and was stored as {shape[0]} grey images of {shape[1]} x {shape[2]} "
+            f"images= has shape {tuple(shape)} and was stored as {shape[0]} gray images of {shape[1]} x {shape[2]} "
             "pixels. If it is one image, give images=[image]."
         )
     return None

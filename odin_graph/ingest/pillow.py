@@ -25,7 +25,7 @@ _OURS: Final = {"JPEG": ("JPEG", "MPO"), "GIF": ("GIF",), "WEBP": ("WEBP",), "BM
 _AS_IT_IS: Final = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _WITH_ALPHA: Final = {"L": "LA", "RGB": "RGBA"}
 _WIDE: Final = "I;16"
-"""The start of Pillow's names for 16 bits of grey, in either byte order."""
+"""The start of Pillow's names for 16 bits of gray, in either byte order."""
 _HELD: Final = 12
 """Bytes that Pillow and NumPy take for a pixel while it is decoded: four of Pillow's, and a copy on its way."""
 _FRAMES: Final = frozenset({*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7})

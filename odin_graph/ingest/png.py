@@ -18,7 +18,7 @@ from PIL import Image
 
 from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.orientation import UPRIGHT, upright, upright_shape
-from odin_graph.ingest.png_parts import DEEPEST, GREY, Parts, check
+from odin_graph.ingest.png_parts import DEEPEST, GRAY, Parts, check
 from odin_graph.ingest.source import Origin, broken, nbytes, opened
 
 try:
@@ -49,7 +49,7 @@ _PASSES: Final = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0,
 class PngSource:
     """The image of a file, read by rows; see `odin_graph.ingest.source.Source`.
 
-    Grey of 1 bit is bool, grey of 2 and 4 bits is spread over 0 to 255, palettes are their colors. What a file says is
+    Gray of 1 bit is bool, gray of 2 and 4 bits is spread over 0 to 255, palettes are their colors. What a file says is
     transparent is an alpha band.
 
     Raises:
@@ -70,7 +70,7 @@ class PngSource:
             raise broken(error) from error
         self._header = head = parts.header
         self._places, self._orientation = parts.places, parts.orientation
-        is_bool = head.depth == 1 and head.color == GREY and not self._clear
+        is_bool = head.depth == 1 and head.color == GRAY and not self._clear
         self.dtype: np.dtype[Any] = _UINT16 if head.depth == DEEPEST else _BOOL if is_bool else _UINT8
         bands = head.samples + bool(self._clear) if self._palette is None else self._palette.shape[1]
         self._shape = (head.height, head.width, bands)
@@ -248,5 +248,5 @@ def _values(raw: NDArray[np.uint8], width: int, samples: int, depth: int) -> NDA
 
 
 def _spread(values: NDArray[Any], depth: int) -> NDArray[Any]:
-    """Grey of 1, 2 and 4 bits over 0 to 255, as PNG has it: white stays white."""
+    """Gray of 1, 2 and 4 bits over 0 to 255, as PNG has it: white stays white."""
     return values * np.uint8(255 // ((1 << depth) - 1)) if depth < 8 else values

@@ -15,14 +15,14 @@ from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.orientation import UPRIGHT, exif_orientation, xmp_orientation
 from odin_graph.ingest.source import broken, check_size, frames_refused
 
-GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 DEEPEST: Final = 16
-_SAMPLES: Final = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
+_SAMPLES: Final = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
 _DEPTHS: Final = {
-    GREY: (1, 2, 4, 8, 16),
+    GRAY: (1, 2, 4, 8, 16),
     RGB: (8, 16),
     PALETTE: (1, 2, 4, 8),
-    GREY_ALPHA: (8, 16),
+    GRAY_ALPHA: (8, 16),
     RGB_ALPHA: (8, 16),
 }
 _FIRST: Final = 33
@@ -114,8 +114,8 @@ class Parts:
         return np.column_stack([self._table, band])
 
     def clear(self) -> tuple[int, ...]:
-        """The numbers of the one color that is transparent, of grey or RGB; empty where there is none."""
-        if self._alpha is None or self.header.color not in (GREY, RGB):
+        """The numbers of the one color that is transparent, of gray or RGB; empty where there is none."""
+        if self._alpha is None or self.header.color not in (GRAY, RGB):
             return ()
         low = (1 << self.header.depth) - 1
         return tuple(value & low for value in struct.unpack(f">{self.header.samples}H", self._alpha))

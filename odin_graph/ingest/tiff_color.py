@@ -1,4 +1,4 @@
-"""What a TIFF's numbers mean, and how they become grey or RGB: white as zero, palettes, CMYK, YCbCr."""
+"""What a TIFF's numbers mean, and how they become gray or RGB: white as zero, palettes, CMYK, YCbCr."""
 
 from __future__ import annotations
 

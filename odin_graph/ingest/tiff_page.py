@@ -28,7 +28,7 @@ _NEEDED: Final = frozenset(
 )
 """Tags without which pixels would be others."""
 REMEDY: Final = (
-    "save it as 8 or 16 bits of grey or RGB, or hand in its numbers as an array: images=[tifffile.imread(path)]"
+    "save it as 8 or 16 bits of gray or RGB, or hand in its numbers as an array: images=[tifffile.imread(path)]"
 )
 
 # What tifffile remarks on a damaged file goes to who asked for its log, and not to the terminal.

@@ -18,19 +18,19 @@ _TINY: Final = 1e-18
 
 
 class Norm(Measure):
-    """The length of w * (value - centre): l1 sum w|d|, l2 root of sum w d^2, linf largest w|d|.
+    """The length of w * (value - center): l1 sum w|d|, l2 root of sum w d^2, linf largest w|d|.
 
     Args:
         kind: Which.
-        centre: (G,), or None for 0.
+        center: (G,), or None for 0.
         weights: (G,), none below 0; None for 1.
     """
 
-    def __init__(self, kind: Kind, centre: Floats | None = None, weights: Floats | None = None) -> None:
+    def __init__(self, kind: Kind, center: Floats | None = None, weights: Floats | None = None) -> None:
         self.kind = kind
-        self._centre = None if centre is None else centre[:, None]
+        self._center = None if center is None else center[:, None]
         self._weights = None if weights is None else weights[:, None]
-        for fixed in (centre, weights):
+        for fixed in (center, weights):
             if fixed is not None:
                 self.units = len(fixed)
 
@@ -39,16 +39,16 @@ class Norm(Measure):
         total = np.zeros(values.shape[1])
         for unit, row in enumerate(values):
             term = row.astype(np.float64)
-            if self._centre is not None:
-                term -= self._centre[unit]
+            if self._center is not None:
+                term -= self._center[unit]
             np.abs(term, out=term)
             self._add(total, self._weighed(term, unit))
         return np.sqrt(total) if self.kind == "l2" else total
 
     def box(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         """The ends of where it lies for units in [low, high] (G, n)."""
-        if self._centre is not None:
-            low, high = low - self._centre, high - self._centre
+        if self._center is not None:
+            low, high = low - self._center, high - self._center
         least, most = np.maximum(np.maximum(low, -high), 0.0), np.maximum(high, -low)
         ends = np.zeros(low.shape[1]), np.zeros(low.shape[1])
         for total, terms in zip(ends, (least, most), strict=True):
@@ -57,11 +57,11 @@ class Norm(Measure):
         return (np.sqrt(ends[0]), np.sqrt(ends[1])) if self.kind == "l2" else ends
 
     def sketch(self, fit: Fit) -> Sketch:
-        """Of the distances of lines to the centre: by the triangle inequality off by the length of the half widths."""
+        """Of the distances of lines to the center: by the triangle inequality off by the length of the half widths."""
         units = len(fit.slope)
-        centre = np.zeros(units) if self._centre is None else self._centre[:, 0]
+        center = np.zeros(units) if self._center is None else self._center[:, 0]
         weights = np.ones(units) if self._weights is None else self._weights[:, 0]
-        return _NormSketch(self.kind, Lines(fit.slope, fit.base - centre, fit.half), weights)
+        return _NormSketch(self.kind, Lines(fit.slope, fit.base - center, fit.half), weights)
 
     def _weighed(self, term: Floats, unit: int) -> Floats:
         """A unit's term, from its distance; may overwrite it."""

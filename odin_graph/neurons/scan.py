@@ -79,7 +79,7 @@ def nearest(
         k: As for `highest`.
         weights: (G,), none below 0.
         among: As for `highest`.
-        exclude: Sorted keys that do not pass: a stored image is not among its own neighbours.
+        exclude: Sorted keys that do not pass: a stored image is not among its own neighbors.
         exact: As for `highest`.
         noise: As for `highest`.
         threads: As for `highest`.

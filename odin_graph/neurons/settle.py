@@ -135,7 +135,7 @@ def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
         if strict:
             raise StoreError(
                 f"The values of image {bounds.keys[apart][0]} are not where its stored codes say: they were computed "
-                "by other weights or preprocessing, or on another device whose noise is not known. Materialise the "
+                "by other weights or preprocessing, or on another device whose noise is not known. Materialize the "
                 "layer again."
             )
         low, high = np.where(apart, looked.low, low), np.where(apart, looked.high, high)

@@ -8,7 +8,7 @@ from odin_graph.ops.contrast import Contrast
 from odin_graph.ops.crop import Crop
 from odin_graph.ops.flip import Flip
 from odin_graph.ops.geometry import Geometry
-from odin_graph.ops.normalise import Normalise
+from odin_graph.ops.normalize import Normalize
 from odin_graph.ops.op import OPS, ImageOp, build_op
 from odin_graph.ops.pad import Pad
 from odin_graph.ops.patch import Patch, Patches
@@ -17,7 +17,7 @@ from odin_graph.ops.resize import Resize
 from odin_graph.ops.rotate import Rotate
 from odin_graph.ops.threshold import Threshold
 from odin_graph.ops.to_float import ToFloat
-from odin_graph.ops.to_grey import ToGrey
+from odin_graph.ops.to_grayscale import ToGrayscale
 from odin_graph.ops.to_rgb import ToRgb
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "Flip",
     "Geometry",
     "ImageOp",
-    "Normalise",
+    "Normalize",
     "Pad",
     "Patch",
     "Patches",
@@ -43,7 +43,7 @@ __all__ = [
     "Rotate",
     "Threshold",
     "ToFloat",
-    "ToGrey",
+    "ToGrayscale",
     "ToRgb",
     "Vary",
     "build_op",

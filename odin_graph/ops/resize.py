@@ -76,12 +76,12 @@ def _weights(have: int, want: int, method: str) -> NDArray[np.float64]:
     """(want, have): how much each pixel of the old line gives to each of the new one. Rows sum to 1."""
     scale = have / want
     widen = max(scale, 1.0)
-    centres = (np.arange(want) + 0.5) * scale
+    centers = (np.arange(want) + 0.5) * scale
     reach = _SUPPORT[method] * widen
-    low = np.maximum((centres - reach + 0.5).astype(int), 0)
-    high = np.minimum((centres + reach + 0.5).astype(int), have)
+    low = np.maximum((centers - reach + 0.5).astype(int), 0)
+    high = np.minimum((centers + reach + 0.5).astype(int), have)
     positions = np.arange(have)
-    distance = np.abs((positions + 0.5 - centres[:, np.newaxis]) / widen)
+    distance = np.abs((positions + 0.5 - centers[:, np.newaxis]) / widen)
     weights = _triangle(distance) if method == "bilinear" else _cubic(distance)
     weights[(positions < low[:, np.newaxis]) | (positions >= high[:, np.newaxis])] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""From grey to colour."""
+"""From gray to color."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from odin_graph.ops.op import OPS, Pixels
 @OPS.register("to-rgb")
 @dataclass(frozen=True, kw_only=True)
 class ToRgb:
-    """Three bands: grey is repeated, colour stays as it is, transparency is left out."""
+    """Three bands: gray is repeated, color stays as it is, transparency is left out."""
 
     batched: ClassVar[bool] = True
 
@@ -22,13 +22,13 @@ class ToRgb:
         """(..., h, w, 1 to 4) in, (..., h, w, 3) out, of the same dtype.
 
         Raises:
-            ShapeError: More bands than colour and transparency.
+            ShapeError: More bands than color and transparency.
         """
         bands = pixels.shape[-1]
         if bands <= 2:
             return np.repeat(pixels[..., :1], 3, axis=-1)
         if bands > 4:
             raise ShapeError(
-                f"to-rgb takes grey or colour images, not {bands} bands: choose three by an operation of your own."
+                f"to-rgb takes gray or color images, not {bands} bands: choose three by an operation of your own."
             )
         return pixels[..., :3]

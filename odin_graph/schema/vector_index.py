@@ -16,7 +16,7 @@ class VectorIndex(Leased, Record):
     metric = StringProperty()
     """cosine, l2 or inner-product."""
     kind = StringProperty()
-    """lists: the vectors of a segment by the centre that each is nearest to."""
+    """lists: the vectors of a segment by the center that each is nearest to."""
     segments = ArrayProperty(StringProperty())
     """The segments that are indexed."""
     uris = ArrayProperty(StringProperty())

@@ -1,4 +1,4 @@
-"""The HTTP API: queries, neighbours, representative images, images and what they come from, for programs elsewhere."""
+"""The HTTP API: queries, neighbors, representative images, images and what they come from, for programs elsewhere."""
 
 from __future__ import annotations
 

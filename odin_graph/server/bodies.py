@@ -149,7 +149,7 @@ class Examples(BaseModel):
 
 
 class SimilarRequest(Body):
-    """The neighbours of a stored image, of a vector, or of a file that is not stored."""
+    """The neighbors of a stored image, of a vector, or of a file that is not stored."""
 
     image: Annotated[str | None, Field(description="The id of a stored image, or:")] = None
     vector: Annotated[list[float] | None, Field(min_length=1, max_length=1_000_000, examples=[[0.5, 1.0]])] = None

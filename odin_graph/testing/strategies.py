@@ -61,7 +61,7 @@ _USUAL: Final[Mapping[str, st.SearchStrategy[Any]]] = {
 
 
 def key_sets(max_size: int = 30) -> st.SearchStrategy[list[int]]:
-    """Distinct keys in any order: neighbours, so that there are runs, and far ones beyond 32 bits."""
+    """Distinct keys in any order: neighbors, so that there are runs, and far ones beyond 32 bits."""
     key = st.integers(-5, 40) | st.sampled_from([2**31, 2**40, 2**62, -(2**62)])
     return st.lists(key, unique=True, min_size=1, max_size=max_size)
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours over vectors: exactly, by FAISS's kernels over mapped segments, or by indexes of known recall."""
+"""Nearest neighbors over vectors: exactly, by FAISS's kernels over mapped segments, or by indexes of known recall."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Neighbours that are nearly always the nearest: only lists of alike vectors are scanned, as many as the query needs.
+"""Neighbors that are nearly always the nearest: only lists of alike vectors are scanned, as many as the query needs.
 
-How many that is differs by query, filter and k: one that lies far from all vectors, or between them, has its neighbours
+How many that is differs by query, filter and k: one that lies far from all vectors, or between them, has its neighbors
 in many lists. So each search asks a sample of the vectors that pass: its nearest are found by scanning it, and as many
 lists are taken, nearest first, as hold the promised share of those. By exchangeability a share of j / (t + 1) of all
 vectors that are as near as the t nearest of the sample is then expected in the lists that hold j of them (the quantile
@@ -36,14 +36,14 @@ _SHARE: Final = 4
 _WIDE: Final = 0.25
 """Where lists hold more than this share of the vectors, all that passes is scanned: in order, that is faster."""
 _PER_LIST: Final = 64
-"""Vectors that a centre is found by."""
+"""Vectors that a center is found by."""
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentIndex:
-    """The vectors of one segment, by the centre that each is nearest to."""
+    """The vectors of one segment, by the center that each is nearest to."""
 
-    centres: NDArray[np.float32]
+    centers: NDArray[np.float32]
     """(lists, d), of the prepared vectors."""
     place: NDArray[np.int32]
     """The list (n,) of each row of the segment."""
@@ -69,16 +69,16 @@ class SegmentIndex:
         return cls.of(part, np.ascontiguousarray(means.centroids), place)
 
     @classmethod
-    def of(cls, part: Part, centres: NDArray[np.float32], place: NDArray[np.int32]) -> SegmentIndex:
+    def of(cls, part: Part, centers: NDArray[np.float32], place: NDArray[np.int32]) -> SegmentIndex:
         """Of a segment whose vectors were placed before."""
         n = len(part.keys)
         drawn = np.sort(np.random.default_rng(0).choice(n, -(-n // SAMPLED), replace=False))
-        return cls(centres, place, Part.of(drawn, np.ascontiguousarray(part.rows[drawn])))
+        return cls(centers, place, Part.of(drawn, np.ascontiguousarray(part.rows[drawn])))
 
     @cached_property
     def sizes(self) -> Keys:
         """How many vectors each list holds."""
-        return np.bincount(self.place, minlength=len(self.centres)).astype(np.int64)
+        return np.bincount(self.place, minlength=len(self.centers)).astype(np.int64)
 
     @cached_property
     def _members(self) -> Keys:
@@ -111,9 +111,9 @@ class Approximate:
     def search(
         self, queries: NDArray[Any], k: int, among: Keys | None, recall: float
     ) -> tuple[Keys, NDArray[np.float64], str]:
-        """Neighbours as `Vectors.search` gives them, some of which may not be the nearest; and how they were found.
+        """Neighbors as `Vectors.search` gives them, some of which may not be the nearest; and how they were found.
 
-        Every neighbour passes, and its distance is that of its own vector.
+        Every neighbor passes, and its distance is that of its own vector.
 
         Args:
             queries: (m, d), finite.
@@ -159,7 +159,7 @@ class Approximate:
         share = float(sizes[chosen].sum() / sizes.sum())
         where = f"{len(chosen):,} of {len(order):,} lists"
         if share > _WIDE:
-            return None, f"scanned, since the neighbours are in {where}: exact"
+            return None, f"scanned, since the neighbors are in {where}: exact"
         return np.sort(chosen), (
             f"looked into {where} ({share:.1%} of the vectors), which hold {(ranks < len(chosen)).sum()} of the "
             f"{judges} nearest of a sample of {len(held):,}: a recall of {recall:.0%} is expected"
@@ -174,14 +174,14 @@ class Approximate:
             blocks = range(0, len(drawn), BLOCK)
             scores.append(np.concatenate([self.vectors.score(asked, index.sample, at, None) for at in blocks])[there])
             lists.append(index.place[drawn[there]] + first)
-            first += len(index.centres)
+            first += len(index.centers)
         return np.concatenate(scores), np.concatenate(lists).astype(np.int64)
 
     def _by_nearness(self, asked: NDArray[np.float32]) -> Keys:
-        """All lists, that with the nearest centre first."""
-        centres = np.concatenate([index.centres for index in self.indexes])
+        """All lists, that with the nearest center first."""
+        centers = np.concatenate([index.centers for index in self.indexes])
         product = self.vectors.metric == "inner-product"
-        away = -(centres @ asked) if product else ((centres - asked) ** 2).sum(axis=1)
+        away = -(centers @ asked) if product else ((centers - asked) ** 2).sum(axis=1)
         return np.argsort(away, kind="stable")
 
     def _in_lists(self, chosen: Keys, passing: Sequence[Keys | None]) -> list[Keys | None]:
@@ -189,7 +189,7 @@ class Approximate:
         found: list[Keys | None] = []
         first = 0
         for index, at in zip(self.indexes, passing, strict=True):
-            end = first + len(index.centres)
+            end = first + len(index.centers)
             rows = index.rows(chosen[(chosen >= first) & (chosen < end)] - first)
             found.append(rows if at is None else np.intersect1d(rows, at, assume_unique=True))
             first = end

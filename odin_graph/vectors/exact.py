@@ -134,7 +134,7 @@ class Vectors:
     def checked(self, queries: NDArray[Any], k: int) -> NDArray[Any]:
         """Queries as rows (m, d), if they can be searched with."""
         if k < 1:
-            raise QueryError(f"k is the number of neighbours, at least 1, not {k}.")
+            raise QueryError(f"k is the number of neighbors, at least 1, not {k}.")
         rows = np.atleast_2d(queries)
         if not self.parts:
             return rows

@@ -1,4 +1,4 @@
-"""The nearest neighbours of each vector among the others: what clusters, near duplicates and outliers are told by."""
+"""The nearest neighbors of each vector among the others: what clusters, near duplicates and outliers are told by."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VAIN: Final = 16
 DISTANCES: Final = ("cosine", "l2")
 
 
-def neighbours_of_each(
+def neighbors_of_each(
     vectors: NDArray[Any], k: int, metric: str, done: Callable[[int], None] = lambda _: None
 ) -> tuple[Keys, Floats]:
     """The k nearest others of each of n vectors: positions and distances (n, min(k, n - 1)), nearest first.

@@ -20,7 +20,7 @@ def faiss() -> ModuleType:
         import faiss as module
     except ImportError as error:
         raise MissingExtraError(
-            'Nearest neighbours need FAISS: pip install "odin-graph[cpu]", or "odin-graph[gpu]" on CUDA, never both.'
+            'Nearest neighbors need FAISS: pip install "odin-graph[cpu]", or "odin-graph[gpu]" on CUDA, never both.'
         ) from error
     return module
 

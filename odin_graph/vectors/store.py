@@ -72,7 +72,7 @@ class VectorStore:
         part = self._part(info)
         built = SegmentIndex.build(part, metric, done)
         out = io.BytesIO()
-        np.savez(out, allow_pickle=False, keys=part.keys, centres=built.centres, place=built.place)
+        np.savez(out, allow_pickle=False, keys=part.keys, centers=built.centers, place=built.place)
         uri = f"indexes/{hashlib.sha256(out.getbuffer()).hexdigest()}.npz"
         self._arrays.raw.write(uri, out.getvalue())
         return uri
@@ -93,4 +93,4 @@ class VectorStore:
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
             if "place" not in held or not np.array_equal(held["keys"], part.keys):
                 raise StoreError(f"The index {uri} is of other vectors: remove its file, and it is built again.")
-            return SegmentIndex.of(part, held["centres"], held["place"])
+            return SegmentIndex.of(part, held["centers"], held["place"])

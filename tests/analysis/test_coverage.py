@@ -106,7 +106,7 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     every = log(db, "every", digits, [label if place % 10 else 0 for place, label in enumerate(truth)])
     images = [image.id for image in db.images(digits)[:4]]
     few = log(db, "few", digits, truth[:4], images=images)
-    with pytest.warns(CoverageWarning, match=r"few has predictions over 4 of 40 labelled images \(coverage 10.0%\)"):
+    with pytest.warns(CoverageWarning, match=r"few has predictions over 4 of 40 labeled images \(coverage 10.0%\)"):
         held = few.results(digits)
     assert (held.n, held.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
     assert held.to_dict()["coverage"] == pytest.approx(0.1)
@@ -117,9 +117,9 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
         compared = db.compare("few", "every", on=digits)
     assert (compared.n, compared.coverage) == (4, pytest.approx(0.1))
     assert (compared.coverage_a, compared.coverage_b) == (pytest.approx(0.1), 1.0)
-    assert "4 of 40 labelled images are compared" in str(compared)
+    assert "4 of 40 labeled images are compared" in str(compared)
     with pytest.warns(
-        CoverageWarning, match=r"results.accuracy is of a part of the labelled images for few \(4 of 40\)"
+        CoverageWarning, match=r"results.accuracy is of a part of the labeled images for few \(4 of 40\)"
     ):
         table = db.experiments().order_by(F("results.accuracy").desc()).to_arrow("id", "results.accuracy")
     assert table.column("id").to_pylist() == ["few", "every"]

@@ -85,8 +85,8 @@ def test_vectors_of_zeros_stand_for_each_other() -> None:
 def test_gains_of_a_sample_choose_nearly_as_well_as_all(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
     """Within half a per cent of the greedy choice by all gains, the same for a seed, and each image has its own."""
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(40, 24))
-    vectors = (centres[draw.integers(40, size=3_000) ** 2 % 40] + draw.normal(scale=0.5, size=(3_000, 24))).astype(
+    centers = draw.normal(size=(40, 24))
+    vectors = (centers[draw.integers(40, size=3_000) ** 2 % 40] + draw.normal(scale=0.5, size=(3_000, 24))).astype(
         np.float32
     )
     near = similar(vectors)

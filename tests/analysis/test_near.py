@@ -52,7 +52,7 @@ COPIES: dict[str, Callable[[Pixels], Pixels]] = {
     "brighter": lambda pixels: np.clip(pixels.astype(int) + 30, 0, 255).astype(np.uint8),
     "of less contrast": by_pillow(lambda image: ImageEnhance.Contrast(image).enhance(0.7)),
     "blurred": by_pillow(lambda image: image.filter(ImageFilter.GaussianBlur(1))),
-    "grey": by_pillow(lambda image: image.convert("L")),
+    "gray": by_pillow(lambda image: image.convert("L")),
     "of 16 bits": lambda pixels: pixels.astype(np.uint16) * 257,
 }
 

@@ -57,7 +57,7 @@ def drawn(sheet: ContactSheet) -> list[np.ndarray]:
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "int32", "float16", "float32", "float64", "int8"])
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 def test_a_sheet_has_one_scale(dtype: str, bands: int) -> None:
-    """The same value is the same grey on every tile: a dark image stays darker than a bright one."""
+    """The same value is the same gray on every tile: a dark image stays darker than a bright one."""
     ramp = np.linspace(-100, 100, 64) if dtype[0] in "if" else np.linspace(0, 200, 64)
     dark, bright = (np.repeat(part.reshape(4, 8, 1), bands, axis=2).astype(dtype) for part in (ramp[:32], ramp[32:]))
     sheet = contact_sheet([Tile(dark, "dark"), Tile(bright, "bright")], title="both")
@@ -95,12 +95,12 @@ def test_a_sheet_is_saved_in_the_format_of_its_name(tmp_path: Path) -> None:
         sheet.save(tmp_path / "sheet.bmp")
 
 
-def test_wrong_is_said_without_colour() -> None:
+def test_wrong_is_said_without_color() -> None:
     pixels = np.zeros((4, 4, 1), np.uint8)
     wrong, right = (Tile(pixels, "i", truth="a", predicted="b", wrong=wrong) for wrong in (True, False))
     assert wrong.caption().startswith("✗")
     assert right.caption().startswith("✓")
-    assert len({wrong.colour, right.colour, Tile(pixels, "i", truth="a").colour}) == 3
+    assert len({wrong.color, right.color, Tile(pixels, "i", truth="a").color}) == 3
     unjudged = Tile(pixels, "i", truth=31.123456, predicted=30.98765, confidence=None)
     assert unjudged.caption() == "said 30.99\ntruth 31.12", "a number beside another is not wrong by itself"
     assert Tile(pixels, "i", truth="a").caption() == "truth a"
@@ -134,7 +134,7 @@ def test_more_than_fit_are_said_to_be_left_out() -> None:
 
 
 def test_few_pixels_are_squares_and_many_are_averaged() -> None:
-    """A checkerboard of single pixels is black and white where it is small, grey where it is large."""
+    """A checkerboard of single pixels is black and white where it is small, gray where it is large."""
     shades = []
     for side in (8, 2048):
         board = (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
@@ -152,11 +152,11 @@ def test_a_confusion_matrix_is_drawn_with_its_counts(tmp_path: Path) -> None:
     axes = drawn.figure.axes[0]
     assert sorted(text.get_text() for text in axes.texts) == ["1", "3", "4", "90"], "no zeros: they only distract"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["normal", "diabetic macular …", "$x$"]
-    colours = axes.images[0].get_array()
-    (red, _, blue) = colours[0, 0]
+    colors = axes.images[0].get_array()
+    (red, _, blue) = colors[0, 0]
     assert blue > red, "right is blue"
-    assert colours[0, 2][0] > colours[0, 2][2], "a single wrong one is orange"
-    assert (colours[0, 1] == 1).all(), "nothing is white"
+    assert colors[0, 2][0] > colors[0, 2][2], "a single wrong one is orange"
+    assert (colors[0, 1] == 1).all(), "nothing is white"
     assert drawn.save(tmp_path / "confusion.png").stat().st_size > 1000
 
 

@@ -153,7 +153,7 @@ def test_grades_end_to_end(db: og.Workspace) -> None:
 
 
 def test_grades_that_are_numbers_have_their_own_order(db: og.Workspace) -> None:
-    """A grade that nobody has still counts as a step between its neighbours."""
+    """A grade that nobody has still counts as a step between its neighbors."""
     add_digits(db, 3)
     dataset = db.datasets.create("grades", db.images(), labels=[0, 3, 4])
     with db.run(id="grader", test=dataset) as run:

@@ -30,10 +30,10 @@ def test_ten_channels_and_their_crops(tmp_path: Path) -> None:
 
 
 def test_any_numbers_names_and_shapes(tmp_path: Path) -> None:
-    grey = np.linspace(0, 1, 1500, dtype=np.float32).reshape(30, 50, 1)
+    gray = np.linspace(0, 1, 1500, dtype=np.float32).reshape(30, 50, 1)
     rows = [
-        UnitRow("$x_1$ \\frac{ 日本 and a very long name, channel 17", [grey] * 3, [np.nan, -np.inf, -1.5]),
-        UnitRow("low", [grey.transpose(1, 0, 2)], [-123_456.0]),
+        UnitRow("$x_1$ \\frac{ 日本 and a very long name, channel 17", [gray] * 3, [np.nan, -np.inf, -1.5]),
+        UnitRow("low", [gray.transpose(1, 0, 2)], [-123_456.0]),
         UnitRow("nothing known", [np.full((2, 2, 2), np.nan)], [np.nan]),
     ]
     drawn = units_picture(rows)

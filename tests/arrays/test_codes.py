@@ -108,7 +108,7 @@ def test_a_unit_far_from_zero_has_all_its_codes_where_it_is() -> None:
 
 
 def test_units_are_coded_alike_alone_and_among_others() -> None:
-    """One that is not tame, or not finite, does not change its neighbours."""
+    """One that is not tame, or not finite, does not change its neighbors."""
     draw = np.random.default_rng(1).normal(size=(40, 9_000)).astype(np.float32)
     draw[::3] = np.maximum(draw[::3], 0)
     draw[4, 7], draw[5] = np.nan, 1e-42

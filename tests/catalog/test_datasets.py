@@ -18,7 +18,7 @@ from tests.catalog.test_images import batch
 
 @pytest.fixture
 def keys(stores: Stores) -> np.ndarray:
-    """Six images, labelled cat, dog, cat, dog ..."""
+    """Six images, labeled cat, dog, cat, dog ..."""
     return add_images(stores, batch(6, labels=["cat", "dog"] * 3, metadata={"age": [1, 2, 3, None, 5, 6]})).keys
 
 
@@ -91,8 +91,8 @@ def test_any_field_can_be_the_label(stores: Stores, keys: np.ndarray) -> None:
 def test_missing_labels_are_named(stores: Stores, keys: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"1 of 6 images have no 'age', first 'i3'\."):
         create_dataset(stores, "ages", keys, label="age")
-    assert create_dataset(stores, "unlabelled", keys, label=None) == "unlabelled@1"
-    assert [label for _, label in members(stores, "unlabelled@1")] == [None] * 6
+    assert create_dataset(stores, "unlabeled", keys, label=None) == "unlabeled@1"
+    assert [label for _, label in members(stores, "unlabeled@1")] == [None] * 6
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ GRAPH = {
         {f"prediction set '{SET}'"},
     ),
     "metadata of another type": ("MATCH (i:Image {id: 'i3'}) SET i.age = 'old'", {"metadata Image.age"}),
-    "metadata past us": ("MATCH (i:Image {id: 'i3'}) SET i.colour = 'red'", {"metadata Image.colour"}),
+    "metadata past us": ("MATCH (i:Image {id: 'i3'}) SET i.color = 'red'", {"metadata Image.color"}),
     "weights that are gone": (
         "CREATE (:Checkpoint {id: 'vgg/1/1', weights: 'ab'})",
         {"checkpoint 'vgg/1/1'", "Checkpoint nodes", "counter 'checkpoints of vgg/1'"},

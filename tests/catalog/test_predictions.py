@@ -28,7 +28,7 @@ CLASSES = ["cat", "dog", "owl"]
 
 @pytest.fixture
 def keys(stores: Stores) -> np.ndarray:
-    """Six images in data set pets@1, labelled cat, dog, cat, dog ...; experiment vgg/1."""
+    """Six images in data set pets@1, labeled cat, dog, cat, dog ...; experiment vgg/1."""
     keys = add_images(stores, batch(6, labels=["cat", "dog"] * 3)).keys
     create_dataset(stores, "pets", keys)
     end(stores, start(stores, Setup(), "vgg/1"), "finished")
@@ -82,8 +82,8 @@ def test_wrong_is_against_the_frozen_labels(stores: Stores, keys: np.ndarray) ->
 
 
 def test_without_labels_wrong_is_unknown(stores: Stores, keys: np.ndarray) -> None:
-    create_dataset(stores, "unlabelled", keys, label=None)
-    made = import_predictions(stores, "vgg/1", "unlabelled@1", None, ["cat"] * 6)
+    create_dataset(stores, "unlabeled", keys, label=None)
+    made = import_predictions(stores, "vgg/1", "unlabeled@1", None, ["cat"] * 6)
     assert columns(stores, made)["wrong"] == [None] * 6
     assert [row["wrong"] for row in nodes(stores, made)] == [None] * 6
 

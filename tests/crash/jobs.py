@@ -185,10 +185,10 @@ RAN = 150
 """Images that they are stored of, in segments of 60."""
 
 
-def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
+def materialize_some(stores: Stores, acknowledge: Acknowledge) -> None:
     """Store the units of two layers, by way of files, in small batches."""
     from odin_graph.catalog.activations.unit_sets import UnitGrowth
-    from odin_graph.runtime.passes import materialise, spill
+    from odin_graph.runtime.passes import materialize, spill
     from odin_graph.runtime.passes.unit_plan import Want
 
     spill.IN_MEMORY, spill.ROOM = 0, 400_000
@@ -206,7 +206,7 @@ def materialise_some(stores: Stores, acknowledge: Acknowledge) -> None:
     try:
         keys = stores.columns.images([]).column("key").to_numpy()
         wants = [Want(layer, codec=codec) for layer, codec in WANTS]  # type: ignore[arg-type]
-        materialise.materialise(stores, "small/trained", wants, keys, batch=10, positions=60, progress=False)
+        materialize.materialize(stores, "small/trained", wants, keys, batch=10, positions=60, progress=False)
     finally:
         UnitGrowth.add, spill.Job.wrote = real, wrote  # type: ignore[method-assign]
     acknowledge("done")
@@ -233,7 +233,7 @@ def open_often(stores: Stores, acknowledge: Acknowledge) -> None:
 
 JOBS = {
     "open": open_often,
-    "materialise": materialise_some,
+    "materialize": materialize_some,
     "revise": revise_some,
     "derive": derive_some,
     "ingest": ingest,

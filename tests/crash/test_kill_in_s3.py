@@ -10,11 +10,11 @@ import pytest
 
 from odin_graph.address import Address
 from tests.conftest import Engine
-from tests.crash.test_kill_materialise import test_killed_materialising
+from tests.crash.test_kill_materialize import test_killed_materializing
 from tests.crash.test_kill_user import acknowledged, test_killed_ingest
 from tests.engines.s3 import S3Server, in_s3
 
-__all__ = ["acknowledged", "test_killed_ingest", "test_killed_materialising"]
+__all__ = ["acknowledged", "test_killed_ingest", "test_killed_materializing"]
 pytestmark = pytest.mark.soak
 
 

@@ -52,6 +52,6 @@ def test_killed_revise(stores: Stores, address: Address, acknowledged: Path, cha
     assert assert_versions(stores) == REVISIONS + 1
     found = Datasets(stores)["set@1"].diff(Datasets(stores)["set@2"])
     # Every image that both have stands one version and ten places on, where the other label is.
-    assert (len(found.added), len(found.removed), len(found.relabelled)) == (10, 10, VERSION - 10)
+    assert (len(found.added), len(found.removed), len(found.relabeled)) == (10, 10, VERSION - 10)
     assert examine(stores).unfinished == ()
     assert_sound(stores)

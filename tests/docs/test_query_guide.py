@@ -29,7 +29,7 @@ def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, t
                 exec(code, names)
         else:
             exec(code, names)
-    assert len(names["neighbours"]) == 5
+    assert len(names["neighbors"]) == 5
     assert 1 <= len(names["few"]) <= 3
     assert len(names["by_age"][:10]) == 10
     assert (tmp_path / "wrong.png").read_bytes().startswith(b"\x89PNG")

@@ -20,7 +20,7 @@ def test_the_story_is_told(tmp_path: Path) -> None:
     said = ran.stdout
     assert "by lineage: 21 pairs of 21 training and 21 test images" in said
     assert "no leak by lineage, patient" in said
-    assert "crops@1 -> crops@2: 0 added, 0 removed, 2 relabelled" in said
+    assert "crops@1 -> crops@2: 0 added, 0 removed, 2 relabeled" in said
     assert "small/2, descends from small/1, which had seen it" in said
     for name in ("scans", "leaks", "impact"):
         with Image.open(tmp_path / f"{name}.png") as picture:

@@ -43,9 +43,9 @@ def tiff(pixels: Any = PHOTOGRAPH, **how: Any) -> bytes:
 
 
 WHOLE = {
-    "grey.png": saved("PNG", PHOTOGRAPH[..., 0]),
+    "gray.png": saved("PNG", PHOTOGRAPH[..., 0]),
     "palette.png": saved("PNG", np.asarray(Image.fromarray(PHOTOGRAPH).convert("L"))),
-    "colour.png": saved("PNG"),
+    "color.png": saved("PNG"),
     "photo.jpg": saved("JPEG"),
     "strips.tif": tiff(rowsperstrip=7),
     "tiles.tif": tiff(tile=(16, 16), compression="zlib"),
@@ -129,12 +129,12 @@ def test_what_is_no_file_is_left_out_and_never_waited_for(db: og.Workspace, fold
 
 def test_a_name_that_is_no_utf8_is_left_out(db: og.Workspace, folder: Path) -> None:
     """As a file's name, and as the folder's that is its label."""
-    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(WHOLE["grey.png"])
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(WHOLE["gray.png"])
     report = assert_alone(db, folder, "caf\\udce9.png")
     assert "no UTF-8" in report.errors[0][1]
     inner = folder / os.fsdecode(b"caf\xe9")
     inner.mkdir()
-    (inner / "x.png").write_bytes(WHOLE["grey.png"])
+    (inner / "x.png").write_bytes(WHOLE["gray.png"])
     assert len(db.images.add(folder, on_error="skip", progress=False).errors) == 2
 
 
@@ -224,7 +224,7 @@ def test_arrays_with_channels_first_are_said(db: og.Workspace) -> None:
         report = db.images.add(images=[turned], progress=False)
     assert db.images["image/000000"].shape == (3, 64, 80)
     assert report.notes[0] in str(report)
-    with pytest.warns(og.LayoutWarning, match=r"64 grey images of 80 x 3 .*images=\[image\]"):
+    with pytest.warns(og.LayoutWarning, match=r"64 gray images of 80 x 3 .*images=\[image\]"):
         db.images.add(images=PHOTOGRAPH, prefix="one", progress=False)
 
 

@@ -374,7 +374,7 @@ def test_bmp_of_every_packing(masks: tuple[int, ...], bits: int, top_down: bool)
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
 def test_bmp_gif_and_webp_by_pillow(mode: str) -> None:
-    """A BMP's fourth byte of 32 bits has no meaning unless a mask says so; a grey GIF is a palette of greys."""
+    """A BMP's fourth byte of 32 bits has no meaning unless a mask says so; a gray GIF is a palette of grays."""
     pixels = drawn("uint8", 4)
     image = Image.fromarray(pixels).convert("RGB" if mode != "RGBA" else "RGBA").convert(mode)
     expected = np.asarray(image.convert("RGB")) if mode == "P" else np.asarray(image).reshape(HEIGHT, WIDTH, -1)
@@ -388,7 +388,7 @@ def test_bmp_gif_and_webp_by_pillow(mode: str) -> None:
             np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape), kind)
 
 
-def test_a_grey_gif_with_transparency_has_an_alpha_band() -> None:
+def test_a_gray_gif_with_transparency_has_an_alpha_band() -> None:
     image = Image.fromarray(drawn("uint8", 1)[..., 0])
     out = io.BytesIO()
     image.save(out, "GIF", transparency=7)

@@ -50,9 +50,9 @@ def codec(db: og.Workspace, id_: str) -> str:
 
 
 def write_tiff(path: Path, pixels: NDArray[Any], **how: Any) -> Path:
-    colour = "rgb" if pixels.shape[-1] == 3 else "minisblack"
+    color = "rgb" if pixels.shape[-1] == 3 else "minisblack"
     tifffile.imwrite(
-        path, pixels.squeeze(), photometric=colour, **(how if pixels.shape[-1] > 1 else {**how, "planarconfig": None})
+        path, pixels.squeeze(), photometric=color, **(how if pixels.shape[-1] > 1 else {**how, "planarconfig": None})
     )
     return path
 

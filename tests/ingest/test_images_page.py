@@ -21,7 +21,7 @@ from tests.ingest.test_formats import by_hand_deep, drawn, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 ROWS = dict(re.findall(r"^\| ((?:PNG|JPEG|WebP|GIF|TIFF|BMP|P[A-Z]M)[^|]*) \| ([^|]+) \|", PAGE.read_text(), re.M))
-GREY, RGB, RGBA, DEEP = drawn("uint8", 1), drawn("uint8", 3), drawn("uint8", 4), drawn("uint16", 3)
+GRAY, RGB, RGBA, DEEP = drawn("uint8", 1), drawn("uint8", 3), drawn("uint8", 4), drawn("uint16", 3)
 PICTURE = Image.fromarray(RGB)
 
 
@@ -58,23 +58,23 @@ def of_image_j() -> bytes:
 
 PALETTE = (b"PLTE", bytes(range(48)))
 KINDS = {
-    "PNG, grey of 1 bit": by_hand.png(drawn("uint8", 1, most=1), 1, 0),
-    "PNG, grey of 2 or 4 bits": by_hand.png(drawn("uint8", 1, most=15), 4, 0),
-    "PNG, grey of 8 bits": by_hand.png(GREY, 8, 0),
-    "PNG, grey of 16 bits": by_hand.png(DEEP[..., :1], 16, 0),
+    "PNG, gray of 1 bit": by_hand.png(drawn("uint8", 1, most=1), 1, 0),
+    "PNG, gray of 2 or 4 bits": by_hand.png(drawn("uint8", 1, most=15), 4, 0),
+    "PNG, gray of 8 bits": by_hand.png(GRAY, 8, 0),
+    "PNG, gray of 16 bits": by_hand.png(DEEP[..., :1], 16, 0),
     "PNG, RGB of 8 bits": by_hand.png(RGB, 8, 2),
     "PNG, RGB of 16 bits": by_hand.png(DEEP, 16, 2),
-    "PNG, grey with alpha": by_hand.png(RGB[..., :2], 8, 4),
+    "PNG, gray with alpha": by_hand.png(RGB[..., :2], 8, 4),
     "PNG, RGB with alpha": by_hand.png(RGBA, 8, 6),
     "PNG, palette": by_hand.png(drawn("uint8", 1, most=15), 4, 3, before=[PALETTE]),
     "PNG, palette with transparency": by_hand.png(drawn("uint8", 1, most=15), 4, 3, before=[PALETTE, (b"tRNS", b"\0")]),
-    "PNG, grey with a transparent color": by_hand.png(GREY, 8, 0, before=[(b"tRNS", b"\0\7")]),
+    "PNG, gray with a transparent color": by_hand.png(GRAY, 8, 0, before=[(b"tRNS", b"\0\7")]),
     "PNG, RGB with a transparent color": by_hand.png(RGB, 8, 2, before=[(b"tRNS", b"\0\7\0\7\0\7")]),
     "PNG, animated": animated("PNG"),
-    "JPEG, grey": saved(Image.fromarray(GREY[..., 0]), "JPEG"),
+    "JPEG, gray": saved(Image.fromarray(GRAY[..., 0]), "JPEG"),
     "JPEG, YCbCr or RGB": saved(PICTURE, "JPEG"),
     "JPEG, CMYK": saved(PICTURE.convert("CMYK"), "JPEG"),
-    "JPEG of 12 bits, lossless JPEG, JPEG-LS": imagecodecs.jpegls_encode(GREY[..., 0]),
+    "JPEG of 12 bits, lossless JPEG, JPEG-LS": imagecodecs.jpegls_encode(GRAY[..., 0]),
     "JPEG with previews behind it (MPO)": animated("MPO"),
     "WebP": saved(PICTURE, "WEBP"),
     "WebP with alpha": saved(Image.fromarray(RGBA), "WEBP"),
@@ -92,7 +92,7 @@ KINDS = {
     "TIFF, RGB of 16 bits": written(DEEP),
     "TIFF, RGB with alpha": written(RGBA, extrasamples=["assocalpha"]),
     "TIFF, seven bands": by_hand.tiff(drawn("uint8", 7), 8, t262=1, t338=[0] * 6),
-    "TIFF, white is zero": by_hand.tiff(GREY, 8, t262=0),
+    "TIFF, white is zero": by_hand.tiff(GRAY, 8, t262=0),
     "TIFF, white is zero, signed or float": by_hand.tiff(drawn("float32", 1).view("u4"), 32, t262=0, t339=3),
     "TIFF, palette": small(4, t262=3, t320=[257 * n for n in range(48)]),
     "TIFF, YCbCr": by_hand.tiff(RGB, 8, t262=6, t530=[1, 1]),
@@ -102,7 +102,7 @@ KINDS = {
     "TIFF, CMYK of 16 bits": by_hand.tiff(drawn("uint16", 4), 16, t262=5),
     "TIFF, CMYK with alpha": by_hand.tiff(drawn("uint8", 5), 8, t262=5),
     "TIFF, Lab": by_hand.tiff(RGB, 8, t262=8),
-    "TIFF, a camera's raw mosaic": by_hand.tiff(GREY, 8, t262=32803),
+    "TIFF, a camera's raw mosaic": by_hand.tiff(GRAY, 8, t262=32803),
     "TIFF, complex numbers": by_hand.tiff(drawn("uint64", 1), 64, t339=6),
     "TIFF, bands of different depths": by_hand.tiff(RGB, 8, t258=[8, 8, 4]),
     "TIFF, several images": animated("TIFF"),
@@ -112,8 +112,8 @@ KINDS = {
     "BMP with alpha": by_hand.bmp(RGBA, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), 32),
     "BMP, 5-6-5": by_hand.bmp(RGB & 31, (0xF800, 0x7E0, 0x1F), 16),
     "BMP of more than 8 bits a band": by_hand.bmp(RGB, (0x3FF00000, 0xFFC00, 0x3FF), 32),
-    "PBM": by_hand.pnm(GREY > 99, 0),
-    "PGM with a maximum to 255": by_hand.pnm(GREY & 31, 31),
+    "PBM": by_hand.pnm(GRAY > 99, 0),
+    "PGM with a maximum to 255": by_hand.pnm(GRAY & 31, 31),
     "PGM with a maximum above 255": by_hand.pnm(DEEP[..., :1] & 1023, 1023),
     "PPM": by_hand.pnm(RGB, 255),
     "PNM, several images": by_hand.pnm(RGB, 255) * 2,

@@ -16,8 +16,8 @@ from odin_graph.errors import ConflictError, UnreadableImageError
 from odin_graph.ingest.reader import READERS, Readers
 
 DRAW = np.random.default_rng(0)
-GREY = DRAW.integers(0, 256, (7, 5), np.uint8)
-COLOUR = DRAW.integers(0, 256, (7, 5, 3), np.uint8)
+GRAY = DRAW.integers(0, 256, (7, 5), np.uint8)
+COLOR = DRAW.integers(0, 256, (7, 5, 3), np.uint8)
 ALPHA = DRAW.integers(0, 256, (7, 5, 4), np.uint8)
 DEEP = DRAW.integers(0, 2**16, (7, 5), np.uint16)
 
@@ -47,8 +47,8 @@ def deep_png(pixels: np.ndarray) -> bytes:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize(
     "pixels",
-    [GREY, COLOUR, ALPHA, DEEP, GREY > 128, np.dstack([GREY, GREY[::-1]])],
-    ids=["grey", "colour", "alpha", "16 bits", "bool", "grey and alpha"],
+    [GRAY, COLOR, ALPHA, DEEP, GRAY > 128, np.dstack([GRAY, GRAY[::-1]])],
+    ids=["gray", "color", "alpha", "16 bits", "bool", "gray and alpha"],
 )
 def test_pixels_are_those_of_the_file(pixels: np.ndarray, kind: str) -> None:
     found = read(encoded(Image.fromarray(pixels), kind))
@@ -57,7 +57,7 @@ def test_pixels_are_those_of_the_file(pixels: np.ndarray, kind: str) -> None:
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
-@pytest.mark.parametrize("pixels", [COLOUR, DEEP], ids=["colour", "16 bits"])
+@pytest.mark.parametrize("pixels", [COLOR, DEEP], ids=["color", "16 bits"])
 def test_compressed_tiff(pixels: np.ndarray, compression: str) -> None:
     """The place of the data in a file may be any number, 16 among them, and says nothing of its depth."""
     found = read(encoded(Image.fromarray(pixels), "TIFF", compression=compression), "x.tiff")
@@ -73,7 +73,7 @@ def test_wide_tiff(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("bands", [2, 3, 4])
-def test_png_of_16_bits_in_colour(bands: int) -> None:
+def test_png_of_16_bits_in_color(bands: int) -> None:
     pixels = DRAW.integers(0, 2**16, (7, 5, bands), np.uint16)
     found = read(deep_png(pixels))
     assert found.dtype == np.uint16
@@ -81,22 +81,22 @@ def test_png_of_16_bits_in_colour(bands: int) -> None:
 
 
 @pytest.mark.parametrize("place", [20, 60, -20])
-def test_broken_png_of_16_bits_in_colour(place: int) -> None:
+def test_broken_png_of_16_bits_in_color(place: int) -> None:
     data = bytearray(deep_png(DRAW.integers(0, 2**16, (7, 5, 3), np.uint16)))
     data[place] ^= 0xFF
     with pytest.raises(UnreadableImageError, match=r"^x\.png: it is (broken|no image)"):
         read(bytes(data))
 
 
-def test_palette_becomes_its_colours() -> None:
-    image = Image.fromarray(COLOUR).quantize(8)
+def test_palette_becomes_its_colors() -> None:
+    image = Image.fromarray(COLOR).quantize(8)
     np.testing.assert_array_equal(read(encoded(image, "PNG")), np.asarray(image.convert("RGB")))
     clear = read(encoded(image, "PNG", transparency=0))
     np.testing.assert_array_equal(clear[..., 3] == 0, np.asarray(image) == 0)
 
 
 def test_cmyk_becomes_rgb() -> None:
-    image = Image.fromarray(COLOUR).convert("CMYK")
+    image = Image.fromarray(COLOR).convert("CMYK")
     np.testing.assert_array_equal(read(encoded(image, "TIFF"), "x.tif"), np.asarray(image.convert("RGB")))
 
 
@@ -104,7 +104,7 @@ def test_the_orientation_of_a_camera_is_applied() -> None:
     """6: the camera was held so that the picture has to be turned clockwise."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    np.testing.assert_array_equal(read(encoded(Image.fromarray(COLOUR), "PNG", exif=exif)), np.rot90(COLOUR, -1))
+    np.testing.assert_array_equal(read(encoded(Image.fromarray(COLOR), "PNG", exif=exif)), np.rot90(COLOR, -1))
 
 
 def test_jpeg_and_png_of_a_real_photograph() -> None:
@@ -116,7 +116,7 @@ def test_jpeg_and_png_of_a_real_photograph() -> None:
 
 
 def test_a_file_of_several_frames_is_refused() -> None:
-    frames = [Image.fromarray(GREY), Image.fromarray(GREY[::-1])]
+    frames = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
     data = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])
     with pytest.raises(UnreadableImageError) as caught:
         read(data, "stack.tif")
@@ -135,7 +135,7 @@ def test_a_truncated_file_is_refused(kept: float) -> None:
 
 def test_whatever_a_file_holds_it_reads_or_is_refused() -> None:
     """Bytes changed at random make decoders raise all sorts of errors: each is ours."""
-    data = bytearray(encoded(Image.fromarray(COLOUR), "TIFF", compression="tiff_lzw"))
+    data = bytearray(encoded(Image.fromarray(COLOR), "TIFF", compression="tiff_lzw"))
     refused = 0
     for _ in range(300):
         broken = bytearray(data)

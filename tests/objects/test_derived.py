@@ -21,7 +21,7 @@ from skimage import data as skimage_data
 import odin_graph as og
 from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
-from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrey
+from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrayscale
 from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.runtime.derive.function import source_digest
 from odin_graph.stores import Stores
@@ -41,7 +41,7 @@ def brightness(image: og.Image) -> float:
 
 @kept
 def db(db: og.Workspace) -> og.Workspace:
-    """Photographs of four sizes, one of 16 bits, labelled, with metadata."""
+    """Photographs of four sizes, one of 16 bits, labeled, with metadata."""
     images: list[Any] = [take() for take in PHOTOGRAPHS.values()]
     images.append((data.camera().astype(np.uint16) * 257)[::2, ::2])
     db.images.add(
@@ -123,7 +123,7 @@ def test_chains_keep_the_first_root(db: og.Workspace) -> None:
     """HAS_ROOT is the closure over DERIVED_FROM, however the chain was cut into calls."""
     first = db.images().where(F("n") < 3).resize(size=64).store("a")
     second = first.center_crop(size=32).store("b")
-    second.to_grey().resize(size=16).store("c")
+    second.to_grayscale().resize(size=16).store("c")
     rows = {row["id"]: row for row in edges(db)}
     assert len(rows) == 6
     for row in rows.values():
@@ -133,7 +133,7 @@ def test_chains_keep_the_first_root(db: og.Workspace) -> None:
         assert row["root"] == above
     last = rows["chelsea#a#b#c"]
     assert last["op"] == "pipeline"
-    assert Pipeline.from_json(last["params"]) == Pipeline((ToGrey(), Resize(size=16)))
+    assert Pipeline.from_json(last["params"]) == Pipeline((ToGrayscale(), Resize(size=16)))
     assert {image.id for image in db.images(cypher="MATCH (i:Crop) RETURN i")} == {"astronaut#a#b", "chelsea#a#b"}
 
 
@@ -189,7 +189,7 @@ def test_an_operation_that_does_not_fit_names_the_image(db: og.Workspace) -> Non
 
 
 def test_operations_travel_as_json(db: og.Workspace) -> None:
-    lazy = db.images().where(F("n") > 2).resize(size=[8, 9]).to_grey()
+    lazy = db.images().where(F("n") > 2).resize(size=[8, 9]).to_grayscale()
     again = og.DerivedQuery.from_json(lazy.query.address, json.loads(json.dumps(lazy.to_json())))
     assert (again.query.plan, again.ops) == (lazy.query.plan, lazy.ops)
     assert repr(again) == repr(lazy)

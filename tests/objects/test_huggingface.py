@@ -49,8 +49,8 @@ def test_other_depths_are_arrays(db: og.Workspace, dtype: str) -> None:
 
 def test_what_operations_make(db: og.Workspace) -> None:
     db.images.add(images=[data.astronaut()[:60, :60], data.chelsea()[:70, :80]])
-    made = db.images().center_crop(32).to_grey().to_huggingface()
-    for row, image in zip(made, db.images().center_crop(32).to_grey(), strict=True):
+    made = db.images().center_crop(32).to_grayscale().to_huggingface()
+    for row, image in zip(made, db.images().center_crop(32).to_grayscale(), strict=True):
         np.testing.assert_array_equal(np.array(row["image"]), image.pixels[..., 0])
 
 

@@ -29,7 +29,7 @@ class Angiogram(og.schema.Image):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Real images in class folders: 8 bits of colour and of grey, 16 bits of grey, one outside of any class."""
+    """Real images in class folders: 8 bits of color and of gray, 16 bits of gray, one outside of any class."""
     pictures = {
         "people/astronaut.png": skimage.data.astronaut()[::8, ::8],
         "people/deep/camera.tif": skimage.data.camera()[::8, ::8],

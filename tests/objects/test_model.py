@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import odin_graph as og
-from odin_graph.ops import Normalise, Pipeline, ToFloat
+from odin_graph.ops import Normalize, Pipeline, ToFloat
 from odin_graph.runtime.models import trust
 from tests.runtime.networks import Fixed, SmallNet
 
-PREPROCESS = [ToFloat(), Normalise(mean=0.13, std=0.31)]
+PREPROCESS = [ToFloat(), Normalize(mean=0.13, std=0.31)]
 DIGITS = tuple(range(10))
 
 

@@ -18,7 +18,7 @@ import odin_graph as og
 from odin_graph import F, config
 from odin_graph.arrays import tiled
 from odin_graph.catalog.doctor.doctor import examine
-from odin_graph.ops import Crop, Patch, Patches, Resize, ToGrey
+from odin_graph.ops import Crop, Patch, Patches, Resize, ToGrayscale
 from tests.kept import kept
 
 data: Any = skimage_data
@@ -148,13 +148,13 @@ def test_stored_with_lineage_and_found_again(db: og.Workspace) -> None:
 
 
 def test_operations_before_and_after(db: og.Workspace) -> None:
-    query = db.images().resize((64, 96)).patches(32).to_grey()
+    query = db.images().resize((64, 96)).patches(32).to_grayscale()
     stored = query.store("q")
     assert len(stored) == 18
     for image, lazy in zip(stored, query, strict=True):
         row, column = (int(place) for place in image.id.rpartition("/")[2].split("-"))
         whole = Resize(size=(64, 96))(lazy.parent.pixels)
-        expected = ToGrey()(Crop(top=32 * row, left=32 * column, height=32, width=32)(whole))
+        expected = ToGrayscale()(Crop(top=32 * row, left=32 * column, height=32, width=32)(whole))
         np.testing.assert_array_equal(image.pixels, expected)
         np.testing.assert_array_equal(lazy.pixels, expected)
     where = db.images["a#q/1-2"].geometry()
@@ -164,7 +164,7 @@ def test_operations_before_and_after(db: og.Workspace) -> None:
 
 
 def test_trained_on(db: og.Workspace) -> None:
-    query = db.images().where(F("site") != "Oslo").patches(32).to_grey()
+    query = db.images().where(F("site") != "Oslo").patches(32).to_grayscale()
     pixels = query.to_numpy()
     assert pixels.shape == (24, 32, 32, 1)
     seen: list[Any] = []

@@ -20,7 +20,7 @@ from tests.catalog.test_images import batch
 
 @pytest.fixture
 def world(stores: Stores) -> Stores:
-    """Data set pets@1 of four images, labelled cat, dog, cat, dog."""
+    """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
     Datasets(stores).create("pets", [f"i{n}" for n in range(4)])
     return stores

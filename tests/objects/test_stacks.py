@@ -59,7 +59,7 @@ def test_channels_that_come_first_are_remarked_on(db: og.Workspace, axis: int, s
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         db.volumes.add("b", np.moveaxis(voxels, axis, -1))
-        db.volumes.add("grey", voxels[0])
+        db.volumes.add("gray", voxels[0])
 
 
 def test_frames_have_their_time(db: og.Workspace) -> None:

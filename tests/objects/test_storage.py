@@ -25,8 +25,8 @@ def db(db: og.Workspace) -> og.Workspace:
     forget(db._stores)
     example.build(db, experiments=1)
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
-    layer.materialise(test[:100])
-    layer.materialise(test, codec="f32")
+    layer.materialize(test[:100])
+    layer.materialize(test, codec="f32")
     for _ in range(2):
         layer.embeddings(test)
     return db
@@ -147,10 +147,10 @@ def test_a_budget_that_is_too_small_is_told_and_drops_nothing_by_itself(db: og.W
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
     said = layer.units[[3, 17]].values(test)  # what went is computed again, and there is no room to keep it
     with pytest.raises(og.SpaceError, match=r"which the budget of .* does not leave beside what is pinned"):
-        layer.materialise(test)
+        layer.materialize(test)
     assert [one.id for one in db.storage.report()] == [report[2].id]
     db.storage.budget = None
-    layer.materialise(test, codec="f32")
+    layer.materialize(test, codec="f32")
     np.testing.assert_array_equal(layer.units[[3, 17]].values(test), said)
     assert len(db.storage.report()) == 2
 

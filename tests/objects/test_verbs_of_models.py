@@ -17,7 +17,7 @@ def clinic(db: og.Workspace) -> og.Workspace:
     return db
 
 
-def test_prediction_and_neighbours_go_on_without_what_is_gone(clinic: og.Workspace) -> None:
+def test_prediction_and_neighbors_go_on_without_what_is_gone(clinic: og.Workspace) -> None:
     exp = clinic.experiment("small-cnn/1")
     layer = exp.layer("features")
     query = clinic.images("retina-test")

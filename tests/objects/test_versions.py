@@ -71,10 +71,10 @@ def test_revise_and_diff(digits: og.Workspace) -> None:
     changed = first.diff(new)
     assert changed.added == ("digit/000020", "digit/000021")
     assert changed.removed == ("digit/000000", "digit/000001")
-    assert changed.relabelled == {"digit/000005": (first.labels[5], 77)}
+    assert changed.relabeled == {"digit/000005": (first.labels[5], 77)}
     assert not changed.reordered
-    assert str(changed).startswith("some@1 -> some@2: 2 added, 2 removed, 1 relabelled")
-    assert Counter(changed.to_arrow().column("change").to_pylist()) == {"added": 2, "removed": 2, "relabelled": 1}
+    assert str(changed).startswith("some@1 -> some@2: 2 added, 2 removed, 1 relabeled")
+    assert Counter(changed.to_arrow().column("change").to_pylist()) == {"added": 2, "removed": 2, "relabeled": 1}
     assert not new.diff("some@2")
     back = new.diff(first)
     assert (back.added, back.removed) == (changed.removed, changed.added)
@@ -90,7 +90,7 @@ def test_revise_and_diff(digits: og.Workspace) -> None:
     ("how", "said"),
     [
         ({"remove": ["digit/000020"]}, "to be removed are no members"),
-        ({"relabel": {"digit/000020": 1}}, "to be relabelled are no members"),
+        ({"relabel": {"digit/000020": 1}}, "to be relabeled are no members"),
         ({"add": ["digit/000001"]}, "are members already"),
         ({"add": ["nothing"]}, "are of no image"),
         ({"add": ["digit/000020"], "labels": [1, 2]}, "2 labels given"),
@@ -384,4 +384,4 @@ def test_revisions_and_diffs_are_what_dicts_say(digits: og.Workspace, data: st.D
     found = first.diff(second)
     assert set(found.added) == set(add)
     assert set(found.removed) == set(remove)
-    assert found.relabelled == {name: (truth[name], label) for name, label in relabel.items() if truth[name] != label}
+    assert found.relabeled == {name: (truth[name], label) for name, label in relabel.items() if truth[name] != label}

@@ -85,7 +85,7 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "labels.set": lambda db, images: db.labels.set(images, "b").changed,
     "delete": lambda db, images: (db.images.delete(images, force=True), len(db.images))[1],
     "purge": lambda db, images: len(db.images.purge(images, dry_run=True).images),
-    "materialise": lambda db, images: len(layer(db).materialise(images, progress=False)),
+    "materialize": lambda db, images: len(layer(db).materialize(images, progress=False)),
     "embeddings": lambda db, images: layer(db).embeddings(images, progress=False).shape,
     "stats": lambda db, images: len(layer(db).stats(images).to_pandas()),
     "values": lambda db, images: layer(db).units[[0, 1]].values(images).shape,

@@ -91,7 +91,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "cluster": lambda w: w.query.cluster(by=w.layer, k=2).to_arrow(),
     "representative": lambda w: w.query.representative(1, by=w.layer).to_arrow(),
     "activations.insert": lambda w: w.db.activations.insert(w.layer, w.query),
-    "materialise": lambda w: w.layer.materialise(w.query),
+    "materialize": lambda w: w.layer.materialize(w.query),
     "units.values": lambda w: w.layer.units[[0, 1]].values(w.query),
     "units.top": lambda w: w.layer.units[0].top(1, w.query).to_arrow(),
     "where a unit": lambda w: w.query.where(w.layer.units[0] > 0).to_arrow(),
@@ -101,7 +101,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
 }
 OF_A_DATASET: dict[str, Callable[[World], Any]] = {
     "predict": lambda w: w.db.experiment("small-cnn/1").predict("with gone"),
-    "materialise": lambda w: w.layer.materialise("with gone"),
+    "materialize": lambda w: w.layer.materialize("with gone"),
     "leaks": lambda w: w.db.leaks("with gone", "retina-test", by=["near"]),
     "leaks by a layer": lambda w: w.db.leaks("with gone", "retina-test", by=[w.layer]),
     "export as folders": lambda w: w.db.dataset("with gone").export(w.folder / "a", format="folder"),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from odin_graph.errors import DataError, QueryError, UnknownNameError
-from odin_graph.ops import OPS, CenterCrop, Normalise, Pipeline, Resize, ToFloat, ToRgb
+from odin_graph.ops import OPS, CenterCrop, Normalize, Pipeline, Resize, ToFloat, ToRgb
 
-STEPS = (Resize(size=(24, 24)), CenterCrop(size=20), ToRgb(), ToFloat(), Normalise(mean=(0.5,), std=(0.25,)))
+STEPS = (Resize(size=(24, 24)), CenterCrop(size=20), ToRgb(), ToFloat(), Normalize(mean=(0.5,), std=(0.25,)))
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 1), dtype=np.uint8)
 
 

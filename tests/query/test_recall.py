@@ -36,7 +36,7 @@ def indexes_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
     gone=st.sets(st.sampled_from(["deleted", "purged", "replaced", "added", "searched"])),
     k=st.sampled_from([1, 7, 200]),
 )
-def test_neighbours_are_those_of_brute_force(
+def test_neighbors_are_those_of_brute_force(
     db: og.Workspace, seed: int, metric: str, filtered: str, gone: set[str], k: int
 ) -> None:
     """Over vectors of a part of the images, after deletion, purge and changes, for filters of every size."""

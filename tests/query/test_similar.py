@@ -1,4 +1,4 @@
-"""Neighbours of what is not stored, of several examples, and in vectors of one's own."""
+"""Neighbors of what is not stored, of several examples, and in vectors of one's own."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def test_vectors_of_ones_own(retina: og.Workspace) -> None:
         test.nearest(test[0], by=clip, k=3)
 
 
-def test_neighbours_under_one_model_against_those_under_another(retina: og.Workspace) -> None:
+def test_neighbors_under_one_model_against_those_under_another(retina: og.Workspace) -> None:
     test = retina.images("retina-test")
     layer = retina.experiment("small-cnn/1").layer("features")
     rows = np.random.default_rng(0).normal(size=(len(test), 5)).astype(np.float32)
     clip = retina.vectors.add("clip", test, rows)
-    both = test.neighbourhoods(test[8], a=layer, b=clip, k=30)
+    both = test.neighborhoods(test[8], a=layer, b=clip, k=30)
     left, right = (set(side.keys().tolist()) for side in (both.a, both.b))
     assert both.overlap == len(left & right) / len(left | right) < 1
     assert set(both.both.keys().tolist()) == left & right
@@ -119,7 +119,7 @@ def test_neighbours_under_one_model_against_those_under_another(retina: og.Works
     assert frame["rank_a"].dropna().tolist() == list(range(1, 31))
     assert len(frame) == len(left | right)
     assert frame["distance_b"].notna().sum() == 30
-    assert test.neighbourhoods(test[8], a=clip, b=clip, k=5).overlap == 1
+    assert test.neighborhoods(test[8], a=clip, b=clip, k=5).overlap == 1
     with pytest.raises(UnknownNameError, match="no side 'c'"):
         both.only("c")
 

@@ -48,7 +48,7 @@ def test_a_sample_depends_on_images_and_seed(members: Query, world: World) -> No
     assert len(members.sample(0)) == 0
 
 
-def test_a_sample_favours_no_image() -> None:
+def test_a_sample_favors_no_image() -> None:
     """Over 400 seeds each of 40 images is drawn about 100 times: within five standard deviations (8.7) of it."""
     keys = np.arange(1_000, 1_040)
     drawn = np.zeros(len(keys), int)

@@ -101,7 +101,7 @@ def test_a_limit_of_cypher_is_one_too(db: og.Workspace, write: bool) -> None:
             db.cypher("RETURN 1", write=write, timeout=seconds)  # type: ignore[arg-type]
 
 
-def test_a_thread_is_stopped_and_its_neighbour_is_not(db: og.Workspace) -> None:
+def test_a_thread_is_stopped_and_its_neighbor_is_not(db: og.Workspace) -> None:
     """Two of one process, with the same statement: each has its own connection, and that alone is terminated."""
     graph = db._stores.graph
     failed: dict[str, Exception] = {}

@@ -65,5 +65,5 @@ def test_nothing_is_run_for_an_estimate(quarters: tuple[og.Workspace, Captured])
         layer.channels.mean[[0, 1]].estimate(db.images())
     assert str(caught.value) == (
         "Nothing is stored of the units of 'conv', so nothing bounds them: store it first with "
-        "layer.materialise(images)."
+        "layer.materialize(images)."
     )

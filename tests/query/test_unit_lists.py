@@ -26,8 +26,8 @@ def test_kept_lists_answer_as_the_scan_does(
     monkeypatch.setattr(unit_lists, "_LEAST", 1)
     db, world = quarters
     asked = db.experiment("quarters/1").layer(layer)
-    asked.materialise(db.images("small"), view="channels-max")
-    asked.materialise(db.images(), view="channels-max")
+    asked.materialize(db.images("small"), view="channels-max")
+    asked.materialize(db.images(), view="channels-max")
     record = unit_sets(db._stores, "quarters/1/1", layer, "channels-max")[0]
     held = UnitSet(db._stores, record)
     assert len(held.array.segments) == 2
@@ -59,7 +59,7 @@ def test_deleted_images_are_no_answer(db: og.Workspace, monkeypatch: pytest.Monk
     build(db, experiments=1)
     db.images.add(images=np.random.default_rng(0).integers(0, 200, (40, 8, 8, 1)).astype(np.uint8), prefix="new")
     layer = db.experiment("small-cnn/1").layer("features")
-    layer.materialise(db.images())
+    layer.materialize(db.images())
     # Of the data set no image may be deleted: a unit that the others drive.
     tops = ((unit, layer.units[unit].top(6)) for unit in range(len(layer.units)))
     unit, before = next((unit, top) for unit, top in tops if any(image.id.startswith("new") for image in top))

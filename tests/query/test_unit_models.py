@@ -67,7 +67,7 @@ def test_a_model_without_an_input_shape(db: og.Workspace) -> None:
         ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and more than 50 of those"
     ):
         db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
-    layer.materialise(db.images())
+    layer.materialize(db.images())
     with pytest.raises(ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and 100 of those"):
         db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
 
@@ -78,7 +78,7 @@ def test_a_layer_that_says_nothing_of_an_image(db: og.Workspace) -> None:
     with db.run(model) as run:
         run.checkpoint(WithTotal(), best=True)
     with pytest.raises(ShapeError, match=r"The layer 'total' gives outputs of shape \(\): no numbers an image"):
-        run.experiment.layer("total").materialise(db.images())
+        run.experiment.layer("total").materialize(db.images())
 
 
 def test_images_of_several_sizes(db: og.Workspace) -> None:
@@ -95,14 +95,14 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     square, tall, wide = names[::6], names[1::6], names[5::6]
     with pytest.raises(ShapeError, match=rf"outputs of shape \(4, 6, 4\) of one image and .* {refused}"):
         layer.units[[3]].values(tall + wide)  # as many, of other places
-    held = layer.materialise(square, codec="f32")
+    held = layer.materialize(square, codec="f32")
     with pytest.raises(ShapeError, match=rf"what is stored of it is of shape \(4, 5, 5\), .* {refused}"):
-        layer.materialise(names[3::6], codec="f32")
+        layer.materialize(names[3::6], codec="f32")
     with answering("read", "f32"), pytest.raises(ShapeError, match=refused):
         db.images([*square, names[3]]).order_by(layer.units[3]).run()
     held.delete()
     for codec in ("u8", "f32"):
-        held = layer.materialise(tall, codec=codec)
+        held = layer.materialize(tall, codec=codec)
         with (
             answering("read", codec),
             pytest.raises(ShapeError, match=rf"outputs of shape \(4, 6, 4\) of one image and .* {refused}"),
@@ -112,10 +112,10 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     said = np.array([capture(module(3), one[None])["conv"][0].max(axis=(1, 2)) for one in pixels], np.float64)
     keys = db.images().keys()
     expected = keys[np.lexsort((keys, -said[:, 2]))[:7]].tolist()
-    layer.materialise(db.images(), view="channels-max", codec="u8")
+    layer.materialize(db.images(), view="channels-max", codec="u8")
     for _ in ("by codes and what is run again", "by values"):
         assert db.images().order_by(layer.channels[2].desc()).limit(7).keys().tolist() == expected
-        layer.materialise(db.images(), view="channels-max", codec="f32")
+        layer.materialize(db.images(), view="channels-max", codec="f32")
 
 
 @pytest.mark.parametrize("codec", ["u8", "f16", "f32"])
@@ -127,7 +127,7 @@ def test_answers_after_a_purge(db: og.Workspace, codec: UnitCodec) -> None:
         run.checkpoint(module(3), best=True)
     for name in ("conv", "relu"):
         layer, group = run.experiment.layer(name), np.array([3, 50, 80])
-        layer.materialise(db.images(), codec=codec)
+        layer.materialize(db.images(), codec=codec)
         said = capture(module(3), pixels)[name].reshape(60, -1).astype(np.float64)[:, group]
         if name == "conv":
             gone = np.unique(np.concatenate([said.argmax(axis=0), said.argmin(axis=0)]))

@@ -270,12 +270,12 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
         ),
     ),
     "a batch of none": (
-        lambda db: db.experiment("quarters/1").layer("conv").materialise(db.images(), codec="f32", batch=0),
+        lambda db: db.experiment("quarters/1").layer("conv").materialize(db.images(), codec="f32", batch=0),
         QueryError,
         "batch= is how many images run at once, at least 1, not 0.",
     ),
     "another precision": (
-        lambda db: db.experiment("quarters/1").layer("conv").materialise(db.images(), autocast="half"),
+        lambda db: db.experiment("quarters/1").layer("conv").materialize(db.images(), autocast="half"),
         QueryError,
         "autocast= is torch.bfloat16 or torch.float16, not 'half'.",
     ),

@@ -190,7 +190,7 @@ def test_what_reading_took_is_known_of_layer_and_machine(retina: og.Workspace, m
         retina.images("retina-test").order_by(order.desc()).limit(5)
         for order in (units(retina).mean(), units(retina).max(), units(retina).min())
     )
-    retina.experiment("small-cnn/1").layer("features").materialise(retina.images("retina-test"), codec="u8")
+    retina.experiment("small-cnn/1").layer("features").materialize(retina.images("retina-test"), codec="u8")
     calibrate(retina, 1e-6)
     loaded._held.clear()
     monkeypatch.setattr(Runnable, "load", slow)
@@ -232,7 +232,7 @@ def test_nothing_is_stored_beyond_the_budget(retina: og.Workspace) -> None:
     assert "the model was run on " in str(query.explain(run=True))
     assert unit_sets(retina._stores) == []
     with pytest.raises(SpaceError, match=r"budget of 1\.0 kB"):
-        retina.experiment("small-cnn/1").layer("features").materialise(retina.images("retina-test"))
+        retina.experiment("small-cnn/1").layer("features").materialize(retina.images("retina-test"))
     assert stored_sets(retina._stores) == []
     set_budget(retina._stores, None)
     calibrate(retina, 10.0)
@@ -262,7 +262,7 @@ def test_a_set_that_goes_between_look_and_reading_is_looked_for_again(
     query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
     layer = retina.experiment("small-cnn/1").layer("features")
     expected = query.keys().tolist()
-    held = layer.materialise(retina.images("retina-test"), codec="f32")
+    held = layer.materialize(retina.images("retina-test"), codec="f32")
     times = 0
 
     def taken(given: Sequence[Option], later: float) -> Option:
@@ -288,7 +288,7 @@ def test_two_checkpoints_that_say_the_same_share_what_is_stored(retina: og.Works
     assert first.best is not None
     with retina.run(model) as run:
         same = run.checkpoint(first.best.load(), best=True)
-    first.layer("features").materialise(retina.images("retina-test"), codec="f32")
+    first.layer("features").materialize(retina.images("retina-test"), codec="f32")
     assert same.experiment is not None
     other = retina.experiment(same.experiment).layer("features").units[GROUP]
     query = retina.images("retina-test").order_by(other.mean().desc()).limit(5)

@@ -56,7 +56,7 @@ def test_a_layer_that_has_gone_is_named(retina: og.Workspace) -> None:
 
 def test_images_that_the_model_refuses(retina: og.Workspace) -> None:
     """Nothing is stored, and those that it takes are asked for as before."""
-    retina.images.add(images=np.zeros((2, 8, 8, 3), np.uint8), prefix="colour")
+    retina.images.add(images=np.zeros((2, 8, 8, 3), np.uint8), prefix="color")
     units = retina.experiment("small-cnn/1").layer("features").units[[3, 17]]
     with pytest.raises(ShapeError) as caught:
         retina.images().order_by(units.mean().desc()).limit(2).run()
@@ -84,7 +84,7 @@ def test_whoever_may_only_read_is_told_what_is_not_stored(
     with read_only():
         expected = query.keys().tolist()
     assert unit_sets(retina._stores) == []
-    layer.materialise(test)
+    layer.materialize(test)
     with (
         read_only(),
         answering("read"),
@@ -97,7 +97,7 @@ def test_a_set_that_another_process_writes_is_waited_for(retina: og.Workspace) -
     stores, test = retina._stores, retina.images("retina-test")
     layer = retina.experiment("small-cnn/1").layer("features")
     units = layer.units[[3, 17]]
-    layer.materialise(test[:10])
+    layer.materialize(test[:10])
     (record,) = unit_sets(stores)
     query = test.order_by(units.mean().desc()).limit(3)
     found: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Orders, neighbours, conditions and groups by what units say, on both engines, against the plainest loop."""
+"""Orders, neighbors, conditions and groups by what units say, on both engines, against the plainest loop."""
 
 from __future__ import annotations
 

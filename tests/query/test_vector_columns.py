@@ -25,8 +25,8 @@ METRIC = {"cosine": "cosine", "l2": "euclidean"}
 def drawn(seed: int, n: int, d: int = 6) -> NDArray[np.float32]:
     """A few dense places, some far away, some twice."""
     draw = np.random.default_rng(seed)
-    centres = draw.normal(size=(4, d)) * 3
-    rows = centres[draw.integers(4, size=n)] + draw.normal(scale=0.3, size=(n, d))
+    centers = draw.normal(size=(4, d)) * 3
+    rows = centers[draw.integers(4, size=n)] + draw.normal(scale=0.3, size=(n, d))
     rows[::17] += draw.normal(scale=5, size=rows[::17].shape)
     rows[1::29] = rows[0]
     return rows.astype(np.float32)

@@ -40,7 +40,7 @@ def test_nearest_is_exact_among_those_that_pass(retina: og.Workspace) -> None:
     expected = keys[np.lexsort((keys, cosine))][:7]
     for to in (asked, asked.id):
         found = passing.nearest(to, by=layer, k=7)
-        assert asked.key not in found.keys().tolist()  # a stored image is not among its own neighbours
+        assert asked.key not in found.keys().tolist()  # a stored image is not among its own neighbors
         assert found.keys().tolist() == expected.tolist()
         np.testing.assert_allclose(found.run().column("distance").to_numpy(), np.sort(cosine)[:7], atol=1e-5)
     by_vector = passing.nearest(one, by=layer, k=1, metric="l2")

@@ -23,7 +23,7 @@ from odin_graph.catalog.images.images import ImageBatch, add_images
 from odin_graph.errors import NotFiniteWarning
 from odin_graph.neurons.costs import Option, best
 from odin_graph.query.units import unit_source
-from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.unit_plan import Want
 
 IMAGES = 90
@@ -47,7 +47,7 @@ class Odd(nn.Module):
 
 
 class Quarters(nn.Module):
-    """Whole grey values by weights of whole quarters: sums that float32 holds, in whatever order they are added."""
+    """Whole gray values by weights of whole quarters: sums that float32 holds, in whatever order they are added."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,6 +142,6 @@ def build(db: og.Workspace) -> Captured:
         wants = [Want(layer, "units", codec) for layer in LAYERS]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotFiniteWarning)
-            materialise(db._stores, held.id, wants, db.images("small").keys(), positions=_POSITIONS)
+            materialize(db._stores, held.id, wants, db.images("small").keys(), positions=_POSITIONS)
         said |= {(name, layer): values for layer, values in capture(module(seed), pixels).items()}
     return Captured(db.images().keys(), said, age, site)

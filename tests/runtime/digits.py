@@ -13,13 +13,13 @@ from odin_graph.catalog.images.batch import ImageBatch
 from odin_graph.catalog.images.images import add_images, keys_of
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import add_model
-from odin_graph.ops import Normalise, ToFloat
+from odin_graph.ops import Normalize, ToFloat
 from odin_graph.runtime.models.describe import describe
 from odin_graph.stores import Stores
 from tests.mnist import mnist
 from tests.runtime.networks import SmallNet
 
-PREPROCESS = (ToFloat(), Normalise(mean=0.13, std=0.31))
+PREPROCESS = (ToFloat(), Normalize(mean=0.13, std=0.31))
 
 
 @cache
@@ -41,13 +41,13 @@ def trained() -> nn.Module:
     torch.manual_seed(0)
     pixels, labels = digits()
     module = SmallNet()
-    optimiser = torch.optim.Adam(module.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     for _ in range(8):
         for part in torch.randperm(len(labels)).split(50):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             said = module(as_inputs(pixels[part.numpy()]))
             nn.functional.cross_entropy(said, torch.from_numpy(labels)[part]).backward()
-            optimiser.step()
+            optimizer.step()
     return module.eval()
 
 

@@ -13,7 +13,7 @@ from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import add_model
 from odin_graph.errors import ModelError, NotFiniteWarning
 from odin_graph.runtime.models.describe import describe
-from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
@@ -84,38 +84,38 @@ def checkpoint(stores: Stores, kind: type[nn.Module]) -> str:
 def test_what_draws_at_random_is_refused_by_name(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, Dropping)
     with pytest.raises(ModelError) as caught:
-        materialise(stores, held, [Want("block")], keys)
+        materialize(stores, held, [Want("block")], keys)
     said = str(caught.value)
     assert "The layer 'block' of 'dropping' says something else of the same images the second time" in said
     assert "draws at random: " in said
     assert "in 'block' (Inner)" in said
     assert "F.dropout(x, training=self.training)" in said
     assert stores.graph.read("MATCH (s:ActivationSet) RETURN count(s) AS n") == [{"n": 0}]
-    assert materialise(stores, held, [Want("body")], keys), "what comes before may be stored"
+    assert materialize(stores, held, [Want("body")], keys), "what comes before may be stored"
 
 
 def test_what_keeps_a_state_is_refused(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, Remembering)
     with pytest.raises(ModelError, match="draws nothing at random, so it may be a state that it keeps"):
-        materialise(stores, held, [Want("flatten")], keys)
+        materialize(stores, held, [Want("flatten")], keys)
 
 
 def test_what_depends_on_the_batch_is_refused(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, OfTheBatch)
     with pytest.raises(ModelError, match="depends on the other images of its batch: it is off by"):
-        materialise(stores, held, [Want("flatten")], keys)
+        materialize(stores, held, [Want("flatten")], keys)
 
 
 def test_what_is_not_finite_is_counted_and_reported(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, Dividing)
     with pytest.warns(NotFiniteWarning, match="said NaN 80 times and infinity 80 times, in 8 of its 12 units over 20"):
-        (made,) = materialise(stores, held, [Want("last")], keys)
+        (made,) = materialize(stores, held, [Want("last")], keys)
     assert UnitSet.open(stores, made).not_finite() == (80, 80)
 
 
 def test_noise_bounds_what_a_run_of_few_images_says(stores: Stores) -> None:
     keys, held = add_digits(stores), add_trained(stores)
-    (made,) = materialise(stores, held, [Want("relu#2", codec="f32")], keys, batch=64)
+    (made,) = materialize(stores, held, [Want("relu#2", codec="f32")], keys, batch=64)
     found = UnitSet.open(stores, made)
     group = np.arange(found.record.units)
     noise = found.noise(group)
@@ -131,7 +131,7 @@ def test_noise_bounds_what_a_run_of_few_images_says(stores: Stores) -> None:
 
 def test_a_rerun_gives_the_keys_as_they_were_asked(stores: Stores) -> None:
     keys, held = add_digits(stores, 100), add_trained(stores)
-    (made,) = materialise(stores, held, [Want("head", codec="f32")], keys)
+    (made,) = materialize(stores, held, [Want("head", codec="f32")], keys)
     group = np.array([7, 2, 2])
     again = Rerun(stores, held, "head", group, batch=8)
     for asked in (keys[[5, 3, 3, 99]], keys[:0], np.random.default_rng(1).permutation(keys)):
@@ -141,8 +141,8 @@ def test_a_rerun_gives_the_keys_as_they_were_asked(stores: Stores) -> None:
 
 def test_autocast_is_another_set_and_recorded(stores: Stores) -> None:
     keys, held = add_digits(stores, 30), add_trained(stores)
-    (exact,) = materialise(stores, held, [Want("relu#2")], keys)
-    (half,) = materialise(stores, held, [Want("relu#2")], keys, autocast=torch.bfloat16)
+    (exact,) = materialize(stores, held, [Want("relu#2")], keys)
+    (half,) = materialize(stores, held, [Want("relu#2")], keys, autocast=torch.bfloat16)
     assert half != exact
     assert UnitSet.open(stores, exact).record.device == "cpu"
     assert UnitSet.open(stores, half).record.device == "cpu bfloat16"

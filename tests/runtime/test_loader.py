@@ -84,7 +84,7 @@ def test_order_is_of_seed_and_epoch() -> None:
 
 
 def test_runs_stay_together() -> None:
-    """In one mixture come the images of a few runs of neighbours, and of no other: that is what is held in memory."""
+    """In one mixture come the images of a few runs of neighbors, and of no other: that is what is held in memory."""
     keys = np.random.default_rng(0).permutation(1000) * 2
     epochs = Epochs(keys=keys, batch_size=10, block=25, mixed=4)
     place = np.argsort(np.argsort(keys))

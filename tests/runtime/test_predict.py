@@ -43,8 +43,8 @@ def test_images_of_other_shapes_go_through_a_resize(stores: Stores) -> None:
     images = [pixels[0], pixels[1][:20, :24], np.repeat(pixels[2], 2, axis=0)]
     add_images(stores, ImageBatch(["a", "b", "c"], images))
     record = describe(
-        stores, "fixed", Fixed, preprocess=["to-grey", {"op": "resize", "parameters": {"size": [28, 28]}}, *PREPROCESS],
-        classes=tuple(range(10)), input_shape=(1, 28, 28),
+        stores, "fixed", Fixed, preprocess=["to-grayscale", {"op": "resize", "parameters": {"size": [28, 28]}},
+        *PREPROCESS], classes=tuple(range(10)), input_shape=(1, 28, 28),
     )  # fmt: skip
     add_model(stores, record)
     checkpoint = add_checkpoint(stores, "fixed", Fixed())

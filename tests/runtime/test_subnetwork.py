@@ -15,10 +15,10 @@ from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import add_model
 from odin_graph.catalog.records.deletion import delete
-from odin_graph.ops import Normalise, ToFloat
+from odin_graph.ops import Normalize, ToFloat
 from odin_graph.runtime.models.describe import describe
 from odin_graph.runtime.models.subnetwork import layer_digests, trace
-from odin_graph.runtime.passes.materialise import materialise
+from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, add_trained, trained
@@ -187,8 +187,8 @@ def test_checkpoints_that_share_a_backbone_store_it_once(stores: Stores) -> None
     keys, first = add_digits(stores, 50), add_trained(stores)
     second = add_checkpoint(stores, "small", fine_tuned(), id="small/fine-tuned")
     wants = [Want("relu#2"), Want("head", codec="f32")]
-    backbone, head = materialise(stores, first, wants, keys)
-    again, other = materialise(stores, second, wants, keys)
+    backbone, head = materialize(stores, first, wants, keys)
+    again, other = materialize(stores, second, wants, keys)
     assert again == backbone
     assert other != head
     links = stores.graph.read(
@@ -198,7 +198,7 @@ def test_checkpoints_that_share_a_backbone_store_it_once(stores: Stores) -> None
     )
     assert links == [{"id": second, "layer": "relu#2"}, {"id": first, "layer": "relu#2"}]
     assert {held.id for held in unit_sets(stores, second)} == {backbone, other}
-    materialise(stores, second, wants, keys)
+    materialize(stores, second, wants, keys)
     assert len(stores.graph.read("MATCH (:ActivationSet)-[e:DERIVED_FROM]->(:Checkpoint) RETURN e.layer AS l")) == 4
 
     delete(stores, "Checkpoint", [first])
@@ -210,7 +210,7 @@ def test_checkpoints_that_share_a_backbone_store_it_once(stores: Stores) -> None
 
 def test_other_preprocessing_is_another_set(stores: Stores) -> None:
     first = add_trained(stores)
-    pipeline = (ToFloat(), Normalise(mean=0.2, std=0.31))
+    pipeline = (ToFloat(), Normalize(mean=0.2, std=0.31))
     record = describe(stores, "paler", SmallNet, preprocess=pipeline, classes=tuple(range(10)), input_shape=SHAPE)
     add_model(stores, record)
     second = add_checkpoint(stores, "paler", trained(), id="paler/trained")
@@ -228,5 +228,5 @@ def test_a_model_without_an_input_shape_shares_nothing(stores: Stores) -> None:
     second = add_checkpoint(stores, "fixed", changed(module, "head.bias"), id="fixed/2")
     assert layer_digests(stores, first)["body"] != layer_digests(stores, second)["body"]
     keys = add_digits(stores, 20)
-    (made,) = materialise(stores, first, [Want("body", codec="f32")], keys)
+    (made,) = materialize(stores, first, [Want("body", codec="f32")], keys)
     assert UnitSet.open(stores, made).record.shape == (32,)

@@ -162,10 +162,10 @@ def test_answers_in_other_forms(retina: og.Workspace, far: og.RemoteWorkspace, t
     near = there.nearest("scan003.png", by=far.vectors["line"], k=3)
     with PillowImage.open(near.save(tmp_path / "near.png")) as sheet:
         assert min(sheet.size) > 100
-    both = there.neighbourhoods("scan003.png", a=exp.layer("features"), b=far.vectors["line"], k=5)
+    both = there.neighborhoods("scan003.png", a=exp.layer("features"), b=far.vectors["line"], k=5)
     assert (
         both.overlap
-        == here.neighbourhoods("scan003.png", a=exp.layer("features"), b=retina.vectors["line"], k=5).overlap
+        == here.neighborhoods("scan003.png", a=exp.layer("features"), b=retina.vectors["line"], k=5).overlap
     )
     with pytest.raises(og.PositionError, match="no image at position 9999"):
         there[9999]
@@ -259,7 +259,7 @@ def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
         (far.datasets, ("create", "load")),
         (far.models, ("add",)),
         (far.vectors, ("add",)),
-        (features(far), ("materialise", "stats", "selectivity", "affinity", "similar_units", "embeddings", "shape")),
+        (features(far), ("materialize", "stats", "selectivity", "affinity", "similar_units", "embeddings", "shape")),
         (far.datasets[next(iter(far.datasets))], ("split", "labels", "export")),
         (far.models[next(iter(far.models))], ("build", "add_checkpoint")),
         (far.experiments[next(iter(far.experiments))], ("results", "predict", "leaks")),

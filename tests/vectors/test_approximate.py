@@ -15,7 +15,7 @@ from odin_graph.vectors.exact import Part
 from tests.vectors.test_vectors import plain
 
 D = 24
-CENTRES = np.random.default_rng(0).normal(size=(50, D))
+CENTERS = np.random.default_rng(0).normal(size=(50, D))
 
 
 def indexed(rows: NDArray[np.float32], keys: NDArray[np.int64], metric: str, parts: int = 1) -> Approximate:
@@ -25,7 +25,7 @@ def indexed(rows: NDArray[np.float32], keys: NDArray[np.int64], metric: str, par
 
 
 def clustered(draw: np.random.Generator, n: int) -> NDArray[np.float32]:
-    return (CENTRES[draw.integers(50, size=n)] + draw.normal(scale=0.4, size=(n, D))).astype(np.float32)
+    return (CENTERS[draw.integers(50, size=n)] + draw.normal(scale=0.4, size=(n, D))).astype(np.float32)
 
 
 @pytest.fixture(scope="module", params=METRICS)
@@ -48,7 +48,7 @@ QUERIES = {
 def test_the_promised_recall_is_reached(
     many: tuple[str, NDArray[np.float32], Approximate], kind: str, recall: float
 ) -> None:
-    """On average, for queries near stored vectors and for any others, for few neighbours and for many."""
+    """On average, for queries near stored vectors and for any others, for few neighbors and for many."""
     metric, _, index = many
     queries = QUERIES[kind](np.random.default_rng(2)).astype(np.float32)
     for k in (1, 10, 300):
@@ -128,7 +128,7 @@ def test_what_is_found_passes_at_its_own_distance(metric: str) -> None:
     check()
 
 
-def test_the_same_search_gives_the_same_neighbours() -> None:
+def test_the_same_search_gives_the_same_neighbors() -> None:
     rows = clustered(np.random.default_rng(3), 5_000)
     both: list[Any] = [indexed(rows, np.arange(5_000), "l2").search(rows[:9], 7, None, 0.9) for _ in range(2)]
     assert both[0][0].tolist() == both[1][0].tolist()

@@ -1,4 +1,4 @@
-"""Neighbours agree with the plain computation, under filters and among ties; what cannot be searched is refused."""
+"""Neighbors agree with the plain computation, under filters and among ties; what cannot be searched is refused."""
 
 import os
 import sys

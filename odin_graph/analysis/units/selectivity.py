@@ -37,7 +37,7 @@ class Selectivity(UnitTable):
     """
 
     classes: tuple[Any, ...]
-    unlabelled: int
+    unlabeled: int
     """Images without a label, which are left out."""
     bins: int
     label_entropy: float
@@ -52,7 +52,7 @@ class Selectivity(UnitTable):
         return self[f"auc={of}"]
 
     def _head(self) -> str:
-        without = f", {self.unlabelled:,} more without a label" if self.unlabelled else ""
+        without = f", {self.unlabeled:,} more without a label" if self.unlabeled else ""
         return (
             f"{counted(len(self), 'unit')} and {len(self.classes):,} classes over {counted(self.images, 'image')}"
             f"{without}; the label has {self.label_entropy:.3g} nats"
@@ -99,7 +99,7 @@ def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
         pa.table(columns),
         len(known),
         classes=held.names,
-        unlabelled=len(held.codes) - len(known),
+        unlabeled=len(held.codes) - len(known),
         bins=bins,
         label_entropy=float(-(share * np.log(share)).sum()),
     )

@@ -53,7 +53,7 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
         frozen: pa.Array = pa.nulls(len(keys))
     else:
         frozen = rows.column(label).combine_chunks() if labels is None else labels
-        _check_labelled(frozen, rows, label)
+        _check_labeled(frozen, rows, label)
     table = pa.table({"key": pa.array(keys), "label": frozen})
     return Content(table, content_digest(rows.column("digest").to_pylist(), frozen.to_pylist()))
 
@@ -105,7 +105,7 @@ def _check_whole(rows: pa.Table) -> None:
         )
 
 
-def _check_labelled(labels: pa.Array, rows: pa.Table, label: str) -> None:
+def _check_labeled(labels: pa.Array, rows: pa.Table, label: str) -> None:
     missing = pc.is_null(labels)
     if (number := pc.sum(missing).as_py() or 0) == 0:
         return

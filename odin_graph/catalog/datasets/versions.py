@@ -68,17 +68,17 @@ class Diff:
     after: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    relabelled: Mapping[str, tuple[Any, Any]]
+    relabeled: Mapping[str, tuple[Any, Any]]
     """From what to what."""
     reordered: bool = False
     """The images that both have stand in another order."""
 
     def __bool__(self) -> bool:
         """Whether anything changed."""
-        return bool(self.added or self.removed or self.relabelled or self.reordered)
+        return bool(self.added or self.removed or self.relabeled or self.reordered)
 
     def to_arrow(self) -> pa.Table:
-        """A row an image: ``change`` (added, removed, relabelled), ``image``, and the labels as text."""
+        """A row an image: ``change`` (added, removed, relabeled), ``image``, and the labels as text."""
         rows = list(self._rows())
         return pa.table(
             {
@@ -91,11 +91,11 @@ class Diff:
         if not self:
             return f"{self.before} and {self.after} are the same"
         order = ", another order" if self.reordered else ""
-        counts = f"{len(self.added):,} added, {len(self.removed):,} removed, {len(self.relabelled):,} relabelled"
+        counts = f"{len(self.added):,} added, {len(self.removed):,} removed, {len(self.relabeled):,} relabeled"
         lines = [f"{self.before} -> {self.after}: {counts}{order}"]
         rows = list(self._rows())
         for change, image, old, new in rows[:_SHOWN]:
-            lines.append(f"  {change} {image}" + (f": {old} -> {new}" if change == "relabelled" else ""))
+            lines.append(f"  {change} {image}" + (f": {old} -> {new}" if change == "relabeled" else ""))
         if len(rows) > _SHOWN:
             lines.append(f"  and {len(rows) - _SHOWN:,} more")
         return "\n".join(lines)
@@ -109,8 +109,8 @@ class Diff:
     def _rows(self) -> Iterator[tuple[str, str, str | None, str | None]]:
         yield from (("added", image, None, None) for image in self.added)
         yield from (("removed", image, None, None) for image in self.removed)
-        for image, (old, new) in self.relabelled.items():
-            yield "relabelled", image, None if old is None else str(old), None if new is None else str(new)
+        for image, (old, new) in self.relabeled.items():
+            yield "relabeled", image, None if old is None else str(old), None if new is None else str(new)
 
 
 def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]) -> Diff:
@@ -118,15 +118,15 @@ def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]
     old, new = before[1].as_dict(), after[1].as_dict()
     added = [key for key in new if key not in old]
     removed = [key for key in old if key not in new]
-    relabelled = {key: (old[key], new[key]) for key in new if key in old and not _same(old[key], new[key])}
+    relabeled = {key: (old[key], new[key]) for key in new if key in old and not _same(old[key], new[key])}
     both = [[key for key in held if key in other] for held, other in ((old, new), (new, old))]
-    names = ids_of(stores, [*added, *removed, *relabelled])
+    names = ids_of(stores, [*added, *removed, *relabeled])
     return Diff(
         before[0],
         after[0],
         added=tuple(names[key] for key in added),
         removed=tuple(names[key] for key in removed),
-        relabelled={names[key]: labels for key, labels in relabelled.items()},
+        relabeled={names[key]: labels for key, labels in relabeled.items()},
         reordered=both[0] != both[1],
     )
 
@@ -134,13 +134,13 @@ def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]
 def revised(
     members: Members, *, add: Mapping[int, Any] | None = None, remove: Sequence[int] = (), relabel: Mapping[int, Any]
 ) -> Members:
-    """Members changed: some taken out, some relabelled in their places, some appended.
+    """Members changed: some taken out, some relabeled in their places, some appended.
 
     Raises:
-        DataError: One to be removed or relabelled is no member, or one to be added is.
+        DataError: One to be removed or relabeled is no member, or one to be added is.
     """
     held = members.as_dict()
-    for what, keys in (("removed", remove), ("relabelled", relabel)):
+    for what, keys in (("removed", remove), ("relabeled", relabel)):
         if strange := [key for key in keys if key not in held]:
             raise DataError(
                 f"{len(strange)} images to be {what} are no members of the version, first keys "

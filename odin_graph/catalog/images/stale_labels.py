@@ -15,7 +15,7 @@ _FIELD = "MATCH (d:Dataset {id: $id}) RETURN d.label_field AS field"
 def stale_labels(stores: Stores, dataset: str) -> pa.Table:
     """Columns ``key``, ``frozen`` and ``today`` of the members that are there and have another label by now.
 
-    None, where the field that the version is labelled by has no value of any member: its labels were given by hand.
+    None, where the field that the version is labeled by has no value of any member: its labels were given by hand.
     """
     at = stores.graph.moment()
     members = stores.columns.present(stores.columns.members(dataset, at), at)

@@ -65,7 +65,7 @@ class Labels:
         """Which data set versions, prediction sets and experiments hold another label than today's.
 
         The labels that versions froze are compared with their field's values today, whoever changed these, and nothing
-        is changed. A version that was relabelled by itself (``revise(relabel=...)``) differs, too.
+        is changed. A version that was relabeled by itself (``revise(relabel=...)``) differs, too.
         """
         return stale(self._stores)
 

@@ -47,7 +47,7 @@ class UnitEstimates:
         if not sets:
             raise QueryError(
                 f"Nothing is stored of the units of {group.layer!r}, so nothing bounds them: store it first with "
-                "layer.materialise(images)."
+                "layer.materialize(images)."
             )
         order = ("u8", "f16", "f32")
         self._held = max(sets, key=lambda one: (-len(one.missing(keys)), order.index(one.record.codec)))

@@ -52,7 +52,7 @@ class UnitQuestions:
     checkpoint: str
     name: str
 
-    def materialise(
+    def materialize(
         self, images: Any, *, codec: UnitCodec = "u8", view: UnitView = "units", **how: Any
     ) -> ActivationSet:
         """Store what every unit says of images; only what is missing is computed.
@@ -63,11 +63,11 @@ class UnitQuestions:
             view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
-        from odin_graph.runtime.passes.materialise import materialise
+        from odin_graph.runtime.passes.materialize import materialize
         from odin_graph.runtime.passes.unit_plan import Want
 
         want = Want(self.name, view, codec)
-        (set_id,) = materialise(
+        (set_id,) = materialize(
             self._stores, self.checkpoint, [want], self._keys(images), beside=keeping(self._stores), **how
         )
         made: ActivationSet = class_of("ActivationSet")(self._stores, set_id)
@@ -78,7 +78,7 @@ class UnitQuestions:
 
         Args:
             images: A query, images, their ids or keys; by default those that are stored.
-            view: That of `materialise`.
+            view: That of `materialize`.
         """
         return unit_stats(self._slabs(self._query(images, view), view))
 
@@ -141,7 +141,7 @@ class UnitQuestions:
         if not sets:
             raise QueryError(
                 f"Nothing is stored of the {view} of {self.name!r}: say which images, or store it first with "
-                "layer.materialise(images)."
+                "layer.materialize(images)."
             )
         keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
         return Query(self._stores.address, Plan(Keys(tuple(keys.tolist()))))
@@ -177,9 +177,9 @@ class UnitQuestions:
         keys = np.unique(query.keys())
         if not len(keys):
             raise QueryError("The query selects no image, so nothing can be said of units.")
-        set_id = self.materialise(keys.tolist(), codec="f32", view=view).id
+        set_id = self.materialize(keys.tolist(), codec="f32", view=view).id
         with reading(self._stores, [set_id]):
-            self.materialise(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
+            self.materialize(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
             held = UnitSet.open(self._stores, set_id)
             yield keys, held
             layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))

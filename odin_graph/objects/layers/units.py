@@ -120,7 +120,7 @@ class Units(UnitExpressions):
             if not held:
                 raise QueryError(
                     f"Nothing is stored of the units of {self._layer.name!r}: say which images, as in "
-                    f"units[3].top({k}, db.images(...)), or store it with layer.materialise(images)."
+                    f"units[3].top({k}, db.images(...)), or store it with layer.materialize(images)."
                 )
             widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
             kept = self._kept(widest, k, largest)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
-from odin_graph.objects.query.neighbourhoods import Neighbourhoods
+from odin_graph.objects.query.neighborhoods import Neighborhoods
 from odin_graph.objects.query.pictures import html_of, sheet_of
 from odin_graph.objects.query.row_steps import ImageSteps
 from odin_graph.objects.query.steps import wanted_columns
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from odin_graph.analysis.contact_sheet import ContactSheet, Scaling
-    from odin_graph.objects.query.neighbourhoods import Neighbourhoods
+    from odin_graph.objects.query.neighborhoods import Neighborhoods
     from odin_graph.query.expressions.predictions import PredictionExpressions
 
 _IMAGES_AT_ONCE = 1_024
@@ -156,10 +156,10 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
         return self.sheet(**how).save(path)
 
-    def neighbourhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighbourhoods[Self]:
+    def neighborhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighborhoods[Self]:
         """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
         near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
-        return Neighbourhoods(*near)
+        return Neighborhoods(*near)
 
     def _repr_html_(self) -> str:
         return html_of(self, ran=self._ran())

@@ -61,9 +61,9 @@ class Operations(ABC, Generic[Made]):
         """Crop the middle; see `odin_graph.ops.CenterCrop`."""
         return self.apply("center-crop", size=size)
 
-    def normalise(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Made:
-        """Subtract and divide, band by band; see `odin_graph.ops.Normalise`."""
-        return self.apply("normalise", mean=mean, std=std)
+    def normalize(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Made:
+        """Subtract and divide, band by band; see `odin_graph.ops.Normalize`."""
+        return self.apply("normalize", mean=mean, std=std)
 
     def pad(
         self,
@@ -109,9 +109,9 @@ class Operations(ABC, Generic[Made]):
         """Contrast-limited adaptive histogram equalisation; see `odin_graph.ops.Clahe`."""
         return self.apply("clahe", clip=clip, tiles=tiles)
 
-    def to_grey(self) -> Made:
-        """One band; see `odin_graph.ops.ToGrey`."""
-        return self.apply("to-grey")
+    def to_grayscale(self) -> Made:
+        """One band; see `odin_graph.ops.ToGrayscale`."""
+        return self.apply("to-grayscale")
 
     def to_rgb(self) -> Made:
         """Three bands; see `odin_graph.ops.ToRgb`."""

@@ -28,7 +28,7 @@ _TEXTS = ("predicted", "confidence", "wrong", "stands_for", "distance")
 def sheet_of(
     query: ImageAnswers[Any], predictions: PredictionExpressions | None, title: str | None, scale: Scaling = "sheet"
 ) -> ContactSheet:
-    """The images of a query on one sheet; before its neighbours the stored image that they are the nearest to.
+    """The images of a query on one sheet; before its neighbors the stored image that they are the nearest to.
 
     Args:
         query: At least one image.

@@ -119,8 +119,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
     ) -> PatchQuery:
         """Patches of each image, lazy as every operation; see `odin_graph.ops.Patches`.
 
-        Of a huge image nothing but the patches is read. ``query.resize(512).patches(128).to_grey()`` has operations on
-        both sides.
+        Of a huge image nothing but the patches is read. ``query.resize(512).patches(128).to_grayscale()`` has
+        operations on both sides.
         """
         return PatchQuery(self, (), Patches(size, stride, edge, value))
 

@@ -85,7 +85,7 @@ class ImageSteps(RowSteps):
         Args:
             to: An image or its id; a vector; an image that is not stored, as a `pathlib.Path`, the bytes of a file, a
                 PIL image or pixels (h, w) or (h, w, bands), on which the layer's model is run; or a list of such, whose
-                mean is searched with. A stored image is not among its neighbours.
+                mean is searched with. A stored image is not among its neighbors.
             by: A layer of an experiment, whose vectors are computed where they are missing; or vectors of your own,
                 ``db.vectors["clip"]``, of which those images are searched that have one; or units of a layer,
                 ``layer.units[[3, 17]]``, by what was captured of them.
@@ -108,7 +108,7 @@ class ImageSteps(RowSteps):
         Args:
             by: A layer or vectors of your own; see `nearest`.
             k: How many; fewer only where fewer vectors differ.
-            seed: For the first centres.
+            seed: For the first centers.
             metric: ``cosine`` or ``l2``.
             name: Of the column: ``query.cluster(by=layer, k=8).where(F("cluster") == 3)``.
         """

@@ -196,7 +196,7 @@ class Training(ABC):
     def to_huggingface(self, *fields: str, batch_size: int = 256) -> datasets.Dataset:
         """A `datasets.Dataset` with ``image``, ``id``, ``label`` and further fields, in the query's order.
 
-        Images of 8 bits in grey or RGB have the feature `Image`, losslessly encoded; any others of one shape are
+        Images of 8 bits in gray or RGB have the feature `Image`, losslessly encoded; any others of one shape are
         arrays of their own dtype. String labels are `ClassLabel`. It is written batch by batch, to its cache.
 
         Args:
@@ -205,7 +205,7 @@ class Training(ABC):
 
         Raises:
             MissingExtraError: The package `datasets` is not installed.
-            ShapeError: Images that are neither 8-bit grey or RGB nor of one shape and dtype.
+            ShapeError: Images that are neither 8-bit gray or RGB nor of one shape and dtype.
         """
         from odin_graph.objects.query.huggingface import huggingface_of
 

@@ -69,7 +69,7 @@ class DatasetOps:
             metadata: Free metadata of the new version.
 
         Raises:
-            DataError: One to be removed or relabelled is no member, or one to be added is.
+            DataError: One to be removed or relabeled is no member, or one to be added is.
         """
         added = _keys(self._stores, add).tolist()
         if labels is not None and len(labels) != len(added):
@@ -96,13 +96,13 @@ class DatasetOps:
         return self._at(made)
 
     def diff(self, other: Dataset | str) -> Diff:
-        """What changes from this version to another: added, removed and relabelled images."""
+        """What changes from this version to another: added, removed and relabeled images."""
         held = self._other(other)
         after = (held.id, Members.of(self._stores, held.id))
         return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), after)
 
     def today(self) -> Diff:
-        """What its query would give today, and with today's labels: added, removed and relabelled images.
+        """What its query would give today, and with today's labels: added, removed and relabeled images.
 
         Raises:
             QueryError: It was not made by a query.

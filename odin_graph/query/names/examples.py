@@ -1,4 +1,4 @@
-"""What a search for neighbours begins with: stored images, others, vectors, or several of them."""
+"""What a search for neighbors begins with: stored images, others, vectors, or several of them."""
 
 from __future__ import annotations
 

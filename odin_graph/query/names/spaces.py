@@ -100,7 +100,7 @@ def spell_space(by: Space) -> str:
 
 
 def layer_ref(by: LayerOf) -> LayerRef:
-    """The bound layer as the catalogue names it."""
+    """The bound layer as the catalog names it."""
     if by.checkpoint is None:
         raise QueryError(f"The layer {by.layer!r} is not bound to a checkpoint.")
     return LayerRef(by.checkpoint, by.layer, by.pooling)

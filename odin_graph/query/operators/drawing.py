@@ -28,7 +28,7 @@ class Draw(Over):
 
 
 def scattered(keys: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """A number for each key, as if by chance: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    """A number for each key, as if by chance: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     with np.errstate(over="ignore"):
         mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start

@@ -1,4 +1,4 @@
-"""The operator of `nearest`: exact neighbours among the images that come from below."""
+"""The operator of `nearest`: exact neighbors among the images that come from below."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NearestImages(Over):
         step, stores, by = self.step, self.snapshot.stores, self.by
         keys = table.column("key").to_numpy()
         examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
-        rows = np.flatnonzero(~np.isin(keys, examples))  # a stored image is not among its own neighbours
+        rows = np.flatnonzero(~np.isin(keys, examples))  # a stored image is not among its own neighbors
         allowed, first = np.unique(keys[rows], return_index=True)
         if not len(allowed):
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
@@ -103,7 +103,7 @@ def _vectors(
 
 
 def asked(step: Nearest) -> str:
-    """What the neighbours are of, in words."""
+    """What the neighbors are of, in words."""
     if len(step.like) > 1 or step.unlike:
         unlike = f" and unlike {len(step.unlike)}" if step.unlike else ""
         return f"{len(step.like)} example{'s' if len(step.like) > 1 else ''}{unlike}"

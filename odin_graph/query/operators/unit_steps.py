@@ -66,7 +66,7 @@ class NearestByUnits(OverUnits):
         step = self.step
         keys = table.column("key").to_numpy()
         examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
-        allowed = np.unique(keys[~np.isin(keys, examples)])  # a stored image is not among its own neighbours
+        allowed = np.unique(keys[~np.isin(keys, examples)])  # a stored image is not among its own neighbors
         if not len(allowed):
             return table.slice(0, 0).append_column("distance", pa.array([], pa.float64()))
         reader = self.snapshot.units(self.group, np.union1d(allowed, np.array(examples, np.int64)))

@@ -178,7 +178,7 @@ class Example(Part):
 
 @dataclass(frozen=True, slots=True)
 class Nearest(Part):
-    """The k images nearest to examples, nearest first; a stored image is not among its own neighbours."""
+    """The k images nearest to examples, nearest first; a stored image is not among its own neighbors."""
 
     by: Space
     k: int

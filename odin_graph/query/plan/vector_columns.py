@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
 from odin_graph.registry import Registry
-from odin_graph.vectors.graph import nearest_of_each, neighbours_of_each, pairs_within
+from odin_graph.vectors.graph import nearest_of_each, neighbors_of_each, pairs_within
 from odin_graph.vectors.metric import prepared
 
-_NEIGHBOURS: Final = 20
+_NEIGHBORS: Final = 20
 _PAIRS: Final = 2_000_000
 """Pairs of near duplicates that are kept: there may be as many as n squared, and what they join is enough."""
 _TINY: Final = 1e-10
@@ -107,12 +107,12 @@ class Outliers:
     def check(self, said: Settings) -> None:
         """See `VectorColumn`."""
         if said.k is not None and said.k < 1:
-            raise QueryError(f"outliers() takes a number of neighbours, at least 1, not k={said.k!r}.")
+            raise QueryError(f"outliers() takes a number of neighbors, at least 1, not k={said.k!r}.")
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         with progress_bar("outliers", len(vectors), show=True) as done:
-            near, away = neighbours_of_each(vectors, said.k or _NEIGHBOURS, said.metric, done)
+            near, away = neighbors_of_each(vectors, said.k or _NEIGHBORS, said.metric, done)
         if not near.shape[1]:
             return np.ones(len(vectors))
         reach = np.maximum(away, away[near, -1])

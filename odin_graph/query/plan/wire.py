@@ -87,7 +87,7 @@ def _of_version_1(part: Any) -> Any:
 
 
 def _of_version_2(part: Any) -> Any:
-    """Version 2 had one image or one vector that the neighbours were of."""
+    """Version 2 had one image or one vector that the neighbors were of."""
     if isinstance(part, list):
         return [_of_version_2(item) for item in part]
     if not isinstance(part, dict):

@@ -1,7 +1,7 @@
 """The same question asked better: filters move before what they do not depend on, the most selective first.
 
 A filter commutes with an order (ties go by key either way) and with columns that it does not read. It does not with
-what looks at the other rows: slices, samples, neighbours, groups, distinct values.
+what looks at the other rows: slices, samples, neighbors, groups, distinct values.
 """
 
 from __future__ import annotations

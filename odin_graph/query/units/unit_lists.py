@@ -72,7 +72,7 @@ class Keeping:
 
 
 def keeping(stores: Stores) -> Callable[[NDArray[np.int64], int], Keeping]:
-    """What `materialise` is given, so that lists are kept."""
+    """What `materialize` is given, so that lists are kept."""
     return lambda keys, units: Keeping(_folder(stores), keys, units)
 
 

@@ -210,7 +210,7 @@ class Sources:
 
     def _store(self, option: Option) -> None:
         """Add what is missing to a set, and learn how long that took."""
-        from odin_graph.runtime.passes.materialise import materialise
+        from odin_graph.runtime.passes.materialize import materialize
         from odin_graph.runtime.passes.unit_plan import Want
 
         check_may_write()
@@ -225,11 +225,11 @@ class Sources:
             raise SpaceError(
                 f"A question would store up to {told_bytes(option.bytes)} of the units of {group.layer!r}, more than "
                 "half of what is free on the disk: make room, ask for fewer images, or store it yourself with "
-                "layer.materialise(images)."
+                "layer.materialize(images)."
             )
         is_loaded, began = self._rerun().is_loaded, time.perf_counter()
         want = Want(group.layer, group.view, codec)
-        materialise(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores), spare=spare)
+        materialize(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores), spare=spare)
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
             what, machine = f"store {codec}", self.calibration.machine

@@ -112,7 +112,7 @@ def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: R
         raise ModelError(
             f"What the layer {what.layer!r} of {runnable.model.id!r} says of an image depends on the other images of "
             f"its batch: it is off by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it is "
-            "stored. A normalisation over the batch does that: let the model use its running statistics in evaluation."
+            "stored. A normalization over the batch does that: let the model use its running statistics in evaluation."
         )
     noise = _MARGIN * _alike(off, what.shape)
     # Where sums are made in another order at all, a few roundings of the largest terms are what a sample may not show.

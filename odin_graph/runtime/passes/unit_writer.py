@@ -58,7 +58,7 @@ class UnitWriter:
         parts: What a pass gives, in the order of the blocks that are written.
         shapes: Of what each part says of one image.
         noise: How far each part may lie off when it is run again.
-        beside: As of `materialise`.
+        beside: As of `materialize`.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ def test_a_unit_of_one_class_and_one_of_none() -> None:
     np.testing.assert_array_equal(found["selectivity"], [1, 0, np.nan, np.nan])
     np.testing.assert_allclose(found["mutual_information"], [np.log(2), 0, 0, 0], atol=1e-15)
     np.testing.assert_array_equal(found.auc("a"), [1, 0.5, 0.5, 0.5])
-    assert (found.images, found.unlabelled, found.classes) == (8, 2, ("a", "b"))
+    assert (found.images, found.unlabeled, found.classes) == (8, 2, ("a", "b"))
     assert found.label_entropy == pytest.approx(entropy([0.5, 0.5]))
     assert str(found).splitlines()[0] == (
         "4 units and 2 classes over 8 images, 2 more without a label; the label has 0.693 nats"
@@ -106,8 +106,8 @@ def test_the_kind_of_column_is_of_no_influence() -> None:
     assert mixed.classes == (*range(10), "other")
     assert mixed.table.column("class").type.value_type == pa.string()
     missing = pa.array([None, *held[1:]])
-    assert selectivity(slabs(few), missing).unlabelled == 1
-    assert selectivity(slabs(few), [float("nan"), *held[1:]]).unlabelled == 1
+    assert selectivity(slabs(few), missing).unlabeled == 1
+    assert selectivity(slabs(few), [float("nan"), *held[1:]]).unlabeled == 1
 
 
 def test_independent_units_have_the_bias_that_is_said() -> None:

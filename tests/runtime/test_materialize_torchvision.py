@@ -19,7 +19,7 @@ from odin_graph.catalog.models.models import add_model
 from odin_graph.errors import ShapeError
 from odin_graph.ops import ToFloat
 from odin_graph.runtime.models.describe import describe
-from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.materialize import materialize, plan_units
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
@@ -83,7 +83,7 @@ def test_real_networks(stores: Stores, factory: str, kwargs: dict[str, Any], lay
     keys, checkpoint, module = prepared(stores, factory, kwargs)
     wants = [Want(layer, codec="f32") for layer in layers] + [Want(layers[0], "channels-max", "f32")]
     plan = plan_units(stores, checkpoint, wants, keys)
-    ids = materialise(stores, checkpoint, wants, keys, batch=5)
+    ids = materialize(stores, checkpoint, wants, keys, batch=5)
     calls = {layer: int(layer.partition("#")[2] or 1) - 1 for layer in layers}
     said = by_hand(module, {layer: lambda heard, call=call: heard[call] for layer, call in calls.items()})  # type: ignore[misc]
     units = 0
@@ -108,10 +108,10 @@ def test_images_that_the_model_refuses_are_said(stores: Stores) -> None:
     add_images(stores, ImageBatch(["wide"], [np.zeros((SIDE, 2 * SIDE, 3), np.uint8)]))
     wide = keys_of(stores, ["wide"])
     with pytest.raises(ShapeError, match="The model 'net' refuses images of shape"):
-        materialise(stores, checkpoint, [Want("encoder.ln")], wide)
+        materialize(stores, checkpoint, [Want("encoder.ln")], wide)
     assert stores.graph.read("MATCH (s:ActivationSet) RETURN count(s) AS n") == [{"n": 0}]
     with pytest.raises(ShapeError, match="The model 'net' refuses images of shape"):
-        materialise(stores, checkpoint, [Want("encoder.ln")], np.concatenate([keys, wide]))
+        materialize(stores, checkpoint, [Want("encoder.ln")], np.concatenate([keys, wide]))
 
 
 def test_images_of_other_sizes_have_other_units(stores: Stores) -> None:
@@ -119,6 +119,6 @@ def test_images_of_other_sizes_have_other_units(stores: Stores) -> None:
     add_images(stores, ImageBatch(["wide"], [np.zeros((SIDE, 2 * SIDE, 3), np.uint8)]))
     wide = keys_of(stores, ["wide"])
     with pytest.raises(ShapeError, match="gives 16384 units of one image and 32768 of another"):
-        materialise(stores, checkpoint, [Want("conv1")], np.concatenate([keys, wide]), batch=1)
-    (made,) = materialise(stores, checkpoint, [Want("conv1", "channels-mean")], np.concatenate([keys, wide]), batch=1)
+        materialize(stores, checkpoint, [Want("conv1")], np.concatenate([keys, wide]), batch=1)
+    (made,) = materialize(stores, checkpoint, [Want("conv1", "channels-mean")], np.concatenate([keys, wide]), batch=1)
     assert len(UnitSet.open(stores, made).coverage()) == NUMBER + 1

@@ -13,7 +13,7 @@ from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.stores import Stores
-from tests.crash.jobs import RAN, WANTS, materialise_some, read_acknowledged
+from tests.crash.jobs import RAN, WANTS, materialize_some, read_acknowledged
 from tests.crash.killing import kill, running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 from tests.runtime.digits import add_digits, add_trained
@@ -46,10 +46,10 @@ def assert_right(stores: Stores, set_id: str, layer: str) -> None:
         assert (said <= high + noise).all()
 
 
-def test_killed_materialising(stores: Stores, address: Address, acknowledged: Path, chance: random.Random) -> None:
+def test_killed_materializing(stores: Stores, address: Address, acknowledged: Path, chance: random.Random) -> None:
     keys = add_digits(stores, RAN)
     add_trained(stores)
-    with running("materialise", address, acknowledged) as process:
+    with running("materialize", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, MOMENTS)
         kill(process.pid)
     told = read_acknowledged(acknowledged)
@@ -60,7 +60,7 @@ def test_killed_materialising(stores: Stores, address: Address, acknowledged: Pa
     assert_sound(stores)
 
     words: list[str] = []
-    materialise_some(stores, words.append)
+    materialize_some(stores, words.append)
     assert segments <= named(stores), "nothing of it was stored again"
     assert len(named(stores)) == 6
     if told[-1].startswith("rows:") and words[0].startswith("rows:"):

@@ -1,4 +1,4 @@
-"""The neighbours of one image under A against those under B: what two models, or two layers, think is alike."""
+"""The neighbors of one image under A against those under B: what two models, or two layers, think is alike."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ T = TypeVar("T", bound="ImageAnswers[Any]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Neighbourhoods(Generic[T]):
-    """What ``query.neighbourhoods(image, a=..., b=..., k=10)`` gives."""
+class Neighborhoods(Generic[T]):
+    """What ``query.neighborhoods(image, a=..., b=..., k=10)`` gives."""
 
     a: T
-    """The neighbours under A, a query as any other: ``.show()``."""
+    """The neighbors under A, a query as any other: ``.show()``."""
     b: T
     """Those under B."""
 
     @property
     def overlap(self) -> float:
-        """The share of the neighbours that both have (Jaccard's index), 1 for the same ones."""
+        """The share of the neighbors that both have (Jaccard's index), 1 for the same ones."""
         left, right = set(self.a.keys().tolist()), set(self.b.keys().tolist())
         return len(left & right) / len(left | right) if left | right else 1.0
 
     @property
     def both(self) -> T:
-        """The images that are neighbours under both, in the order of A."""
+        """The images that are neighbors under both, in the order of A."""
         return self.a.intersection(self.b)
 
     def only(self, which: str) -> T:
-        """The images that are neighbours under A alone, ``only("a")``, or under B alone."""
+        """The images that are neighbors under A alone, ``only("a")``, or under B alone."""
         sides = {"a": (self.a, self.b), "b": (self.b, self.a)}
         if which not in sides:
             raise UnknownNameError.of("side", which, sides)
@@ -45,7 +45,7 @@ class Neighbourhoods(Generic[T]):
         return one.difference(other)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row an image that is a neighbour under any: id, label, and rank (from 1) and distance under each."""
+        """A row an image that is a neighbor under any: id, label, and rank (from 1) and distance under each."""
         frames = []
         for side, query in (("a", self.a), ("b", self.b)):
             frame = query.to_pandas("id", "label")
@@ -57,7 +57,7 @@ class Neighbourhoods(Generic[T]):
         return ranked[["id", "label", "rank_a", "distance_a", "rank_b", "distance_b"]].astype(ranks)
 
     def __repr__(self) -> str:
-        return f"Neighbourhoods(overlap {self.overlap:.2f}\n  a: {outline(self.a.plan)}\n  b: {outline(self.b.plan)})"
+        return f"Neighborhoods(overlap {self.overlap:.2f}\n  a: {outline(self.a.plan)}\n  b: {outline(self.b.plan)})"
 
     def _repr_html_(self) -> str:
         return f"overlap {self.overlap:.2f}{self.to_pandas().to_html(index=False, na_rep='')}"

@@ -1,4 +1,4 @@
-"""From colour to grey."""
+"""From color to gray."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from odin_graph.ops.op import OPS, Pixels
 _LUMA = (0.299, 0.587, 0.114)
 
 
-@OPS.register("to-grey")
+@OPS.register("to-grayscale")
 @dataclass(frozen=True, kw_only=True)
-class ToGrey:
-    """One band, by luma, in the image's own dtype. A grey image stays as it is; transparency is left out."""
+class ToGrayscale:
+    """One band, by luma, in the image's own dtype. A gray image stays as it is; transparency is left out."""
 
     batched: ClassVar[bool] = True
 
@@ -26,16 +26,16 @@ class ToGrey:
         """(..., h, w, 1 to 4) in, (..., h, w, 1) out.
 
         Raises:
-            ShapeError: More bands than colour and transparency.
+            ShapeError: More bands than color and transparency.
         """
         bands = pixels.shape[-1]
         if bands <= 2:
             return pixels[..., :1]
         if bands > 4:
             raise ShapeError(
-                f"to-grey takes grey or colour images, not {bands} bands: choose a band by an operation of your own."
+                f"to-grayscale takes gray or color images, not {bands} bands: choose one by an operation of your own."
             )
         working = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-        colour: Pixels = pixels[..., :3].astype(working)
+        color: Pixels = pixels[..., :3].astype(working)
         luma: Pixels = np.array(_LUMA, working)[:, np.newaxis]
-        return to_dtype(np.matmul(colour, luma), pixels.dtype)
+        return to_dtype(np.matmul(color, luma), pixels.dtype)

@@ -1,4 +1,4 @@
-"""Materialising: what is stored is what the layer said, once, whatever codec, pooling, batch, break or budget."""
+"""Materializing: what is stored is what the layer said, once, whatever codec, pooling, batch, break or budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from odin_graph.errors import QueryError, SpaceError, UnknownNameError
 from odin_graph.runtime.passes import spill, unit_plan
 from odin_graph.runtime.passes import unit_writer as module
 from odin_graph.runtime.passes.embed import embeddings
-from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.materialize import materialize, plan_units
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
@@ -78,7 +78,7 @@ def test_one_pass_stores_several_layers_in_several_ways(stores: Stores) -> None:
         Want("head", codec="f32"),
     ]
     rows = LayerRef(CHECKPOINT, "relu#2")
-    ids = materialise(stores, CHECKPOINT, wants, keys, rows=[rows], batch=32)
+    ids = materialize(stores, CHECKPOINT, wants, keys, rows=[rows], batch=32)
     said = by_hand()
     second = said["relu#2"]
     assert_holds(UnitSet.open(stores, ids[0]), keys, flat(second))
@@ -115,14 +115,14 @@ def test_only_what_is_missing_is_computed(stores: Stores, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(module, "pixel_blocks", counted)
     codes, exact = Want("relu#2"), Want("relu#2", codec="f32")
-    (first,) = materialise(stores, CHECKPOINT, [codes], keys[:100])
-    materialise(stores, CHECKPOINT, [codes], keys[50:200])
-    materialise(stores, CHECKPOINT, [codes], keys[:200])
+    (first,) = materialize(stores, CHECKPOINT, [codes], keys[:100])
+    materialize(stores, CHECKPOINT, [codes], keys[50:200])
+    materialize(stores, CHECKPOINT, [codes], keys[:200])
     assert sorted(ran) == sorted(keys[:200])
     assert [held.rows for held in segments_of(stores, units_array(first))] == [100, 100]
     assert_holds(UnitSet.open(stores, first), keys[:200], flat(by_hand()["relu#2"])[:200])
     ran.clear()
-    _, second = materialise(stores, CHECKPOINT, [codes, exact], keys[150:])  # 150..199 for one of them alone
+    _, second = materialize(stores, CHECKPOINT, [codes, exact], keys[150:])  # 150..199 for one of them alone
     assert sorted(ran) == sorted(keys[150:])
     assert UnitSet.open(stores, first).coverage().tolist() == sorted(keys.tolist())
     assert UnitSet.open(stores, second).coverage().tolist() == sorted(keys[150:].tolist())
@@ -135,7 +135,7 @@ def test_segments_hold_so_many_images(stores: Stores, monkeypatch: pytest.Monkey
     monkeypatch.setattr(spill, "ROOM", 100_000)
     keys, _ = add_digits(stores), add_trained(stores)
     shuffled = np.random.default_rng(3).permutation(keys)
-    (made,) = materialise(stores, CHECKPOINT, [Want("relu#2")], np.concatenate([shuffled, keys[:5]]), positions=128)
+    (made,) = materialize(stores, CHECKPOINT, [Want("relu#2")], np.concatenate([shuffled, keys[:5]]), positions=128)
     assert [held.rows for held in segments_of(stores, units_array(made))] == [128, 128, 44]
     assert_holds(UnitSet.open(stores, made), keys, flat(by_hand()["relu#2"]))
     assert not any(path.is_dir() for path in (stores.cache / "spill").glob("*"))
@@ -153,13 +153,13 @@ def test_a_break_keeps_the_segments_that_were_written(stores: Stores, monkeypatc
 
     monkeypatch.setattr(spill.Spill, "write", breaking)
     with pytest.raises(KeyboardInterrupt):
-        materialise(stores, CHECKPOINT, [Want("relu#2")], keys, batch=50, positions=120)
+        materialize(stores, CHECKPOINT, [Want("relu#2")], keys, batch=50, positions=120)
     (row,) = stores.graph.read("MATCH (s:ActivationSet) RETURN s.id AS id, s.state AS state, s.lease_owner AS owner")
     assert (row["state"], row["owner"]) == ("building", None)
     assert unit_sets(stores) == []
     assert [held.rows for held in segments_of(stores, units_array(row["id"]))] == [120]
     monkeypatch.setattr(spill.Spill, "write", real)
-    (made,) = materialise(stores, CHECKPOINT, [Want("relu#2")], keys, batch=50, positions=120)
+    (made,) = materialize(stores, CHECKPOINT, [Want("relu#2")], keys, batch=50, positions=120)
     assert [held.rows for held in segments_of(stores, units_array(made))] == [120, 120, 60]
     assert_holds(UnitSet.open(stores, made), keys, flat(by_hand()["relu#2"]))
 
@@ -182,10 +182,10 @@ def test_what_an_interrupted_job_wrote_is_not_run_again(stores: Stores, monkeypa
     monkeypatch.setattr(module, "pixel_blocks", counted)
     monkeypatch.setattr(spill.Job, "wrote", breaking)
     with pytest.raises(KeyboardInterrupt):
-        materialise(stores, CHECKPOINT, [Want("relu#2"), Want("first")], keys, batch=50)
+        materialize(stores, CHECKPOINT, [Want("relu#2"), Want("first")], keys, batch=50)
     assert unit_sets(stores) == []
     monkeypatch.setattr(spill.Job, "wrote", wrote)
-    made, _ = materialise(stores, CHECKPOINT, [Want("relu#2"), Want("first")], keys, batch=50)
+    made, _ = materialize(stores, CHECKPOINT, [Want("relu#2"), Want("first")], keys, batch=50)
     assert ran == [300, 100]
     assert_holds(UnitSet.open(stores, made), keys, flat(by_hand()["relu#2"]))
     assert not any(path.is_dir() for path in (stores.cache / "spill").glob("*"))
@@ -204,13 +204,13 @@ def test_the_peak_of_disk_is_told_and_refused(stores: Stores, monkeypatch: pytes
     full = type(unit_plan.shutil.disk_usage("/"))(10**9, 10**9 - 4096, 4096)
     monkeypatch.setattr(unit_plan.shutil, "disk_usage", lambda _: full)
     with pytest.raises(SpaceError, match=r"takes up to .* MiB of disk .* Nothing was run. Make room"):
-        materialise(stores, CHECKPOINT, wants, keys)
+        materialize(stores, CHECKPOINT, wants, keys)
     assert stores.graph.read("MATCH (s:ActivationSet) RETURN count(s) AS n") == [{"n": 0}]
 
 
 def test_a_purged_image_is_in_no_segment(stores: Stores) -> None:
     keys, _ = add_digits(stores), add_trained(stores)
-    made, exact = materialise(stores, CHECKPOINT, [Want("relu#2"), Want("relu#2", codec="f32")], keys)
+    made, exact = materialize(stores, CHECKPOINT, [Want("relu#2"), Want("relu#2", codec="f32")], keys)
     said = UnitSet.open(stores, exact).values(np.arange(2000), keys)
     unit = int(np.ptp(np.sort(said, axis=0)[-2:], axis=0).argmax())
     gone = np.array([3, int(said[:, unit].argmax())])  # which alone says the most of this unit
@@ -234,30 +234,30 @@ def test_a_purged_image_is_in_no_segment(stores: Stores) -> None:
 def test_bad_names_are_refused_before_anything_runs(stores: Stores) -> None:
     keys, _ = add_digits(stores, 5), add_trained(stores)
     with pytest.raises(UnknownNameError, match=r"no layer of the model 'small': 'haed'. Did you mean 'head'"):
-        materialise(stores, CHECKPOINT, [Want("haed")], keys)
+        materialize(stores, CHECKPOINT, [Want("haed")], keys)
     with pytest.raises(QueryError, match="say which call you mean, relu#1, relu#2"):
-        materialise(stores, CHECKPOINT, [Want("relu")], keys)
+        materialize(stores, CHECKPOINT, [Want("relu")], keys)
     with pytest.raises(UnknownNameError, match="no pooling of units 'median'"):
         Want("head", "median")
     with pytest.raises(UnknownNameError, match="no codec of units 'u4'"):
         Want("head", codec="u4")  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="No layer was asked for"):
-        materialise(stores, CHECKPOINT, [], keys)
+        materialize(stores, CHECKPOINT, [], keys)
     with pytest.raises(QueryError, match="There are no images to run"):
-        materialise(stores, CHECKPOINT, [Want("head")], keys[:0])
+        materialize(stores, CHECKPOINT, [Want("head")], keys[:0])
 
 
 def test_a_dropped_set_is_computed_again(stores: Stores) -> None:
     from odin_graph.catalog.activations.unit_sets import drop
 
     keys, _ = add_digits(stores, 20), add_trained(stores)
-    (made,) = materialise(stores, CHECKPOINT, [Want("head")], keys)
+    (made,) = materialize(stores, CHECKPOINT, [Want("head")], keys)
     assert UnitSet.open(stores, made).bytes() > 0
     drop(stores, made, why="room")
     assert unit_set_of(stores, made) is None
     with pytest.raises(UnknownNameError, match="There is no unit set"):
         UnitSet.open(stores, made)
-    assert materialise(stores, CHECKPOINT, [Want("head")], keys) == [made]
+    assert materialize(stores, CHECKPOINT, [Want("head")], keys) == [made]
     assert UnitSet.open(stores, made).coverage().tolist() == sorted(keys.tolist())
 
 
@@ -298,7 +298,7 @@ def test_a_full_disk_is_said_and_what_was_stored_stays(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys, _ = add_digits(stores), add_trained(stores)
-    (made,) = materialise(stores, CHECKPOINT, [Want("relu#2")], keys[:100])
+    (made,) = materialize(stores, CHECKPOINT, [Want("relu#2")], keys[:100])
     with small_disk(tmp_path / "small", 1 << 20) as folder:
         if not folder.is_mount():
             pytest.skip("a small file system cannot be mounted here")
@@ -306,14 +306,14 @@ def test_a_full_disk_is_said_and_what_was_stored_stays(
         monkeypatch.setattr(unit_plan, "IN_MEMORY", 0)
         monkeypatch.setattr(spill, "IN_MEMORY", 0)
         with pytest.raises(SpaceError, match="Nothing was run"):
-            materialise(narrow, CHECKPOINT, [Want("relu#2")], keys)
+            materialize(narrow, CHECKPOINT, [Want("relu#2")], keys)
         monkeypatch.setattr(unit_plan.UnitPlan, "check", lambda self: None)  # others fill the disk later
         with pytest.raises(SpaceError, match="on their way to the store"):
-            materialise(narrow, CHECKPOINT, [Want("relu#2")], keys)
+            materialize(narrow, CHECKPOINT, [Want("relu#2")], keys)
         assert not any(path.is_dir() for path in (folder / "cache" / "spill").glob("*"))
     assert UnitSet.open(stores, made).coverage().tolist() == sorted(keys[:100].tolist())
     assert examine(stores).unfinished == ()
-    materialise(stores, CHECKPOINT, [Want("relu#2")], keys)
+    materialize(stores, CHECKPOINT, [Want("relu#2")], keys)
     assert_holds(UnitSet.open(stores, made), keys, flat(by_hand()["relu#2"]))
 
 
@@ -326,7 +326,7 @@ def test_the_arrays_disk_fills_in_the_middle(address: Address, tmp_path: Path, m
         keys, _ = add_digits(stores), add_trained(stores)
         monkeypatch.setattr(unit_plan.UnitPlan, "check", lambda self: None)  # others fill the disk later
         with pytest.raises(SpaceError, match="odin gc"):
-            materialise(stores, CHECKPOINT, [Want("first", codec="f32")], keys, positions=60)
+            materialize(stores, CHECKPOINT, [Want("first", codec="f32")], keys, positions=60)
         (row,) = stores.graph.read("MATCH (s:ActivationSet) RETURN s.state AS state, s.id AS id")
         assert row["state"] == "ready"  # what is stored is whole: the set goes on with what is missing
         assert all(info.rows == 60 for info in segments_of(stores, units_array(row["id"])))

@@ -60,7 +60,7 @@ def plan_units(
     autocast: torch.dtype | None = None,
     positions: int = POSITIONS,
 ) -> UnitPlan:
-    """What `materialise` with these arguments will take; nothing is run, where the model has an input shape."""
+    """What `materialize` with these arguments will take; nothing is run, where the model has an input shape."""
     targets = _targets(stores, checkpoint, wants, rows, autocast)
     table = {row.name: row for row in layers_of(model_of(stores, checkpoint_of(stores, checkpoint).model or ""))}
     widths = {part: _width(part, _row(table, part.layer)) for part in {target.part for target in targets}}
@@ -71,7 +71,7 @@ def plan_units(
     return plan_of(stores, [(target.ref, widths[target.part] or 0) for target in targets], keys, positions)
 
 
-def materialise(
+def materialize(
     stores: Stores,
     checkpoint: str,
     wants: Sequence[Want],

@@ -1,4 +1,4 @@
-"""Normalise each band."""
+"""Normalize each band."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from odin_graph.errors import DataError, ShapeError
 from odin_graph.ops.op import OPS, Pixels
 
 
-@OPS.register("normalise")
+@OPS.register("normalize")
 @dataclass(frozen=True, kw_only=True)
-class Normalise:
+class Normalize:
     """Subtract ``mean`` and divide by ``std``, each one number for all bands or one a band. Floats only."""
 
     batched: ClassVar[bool] = True
@@ -28,7 +28,7 @@ class Normalise:
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         if 0.0 in _tuple(self.std):
-            raise DataError("normalise cannot divide by a std of 0: leave out a band that never varies.")
+            raise DataError("normalize cannot divide by a std of 0: leave out a band that never varies.")
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """(..., h, w, bands) of a float dtype in, the same dtype out.
@@ -38,16 +38,16 @@ class Normalise:
             ShapeError: Another number of bands than of means.
         """
         if pixels.dtype.kind != "f":
-            raise DataError(f"normalise takes floats, not {pixels.dtype}: put to-float before it.")
+            raise DataError(f"normalize takes floats, not {pixels.dtype}: put to-float before it.")
         for name in ("mean", "std"):
             given = len(_tuple(getattr(self, name)))
             if given not in (1, pixels.shape[-1]):
                 raise ShapeError(
-                    f"normalise has {given} values of {name} for an image of {pixels.shape[-1]} bands: give one a band."
+                    f"normalize has {given} values of {name} for an image of {pixels.shape[-1]} bands: give one a band."
                 )
         mean, std = (np.asarray(_tuple(value), pixels.dtype) for value in (self.mean, self.std))
-        normalised: Pixels = (pixels - mean) / std
-        return normalised
+        normalized: Pixels = (pixels - mean) / std
+        return normalized
 
 
 def _tuple(value: float | Sequence[float]) -> tuple[float, ...]:
@@ -57,7 +57,7 @@ def _tuple(value: float | Sequence[float]) -> tuple[float, ...]:
 def _numbers(name: str, given: object) -> tuple[float, ...]:
     values: Sequence[Any] = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not values or not all(_is_number(value) for value in values):
-        raise DataError(f"normalise takes a {name} of finite numbers, one or one a band, not {given!r}.")
+        raise DataError(f"normalize takes a {name} of finite numbers, one or one a band, not {given!r}.")
     return tuple(float(value) for value in values)
 
 

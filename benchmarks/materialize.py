@@ -1,6 +1,6 @@
 """Storing what units say: memory, disk and time beside the bare forward pass, and how fast columns come back.
 
-python -m benchmarks.materialise [--quick] [--json FILE]
+python -m benchmarks.materialize [--quick] [--json FILE]
 
 Large layers run in a child, whose peak of memory the kernel tells. Of every layer that is stored a few units are held
 against the model run again.
@@ -33,7 +33,7 @@ from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.activations.unit_sets import UnitSet
 from odin_graph.runtime.layers.outputs import logits_of
 from odin_graph.runtime.models.model import Runnable
-from odin_graph.runtime.passes.materialise import materialise, plan_units
+from odin_graph.runtime.passes.materialize import materialize, plan_units
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_pass import batch_of
 from odin_graph.runtime.passes.unit_plan import Want
@@ -81,8 +81,8 @@ def measure(quick: bool) -> list[Row]:
     cases = [
         Case("vgg-conv1", "torchvision.models.vgg:make_layers", [VGG, False], "0", side, 40 if quick else 500),
         Case("vgg-relu1", "torchvision.models.vgg:make_layers", [VGG, False], "1", side, 40 if quick else 500),
-        Case("wide", "benchmarks.materialise:Wide", [56], "relu", 56, 500 if quick else 10_000),
-        Case("wide-f32", "benchmarks.materialise:Wide", [56], "relu", 56, 200 if quick else 2_000, "f32"),
+        Case("wide", "benchmarks.materialize:Wide", [56], "relu", 56, 500 if quick else 10_000),
+        Case("wide-f32", "benchmarks.materialize:Wide", [56], "relu", 56, 200 if quick else 2_000, "f32"),
     ]
     rows: list[Row] = []
     # The engine stops a few seconds after its last user, and writes into its folder until then.
@@ -102,7 +102,7 @@ def large(db: og.Workspace, folder: Path, case: Case) -> list[Row]:
     plan = plan_units(stores, checkpoint, [want], keys)
     before = _taken(folder)
     asked = json.dumps({"folder": str(folder / "bench.odin"), "checkpoint": checkpoint, **asdict(case)})
-    command = [sys.executable, "-c", "import benchmarks.materialise as m, sys; m.child(sys.argv[1])", asked]
+    command = [sys.executable, "-c", "import benchmarks.materialize as m, sys; m.child(sys.argv[1])", asked]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "ODIN_PROGRESS": "0"}) as said:
         most = [0]
         watch = threading.Thread(target=_watch, args=(folder, most, said), daemon=True)
@@ -141,7 +141,7 @@ def child(asked: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
         began = time.perf_counter()
         want = Want(said["layer"], codec=said["codec"])
-        (made,) = materialise(stores, said["checkpoint"], [want], keys, progress=False)
+        (made,) = materialize(stores, said["checkpoint"], [want], keys, progress=False)
         print(json.dumps({"id": made, "seconds": time.perf_counter() - began, "peak": _memory("VmHWM"), "idle": idle}))
 
 
@@ -157,7 +157,7 @@ def pretrained(db: og.Workspace, number: int) -> list[Row]:
     half = len(keys) // 2
     bare = [_bare(stores, runnable, keys[:half], batch)]
     began = time.perf_counter()
-    made = materialise(stores, checkpoint, wants, keys, batch=batch, progress=False)
+    made = materialize(stores, checkpoint, wants, keys, batch=batch, progress=False)
     ours = time.perf_counter() - began
     bare.append(_bare(stores, runnable, keys[half:], batch))
     for want, id_ in zip(wants, made, strict=True):
@@ -235,4 +235,4 @@ def _taken(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run("materialise", measure))
+    raise SystemExit(run("materialize", measure))
