@@ -14,6 +14,7 @@ from odin_graph import F
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import ImageField
+from odin_graph.query.names.scope import Scope
 from odin_graph.query.operators.drawing import scattered
 from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan
 from odin_graph.stores import Stores
@@ -134,3 +135,25 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(error) as caught:
         wrong(members)
     assert message in str(caught.value)
+
+
+def test_steps_that_stand_on_each_other_cost_a_schema_each(members: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out: list[Any] = []
+    output = Scope.output
+
+    def counted(scope: Scope, step: Any) -> dict[str, str]:
+        worked_out.append(step)
+        return output(scope, step)
+
+    def schemas(steps: int) -> int:
+        worked_out.clear()
+        query = members.with_columns(c0=F("age"))
+        for number in range(1, steps):
+            query = query.with_columns(**{f"c{number}": F(f"c{number - 1}") + 1})
+        ages = query.to_arrow("age", last=F(f"c{steps - 1}")).to_pylist()
+        assert [row["last"] for row in ages] == [None if row["age"] is None else row["age"] + steps - 1 for row in ages]
+        return len(worked_out)
+
+    monkeypatch.setattr(Scope, "output", counted)
+    assert 10 <= schemas(10) <= 30
+    assert schemas(40) <= 120, "three a step, and not one for each step before it"
