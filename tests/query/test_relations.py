@@ -89,7 +89,7 @@ def test_a_relation_to_nothing_is_refused(world: og.Workspace, said: Callable[[]
 def test_what_another_client_derived_has_the_roots_of_all_its_parents(world: og.Workspace) -> None:
     """By an edge alone, and of two: near, in Cypher, and sound to the doctor, which holds a root to be one of them."""
     a, b, c = [image.id for image in world.images("retina-test")[:3]]
-    made = world.images([a]).crop(0, 0, 4, 4).store("corner", progress=False).images()[0].id
+    made = world.images([a]).crop(0, 0, 4, 4).store("corner", progress=False)[0].id
     for child, parent in ((made, b), (c, b)):
         world.cypher(
             "MATCH (i:Image {id: $child}) MATCH (p:Image {id: $parent}) CREATE (i)-[:DERIVED_FROM]->(p)",

@@ -147,11 +147,13 @@ def test_steps_that_stand_on_each_other_cost_a_schema_each(members: Query, monke
 
     def schemas(steps: int) -> int:
         worked_out.clear()
-        query = members.with_columns(c0=F("age"))
+        query = members.with_columns(c0=F("visits"))
         for number in range(1, steps):
             query = query.with_columns(**{f"c{number}": F(f"c{number - 1}") + 1})
-        ages = query.to_arrow("age", last=F(f"c{steps - 1}")).to_pylist()
-        assert [row["last"] for row in ages] == [None if row["age"] is None else row["age"] + steps - 1 for row in ages]
+        rows = query.to_arrow("visits", last=F(f"c{steps - 1}")).to_pylist()
+        assert [row["last"] for row in rows] == [
+            None if row["visits"] is None else row["visits"] + steps - 1 for row in rows
+        ]
         return len(worked_out)
 
     monkeypatch.setattr(Scope, "output", counted)
