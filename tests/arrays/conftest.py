@@ -9,6 +9,8 @@ from typing import Protocol
 import pytest
 from hypothesis import Phase, settings
 
+from odin_graph.testing import segments, units
+
 
 class Past(Protocol):
     """Reads and changes what is stored without the store."""
@@ -50,8 +52,10 @@ def past() -> Past:
 
 
 @pytest.fixture
-def unshrunk() -> Iterator[None]:
-    """A fault is to be found, and nobody reads which is the smallest case of it."""
+def unshrunk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fault is found, however many cases it takes, and nobody reads which is the smallest of it."""
+    for kit in (segments, units):
+        monkeypatch.setattr(kit, "EXAMPLES", 200)
     before = settings.get_current_profile_name()
     settings.register_profile("unshrunk", settings(), phases=[Phase.generate])
     settings.load_profile("unshrunk")

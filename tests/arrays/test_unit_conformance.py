@@ -14,7 +14,6 @@ from odin_graph.arrays import ArrayStore, SegmentInfo
 from odin_graph.arrays.s3 import of_tiledb
 from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.testing import UnitConformance
-from odin_graph.testing import units as kit
 from tests.arrays.test_conformance import BUDGET
 from tests.engines.s3 import S3Server, in_s3
 
@@ -133,10 +132,8 @@ class Blind(UnitStore):
 )
 @pytest.mark.usefixtures("unshrunk")
 def test_the_kit_finds_the_fault(
-    faulty: type[UnitStore], test: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faulty: type[UnitStore], test: str, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kit, "EXAMPLES", 200)  # a fault is found, however many cases it takes
-
     class Kit(TestLocalUnits):
         def open(self, path: Path) -> ArrayStore:
             store = super().open(path)
