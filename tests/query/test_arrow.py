@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -40,11 +41,22 @@ def evaluated(node: Node, images: list[Row]) -> list[Any]:
     return found
 
 
+def agree(said: Node, images: list[Row], found: Callable[[], list[Any]]) -> None:
+    """What is found is what a loop finds, and what leaves 64 bits in a loop is refused."""
+    try:
+        expected = [value_of(said, image) for image in images]
+    except OverflowError:
+        with pytest.raises(QueryError, match="leaves 64 bits"):
+            found()
+        return
+    assert found() == expected
+
+
 @given(said=predicates(TYPES), images=st.lists(rows(TYPES), max_size=8))
 def test_columns_agree_with_a_loop(said: Node, images: list[Row]) -> None:
     """Whatever the predicate: true, false and null come out where the loop has them."""
     assert infer(said, TYPES.__getitem__) == "bool"
-    assert evaluated(said, images) == [value_of(said, image) for image in images]
+    agree(said, images, lambda: evaluated(said, images))
 
 
 @given(
@@ -58,7 +70,7 @@ def test_columns_without_any_value_agree_too(said: Node, images: list[Row], valu
         of = None if field in valueless else ARROW[TYPES[field]]
         return canonical(pa.array([image[field] for image in images], of))  # as every column is
 
-    assert evaluate(said, column, len(images)).to_pylist() == [value_of(said, image) for image in images]
+    agree(said, images, lambda: evaluate(said, column, len(images)).to_pylist())
 
 
 @pytest.mark.parametrize(
