@@ -349,9 +349,9 @@ class Graph:
                         self._session(access, reader=reader) as session,
                         opened(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
-                        held = Transaction(tx)
-                        answer = work(held)
-                        held.check()
+                        transaction = Transaction(tx)
+                        answer = work(transaction)
+                        transaction.check()
                     if writes:
                         self._moment = None
                     return answer

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.catalog.records.segments import discard, name_leased, segments_of, swap_segments
 from odin_graph.errors import ConflictError, QueryError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.progress import progress_bar
@@ -182,16 +182,7 @@ def _write(stores: Stores, lease: Lease, name: str, keys: Keys, rows: NDArray[np
         discard(stores, [segment] if segment not in merged else [])
         swap_segments(stores, old, merged)
         return
-
-    def add(tx: Transaction) -> None:
-        lease.check(tx)
-        name_segments(tx, [segment])
-
-    try:
-        stores.graph.execute(add)
-    except ConflictError:
-        discard(stores, [segment])
-        raise
+    name_leased(stores, lease, [segment])
 
 
 def _finish(stores: Stores, lease: Lease, name: str) -> None:

@@ -16,7 +16,7 @@ from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
-from odin_graph.catalog.records.segments import discard, name_segments, segments_of
+from odin_graph.catalog.records.segments import name_leased, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
@@ -224,17 +224,7 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
     """Write what is missing of a building version, and make it ready in one last transaction."""
     with leases.acquire(stores.graph, "Dataset", id_) as lease:
         if not segments_of(stores, members_array(id_)):
-            segment = stores.arrays.write_table(members_array(id_), content.table)
-
-            def name(tx: Transaction) -> None:
-                lease.check(tx)
-                name_segments(tx, [segment])
-
-            try:
-                stores.graph.execute(name)
-            except ConflictError:
-                discard(stores, [segment])
-                raise
+            name_leased(stores, lease, [stores.arrays.write_table(members_array(id_), content.table)])
         there = stores.graph.read(
             "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
         )

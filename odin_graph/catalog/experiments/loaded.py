@@ -9,9 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.catalog.records.segments import discard, name_segments
-from odin_graph.errors import ConflictError
-from odin_graph.graph import Transaction
+from odin_graph.catalog.records.segments import name_leased
 from odin_graph.stores import Stores
 
 
@@ -35,17 +33,7 @@ def keep_loaded(stores: Stores, lease: Lease, keys: NDArray[np.int64], datasets:
     new = np.setdiff1d(keys, np.concatenate([*known, *loaded_keys(stores, [lease.id]).values(), np.empty(0, np.int64)]))
     if not len(new):
         return False
-    segment = stores.arrays.write_table(_array(lease.id), pa.table({"key": new}))
-
-    def name(tx: Transaction) -> None:
-        lease.check(tx)
-        name_segments(tx, [segment])
-
-    try:
-        stores.graph.execute(name)
-    except ConflictError:
-        discard(stores, [segment])
-        raise
+    name_leased(stores, lease, [stores.arrays.write_table(_array(lease.id), pa.table({"key": new}))])
     return True
 
 

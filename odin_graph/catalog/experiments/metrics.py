@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
-from odin_graph.errors import ConflictError, DataError
-from odin_graph.graph import Transaction
+from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
+from odin_graph.errors import DataError
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -95,16 +94,7 @@ class MetricLog:
                 for column, type_ in zip(zip(*self._rows, strict=True), SCHEMA.types, strict=True)
             ]
             segment = self._stores.arrays.write_table(log_array(self._experiment), pa.table(columns, schema=SCHEMA))
-
-            def name(tx: Transaction) -> None:
-                self._lease.check(tx)
-                name_segments(tx, [segment])
-
-            try:
-                self._stores.graph.execute(name)
-            except ConflictError:
-                discard(self._stores, [segment])
-                raise
+            name_leased(self._stores, self._lease, [segment])
             self._rows.clear()
 
     def compact(self) -> None:

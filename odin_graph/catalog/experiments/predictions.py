@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentInfo, compact
+from odin_graph.arrays import compact
 from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.projection import project
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
-from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
+from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
 from odin_graph.catalog.records.tombstones import deleted_members
-from odin_graph.errors import ConflictError, DataError
+from odin_graph.errors import DataError
 from odin_graph.graph import Transaction
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -182,7 +182,7 @@ class PredictionBuild:
         if parts:
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             segments.append(self._stores.arrays.write_dense(probabilities_array(self.id), keys, rows))
-        self._name(segments)
+        name_leased(self._stores, self._lease, segments)
         self._stored = np.concatenate([self._stored, keys])
         self._pending.clear()
         self._pending_rows = 0
@@ -226,17 +226,6 @@ class PredictionBuild:
     ) -> None:
         """Release it."""
         self._lease.__exit__(kind, error, trace)
-
-    def _name(self, segments: list[SegmentInfo]) -> None:
-        def name(tx: Transaction) -> None:
-            self._lease.check(tx)
-            name_segments(tx, segments)
-
-        try:
-            self._stores.graph.execute(name)
-        except ConflictError:
-            discard(self._stores, segments)
-            raise
 
     def _compact(self) -> None:
         columns = segments_of(self._stores, columns_array(self.id))

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from odin_graph.arrays import SegmentInfo
+from odin_graph.catalog.records.leases import Lease
 from odin_graph.columns.segment_rows import segment_rows
-from odin_graph.errors import OdinError
+from odin_graph.errors import ConflictError, OdinError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_nodes
 from odin_graph.schema.properties import now
@@ -32,6 +33,24 @@ def all_segments(stores: Stores) -> list[SegmentInfo]:
 def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
     """Name segments, in the transaction that makes their rows visible."""
     create_nodes(tx, ("Segment",), [{**segment.node(), "created_at": now()} for segment in segments])
+
+
+def name_leased(stores: Stores, lease: Lease, segments: Sequence[SegmentInfo]) -> None:
+    """Name segments of a thing that a lease is of; where it has passed on to another process, their files go.
+
+    Raises:
+        ConflictError: The lease is another process's now, or one of the segments is named already.
+    """
+
+    def name(tx: Transaction) -> None:
+        lease.check(tx)
+        name_segments(tx, segments)
+
+    try:
+        stores.graph.execute(name)
+    except ConflictError:
+        discard(stores, segments)
+        raise
 
 
 def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[SegmentInfo]) -> bool:
