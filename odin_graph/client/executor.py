@@ -15,11 +15,10 @@ from odin_graph.address import Address, Remote
 from odin_graph.client.link import Link
 from odin_graph.query.cypher.statement import Statement
 from odin_graph.query.executor import BATCH, Executor, LocalExecutor, Wanted
-from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.names.examples import File, Given, Stored
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.json_values import from_json
-from odin_graph.query.plan.plan import Example, LayerOf, Plan, Space, Step
+from odin_graph.query.plan.plan import Example, Plan, Space, Step
 from odin_graph.query.planner.explain import Explanation
 from odin_graph.stores import Stores
 
@@ -49,7 +48,7 @@ class RemoteExecutor:
         """What a search begins with; files and pixels travel, and the layer's model runs on them there."""
         if not given:
             return ()
-        body = {"given": [_sent(one) for one in given], "by": None if by is None else _space(by)}
+        body = {"given": [_sent(one) for one in given], "by": None if by is None else asdict(by)}
         found = self._link.post("/v1/query/examples", body)["examples"]
         return tuple(Example(one["image"], None if one["vector"] is None else tuple(one["vector"])) for one in found)
 
@@ -88,16 +87,3 @@ def _sent(given: Given) -> dict[str, Any]:
     out = io.BytesIO()
     np.save(out, given, allow_pickle=False)
     return {"pixels": base64.b64encode(out.getvalue()).decode()}
-
-
-def _space(by: Space) -> dict[str, Any]:
-    if isinstance(by, LayerOf):
-        return {
-            "experiment": by.experiment,
-            "layer": by.layer,
-            "checkpoint": by.checkpoint,
-            "pooling": by.pooling,
-        }
-    if isinstance(by, UnitGroup):
-        return asdict(by)
-    return {"vectors": by.vectors}

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from odin_graph.query.plan.plan import Space
+
 Json = dict[str, Any]
 Rows = list[Json]
 
@@ -91,31 +93,6 @@ class CypherText(BaseModel):
     parameters: Json
 
 
-class LayerSpace(Body):
-    """The vectors of a layer, computed where they are missing."""
-
-    experiment: str
-    layer: str
-    checkpoint: str | None = None
-    pooling: str = "mean"
-
-
-class NamedSpace(Body):
-    """Vectors that were handed in."""
-
-    vectors: str
-
-
-class UnitSpace(Body):
-    """What units of a layer say, stored where it is missing."""
-
-    experiment: str
-    layer: str
-    numbers: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=100_000)]
-    checkpoint: str | None = None
-    view: Literal["units", "channels-max", "channels-mean", "channels-where"] = "units"
-
-
 class GivenExample(Body):
     """One of: a stored image by id or key, a file, pixels, a vector."""
 
@@ -131,7 +108,7 @@ class ExamplesRequest(Body):
     """What a search is to begin with."""
 
     given: Annotated[list[GivenExample], Field(max_length=100_000, examples=[[{"vector": [0.5, 1.0]}]])]
-    by: Annotated[LayerSpace | UnitSpace | NamedSpace | None, Field(examples=[{"vectors": "clip"}])] = None
+    by: Annotated[Space | None, Field(examples=[{"vectors": "clip"}])] = None
     timeout: Timeout = None
 
 
@@ -154,7 +131,7 @@ class SimilarRequest(Body):
     image: Annotated[str | None, Field(description="The id of a stored image, or:")] = None
     vector: Annotated[list[float] | None, Field(min_length=1, max_length=1_000_000, examples=[[0.5, 1.0]])] = None
     file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
-    by: Annotated[LayerSpace | UnitSpace | NamedSpace, Field(examples=[{"vectors": "clip"}])]
+    by: Annotated[Space, Field(examples=[{"vectors": "clip"}])]
     k: Annotated[int, Field(ge=1, le=10_000)] = 10
     metric: Literal["cosine", "l2", "inner-product", "l1", "linf"] = "cosine"
     recall: Annotated[float | None, Field(gt=0, le=1)] = None

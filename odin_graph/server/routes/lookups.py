@@ -15,10 +15,8 @@ from odin_graph.catalog.activations.vector_sets import vector_sets
 from odin_graph.catalog.records.views import view_of, views
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.names.examples import File, Given, Stored, find_examples, read_examples
 from odin_graph.query.plan.json_values import to_json
-from odin_graph.query.plan.plan import LayerOf, NamedVectors, Space
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.bodies import (
     Answer,
@@ -27,9 +25,6 @@ from odin_graph.server.bodies import (
     ExamplesRequest,
     GivenExample,
     Json,
-    LayerSpace,
-    NamedSpace,
-    UnitSpace,
 )
 from odin_graph.server.problems import NotThereError
 from odin_graph.server.settings import within
@@ -42,7 +37,7 @@ def look_up_examples(body: ExamplesRequest, db: WorkspaceDep, allowed: SettingsD
     """What a search begins with, as a plan holds it: stored images by key, of others the layer's vector."""
     with deadline(within(allowed, body.timeout)):
         given = [example_in(one) for one in body.given]
-        found = find_examples(db._stores, given, None if body.by is None else space_in(body.by))  # noqa: SLF001
+        found = find_examples(db._stores, given, body.by)  # noqa: SLF001
         return Examples(
             examples=[
                 Example(image=one.image, vector=None if one.vector is None else list(one.vector)) for one in found
@@ -82,15 +77,6 @@ def list_vectors(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
         return Answer(
             rows=[{"name": one.id, "dimensions": one.length, "created_at": to_json(one.created_at)} for one in held]
         )
-
-
-def space_in(body: LayerSpace | UnitSpace | NamedSpace) -> Space:
-    """Where the vectors of a request come from."""
-    if isinstance(body, UnitSpace):
-        return UnitGroup(body.experiment, body.layer, tuple(body.numbers), body.checkpoint, body.view)
-    if isinstance(body, NamedSpace):
-        return NamedVectors(body.vectors)
-    return LayerOf(body.experiment, body.layer, body.checkpoint, body.pooling)
 
 
 def bytes_in(text: str, name: str) -> bytes:

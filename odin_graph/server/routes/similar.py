@@ -13,7 +13,7 @@ from odin_graph.query.plan.plan import LayerOf
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Answer, RepresentativeRequest, SimilarRequest
-from odin_graph.server.routes.lookups import bytes_in, space_in
+from odin_graph.server.routes.lookups import bytes_in
 from odin_graph.server.routes.query import query_in
 from odin_graph.server.routes.things import there
 from odin_graph.server.settings import Settings, within
@@ -28,7 +28,7 @@ def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Res
     with deadline(within(allowed, body.timeout)):
         near = _images(db, allowed, body.query).nearest(
             _example(body),
-            by=space_in(body.by),
+            by=body.by,
             k=body.k,
             metric=body.metric,
             recall=body.recall,
