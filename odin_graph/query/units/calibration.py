@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
+from odin_graph.facts import change, read
 from odin_graph.neurons.costs import Codec, Kind, MachineSpeeds, ModelSpeeds, name_of
 from odin_graph.query.expressions.nodes import UnitGroup
-from odin_graph.query.units.remembered import read, write
 from odin_graph.stores import Stores
 
 PROBE: Final = 128
@@ -156,11 +156,11 @@ class Calibration:
     def keep(self, group: UnitGroup, layer: Layer) -> None:
         """What is known of a layer now."""
         held = {"seen": layer.seen.of, "width": layer.width, "asks": layer.asks, "images": layer.images}
-        write(self._file(_name(group)), held)
+        change(self._file(_name(group)), lambda _: held)
 
     def keep_machine(self, seen: Seen) -> None:
         """What is known of the machine now."""
-        write(self._file("machine"), seen.of)
+        change(self._file("machine"), lambda _: seen.of)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
