@@ -29,7 +29,7 @@ test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for
 unit: $(STAMP)  ## what needs no graph engine, in a minute or two
 	$(RUN) -m pytest -n 2 -m unit tests
 
-lint: $(STAMP)  ## formatting, lint, types, floors: no test, under a minute
+lint: $(STAMP)  ## formatting, lint, types, levels: no test, under a minute
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy odin_graph
