@@ -1,4 +1,4 @@
-"""One budget for memory and threads, set to the machine at hand."""
+"""One budget for memory and threads, derived from the machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _HUGE: Final = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one process of odin_graph may take of the machine."""
+    """How much memory and how many threads one process of odin_graph may use."""
 
     memory: int
-    """Bytes that caches and buffers together may hold."""
+    """Bytes that all caches and buffers together may use."""
     threads: int
-    """Threads of TileDB, FAISS, Arrow and torch each."""
+    """Threads for each of TileDB, FAISS, Arrow and torch."""
 
     @classmethod
     def of_machine(cls) -> Self:
@@ -31,10 +31,10 @@ class Budget:
 
     @property
     def huge(self) -> int:
-        """Bytes of pixels from which an image is huge: a 64th of the memory, 256 MiB at most.
+        """Bytes of pixels above which an image is huge: 1/64 of ``memory``, at most 256 MiB.
 
-        Such an image is read, stored and cropped in tiles, never held whole on the way. Its digest is that of any
-        image, so that machines of other sizes agree on what is the same.
+        A huge image is read, stored and cropped in tiles, and is never in memory as a whole. Its digest is computed as
+        for any image, so that machines with other limits agree on which images are the same.
         """
         return min(_HUGE, self.memory // _HUGE_SHARE)
 

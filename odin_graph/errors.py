@@ -2,21 +2,21 @@
 
 OdinError
 ├── QueryError              change the call
-│   ├── UnknownNameError    no such thing; the message lists what there is
+│   ├── UnknownNameError    the name does not exist; the message lists the names that do
 │   ├── PositionError       a position beyond the end of an answer
-│   ├── TimeLimitError      it takes longer than it may
-│   ├── MemoryLimitError    it takes more memory than the graph engine has
-│   ├── RemoteError         it runs beside the workspace alone, not over HTTP
+│   ├── TimeLimitError      it takes longer than timeout= allows
+│   ├── MemoryLimitError    it needs more memory than the graph engine has
+│   ├── RemoteError         it needs the workspace itself and does not work over HTTP
 │   └── ExpressionError     an expression used where it has no meaning
-├── DataError               what was handed in is refused
+├── DataError               your data is refused
 │   ├── MetadataError       a metadata name or type
 │   ├── UnreadableImageError
-│   ├── ShapeError          shapes that do not fit
-│   └── LeakError           a strict experiment would be judged by what it learns from
+│   ├── ShapeError          shapes that do not match
+│   └── LeakError           a strict experiment would be evaluated on images that it learns from
 ├── ConflictError           it exists already, with other content
 │   └── FrozenError         it is frozen, or something frozen uses it
 ├── ModelError              a model cannot be defined, built or run
-│   └── TrustError          it would run code that nobody vouched for
+│   └── TrustError          it would run code of the workspace that you did not trust
 ├── WorkspaceError          the workspace itself
 │   ├── MissingWorkspaceError
 │   ├── MismatchError       graph and arrays belong to different workspaces
@@ -40,11 +40,11 @@ from typing import Self
 
 
 class OdinError(Exception):
-    """Base of all. Takes the finished message alone, so that pickling and DataLoader workers keep the class."""
+    """Base of all errors. It takes only the finished message, so pickling and DataLoader workers keep the class."""
 
 
 class QueryError(OdinError):
-    """The call cannot be answered as it stands: change it."""
+    """The call cannot be answered: change it."""
 
 
 class UnknownNameError(QueryError, LookupError):
@@ -55,11 +55,11 @@ class UnknownNameError(QueryError, LookupError):
         """Build the message: the name, the nearest one, and what there is (the first twenty).
 
         Args:
-            kind: What was looked for, for example ``"data set"``.
+            kind: The kind of thing, for example ``"data set"``.
             name: The name that was given.
-            known: Every name there is.
-            number: How many there are, where `known` is a part of them.
-            remedy: A last sentence that says what to do, if the list alone does not.
+            known: All names that exist.
+            number: How many names exist, if `known` is only a part of them.
+            remedy: A last sentence that says what to do, if the list is not enough.
         """
         names = sorted(known)
         near = get_close_matches(str(name), names, n=1)
@@ -76,15 +76,15 @@ class PositionError(QueryError, IndexError):
 
 
 class TimeLimitError(QueryError, TimeoutError):
-    """It takes longer than its ``timeout=`` allows; what ran at the engine was stopped there."""
+    """The call takes longer than its ``timeout=`` allows. It was stopped in the engine too."""
 
 
 class MemoryLimitError(QueryError, MemoryError):
-    """It takes more memory than the graph engine has, which was started again."""
+    """The call needs more memory than the graph engine has. The engine was started again."""
 
 
 class RemoteError(QueryError, AttributeError):
-    """It runs beside the workspace alone, and cannot be asked of a server."""
+    """The call needs the workspace itself, and does not work over HTTP."""
 
 
 class ExpressionError(QueryError, TypeError):
@@ -92,23 +92,23 @@ class ExpressionError(QueryError, TypeError):
 
 
 class DataError(OdinError, ValueError):
-    """What was handed in is refused; nothing of it is stored."""
+    """Your data is refused. Nothing of it is stored."""
 
 
 class MetadataError(DataError):
-    """A metadata name that is ours, or a value of a type that clashes with the recorded one."""
+    """A metadata name that odin_graph uses itself, or a value whose type conflicts with the type of the field."""
 
 
 class UnreadableImageError(DataError):
-    """A file that is no image, or a broken one."""
+    """A file that is not an image, or a broken image."""
 
 
 class ShapeError(DataError):
-    """Arrays whose shapes do not fit each other or the model."""
+    """Arrays whose shapes do not match each other or the model."""
 
 
 class LeakError(DataError):
-    """A strict experiment would be judged by images that it learns from."""
+    """A strict experiment would be evaluated on images that it learns from."""
 
 
 class ConflictError(OdinError):
@@ -116,27 +116,27 @@ class ConflictError(OdinError):
 
 
 class DataWarning(UserWarning):
-    """What was handed in was taken, and something of it is probably not as it was meant."""
+    """Your data was accepted, but a part of it is probably not what you meant."""
 
 
 class LeakWarning(UserWarning):
-    """An experiment is judged by images that it learns from."""
+    """An experiment is evaluated on images that it learns from."""
 
 
 class SplitWarning(UserWarning):
-    """A split came out otherwise than asked: its shares, or a class that a part lacks."""
+    """A split differs from what you asked for: its shares, or a part lacks a class."""
 
 
 class CoverageWarning(UserWarning):
-    """Something is measured on a part of a data set, since the rest has no predictions."""
+    """A measure covers only a part of a data set, because the rest has no predictions."""
 
 
 class LayoutWarning(UserWarning):
-    """Arrays whose axes are probably meant in another order than (height, width, bands)."""
+    """Arrays whose axes are probably not in the order (height, width, bands)."""
 
 
 class NotFiniteWarning(UserWarning):
-    """A layer said NaN or infinity of some images: counted, and never coded as a number."""
+    """A layer gives NaN or infinity for some images. They are counted, and never coded as numbers."""
 
 
 class FrozenError(ConflictError):
@@ -148,11 +148,11 @@ class ModelError(OdinError):
 
 
 class TrustError(ModelError):
-    """Loading would run code from the workspace, and nobody vouched for it."""
+    """Loading would run code from the workspace, and you did not confirm that you trust it."""
 
 
 class WorkspaceError(OdinError):
-    """The workspace cannot be opened as asked."""
+    """The workspace cannot be opened in this way."""
 
 
 class MissingWorkspaceError(WorkspaceError, FileNotFoundError):
@@ -160,7 +160,7 @@ class MissingWorkspaceError(WorkspaceError, FileNotFoundError):
 
 
 class MismatchError(WorkspaceError):
-    """Graph and arrays carry different workspace ids."""
+    """The graph and the arrays have different workspace ids."""
 
 
 class SchemaVersionError(WorkspaceError):
@@ -168,7 +168,7 @@ class SchemaVersionError(WorkspaceError):
 
 
 class StoreError(OdinError):
-    """Arrays, columns or indexes are not as the graph says: run ``odin doctor``."""
+    """Arrays, columns or indexes do not match the graph: run ``odin doctor``."""
 
 
 class SpaceError(StoreError, OSError):
@@ -176,23 +176,23 @@ class SpaceError(StoreError, OSError):
 
 
 class EngineError(OdinError):
-    """The graph engine failed; the driver's own error is the ``__cause__``."""
+    """The graph engine failed; the error of the driver is the ``__cause__``."""
 
 
 class EngineStartError(EngineError):
-    """The embedded engine did not start; the message ends with the end of its log."""
+    """The embedded engine did not start. The message ends with the last lines of its log."""
 
 
 class UnreachableError(EngineError, ConnectionError):
-    """Neither a graph engine nor a server answers at the address."""
+    """No graph engine or server answers at the address."""
 
 
 class UncertainWriteError(EngineError):
-    """The graph engine went away while it committed: all of it was written, or nothing."""
+    """The graph engine stopped during a commit: either all of it was written, or nothing."""
 
 
 class LoginError(EngineError):
-    """The graph engine refuses the user or the password, or a server the token."""
+    """The graph engine refuses the user or the password, or a server refuses the token."""
 
 
 class ReadOnlyError(EngineError):

@@ -46,27 +46,28 @@ def connect(
     token: str | None = None,
     certificate: str | os.PathLike[str] | None = None,
 ) -> Workspace | RemoteWorkspace:
-    """Open a workspace, and make it if there is none; or the one that a server has open: ``"https://host:8000"``.
+    """Open a workspace, or create it if it does not exist. Or connect to a server: ``"https://host:8000"``.
 
     Args:
-        path: A folder, for the embedded graph engine: ``"retina.odin"``. Or the address of `odin serve`, for the same
-            queries from far away.
-        graph: A Neo4j server instead: ``"neo4j://host"``, with ``+s`` for TLS.
-        arrays: With ``graph``, where pixels and activations go: a folder, ``s3://``, ``gs://`` or ``azure://``.
-        user: The server's log-in; else ``ODIN_GRAPH_USER``, else ``neo4j``.
-        password: The server's password; else ``ODIN_GRAPH_PASSWORD``.
-        database: The server's database; else ``ODIN_GRAPH_DATABASE``, else the user's home database.
-        create: False to refuse where there is no workspace yet.
-        token: Of a server, as `odin token create` made it; else ``ODIN_GRAPH_TOKEN``.
-        certificate: Of a server: a file of the authority that vouches for it, PEM, where the system does not know it.
+        path: A folder, for the embedded graph engine: ``"retina.odin"``. Or the address of `odin serve`, to run the
+            same queries from another machine.
+        graph: A Neo4j server instead of a folder: ``"neo4j://host"``, with ``+s`` for TLS.
+        arrays: Where to store pixels and activations: a folder, ``s3://``, ``gs://`` or ``azure://``. Needed with
+            ``graph``; by default in the folder of the workspace.
+        user: The user name on the server; by default ``ODIN_GRAPH_USER``, or else ``neo4j``.
+        password: The password on the server; by default ``ODIN_GRAPH_PASSWORD``.
+        database: The database; by default ``ODIN_GRAPH_DATABASE``, or else the home database of the user.
+        create: False to raise an error if the workspace does not exist.
+        token: The token for `odin serve`, from `odin token create`; by default ``ODIN_GRAPH_TOKEN``.
+        certificate: For `odin serve`: a PEM file of its certificate authority, if the system does not know it.
 
     Raises:
-        WorkspaceError: The address makes no sense, is no workspace, or belongs to a newer odin_graph.
-        EngineError: The graph engine, or the server, does not start, answer, or let us in.
+        WorkspaceError: The address is not valid, is not a workspace, or belongs to a newer odin_graph.
+        EngineError: The graph engine or the server does not start, does not answer, or refuses the login.
     """
     if Remote.means(path):
         if graph or arrays or user or password or database:
-            raise WorkspaceError(f"{path} is a server that has its graph and arrays open: it takes token= alone.")
+            raise WorkspaceError(f"{path} is a server, which has its own graph and arrays: pass only token=.")
         from odin_graph.objects.remote.remote import RemoteWorkspace
 
         return RemoteWorkspace.open(Remote.of(str(path), token=token, certificate=certificate))
@@ -105,7 +106,7 @@ def _engine_up(address: Address, *, create: bool) -> Iterator[None]:
 
 
 def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], *, progress: bool = True) -> Workspace:
-    """Make a workspace of a backup, which stays as it is, and open it.
+    """Make a workspace from a backup, and open it. The backup does not change.
 
     Args:
         backup: The folder that `Workspace.backup` wrote.
@@ -113,8 +114,8 @@ def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], *, pro
         progress: Show a progress bar.
 
     Raises:
-        MissingWorkspaceError: There is no backup.
-        WorkspaceError: The folder exists, or somebody has the backup open.
+        MissingWorkspaceError: There is no backup in this folder.
+        WorkspaceError: The folder exists, or another process has the backup open.
     """
     from odin_graph.catalog.backup import restore as restore_folder
 

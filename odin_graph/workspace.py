@@ -1,4 +1,4 @@
-"""The `Workspace` that `og.connect` returns: what users hold as `db`. Thin: everything is done below."""
+"""The `Workspace` that `og.connect` returns, which users call `db`. It delegates everything."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Workspace:
         """All images: ``db.images()`` and ``db.images("dataset")`` are queries, ``db.images.add(...)`` stores."""
         return Images(self._stores)
 
-    def image(self, id: str) -> Image:  # noqa: A002 - the users' word for it
+    def image(self, id: str) -> Image:  # noqa: A002 - the word that users know
         """One image by its id."""
         return self.images[id]
 
@@ -109,7 +109,7 @@ class Workspace:
 
     @property
     def views(self) -> Views:
-        """Saved queries: ``db.views["hard DME"] = query``, and ``db.views["hard DME"]`` is that query again."""
+        """Saved queries: ``db.views["hard DME"] = query`` saves one, ``db.views["hard DME"]`` returns it."""
         return Views(self._stores)
 
     @property
@@ -129,7 +129,7 @@ class Workspace:
 
     @property
     def storage(self) -> Storage:
-        """How much room activations may take: ``budget = "20 GB"``, ``pin(set)``, ``unpin(set)``, ``report()``."""
+        """The disk space of activations: ``budget = "20 GB"``, ``pin(set)``, ``unpin(set)``, ``report()``."""
         return Storage(self._stores)
 
     @property
@@ -160,28 +160,28 @@ class Workspace:
         resume: bool = False,
         **metadata: Any,
     ) -> Run:
-        """Start an experiment, or go on with the interrupted or failed one of that id. Also a context manager.
+        """Start an experiment, or continue the interrupted or failed one with that id. Also a context manager.
 
         Args:
-            model: The model that it trains; None where predictions come from elsewhere.
-            id: Its id; by default MODEL/N.
-            train: The data set version it is trained on.
-            validation: The one it is tuned on.
-            test: The one it is judged on.
-            uses: Further data sets by role, in your own words.
-            params: Hyper-parameters, kept as JSON.
-            seed: The random seed, recorded.
-            group: A name that gathers experiments.
-            tags: Words to find it by.
-            informed_by: The experiment that this one is fine-tuned or revised from.
-            strict: Refuse to start where data sets of two roles have images in common, by lineage or digest; otherwise
-                a `LeakWarning` says so, and ``exp.leaks`` keeps it.
-            resume: Go on with an experiment that is finished: what is logged from now on stands behind the rest.
-            metadata: Free metadata, queryable like the rest.
+            model: The model to train; None if the predictions come from another program.
+            id: The id of the experiment; by default MODEL/N.
+            train: The data set version to train on.
+            validation: The data set version to tune on.
+            test: The data set version to evaluate on.
+            uses: Further data sets by role. You choose the names of the roles.
+            params: Hyperparameters, stored as JSON.
+            seed: The random seed, to be recorded.
+            group: A name that several experiments share.
+            tags: Words to find the experiment by.
+            informed_by: The experiment that this one continues, for example by fine-tuning.
+            strict: Refuse to start if data sets of two roles have images in common, by lineage or digest. By default
+                this gives a `LeakWarning`, which ``exp.leaks`` keeps.
+            resume: Continue a finished experiment: new metrics are appended to the old ones.
+            metadata: Your own metadata. You can use it in queries.
 
         Raises:
             LeakError: With ``strict``, data sets of two roles have images in common.
-            ConflictError: An experiment of that id is finished and ``resume`` is false, or it has other content.
+            ConflictError: The experiment with this id is finished and ``resume`` is false, or it has other content.
         """
         return Run.start(
             self._stores,
@@ -206,28 +206,28 @@ class Workspace:
         by: Sequence[Any] = ("lineage", "digest"),
         within: float | None = None,
     ) -> Leaks:
-        """What a test set has in common with a training set: a report, its pairs as a table, and a picture of them.
+        """Find images that a test set and a training set have in common: a report, a table of pairs, and a picture.
 
         Args:
-            train: The version that is learned from; the bare id is its latest.
-            test: The version that judges.
+            train: The data set version to learn from; an id without a version is the latest version.
+            test: The data set version to evaluate on.
             by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
                 (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
-            within: The distance of near duplicates: for ``"near"`` thousandths that the correlation of two small gray
-                pictures may fall short of 1, 3 by default; cosine distance for a layer.
+            within: The largest distance of near duplicates. For ``"near"`` it is the distance of the correlation of two
+                small gray pictures from 1, in thousandths (3 by default). For a layer it is the cosine distance.
 
         Raises:
-            UnknownNameError: No such data set, key or field.
+            UnknownNameError: The data set, key or field does not exist.
         """
         keys = [LayerRef(said.checkpoint, said.name, said.pooling) if isinstance(said, Layer) else said for said in by]
         first, second = (resolve(self._stores, one) for one in (train, test))
         return leaks(self._stores, first, second, keys, within=within)
 
     def impact(self, images: Any) -> Impact:
-        """Everything to be redone if these images, or their labels, are wrong: as a table and drawn.
+        """Find everything to redo if these images, or their labels, are wrong: as a table and as a picture.
 
-        Derived images, data sets that hold any of them, experiments by role, checkpoints that learned from them,
-        prediction sets and results.
+        These are derived images, data sets that contain any of them, experiments by role, checkpoints that learned from
+        them, prediction sets and results.
 
         Args:
             images: A query, an image, or images, their ids or keys.
@@ -235,10 +235,10 @@ class Workspace:
         return impact(self._stores, keys_of_images(self._stores, images).tolist())
 
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
-        """How two experiments differ on a data set: both right, only one, both wrong.
+        """Compare two experiments on a data set: both right, only one right, both wrong.
 
-        Compared are the images that both have predicted; where that is a part of those with a label, the comparison and
-        a `CoverageWarning` say so.
+        Only images that both experiments predicted are compared. If these are not all labeled images, the comparison
+        reports it, and you get a `CoverageWarning`.
         """
         on_id = resolve(self._stores, on)
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
@@ -247,14 +247,14 @@ class Workspace:
         return replace(found, seen=tuple(chain.from_iterable(seen)))
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
-        """Run Cypher and return its records (also ``.to_arrow()``, ``.to_pandas()``).
+        """Run a Cypher statement and return its records, which have ``.to_arrow()`` and ``.to_pandas()``.
 
-        Reading is enforced by the engine: a statement that writes is refused unless ``write`` is true.
+        The engine allows only reading: a statement that writes is refused unless ``write`` is true.
 
         Args:
-            query: The statement. Values go in as parameters, ``$age``, never into the text.
+            query: The statement. Pass values as parameters, ``$age``. Never put them into the text.
             write: Run it in a write transaction.
-            timeout: Seconds after which the engine gives up.
+            timeout: Seconds after which the engine stops the statement.
             params: The parameters.
         """
         if write:
@@ -267,69 +267,70 @@ class Workspace:
         return Tables(self._stores)
 
     def sql(self, statement: str, /, *, timeout: float | None = None, **params: Any) -> pa.Table:
-        """Run a SELECT over the tables ``images``, ``models``, ``experiments``, ``members`` and ``predictions``.
+        """Run one SELECT on the tables ``images``, ``models``, ``experiments``, ``members`` and ``predictions``.
 
-        DuckDB runs it on the columns: scans and joins over millions of rows. It reads no files and changes nothing.
-        ``predictions`` and ``members`` have the ``key`` of the image; ``members`` the label that a version froze.
+        DuckDB runs it on the columns, with scans and joins over millions of rows. It cannot read files, and changes
+        nothing. ``predictions`` and ``members`` have the ``key`` of the image. ``members`` has the label that a version
+        froze.
 
         Args:
-            statement: One SELECT. Values go in as parameters, ``$age``, never into the text.
-            timeout: Seconds after which it is given up.
+            statement: One SELECT. Pass values as parameters, ``$age``. Never put them into the text.
+            timeout: Seconds after which the statement is stopped.
             params: The parameters.
 
         Raises:
-            ReadOnlyError: It is no SELECT, or reads files.
-            QueryError: It is refused; says why.
+            ReadOnlyError: The statement is not a SELECT, or reads files.
+            QueryError: The statement is refused; the message gives the reason.
         """
         return sql(self._stores, statement, params, timeout)
 
     @property
     def bolt(self) -> Endpoint:
-        """How other Bolt clients reach the graph: address, database and log-ins, passwords among them."""
+        """How other Bolt clients connect to the graph: address, database, and logins with their passwords."""
         return self._stores.graph.endpoint
 
     def orm(self) -> None:
-        """Lend this workspace's connection to neomodel, whose connection is one per process."""
+        """Let neomodel use the connection of this workspace. neomodel has one connection for each process."""
         lend_to_neomodel(self._stores.graph)
 
     def deletions(self) -> pd.DataFrame:
-        """Every tombstone: kind, id, at (UTC), by, why, and whether it was purged; the oldest first."""
+        """All tombstones, the oldest first: kind, id, at (UTC), by, why, and whether the thing was purged."""
         import pandas as pd
 
         return pd.DataFrame(deletions(self._stores), columns=["kind", "id", "at", "by", "why", "purged"])
 
     def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
-        """Check graph, arrays and indexes against each other. What cannot be checked is a fault too: nothing is raised.
+        """Check graph, arrays and indexes against each other. What it cannot check is a fault: it never raises.
 
         Args:
             deep: Also read every pixel and every file again, and compare digests.
-            repair: First mend what can be made again from what is stored elsewhere, such as prediction nodes from their
-                columns, and say what was done.
+            repair: First repair what can be made again from data stored elsewhere, such as prediction nodes from their
+                columns, and report what was done.
         """
         return examine(self._stores, deep=deep, repair=repair)
 
     def gc(self, *, dry_run: bool = False) -> Collected:
-        """Remove what no live node names; what a live lease holds is spared."""
+        """Remove files that no live node names. Files under a live lease are kept."""
         return collect_garbage(self._stores, dry_run=dry_run)
 
     def backup(self, path: str | os.PathLike[str], *, progress: bool = True) -> BackupReport:
-        """Copy the workspace, which others may go on using, into a new folder that is a workspace itself.
+        """Copy the workspace into a new folder that is a workspace itself. Others may use the workspace meanwhile.
 
-        It is as the workspace was at one moment. Interrupted and called again, it goes on. `og.restore` makes a
-        workspace of it.
+        The copy shows the workspace at one moment. If the call is interrupted, call it again: it continues. `og.restore`
+        makes a workspace from the copy.
 
         Args:
             path: A folder that does not exist.
             progress: Show a progress bar.
 
         Raises:
-            WorkspaceError: The folder exists, or the graph is a server, which has tools of its own.
-            SpaceError: No space is left; what was copied is kept for the next call.
+            WorkspaceError: The folder exists, or the graph is a server, which has its own tools for backups.
+            SpaceError: No space is left. The next call continues from what was copied.
         """
         return back_up(self._stores, Path(path), progress=progress)
 
     def close(self) -> None:
-        """Close the connections. The embedded engine stops by itself a few seconds after its last user has gone."""
+        """Close the connections. The embedded engine stops a few seconds after its last user has closed."""
         self._stores.close()
 
     def __enter__(self) -> Self:
@@ -343,7 +344,7 @@ class Workspace:
         self.close()
 
     def __repr__(self) -> str:
-        """The address and what there is: ``Workspace('retina.odin': 5,000 images, 3 datasets ...)``."""
+        """The address and the counts: ``Workspace('retina.odin': 5,000 images, 3 datasets ...)``."""
         counts = ", ".join(f"{number:,} {name}" for name, number in self._counts().items())
         return f"Workspace('{self._stores.address}': {counts})"
 
