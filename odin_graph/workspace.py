@@ -316,8 +316,8 @@ class Workspace:
     def backup(self, path: str | os.PathLike[str], *, progress: bool = True) -> BackupReport:
         """Copy the workspace into a new folder that is a workspace itself. Others may use the workspace meanwhile.
 
-        The copy shows the workspace at one moment. If the call is interrupted, call it again: it continues. `og.restore`
-        makes a workspace from the copy.
+        The copy shows the workspace at one moment. If the call is interrupted, call it again: it continues.
+        `og.restore` makes a workspace from the copy.
 
         Args:
             path: A folder that does not exist.

@@ -1,4 +1,4 @@
-"""What a query of images answers, here or from a server: counts, tables, batches, images, sheets."""
+"""The answers of a query of images, local or from a server: counts, tables, batches, images, contact sheets."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
     """The answers of a query of images; ``T`` is what it gives for one image."""
 
     def keys(self, *, timeout: float | None = None) -> NDArray[np.int64]:
-        """The images' keys, in order; ``timeout`` is that of `run`."""
+        """The keys of the images, in order; for ``timeout`` see `run`."""
         keys: NDArray[np.int64] = self.run(timeout=timeout).column("key").to_numpy()
         return keys
 
     def run(self, *, timeout: float | None = None) -> pa.Table:
-        """The answer as the plan gives it: ``key``, and the columns that its steps added.
+        """The plain answer of the plan: ``key``, and the columns that the steps added.
 
         Args:
-            timeout: Seconds after which it is given up, at the engine as well.
+            timeout: Seconds after which the query is stopped, also in the engine.
 
         Raises:
-            TimeLimitError: The time was over.
+            TimeLimitError: It took longer than ``timeout``.
         """
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.execute(self.plan))
@@ -80,9 +80,9 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
 
         Args:
-            names: The image fields to give, all of them by default.
-            timeout: That of `run`.
-            columns: Further columns: ``to_arrow("id", said=exp.predicted)``.
+            names: The image fields to return; all by default.
+            timeout: See `run`.
+            columns: More columns: ``to_arrow("id", said=exp.predicted)``.
         """
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
@@ -95,13 +95,13 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
     def to_batches(
         self, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
     ) -> Iterator[pa.RecordBatch]:
-        """The same as `to_arrow` in batches, all of one moment, of which one is held at a time.
+        """The same as `to_arrow` in batches, all of one moment. Only one batch is in memory at a time.
 
         Args:
-            names: The image fields to give, all of them by default.
-            rows: Of a batch at most.
-            timeout: That of `run`, of each batch.
-            columns: Further columns.
+            names: The image fields to return; all by default.
+            rows: The largest number of rows in a batch.
+            timeout: For each batch; see `run`.
+            columns: More columns.
         """
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise QueryError(f"to_batches() takes a number of rows, at least 1, not {rows!r}.")
@@ -136,28 +136,28 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         title: str | None = None,
         scale: Scaling = "sheet",
     ) -> ContactSheet:
-        """The images on one sheet, with truth, prediction and confidence, and what the steps added.
+        """Draw the images on one sheet, with truth, prediction, confidence, and the columns that the steps added.
 
-        Images of 8 bits are shown as they are, others through one scale for all, which the sheet names.
+        8-bit images are shown as they are. Other images share one scale, which the sheet prints.
 
         Args:
-            predictions: The experiment whose predictions stand below the images; by default the one that the query
-                speaks of first.
-            title: Stands above them; by default the query and its count.
-            scale: ``image`` stretches each image above 8 bits by itself.
+            predictions: The experiment whose predictions are printed below the images; by default the first one in the
+                query.
+            title: The title; by default the query and its count.
+            scale: ``image`` stretches each image with more than 8 bits separately.
         """
         return sheet_of(self, predictions, title, scale)
 
     def show(self, **how: Any) -> None:
-        """Display the contact sheet; the options are those of `sheet`."""
+        """Display the contact sheet; for the options see `sheet`."""
         self.sheet(**how).show()
 
     def save(self, path: str | Path, **how: Any) -> Path:
-        """Write the contact sheet as .png, .pdf, .svg or .jpg; the options are those of `sheet`."""
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; for the options see `sheet`."""
         return self.sheet(**how).save(path)
 
     def neighborhoods(self, to: Any, *, a: Any, b: Any, k: int, metric: str = "cosine") -> Neighborhoods[Self]:
-        """The k nearest of these images under A against those under B; the other arguments are those of `nearest`."""
+        """Compare the k nearest images in space ``a`` with those in space ``b``; see `nearest`."""
         near = (self.nearest(to, by=by, k=k, metric=metric) for by in (a, b))
         return Neighborhoods(*near)
 

@@ -1,4 +1,4 @@
-"""`Groups`: what ``query.group_by(...).agg(...)`` returns. Immutable, lazy, and it pickles."""
+"""`Groups`: what ``query.group_by(...).agg(...)`` returns. Immutable, lazy, and can be pickled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Grouping:
-    """A query and what its images are grouped by: `agg` says what of each group is asked for."""
+    """A query and its groups: `agg` computes values for each group."""
 
     query: Steps
     by: tuple[Any, ...]
@@ -32,30 +32,30 @@ class Grouping:
     def agg(self, **aggregates: Expr) -> Groups:
         """The groups with these columns: ``agg(n=og.count(), share=exp.wrong.mean(), oldest=F("age").max())``.
 
-        An expression is made of aggregates, constants and what the groups are made by. Missing values are left out of
-        an aggregate, which is missing itself where nothing is left; a missing value makes a group of its own.
+        An expression may contain aggregates, constants, and the fields that the groups are made by. Aggregates leave
+        out missing values. An aggregate over no values is missing. As a group, missing values are a group of their own.
 
         Raises:
-            ExpressionError: A field stands outside an aggregate.
+            ExpressionError: A field is used outside an aggregate.
         """
         step = GroupBy(columns_of(self.by, self.named), columns_of((), aggregates))
         plan = self.query.plan
         return Groups(self.query.address, plan.then(self.query._executor.bind(plan, step)))  # noqa: SLF001
 
     def count(self) -> Groups:
-        """The groups with their number of images, in the column ``n``."""
+        """Count the images of each group, in the column ``n``."""
         return self.agg(n=count())
 
     def __repr__(self) -> str:
-        return f"{self.query!r}.group_by(...): .agg(n=og.count()) says what of each group"
+        return f"{self.query!r}.group_by(...): .agg(n=og.count()) counts each group"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Groups(Steps):
-    """Groups of images, one a row, ordered by what they are made by."""
+    """Groups of images, one row for each, sorted by the fields that the groups are made by."""
 
     def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
-        """A row a group: what it is made by, and the aggregates; ``timeout`` is that of `count`."""
+        """One row for each group: its fields and its aggregates; for ``timeout`` see `count`."""
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.execute(self.plan))
 
@@ -81,7 +81,7 @@ class Groups(Steps):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Groups:
-        """The groups of a JSON object, checked against the workspace as if they were written here."""
+        """Build groups from their JSON form. Names and types are checked as usual."""
         plan = executor_at(address).check(wire.from_json(data))
         if not plan.grouped:
             raise QueryError("The query is of images: Query.from_json reads it.")

@@ -1,4 +1,4 @@
-"""What the verbs are for images: one, those of a query, and all of them."""
+"""Update, delete, purge and revise: for one image, for the images of a query, and for ``db.images``."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 class ImageVerbs:
-    """The verbs of one image."""
+    """The methods that change one image."""
 
     _stores: Any
     key: Any
     fields: Any
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
-        """Set free metadata: ``image.update(age=61)``; None takes a field away. A label is for `db.labels.set`.
+        """Set metadata: ``image.update(age=61)``. None removes a field. For the label, use `db.labels.set`.
 
         Args:
-            values: The metadata as a dict, for names that are no Python names.
-            metadata: The same by keyword.
+            values: The metadata as a dict, for names that are not valid Python names.
+            metadata: The metadata as keyword arguments.
         """
         said = {name: plain(value) for name, value in {**(values or {}), **metadata}.items()}
         columns = {name: [value] for name, value in said.items()}
@@ -52,29 +52,29 @@ class ImageVerbs:
         return self
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Put a tombstone on it; refused while a data set version holds it, unless forced.
+        """Delete the image and keep a tombstone. Refused if a data set version contains it, unless forced.
 
         Args:
-            why: The reason, for whoever meets the tombstone.
-            by: Who does it; by default your login name.
-            force: Delete it all the same. The version keeps its digest, opens as before, and says what is missing.
+            why: The reason, stored on the tombstone.
+            by: Who deletes it; by default your login name.
+            force: Delete it anyway. The version keeps its digest, opens as before, and reports what is missing.
         """
         return deletion.delete(self._stores, "Image", [int(self.key)], why=why, by=by, force=force)
 
     def undelete(self) -> UndeletionReport:
-        """Take its tombstone away: readers show it again, as it was; see `Images.undelete`."""
+        """Remove its tombstone, so that readers see it again as it was; see `Images.undelete`."""
         return undelete(self._stores, "Image", [int(self.key)])
 
     def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
-        """Destroy it with all that was derived and computed from it; see `Images.purge`."""
+        """Destroy it, and everything that was derived or computed from it; see `Images.purge`."""
         return purge(self._stores, np.array([self.key], np.int64), why=why, by=by, force=force)
 
     def revise(self, pixels: NDArray[Any], **metadata: Any) -> Image:
-        """New pixels: a new image ``ID@2``, a REVISION_OF this one, with its label and metadata.
+        """Store new pixels: a new image ``ID@2``, a REVISION_OF this one, with its label and metadata.
 
         Args:
             pixels: (h, w) or (h, w, bands).
-            metadata: Free metadata that is other than before.
+            metadata: Metadata that differs from before.
         """
         columns = {name: [value] for name, value in metadata.items()}
         report = _revised(self._stores, [str(self.fields["id"])], [pixels], columns)
@@ -83,16 +83,16 @@ class ImageVerbs:
 
 
 class QueryVerbs:
-    """The verbs of the images that a query selects."""
+    """The same methods for the images of a query."""
 
     def update(self: Any, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
-        """Set free metadata of every image of the query: a value for all, or an expression for each.
+        """Set metadata of every image of the query: one value for all, or an expression.
 
-        ``db.images("retina").update(site="Lima", pressure_per_year=F("iop") / F("age"))``; None takes a field away.
+        ``db.images("retina").update(site="Lima", pressure_per_year=F("iop") / F("age"))``; None removes a field.
 
         Args:
-            values: The metadata as a dict, for names that are no Python names.
-            metadata: The same by keyword.
+            values: The metadata as a dict, for names that are not valid Python names.
+            metadata: The metadata as keyword arguments.
         """
         said = {**(values or {}), **metadata}
         computed = {f"c{place}": value for place, value in enumerate(said.values()) if isinstance(value, Expr)}
@@ -105,32 +105,32 @@ class QueryVerbs:
         return update_metadata(self._stores, "Image", keys, columns, missing="remove")
 
     def delete(self: Any, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Put tombstones on the images of the query; refused while a data set version holds one, unless forced."""
+        """Delete the images of the query, and keep tombstones. Refused if a data set version has one, unless forced."""
         return deletion.delete(self._stores, "Image", self.keys().tolist(), why=why, by=by, force=force)
 
     def purge(
         self: Any, *, why: str | None = None, by: str | None = None, force: bool = False, dry_run: bool = False
     ) -> PurgeReport:
-        """Destroy the images of the query with all that was derived and computed from them; see `Images.purge`."""
+        """Destroy the images of the query, and everything derived or computed from them; see `Images.purge`."""
         return purge(self._stores, self.keys(), why=why, by=by, force=force, dry_run=dry_run)
 
 
 class ImagesVerbs:
-    """The verbs of all images: ``db.images``."""
+    """The same methods of ``db.images``."""
 
     _stores: Stores
 
     def insert(self: Any, *what: Any, **how: Any) -> Any:
-        """Store images: another word for `add`."""
+        """Store images: the same as `add`."""
         return self.add(*what, **how)
 
     def select(self: Any, *what: Any, cypher: str | None = None, **params: Any) -> Query:
         """Images as a query: ``select("retina", F("age") > 60)`` is ``db.images("retina").where(F("age") > 60)``.
 
         Args:
-            what: A data set, its id or a list of images, if not all; then conditions.
-            cypher: Any Cypher that returns images, as a source instead.
-            params: The values of its parameters.
+            what: A data set, its id, or a list of images (by default all images); then conditions.
+            cypher: A Cypher statement that returns images, instead of a data set.
+            params: The values of the parameters in the Cypher statement.
         """
         sources = what[:1] if what and not isinstance(what[0], Expr) else ()
         query: Query = self(*sources, cypher=cypher, **params)
@@ -138,18 +138,18 @@ class ImagesVerbs:
         return query.where(*conditions) if conditions else query
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
-        """Set free metadata of many images at once: a row an image, a column ``id`` or ``key``, one for each field.
+        """Set metadata of many images: one row for each image, a column ``id`` or ``key``, and one for each field.
 
-        All of it is checked first; up to 50,000 images are then one transaction, all or nothing. More are stored in
-        batches of so many, and an interrupted call may be repeated.
+        Everything is checked first. Then up to 50,000 images are one transaction: all or nothing. More images are
+        stored in batches of this size. You can repeat an interrupted call.
 
         Args:
             source: A DataFrame, an Arrow table, a dict of columns, or a dict of dicts by id.
-            missing: What a missing value does: ``"keep"`` leaves what is there, ``"remove"`` takes it away.
+            missing: What a missing value does: ``"keep"`` keeps the stored value, ``"remove"`` removes it.
 
         Raises:
-            MetadataError: A name that is ours (a label is for `db.labels.set`), or values of another type.
-            DataError: An image twice, or ids that are of no image; nothing is changed.
+            MetadataError: A name that odin_graph uses itself (for the label, use `db.labels.set`), or a wrong type.
+            DataError: An image is given twice, or an id does not exist. Nothing is changed.
         """
         things, columns = rows_of(source)
         return update_metadata(self._stores, "Image", keys_of(self._stores, things).tolist(), columns, missing=missing)
@@ -157,32 +157,32 @@ class ImagesVerbs:
     def delete(
         self, images: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
     ) -> DeletionReport:
-        """Put tombstones on images: no reader shows them, lineage still tells of them, their pixels stay.
+        """Delete images and keep tombstones: readers do not see them, lineage does, and their pixels stay.
 
         Args:
             images: A query, an image, its id, or several.
-            why: The reason, for whoever meets the tombstone.
-            by: Who does it; by default your login name.
-            force: Delete also what is in a data set version, which keeps its digest, opens as before, and says what is
+            why: The reason, stored on the tombstone.
+            by: Who deletes it; by default your login name.
+            force: Also delete images in data set versions. These keep their digest, open as before, and report what is
                 missing.
 
         Raises:
-            FrozenError: Data set versions hold them; says which.
+            FrozenError: Data set versions contain them. The message lists these.
         """
         keys = self._keys_of(images).tolist()
         return deletion.delete(self._stores, "Image", keys, why=why, by=by, force=force)
 
     def undelete(self, images: Any, /) -> UndeletionReport:
-        """Take the tombstones from images, in one transaction: readers show them again, as they were.
+        """Remove the tombstones of images, in one transaction. Readers see the images again as they were.
 
-        Data set versions that held them have them again. `Workspace.deletions` lists what was deleted.
+        Data set versions contain them again. `Workspace.deletions` lists what was deleted.
 
         Args:
             images: An image, its id, or several.
 
         Raises:
-            UnknownNameError: No such image.
-            ConflictError: One was purged: nothing of it is left that could come back.
+            UnknownNameError: The image does not exist.
+            ConflictError: An image was purged, so nothing of it can be restored.
         """
         return undelete(self._stores, "Image", self._keys_of(images).tolist())
 
@@ -196,24 +196,24 @@ class ImagesVerbs:
         force: bool = False,
         dry_run: bool = False,
     ) -> PurgeReport:
-        """Destroy images: pixels, originals, activations, predictions, labels, metadata, and what was derived of them.
+        """Destroy images: pixels, originals, activations, predictions, labels, metadata, and derived images.
 
-        Their tombstones stay, with id and key alone, so that lineage can still be told. Data set versions that held
-        them keep digest, order and length. Interrupted, it is gone on with by any next call.
+        Their tombstones stay, with only id and key, so lineage can still be answered. Data set versions that contain
+        them keep digest, order and length. If a purge is interrupted, the next purge finishes it.
 
         Args:
-            images: A query, an image, its id, or several; those that were deleted before, too.
-            why: The reason, kept on the tombstone.
-            by: Who does it; by default your login name.
-            force: Purge also what is in a data set version.
-            dry_run: Only say what would be destroyed, and what could not.
+            images: A query, an image, its id, or several. They may be deleted already.
+            why: The reason, stored on the tombstone.
+            by: Who deletes it; by default your login name.
+            force: Also purge images in data set versions.
+            dry_run: Only report what would be destroyed, and what could not.
 
         Returns:
             What was destroyed, and what could not be.
 
         Raises:
-            FrozenError: Data set versions hold them; says which.
-            ConflictError: Another process purges, or builds what may hold them.
+            FrozenError: Data set versions contain them. The message lists these.
+            ConflictError: Another process purges, or builds something that may contain them.
         """
         return purge(
             self._stores,
@@ -230,12 +230,12 @@ class ImagesVerbs:
         images: Sequence[Any] | NDArray[Any],
         metadata: Mapping[str, Sequence[Any]] | None = None,
     ) -> list[Image]:
-        """New pixels of images: each a new image ``ID@2``, a REVISION_OF the one before, with its label and metadata.
+        """Store new pixels: for each a new image ``ID@2``, a REVISION_OF the one before, with its label and metadata.
 
         Args:
             ids: The images, by the id of any of their versions.
-            images: (h, w) or (h, w, bands), one an image.
-            metadata: Free metadata that is other than before: columns by name.
+            images: Pixels (h, w) or (h, w, bands), one for each image.
+            metadata: Metadata that differs from before: columns by name.
         """
         report = _revised(self._stores, list(ids), list(images), metadata)
         return list(class_of("Image").of_keys(self._stores, report.keys))

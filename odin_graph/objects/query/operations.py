@@ -1,4 +1,4 @@
-"""Image operations as steps of a query: lazy, until the result is looked at, trained on or stored."""
+"""Image operations as steps of a query. They are lazy until you look at the result, train on it or store it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Made = TypeVar("Made")
 
 
 class Operations(ABC, Generic[Made]):
-    """Gives a query its image operations: those of ours as typed methods, and every registered one by its name.
+    """The image operations of a query: the built-in ones as typed methods, and every registered one by its name.
 
     A registered operation ``quarter-turn`` of another package is ``query.quarter_turn(turns=1)``.
     """
 
     @abstractmethod
     def _applied(self, op: ImageOp) -> Made:
-        """What the operation makes of the images."""
+        """The images after the operation."""
 
     def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
         """Apply an operation: ``apply("resize", size=28)``, ``apply(og.ops.Resize(size=28))``, ``apply(my_function)``.
@@ -58,7 +58,7 @@ class Operations(ABC, Generic[Made]):
         return self.apply("crop", top=top, left=left, height=height, width=width)
 
     def center_crop(self, size: int | Sequence[int]) -> Made:
-        """Crop the middle; see `odin_graph.ops.CenterCrop`."""
+        """Cut out the middle; see `odin_graph.ops.CenterCrop`."""
         return self.apply("center-crop", size=size)
 
     def normalize(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Made:
@@ -75,7 +75,7 @@ class Operations(ABC, Generic[Made]):
         mode: Literal["constant", "edge", "reflect"] = "constant",
         value: float = 0,
     ) -> Made:
-        """Add rows and columns around; see `odin_graph.ops.Pad`."""
+        """Add rows and columns on all sides; see `odin_graph.ops.Pad`."""
         return self.apply("pad", top=top, left=left, bottom=bottom, right=right, mode=mode, value=value)
 
     def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> Made:
@@ -90,23 +90,23 @@ class Operations(ABC, Generic[Made]):
         expand: bool = False,
         fill: float = 0,
     ) -> Made:
-        """Turn counter-clockwise about the middle; see `odin_graph.ops.Rotate`."""
+        """Rotate counter-clockwise around the middle; see `odin_graph.ops.Rotate`."""
         return self.apply("rotate", degrees=degrees, method=method, expand=expand, fill=fill)
 
     def blur(self, sigma: float) -> Made:
-        """Gaussian blur of so many pixels; see `odin_graph.ops.Blur`."""
+        """Apply a Gaussian blur; ``sigma`` is in pixels; see `odin_graph.ops.Blur`."""
         return self.apply("blur", sigma=sigma)
 
     def threshold(self, value: float) -> Made:
-        """True above a value in the image's own units; see `odin_graph.ops.Threshold`."""
+        """True above a value, in the units of the image; see `odin_graph.ops.Threshold`."""
         return self.apply("threshold", value=value)
 
     def contrast(self, factor: float) -> Made:
-        """Spread the values of each band about their mean; see `odin_graph.ops.Contrast`."""
+        """Spread the values of each band around their mean; see `odin_graph.ops.Contrast`."""
         return self.apply("contrast", factor=factor)
 
     def clahe(self, *, clip: float = 0.01, tiles: int = 8) -> Made:
-        """Contrast-limited adaptive histogram equalisation; see `odin_graph.ops.Clahe`."""
+        """Contrast-limited adaptive histogram equalization; see `odin_graph.ops.Clahe`."""
         return self.apply("clahe", clip=clip, tiles=tiles)
 
     def to_grayscale(self) -> Made:
@@ -124,7 +124,7 @@ class Operations(ABC, Generic[Made]):
     if not TYPE_CHECKING:  # a type checker shall find misspelt names
 
         def __getattr__(self, name: str) -> Callable[..., Made]:
-            """A registered operation by its name."""
+            """Find a registered operation by its name."""
             spelt = name.replace("_", "-")
             if name.startswith("_") or spelt not in OPS:
                 said = f"{type(self).__name__!r} has no attribute {name!r}."

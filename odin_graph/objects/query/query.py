@@ -1,4 +1,4 @@
-"""`Query`: what ``db.images(...)`` returns. Immutable: every step gives a new one."""
+"""`Query`: what ``db.images(...)`` returns. Immutable: every step returns a new query."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Training):
-    """Images, selected and ordered. Nothing runs before an answer is asked for.
+    """Selected and ordered images. Nothing runs until you ask for an answer.
 
-    Holds a workspace's address and a plan, never a connection: it pickles, and runs in another process.
+    A query contains the address of the workspace and a plan, never a connection. You can pickle it and run it in
+    another process.
     """
 
     address: Address
@@ -75,23 +76,24 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query:
-        """Run a function of your own over the images, on all cores, and give its values by image id.
+        """Call a function of your own on the images, on all cores, and return its values by image id.
 
-        With a name, values are stored as metadata of that name, and pixels, (h, w) or (h, w, bands), as images
-        ``PARENT_ID#name`` that are DERIVED_FROM theirs, with the digest of the function's source; their query is what
-        comes back then. A function of pixels alone is an operation, and lazy: ``query.apply(function)``.
+        With a name, the results are stored. Values become metadata with that name. Pixels, (h, w) or (h, w, bands),
+        become images ``PARENT_ID#name`` that are DERIVED_FROM their parents, with the digest of the function's source,
+        and a query of these images is returned. If a function needs only pixels, ``query.apply(function)`` makes a lazy
+        operation of it.
 
         Args:
-            function: Takes an `Image`; with ``by``, the list of images of a group.
-            name: Of the metadata, or of the images.
-            by: A field. The function is called once for each of its values, and with a name every image of the group
-                gets what it says.
-            processes: Run it in so many processes: a function in pure Python takes one core on threads, however many.
-            progress: Show a bar.
+            function: It is called with an `Image`, or with the list of images of a group if ``by`` is given.
+            name: The name of the metadata, or of the new images.
+            by: A field. The function is called once for each value of the field. With a name, every image of the group
+                gets the result.
+            processes: The number of processes. Threads run a function in pure Python on one core only.
+            progress: Show a progress bar.
 
         Raises:
-            DataError: The function failed; names the image or group.
-            MetadataError: The values are no metadata, or of another type than is recorded.
+            DataError: The function failed. The message names the image or group.
+            MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
         if by is not None:
             return map_groups(self, function, name, by, progress)
@@ -99,7 +101,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
 
     @classmethod
     def from_json(cls, address: Address, data: Any) -> Query:
-        """The query of a JSON object, checked against the workspace as if it were written here."""
+        """Build a query from its JSON form. Names and types are checked as usual."""
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
         plan = LocalExecutor(Stores.at(address)).check(wire.from_json(data))
@@ -117,15 +119,15 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         edge: Literal["drop", "shift", "pad"] = "drop",
         value: float = 0,
     ) -> PatchQuery:
-        """Patches of each image, lazy as every operation; see `odin_graph.ops.Patches`.
+        """Cut each image into patches, lazily; see `odin_graph.ops.Patches`.
 
-        Of a huge image nothing but the patches is read. ``query.resize(512).patches(128).to_grayscale()`` has
-        operations on both sides.
+        Only the patches of a huge image are read. You can use operations before and after:
+        ``query.resize(512).patches(128).to_grayscale()``.
         """
         return PatchQuery(self, (), Patches(size, stride, edge, value))
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
-        """The keys of the images that it stands for, wherever images are taken."""
+        """The keys of its images, for calls that take images."""
         return self.keys()
 
     def _columns(self, *names: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The steps of a query. Each gives a new query, checked when it is built."""
+"""The steps of a query. Each returns a new query, which is checked when it is built."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from odin_graph.stores import Stores
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Steps:
-    """What all queries have: a workspace's address, a plan, the steps that any rows take, and ways to look at it."""
+    """What all queries have: the address of a workspace, a plan, the steps of any rows, and ways to inspect it."""
 
     address: Address | Remote
     plan: Plan
 
     def where(self, *predicates: Expr) -> Self:
-        """Keep the images of which every predicate is true (not false, not unknown)."""
+        """Keep the images for which every condition is true (not false, and not missing)."""
         if not predicates:
             raise QueryError('where() takes at least one condition, as in where(F("label") == "DME").')
         for predicate in predicates:
@@ -51,37 +51,37 @@ class Steps:
         return self._then(Where(reduce(and_, predicates).node))
 
     def order_by(self, *keys: Expr | SortKey | NamesUnits) -> Self:
-        """Order by the keys; ``.desc()`` turns one round. Ties go by the image's key, missing values come last."""
+        """Sort by these expressions. ``.desc()`` reverses one. Ties are sorted by key, and missing values come last."""
         return self._then(OrderBy(tuple(map(_sort_key, keys))))
 
     def limit(self, k: int) -> Self:
-        """The first k images."""
+        """Keep the first k images."""
         if (number := whole(k)) is None or number < 0:
             raise QueryError(f"limit() takes a number of images, not {k!r:.80}.")
         return self._then(Slice(None, number))
 
     def with_columns(self, **columns: Expr) -> Self:
-        """Add columns to what `to_arrow` and `to_pandas` give: ``with_columns(said=exp.predicted)``."""
+        """Add columns to the answer: ``with_columns(said=exp.predicted)``."""
         return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
 
     def select(self, *names: str, **columns: Expr) -> Self:
-        """Give these columns and no others: ``select("id", "age", said=exp.predicted)``."""
+        """Return only these columns: ``select("id", "age", said=exp.predicted)``."""
         return self._then(Select(columns_of(names, columns)))
 
     def distinct(self, *by: str | Expr) -> Self:
-        """The first image of each combination of values; missing values are alike. ``distinct("patient")``."""
+        """Keep the first image of each combination of values: ``distinct("patient")``. Missing values are equal."""
         if not by:
-            raise QueryError('distinct() takes what is to differ, as in distinct("patient").')
+            raise QueryError('distinct() takes at least one field, as in distinct("patient").')
         return self._then(Distinct(tuple(F(one).node if isinstance(one, str) else as_node(one) for one in by)))
 
     def count(self, *, timeout: float | None = None) -> int:
-        """How many rows there are.
+        """The number of rows.
 
         Args:
-            timeout: Seconds after which it is given up, at the engine as well.
+            timeout: Seconds after which the query is stopped, also in the engine.
 
         Raises:
-            TimeLimitError: The time was over.
+            TimeLimitError: It took longer than ``timeout``.
         """
         with deadline(timeout):
             return self._executor.count(self.plan)
@@ -94,15 +94,15 @@ class Steps:
         return wire.to_json(self.plan)
 
     def to_cypher(self) -> Statement:
-        """One Cypher statement with its parameters that selects the same.
+        """One Cypher statement, with its parameters, that selects the same.
 
         Raises:
-            QueryError: A part of the query is not in the graph; says which and why.
+            QueryError: A part of the query is not in the graph. The message says which and why.
         """
         return self._executor.cypher(self.plan)
 
     def explain(self, *, run: bool = False, timeout: float | None = None) -> Explanation:
-        """What runs on which engine, and why; with the actual rows and times if it is run."""
+        """Show what runs on which engine, and why. With ``run``, also the actual rows and times."""
         with deadline(timeout):
             return self._executor.explain(self.plan, run=run)
 
@@ -112,7 +112,9 @@ class Steps:
     @property
     def _stores(self) -> Stores:
         if isinstance(self.address, Remote):
-            raise RemoteError(f"This needs the workspace itself, and {self.address} is a server: ask beside it.")
+            raise RemoteError(
+                f"This needs the workspace itself, and {self.address} is a server: run it where the workspace is."
+            )
         return Stores.at(self.address)
 
     @property
@@ -140,7 +142,7 @@ def _column(said: Any) -> Column:
         return Column(said, F(said).node)
     if isinstance(said, Expr) and isinstance(said.node, ImageField | Added | PredictionField):
         return Column(said.node.name, said.node)
-    raise QueryError(f'{said!r} has no name of its own: give it one, as in decade=fn.floor(F("age") / 10).')
+    raise QueryError(f'{said!r} has no name: give it one, as in decade=fn.floor(F("age") / 10).')
 
 
 def _sort_key(key: Expr | SortKey | NamesUnits) -> SortKey:

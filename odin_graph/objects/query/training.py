@@ -1,4 +1,4 @@
-"""Images out of a query: into torch, NumPy and Hugging Face's data sets."""
+"""From a query to torch, NumPy and Hugging Face data sets."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ class Training(ABC):
         transform: Callable[[Tensor], Tensor] | None = None,
         seed: int = 0,
     ) -> PixelDataset:
-        """A map-style torch data set: (bands, h, w) float32 and the target of each image, in the query's order.
+        """A map-style torch data set: (bands, h, w) float32 and the target of each image, in the order of the query.
 
-        It pickles, and its workers may fork or be spawned; with `__getitems__` they read a batch at once.
+        It can be pickled. Its workers may be forked or spawned, and read a whole batch at once (`__getitems__`).
 
         Args:
-            model: A model or its id: its preprocessing is applied, and targets are indexes into its classes.
-                Without one the values are unscaled.
-            classes: The order of the class indexes, where there is no model; by default the labels, sorted.
+            model: A model or its id. Its preprocessing is applied, and targets are indexes into its classes. Without a
+                model, the values are not scaled.
+            classes: The order of the class indexes, if there is no model; by default the sorted labels.
             augment: Augmentations (``og.ops.Vary("flip", p=0.5)``), drawn for each image and epoch; see `set_epoch`.
             transform: A function of your own, applied to each tensor.
-            seed: Of the augmentations.
+            seed: The seed of the augmentations.
         """
         table = self._columns("label")
         return torch_dataset(
@@ -87,14 +87,15 @@ class Training(ABC):
         )
 
     def to_stream(self, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
-        """An iterable torch data set, shuffled, for data larger than memory: the disk is read in runs of images.
+        """A shuffled, iterable torch data set for data larger than memory. It reads the disk in long runs of images.
 
-        Runs that lie side by side are drawn in random order, and the images of some of them are mixed in memory.
+        Adjacent runs are drawn in random order, and the images of several runs are mixed in memory.
 
         Args:
-            seed: Of the order; `set_epoch` gives another order each epoch.
-            mixed_bytes: Pixels that are mixed at once; by default by the machine's memory, 256 MiB at most.
-            options: Those of `to_torch`.
+            seed: The seed of the order; `set_epoch` gives a new order in each epoch.
+            mixed_bytes: Bytes of pixels that are mixed at once. The default depends on the memory of the machine, and
+                is at most 256 MiB.
+            options: See `to_torch`.
         """
         from odin_graph.runtime.training.stream import PixelStream
 
@@ -120,28 +121,28 @@ class Training(ABC):
         transform: Callable[[Tensor], Tensor] | None = None,
         **options: Any,
     ) -> Loader:
-        """Batches for a training: (n, bands, h, w) float32 and targets; iterate over it once an epoch.
+        """Batches for training: (n, bands, h, w) float32 and targets. Iterate over it once in each epoch.
 
-        The same batches come for the same seed, whatever the workers, and ``state_dict`` / ``load_state_dict`` go on
-        at any of them. ``run.loader(...)`` does the same and records it.
+        The same seed gives the same batches, for any number of workers. ``state_dict`` and ``load_state_dict`` continue
+        after any batch. ``run.loader(...)`` does the same and records it.
 
         Args:
-            batch_size: Images a batch.
-            shuffle: In another order each epoch; False keeps the query's.
-            seed: Of order and augmentations.
-            weights: ``"balanced"`` makes every class equally likely; the name of a numeric field, or a number an
-                image, says how often each comes. Images are then drawn with replacement.
-            stream: Read the disk in runs, for data larger than memory; see `to_stream`.
-            drop_last: Leave out a last batch that is not full.
-            workers: Processes that read ahead; they decide nothing about what comes, or in which order.
-            model: As for `to_torch`, and so are the next three.
+            batch_size: Images in a batch.
+            shuffle: Use a new order in each epoch; False keeps the order of the query.
+            seed: The seed of order and augmentations.
+            weights: ``"balanced"`` makes every class equally likely. The name of a numeric field, or one number for
+                each image, gives the relative frequency of each image. Images are then drawn with replacement.
+            stream: Read the disk in long runs, for data larger than memory; see `to_stream`.
+            drop_last: Leave out the last batch if it is not full.
+            workers: The number of processes that read ahead. It does not change the batches or their order.
+            model: See `to_torch`, also for the next three.
             classes: The order of the class indexes.
             augment: Augmentations.
             transform: A function of your own, applied to each tensor.
-            options: Of torch's `DataLoader`, such as ``pin_memory=True``.
+            options: Options of torch's `DataLoader`, such as ``pin_memory=True``.
 
         Raises:
-            DataError: No image, or weights that are none.
+            DataError: There are no images, or the weights are not valid.
         """
         from odin_graph.runtime.training.loader import Loader
 
@@ -171,21 +172,21 @@ class Training(ABC):
         return Loader(data, epochs, workers=workers, **options)
 
     def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
-        """The images with pixels, ids and labels, so many at once; only a batch of pixels is held.
+        """Batches of images with pixels, ids and labels. Only one batch of pixels is in memory.
 
         Args:
-            size: Images a batch; the last may have fewer.
-            seed: Shuffle them; the same seed shuffles alike. By default the query's order.
+            size: Images in a batch; the last batch may have fewer.
+            seed: Shuffle with this seed. By default the images keep the order of the query.
         """
         table = self._columns("id", "label")
         return batches(self._reader(table), table, size, seed=seed)
 
     def to_numpy(self) -> NDArray[Any]:
-        """All pixels as one array (n, h, w, bands), of the dtype that they came in.
+        """All pixels as one array (n, h, w, bands), in their own dtype.
 
         Raises:
-            ShapeError: The images are of several shapes or dtypes.
-            DataError: The query selects none.
+            ShapeError: The images have different shapes or dtypes.
+            DataError: The query selects no images.
         """
         table = self._columns("id", "label")
         if not table.num_rows:
@@ -194,14 +195,15 @@ class Training(ABC):
         return batch.stack()
 
     def to_huggingface(self, *fields: str, batch_size: int = 256) -> datasets.Dataset:
-        """A `datasets.Dataset` with ``image``, ``id``, ``label`` and further fields, in the query's order.
+        """A `datasets.Dataset` with ``image``, ``id``, ``label`` and more fields, in the order of the query.
 
-        Images of 8 bits in gray or RGB have the feature `Image`, losslessly encoded; any others of one shape are
-        arrays of their own dtype. String labels are `ClassLabel`. It is written batch by batch, to its cache.
+        8-bit gray or RGB images get the feature `Image`, with lossless encoding. Other images become arrays of their
+        own dtype, if all have the same shape. String labels become `ClassLabel`. The data is written batch by batch,
+        into the cache of `datasets`.
 
         Args:
-            fields: Of the images.
-            batch_size: Images that are held at once.
+            fields: More fields of the images.
+            batch_size: The number of images in memory at once.
 
         Raises:
             MissingExtraError: The package `datasets` is not installed.
@@ -215,15 +217,17 @@ class Training(ABC):
 
     def _check_streamed(self) -> None:
         if self._cut() is not None:
-            raise QueryError("Patches are streamed once they are stored: .store(name).loader(stream=True).")
+            raise QueryError("Patches must be stored before they can be streamed: .store(name).loader(stream=True).")
 
     def _weights(self, name: str) -> NDArray[np.float64]:
         held = self._columns(name).column(name)
         if not (pa.types.is_integer(held.type) or pa.types.is_floating(held.type)):
-            raise QueryError(f'{name!r} is {held.type}, and weights are numbers: give a numeric field, or "balanced".')
+            raise QueryError(
+                f'{name!r} is {held.type}, but weights must be numbers: give a numeric field, or "balanced".'
+            )
         if held.null_count:
             raise DataError(
-                f"{held.null_count} of {len(held)} images have no {name!r} to be weighted by: give them one."
+                f"{held.null_count} of {len(held)} images have no {name!r}, which is their weight: give them one."
             )
         return np.asarray(held.to_numpy(), np.float64)
 
