@@ -88,7 +88,7 @@ def test_what_are_no_labels_is_refused(datasets: Datasets, labels: Any, message:
 
 
 def test_a_label_is_one_field(datasets: Datasets, images: Query) -> None:
-    with pytest.raises(DataError, match="is no name of a field"):
+    with pytest.raises(DataError, match="is not the name of a field"):
         datasets.create("a", images, label=["label", "id"])  # type: ignore[arg-type]
 
 

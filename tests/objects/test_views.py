@@ -69,7 +69,7 @@ def test_views_of_other_things(scans: og.Workspace) -> None:
 def test_a_view_over_what_is_gone_says_so(scans: og.Workspace) -> None:
     scans.views["pets"] = scans.images("pets").where(F("label") == "cat")
     scans.dataset("pets").delete()
-    with pytest.raises(QueryError, match=r"'pets@1' asks for what is not there: .*del db.views\['pets'\]"):
+    with pytest.raises(QueryError, match=r"'pets@1' uses something that is missing: .*del db.views\['pets'\]"):
         scans.views["pets"]
     assert list(scans.views) == ["pets"]
 

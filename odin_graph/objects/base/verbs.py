@@ -1,4 +1,4 @@
-"""The words that every kind of thing knows: insert, select, update, delete."""
+"""The methods of every kind of thing: insert, select, update, delete."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Deletable:
     """A str."""
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Put a tombstone on it: no reader shows it any more, lineage still tells of it.
+        """Delete it and keep a tombstone: readers no longer show it, lineage still does.
 
         Args:
-            why: The reason, for whoever meets the tombstone.
-            by: Who does it; by default your login name.
-            force: Delete it also where something frozen uses it.
+            why: The reason, stored on the tombstone.
+            by: Who deletes it; by default your login name.
+            force: Delete it even if something frozen uses it.
 
         Raises:
-            FrozenError: Something frozen uses it; says what.
-            ConflictError: A live process is at work on it.
+            FrozenError: Something frozen uses it. The message says what.
+            ConflictError: A running process is working on it.
         """
         done = deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
         self._forget()
         return done
 
     def undelete(self) -> UndeletionReport:
-        """Take its tombstone away: readers show it again, as it was, with the parts that went with it.
+        """Remove its tombstone: readers show it again, as it was, with the parts that were deleted with it.
 
         Raises:
-            ConflictError: It was purged, or what it is of is deleted.
-            QueryError: It is computed again when it is asked for, and has nothing that could come back.
+            ConflictError: It was purged, or it is part of a deleted thing.
+            QueryError: It is computed again when it is needed, so there is nothing to restore.
         """
         done = undelete(self._stores, self.KIND, [self.id])
         self._forget()
@@ -62,7 +62,7 @@ class Verbs(Deletable):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Its free metadata."""
+        """Its metadata."""
         rows = self._stores.graph.read(
             f"MATCH (n:{self.KIND} {{id: $id}}) RETURN properties(n) AS own", {"id": self.id}
         )
@@ -70,14 +70,14 @@ class Verbs(Deletable):
         return {name: decode(value) for name, value in rows[0]["own"].items() if name not in ours} if rows else {}
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
-        """Set free metadata: ``thing.update(reviewed=True)``; None takes a field away. What is frozen stays as it is.
+        """Set metadata: ``thing.update(reviewed=True)``. None removes a field. Frozen content does not change.
 
         Args:
-            values: The metadata as a dict, for names that are no Python names.
-            metadata: The same by keyword.
+            values: The metadata as a dict, for names that are not valid Python names.
+            metadata: The metadata as keyword arguments.
 
         Raises:
-            MetadataError: A name that is ours, or a value of another type than recorded; nothing is changed.
+            MetadataError: A name that odin_graph uses itself, or a wrong type. Nothing is changed.
         """
         said = {**(values or {}), **metadata}
         columns = {name: [value] for name, value in said.items()}
@@ -93,18 +93,18 @@ class CollectionVerbs:
     _stores: Any
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
-        """Set free metadata of many at once: a row a thing, a column ``id``, and a column for each field.
+        """Set metadata of many things: one row for each thing, a column ``id``, and a column for each field.
 
-        All of it is checked first; up to 50,000 things are then one transaction, all or nothing. More are stored in
-        batches of so many, and an interrupted call may be repeated.
+        Everything is checked first. Then up to 50,000 things are one transaction: all or nothing. More things are
+        stored in batches of this size. You can repeat an interrupted call.
 
         Args:
             source: A DataFrame, an Arrow table, a dict of columns, or a dict of dicts by id.
-            missing: What a missing value does: ``"keep"`` leaves what is there, ``"remove"`` takes it away.
+            missing: What a missing value does: ``"keep"`` keeps the stored value, ``"remove"`` removes it.
 
         Raises:
-            MetadataError: A name that is ours, or values of another type than recorded; nothing is changed.
-            UnknownNameError: A thing that does not exist; nothing is changed.
+            MetadataError: A name that odin_graph uses itself, or a wrong type. Nothing is changed.
+            UnknownNameError: A thing does not exist. Nothing is changed.
         """
         things, columns = rows_of(source)
         return update_metadata(self._stores, self.KIND, self._ids_of(things), columns, missing=missing)
@@ -112,35 +112,35 @@ class CollectionVerbs:
     def delete(
         self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
     ) -> DeletionReport:
-        """Put tombstones on things: one, its id, or several. All of them in one transaction, or none and an error.
+        """Delete things and keep tombstones, in one transaction: all of them, or none and an error.
 
         Args:
             things: The things, or their ids.
-            why: The reason, for whoever meets the tombstone.
-            by: Who does it; by default your login name.
-            force: Delete them also where something frozen uses them.
+            why: The reason, stored on the tombstone.
+            by: Who deletes it; by default your login name.
+            force: Delete them even if something frozen uses them.
 
         Raises:
-            FrozenError: Something frozen uses them; says what.
-            UnknownNameError: No such thing.
-            ConflictError: A live process is at work on one of them.
+            FrozenError: Something frozen uses them. The message says what.
+            UnknownNameError: A thing does not exist.
+            ConflictError: A running process is working on one of them.
         """
         listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
         return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
-        """Take the tombstones from things: one, its id, or several. From all in one transaction, or none and an error.
+        """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.
 
-        Readers show them again, as they were, with the parts that went with them. `Workspace.deletions` lists what was
-        deleted.
+        Readers show them again, as they were, with the parts that were deleted with them. `Workspace.deletions` lists
+        what was deleted.
 
         Args:
-            things: The things, or their ids; of a data set with the version.
+            things: The things, or their ids. The id of a data set must have its version.
 
         Raises:
-            UnknownNameError: No such thing.
-            ConflictError: One was purged, or what it is of is deleted.
-            QueryError: It is computed again when it is asked for, and has nothing that could come back.
+            UnknownNameError: A thing does not exist.
+            ConflictError: One was purged, or is part of a deleted thing.
+            QueryError: It is computed again when it is needed, so there is nothing to restore.
         """
         listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
         return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed))

@@ -1,1 +1,1 @@
-"""`db.images`, `db.datasets`, ...: one collection a file."""
+"""`db.images`, `db.datasets`, ...: one collection in each file."""

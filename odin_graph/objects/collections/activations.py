@@ -33,7 +33,7 @@ RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_d
 
 @dataclass(frozen=True, repr=False)
 class ActivationSet(Verbs):
-    """What a layer of a checkpoint said of images: vectors or units. Deleted, it is computed again when asked."""
+    """Activations of a layer for images: vectors or units. If deleted, they are computed again when needed."""
 
     KIND = "ActivationSet"
     _stores: Stores
@@ -46,33 +46,33 @@ class ActivationSet(Verbs):
 
     @property
     def pooling(self) -> str:
-        """How positions became one vector."""
+        """How the positions were reduced to one vector."""
         return str(self._record()["pooling"])
 
     @property
     def checkpoint(self) -> str:
-        """The weights that were run."""
+        """The checkpoint that computed it."""
         return str(self._record()["checkpoint"])
 
     @property
     def keys(self) -> NDArray[np.int64]:
-        """The images that it covers, sorted by key."""
+        """The images that it contains, sorted by key."""
         self._record()
         return self._rows().coverage()
 
     def vectors(self, images: Any = None) -> NDArray[np.float32]:
-        """The stored vectors (n, d), float32; nothing is computed for it.
+        """The stored vectors (n, d), float32. Nothing is computed.
 
         Args:
-            images: A query, or images, their ids or keys, in whose order they come; by default all, by key.
+            images: A query, or images, their ids or keys, in this order; by default all, by key.
 
         Raises:
-            QueryError: It holds units, no vectors.
-            StoreError: An image that it does not cover.
+            QueryError: The set contains units, not vectors.
+            StoreError: The set does not contain an image.
         """
         if self._record()["digest"] is not None:
             raise QueryError(
-                f"{self.id!r} holds units, of which a layer gives any group: layer.units[[3, 17]].values(images)."
+                f"{self.id!r} contains units, not vectors: read them with layer.units[[3, 17]].values(images)."
             )
         with reading(self._stores, [self.id]):
             rows = rows_of(self._stores, self.id)
@@ -106,7 +106,7 @@ class ActivationSet(Verbs):
 
 
 class ActivationSets(CollectionVerbs, Queried):
-    """The activation sets of a workspace that are ready."""
+    """The ready activation sets of a workspace."""
 
     KIND = "ActivationSet"
 
@@ -114,7 +114,7 @@ class ActivationSets(CollectionVerbs, Queried):
         self._stores = stores
 
     def insert(self, layer: Layer, images: Any, **how: Any) -> ActivationSet:
-        """Compute and store what a layer says of images; what is stored already is not computed again.
+        """Compute and store the activations of a layer for images. Stored ones are not computed again.
 
         Args:
             layer: ``exp.layer("features")``.
@@ -128,12 +128,12 @@ class ActivationSets(CollectionVerbs, Queried):
         return self[ensure_embeddings(self._stores, ref, np.asarray(keys, np.int64), **how)]
 
     def select(self, *conditions: Expr, checkpoint: Any = None, **equal: Any) -> Selection[ActivationSet]:
-        """The sets of which every condition is true, oldest first.
+        """The sets for which every condition is true, oldest first.
 
         Args:
-            conditions: Over their fields and metadata: ``F("layer").starts_with("features")``.
-            checkpoint: Only those of these weights.
-            equal: Fields and the values that they have: ``layer="features"``.
+            conditions: Conditions on their fields and metadata: ``F("layer").starts_with("features")``.
+            checkpoint: Only sets of this checkpoint.
+            equal: Fields and their values: ``layer="features"``.
         """
         if checkpoint is not None:
             conditions += (F("checkpoint") == str(getattr(checkpoint, "id", checkpoint)),)

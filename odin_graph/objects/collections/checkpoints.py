@@ -11,7 +11,7 @@ from odin_graph.stores import Stores
 
 
 class Checkpoints(Queried):
-    """Finds checkpoints: by id, and by query, as in ``db.checkpoints.where(F("experiment") == "vgg/1")``."""
+    """Find checkpoints by id, and by query, as in ``db.checkpoints.where(F("experiment") == "vgg/1")``."""
 
     KIND = "Checkpoint"
 

@@ -1,4 +1,4 @@
-"""``db.fields``: the free metadata that there is, its types, and how a type is changed."""
+"""``db.fields``: the metadata fields, their types, and how to change a type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Fields:
-    """The fields of free metadata, and the label: one recorded type a name and kind."""
+    """The metadata fields, and the label. Each field has one type for each kind of thing."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -22,23 +22,23 @@ class Fields:
     def retype(self, name: str, type: type, kind: str = "Image") -> RetypeReport:  # noqa: A002 - the word for it
         """Give a field another type: ``db.fields.retype("patientID", str)`` makes 1 the text "1" again.
 
-        Every value is converted in one transaction: all of them, or none where one does not fit. What was frozen (the
-        labels of data set versions, the history of labels) keeps what it froze. It wants quiet: no other process
-        should be writing the field.
+        All values are converted in one transaction, or none if one cannot be converted. Frozen values (the labels of
+        data set versions, the history of labels) do not change. Other processes that write the field at the same time
+        must give values of the new type; otherwise they are refused.
 
         Args:
-            name: The field: free metadata, or ``label``.
+            name: The field: metadata, or ``label``.
             type: ``str``, ``int``, ``float``, ``bool``, ``date`` or ``datetime``.
-            kind: What carries it: ``Image``, ``Dataset``, ``Model``, ``Experiment`` ...
+            kind: The kind of thing that has the field: ``Image``, ``Dataset``, ``Model``, ``Experiment`` ...
 
         Raises:
-            MetadataError: Values that do not fit; lists them, and nothing is changed.
+            MetadataError: Values cannot be converted. The message lists them, and nothing is changed.
             UnknownNameError: There is no such field.
         """
         return retype(self._stores, name, asked_type(type), kind)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a field: kind, name, type, and how many things have a value. One that nothing has is forgotten."""
+        """One row for each field: kind, name, type, and the number of values. A field without values is forgotten."""
         import pandas as pd
 
         return pd.DataFrame(counted(self._stores.graph), columns=["kind", "name", "type", "values"])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Images(ImagesVerbs):
-    """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` one image."""
+    """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` is one image."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -39,15 +39,15 @@ class Images(ImagesVerbs):
         """Images as a query.
 
         Args:
-            source: A data set or its id (the bare id is its latest version); images, their ids or keys, whose order
-                is kept; what a package's source finds, ``og.source("name", ...)``; by default all images.
-            cypher: Any Cypher that returns images (``RETURN i``) or their keys (``RETURN i.key``) instead. It runs
-                read-only.
-            params: The values of its parameters, which never enter its text.
+            source: A data set or its id (an id without a version is the latest version); images, their ids or keys, in
+                this order; or the source of a package, ``og.source("name", ...)``. By default all images.
+            cypher: Instead, a Cypher statement that returns images (``RETURN i``) or their keys (``RETURN i.key``). It
+                can only read.
+            params: The values of the parameters in the statement.
 
         Raises:
             UnknownNameError: There is no such data set.
-            QueryError: A source and Cypher together, or parameters without Cypher.
+            QueryError: Both a source and Cypher are given, or parameters without Cypher.
         """
         if cypher is not None:
             if source is not None:
@@ -77,34 +77,35 @@ class Images(ImagesVerbs):
         batch_size: int = BATCH,
         progress: bool = True,
     ) -> IngestReport:
-        """Store images. Interrupted and called again, it goes on where it stopped.
+        """Store images. If the call is interrupted, call it again: it continues where it stopped.
 
         Args:
-            source: A folder of class folders (the id is the path in it, the label the first folder's name), or a
-                manifest: CSV, TSV, Parquet or DataFrame with a column ``path``, where they are there ``id`` and
-                ``label``, and any others, which are metadata. A column of CSV is of numbers, bools or dates where
-                every value prints back as it was written, and else of text: patient 0001 stays 0001.
-            images: Arrays instead: (n, h, w), (n, h, w, bands), or a list of images of any shapes.
-            labels: With ``images``: one for each, None where there is none.
-            ids: With ``images``: one for each; by default PREFIX/000000 and so on.
-            metadata: With ``images``: columns by name, one value for each image.
-            types: What columns are to be read as, label among them: ``{"age": int, "patientID": str}``; ``float``,
-                ``bool``, ``date`` and ``datetime`` too. Freely spelt values are read, and NA, null and nan are missing.
-            prefix: Of the default ids. Give each array its own.
-            root: Where the relative paths of a manifest begin; by default its own folder.
-            kind: A subclass of `schema.Image` whose declared fields are filled from the metadata.
-            on_error: ``"raise"`` at an image that cannot be read, or ``"skip"`` it and report it by name and reason.
-            on_conflict: For an id that is there with other pixels: ``"error"``; ``"skip"``, which leaves it out and
-                says so; ``"revise"``, which makes a new image ``ID@2``; or ``"update"``, which does so too, and gives
-                images that are there with the same pixels the label and the metadata of this call.
-            keep_originals: Store the encoded bytes of files as well.
-            batch_size: Images a transaction at most: the unit that is stored whole or not at all.
-            progress: Show a bar.
+            source: A folder with one subfolder for each class (the id is the path in it, the label is the name of the
+                subfolder). Or a manifest: a CSV, TSV or Parquet file or a DataFrame with a column ``path``, optional
+                columns ``id`` and ``label``, and other columns, which become metadata. A CSV column becomes numbers,
+                bools or dates only if every value, printed again, looks as it was written: patient 0001 stays 0001.
+            images: Arrays instead of a source: (n, h, w), (n, h, w, bands), or a list of images of any shapes.
+            labels: With ``images``: one label for each, or None.
+            ids: With ``images``: one id for each; by default PREFIX/000000 and so on.
+            metadata: With ``images``: columns by name, with one value for each image.
+            types: The types of columns, also of the label: ``{"age": int, "patientID": str}``; also ``float``,
+                ``bool``, ``date`` and ``datetime``. Values may then be written freely, and NA, null and nan are
+                missing.
+            prefix: The prefix of the default ids. Use a different one for each array.
+            root: The folder for the relative paths of a manifest; by default the folder of the manifest.
+            kind: A subclass of `schema.Image`. Its declared fields are filled from the metadata.
+            on_error: ``"raise"`` an error for an image that cannot be read, or ``"skip"`` it and report it.
+            on_conflict: What to do if an id exists with other pixels: ``"error"``; ``"skip"`` it and report it;
+                ``"revise"`` makes a new image ``ID@2``; ``"update"`` does the same, and also sets the label and the
+                metadata of images that exist with the same pixels.
+            keep_originals: Also store the encoded bytes of the files.
+            batch_size: The largest number of images in one transaction, which is stored completely or not at all.
+            progress: Show a progress bar.
 
         Raises:
-            UnreadableImageError: Names the file and the reason.
-            ConflictError: An id is there with other pixels, or twice.
-            MetadataError: A metadata name or type is refused.
+            UnreadableImageError: A file cannot be read. The message names it and the reason.
+            ConflictError: An id exists with other pixels, or is given twice.
+            MetadataError: A metadata name or type is not allowed.
         """
         given = entries_of(
             source,

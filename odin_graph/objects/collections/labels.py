@@ -1,4 +1,4 @@
-"""``db.labels``: corrections of labels, their history, and what they made stale."""
+"""``db.labels``: corrections of labels, their history, and what became stale."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _NOT_GIVEN: Any = object()
 
 
 class Labels:
-    """The labels of a workspace: today's truth, and how it became so."""
+    """The labels of a workspace: the true labels of today, and their history."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     def set(self, what: Any, label: Any = _NOT_GIVEN, *, by: str | None = None, why: str | None = None) -> LabelReport:
-        """Correct labels. Who, when, from what and why is kept; what was frozen keeps the label that it froze.
+        """Correct labels. The history keeps who, when, why, and the old label. Frozen labels do not change.
 
         Args:
             what: A table with the columns ``id`` (or ``key``) and ``label``; a dict from id to label; or, with
                 ``label``, a query, a data set, an image, its id, or a list of images.
-            label: One label for all of them, an expression (``exp.predicted``), or None to take the label away.
-            by: Who says so; by default your login name.
+            label: One label for all of them, an expression (``exp.predicted``), or None to remove the label.
+            by: Who corrects them; by default your login name.
             why: The reason.
 
         Raises:
-            DataError: No label, an image twice, or one that is not there.
-            MetadataError: A label of another type than labels have in this workspace.
+            DataError: There is no label, an image is given twice, or an image does not exist.
+            MetadataError: The label does not have the type of the labels in this workspace.
         """
         keys, labels = self._read(what, label)
         return catalog.set_labels(self._stores, keys, labels, by=by, why=why)
 
     def history(self, images: Any) -> pd.DataFrame:
-        """Every correction of an image, or of several: image, at (UTC), by, before, after, why; the oldest first.
+        """All corrections of images: image, at (UTC), by, before, after, why; the oldest first.
 
         Args:
-            images: An image, its id, a query, a data set, or a list of images. Deleted ones too.
+            images: An image, its id, a query, a data set, or a list of images. They may be deleted.
         """
         import pandas as pd
 
@@ -62,10 +62,10 @@ class Labels:
         return pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
 
     def stale(self) -> Stale:
-        """Which data set versions, prediction sets and experiments hold another label than today's.
+        """The data set versions, prediction sets and experiments whose labels differ from the labels of today.
 
-        The labels that versions froze are compared with their field's values today, whoever changed these, and nothing
-        is changed. A version that was relabeled by itself (``revise(relabel=...)``) differs, too.
+        The labels that versions froze are compared with the values of the label field today, no matter who changed
+        these. Nothing is changed. A version that was relabeled itself (``revise(relabel=...)``) differs too.
         """
         return stale(self._stores)
 
@@ -74,7 +74,7 @@ class Labels:
             if isinstance(label, Expr):
                 query = what.images() if isinstance(what, Dataset) else what
                 if not isinstance(query, Query):
-                    raise DataError("A label that is an expression is taken over a query: db.labels.set(query, exp.x).")
+                    raise DataError("An expression as label needs a query: db.labels.set(query, exp.x).")
                 table = query.to_arrow(said=label)
                 return table.column("key").to_numpy(), table.column("said").to_pylist()
             keys = self._keys(what)

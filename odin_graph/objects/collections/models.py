@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Models(CollectionVerbs, Queried):
-    """Adds models, and finds them by id."""
+    """Add models, and find them by id."""
 
     KIND = "Model"
 
@@ -43,27 +43,27 @@ class Models(CollectionVerbs, Queried):
         revise: bool = False,
         **metadata: Any,
     ) -> Model:
-        """Store a model: what is needed to build and run it again. The same one again is the one that is there.
+        """Store everything to build and run a model again. The same model again returns the existing one.
 
         Args:
-            id: Its id.
-            factory: A class or function that returns a module, or its name, ``"package.module:name"``. Of one that
-                only this notebook or script has, the source is kept, with what it uses. A module itself is kept as an
-                exported program, which can be run and not trained: its class and arguments are better.
-            args: What the factory is called with; values that JSON has.
-            kwargs: The same, by name.
+            id: The id of the model.
+            factory: A class or function that returns a module, or its name, ``"package.module:name"``. If it is defined
+                in this notebook or script, its source is stored, with what it uses. A module itself is stored as an
+                exported program, which can be run but not trained: better give its class and arguments.
+            args: The arguments of the factory; they must be JSON values.
+            kwargs: The keyword arguments of the factory.
             preprocess: The image operations that turn pixels into its input, in order.
             classes: The names or numbers of the classes, in the order of its outputs.
-            task: What the outputs mean; ``multi-class`` where classes are given.
-            input_shape: (bands, height, width) of its input after preprocessing. With it the shapes of all layers are
-                found and the outputs are checked against the classes.
-            revise: Where another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
-                before; one of the versions again is that one. The bare id stays the first version.
-            metadata: Free metadata, queryable like the rest.
+            task: The meaning of the outputs; by default ``multi-class`` if classes are given.
+            input_shape: (bands, height, width) of the input after preprocessing. With it, the shapes of all layers are
+                found, and the outputs are checked against the classes.
+            revise: If another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
+                before. A version that exists is returned. The id without a version stays the first version.
+            metadata: Your own metadata. You can use it in queries.
 
         Raises:
-            ModelError: It cannot be recorded or built; says what to do instead.
-            ShapeError: It does not take the input, or its outputs do not fit its classes.
+            ModelError: The model cannot be stored or built. The message says what to do instead.
+            ShapeError: The model does not accept the input, or its outputs do not match the classes.
             ConflictError: Another model has the id, and ``revise`` is false.
         """
         from odin_graph.runtime.models.describe import describe
@@ -85,11 +85,11 @@ class Models(CollectionVerbs, Queried):
         return Model(self._stores, id)
 
     def insert(self, *what: Any, **how: Any) -> Model:
-        """Store a model: another word for `add`."""
+        """Store a model: the same as `add`."""
         return self.add(*what, **how)
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Model]:
-        """The models of which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
+        """The models for which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
         return select(self._stores, self.KIND, lambda id_: Model(self._stores, id_), conditions, equal)
 
     def __getitem__(self, id: str) -> Model:  # noqa: A002

@@ -1,4 +1,4 @@
-"""``db.predictions``: the stored prediction sets, each one run of one checkpoint over one data set version."""
+"""``db.predictions``: prediction sets, each the predictions of one checkpoint for one data set version."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, 
 
 @dataclass(frozen=True, repr=False)
 class PredictionSet(Verbs):
-    """What one checkpoint, or another source, said of one data set version.
+    """The predictions of one checkpoint, or of another program, for one data set version.
 
-    Its values never change; those of images that were deleted since are not shown.
+    Its values never change. Predictions for images that were deleted since are not shown.
     """
 
     KIND = "PredictionSet"
@@ -50,25 +50,25 @@ class PredictionSet(Verbs):
 
     @property
     def dataset(self) -> str:
-        """The data set version that it is over."""
+        """The data set version that was predicted."""
         return str(self._record()["dataset"])
 
     @property
     def checkpoint(self) -> str | None:
-        """The weights that were run; None where predictions were imported."""
+        """The checkpoint that predicted; None for imported predictions."""
         held: str | None = self._record()["checkpoint"]
         return held
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What predictions from elsewhere say otherwise than their own probabilities, as they were told of."""
+        """The warnings for imported predictions that disagree with their own probabilities."""
         return tuple(self._record()["warnings"] or ())
 
     def __len__(self) -> int:
         return int(self.to_arrow().num_rows)
 
     def to_arrow(self) -> pa.Table:
-        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong``, sorted by key, of images that are there."""
+        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong`` of images that exist, sorted by key."""
         self._record()
         return self._stores.columns.present(self._stores.columns.predictions(self.id))
 
@@ -93,7 +93,7 @@ class PredictionSet(Verbs):
 
 
 class PredictionSets(CollectionVerbs, Queried):
-    """The prediction sets of a workspace that are ready."""
+    """The ready prediction sets of a workspace."""
 
     KIND = "PredictionSet"
 
@@ -103,12 +103,12 @@ class PredictionSets(CollectionVerbs, Queried):
     def insert(
         self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
     ) -> PredictionSet:
-        """Store predictions from elsewhere; the same again gives the set that is there.
+        """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
-            experiment: The experiment that they are of.
-            dataset: The data set version that they are over.
-            predicted: Of each image; by default the most probable class.
+            experiment: The experiment that they belong to.
+            dataset: The data set version that was predicted.
+            predicted: The prediction for each image; by default the most probable class.
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
@@ -122,13 +122,13 @@ class PredictionSets(CollectionVerbs, Queried):
         dataset: Dataset | str | None = None,
         **equal: Any,
     ) -> Selection[PredictionSet]:
-        """The sets of which every condition is true, oldest first.
+        """The sets for which every condition is true, oldest first.
 
         Args:
-            conditions: Over their fields and metadata: ``F("rows") > 1000``.
-            experiment: Only those of this experiment.
-            dataset: Only those over this data set version; the bare id is the latest.
-            equal: Fields and the values that they have.
+            conditions: Conditions on their fields and metadata: ``F("rows") > 1000``.
+            experiment: Only sets of this experiment.
+            dataset: Only sets for this data set version; an id without a version is the latest version.
+            equal: Fields and their values.
         """
         if experiment is not None:
             conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)

@@ -47,12 +47,12 @@ class StackObject(Verbs):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array that came in."""
+        """The shape of the array that was added."""
         return tuple(self._node["shape"])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """The dtype of the pixels."""
         held: np.dtype[Any] = np.dtype(str(self._node["dtype"]))
         return held
 
@@ -62,21 +62,21 @@ class StackObject(Verbs):
         return str(self._node["digest"])
 
     def descendants(self) -> Relatives:
-        """Its images and what was made from them: ``.descendants().used_by(og.Experiment)``."""
+        """Its images, and what was made from them: ``.descendants().used_by(og.Experiment)``."""
         return Relatives(self._stores, self.id, derived_of(self._stores, self.KIND, [self.id]), "descendants")
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Put tombstones on its images, then on itself; refused while a data set version holds one, unless forced."""
+        """Delete it and its images, and keep tombstones. Refused if a data set version has one, unless forced."""
         images = [row["key"] for row in images_of(self._stores, self.KIND, self.id)]
         deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
         return deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
 
     def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
-        """Destroy its images, all that was derived and computed from them, and its metadata; see `Images.purge`."""
+        """Destroy its images, everything derived or computed from them, and its metadata; see `Images.purge`."""
         return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
 
     def sheet(self) -> ContactSheet:
-        """A contact sheet of its images, at even distances; above 8 bits all of them stretched alike."""
+        """A contact sheet of its images, at equal distances. More than 8 bits are stretched on one scale."""
         rows = self._rows()
         shown = [rows[place] for place in np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int))]
         keys = np.array([row["key"] for row in shown], np.int64)
@@ -85,7 +85,7 @@ class StackObject(Verbs):
         return contact_sheet(tiles, title=f"{self.id}: {len(rows):,} {PARTS[self.KIND]}s")
 
     def show(self) -> None:
-        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
+        """Display it: as a picture in a notebook, elsewhere in the viewer of the system."""
         self.sheet().show()
 
     def save(self, path: str | Path) -> Path:
@@ -128,7 +128,7 @@ class StackObject(Verbs):
         if len(rows) != int(self._node["size"]):
             raise QueryError(
                 f"{int(self._node['size']) - len(rows)} {PARTS[self.KIND]}s of {self.id!r} were deleted: "
-                f"take those that are left, {PARTS[self.KIND]}s()."
+                f"use the remaining ones, {PARTS[self.KIND]}s()."
             )
         read = self._stores.columns.array(ARRAY).read(np.array([row["key"] for row in rows], np.int64))
         whole = np.moveaxis(read, 0, axis)
@@ -146,12 +146,12 @@ class Volume(StackObject):
     KIND = "Volume"
 
     def slices(self) -> Query:
-        """Its slices, in their order, as a query; ``F("slice_index")`` is the place of each along the axis."""
+        """Its slices in order, as a query. ``F("slice_index")`` is the position along the axis."""
         return self._images()
 
     @property
     def voxels(self) -> NDArray[Any]:
-        """The array as it came in, or every n-th slice of it.
+        """The array that was added, or every n-th slice of it.
 
         Raises:
             QueryError: Slices were deleted.
@@ -166,18 +166,18 @@ class Video(StackObject):
     KIND = "Video"
 
     def frames(self) -> Query:
-        """Its frames, in their order, as a query; ``F("frame_index")`` is the number of each."""
+        """Its frames in order, as a query. ``F("frame_index")`` is the number of the frame."""
         return self._images()
 
     @property
     def fps(self) -> float | None:
-        """Frames a second, where it is known."""
+        """Frames per second, if known."""
         held: float | None = self._node.get("fps")
         return held
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """The array as it came in, or every n-th frame of it.
+        """The array that was added, or every n-th frame of it.
 
         Raises:
             QueryError: Frames were deleted.
@@ -195,18 +195,18 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
         self._stores = stores
 
     def insert(self, *what: Any, **how: Any) -> S:
-        """Store one: another word for `add`."""
+        """Store one: the same as `add`."""
         added: S = self.add(*what, **how)  # type: ignore[attr-defined]
         return added
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[S]:
-        """Those of which every condition is true: ``select(F("age") > 60, site="Lima")``."""
+        """Those for which every condition is true: ``select(F("age") > 60, site="Lima")``."""
         return select(self._stores, self.KIND, self._one, conditions, equal)
 
     def delete(
         self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
     ) -> DeletionReport:
-        """Put tombstones on them and on their images; refused while a data set version holds one, unless forced."""
+        """Delete them and their images, and keep tombstones. Refused if a data set version has one, unless forced."""
         ids = self._ids_of([things] if isinstance(things, str) or hasattr(things, "id") else list(things))
         images = [row["key"] for id_ in ids for row in images_of(self._stores, self.KIND, id_)]
         deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
@@ -262,24 +262,24 @@ class Volumes(Stacks[Volume]):
     ) -> Volume:
         """Store a volume as its slices: images ``ID/000000`` and so on, with the volume as root.
 
-        Interrupted and called again it goes on where it stopped; the same volume again is the one that is there.
+        If the call is interrupted, call it again: it continues. The same volume again returns the existing one.
 
         Args:
-            id: Its id.
-            voxels: (depth, h, w) or (depth, h, w, bands) of any integer, float or bool dtype. What is sliced where it
-                lies (`np.memmap`, zarr) is never held whole.
-            axis: That it is cut across.
+            id: The id.
+            voxels: (depth, h, w) or (depth, h, w, bands) of any integer, float or bool dtype. An array that is
+                sliced on disk (`np.memmap`, zarr) is never in memory as a whole.
+            axis: The axis along which the slices are taken.
             every: Store each n-th slice.
-            labels: One a stored slice.
-            metadata: Columns with a value a stored slice.
-            progress: Show a bar.
-            fields: Free metadata of the volume, which every slice inherits.
+            labels: One label for each stored slice.
+            metadata: Columns with one value for each stored slice.
+            progress: Show a progress bar.
+            fields: Metadata of the volume, which every slice inherits.
 
-        Where an axis looks like channels that come first, a `LayoutWarning` says so.
+        If the first axis looks like channels, you get a `LayoutWarning`.
 
         Raises:
-            ShapeError: It is no volume, or columns have other lengths.
-            ConflictError: The id is taken by another volume, or was deleted.
+            ShapeError: The array is not a volume, or columns have different lengths.
+            ConflictError: Another volume has the id, or it was deleted.
         """
         stack = Stack(
             kind="Volume",
@@ -315,18 +315,18 @@ class Videos(Stacks[Video]):
         """Store a video as its frames: images ``ID/000000`` and so on, with the video as root.
 
         Args:
-            id: Its id.
+            id: The id.
             frames: (frames, h, w) or (frames, h, w, bands); see `Volumes.add`.
-            fps: Frames a second; each frame then says ``frame_seconds``.
+            fps: Frames per second. Each frame then has ``frame_seconds``.
             every: Store each n-th frame.
-            labels: One a stored frame.
-            metadata: Columns with a value a stored frame.
-            progress: Show a bar.
-            fields: Free metadata of the video, which every frame inherits.
+            labels: One label for each stored frame.
+            metadata: Columns with one value for each stored frame.
+            progress: Show a progress bar.
+            fields: Metadata of the video, which every frame inherits.
 
         Raises:
-            ShapeError: It is no video, or columns have other lengths.
-            ConflictError: The id is taken by another video, or was deleted.
+            ShapeError: The array is not a video, or columns have different lengths.
+            ConflictError: Another video has the id, or it was deleted.
         """
         stack = Stack(
             kind="Video",

@@ -1,4 +1,4 @@
-"""``db.storage``: how much room activations may take, which of them stay whatever happens, and what each is worth."""
+"""``db.storage``: how much disk space activations may take, which of them must stay, and the value of each."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
 class Storage:
-    """The room that activation sets take: ``budget``, ``pin``, ``unpin`` and ``report``."""
+    """The disk space of activation sets: ``budget``, ``pin``, ``unpin`` and ``report``."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     @property
     def budget(self) -> int | None:
-        """Bytes that all activation sets together may take; None where nobody said. It is the workspace's own.
+        """Bytes that all activation sets together may take, or None. It belongs to the workspace.
 
-        Set it to ``"20 GB"``, ``"500 MiB"``, a number of bytes, or None. Nothing goes before room is needed.
+        Set it to ``"20 GB"``, ``"500 MiB"``, a number of bytes, or None. Nothing is removed before space is needed.
         """
         return catalog.budget_of(self._stores)
 
@@ -40,29 +40,29 @@ class Storage:
         catalog.set_budget(self._stores, None if size is None else size_of(size))
 
     def pin(self, held: Any) -> None:
-        """Keep a set, whatever room it takes: it is never dropped to make room.
+        """Keep a set: it is never removed to make room.
 
         Args:
             held: An activation set, a line of the report, or its id.
 
         Raises:
-            UnknownNameError: There is no such set; lists those there are.
+            UnknownNameError: The set does not exist. The message lists the sets.
         """
         catalog.pin(self._stores, _id_of(held))
 
     def unpin(self, held: Any) -> None:
-        """Let a set be dropped again when room is needed.
+        """Allow that a set is removed when space is needed.
 
         Args:
             held: An activation set, a line of the report, or its id.
 
         Raises:
-            UnknownNameError: There is no such set; lists those there are.
+            UnknownNameError: The set does not exist. The message lists the sets.
         """
         catalog.unpin(self._stores, _id_of(held))
 
     def report(self) -> StorageReport:
-        """What every set takes, when it was asked last, and what dropping it would cost; the least useful first."""
+        """The size of every set, its last use, and the cost of removing it; the least valuable first."""
         sets = catalog.least_useful_first(catalog.stored_sets(self._stores))
         return StorageReport(tuple(sets), self.budget)
 
@@ -72,10 +72,10 @@ class Storage:
 
 
 def size_of(size: str | int) -> int:
-    """Bytes: of ``"20 GB"`` (a thousand millions each), ``"500 MiB"`` (1,048,576 each), or as they are given.
+    """Bytes from ``"20 GB"`` (10**9 each), ``"500 MiB"`` (1,048,576 each), or a number.
 
     Raises:
-        QueryError: It is no size.
+        QueryError: It is not a size.
     """
     if isinstance(size, str):
         found = _SIZE.fullmatch(size)

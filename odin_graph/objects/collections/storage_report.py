@@ -1,4 +1,4 @@
-"""``db.storage.report()``: a line a stored set, that prints, and goes to Arrow or pandas."""
+"""``db.storage.report()``: one line for each stored set; it can be printed and converted to Arrow or pandas."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _LEFT: Final = frozenset(("layer", "pooling", "codec", "last used (UTC)", "pinne
 
 @dataclass(frozen=True, repr=False)
 class StorageReport:
-    """What every activation set takes, and what it is worth; the least useful by byte first, which would go first."""
+    """The size and the value of every activation set. The least valuable per byte is first, and is removed first."""
 
     sets: tuple[StoredSet, ...]
     budget: int | None
-    """Bytes that all of them together may take."""
+    """Bytes that all sets together may take."""
 
     @property
     def bytes(self) -> int:
-        """What all of them together take."""
+        """Bytes that all sets together take."""
         return sum(one.bytes for one in self.sets)
 
     @property
     def over(self) -> int:
-        """By how many bytes that is more than the budget; 0 where it is not."""
+        """Bytes above the budget, or 0."""
         return 0 if self.budget is None else max(0, self.bytes - self.budget)
 
     def to_arrow(self) -> pa.Table:
-        """A row a set: times in UTC, sizes in bytes, ``seconds`` what computing it again would take."""
+        """One row for each set: times in UTC, sizes in bytes, and the ``seconds`` to compute it again."""
         columns = {
             "id": (pa.string(), [one.id for one in self.sets]),
             "layer": (pa.string(), [one.layer for one in self.sets]),
@@ -68,7 +68,7 @@ class StorageReport:
         return pa.table({name: pa.array(values, type_) for name, (type_, values) in columns.items()})
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a set, as `to_arrow`."""
+        """The same as a DataFrame."""
         frame: pd.DataFrame = self.to_arrow().to_pandas()
         return frame
 
@@ -82,7 +82,7 @@ class StorageReport:
         return self.sets[place]
 
     def __str__(self) -> str:
-        """The table, and what all of it takes."""
+        """The table, and the total size."""
         if not self.sets:
             return self._total()
         lines = [_HEAD, *(_cells(one) for one in self.sets[:_SHOWN])]

@@ -1,4 +1,4 @@
-"""``db.tables``: everything as the four tables that researchers keep by hand."""
+"""``db.tables``: everything as four tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """Images, models, experiments and predictions as Arrow tables; ``.to_pandas()`` makes a DataFrame of one."""
+    """Images, models, experiments and predictions as Arrow tables. ``.to_pandas()`` makes a DataFrame."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -27,22 +27,22 @@ class Tables:
     def images(
         self, dataset: Dataset | str | None = None, *, one_hot: str | None = None, pixels: bool = False
     ) -> pa.Table:
-        """A row an image: id, key, label, our other fields, and a column for every metadata field.
+        """One row for each image: id, key, label, the other built-in fields, and a column for every metadata field.
 
         Args:
-            dataset: Its images in its order, with the labels that it froze; by default all images, by key.
-            one_hot: A field that is also given as int8 columns ``FIELD=VALUE``, such as ``"label"``.
-            pixels: Add ``image``: the pixels as bytes, of the shape and dtype that stand beside them.
+            dataset: Only its images, in its order, with the labels that it froze; by default all images, by key.
+            one_hot: A field, such as ``"label"``, to add as int8 columns ``FIELD=VALUE``.
+            pixels: Add the column ``image``: the pixels as bytes. Other columns give their shape and dtype.
         """
         chosen = None if dataset is None else resolve(self._stores, dataset)
         return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=pixels)
 
     def models(self) -> pa.Table:
-        """A row a model: definition as JSON, classes, task, input shape (bands, height, width), parameters ..."""
+        """One row for each model: definition as JSON, classes, task, (bands, height, width) of the input, parameters."""
         return tables.models_table(self._stores)
 
     def experiments(self) -> pa.Table:
-        """A row an experiment: model, data sets by role, ``params.*``, ``metrics.*`` as logged last, test accuracy."""
+        """One row for each experiment: model, data sets by role, ``params.*``, last ``metrics.*``, test accuracy."""
         return tables.experiments_table(self._stores)
 
     def per_image(
@@ -52,22 +52,22 @@ class Tables:
         *,
         activations: Layer | str | None = None,
     ) -> pa.Table:
-        """A row an image: truth, what the experiment said of it, and a layer's pooled activations.
+        """One row for each image: truth, prediction of the experiment, and pooled activations of a layer.
 
         Args:
             experiment: The experiment, or its id.
-            dataset: One that it has predictions over; by default its test set.
-            activations: A layer, or its name; adds the column ``activation``, computed where it is missing.
+            dataset: A data set with predictions; by default the test set.
+            activations: A layer or its name. It adds the column ``activation``. Missing ones are computed.
 
         Raises:
-            QueryError: There are no predictions over it.
+            QueryError: There are no predictions for the data set.
         """
         from odin_graph.objects.layers.layer import Layer
         from odin_graph.objects.things.experiment import Experiments
 
         held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
         if dataset is None and (dataset := held.datasets.get("test")) is None:
-            raise QueryError(f"The experiment {held.id!r} has no test set: say which data set is meant.")
+            raise QueryError(f"The experiment {held.id!r} has no test set: give dataset=.")
         layer = held.layer(activations) if isinstance(activations, str) else activations
         ref = LayerRef(layer.checkpoint, layer.name, layer.pooling) if isinstance(layer, Layer) else None
         return tables.per_image_table(self._stores, held.id, resolve(self._stores, dataset), activations=ref)

@@ -1,4 +1,4 @@
-"""``db.vectors``: vectors of your own, CLIP and the like, by name."""
+"""``db.vectors``: your own vectors, for example from CLIP, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class VectorSet:
-    """Vectors under a name, one an image: ``by=db.vectors["clip"]``."""
+    """Vectors under a name, one for each image: ``by=db.vectors["clip"]``."""
 
     def __init__(self, stores: Stores, name: str) -> None:
         self._stores = stores
@@ -29,27 +29,27 @@ class VectorSet:
 
     @property
     def name(self) -> str:
-        """The user's word for it."""
+        """The name of the set."""
         return self._record.id
 
     @property
     def dimensions(self) -> int:
-        """Numbers of a vector."""
+        """The length of a vector."""
         return self._record.length
 
     @property
     def node(self) -> NamedVectors:
-        """As a plan holds it."""
+        """Its form in a plan."""
         return NamedVectors(self.name)
 
     def __len__(self) -> int:
         return len(rows_of(self._stores, self.name).coverage())
 
     def embeddings(self, images: Any) -> NDArray[np.float32]:
-        """The vectors (n, d) of a query's images, of images, ids or keys, in their order.
+        """The vectors (n, d) of the images of a query, or of images, ids or keys, in their order.
 
         Raises:
-            QueryError: Some have none.
+            QueryError: Some images have no vector.
         """
         return vectors_of(self._stores, self.node, keys_of_images(self._stores, images))
 
@@ -62,7 +62,7 @@ class VectorSet:
 
 
 class Vectors:
-    """The vectors that were handed in, by name."""
+    """The sets of your own vectors, by name."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -70,27 +70,27 @@ class Vectors:
     def add(
         self, name: str, ids: Any, array: NDArray[Any], *, replace: bool = False, progress: bool = True
     ) -> VectorSet:
-        """Keep a vector for each of some images; a set of that name grows.
+        """Store one vector for each image. If the set exists, they are added to it.
 
-        A call that was interrupted goes on where it stopped when it is made again.
+        If a call is interrupted, call it again: it continues where it stopped.
 
         Args:
-            name: ``"clip"``.
+            name: The name of the set, for example ``"clip"``.
             ids: A query, images, their ids, or their keys, each once.
-            array: (n, d), kept as float32.
-            replace: Of images that have another vector already.
+            array: Vectors (n, d), stored as float32.
+            replace: Replace the vectors of images that already have another one.
             progress: Show a progress bar.
 
         Raises:
-            ShapeError: The shapes do not fit, or a vector holds NaN or infinity.
-            DataError: The ids are a set, which has no order.
-            ConflictError: An image has another vector already.
+            ShapeError: The shapes do not match, or a vector contains NaN or infinity.
+            DataError: The ids are a Python set, which has no order.
+            ConflictError: An image already has another vector.
         """
         refuse_unordered("ids", ids)
         try:
             rows = np.asanyarray(array)  # a mask stays one
         except ValueError as error:
-            raise ShapeError(f"Vectors are numbers of shape (n, d), all of one length: {error}.") from error
+            raise ShapeError(f"Vectors must be numbers of shape (n, d), all of one length: {error}.") from error
         add_vectors(self._stores, name, keys_of_images(self._stores, ids), rows, replace=replace, progress=progress)
         return VectorSet(self._stores, name)
 
@@ -110,7 +110,7 @@ class Vectors:
         return len(vector_sets(self._stores))
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a set: name, images, dimensions, created_at (UTC)."""
+        """One row for each set: name, images, dimensions, created_at (UTC)."""
         import pandas as pd
 
         rows = [(held.id, len(self[held.id]), held.length, held.created_at) for held in vector_sets(self._stores)]

@@ -1,4 +1,4 @@
-"""``db.views``: queries under a name, each change of one a further version."""
+"""``db.views``: queries under a name. Each change makes a new version."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ AnyQuery: TypeAlias = "Query | DerivedQuery | ThingQuery[Any] | Groups"
 class Views:
     """Saved queries: ``db.views["hard DME"] = query``, then ``db.views["hard DME"].where(...)``.
 
-    A view is a question, whose answer is that of the moment it is asked in. The bare name is the latest version,
-    ``"hard DME@1"`` the first.
+    A view is a query: its answer is that of the moment when it runs. The name alone is the latest version, and
+    ``"hard DME@1"`` is the first version.
     """
 
     def __init__(self, stores: Stores) -> None:
@@ -47,8 +47,8 @@ class Views:
             return query_of(self._stores, dict(held.query))
         except OdinError as error:
             raise QueryError(
-                f"The view {held.id!r} asks for what is not there: {error} Save another query as {held.base!r}, or "
-                f"take it away: del db.views[{held.base!r}]."
+                f"The view {held.id!r} uses something that is missing: {error} Save another query as {held.base!r}, or "
+                f"remove it: del db.views[{held.base!r}]."
             ) from error
 
     def __delitem__(self, name: str) -> None:
@@ -65,7 +65,7 @@ class Views:
         return len({held.base for held in views(self._stores)})
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a version: id, view, version, created_at (UTC), and the query as it was written."""
+        """One row for each version: id, view, version, created_at (UTC), and the query as it was written."""
         import pandas as pd
 
         rows = [
@@ -88,10 +88,10 @@ class Views:
 
 
 def query_of(stores: Stores, data: Any) -> AnyQuery:
-    """The query of a JSON object, of whatever its rows are, checked as if it were written here.
+    """Build a query from its JSON form, for any kind of rows. Names and types are checked as usual.
 
     Raises:
-        QueryError: It is none, or asks for what is not there.
+        QueryError: It is not a query, or uses something that does not exist.
     """
     address: Address = stores.address
     if isinstance(data, dict) and "operations" in data:

@@ -1,4 +1,4 @@
-"""Checkpoints: what users hold of stored weights."""
+"""Checkpoints: stored weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint(Deletable):
-    """The weights of a model at one moment of its training, or from elsewhere."""
+    """The weights of a model at one moment of its training, or from another program."""
 
     KIND = "Checkpoint"
     _stores: Stores
@@ -36,12 +36,12 @@ class Checkpoint(Deletable):
 
     @property
     def epoch(self) -> int | None:
-        """The epoch, as it was said."""
+        """The epoch that was given."""
         return self._record().epoch
 
     @property
     def step(self) -> int | None:
-        """The step, as it was said."""
+        """The step that was given."""
         return self._record().step
 
     @property
@@ -51,7 +51,7 @@ class Checkpoint(Deletable):
 
     @property
     def not_finite(self) -> tuple[str, ...]:
-        """The names of the weights that hold NaN or infinity."""
+        """The names of the weights that contain NaN or infinity."""
         return self._record().not_finite
 
     @property
@@ -60,17 +60,17 @@ class Checkpoint(Deletable):
         return self._record().weights
 
     def layers(self) -> LayerTable:
-        """What runs in its model: name, type, output, units, parameters, and the bytes that storing it takes.
+        """The layers of its model: name, type, output, units, parameters, and the bytes to store them.
 
         Raises:
-            ModelError: It belongs to no model.
+            ModelError: The checkpoint belongs to no model.
         """
         from odin_graph.runtime.models.model import layers_of
 
         record = self._record()
         if record.model is None:
             raise ModelError(
-                f"The checkpoint {record.id!r} belongs to no model, so nobody knows its layers: start the run with a "
+                f"The checkpoint {record.id!r} belongs to no model, so its layers are not known: start the run with a "
                 "model, db.run(model, ...)."
             )
         return LayerTable.of(layers_of(model_of(self._stores, record.model)))
@@ -79,7 +79,7 @@ class Checkpoint(Deletable):
         """The weights by name, on the CPU.
 
         Raises:
-            StoreError: The file is gone or damaged.
+            StoreError: The file is missing or damaged.
         """
         return load_weights(self._stores, self._record())
 
@@ -88,11 +88,11 @@ class Checkpoint(Deletable):
 
         Args:
             strict: False to leave out weights whose names the model does not have.
-            trust_source: Vouch for the code that the model was stored with, see `Model.build`.
+            trust_source: Confirm that you trust the stored code of the model, see `Model.build`.
 
         Raises:
-            TrustError: It would run code that nobody vouched for.
-            ModelError: The weights do not fit; names what is missing, and what is too much.
+            TrustError: It would run code that you did not trust.
+            ModelError: The weights do not fit. The message lists missing and extra names.
         """
         from odin_graph.runtime.models.model import load_checkpoint
 

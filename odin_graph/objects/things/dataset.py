@@ -46,12 +46,12 @@ _SHOWN_SETS = 40
 
 @dataclass(frozen=True, repr=False)
 class Dataset(DatasetOps, Verbs):
-    """One version of a data set: images in an order, with the labels they had. Nothing in it ever changes."""
+    """One version of a data set: images in an order, with the labels that they had. It never changes."""
 
     KIND = "Dataset"
     _stores: Stores
     id: str
-    """With its version: ``mnist@1``."""
+    """The id with the version: ``mnist@1``."""
 
     def __len__(self) -> int:
         return int(self._record["size"])
@@ -94,34 +94,34 @@ class Dataset(DatasetOps, Verbs):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The version's free metadata."""
+        """The metadata of the version."""
         ours = set(reserved("Dataset"))
         return {name: decode(value) for name, value in self._record.items() if name not in ours}
 
     @property
     def keys(self) -> NDArray[np.int64]:
-        """The images' keys, in the order of the set."""
+        """The keys of the images, in the order of the data set."""
         keys: NDArray[np.int64] = self._stores.columns.members(self.id).column("key").to_numpy()
         return keys
 
     @property
     def labels(self) -> list[Any]:
-        """The labels, in the order of the set; None for each image of a set without labels."""
+        """The labels, in the order of the data set; None for each image if the data set has no labels."""
         labels: list[Any] = self._stores.columns.members(self.id).column("label").to_pylist()
         return labels
 
     @property
     def classes(self) -> list[Any]:
-        """The distinct labels, sorted; those inside the lists of a multi-label set."""
+        """The distinct labels, sorted; for multi-label data, the labels inside the lists."""
         return sorted(self.counts())
 
     @property
     def deleted(self) -> list[str]:
-        """The ids of its members that were deleted since: it has them in its order, and shows them no more."""
+        """The ids of its members that were deleted since. They keep their place, but are not shown."""
         return sorted(deleted_members(self._stores, self.id).values())
 
     def counts(self) -> dict[Any, int]:
-        """How often each label occurs, by label."""
+        """The number of images with each label."""
         flat = (
             item
             for label in self.labels
@@ -131,7 +131,7 @@ class Dataset(DatasetOps, Verbs):
         return dict(sorted(Counter(flat).items()))
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:
-        """The keys of the images that it stands for, wherever images are taken."""
+        """The keys of its images, for calls that take images."""
         return self.keys if deleted else self.images().keys()
 
     def images(self) -> Query:
@@ -139,18 +139,18 @@ class Dataset(DatasetOps, Verbs):
         return Query(self._stores.address, Plan(Members(self.id)))
 
     def to_torch(self, **options: Any) -> Any:
-        """Its images as a torch data set; the options are those of `Query.to_torch`."""
+        """Its images as a torch data set; for the options see `Query.to_torch`."""
         return self.images().to_torch(**options)
 
     def loader(self, batch_size: int = 128, **options: Any) -> Any:
-        """Batches of its images for a training; the options are those of `Query.loader`."""
+        """Batches of its images for training; for the options see `Query.loader`."""
         return self.images().loader(batch_size, **options)
 
     def test_uses(self) -> Verdicts:
-        """Every experiment that the data set has judged as ``test``, in any version, and who descends from one of them.
+        """All experiments that used the data set as ``test``, in any version, and experiments that descend from them.
 
-        An experiment that descends from one that had seen the verdict was tuned on the test set, and so was one that
-        chose its best checkpoint by it.
+        An experiment that descends from one that had seen these results was tuned on the test set. So was an
+        experiment that chose its best checkpoint by the test set.
         """
         return verdicts(self._stores, self.base)
 
@@ -197,23 +197,25 @@ class Datasets(CollectionVerbs, Queried):
         revise: bool = False,
         **metadata: Any,
     ) -> Dataset:
-        """Freeze images and their labels under an id. The same content again gives the version that is there.
+        """Freeze images and their labels under an id. The same content again returns the existing version.
 
         Args:
             id: The id, without a version; the first version is ``ID@1``.
-            images: A query, whose order is kept, a draft, or images, their ids or keys.
-            label: The field that is the truth; None for a set without labels.
-            labels: The labels themselves, one an image, in place of the field's values.
-            revise: Make the next version where the id exists with other content.
-            metadata: Free metadata of the version.
+            images: A query (its order is kept), a draft, or images, their ids or keys.
+            label: The field that contains the true labels; None for a data set without labels.
+            labels: The labels themselves, one for each image, instead of a field.
+            revise: Make the next version if the id exists with other content.
+            metadata: Metadata of the version.
 
         Raises:
             FrozenError: The id exists with other content.
-            DataError: An image twice, one that is not there, or one without a label.
+            DataError: An image is given twice, does not exist, or has no label.
         """
         catalog.check_base(id)
         if label is not None and not isinstance(label, str):
-            raise DataError(f"label={label!r:.80} is no name of a field: give one, or None for a set without labels.")
+            raise DataError(
+                f"label={label!r:.80} is not the name of a field: give one, or None for a data set without labels."
+            )
         if isinstance(images, Draft):
             return images.create(id, revise=revise, **metadata)
         query = images.images() if isinstance(images, Dataset) else images
@@ -240,7 +242,7 @@ class Datasets(CollectionVerbs, Queried):
         return Dataset(self._stores, made)
 
     def insert(self, *what: Any, **how: Any) -> Dataset:
-        """Freeze images under an id: another word for `create`."""
+        """Freeze images under an id: the same as `create`."""
         return self.create(*what, **how)
 
     def load(
@@ -250,16 +252,16 @@ class Datasets(CollectionVerbs, Queried):
         id: str | None = None,  # noqa: A002
         progress: bool = True,
     ) -> Dataset:
-        """Store what `Dataset.export` wrote: its images, and a version of the same digest.
+        """Load what `Dataset.export` wrote: its images, and a version with the same digest.
 
         Args:
             path: The folder.
-            id: Another id than it had.
-            progress: Show a bar.
+            id: A new id; by default the id that it had.
+            progress: Show a progress bar.
 
         Raises:
-            DataError: It is no exported data set.
-            StoreError: Its content is not what its digest says; then no data set is made.
+            DataError: The folder is not an exported data set.
+            StoreError: The content does not match its digest. No data set is made.
         """
         return Dataset(self._stores, exchange.load(self._stores, Path(path), id, progress=progress))
 
@@ -272,14 +274,14 @@ class Datasets(CollectionVerbs, Queried):
         return [Dataset(self._stores, row["id"]) for row in rows]
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a version: id, images, label field, when it was frozen (UTC), digest, tags, and its metadata."""
+        """One row for each version: id, images, label field, time of freezing (UTC), digest, tags, and metadata."""
         frame = self.select().to_pandas().drop(columns=["base", "version"])
         tags = [", ".join(words) if words is not None else "" for words in frame.pop("tags")]
         frame.insert(1, "tags", tags)
         return frame
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
-        """The versions of which every condition is true: ``select(F("size") > 1000, base="retina")``."""
+        """The versions for which every condition is true: ``select(F("size") > 1000, base="retina")``."""
         return select(self._stores, self.KIND, lambda id_: Dataset(self._stores, id_), conditions, equal)
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:

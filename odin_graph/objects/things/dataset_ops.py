@@ -1,4 +1,4 @@
-"""What is done with a data set version: next versions, comparisons, splits, samples, files. None of it changes it."""
+"""Methods of a data set version: next versions, comparisons, splits, samples, export. None of them changes it."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class DatasetOps:
         labels: Sequence[Any] | None = None,
         **metadata: Any,
     ) -> Dataset:
-        """Make the next version: a REVISION_OF this one, without what was deleted since. This one stays as it is.
+        """Make the next version, a REVISION_OF this one. It leaves out images deleted since. This one does not change.
 
         Args:
             add: Images to append: a query, images, their ids or keys.
             remove: Members to leave out.
             relabel: New labels by image, id or key: ``{"scan-7": "DME"}``.
-            labels: The labels of what is added; by default their field's values today.
-            metadata: Free metadata of the new version.
+            labels: The labels of the added images; by default the values of the label field today.
+            metadata: Metadata of the new version.
 
         Raises:
-            DataError: One to be removed or relabeled is no member, or one to be added is.
+            DataError: An image to remove or relabel is not a member, or an image to add is one already.
         """
         added = _keys(self._stores, add).tolist()
         if labels is not None and len(labels) != len(added):
@@ -96,21 +96,21 @@ class DatasetOps:
         return self._at(made)
 
     def diff(self, other: Dataset | str) -> Diff:
-        """What changes from this version to another: added, removed and relabeled images."""
+        """The changes from this version to another: added, removed and relabeled images."""
         held = self._other(other)
         after = (held.id, Members.of(self._stores, held.id))
         return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), after)
 
     def today(self) -> Diff:
-        """What its query would give today, and with today's labels: added, removed and relabeled images.
+        """The changes if its query ran today, with the labels of today: added, removed and relabeled images.
 
         Raises:
-            QueryError: It was not made by a query.
+            QueryError: The data set was not made by a query.
         """
         said = json.loads(self._record.get("query") or "null")
         if not said or "odin_query" not in said:
             raise QueryError(
-                f"{self.id} was made of listed images or by a split, not by a query: there is nothing to ask again."
+                f"{self.id} was made from listed images or by a split, not by a query: no query can run again."
             )
         query = Query(self._stores.address, wire.from_json(said))
         keys = query.keys()
@@ -130,24 +130,23 @@ class DatasetOps:
     ) -> dict[str, Dataset]:
         """Split into data sets ``ID/PART``, each DERIVED_FROM this one, with its frozen labels.
 
-        Where shares or classes come out otherwise than asked, a `SplitWarning` says what was reached, and
-        ``dataset.warnings`` keeps it.
+        If shares or classes differ from what you asked for, you get a `SplitWarning`, which ``dataset.warnings`` keeps.
 
         Args:
             fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
             stratify: A field whose values keep their proportions in each part, usually ``"label"``.
-            group: A field that is never torn apart, such as the patient: all images of a value go to one part.
-            time: A field that orders the images: the first part gets the oldest, the last the newest. Images of the
-                same time stay together. Nothing is drawn by chance then.
+            group: A field such as the patient: all images with the same value go into one part.
+            time: A field that orders the images: the first part gets the oldest images, the last part the newest.
+                Images of the same time stay together. Nothing is random then.
             seed: The same seed gives the same split.
-            revise: Make next versions where the parts exist with other images. Every image, and every group, that is
-                in a part keeps its side; only what is new is dealt, and what is gone drops out.
-            redraw: Make next versions, and draw everything anew: images change sides. What was trained on an earlier
-                version has then seen images that judge it.
+            revise: Make next versions if the parts exist with other images. Images and groups stay in their part. Only
+                new images are distributed, and images that are gone are dropped.
+            redraw: Make next versions, and draw everything again, so images change parts. A model that was trained on
+                an earlier version may then have seen images of the new test part.
 
         Raises:
-            UnknownNameError: No such field.
-            DataError: The groups, or the times, cannot be split so.
+            UnknownNameError: The field does not exist.
+            DataError: The groups or the times cannot be split in this way.
         """
         check_fractions(fractions)
         said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
@@ -175,18 +174,19 @@ class DatasetOps:
         """Split into k folds: data sets ``ID/fold-N/train`` and ``ID/fold-N/test``; each image is tested once.
 
         Args:
-            k: How many folds, 2 or more.
+            k: The number of folds, 2 or more.
             stratify: A field whose values keep their proportions.
-            group: A field that is never torn apart.
+            group: A field: all images with the same value stay together.
             seed: The same seed gives the same folds.
-            revise: Make next versions where they exist with other images; as for `split` each image keeps its fold.
-            redraw: Make next versions, and draw everything anew.
+            revise: Make next versions if they exist with other images. As in `split`, each image stays in its fold.
+            redraw: Make next versions, and draw everything again.
 
         Raises:
-            DataError: Fewer than 2 folds, another number than there is and not ``redraw``, or too few groups.
+            DataError: Fewer than 2 folds, a number that differs from the existing one without ``redraw``, or too few
+                groups.
         """
         if not isinstance(k, int | np.integer) or k < 2:
-            raise DataError(f"{k!r:.80} folds cannot be trained and tested: give 2 or more.")
+            raise DataError(f"{k!r:.80} is not a number of folds: give 2 or more.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
         options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
         keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None
@@ -219,14 +219,14 @@ class DatasetOps:
         by: str = "label",
         seed: int = 0,
     ) -> Draft:
-        """Draw images by chance, each at most once, in the order of the set; ``.create(id)`` freezes them.
+        """Draw random images, each at most once, in the order of the data set. ``.create(id)`` freezes them.
 
         Args:
-            number: How many.
-            balanced: A field of whose every value as many are drawn.
-            weights: A field of positive numbers, or a number for each value of ``by``: how likely an image is drawn.
-            by: The field that the keys of ``weights`` are values of.
-            seed: The same seed draws the same.
+            number: The number of images.
+            balanced: A field: the same number of images is drawn for each of its values.
+            weights: How likely an image is drawn: a field of positive numbers, or a number for each value of ``by``.
+            by: The field whose values are the keys of ``weights``.
+            seed: The same seed draws the same images.
 
         Raises:
             DataError: There are too few images, or a weight is missing or not positive.
@@ -249,47 +249,47 @@ class DatasetOps:
         return self._draft(members.take(positions), "sample", **said)
 
     def __or__(self, other: Dataset) -> Draft:
-        """The images of both; the labels of common ones must agree."""
+        """The images of either data set. The labels of common images must agree."""
         return self._draft(versions.union(self._stores, *self._pair(other)), "union", with_=other.id)
 
     def __and__(self, other: Dataset) -> Draft:
-        """The images in both; their labels must agree."""
+        """The images in both data sets. Their labels must agree."""
         return self._draft(versions.intersection(self._stores, *self._pair(other)), "intersection", with_=other.id)
 
     def __sub__(self, other: Dataset) -> Draft:
-        """The images that the other does not have."""
+        """The images that the other data set does not have."""
         return self._draft(versions.difference(*self._pair(other)), "difference", with_=other.id)
 
     def __xor__(self, other: Dataset) -> Draft:
-        """The images in just one of them."""
+        """The images in exactly one of the two data sets."""
         return self._draft(versions.symmetric_difference(*self._pair(other)), "symmetric difference", with_=other.id)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The words that it is found by: ``db.datasets.tagged("gold")``."""
+        """Its tags, to find it with ``db.datasets.tagged("gold")``."""
         return tuple(self._record.get("tags") or ())
 
     def tag(self, *words: str) -> tuple[str, ...]:
-        """Add words to find it by; they are no part of what is frozen. All its tags are returned."""
+        """Add tags to find it by, and return all its tags. Tags are not frozen."""
         return self._set_tags([*self.tags, *words])
 
     def untag(self, *words: str) -> tuple[str, ...]:
-        """Take words away."""
+        """Remove tags."""
         return self._set_tags([word for word in self.tags if word not in words])
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What splitting it, or making it by a split, did not reach."""
+        """The warnings of splits of this data set, or of the split that made it."""
         held = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": self.id})
         return tuple(held[0]["said"] or ()) if held else ()
 
     def verify(self, other: Dataset | None = None, *, deep: bool = False, progress: bool = True) -> Verified:
-        """Compute its digest again; or compare it with another version, of this workspace or of another.
+        """Compute its digest again, or compare it with another version, of this or another workspace.
 
         Args:
             other: The other version; the answer is ``equal``, or the first difference.
             deep: Read every pixel again.
-            progress: Show a bar while pixels are read.
+            progress: Show a progress bar while pixels are read.
         """
         if other is not None and not deep:
             return checks.compare((self._stores, self.id), (other._stores, other.id))  # noqa: SLF001 - of this class
@@ -303,12 +303,12 @@ class DatasetOps:
         format: exchange.Format = "parquet",  # noqa: A002 - the users' word for it
         progress: bool = True,
     ) -> Path:
-        """Write it into a new folder with everything that makes its digest; ``db.datasets.load(path)`` reads it.
+        """Write it into a new folder, with everything that its digest covers. ``db.datasets.load(path)`` reads it.
 
         Args:
             path: The folder.
             format: ``parquet`` (one file), ``folder`` (class folders of PNG or .npy), or ``webdataset`` (tar files).
-            progress: Show a bar.
+            progress: Show a progress bar.
 
         Raises:
             ConflictError: The folder is not empty.
@@ -351,7 +351,7 @@ class DatasetOps:
         if isinstance(other, str):
             return self._at(catalog.resolve(self._stores, other))
         if not isinstance(other, DatasetOps):
-            raise QueryError(f"{other!r:.60} is no data set: give db.datasets[id].")
+            raise QueryError(f"{other!r:.60} is not a data set: give db.datasets[id].")
         versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
         return other
 
@@ -365,7 +365,7 @@ class DatasetOps:
     def _set_tags(self, words: Iterable[str]) -> tuple[str, ...]:
         kept = list(dict.fromkeys(words))
         if bad := [word for word in kept if not isinstance(word, str) or not word.strip()]:
-            raise DataError(f"{bad[0]!r} is no tag: give words that are not empty.")
+            raise DataError(f"{bad[0]!r} is not a tag: give words that are not empty.")
         self._stores.graph.write(
             "MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": self.id, "tags": kept or None}
         )
@@ -373,7 +373,7 @@ class DatasetOps:
         return tuple(kept)
 
     def _field(self, name: str) -> list[Any]:
-        """A field of each image, in the order of the set."""
+        """A field of each image, in the order of the data set."""
         values: list[Any] = self.images().to_arrow(name).column(name).to_pylist()
         return values
 

@@ -1,4 +1,4 @@
-"""Experiments: what was trained on what, how it went, and what it says."""
+"""Experiments: what was trained on which data, its metrics, and its predictions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RETURN properties(e) AS own, datasets, m.id AS model
 
 @dataclass(frozen=True, repr=False)
 class Experiment(Verbs, Predicting, PredictionExpressions):
-    """One training, or one source of predictions. Its ``wrong``, ``confidence`` ... go into ``where``."""
+    """One training, or one source of predictions. Use its ``wrong``, ``confidence`` and so on in ``where``."""
 
     KIND = "Experiment"
     _stores: Stores
@@ -52,7 +52,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``failed``, or ``interrupted`` where the process is gone."""
+        """``running``, ``finished``, ``failed``, or ``interrupted`` if the process has died."""
         catalog.settle(self._stores)
         return str(self._summary()["own"]["state"])
 
@@ -64,18 +64,18 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def datasets(self) -> dict[str, str]:
-        """The data set versions that went in, by role."""
+        """The data set versions that it used, by role."""
         return {role: id_ for role, id_ in self._summary()["datasets"] if role is not None}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The hyper-parameters."""
+        """The hyperparameters."""
         held = self._summary()["own"].get("parameters")
         return dict(json.loads(held)) if held else {}
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The free metadata."""
+        """The metadata."""
         ours = set(reserved("Experiment"))
         return {name: decode(value) for name, value in self._summary()["own"].items() if name not in ours}
 
@@ -86,39 +86,39 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def leaks(self) -> list[dict[str, Any]]:
-        """Images in common of what it learned from and what judges it: ``train``, ``test``, counts ``by`` key; or [].
+        """Images that both its training and its evaluation used: ``train``, ``test``, counts ``by`` key; or [].
 
-        Between its own data sets when it started; and, once it was judged by another, between that and what it, or an
-        experiment that it goes on from, learned from.
+        They are checked between its own data sets when it starts. If it is evaluated on another data set, they are
+        checked between that data set and everything that it, or an experiment that it continues, learned from.
         """
         return list(json.loads(self._summary()["own"].get("leaks") or "{}").get("leaks", []))
 
     @property
     def loaders(self) -> list[dict[str, Any]]:
-        """What `Run.loader` gave it: images by digest, order, weights, operations and augmentations."""
+        """What `Run.loader` gave: images by digest, order, weights, operations and augmentations."""
         return list(json.loads(self._summary()["own"].get("loaders") or "[]"))
 
     @property
     def commit(self) -> str | None:
-        """The git commit of the folder that it ran in, with ``-dirty`` where files differed."""
+        """The git commit of the folder that it ran in, with ``-dirty`` if files differed."""
         held: str | None = self._summary()["own"].get("commit")
         return held
 
     @property
     def seed(self) -> int | None:
-        """The random seed, as it was said."""
+        """The random seed that was given."""
         held: int | None = self._summary()["own"].get("seed")
         return held
 
     @property
     def group(self) -> str | None:
-        """The name that gathers experiments."""
+        """The name that several experiments share."""
         held: str | None = self._summary()["own"].get("group")
         return held
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The words that it is found by."""
+        """The words to find it by."""
         return tuple(self._summary()["own"].get("tags") or ())
 
     @property
@@ -133,7 +133,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def best(self) -> Checkpoint | None:
-        """The checkpoint that speaks for it: the one saved with ``best=True``, else the last; None if it has none."""
+        """The best checkpoint: the one saved with ``best=True``, or else the last; None if there is none."""
         chosen = chosen_checkpoint(self._stores.graph, self.id)
         return None if chosen is None else Checkpoint(self._stores, chosen)
 
@@ -147,13 +147,13 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return read_log(self._stores, self.id)
 
     def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
-        """How well it does on a data set: accuracy, confusion, and what else its task has.
+        """Measure it on a data set: accuracy, confusion, and the other measures of its task.
 
-        Measured are the members that are there, with a label and a prediction; the result says what is left out, and
-        where a part was predicted a `CoverageWarning` does as well.
+        An image is measured if it is a member, is not deleted, and has a label and a prediction. The result reports
+        what is left out. If some labeled images have no prediction, you get a `CoverageWarning`.
 
         Args:
-            dataset: A data set that it has predictions over.
+            dataset: A data set that it has predictions for.
             by: A field to group by, such as the patient.
         """
         over = self._dataset(dataset)
@@ -161,7 +161,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return replace(measured, seen=warn_of_seen(self._stores, self.id, over, stacklevel=2))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
-        """A layer of its chosen checkpoint, or of the one that is given."""
+        """A layer of its best checkpoint, or of the given one."""
         chosen = checkpoint if checkpoint is None else str(checkpoint)
         return Layer(self._stores, self.id, name, checkpoint=chosen, pooling=pooling)
 
@@ -219,7 +219,7 @@ class Experiments(CollectionVerbs, Queried):
         return len(self._ids())
 
     def find(self, *, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[Experiment]:
-        """The experiments of a group, with a tag, in a state; oldest first."""
+        """The experiments of a group, with a tag, or in a state; oldest first."""
         catalog.settle(self._stores)
         rows = self._stores.graph.read(
             "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
@@ -237,14 +237,14 @@ class Experiments(CollectionVerbs, Queried):
         metrics: Mapping[str, float] | None = None,
         **what: Any,
     ) -> Experiment:
-        """Store an experiment that ran elsewhere, finished; ``db.run(...)`` records one while it runs.
+        """Store a finished experiment that ran elsewhere. ``db.run(...)`` records one while it runs.
 
         Args:
-            id: Its id; by default MODEL/N.
+            id: The id; by default MODEL/N.
             model: The model that it trained.
-            metrics: What came out, logged at once.
+            metrics: The final metrics.
             what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
-                ``informed_by``, and free metadata, as in `Workspace.run`.
+                ``informed_by``, and metadata, as in `Workspace.run`.
         """
         ours = ("params", "seed", "group", "tags", "informed_by")
         said = {name: what.pop(name) for name in ours if name in what}
@@ -257,7 +257,7 @@ class Experiments(CollectionVerbs, Queried):
         return Experiment(self._stores, run.id)
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Experiment]:
-        """The experiments of which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
+        """The experiments for which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
         catalog.settle(self._stores)
         return select(self._stores, self.KIND, lambda id_: Experiment(self._stores, id_), conditions, equal)
 

@@ -1,4 +1,4 @@
-"""`Image`: one image as users hold it."""
+"""`Image`: one image."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ _FEW = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Image(ImageVerbs):
-    """One image: its fields as they were when it was looked up, and its pixels when they are asked for."""
+    """One image. Its fields are those of the time when it was looked up. Its pixels are read when you use them."""
 
     _stores: Stores = field(repr=False)
     key: int
     """Its identity in arrays, columns and indexes."""
     fields: Mapping[str, Any]
-    """Every field that has a value, ours and free metadata."""
+    """Every field that has a value: built-in fields and metadata."""
 
     @classmethod
     def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
-        """The images of these keys, in this order; their fields are read together. One that is gone is left out."""
+        """The images with these keys, in this order. Their fields are read together. Missing images are left out."""
 
         def read(at: Moment, _exact: bool) -> pa.Table:
             names = [name for name in stores.columns.fields("Image", at) if name != "key"]
@@ -75,10 +75,10 @@ class Image(ImageVerbs):
 
     @classmethod
     def of_id(cls, stores: Stores, id: str) -> Self:  # noqa: A002 - the users' word for it
-        """The image of an id.
+        """The image with an id.
 
         Raises:
-            UnknownNameError: There is none, or it was deleted.
+            UnknownNameError: It does not exist, or it was deleted.
         """
         rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
         if not rows or rows[0]["deleted"]:
@@ -111,17 +111,17 @@ class Image(ImageVerbs):
 
     @property
     def id(self) -> str:
-        """The user's id; by default the path that it was read from."""
+        """Its id; by default the path that it was read from."""
         return str(self._ours("id"))
 
     @property
     def label(self) -> Any:
-        """Today's truth; None where there is none. A data set version keeps the label that it froze."""
+        """The label of today, or None. A data set version keeps the label that it froze."""
         return self.fields.get("label")
 
     @property
     def path(self) -> str | None:
-        """Where it was read from."""
+        """The path that it was read from."""
         path: str | None = self.fields.get("path")
         return path
 
@@ -148,12 +148,12 @@ class Image(ImageVerbs):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The free metadata that it has."""
+        """Its metadata."""
         ours = set(reserved("Image"))
         return {name: value for name, value in self.fields.items() if name not in ours}
 
     def __getitem__(self, name: str) -> Any:
-        """A field; None where the image has no value of it.
+        """The value of a field, or None if the image has no value.
 
         Raises:
             UnknownNameError: No image has such a field.
@@ -166,7 +166,7 @@ class Image(ImageVerbs):
         return None
 
     def __getattr__(self, name: str) -> Any:
-        """Free metadata by name: ``image.age``. A name that is an attribute of every image is ``image["shape"]``."""
+        """Metadata by name: ``image.age``. If every image has an attribute of this name: ``image["shape"]``."""
         if name.startswith("_") or name == "fields":  # asked for by copying and pickling, before there are fields
             raise AttributeError(name)
         try:
@@ -176,29 +176,29 @@ class Image(ImageVerbs):
 
     @cached_property
     def pixels(self) -> NDArray[Any]:
-        """The pixels (h, w, bands), of the dtype that they came in.
+        """The pixels (h, w, bands), in their own dtype.
 
         Raises:
-            QueryError: The image is huge, and more than a quarter of the memory that may be taken: see `crop`.
+            QueryError: The image takes more than a quarter of the memory budget: use `crop`.
         """
         pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
         return pixels
 
     def crop(self, box: Sequence[int]) -> NDArray[Any]:
-        """The pixels (bottom - top, right - left, bands) of a box; of a huge image only its tiles are read.
+        """The pixels (bottom - top, right - left, bands) of a box. Only the tiles of a huge image are read.
 
         Args:
-            box: (left, top, right, bottom) in whole pixels; the last row and column are not part of it.
+            box: (left, top, right, bottom) in whole pixels; right and bottom are exclusive.
 
         Raises:
-            ShapeError: The box is empty, or reaches outside of the image.
-            DataError: It is no box.
+            ShapeError: The box is empty, or extends beyond the image.
+            DataError: It is not a box.
         """
         return read_box(self._stores, self.key, box)
 
     @cached_property
     def overview(self) -> NDArray[Any]:
-        """The pixels for looking at: of a huge image averaged over squares, its longer side 1,024 pixels at most."""
+        """The pixels to display. A huge image is averaged over squares, so its longer side has at most 1,024 pixels."""
         if "pixels" in vars(self):
             return self.pixels
         (pixels,) = self._stores.columns.array(ARRAY).read_displayed(np.array([self.key], np.int64))
@@ -206,7 +206,7 @@ class Image(ImageVerbs):
 
     @property
     def parent(self) -> Image | Volume | Video | None:
-        """The image that it was made from by an operation, or the volume or video that it is of; None of any other."""
+        """The image that an operation made it from, or the volume or video that it belongs to; otherwise None."""
         held = parent_of(self._stores, self.key)
         if held is not None:
             return next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
@@ -214,32 +214,32 @@ class Image(ImageVerbs):
         return None if stack is None else class_of(stack[0])(self._stores, stack[1])
 
     def geometry(self) -> Geometry:
-        """Where it lies on the image that it was made from: maps points and boxes there and back.
+        """Its position on its parent image: converts points and boxes in both directions.
 
         Raises:
-            QueryError: It came in as it is, or a function of one's own made it.
+            QueryError: It has no parent image, or a function of your own made it.
         """
         held = parent_of(self._stores, self.key)
         if held is None:
-            raise QueryError(f"{self.id!r} was made from no other image: it has no place on a parent.")
+            raise QueryError(f"{self.id!r} was not made from another image: it has no position on a parent.")
         key, op, params = held
         (parent,) = Image.of_keys(self._stores, np.array([key], np.int64))
         return geometry_to_parent(op, params, *parent.shape[:2])
 
     def ancestors(self) -> Relatives:
-        """What it was made from, at any distance: crops, originals, older pixels, volumes and videos."""
+        """Everything that it was made from, at any depth: crops, originals, older pixels, volumes and videos."""
         return Relatives.reached(self._stores, self.id, self.key, "ancestors")
 
     def descendants(self) -> Relatives:
-        """What was made from it: ``db.image(x).descendants().used_by(og.Experiment)``."""
+        """Everything that was made from it: ``db.image(x).descendants().used_by(og.Experiment)``."""
         return Relatives.reached(self._stores, self.id, self.key, "descendants")
 
     def used_by(self, kind: type[T]) -> Selection[T]:
-        """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that the image itself went into."""
+        """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
         return used_by(self._stores, (self.key,), kind)
 
     def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
-        """The k units of a layer that say the most of it: which, and what they say."""
+        """The k units of a layer with the highest values for this image, with their values."""
         return top_units(*self._said(layer, view), k)
 
     def unusual_units(
@@ -251,13 +251,13 @@ class Image(ImageVerbs):
         by: Literal["z", "percentile"] = "z",
         view: UnitView = "units",
     ) -> UnusualUnits:
-        """The units whose value of this image is the most unusual against other images.
+        """The units whose value for this image differs most from the values for other images.
 
         Args:
             layer: ``exp.layer("features")``.
-            against: A query, images, their ids or keys.
-            k: How many; None for all.
-            by: How many deviations from the mean, or at which percentile.
+            against: The other images: a query, images, their ids or keys.
+            k: The number of units; None for all.
+            by: Sort by standard deviations from the mean, or by percentile.
             view: Units, or channels by their largest value or mean.
         """
         units, values = self._said(layer, view)
@@ -273,19 +273,19 @@ class Image(ImageVerbs):
         return np.array(units.numbers, np.int64), units.values([self.key])[0]
 
     def sheet(self) -> ContactSheet:
-        """Its picture with its label; above 8 bits stretched, for looking at only."""
+        """Its picture with its label, to look at. More than 8 bits are stretched."""
         return contact_sheet([Tile(self.overview, self.id, truth=self.label)])
 
     def show(self) -> None:
-        """Display it: in a notebook as a picture, elsewhere in the system's viewer."""
+        """Display it: as a picture in a notebook, elsewhere in the viewer of the system."""
         self.sheet().show()
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture that `show` displays, as .png, .pdf, .svg or .jpg. The pixels themselves are `pixels`."""
+        """Write the picture of `show` as .png, .pdf, .svg or .jpg. For the pixels themselves, use `pixels`."""
         return self.sheet().save(path)
 
     def __eq__(self, other: object) -> bool:
-        """The same image of the same workspace."""
+        """Whether it is the same image of the same workspace."""
         return isinstance(other, Image) and (self.key, self._stores.address) == (other.key, other._stores.address)
 
     def __hash__(self) -> int:

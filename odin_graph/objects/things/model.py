@@ -1,4 +1,4 @@
-"""Models: what users hold of a stored definition."""
+"""Models: stored definitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True, repr=False)
 class Model(Verbs):
-    """A model's definition, its preprocessing, and what a dry run found of its layers. Its weights are checkpoints."""
+    """A model definition, its preprocessing, and its layers, found by a dry run. Checkpoints have the weights."""
 
     KIND = "Model"
     _stores: Stores
@@ -36,7 +36,7 @@ class Model(Verbs):
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What is built: an importable factory with arguments, captured source, or an exported program."""
+        """How to build it: an importable factory with arguments, stored source, or an exported program."""
         held: dict[str, Any] = json.loads(self._record().definition)
         return held
 
@@ -49,12 +49,12 @@ class Model(Verbs):
 
     @property
     def parameters(self) -> int:
-        """How many numbers it learns."""
+        """The number of trainable parameters."""
         return self._record().parameters
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """(bands, height, width) of what it takes."""
+        """(bands, height, width) of its input."""
         return self._record().input_shape
 
     @property
@@ -64,46 +64,46 @@ class Model(Verbs):
 
     @property
     def task(self) -> str | None:
-        """What its outputs mean: multi-class, multi-label, regression, or a registered task."""
+        """The meaning of its outputs: multi-class, multi-label, ordinal, regression, or a registered task."""
         return self._record().task
 
     @property
     def preprocess(self) -> Pipeline:
-        """What turns pixels into its input."""
+        """The operations that turn pixels into its input."""
         return Pipeline.from_json(self._record().preprocess)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what it says of an image, but the weights."""
+        """SHA-256 of everything that determines its predictions, except the weights."""
         return self._record().digest
 
     def versions(self) -> list[Model]:
-        """It and its revisions, the oldest first: ``model.versions()[-1]`` is the latest."""
+        """All its versions, the oldest first: ``model.versions()[-1]`` is the latest."""
         return [Model(self._stores, id_) for id_ in versions_of(self._stores, self.id)]
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        """Its weights, oldest first."""
+        """Its checkpoints, oldest first."""
         return [Checkpoint(self._stores, id_) for id_ in catalog.of_model(self._stores, self.id)]
 
     def build(self, *, trust_source: bool = False) -> torch.nn.Module:
-        """A new module, with the weights that its factory gives it: what a training starts with.
+        """Build a new module, with the initial weights of its factory, to start a training.
 
         Args:
-            trust_source: Vouch for the code that it was stored with (source of a notebook, an exported program). It is
-                kept for you and this workspace, for other processes too, until the code changes or `distrust` takes
-                it back. Not needed where it was added, or where it is an installed class.
+            trust_source: Confirm that you trust the stored code (source of a notebook, an exported program). This is
+                remembered for you and this workspace, also in other processes, until the code changes or you call
+                `distrust`. It is not needed in the process that added the model, or for an installed class.
 
         Raises:
-            TrustError: It would run code that nobody vouched for.
-            ModelError: It cannot be built here.
+            TrustError: It would run code that you did not trust.
+            ModelError: The model cannot be built here.
         """
         from odin_graph.runtime.models.model import build_model
 
         return build_model(self._stores, self._record(), trust_source=trust_source)
 
     def distrust(self) -> bool:
-        """Take back that you vouched for its code (``trust_source=True``): whether you had."""
+        """Withdraw ``trust_source=True``. Returns whether you had trusted its code."""
         from odin_graph.runtime.models import trust, trusted
         from odin_graph.runtime.models.model import definition_of
 
@@ -118,20 +118,20 @@ class Model(Verbs):
         id: str | None = None,  # noqa: A002 - the users' word for it
         trust_source: bool = False,
     ) -> Checkpoint:
-        """Store weights from elsewhere: a module, its state dict, a ``.pth`` or a ``.safetensors`` file.
+        """Store weights of another program: a module, its state dict, a ``.pth`` or a ``.safetensors`` file.
 
-        A ``.pth`` file may hold nothing but tensors: nothing else is ever unpickled.
+        A ``.pth`` file may contain only tensors. Nothing else is ever unpickled.
 
         Args:
             weights: The weights, or the file.
-            id: Its id; by default MODEL/N.
-            trust_source: As in `build`, which is how the weights are checked to fit.
+            id: The id; by default MODEL/N.
+            trust_source: See `build`. The model is built to check that the weights fit.
 
         Raises:
-            ModelError: They do not fit the model, or are not only weights.
+            ModelError: The weights do not fit the model, or the file contains more than weights.
             ConflictError: The id exists with other weights.
 
-        A `DataWarning` says which of them are NaN or infinite, and ``checkpoint.not_finite`` keeps it.
+        If weights are NaN or infinite, you get a `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
         """
         from odin_graph.catalog.models.weights import apply_weights, import_weights
 

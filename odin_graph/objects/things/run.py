@@ -1,4 +1,4 @@
-"""A run: an experiment while it is being made."""
+"""A run: an experiment in progress."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 
 class Run(Predicting):
-    """An experiment while it is being made: log to it, save checkpoints, predict, finish.
+    """An experiment in progress: log metrics, save checkpoints, predict, finish.
 
-    As a context manager it finishes at the end; an exception makes it ``failed``, Ctrl-C ``interrupted``. A process
-    that dies leaves it ``interrupted`` when it is next looked at. ``db.run(id=...)`` goes on with it; with one that is
-    finished only where ``resume=True`` says so.
+    As a context manager it finishes at the end of the block. An exception makes it ``failed``, and Ctrl-C
+    ``interrupted``. If the process dies, it also becomes ``interrupted``. ``db.run(id=...)`` continues it. To continue
+    a finished run, add ``resume=True``.
     """
 
     def __init__(self, stores: Stores, lease: Lease, log: MetricLog) -> None:
@@ -66,7 +66,7 @@ class Run(Predicting):
         strict: bool = False,
         resume: bool = False,
     ) -> Self:
-        """Begin an experiment, or go on with the one of that id; the arguments are those of `Workspace.run`."""
+        """Start an experiment, or continue the one with that id; for the arguments see `Workspace.run`."""
         setup = Setup(
             model=_id(model),
             datasets={
@@ -98,7 +98,7 @@ class Run(Predicting):
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment that it makes."""
+        """The experiment that this run records."""
         return Experiment(self._stores, self.id)
 
     @property
@@ -107,25 +107,25 @@ class Run(Predicting):
         return self._ended or "running"
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers, such as the loss: ``run.log({"loss": 0.3}, step=1)``.
+        """Log metrics, such as the loss: ``run.log({"loss": 0.3}, step=1)``.
 
-        They are stored some seconds later, and at the latest with the next checkpoint or the end.
+        They are stored after some seconds, and at the latest with the next checkpoint or at the end.
         """
         self._check_running()
         self._log.add(metrics, step)
         self._logged.update(dict.fromkeys(map(str, metrics)))
 
     def loader(self, images: Any, batch_size: int = 128, *, seed: int | None = None, **options: Any) -> Loader:
-        """Batches for the training, as `Query.loader` gives them; what decides them is recorded on the experiment.
+        """Batches for training, as from `Query.loader`. Everything that determines them is recorded.
 
-        Images that are in none of the run's data sets are learned from: where what judges it has some of them, a
-        `LeakWarning` says so, now and whenever it is judged.
+        Images that are in no data set of the run count as learned from. If a test set contains some of them, you get a
+        `LeakWarning`, now and at each evaluation.
 
         Args:
             images: A data set, its id, or a query.
-            batch_size: Images a batch.
-            seed: By default the run's, else 0.
-            options: Those of `Query.loader`; ``model=`` is the run's unless another is said.
+            batch_size: Images in a batch.
+            seed: By default the seed of the run, or else 0.
+            options: See `Query.loader`; ``model=`` is the model of the run by default.
         """
         self._check_running()
         experiment = self.experiment
@@ -157,24 +157,24 @@ class Run(Predicting):
         step: int | None = None,
         prefix: str = "",
     ) -> Checkpoint:
-        """Save the weights. What was logged so far is stored too.
+        """Save the weights, and store the metrics that were logged so far.
 
-        A best one that is chosen by the test set is told of (`LeakWarning`) and kept: ``dataset.test_uses()``. It is
-        known by the metric that is named, by metrics of the test set alone that were logged since the last
-        checkpoint, or by predictions of the run over the test set that came before. Weights that are NaN or infinite
-        are told of as well (`DataWarning`), and kept: ``checkpoint.not_finite``.
+        A best checkpoint that was chosen by the test set gives a `LeakWarning`, which ``dataset.test_uses()`` keeps. It
+        is noticed by the name of the metric, by metrics of only the test set that were logged since the last
+        checkpoint, or by earlier predictions of the run on the test set. Weights that are NaN or infinite give a
+        `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
 
         Args:
             module: The model, or its state dict.
-            best: Whether it is the best so far: then it is the one that speaks for the experiment. The name of the
-                metric that says so (``best="val_loss"``), one that the run has logged, stands for True.
-            epoch: Of the training.
-            step: Of the training.
-            prefix: Store only weights whose names begin so, without it: ``"model."`` of a Lightning module.
+            best: Whether it is the best checkpoint so far, which represents the experiment. Or the name of the logged
+                metric that chose it (``best="val_loss"``), which means True.
+            epoch: The epoch of the training.
+            step: The step of the training.
+            prefix: Store only weights whose names begin with it, without the prefix: ``"model."`` for Lightning.
 
         Raises:
-            ModelError: They are not the weights of the run's model; names what is missing, and what is too much.
-            UnknownNameError: The run never logged the metric that `best` names; lists those that it has.
+            ModelError: The weights do not fit the model of the run. The message lists missing and extra names.
+            UnknownNameError: The run never logged the metric in `best`. The message lists the metrics.
         """
         from odin_graph.runtime.models.fit import check_fit, without_prefix
 
@@ -182,7 +182,7 @@ class Run(Predicting):
         self._log.flush()
         if isinstance(best, str) and best not in (logged := self.metrics().column("name").unique().to_pylist()):
             raise UnknownNameError.of(
-                "logged metric", best, logged, remedy="Log it before it names the best, or give best=True."
+                "logged metric", best, logged, remedy="Log it before you use it as best=, or give best=True."
             )
         weights = without_prefix(module, prefix) if prefix else module
         model = self.experiment.model
@@ -224,7 +224,7 @@ class Run(Predicting):
             )
 
     def finish(self, state: State = "finished") -> Experiment:
-        """Store what was logged, and record how it ended."""
+        """Store the logged metrics, and record how the run ended."""
         if self._ended is None:
             self._log.flush()
             self._log.compact()
@@ -239,7 +239,7 @@ class Run(Predicting):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish. Where an error is on its way already, a failure to record it does not hide it."""
+        """Finish the run. A failure to record it does not hide an error of the block."""
         if error is None:
             self.finish()
             return
@@ -254,7 +254,7 @@ class Run(Predicting):
     def _check_running(self) -> None:
         if self._ended is not None:
             resume = ", resume=True" if self._ended == "finished" else ""
-            raise QueryError(f'The run {self.id!r} is {self._ended}: go on with it by db.run(id="{self.id}"{resume}).')
+            raise QueryError(f'The run {self.id!r} is {self._ended}: continue it with db.run(id="{self.id}"{resume}).')
 
 
 def _id(thing: Any) -> str | None:
@@ -265,9 +265,7 @@ def _experiment_of(thing: Any) -> str | None:
     """The id of an experiment, or of the one that made a checkpoint."""
     made_by = getattr(thing, "experiment", thing)
     if thing is not None and made_by is None:
-        raise DataError(
-            f"The checkpoint {_id(thing)!r} was made by no experiment that is recorded: leave informed_by= out."
-        )
+        raise DataError(f"The checkpoint {_id(thing)!r} was not made by a recorded experiment: leave out informed_by=.")
     return _id(made_by)
 
 
