@@ -81,7 +81,7 @@ class Workspace:
         return Datasets(self._stores)
 
     def dataset(self, id: str) -> Dataset:  # noqa: A002
-        """One data set version by its id; the bare id is the latest."""
+        """One data set version by its id; an id without a version is the latest version."""
         return self.datasets[id]
 
     @property

@@ -100,20 +100,20 @@ def test_repr_is_what_was_written(said: Expr, expected: str) -> None:
     [
         (lambda: bool(AGE > 1), "An expression is neither true nor false: write & | ~ for and, or, not"),
         (lambda: 1 < AGE < 5, "An expression is neither true nor false"),
-        (lambda: AGE > 1 & AGE, "& joins two expressions, not 1: put brackets around each comparison"),
+        (lambda: AGE > 1 & AGE, "& joins two expressions, not 1: put parentheses around each comparison"),
         (lambda: (AGE > 1) | True, "| joins two expressions, not True"),
-        (lambda: AGE == None, "Nothing equals a missing value: write .is_null()."),  # noqa: E711
+        (lambda: AGE == None, "A missing value is equal to nothing: write .is_null()."),  # noqa: E711
         (lambda: float("nan") < AGE, "Nothing compares with nan: a missing value is found by .is_null()"),
         (lambda: pd.Timestamp("2024-01-01 00:00:00.000000001") < AGE, "is finer than microseconds"),
         (lambda: pa.scalar(1, pa.timestamp("ns")) < AGE, "is finer than microseconds"),
         (lambda: AGE == 2**64, "18446744073709551616 needs more than 64 bits"),
-        (lambda: AGE == [1, 2], "No field compares with list [1, 2]: give a number"),
+        (lambda: AGE == [1, 2], "No field can be compared with list [1, 2]: give a number"),
         (lambda: np.array([1, 2]) == AGE, "No field compares with array([1, 2]): give one value"),
         (lambda: AGE.isin("DME"), "isin() takes a list of values, not the text 'DME': write ['DME']."),
         (lambda: AGE.isin([1, None]), "Nothing equals a missing value"),
-        (lambda: "a" in AGE, "Write .contains('a') to look into a string."),
+        (lambda: "a" in AGE, "Write .contains('a') to search in a text."),
         (lambda: fn.lowr(AGE), "There is no expression function 'lowr'. Did you mean 'lower'?"),
-        (lambda: in_dataset(3), "A relation is to a thing of the graph or its id, not to 3."),
+        (lambda: in_dataset(3), "A relation needs a thing of the graph or its id, not 3."),
         (lambda: F(""), "F() takes the name of a field, not ''"),
     ],
 )

@@ -64,6 +64,5 @@ def test_nothing_is_run_for_an_estimate(quarters: tuple[og.Workspace, Captured])
     with pytest.raises(QueryError) as caught:
         layer.channels.mean[[0, 1]].estimate(db.images())
     assert str(caught.value) == (
-        "Nothing is stored of the units of 'conv', so nothing bounds them: store it first with "
-        "layer.materialize(images)."
+        "No activations of 'conv' are stored, so there are no bounds: store them first with layer.materialize(images)."
     )

@@ -153,9 +153,9 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "a place": (
         lambda db: units(db)[GROUP][3],
         QueryError,
-        "There is no unit at place 3: the group has 3.",
+        "There is no unit at position 3: the group has 3.",
     ),
-    "no number": (lambda db: units(db)["a"], QueryError, "A unit is named by its number, not by 'a'."),
+    "no number": (lambda db: units(db)["a"], QueryError, "A unit is given by its number, not by 'a'."),
     "none": (
         lambda db: db.images().where(units(db)[[]].mean() > 1),
         QueryError,
@@ -231,12 +231,12 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "half a unit": (
         lambda db: units(db)[1.5],
         QueryError,
-        "A unit is named by its number, not by 1.5.",
+        "A unit is given by its number, not by 1.5.",
     ),
     "a unit by name": (
         lambda db: units(db)["eye"],
         QueryError,
-        "A unit is named by its number, not by 'eye'.",
+        "A unit is given by its number, not by 'eye'.",
     ),
     "a layer by number": (
         lambda db: db.experiment("quarters/1").layer(3),
@@ -282,12 +282,12 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "hypotheses without names": (
         lambda db: db.experiment("quarters/1").layer("conv").affinity([F("age")], db.images()),
         QueryError,
-        'Hypotheses have names: give a dict, as in {"age": F("age")}.',
+        'Hypotheses need names: give a dict, as in {"age": F("age")}.',
     ),
     "a number as a hypothesis": (
         lambda db: db.experiment("quarters/1").layer("conv").affinity({"age": 3}, db.images("small")),
         QueryError,
-        "The hypothesis 'age' is an expression as F('age'), a value an image, or masks, not 3.",
+        "The hypothesis 'age' must be an expression, one value for each image, or masks, not 3.",
     ),
     "units of no layer": (
         lambda db: db.images()[3].top_units("conv", 3),
@@ -317,12 +317,12 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "an estimate of a short vector": (
         lambda db: units(db)[GROUP].estimate(db.images("small")).nearest([1.0, 2.0], 3),
         QueryError,
-        "The vector has shape (2,), and there are 3 units: give a number each.",
+        "The vector has shape (2,), but there are 3 units: give one number for each.",
     ),
     "an estimate of text": (
         lambda db: units(db)[GROUP].estimate(db.images("small")).nearest(["a", "b", "c"], 3),
         QueryError,
-        "A search begins with a stored image, or a vector of numbers, not ['a', 'b', 'c'].",
+        "A search needs a stored image or a vector of numbers, not ['a', 'b', 'c'].",
     ),
     "NaN": (
         lambda db: db.images().where(units(db)[31] > float("nan")),

@@ -60,7 +60,10 @@ def test_cypher_is_off_unless_it_is_allowed(retina: og.Workspace, secret: str) -
     with TestClient(create_app(retina), headers={"Authorization": f"Bearer {secret}"}) as client:
         answer = client.post("/v1/cypher", json={"statement": "RETURN 1"})
         assert answer.status_code == 404
-        assert answer.json()["error"]["message"] == "This server answers no Cypher: `odin serve --cypher` does."
+        assert (
+            answer.json()["error"]["message"]
+            == "This server does not answer Cypher: start it with `odin serve --cypher`."
+        )
 
 
 NAMES = [

@@ -252,7 +252,7 @@ def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
     for call in ("map", "to_torch", "loader", "update", "delete", "resize", "patches", "to_numpy", "apply"):
         with pytest.raises(og.RemoteError) as caught:
             getattr(query, call)
-        assert str(caught.value).startswith(f"{call}() runs beside the workspace")
+        assert str(caught.value).startswith(f"{call}() needs the workspace itself")
     for held, names in (
         (far, ("run", "impact", "compare", "leaks", "sql", "tables", "doctor", "labels", "fields", "backup")),
         (far.images, ("add", "purge")),
@@ -267,7 +267,7 @@ def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
         (features(far).units[[3, 17]], ("values", "estimate", "top", "numbers")),
     ):
         for name in names:
-            with pytest.raises(og.RemoteError, match=f"^{name} runs beside the workspace"):
+            with pytest.raises(og.RemoteError, match=f"^{name} needs the workspace itself"):
                 getattr(held, name)
     with pytest.raises(og.RemoteError):
         far.views["mine"] = query
@@ -291,7 +291,7 @@ def test_units_far_away_are_named(far: og.RemoteWorkspace) -> None:
     for asked in (lambda: layer.units[:3], lambda: len(layer.units), lambda: list(layer.channels.max)):
         with pytest.raises(og.RemoteError, match="How many units a layer has is known where the workspace is: name"):
             asked()
-    with pytest.raises(og.QueryError, match="A unit is named by its number, not by 'a'"):
+    with pytest.raises(og.QueryError, match="A unit is given by its number, not by 'a'"):
         layer.units["a"]
 
 

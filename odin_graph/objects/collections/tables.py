@@ -38,7 +38,7 @@ class Tables:
         return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=pixels)
 
     def models(self) -> pa.Table:
-        """One row for each model: definition as JSON, classes, task, (bands, height, width) of the input, parameters."""
+        """One row for each model: definition as JSON, classes, task, (bands, height, width) of its input, and so on."""
         return tables.models_table(self._stores)
 
     def experiments(self) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Layers: what a checkpoint says of images at one place of its model, as vectors."""
+"""Layers: the activations of a checkpoint at one place of its model, as vectors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class Layer(UnitQuestions):
-    """A layer of an experiment's checkpoint, pooled to one vector an image; what is missing is computed when asked for.
+    """A layer of an experiment's checkpoint, pooled to one vector for each image. Missing vectors are computed.
 
     Args:
         stores: The open workspace.
-        experiment: The experiment's id.
-        name: The module's name, as `Model.layers` lists it; of one that runs several times with the call: ``relu#2``.
-        checkpoint: The checkpoint's id; by default the experiment's best, else its last.
-        pooling: How positions become one vector: ``mean``, ``max``, ``flatten``, or a registered pooling.
+        experiment: The id of the experiment.
+        name: The name of the module, as `Model.layers` lists it. If it runs several times, with the call: ``relu#2``.
+        checkpoint: The id of the checkpoint; by default the best one of the experiment, or else its last.
+        pooling: How to reduce the positions to one vector: ``mean``, ``max``, ``flatten``, or a registered pooling.
 
     Raises:
-        UnknownNameError: There is no such layer or pooling; lists those there are.
+        UnknownNameError: The layer or pooling does not exist. The message lists the existing ones.
         QueryError: The experiment has no checkpoint.
     """
 
@@ -48,7 +48,7 @@ class Layer(UnitQuestions):
         chosen = checkpoint or chosen_checkpoint(stores.graph, experiment)
         if chosen is None:
             raise QueryError(
-                f"The experiment {experiment!r} has no checkpoint, so no layer can be run: save one with "
+                f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
                 "run.checkpoint(module)."
             )
         self.checkpoint = chosen
@@ -56,28 +56,28 @@ class Layer(UnitQuestions):
 
     @property
     def node(self) -> LayerOf:
-        """As a plan holds it: bound to the checkpoint."""
+        """Its form in a plan, with the checkpoint."""
         return LayerOf(self.experiment, self.name, self.checkpoint, self.pooling)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Of its output for one image, before pooling; None for a model without an input shape."""
+        """The shape of its output for one image, before pooling; None for a model without an input shape."""
         return self._row.shape
 
     @property
     def type(self) -> str:
-        """The module's class."""
+        """The class of the module."""
         return self._row.type
 
     def embeddings(
         self, images: Query | Iterable[Any] | NDArray[np.int64], *, progress: bool = True, **how: Any
     ) -> NDArray[np.float32]:
-        """The vectors (n, d) of images, in their order; what is missing is computed and stored first.
+        """The vectors (n, d) of images, in their order. Missing ones are computed and stored first.
 
         Args:
             images: A query, images, their ids, or their keys.
-            progress: Show a progress bar, if anything is missing.
-            how: ``device`` and ``batch``, where they are computed.
+            progress: Show a progress bar if vectors are missing.
+            how: ``device`` and ``batch``, for the computation.
         """
         from odin_graph.runtime.passes.embed import embeddings
 
@@ -85,17 +85,17 @@ class Layer(UnitQuestions):
         return embeddings(self._stores, self._ref, np.asarray(keys, np.int64), progress=progress, **how)
 
     def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
-        """Another word for `embeddings`."""
+        """The same as `embeddings`."""
         return self.embeddings(images, **how)
 
     @property
     def units(self) -> Units:
-        """Every number of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
+        """All numbers of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
         return Units(self, "units")
 
     @property
     def channels(self) -> Channels:
-        """Its channels, each summed up over its positions: ``layer.channels.max[5]``."""
+        """Its channels, each summarized over its positions: ``layer.channels.max[5]``."""
         return Channels(self)
 
     @cached_property

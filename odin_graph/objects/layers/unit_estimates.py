@@ -1,4 +1,4 @@
-"""Approximate answers about a group of units: bounds from what is stored alone, with no model run."""
+"""Approximate answers for a group of units: bounds from stored activations only, without running the model."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Keys = NDArray[np.int64]
 
 
 class UnitEstimates:
-    """What the stored codes of a group say: ``layer.units[[3, 17]].estimate(images).highest(20, "mean")``.
+    """Bounds from the stored codes of a group: ``layer.units[[3, 17]].estimate(images).highest(20, "mean")``.
 
-    Each value lies between ``low`` and ``high``; both are null where it is missing for sure, and infinite where it may
-    be. Images of which nothing is stored are in no answer, but in ``uncovered``.
+    Each value lies between ``low`` and ``high``. Both are null if the value is surely missing, and infinite if it may
+    be missing. Images without stored activations are in no answer. ``uncovered`` lists them.
 
     Args:
         stores: The open workspace.
-        group: Bound to a checkpoint.
-        keys: Of the images, sorted, each once.
+        group: The group of units, with its checkpoint.
+        keys: The keys of the images, sorted, each once.
 
     Raises:
-        QueryError: Nothing is stored of the layer's units.
+        QueryError: No activations of the layer are stored.
     """
 
     def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
@@ -46,7 +46,7 @@ class UnitEstimates:
         sets = [UnitSet(stores, one) for one in unit_sets(stores, group.checkpoint, group.layer, group.view)]
         if not sets:
             raise QueryError(
-                f"Nothing is stored of the units of {group.layer!r}, so nothing bounds them: store it first with "
+                f"No activations of {group.layer!r} are stored, so there are no bounds: store them first with "
                 "layer.materialize(images)."
             )
         order = ("u8", "f16", "f32")
@@ -54,15 +54,15 @@ class UnitEstimates:
 
     @cached_property
     def uncovered(self) -> Keys:
-        """Keys of images of which nothing is stored, sorted."""
+        """The keys of images without stored activations, sorted."""
         return np.sort(self._held.missing(self._keys))
 
     def bounds(self, aggregate: str = "mean", weights: Sequence[float] | None = None) -> pa.Table:
-        """A row an image, ``key``, ``low`` and ``high``, by key.
+        """One row for each image, sorted by key: ``key``, ``low`` and ``high``.
 
         Args:
-            aggregate: mean, sum, max, min, l1, l2, weighted, one of a plug-in, or ``value`` of one unit.
-            weights: Of ``weighted``, one a unit.
+            aggregate: mean, sum, max, min, l1, l2, weighted, one of a plug-in, or ``value`` for one unit.
+            weights: For ``weighted``: one weight for each unit.
         """
         keys, low, high = neurons.bounds(self._parts, self._measure(aggregate, weights), among=self._keys)
         order = np.argsort(keys)
@@ -74,10 +74,10 @@ class UnitEstimates:
         """The k images that most likely have the largest values, with ``certain``: whether it surely is one of them.
 
         Args:
-            k: How many.
-            aggregate: As in `bounds`.
-            largest: False for the smallest.
-            weights: As in `bounds`.
+            k: The number of images.
+            aggregate: See `bounds`.
+            largest: False for the smallest values.
+            weights: See `bounds`.
         """
         measure = self._measure(aggregate, weights)
         found = neurons.highest_estimate(self._parts, measure, k, largest=largest, among=self._keys)
@@ -87,10 +87,11 @@ class UnitEstimates:
         """The k images that most likely are nearest, with bounds of their distance and ``certain``.
 
         Args:
-            to: A vector, one number a unit; or a stored image or its id, on which alone the model may be run.
-            k: How many.
-            metric: cosine, l2, l1, linf or one of a plug-in.
-            weights: One a unit, none below 0.
+            to: A vector with one number for each unit. Or a stored image or its id: the model may run on this one
+                image.
+            k: The number of images.
+            metric: cosine, l2, l1, linf, or one of a plug-in.
+            weights: One weight for each unit, at least 0.
         """
         own = int(keys_of(self._stores, to)[0]) if isinstance(to, str) else getattr(to, "key", None)
         if own is None:
@@ -109,13 +110,13 @@ class UnitEstimates:
         return _table(found.keys, found.low, found.high, certain=pa.array(found.certain))
 
     def compare(self, aggregate: str, op: Op, threshold: float, *, weights: Sequence[float] | None = None) -> pa.Table:
-        """A row an image by key: ``holds``, null where the value is missing or ``decided`` is false.
+        """One row for each image, sorted by key: ``holds`` is null if the value is missing or ``decided`` is false.
 
         Args:
-            aggregate: As in `bounds`.
+            aggregate: See `bounds`.
             op: ``<``, ``<=``, ``==``, ``!=``, ``>=`` or ``>``.
-            threshold: What it is compared with.
-            weights: As in `bounds`.
+            threshold: The number to compare with.
+            weights: See `bounds`.
         """
         measure = self._measure(aggregate, weights)
         found = neurons.compare_estimate(self._parts, measure, op, threshold, among=self._keys)
@@ -128,10 +129,12 @@ class UnitEstimates:
         try:
             found = np.asarray(to, np.float32)
         except (TypeError, ValueError) as error:
-            raise QueryError(f"A search begins with a stored image, or a vector of numbers, not {to!r:.80}.") from error
+            raise QueryError(f"A search needs a stored image or a vector of numbers, not {to!r:.80}.") from error
         units = len(self._group.numbers)
         if found.shape != (units,):
-            raise QueryError(f"The vector has shape {found.shape}, and there are {units} units: give a number each.")
+            raise QueryError(
+                f"The vector has shape {found.shape}, but there are {units} units: give one number for each."
+            )
         return found
 
     @cached_property
@@ -140,7 +143,7 @@ class UnitEstimates:
         with reading(self._stores, [held.id]):
             array = self._held.array
             if not array.segments:
-                raise StoreError(f"What was stored of the units of {self._group.layer!r} was dropped: ask again.")
+                raise StoreError(f"The stored activations of {self._group.layer!r} were removed: call it again.")
             parts = parts_of(array, held.codec, np.array(self._group.numbers, np.int64))
         record(self._stores, held.id, 0.0)
         return parts

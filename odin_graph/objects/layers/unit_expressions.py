@@ -1,4 +1,4 @@
-"""What a group of units says, as expressions of a query."""
+"""The values of a group of units, as expressions of a query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnitExpressions(ABC):
     @property
     @abstractmethod
     def node(self) -> UnitGroup:
-        """As a plan holds it."""
+        """Its form in a plan."""
 
     def mean(self) -> Expr:
         """Their mean, as an expression of a query."""
@@ -32,11 +32,11 @@ class UnitExpressions(ABC):
         return self._said("sum")
 
     def max(self) -> Expr:
-        """The largest of them."""
+        """The largest value."""
         return self._said("max")
 
     def min(self) -> Expr:
-        """The smallest of them."""
+        """The smallest value."""
         return self._said("min")
 
     def l1(self) -> Expr:
@@ -44,11 +44,11 @@ class UnitExpressions(ABC):
         return self._said("l1")
 
     def l2(self) -> Expr:
-        """The root of the sum of their squares."""
+        """The square root of the sum of their squares."""
         return self._said("l2")
 
     def weighted(self, weights: Sequence[float]) -> Expr:
-        """The sum of their values, each times its weight."""
+        """The weighted sum of their values."""
         return self._said("weighted", weights)
 
     def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
@@ -56,23 +56,23 @@ class UnitExpressions(ABC):
         return self._said(name, weights)
 
     def value(self) -> Expr:
-        """What a single unit says."""
+        """The value of a single unit."""
         return self._said("value")
 
     def desc(self) -> SortKey:
-        """What a single unit says, largest first."""
+        """The value of a single unit, the largest first."""
         return self.value().desc()
 
     def isin(self, values: Iterable[float]) -> Expr:
-        """Whether a single unit says one of these."""
+        """Whether the value of a single unit is one of these."""
         return self.value().isin(values)
 
     def between(self, low: Operand, high: Operand) -> Expr:
-        """Whether a single unit says ``low <= it <= high``."""
+        """Whether the value of a single unit is in ``low <= value <= high``."""
         return self.value().between(low, high)
 
     def is_null(self) -> Expr:
-        """Whether a single unit says NaN."""
+        """Whether the value of a single unit is NaN."""
         return self.value().is_null()
 
     def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
@@ -103,13 +103,13 @@ class UnitExpressions(ABC):
 
 
 def numbers_in(which: Any) -> list[int]:
-    """One number of a unit, or several, as they stand in brackets.
+    """Read one number of a unit, or several, from the brackets.
 
     Raises:
-        QueryError: They are no whole numbers.
+        QueryError: They are not integers.
     """
     given = list(which) if is_several(which) else [which]
     for one in given:
         if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
-            raise QueryError(f"A unit is named by its number, not by {one!r:.40}.")
+            raise QueryError(f"A unit is given by its number, not by {one!r:.40}.")
     return [int(one) for one in given]

@@ -1,4 +1,4 @@
-"""Questions about all units of a layer: what they are like, what they tell apart, which are alike."""
+"""Analysis of all units of a layer: statistics, selectivity, hypotheses, similar units."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MASKS: Final = 3
 
 
 class UnitQuestions:
-    """Mixed into `Layer`. Each question is about all units, whose values are stored first where they are not."""
+    """Mixed into `Layer`. Each method needs the values of all units, and stores them first if they are missing."""
 
     _stores: Stores
     checkpoint: str
@@ -55,11 +55,11 @@ class UnitQuestions:
     def materialize(
         self, images: Any, *, codec: UnitCodec = "u8", view: UnitView = "units", **how: Any
     ) -> ActivationSet:
-        """Store what every unit says of images; only what is missing is computed.
+        """Store the activations of all units for images. Only missing ones are computed.
 
         Args:
             images: A query, images, their ids or keys.
-            codec: ``u8`` for codes that bound each value, ``f16``, or ``f32`` for the values as captured.
+            codec: ``u8`` for codes that bound each value, ``f16``, or ``f32`` for the exact values.
             view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
@@ -74,24 +74,24 @@ class UnitQuestions:
         return made
 
     def stats(self, images: Any = None, *, view: UnitView = "units") -> UnitStats:
-        """A row a unit: mean, deviation, sparsity, quantiles, and whether it is dead.
+        """One row for each unit: mean, deviation, sparsity, quantiles, and whether it is dead.
 
         Args:
-            images: A query, images, their ids or keys; by default those that are stored.
-            view: That of `materialize`.
+            images: A query, images, their ids or keys; by default the images with stored activations.
+            view: See `materialize`.
         """
         return unit_stats(self._slabs(self._query(images, view), view))
 
     def selectivity(
         self, images: Any = None, *, by: str | Expr = "label", view: UnitView = "units", bins: int = 10
     ) -> Selectivity:
-        """How well each unit tells classes apart: class selectivity, mutual information, the AUC of each class.
+        """How well each unit separates classes: class selectivity, mutual information, the AUC of each class.
 
         Args:
-            images: As in `stats`.
-            by: A field or expression with the classes.
-            view: As in `stats`.
-            bins: Of a unit's values, for the mutual information.
+            images: See `stats`.
+            by: A field or expression that gives the classes.
+            view: See `stats`.
+            bins: The number of bins for the values of a unit, for the mutual information.
         """
         query = self._query(images, view)
         return selectivity(self._slabs(query, view), _values_of(query, F(by) if isinstance(by, str) else by), bins=bins)
@@ -99,18 +99,19 @@ class UnitQuestions:
     def affinity(
         self, hypotheses: Mapping[str, Any], images: Any = None, *, view: UnitView = "channels-max"
     ) -> Affinity:
-        """Every unit against every hypothesis, with significance and control for many tests.
+        """Compare every unit with every hypothesis, with significance and correction for multiple tests.
 
         ``layer.affinity({"age": F("age"), "is_DME": F("label") == "DME", "vessel": masks})``
 
         Args:
-            hypotheses: Expressions of a query; values, one an image in the order of ``images``; masks (n, h, w), which
-                channels are held against where they lie; or `odin_graph.analysis.units.kinds.Hypothesis` of any.
-            images: As in `stats`.
-            view: As in `stats`. With masks it is the channels' maps, whose largest value the others are held against.
+            hypotheses: Expressions of a query; values, one for each image in the order of ``images``; masks (n, h, w),
+                which are compared with the maps of channels, position by position; or an
+                `odin_graph.analysis.units.kinds.Hypothesis` of any of these.
+            images: See `stats`.
+            view: See `stats`. With masks, it is the maps of channels; other hypotheses use their largest value.
         """
         if not isinstance(hypotheses, Mapping):
-            raise QueryError('Hypotheses have names: give a dict, as in {"age": F("age")}.')
+            raise QueryError('Hypotheses need names: give a dict, as in {"age": F("age")}.')
         query = self._query(images, view)
         order = np.argsort(_unique_keys(query), kind="stable")
         held: dict[str, Any] = {}
@@ -125,12 +126,12 @@ class UnitQuestions:
         return affinity(slabs, held, summary=summary)
 
     def similar_units(self, images: Any = None, *, threshold: float = 0.95, view: UnitView = "units") -> SimilarUnits:
-        """Pairs of units that go together (|r| at least the threshold), and those that always say the same.
+        """Pairs of correlated units (|r| at least the threshold), and duplicates, whose values are always equal.
 
         Args:
-            images: As in `stats`.
-            threshold: Of the correlation.
-            view: As in `stats`.
+            images: See `stats`.
+            threshold: The smallest absolute correlation.
+            view: See `stats`.
         """
         return similar_units(self._slabs(self._query(images, view), view), threshold)
 
@@ -140,7 +141,7 @@ class UnitQuestions:
         sets = unit_sets(self._stores, self.checkpoint, self.name, view)
         if not sets:
             raise QueryError(
-                f"Nothing is stored of the {view} of {self.name!r}: say which images, or store it first with "
+                f"No {view} of {self.name!r} are stored: give images, or store them first with "
                 "layer.materialize(images)."
             )
         keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
@@ -162,7 +163,7 @@ class UnitQuestions:
         with self._held(query, "units") as (keys, held):
             shape = held.record.shape
             if len(shape) != 3:
-                raise QueryError(f"The layer {self.name!r} has no maps to hold masks against: its output is {shape}.")
+                raise QueryError(f"The layer {self.name!r} has no maps to compare with masks: its output is {shape}.")
             channels, height, width = shape
             place = height * width
             step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
@@ -176,7 +177,7 @@ class UnitQuestions:
         """The images, and the set of their values, which nobody drops while it is read."""
         keys = np.unique(query.keys())
         if not len(keys):
-            raise QueryError("The query selects no image, so nothing can be said of units.")
+            raise QueryError("The query selects no images, so there are no values of units.")
         set_id = self.materialize(keys.tolist(), codec="f32", view=view).id
         with reading(self._stores, [set_id]):
             self.materialize(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
@@ -199,7 +200,7 @@ def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -
 def _unique_keys(query: Query) -> NDArray[np.int64]:
     keys = query.keys()
     if len(np.unique(keys)) != len(keys):
-        raise QueryError("An image is there twice: give each image once, as query.distinct('id') does.")
+        raise QueryError("An image is given twice: give each image once, for example with query.distinct('id').")
     return keys
 
 
@@ -215,10 +216,10 @@ def _ordered(name: str, values: Any, order: NDArray[np.int64]) -> Any:
     """Values that came in the order of the images, by key."""
     if isinstance(values, str) or not hasattr(values, "__len__"):
         raise QueryError(
-            f"The hypothesis {name!r} is an expression as F('age'), a value an image, or masks, not {values!r:.80}."
+            f"The hypothesis {name!r} must be an expression, one value for each image, or masks, not {values!r:.80}."
         )
     if len(values) != len(order):
-        raise QueryError(f"The hypothesis {name!r} has {len(values)} values, and there are {len(order)} images.")
+        raise QueryError(f"The hypothesis {name!r} has {len(values)} values, but there are {len(order)} images.")
     if hasattr(values, "take") and not hasattr(values, "iloc"):
         return values.take(order, axis=0) if isinstance(values, np.ndarray) else values.take(pa.array(order))
     if hasattr(values, "iloc"):

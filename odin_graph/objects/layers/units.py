@@ -1,4 +1,4 @@
-"""Units of a layer: what single neurons, channels and groups of them say of images."""
+"""Units of a layer: single neurons, channels, and groups of them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class Units(UnitExpressions):
     """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
 
-    Its aggregates are expressions of a query, ``order_by(units.mean().desc())``; a single unit is compared as it is,
-    ``where(layer.units[3] > 2.5)``; and it is a space, ``nearest(image, by=units, k=20)``.
+    Its aggregates are expressions of a query, ``order_by(units.mean().desc())``. A single unit is an expression itself,
+    ``where(layer.units[3] > 2.5)``. A group is also a space, ``nearest(image, by=units, k=20)``.
     """
 
     def __init__(self, layer: Layer, view: UnitView, numbers: Sequence[int] | None = None) -> None:
@@ -42,14 +42,14 @@ class Units(UnitExpressions):
         """None is all."""
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
-        """Some of these, by number; of a group by place in it."""
+        """Some of these units, by number; in a group, by position in the group."""
         if isinstance(which, slice):
             return Units(self._layer, self._view, self.numbers[which])
         wanted = numbers_in(which)
         if self._numbers is not None:
             held = self._numbers
             if out := [one for one in wanted if not -len(held) <= one < len(held)]:
-                raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
+                raise QueryError(f"There is no unit at position {out[0]}: the group has {len(held):,}.")
             return Units(self._layer, self._view, [held[one] for one in wanted])
         found = Units(self._layer, self._view, wanted)
         check_group(found.node, self._layer.shape)
@@ -57,10 +57,10 @@ class Units(UnitExpressions):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Which they are, from 0.
+        """The numbers of the units, from 0.
 
         Raises:
-            QueryError: Nobody knows how many the layer has.
+            QueryError: The number of units of the layer is not known.
         """
         return self._every if self._numbers is None else self._numbers
 
@@ -68,7 +68,7 @@ class Units(UnitExpressions):
     def _every(self) -> tuple[int, ...]:
         if self._layer.shape is None:
             raise QueryError(
-                f"Nobody knows how many units {self._layer.name!r} has before it runs: name them, or add the model "
+                f"The number of units of {self._layer.name!r} is unknown before it runs: list units, or add the model "
                 "with an input_shape=."
             )
         from odin_graph.runtime.layers.unit_pooling import shape_by
@@ -77,7 +77,7 @@ class Units(UnitExpressions):
 
     @property
     def node(self) -> UnitGroup:
-        """As a plan holds it."""
+        """Its form in a plan."""
         of = self._layer.node
         return UnitGroup(of.experiment, of.layer, self.numbers, of.checkpoint, self._view)
 
@@ -85,11 +85,11 @@ class Units(UnitExpressions):
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[Units]:
-        """Each by itself."""
+        """Each unit on its own."""
         return (Units(self._layer, self._view, [number]) for number in self.numbers)
 
     def values(self, images: Any) -> NDArray[np.float32]:
-        """What each says of images (n, G), in their order: read where it is stored, else said by the model.
+        """The values for images (n, G), in their order: read from storage, or computed by the model.
 
         Args:
             images: A query, images, their ids or keys.
@@ -98,7 +98,7 @@ class Units(UnitExpressions):
         return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
 
     def estimate(self, images: Any) -> UnitEstimates:
-        """Approximate answers, by bounds from what is stored alone: no model is run, and nothing is stored.
+        """Approximate answers: bounds from stored activations only. The model does not run, and nothing is stored.
 
         Args:
             images: A query, images, their ids or keys.
@@ -106,21 +106,21 @@ class Units(UnitExpressions):
         return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
-        """The k images of which a single unit says the most, as a query.
+        """The k images with the highest value of a single unit, as a query.
 
         Args:
-            k: How many.
-            images: A query of which images; by default those that it is stored for, of which the first are known
-                from lists that were kept while they were stored.
-            largest: False for the least.
+            k: The number of images.
+            images: A query; by default all images with stored activations. Their top images are known from lists that
+                were kept while the activations were stored.
+            largest: False for the lowest values.
         """
         stores = self._layer._stores  # noqa: SLF001
         if images is None:
             held = unit_sets(stores, self._layer.checkpoint, self._layer.name, self._view)
             if not held:
                 raise QueryError(
-                    f"Nothing is stored of the units of {self._layer.name!r}: say which images, as in "
-                    f"units[3].top({k}, db.images(...)), or store it with layer.materialize(images)."
+                    f"No activations of {self._layer.name!r} are stored: give images, as in "
+                    f"units[3].top({k}, db.images(...)), or store them with layer.materialize(images)."
                 )
             widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
             kept = self._kept(widest, k, largest)
@@ -133,7 +133,7 @@ class Units(UnitExpressions):
         return found
 
     def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
-        """The answer from kept lists, if they reach so far."""
+        """The answer from the stored lists, if they are long enough."""
         address = self._layer._stores.address  # noqa: SLF001
         found = first_of(held, self.numbers[0], largest=largest) if len(self.numbers) == 1 else None
         if found is None or len(found) < k:
@@ -150,7 +150,7 @@ class Units(UnitExpressions):
 
 
 class Channels:
-    """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+    """The channels of a layer, each summarized over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -167,7 +167,7 @@ class Channels:
 
     @property
     def where(self) -> Units:
-        """At which position the largest value of each channel is, counted in C order."""
+        """The position of the largest value of each channel, numbered in C order."""
         return Units(self._layer, "channels-where")
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> Units:

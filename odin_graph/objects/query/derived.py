@@ -1,4 +1,4 @@
-"""`DerivedQuery`: what operations make of the images of a query. Nothing is stored before `store`."""
+"""`DerivedQuery`: the images of a query after operations. Nothing is stored before `store`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DerivedQuery(Operations["DerivedQuery"], Training):
-    """Images that operations make, one of each image of a query. Immutable, lazy, and it pickles."""
+    """The images of a query after operations. Immutable, lazy, and can be pickled."""
 
     query: Query
     ops: tuple[ImageOp, ...]
@@ -58,25 +58,25 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         edge: Literal["drop", "shift", "pad"] = "drop",
         value: float = 0,
     ) -> PatchQuery:
-        """Patches of what the operations make; see `Query.patches`."""
+        """Patches of the results; see `Query.patches`."""
         return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
 
     # Which images: said of the parents, whose label and metadata the derived images have
 
     def where(self, *predicates: Expr) -> DerivedQuery:
-        """Keep what is made of the images of which every predicate is true."""
+        """Keep the results of images for which every condition is true."""
         return DerivedQuery(self.query.where(*predicates), self.ops)
 
     def order_by(self, *keys: Expr | SortKey | NamesUnits) -> DerivedQuery:
-        """Order by fields of the parents."""
+        """Sort by fields of the parents."""
         return DerivedQuery(self.query.order_by(*keys), self.ops)
 
     def limit(self, k: int) -> DerivedQuery:
-        """The first k."""
+        """Keep the first k images."""
         return DerivedQuery(self.query.limit(k), self.ops)
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - there are none
-        """None: they are not stored.
+        """Not available, because they are not stored.
 
         Raises:
             QueryError: Always.
@@ -84,14 +84,14 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         raise not_stored()
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of images."""
         return self.query.count()
 
     def __len__(self) -> int:
         return self.count()
 
     def __iter__(self) -> Iterator[DerivedImage]:
-        """One after another, in the query's order; some are computed ahead."""
+        """Iterate in the order of the query. Some images are computed ahead."""
         keys = self.query.keys()
         for start in range(0, len(keys), _AT_ONCE):
             parents = list(self.query._images_of(keys[start : start + _AT_ONCE]))  # noqa: SLF001 - of one package
@@ -116,7 +116,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         """A contact sheet of the derived images, with the labels of their parents."""
         table = self.query.to_arrow("id", "label")
         if not table.num_rows:
-            raise QueryError(f"{self!r} selects no image, so there is nothing to show.")
+            raise QueryError(f"{self!r} selects no images, so there is nothing to show.")
         shown = table.slice(0, MOST)
         ids = shown.column("id").to_pylist()
         pixels = self._read(shown.column("key").to_numpy(), ids)
@@ -140,21 +140,21 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     def store(
         self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
     ) -> Query:
-        """Store them as images ``PARENT_ID#name``, on all cores, and give the query of them in this order.
+        """Store them as images ``PARENT_ID#name``, on all cores, and return a query of them in this order.
 
-        Each is DERIVED_FROM its parent, with the operation, its parameters and the version of its code, and has the
-        parent's root. It inherits the label (a data set's frozen one, where the query is of a data set). Called again
-        with the same parameters it finds what is there and computes nothing; interrupted, it goes on.
+        Each is DERIVED_FROM its parent, with the operation, its parameters and the version of its code. It has the root
+        of its parent. It inherits the label (the frozen label if the query is of a data set). If you call it again with
+        the same parameters, it returns the stored images. If it is interrupted, call it again: it continues.
 
         Args:
-            name: What stands after the # in the ids.
-            metadata: The free metadata that they inherit; all of it by default.
-            processes: Compute in so many processes, for functions of your own in Python; by default on threads.
-            progress: Show a bar.
+            name: The part of the ids after the #.
+            metadata: The metadata that they inherit; all by default.
+            processes: The number of processes, for your own functions in pure Python; by default threads are used.
+            progress: Show a progress bar.
 
         Raises:
-            ConflictError: The name is taken by images that were made in another way.
-            OdinError: An operation does not fit an image; names it. What was stored before it stands.
+            ConflictError: The name is used by images that were made in another way.
+            OdinError: An operation cannot handle an image. The message names it. Images stored before stay stored.
         """
         done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
         return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
@@ -162,17 +162,17 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     def derive(
         self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
     ) -> DeriveReport:
-        """As `store`, and the report: what was computed, found, and deleted since."""
+        """The same as `store`, with a report: what was computed, found, and deleted since."""
         parents = parents_of(self.query, metadata)
         return derive(self._stores, parents, self.ops, name, processes=processes, progress=progress)
 
     # Elsewhere
 
     def to_json(self) -> dict[str, Any]:
-        """The query's JSON form, with the operations.
+        """The JSON form of the query, with the operations.
 
         Raises:
-            DataError: A function of your own is among them.
+            DataError: One of the operations is a function of your own.
         """
         for op in self.ops:
             if isinstance(op, Function):
@@ -184,9 +184,11 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     @classmethod
     def from_json(cls, address: Address, data: Any) -> DerivedQuery:
-        """The derived query of a JSON object, checked as if it were written here."""
+        """Build a derived query from its JSON form. Names and types are checked as usual."""
         if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
-            raise QueryError('This is no query with operations: it has no list "operations". Query.from_json reads it.')
+            raise QueryError(
+                'This is not a query with operations: it has no list "operations". Query.from_json reads it.'
+            )
         body = {name: value for name, value in data.items() if name != "operations"}
         return cls(class_of("Query").from_json(address, body), read_operations(data["operations"]))
 

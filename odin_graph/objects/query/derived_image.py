@@ -1,4 +1,4 @@
-"""`DerivedImage`: what operations made of one image, or a patch of one. It is not stored."""
+"""`DerivedImage`: one image after operations, or a patch of one. It is not stored."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DerivedImage:
-    """What operations made of one image. It is not stored."""
+    """One image after operations. It is not stored."""
 
     parent: Image
     pixels: NDArray[Any]
     """(h, w, bands)."""
     made: str
-    """The operations, in words."""
+    """The operations, as text."""
 
     @property
     def label(self) -> Any:
-        """The parent's."""
+        """The label of the parent."""
         return self.parent.label
 
     @property

@@ -35,7 +35,7 @@ def huggingface_of(source: Callable[[], Iterable[Batch]], table: pa.Table) -> da
             'to_huggingface() needs the package datasets: pip install "odin-graph[huggingface]".'
         ) from error
     if not table.num_rows:
-        raise DataError("The query selects no image, so there is no data set to make.")
+        raise DataError("The query selects no images, so there is no data set to make.")
     first = next(iter(source())).images[0]
     picture = _is_picture(first)
     features: dict[str, Any] = {"image": datasets.Image() if picture else _array(datasets, first)}

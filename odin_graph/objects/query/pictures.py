@@ -40,7 +40,7 @@ def sheet_of(
     columns = {} if said is None else {name: getattr(said, name) for name in ("predicted", "confidence", "wrong")}
     table = query.to_arrow("id", "label", **columns)
     if not table.num_rows:
-        raise QueryError(f"{outline(query.plan)} selects no image, so there is nothing to show.")
+        raise QueryError(f"{outline(query.plan)} selects no images, so there is nothing to show.")
     shown = table.slice(0, MOST)
     pixels = query._displayed(shown)  # noqa: SLF001 - as the images of the same module are
     tiles = _asked_about(query)

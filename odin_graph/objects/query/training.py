@@ -190,7 +190,7 @@ class Training(ABC):
         """
         table = self._columns("id", "label")
         if not table.num_rows:
-            raise DataError(f"{self!r} selects no image, so there is no array to make.")
+            raise DataError(f"{self!r} selects no images, so there is no array to make.")
         (batch,) = batches(self._reader(table), table, table.num_rows)
         return batch.stack()
 

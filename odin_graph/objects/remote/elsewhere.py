@@ -1,4 +1,4 @@
-"""What is asked of a workspace that is served elsewhere, and does not travel."""
+"""Calls that do not work over HTTP."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from odin_graph.errors import RemoteError
 
 
 class Elsewhere:
-    """Says of each name that only its counterpart beside the workspace has that it does not travel."""
+    """Raises `RemoteError` for each name that only the local counterpart of the class has."""
 
     _beside: ClassVar[frozenset[str]] = frozenset()
     """The names of the counterpart."""
 
     def __getattr__(self, name: str) -> Any:
-        """Raises `RemoteError` for what there is beside the workspace."""
+        """Raise `RemoteError` for a name of the local counterpart."""
         if not name.startswith("_") and name in self._beside:
             if name in vars(self).get("fields", ()):
-                raise RemoteError(
-                    f"{name} came with the other fields, as they were: write [{name!r}] instead of .{name}."
-                )
+                raise RemoteError(f"{name} is one of the fields that were loaded: write [{name!r}] instead of .{name}.")
             raise beside_alone(name)
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
 
 def beside_alone(name: str) -> RemoteError:
-    """What does not travel."""
+    """The error for a call that does not work over HTTP."""
     return RemoteError(
-        f"{name} runs beside the workspace: it stores, or takes code or models of yours, and over HTTP queries, their "
-        "answers and pixels travel. On its machine, og.connect(folder) opens the workspace itself."
+        f"{name} needs the workspace itself, because it stores something, or needs your code or models. Over HTTP you "
+        "get only queries, their answers and pixels. On the machine of the workspace, use og.connect(folder)."
     )

@@ -1,4 +1,4 @@
-"""`RemoteWorkspace`: a workspace that is served elsewhere: the same queries, and no more than travels."""
+"""`RemoteWorkspace`: a workspace behind a server. The same queries, and only what works over HTTP."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class RemoteWorkspace(Elsewhere):
 
     @classmethod
     def open(cls, address: Remote) -> Self:
-        """Connect, and see that the server answers and lets us in.
+        """Connect, and check that the server answers and accepts the token.
 
         Raises:
-            UnreachableError: Nobody answers, or not a server of ours.
+            UnreachableError: Nothing answers, or it is not an odin_graph server.
             LoginError: The server refuses the token.
         """
         link = Link.at(address)
@@ -77,7 +77,7 @@ class RemoteWorkspace(Elsewhere):
         return RemoteCollection(self._link, "Dataset", "datasets")
 
     def dataset(self, id: str) -> RemoteThing:  # noqa: A002
-        """One data set version by its id; the bare id is the latest."""
+        """One data set version by its id; an id without a version is the latest version."""
         return self.datasets[id]
 
     @property
@@ -127,7 +127,7 @@ class RemoteWorkspace(Elsewhere):
 
     @property
     def vectors(self) -> RemoteVectors:
-        """Vectors that were handed in: ``nearest(..., by=db.vectors["clip"])``."""
+        """Your own vectors: ``nearest(..., by=db.vectors["clip"])``."""
         return RemoteVectors(self._link)
 
     @property
@@ -136,18 +136,20 @@ class RemoteWorkspace(Elsewhere):
         return RemoteViews(self._link)
 
     def query(self, data: dict[str, Any]) -> RemoteAnswer:
-        """The query of a JSON object, of whatever its rows are, checked by the server."""
+        """Build a query from its JSON form, for any kind of rows. The server checks it."""
         return answer_of(self._link, data)
 
     def cypher(self, query: str, /, *, timeout: float | None = None, **params: Any) -> list[dict[str, Any]]:
-        """Run Cypher that reads, where the server allows it, and return its rows."""
+        """Run Cypher that only reads, if the server allows it, and return its rows."""
         with deadline(timeout):
             try:
                 said = self._link.post("/v1/cypher", {"statement": query, "parameters": to_json(params)})
             except QueryError as error:
                 if str(error) != "Not Found":
                     raise
-                raise ReadOnlyError("This server answers no Cypher: `odin serve --cypher` does.") from error
+                raise ReadOnlyError(
+                    "This server does not answer Cypher: start it with `odin serve --cypher`."
+                ) from error
         rows: list[dict[str, Any]] = from_json(said["rows"])
         return rows
 

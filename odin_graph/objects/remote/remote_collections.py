@@ -1,4 +1,4 @@
-"""What users hold of the collections of a workspace that is served elsewhere."""
+"""The collections of a workspace behind a server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RemoteAnswer: TypeAlias = RemoteQuery | RemoteThings | Groups
 
 @dataclass(frozen=True, repr=False)
 class RemoteThing(Elsewhere):
-    """A data set, a model ...: its fields as they were when it was asked for."""
+    """A data set, a model and so on: its fields at the time when it was loaded."""
 
     _beside = frozenset(
         name for thing in (Dataset, Model, Checkpoint, PredictionSet, StackObject) for name in dir(thing)
@@ -77,23 +77,23 @@ class RemoteLayer(Elsewhere):
 
     @property
     def units(self) -> RemoteUnits:
-        """What it says, by number: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
+        """Its units, by number: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
         return RemoteUnits(self.node, "units")
 
     @property
     def channels(self) -> RemoteChannels:
-        """Its channels, each summed up over its positions: ``layer.channels.max[5]``."""
+        """Its channels, each summarized over its positions: ``layer.channels.max[5]``."""
         return RemoteChannels(self.node)
 
 
 @dataclass(frozen=True, repr=False)
 class RemoteExperiment(RemoteThing, PredictionExpressions):
-    """An experiment, whose ``wrong``, ``confidence`` ... go into ``where``."""
+    """An experiment. Use its ``wrong``, ``confidence`` and so on in ``where``."""
 
     _beside = frozenset(dir(Experiment))
 
     def layer(self, name: str, *, checkpoint: Any = None, pooling: str = "mean") -> RemoteLayer:
-        """A layer of its chosen checkpoint, or of the one that is given."""
+        """A layer of its best checkpoint, or of the given one."""
         return RemoteLayer(LayerOf(self.id, name, None if checkpoint is None else str(checkpoint), pooling))
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class RemoteExperiment(RemoteThing, PredictionExpressions):
 
 
 class RemoteImages(Elsewhere):
-    """The images of the workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` one image."""
+    """The images of the workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` is one image."""
 
     _beside = frozenset(dir(Images))
 
@@ -109,7 +109,7 @@ class RemoteImages(Elsewhere):
         self._link = link
 
     def __call__(self, source: Any = None, /, *, cypher: str | None = None, **params: Any) -> RemoteQuery:
-        """Images as a query; the arguments are those of `Images`. Cypher is answered where the server allows it."""
+        """Images as a query; for the arguments see `Images`. Cypher works if the server allows it."""
         if cypher is not None:
             if source is not None:
                 raise QueryError("images() takes a data set or cypher=, not both: put the data set into the Cypher.")
@@ -151,7 +151,7 @@ class RemoteImages(Elsewhere):
 
 
 class RemoteCollection(Elsewhere):
-    """The things of a kind: a query when it is called, one of them by id."""
+    """The things of a kind: call it to get a query, or get one by id."""
 
     _beside = frozenset(name for held in (Datasets, Models, Experiments) for name in dir(held))
 
@@ -165,7 +165,7 @@ class RemoteCollection(Elsewhere):
         return RemoteThings(self._link.address, Plan(Things(self._kind)))
 
     def where(self, *predicates: Expr) -> RemoteThings:
-        """Those of which every condition is true, as a query."""
+        """Those for which every condition is true, as a query."""
         return self().where(*predicates)
 
     def __getitem__(self, id: str) -> RemoteThing:  # noqa: A002
@@ -187,7 +187,7 @@ class RemoteCollection(Elsewhere):
 
 
 class RemoteVectors(Elsewhere):
-    """Vectors that were handed in, by name."""
+    """Sets of your own vectors, by name."""
 
     _beside = frozenset(dir(Vectors))
 
@@ -195,7 +195,7 @@ class RemoteVectors(Elsewhere):
         self._link = link
 
     def __getitem__(self, name: str) -> NamedVectors:
-        """What ``by=`` takes; a name that is not there is refused by the step."""
+        """A set of vectors for ``by=``. The step refuses a name that does not exist."""
         return NamedVectors(name)
 
     def __repr__(self) -> str:
@@ -206,7 +206,7 @@ class RemoteVectors(Elsewhere):
 
 
 class RemoteViews(Elsewhere):
-    """Saved queries: ``db.views["hard DME"]`` is a query, ``"hard DME@1"`` its first version."""
+    """Saved queries: ``db.views["hard DME"]`` is a query, ``"hard DME@1"`` is its first version."""
 
     _beside = frozenset(dir(Views))
 
@@ -223,7 +223,7 @@ class RemoteViews(Elsewhere):
 
     def __delitem__(self, name: str) -> None:
         """Raises `RemoteError`."""
-        raise beside_alone("taking away a view")
+        raise beside_alone("deleting a view")
 
     def __repr__(self) -> str:
         return f"RemoteViews({', '.join(self) or 'none yet'})"
@@ -233,9 +233,9 @@ class RemoteViews(Elsewhere):
 
 
 def answer_of(link: Link, data: dict[str, Any]) -> RemoteAnswer:
-    """The query of a JSON object at a server."""
+    """Build a query of a server from its JSON form."""
     if "operations" in data:
-        raise RemoteError("The query has operations, which make pixels beside the workspace: ask for its images.")
+        raise RemoteError("The query has operations, which do not work over HTTP: use the query of its images.")
     plan = RemoteExecutor(link).check(wire.from_json(data))
     if plan.grouped:
         return Groups(link.address, plan)

@@ -1,4 +1,4 @@
-"""Queries that a server answers, and the images that they give."""
+"""Queries that a server answers, and their images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIDE = 512
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RemoteImage(Elsewhere):
-    """One image: its fields as they were when it was asked for, and its pixels when they are."""
+    """One image. Its fields are those of the time when it was loaded. Its pixels are read when you use them."""
 
     _beside = frozenset(dir(Image))
 
@@ -38,44 +38,44 @@ class RemoteImage(Elsewhere):
     key: int
     """Its identity in the workspace."""
     fields: Mapping[str, Any]
-    """Every field that has a value, ours and free metadata."""
+    """Every field that has a value: built-in fields and metadata."""
 
     @property
     def id(self) -> str:
-        """The user's id."""
+        """Its id."""
         return str(self.fields["id"])
 
     @property
     def label(self) -> Any:
-        """Today's truth; None where there is none."""
+        """The label of today, or None."""
         return self.fields.get("label")
 
     def __getitem__(self, name: str) -> Any:
-        """A field; None where the image has no value of it."""
+        """The value of a field, or None if the image has no value."""
         return self.fields.get(name)
 
     @cached_property
     def pixels(self) -> NDArray[Any]:
-        """The pixels (h, w, bands), of the dtype that they came in."""
+        """The pixels (h, w, bands), in their own dtype."""
         data = self._link.get_bytes(f"/v1/images/{quoted(self.id)}/pixels", format="npy")
         pixels: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
         return pixels
 
     @cached_property
     def overview(self) -> NDArray[Any]:
-        """A picture for looking at, (h, w, bands) uint8, its longer side 512 pixels at most."""
+        """A picture to display, (h, w, bands) uint8. Its longer side has at most 512 pixels."""
         return picture_of(self._link, self.id)
 
     def ancestors(self) -> list[dict[str, Any]]:
-        """What it was made from, nearest first, with the operations."""
+        """Everything that it was made from, the nearest first, with the operations."""
         return self._rows("lineage", direction="ancestors")
 
     def descendants(self) -> list[dict[str, Any]]:
-        """What was made from it, nearest first."""
+        """Everything that was made from it, the nearest first."""
         return self._rows("lineage", direction="descendants")
 
     def predictions(self) -> list[dict[str, Any]]:
-        """What every experiment whose predictions are in the graph has said of it."""
+        """The predictions of all experiments for it, if they are in the graph."""
         return self._rows("predictions")
 
     def _rows(self, what: str, **query: Any) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ class RemoteImage(Elsewhere):
         return rows
 
     def __eq__(self, other: object) -> bool:
-        """The same image of the same server."""
+        """Whether it is the same image of the same server."""
         return isinstance(other, RemoteImage) and (self.key, self._link.address) == (other.key, other._link.address)
 
     def __hash__(self) -> int:
@@ -98,17 +98,17 @@ class RemoteImage(Elsewhere):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RemoteQuery(ImageAnswers[RemoteImage]):
-    """Images, selected and ordered, which a server answers. Immutable, lazy, and it pickles, without the token."""
+    """Selected and ordered images, from a server. Immutable, lazy, and can be pickled, without the token."""
 
     address: Remote
 
     def __getattr__(self, name: str) -> Any:
-        """Raises `RemoteError` for what a query can do beside the workspace alone."""
+        """Raise `RemoteError` for a step that needs the workspace itself."""
         if not name.startswith("_") and hasattr(Query, name):
             raise RemoteError(
-                f"{name}() runs beside the workspace: it stores, or takes code or models of yours, and over HTTP "
-                "queries, their answers and pixels travel. Send query.to_json() to a colleague beside it, or take what "
-                "you need with to_arrow() and image.pixels."
+                f"{name}() needs the workspace itself, because it stores something, or needs your code or models. Over "
+                "HTTP you get only queries, their answers and pixels. Get what you need with to_arrow() and "
+                "image.pixels, or send query.to_json() to somebody who can run it on the machine of the workspace."
             )
         raise AttributeError(f"'RemoteQuery' has no attribute {name!r}")
 
@@ -132,16 +132,16 @@ class RemoteQuery(ImageAnswers[RemoteImage]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RemoteThings(ThingQuery[dict[str, Any]]):
-    """Models, experiments, data sets ..., which a server answers: rows of fields."""
+    """Models, experiments, data sets and so on, from a server: rows of fields."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.to_arrow().to_pylist())
 
     def one(self, id_: str) -> dict[str, Any]:
-        """The thing of an id.
+        """The thing with an id.
 
         Raises:
-            UnknownNameError: There is none.
+            UnknownNameError: It does not exist.
         """
         rows = self.where(F("id") == id_).to_arrow().to_pylist()
         if not rows:
@@ -154,7 +154,7 @@ class RemoteThings(ThingQuery[dict[str, Any]]):
 
 
 def _pixels_for_looking(link: Link, id_: str, dtype: str | None) -> NDArray[Any]:
-    """A picture of 8 bits; above them values of the image, since a sheet has one scale for all."""
+    """A picture of 8 bits. With more bits, the values of the image, because a sheet has one scale for all."""
     if dtype in (None, "uint8", "bool"):
         return picture_of(link, id_)
     data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE, format="npy")
@@ -163,7 +163,7 @@ def _pixels_for_looking(link: Link, id_: str, dtype: str | None) -> NDArray[Any]
 
 
 def picture_of(link: Link, id_: str) -> NDArray[Any]:
-    """An image for looking at, (h, w, bands) uint8."""
+    """An image to display, (h, w, bands) uint8."""
     from PIL import Image as PillowImage
 
     data = link.get_bytes(f"/v1/images/{quoted(id_)}/thumbnail", size=_SIDE)

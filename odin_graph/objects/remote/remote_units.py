@@ -1,4 +1,4 @@
-"""Units of a layer that is served elsewhere. The server knows which there are."""
+"""Units of a layer behind a server. The server knows which units exist."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ class RemoteUnits(Elsewhere, UnitExpressions):
         self._layer, self._view, self._numbers = layer, view, numbers
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:
-        """Some of these, by number; of a group by place in it."""
+        """Some of these units, by number; in a group, by position in the group."""
         if isinstance(which, slice):
             raise _unknown()
         wanted = numbers_in(which)
         if self._numbers:
             held = self._numbers
             if out := [one for one in wanted if not -len(held) <= one < len(held)]:
-                raise QueryError(f"There is no unit at place {out[0]}: the group has {len(held):,}.")
+                raise QueryError(f"There is no unit at position {out[0]}: the group has {len(held):,}.")
             wanted = [held[one] for one in wanted]
         return RemoteUnits(self._layer, self._view, tuple(wanted))
 
     @property
     def node(self) -> UnitGroup:
-        """As a plan holds it."""
+        """Its form in a plan."""
         of = self._layer
         return UnitGroup(of.experiment, of.layer, self._numbers, of.checkpoint, self._view)
 
     def __len__(self) -> int:
-        """How many were named."""
+        """The number of listed units."""
         if not self._numbers:
             raise _unknown()
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[RemoteUnits]:
-        """Each by itself."""
+        """Each unit on its own."""
         return (RemoteUnits(self._layer, self._view, (number,)) for number in self._numbers[: len(self)])
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class RemoteUnits(Elsewhere, UnitExpressions):
 
 
 class RemoteChannels(Elsewhere):
-    """The channels of a layer, each summed up over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+    """The channels of a layer, each summarized over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
 
     _beside = frozenset(dir(Channels))
 
@@ -79,7 +79,7 @@ class RemoteChannels(Elsewhere):
 
     @property
     def where(self) -> RemoteUnits:
-        """At which position the largest value of each channel is, counted in C order."""
+        """The position of the largest value of each channel, numbered in C order."""
         return RemoteUnits(self._layer, "channels-where")
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> RemoteUnits:

@@ -1,4 +1,4 @@
-"""Members that are chosen and not yet frozen: what set operations and sampling give."""
+"""Selected images that are not frozen yet: the results of set operations and sampling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Draft:
-    """Images in an order with the labels they are to have. ``create(id)`` freezes them; ``images()`` looks at them.
+    """Images in an order, with labels. ``create(id)`` freezes them, ``images()`` returns them as a query.
 
     Args:
         stores: The open workspace.
@@ -37,11 +37,11 @@ class Draft:
         return self.members.labels
 
     def images(self) -> Query:
-        """The images as a query, in order. ``F("label")`` of it is today's label."""
+        """The images as a query, in order. Its ``F("label")`` is the label of today."""
         return Query(self._stores.address, Plan(Keys(tuple(self.members.keys.tolist()))))
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
-        """The keys of the images that it stands for, wherever images are taken."""
+        """The keys of its images, for calls that take images."""
         return self.images().keys()
 
     def create(self, id: str, *, revise: bool = False, **metadata: Any) -> Dataset:  # noqa: A002 - the users' word
@@ -49,8 +49,8 @@ class Draft:
 
         Args:
             id: The id, without a version.
-            revise: Make the next version where the id exists with other content.
-            metadata: Free metadata of the version.
+            revise: Make the next version if the id exists with other content.
+            metadata: Metadata of the version.
         """
         made = create_dataset(
             self._stores,

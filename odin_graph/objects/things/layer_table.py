@@ -1,4 +1,4 @@
-"""``checkpoint.layers()``: what runs in a model, and what storing it costs."""
+"""``checkpoint.layers()``: the layers of a model, and the bytes to store them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class LayerCost:
     """One layer, and the bytes of its units for 1,000 images in each codec, before compression."""
 
     name: str
-    """As hooks and `exp.layer` take it: a module that runs several times has a line a call, ``relu#2``."""
+    """The name for `exp.layer`. A module that runs several times has one line for each call, ``relu#2``."""
     type: str
     shape: tuple[int, ...] | None
-    """Of its output for one image; None where nobody knows before it has run."""
+    """The shape of its output for one image; None if it is not known before the layer runs."""
     units: int | None
     parameters: int
     u8: int | None
@@ -70,7 +70,7 @@ class LayerTable(Sequence[LayerCost]):
         return tuple(row.name for row in self._rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a layer."""
+        """One row for each layer."""
         import pandas as pd
 
         names = LayerCost.__slots__
@@ -84,7 +84,7 @@ class LayerTable(Sequence[LayerCost]):
         """By position or by name.
 
         Raises:
-            UnknownNameError: There is no such layer; lists those there are.
+            UnknownNameError: The layer does not exist. The message lists the layers.
         """
         if isinstance(place, slice):
             return LayerTable(self._rows[place])

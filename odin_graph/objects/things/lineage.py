@@ -32,7 +32,7 @@ _USED_BY = {
 
 
 class Relatives:
-    """The ancestors or the descendants of images, nearest first. Deleted ones are among them: lineage tells of all.
+    """The ancestors or descendants of images, the nearest first, including deleted ones.
 
     Args:
         stores: The open workspace.
@@ -56,11 +56,11 @@ class Relatives:
 
     @property
     def images(self) -> Query:
-        """Those that are images, as a query."""
+        """The images among them, as a query."""
         return Query(self._stores.address, Plan(Keys(self._keys())))
 
     def used_by(self, kind: type[T]) -> Selection[T]:
-        """The data sets, experiments or prediction sets that any of them went into.
+        """The data sets, experiments or prediction sets that used any of them.
 
         Args:
             kind: ``og.Dataset`` or ``og.Experiment``.
@@ -111,7 +111,7 @@ _SHOWN = 20
 
 
 def used_by(stores: Stores, keys: tuple[int, ...], kind: type[T]) -> Selection[T]:
-    """What images went into; see `Relatives.used_by`."""
+    """The things that used images; see `Relatives.used_by`."""
     label: Any = getattr(kind, "KIND", None)
     if label not in _USED_BY:
         raise QueryError(f"used_by() finds og.Dataset or og.Experiment, not {kind!r}.")

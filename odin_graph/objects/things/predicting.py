@@ -1,4 +1,4 @@
-"""Predictions in: of a stored checkpoint, or from elsewhere. What experiments and runs have in common."""
+"""Store predictions: of a stored checkpoint, or of another program. For experiments and runs."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class Predicting:
         nodes: bool = True,
         progress: bool = True,
     ) -> str:
-        """Run a checkpoint over a data set and store what it says; what is stored already is not computed again.
+        """Run a checkpoint on a data set and store its predictions. Stored ones are not computed again.
 
         Args:
-            dataset: The data set version; the bare id is the latest.
-            checkpoint: The one to run; by default the best, else the last.
-            nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+            dataset: The data set version; an id without a version is the latest version.
+            checkpoint: The checkpoint to run; by default the best, or else the last.
+            nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
             progress: Show a progress bar.
 
         Returns:
             The id of the prediction set.
 
-        A `LeakWarning` says where the data set has images that the model, or one that it goes on from, learned from.
+        If the model, or a model that it continues, learned from images of the data set, you get a `LeakWarning`.
         """
         from odin_graph.runtime.passes.predict import predict_batches
 
@@ -62,7 +62,7 @@ class Predicting:
         if chosen is None:
             raise QueryError(
                 f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "
-                "or hand in predictions with log_predictions()."
+                "or store predictions with log_predictions()."
             )
         if (held := latest_ready(stores, self.id, over, chosen)) is not None:
             if nodes:
@@ -88,31 +88,31 @@ class Predicting:
         task: str | None = None,
         nodes: bool = True,
     ) -> str:
-        """Store predictions from elsewhere. The same predictions again give the set that is there.
+        """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
-            dataset: The data set version that they are over.
-            predicted: The class (name, index in ``classes``), list of classes, or number of each image; by default
+            dataset: The data set version that was predicted.
+            predicted: The class (name, or index in ``classes``), list of classes, or number for each image; by default
                 the most probable class.
-            images: The images, their ids or keys; by default the whole data set, in its order (with or without those
-                that were deleted since: they get no prediction).
-            confidence: Of each, between 0 and 1; by default the probability of what was predicted.
-            probabilities: (images, classes), any float between 0 and 1; where one class is true of an image, each row
-                sums to 1, give or take 0.01.
-            classes: The order of the probabilities, of an ordinal task that of the grades; by default the model's.
-            task: A registered task; by default the model's, else the one that the labels look like.
-            nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
+            images: The images, their ids or keys; by default the whole data set, in its order (with or without deleted
+                images, which get no prediction).
+            confidence: A number between 0 and 1 for each image; by default the probability of the predicted class.
+            probabilities: (images, classes), floats between 0 and 1. If an image has one true class, each row sums to
+                1, with a tolerance of 0.01.
+            classes: The order of the probabilities, and of the grades of an ordinal task; by default that of the model.
+            task: A registered task; by default that of the model, or else it is inferred from the labels.
+            nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
 
         Returns:
             The id of the prediction set.
 
         Raises:
-            DataError: A confidence or a probability that is NaN or not between 0 and 1, an image that is no member, or
-                a prediction that is missing.
-            ShapeError: Columns that do not fit each other.
+            DataError: A confidence or a probability is NaN or not between 0 and 1, an image is not a member, or a
+                prediction is missing.
+            ShapeError: Columns have different lengths.
 
-        Where another class is more probable than the predicted one, or a confidence is not its probability, a
-        `DataWarning` says so, and ``db.predictions[id].warnings`` keeps it.
+        If another class is more probable than the predicted one, or a confidence is not its probability, you get a
+        `DataWarning`, which ``db.predictions[id].warnings`` keeps.
         """
         refuse_unordered("images", images)
         return import_predictions(

@@ -38,7 +38,7 @@ from odin_graph.schema.several import is_several
 
 
 class NamesUnits(Protocol):
-    """``layer.units[3]``, which is what that unit says wherever an expression stands."""
+    """``layer.units[3]``: in an expression it is the value of that unit."""
 
     @property
     def node(self) -> UnitGroup:
@@ -50,7 +50,7 @@ Operand: TypeAlias = "Expr | NamesUnits | bool | int | float | str | date | date
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: `==` builds. Unhashable, since `in` and `set` would call it
 class Expr:
-    """An expression over images. Compare two of them by ``.node``, which is equal by structure."""
+    """An expression over images. To compare two expressions, compare their ``.node``, which is equal by structure."""
 
     __array_ufunc__: ClassVar[None] = None  # so that np.float32(0.5) < expression comes to us
     node: Node
@@ -116,7 +116,7 @@ class Expr:
         return 0 - self
 
     def isin(self, values: Iterable[Any]) -> Expr:
-        """Whether it equals one of the values."""
+        """Whether it is equal to one of the values."""
         if isinstance(values, str | bytes):
             raise ExpressionError(f"isin() takes a list of values, not the text {values!r}: write [{values!r}].")
         if not is_several(values):
@@ -128,7 +128,7 @@ class Expr:
         return (self >= low) & (self <= high)
 
     def is_null(self) -> Expr:
-        """Whether it is missing. Every other test of a missing value is neither true nor false."""
+        """Whether it is missing. All other conditions on a missing value are neither true nor false."""
         return Expr(IsNull(self.node))
 
     def is_not_null(self) -> Expr:
@@ -157,7 +157,7 @@ class Expr:
         return self._call("contains", text)
 
     def matches(self, pattern: str) -> Expr:
-        """Whether the whole of a text fits a regular expression (RE2's: no look-around, no back-references)."""
+        """Whether a whole text matches a regular expression of RE2 (no look-around, no back-references)."""
         return self._call("matches", pattern)
 
     def lower(self) -> Expr:
@@ -169,39 +169,39 @@ class Expr:
         return self._call("upper")
 
     def strip(self) -> Expr:
-        """A text without white space round it."""
+        """A text without white space at its ends."""
         return self._call("strip")
 
     def length(self) -> Expr:
-        """How many characters a text has, or items a list."""
+        """The number of characters of a text, or of items of a list."""
         return self._call("length")
 
     def has(self, item: Operand) -> Expr:
-        """Whether a list holds the item."""
+        """Whether a list contains the item."""
         return self._call("has", item)
 
     def fill_null(self, value: Operand) -> Expr:
-        """It, or the value where it is missing."""
+        """The same, with this value in place of missing values."""
         return self._call("fill-null", value)
 
     def if_else(self, value: Operand, other: Operand) -> Expr:
-        """One value where the condition is true, another where it is false; missing where it is neither."""
+        """One value if the condition is true, another if it is false; missing if it is neither."""
         return self._call("if-else", value, other)
 
     def count(self) -> Expr:
-        """In ``agg``: how many of a group's images have a value."""
+        """In ``agg``: the number of images with a value."""
         return self._aggregate("count")
 
     def n_unique(self) -> Expr:
-        """In ``agg``: how many different values a group has."""
+        """In ``agg``: the number of different values."""
         return self._aggregate("n-unique")
 
     def sum(self) -> Expr:
-        """In ``agg``: the sum; of a condition, of how many it is true."""
+        """In ``agg``: the sum. For a condition, the number of images for which it is true."""
         return self._aggregate("sum")
 
     def mean(self) -> Expr:
-        """In ``agg``: the mean; of a condition, the share of which it is true."""
+        """In ``agg``: the mean. For a condition, the share of images for which it is true."""
         return self._aggregate("mean")
 
     def std(self) -> Expr:
@@ -221,15 +221,15 @@ class Expr:
         return self._aggregate("max")
 
     def any(self) -> Expr:
-        """In ``agg``: whether the condition is true of an image of the group."""
+        """In ``agg``: whether the condition is true for any image of the group."""
         return self._aggregate("any")
 
     def all(self) -> Expr:
-        """In ``agg``: whether the condition is false of none."""
+        """In ``agg``: whether the condition is false for no image of the group."""
         return self._aggregate("all")
 
     def asc(self) -> SortKey:
-        """Smallest first, missing values last: what ``order_by`` does unasked."""
+        """Smallest first, missing values last: the default of ``order_by``."""
         return SortKey(self.node)
 
     def desc(self) -> SortKey:
@@ -244,22 +244,22 @@ class Expr:
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError(
-            "An expression is neither true nor false: write & | ~ for and, or, not (with brackets around each "
+            "An expression is neither true nor false: write & | ~ for and, or, not (with parentheses around each "
             "comparison), .isin() for in, and .between() for low <= x <= high."
         )
 
     def __contains__(self, item: object) -> NoReturn:
-        raise ExpressionError(f"Write .contains({item!r}) to look into a string.")
+        raise ExpressionError(f"Write .contains({item!r}) to search in a text.")
 
     def __repr__(self) -> str:
         return spell(self.node)
 
 
 def F(name: str) -> Expr:  # noqa: N802 - a field is written so often that its name is one letter, as in Django
-    """A field of the image, ours (``label``, ``width``) or free metadata (``age``).
+    """A field of the image: built-in (``label``, ``width``) or metadata (``age``).
 
-    ``F("label")`` is the truth: over a data set the label frozen in it, elsewhere today's. The name is checked when a
-    query takes the expression.
+    ``F("label")`` is the true label: in a query over a data set the frozen label, elsewhere the label of today. The
+    name is checked when you use the expression in a query.
     """
     if not isinstance(name, str) or not name:
         raise ExpressionError(f'F() takes the name of a field, not {name!r}: F("label").')
@@ -285,7 +285,7 @@ fn: Final = Functions()
 
 
 def count() -> Expr:
-    """In ``agg``: how many images a group has."""
+    """In ``agg``: the number of images of a group."""
     return Expr(Aggregate("count"))
 
 
@@ -295,29 +295,29 @@ def aggregated(name: str, value: Operand) -> Expr:
 
 
 def in_dataset(dataset: object) -> Expr:
-    """Whether the image is a member of a data set version (the latest of a bare id)."""
+    """Whether the image is a member of a data set version (an id without a version is the latest version)."""
     return Expr(Relation("in-dataset", _id(dataset)))
 
 
 def used_by(experiment: object, role: str | None = None) -> Expr:
-    """Whether the image is in a data set that an experiment used, in any role or the one that is named."""
+    """Whether the image is in a data set that an experiment used, in any role or in the given one."""
     return Expr(Relation("used-by", _id(experiment), role))
 
 
 def derived_from(thing: object) -> Expr:
-    """Whether the image was made from an image, volume or video, directly or through others; new pixels of it too."""
+    """Whether the image was made from an image, volume or video, at any depth, also by new pixels."""
     return Expr(Relation("derived-from", _id(thing)))
 
 
 def has_root(thing: object) -> Expr:
-    """Whether an image, volume or video is the one that the image, or its first version, was made from in the end."""
+    """Whether an image, volume or video is the root of the image, or of its first version."""
     return Expr(Relation("has-root", _id(thing)))
 
 
 def _id(thing: object) -> str:
     found = thing if isinstance(thing, str) else getattr(thing, "id", None)
     if not isinstance(found, str) or not found:
-        raise ExpressionError(f"A relation is to a thing of the graph or its id, not to {thing!r:.80}.")
+        raise ExpressionError(f"A relation needs a thing of the graph or its id, not {thing!r:.80}.")
     check_text(found)
     return found
 
@@ -342,7 +342,7 @@ def as_value(value: object) -> Value:
     """
     given, value = value, _unwrapped(value)
     if value is None:
-        raise ExpressionError("Nothing equals a missing value: write .is_null().")
+        raise ExpressionError("A missing value is equal to nothing: write .is_null().")
     match value:
         case bool():
             return Value("bool", value)
@@ -357,7 +357,7 @@ def as_value(value: object) -> Value:
         case date():
             return Value("date", value.isoformat())
     raise ExpressionError(
-        f"No field compares with {type(given).__name__} {given!r:.80}: give a number, a text, a truth value or a date."
+        f"No field can be compared with {type(given).__name__} {given!r:.80}: give a number, a text, a bool or a date."
     )
 
 
@@ -391,7 +391,7 @@ def _operands(kind: type[Both] | type[Either], said: Expr) -> tuple[Node, ...]:
 def _logical(other: object, op: str) -> Expr:
     if not isinstance(other, Expr):
         raise ExpressionError(
-            f"{op} joins two expressions, not {other!r:.80}: put brackets around each comparison, "
+            f"{op} joins two expressions, not {other!r:.80}: put parentheses around each comparison, "
             f'as in (F("a") > 1) {op} (F("b") > 2).'
         )
     return other

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ImageSource(Protocol):
-    """Finds images by means of its own. An entry of `SOURCES` is a function."""
+    """Finds images in its own way. An entry of `SOURCES` is a function."""
 
     def __call__(self, at: Moment, /, **parameters: Any) -> Cypher | pa.Table:
         """What the images are, at a moment of the graph: see `Found`.
@@ -43,14 +43,14 @@ SOURCES: Final = Registry[ImageSource](kind="image source", group="odin_graph.so
 
 
 def source(name: str, /, **parameters: Any) -> Registered:
-    """The images that a registered source finds, for ``db.images(...)``.
+    """The images of a registered source, for ``db.images(...)``.
 
     Args:
         name: A name of `SOURCES`.
-        parameters: What it takes; they travel with the query.
+        parameters: Its parameters, which are part of the query.
 
     Raises:
-        QueryError: A parameter is of a kind that a query cannot carry.
+        QueryError: The type of a parameter is not allowed in a query.
     """
     return Registered(name, cypher_source.read_parameters(parameters))
 

@@ -29,4 +29,6 @@ def run_cypher(body: CypherRequest, db: WorkspaceDep, allowed: SettingsDep) -> R
 @closed.post("/cypher")
 def refuse_cypher() -> None:
     """Say how it would be allowed."""
-    raise RefusedError(404, "This server answers no Cypher: `odin serve --cypher` does.", kind="ReadOnlyError")
+    raise RefusedError(
+        404, "This server does not answer Cypher: start it with `odin serve --cypher`.", kind="ReadOnlyError"
+    )
