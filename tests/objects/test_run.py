@@ -69,7 +69,7 @@ def test_an_ended_run_takes_nothing_more(world: Stores) -> None:
     run.finish()
     with pytest.raises(QueryError) as caught:
         run.log({"loss": 1.0})
-    assert str(caught.value) == "The run 'mine' is finished: go on with it by db.run(id=\"mine\", resume=True)."
+    assert str(caught.value) == "The run 'mine' is finished: continue it with db.run(id=\"mine\", resume=True)."
     with Run.start(world, id="mine", resume=True) as again:
         again.log({"loss": 2.0})
     assert again.metrics().column("value").to_pylist() == [2.0]
@@ -144,7 +144,7 @@ def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:
         id = "imagenet"
         experiment = None
 
-    with pytest.raises(DataError, match="The checkpoint 'imagenet' was made by no experiment"):
+    with pytest.raises(DataError, match="The checkpoint 'imagenet' was not made by a recorded experiment"):
         Run.start(world, id="mine", informed_by=Imported())
 
 

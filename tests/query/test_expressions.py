@@ -110,7 +110,7 @@ def test_repr_is_what_was_written(said: Expr, expected: str) -> None:
         (lambda: AGE == [1, 2], "No field can be compared with list [1, 2]: give a number"),
         (lambda: np.array([1, 2]) == AGE, "No field compares with array([1, 2]): give one value"),
         (lambda: AGE.isin("DME"), "isin() takes a list of values, not the text 'DME': write ['DME']."),
-        (lambda: AGE.isin([1, None]), "Nothing equals a missing value"),
+        (lambda: AGE.isin([1, None]), "A missing value is equal to nothing"),
         (lambda: "a" in AGE, "Write .contains('a') to search in a text."),
         (lambda: fn.lowr(AGE), "There is no expression function 'lowr'. Did you mean 'lower'?"),
         (lambda: in_dataset(3), "A relation needs a thing of the graph or its id, not 3."),

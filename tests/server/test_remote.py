@@ -407,7 +407,7 @@ def test_addresses_and_servers_that_are_none(port: int, secret: str, retina: og.
         og.connect(f"http://127.0.0.1:{port}", token="odin_wrong")
     with pytest.raises(og.UnreachableError, match="is `odin serve` running there"):
         og.connect("http://127.0.0.1:9", token=secret)
-    with pytest.raises(og.WorkspaceError, match="takes token= alone"):
+    with pytest.raises(og.WorkspaceError, match="pass only token="):
         og.connect(f"http://127.0.0.1:{port}", arrays="there")
     with pytest.raises(og.WorkspaceError, match="are for a server"):
         og.connect("folder.odin", token=secret)
