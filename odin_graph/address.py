@@ -61,7 +61,7 @@ class Address:
             return cls(arrays=_root(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
         if not _is_bolt(graph):
             raise WorkspaceError(
-                f"{_without_secret(graph)!r} is no graph address: write neo4j://host:7687 ({', '.join(SCHEMES)})."
+                f"{_without_secret(graph)!r} is not a graph address: write neo4j://host:7687 ({', '.join(SCHEMES)})."
             )
         if "@" in graph:
             raise WorkspaceError(
@@ -117,7 +117,7 @@ class Remote:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise WorkspaceError(f"{_without_secret(url)!r} is no address of a server: write https://host:8000.")
+            raise WorkspaceError(f"{_without_secret(url)!r} is not an address of a server: write https://host:8000.")
         if "@" in parts.netloc:
             raise WorkspaceError("A secret in the address ends up in logs: give token=, or ODIN_GRAPH_TOKEN.")
         given = None if certificate is None else str(Path(os.fspath(certificate)).expanduser().resolve())
@@ -154,7 +154,9 @@ def _root(arrays: str | os.PathLike[str]) -> str:
             "Credentials in the address end up in logs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
         )
     if parts.scheme not in STORES or not parts.netloc or parts.query or parts.fragment:
-        raise WorkspaceError(f'{root!r} is no place for arrays: write arrays="folder" or arrays="s3://bucket/prefix".')
+        raise WorkspaceError(
+            f'{root!r} is not a place for arrays: write arrays="folder" or arrays="s3://bucket/prefix".'
+        )
     return root.rstrip("/")
 
 

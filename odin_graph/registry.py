@@ -43,7 +43,7 @@ class Registry(Generic[T]):
             ConflictError: Another entry has the name already; the last one never wins silently.
         """
         if not _NAME.fullmatch(name):
-            raise ConflictError(f"{name!r} is no name for a {self.kind}: use lower case words joined by hyphens.")
+            raise ConflictError(f"{name!r} is not a name for a {self.kind}: use lower case words joined by hyphens.")
 
         def keep(entry: T) -> T:
             held = self._entries.get(name)

@@ -113,8 +113,8 @@ def test_an_unreadable_image(db: og.Workspace, tmp_path: Path) -> None:
     Image.fromarray(mnist()[0][0]).save(folder / "a.png")
     whole = (folder / "a.png").read_bytes()
     for name, data, reason in [
-        ("words.png", b"no pixels here", "it is no image"),
-        ("empty.png", b"", "it is no image"),
+        ("words.png", b"no pixels here", "it is not an image"),
+        ("empty.png", b"", "it is not an image"),
         ("cut.png", whole[: len(whole) // 2], "it is broken"),
     ]:
         (folder / name).write_bytes(data)
@@ -232,7 +232,7 @@ def test_an_id_that_is_cypher_is_an_id(db: og.Workspace, name: str) -> None:
 @pytest.mark.parametrize("name", [CYPHER, "age`: 1}) DETACH DELETE n //", "n) RETURN 1 //"])
 def test_a_field_that_is_cypher_is_refused(db: og.Workspace, name: str) -> None:
     add_digits(db)
-    with refused(db, og.MetadataError, repr(name), "is no metadata name: use letters, digits and underscores"):
+    with refused(db, og.MetadataError, repr(name), "is not a metadata name: use letters, digits and underscores"):
         db.images.add(images=squares(1), metadata={name: [1]})
     with refused(db, og.MetadataError, repr(name)):
         db.datasets.create("digits", db.images(), **{name: 1})  # type: ignore[arg-type]

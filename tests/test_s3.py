@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said_with_the_remedy(
 @pytest.mark.parametrize("url", ["127.0.0.1:9000", "ftp://host", f"http://ada:{SECRET}@host", "http://"])
 def test_an_endpoint_that_is_none_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    with pytest.raises(WorkspaceError, match="AWS_ENDPOINT_URL is no address of a service") as caught:
+    with pytest.raises(WorkspaceError, match="AWS_ENDPOINT_URL is not an address of a service") as caught:
         ArrayStore("s3://retina/a", BUDGET)
     assert SECRET not in str(caught.value)
 

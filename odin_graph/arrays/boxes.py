@@ -22,7 +22,7 @@ def read_box(given: Sequence[Any] | NDArray[Any], shape: Sequence[int]) -> Box:
     """
     numbers = list(given)
     if len(numbers) != 4 or not all(_whole(number) for number in numbers):
-        raise DataError(f"{given!r:.80} is no box: give (left, top, right, bottom) in whole pixels.")
+        raise DataError(f"{given!r:.80} is not a box: give (left, top, right, bottom) in whole pixels.")
     left, top, right, bottom = (int(number) for number in numbers)
     height, width = shape[0], shape[1]
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):

@@ -47,7 +47,9 @@ def endpoint() -> str | None:
         if url := os.environ.get(name):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-                raise WorkspaceError(f"{name} is no address of a service: write https://host:9000, and no password.")
+                raise WorkspaceError(
+                    f"{name} is not an address of a service: write https://host:9000, and no password."
+                )
             return url.rstrip("/")
     return None
 

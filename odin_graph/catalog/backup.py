@@ -107,7 +107,7 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
     prepare_folder(backup, create=False)
     databases = backup / "engine" / "databases"
     if not databases.is_dir():
-        raise MissingWorkspaceError(f"{backup} is no backup: it holds no graph.")
+        raise MissingWorkspaceError(f"{backup} is not a backup: it holds no graph.")
     if target.exists():
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no workspace is overwritten.")
     if Endpoint.read(backup / "engine") is not None:

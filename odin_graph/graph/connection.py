@@ -398,7 +398,7 @@ class Graph:
                             notifications_min_severity="OFF",
                         )
                 except ValueError as error:  # of urllib, which the driver reads the address with
-                    raise UnreachableError(f"{self.address!r} is no address of a graph engine: {error}.") from error
+                    raise UnreachableError(f"{self.address!r} is not an address of a graph engine: {error}.") from error
             return self._drivers[which]
 
     def _forget(self) -> None:

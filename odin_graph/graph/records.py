@@ -52,7 +52,7 @@ class Records(Sequence[dict[str, Any]]):
                 columns[name] = pa.array([_flat(row[name]) for row in self._rows])
             except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
                 raise QueryError(
-                    f"The column {name!r} is no Arrow column: {error}. Return values of one type, such as "
+                    f"The column {name!r} is not an Arrow column: {error}. Return values of one type, such as "
                     f"toString({name}), or use the records as they are."
                 ) from error
         return pa.table(columns)

@@ -101,7 +101,7 @@ class _Decoder:
             check_id(entry.id)
             if not is_text(entry.id, entry.label, str(entry.path)):
                 name = printable(entry.id if entry.path is None else entry.path)
-                raise DataError(f"{name}: its name, id or label is no UTF-8, which the graph stores: rename it")
+                raise DataError(f"{name}: its name, id or label is not UTF-8, which the graph stores: rename it")
             if entry.path is None:
                 return partial(self._array, entry), False
             size = file_size(entry.path)

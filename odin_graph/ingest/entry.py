@@ -32,5 +32,5 @@ def id_of(given: Any) -> str:
     """
     value = plain(given)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise DataError(f"{given!r:.80} is no image id: give a text or a whole number.")
+        raise DataError(f"{given!r:.80} is not an image id: give a text or a whole number.")
     return str(value)

@@ -84,13 +84,13 @@ def format_of(head: bytes) -> str | None:
 def why_not(head: bytes) -> str:
     """What is said of a file that is none of those that are read."""
     if not head:
-        return "it is no image: it is empty"
+        return "it is not an image: it is empty"
     found = next((name for at, mark, name in _OTHERS if head.startswith(mark, at)), None)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if found is None and text.startswith((b"<!doctype html", b"<html", b"<svg", b"<?xml")):
         found = "SVG" if b"<svg" in text else "a page of HTML or XML, as a server sends instead of an image"
     if found is None:
-        return f"it is no image, or of a format that is not read: {_NAMES} are"
+        return f"it is not an image, or of a format that is not read: {_NAMES} are"
     if ":" in found or found.startswith("a page"):
         return f"it is {found}"
     return f"it is {found}. {_NAMES} are read: save it as one of them, or hand in its pixels as an array"

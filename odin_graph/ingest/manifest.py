@@ -184,7 +184,7 @@ def _as_asked(name: str, values: Sequence[Any], to: FieldType) -> list[Any]:
             strange.append(f"{value!r:.60} (row {row + 1})")
     if strange:
         raise MetadataError(
-            f"{len(strange):,} of {len(values):,} values of {name!r} are no {to}, first "
+            f"{len(strange):,} of {len(values):,} values of {name!r} are not of type {to}, first "
             f"{', '.join(strange[:_SHOWN])}: correct them, or leave {name!r} out of types=."
         )
     return read

@@ -93,7 +93,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise DataError(f"The shares of a split are above 0 and sum to 1, not {dict(fractions)} (sum {total:g}).")
     for name in fractions:
         if not isinstance(name, str) or not name or not set(name).isdisjoint("@/"):
-            raise DataError(f"{name!r} cannot be the name of a part: it is no text, empty, or holds @ or /.")
+            raise DataError(f"{name!r} cannot be the name of a part: it is not text, empty, or holds @ or /.")
 
 
 def _codes(values: Sequence[Any], order: Positions, *, alone: bool = False) -> Positions:

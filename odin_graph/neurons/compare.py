@@ -128,7 +128,7 @@ class _Sides:
 def _sides(asked: Asked, op: Op, threshold: float) -> _Sides:
     """What stored codes and values decide."""
     if op not in OPS:
-        raise QueryError(f"{op!r} is no comparison: write one of {' '.join(OPS)}.")
+        raise QueryError(f"{op!r} is not a comparison: write one of {' '.join(OPS)}.")
     if not isinstance(threshold, int | float | np.number):
         raise QueryError(f"What units say is compared with a number, not with {threshold!r:.80}.")
     if np.isnan(threshold):

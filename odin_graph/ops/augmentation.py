@@ -60,13 +60,13 @@ class Vary:
             UnknownNameError: There is no such operation or parameter.
         """
         if not 0 <= self.p <= 1:
-            raise DataError(f"p={self.p!r} is no probability: give a number from 0 to 1.")
+            raise DataError(f"p={self.p!r} is not a probability: give a number from 0 to 1.")
         for name, ends in self.between.items():
             if len(ends) != 2 or not ends[0] <= ends[1]:
-                raise DataError(f"{name}={ends!r} is no range: give (low, high).")
+                raise DataError(f"{name}={ends!r} is not a range: give (low, high).")
         for name, values in self.among.items():
             if isinstance(values, str) or not len(values):
-                raise DataError(f"{name}={values!r} is no list to draw from: give one or more values.")
+                raise DataError(f"{name}={values!r} is not a list to draw from: give one or more values.")
         lows = {name: ends[0] for name, ends in self.between.items()}
         highs = {name: ends[1] for name, ends in self.between.items()}
         firsts = {name: values[0] for name, values in self.among.items()}
@@ -195,7 +195,7 @@ def _read(step: Any) -> Augmentation:
         augmentation_json(step)
         return step
     raise DataError(
-        f'{step!r:.80} is no augmentation: give one of odin_graph.ops, as in Vary("flip", p=0.5), or its JSON form.'
+        f'{step!r:.80} is not an augmentation: give one of odin_graph.ops, as in Vary("flip", p=0.5), or its JSON form.'
     )
 
 

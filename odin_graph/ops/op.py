@@ -60,7 +60,7 @@ def parameter_names(kind: type[Any]) -> tuple[str, ...]:
     """The names of an operation's parameters: the fields of its dataclass."""
     if not is_dataclass(kind):
         raise QueryError(
-            f"{kind.__qualname__} is no dataclass, so its parameters cannot be recorded: decorate it with "
+            f"{kind.__qualname__} is not a dataclass, so its parameters cannot be recorded: decorate it with "
             "@dataclass(frozen=True, kw_only=True) and make the parameters its fields."
         )
     return tuple(field.name for field in fields(kind) if field.init)
@@ -86,7 +86,7 @@ def name_of(op: ImageOp) -> str:
             continue
     given = getattr(op, "__name__", type(op).__qualname__)
     raise QueryError(
-        f"{given} is no registered image operation, so it cannot be recorded. "
+        f"{given} is not a registered image operation, so it cannot be recorded. "
         f'Decorate the class with @OPS.register("its-name"); there is: {", ".join(OPS)}.'
     )
 

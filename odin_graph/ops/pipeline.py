@@ -51,7 +51,9 @@ class Pipeline:
             form = json.loads(text)
             held, steps = form["format"], [(step["op"], step["parameters"]) for step in form["ops"]]
         except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{text[:80]!r} is no pipeline's JSON form: write it with Pipeline.to_json().") from error
+            raise DataError(
+                f"{text[:80]!r} is not a pipeline's JSON form: write it with Pipeline.to_json()."
+            ) from error
         if held > FORMAT:
             raise DataError(
                 f"The pipeline was written by odin_graph {form.get('odin')}: install that version or a newer one."
@@ -95,10 +97,10 @@ def _read(step: object) -> ImageOp:
         case {"op": str(name), **rest}:
             if set(rest) <= {"parameters"}:
                 return build_op(name, rest.get("parameters") or {})  # type: ignore[arg-type]
-            raise DataError(f'{step!r} is no operation: write {{"op": {name!r}, "parameters": {{...}}}}.')
+            raise DataError(f'{step!r} is not an operation: write {{"op": {name!r}, "parameters": {{...}}}}.')
         case type():
             raise DataError(f"{step.__qualname__} is a class: write {step.__qualname__}() with its parameters.")
         case ImageOp():
             name_of(step)
             return step
-    raise DataError(f"{step!r} is no image operation: give one of odin_graph.ops, or its name.")
+    raise DataError(f"{step!r} is not an image operation: give one of odin_graph.ops, or its name.")

@@ -162,7 +162,7 @@ def _path(scope: Scope) -> str:
         path = raw.partition(b"?")[0].decode("ascii")
         unquoted(path)
     except ValueError as error:
-        raise RefusedError(400, "The address is no text in UTF-8.") from error
+        raise RefusedError(400, "The address is not text in UTF-8.") from error
     return path
 
 

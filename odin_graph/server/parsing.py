@@ -33,7 +33,7 @@ def json_in(body: bytearray, settings: Settings) -> Any:
     except ValueError as error:
         if "recursion limit" in str(error):
             raise _deep(settings.depth) from error
-        raise RefusedError(422, f"The body is no JSON: {error}.") from error
+        raise RefusedError(422, f"The body is not JSON: {error}.") from error
     if opening > settings.depth:
         _check_depth(found, settings.depth)
     return found

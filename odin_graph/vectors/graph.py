@@ -181,7 +181,7 @@ def _apart(vectors: NDArray[Any], left: Keys, right: Keys, metric: str) -> Float
 def check_distance(metric: str) -> None:
     """Raise `QueryError` for a metric that is no distance between two vectors."""
     if metric not in DISTANCES:
-        raise QueryError(f"metric= is cosine or l2 here, not {metric!r}: an inner product is no distance.")
+        raise QueryError(f"metric= is cosine or l2 here, not {metric!r}: an inner product is not a distance.")
 
 
 def _rows(vectors: NDArray[Any], metric: str) -> tuple[NDArray[np.float32], float]:

@@ -104,7 +104,7 @@ def test_groups_of_any_name_are_all_in_the_json() -> None:
 
 def test_json_has_null_for_nan_and_text_for_infinity() -> None:
     held = results("regression", scores.regression(np.array([math.inf, 1.0]), np.array([1.0, 1.0]), [None] * 2))
-    plain = json.loads(held.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    plain = json.loads(held.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert plain["overall"]["mean-absolute-error"] == "Infinity"
     assert plain["overall"]["r2"] is None
     assert plain["undefined"]["r2"]

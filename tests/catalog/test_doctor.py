@@ -126,7 +126,7 @@ GRAPH = {
     "a date that is a number": ("MATCH (s:Segment) WHERE s.array = 'pixels' SET s.created_at = 7", {"Segment nodes"}),
     "a date that is gone": ("MATCH (d:Dataset) SET d.frozen_at = null", {"Dataset nodes"}),
     "an end that is gone": ("MATCH (e:Experiment) SET e.finished_at = null", {"Experiment nodes"}),
-    "parameters that are no JSON": ("MATCH (e:Experiment) SET e.parameters = '{'", {"Experiment nodes"}),
+    "parameters that are not JSON": ("MATCH (e:Experiment) SET e.parameters = '{'", {"Experiment nodes"}),
     "predictions of another task": ("MATCH (s:PredictionSet) SET s.task = 'multi-label'", {f"prediction set '{SET}'"}),
     "predictions of no task": ("MATCH (s:PredictionSet) SET s.task = null", {f"prediction set '{SET}'"}),
     "predictions of other classes": (

@@ -153,7 +153,7 @@ def test_names_of_ours_are_refused(stores: Stores) -> None:
     [
         (["a", "a"], 2, DataError, "Two images of the batch have the id 'a'"),
         (["a@2"], 1, DataError, "The id 'a@2' reads as a version of 'a'"),
-        ([""], 1, DataError, "'' is no image id"),
+        ([""], 1, DataError, "'' is not an image id"),
         (["a"], 2, ShapeError, "1 ids, but 2 pixels"),
     ],
 )

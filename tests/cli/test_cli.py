@@ -120,7 +120,7 @@ def test_doctor_cannot_check_what_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["info", "doctor", "gc", "storage", "bolt", "up"])
 def test_an_error_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "beach.png").write_bytes(b"sand")
-    assert_one_sentence(odin(verb, tmp_path), f"{tmp_path} is there and is no workspace", "choose a new name")
+    assert_one_sentence(odin(verb, tmp_path), f"{tmp_path} is there and is not a workspace", "choose a new name")
 
 
 def test_gc(folder: Path) -> None:
@@ -134,7 +134,7 @@ def test_storage_tells_and_sets_the_budget(folder: Path) -> None:
     assert ran.stdout == '0 sets take 0 B; there is no budget, db.storage.budget = "20 GB" sets one.\n'
     assert odin("storage", folder, "--budget", "20 GB").stdout == "0 sets take 0 B of a budget of 20.0 GB.\n"
     assert odin("storage", folder).stdout == "0 sets take 0 B of a budget of 20.0 GB.\n"
-    assert_one_sentence(odin("storage", folder, "--budget", "20 gb"), "'20 gb' is no size", '"20 GB" or "500 MiB"')
+    assert_one_sentence(odin("storage", folder, "--budget", "20 gb"), "'20 gb' is not a size", '"20 GB" or "500 MiB"')
     assert "no budget" in odin("storage", folder, "--budget", "none").stdout
 
 

@@ -102,7 +102,7 @@ def test_damaged_files_are_left_out_alone(db: og.Workspace, folder: Path) -> Non
     report = assert_alone(db, folder, *bad)
     reasons = dict(report.errors)
     assert "Microsoft compound file" in reasons["thumbs.png"]
-    assert "it is no image: it is empty" in reasons["empty.tif"]
+    assert "it is not an image: it is empty" in reasons["empty.tif"]
 
 
 def test_what_is_no_file_is_left_out_and_never_waited_for(db: og.Workspace, folder: Path) -> None:

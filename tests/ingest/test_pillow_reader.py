@@ -152,7 +152,7 @@ def test_a_text_that_is_named_as_an_image() -> None:
     with pytest.raises(UnreadableImageError) as caught:
         read(b"hello", "notes.png")
     assert str(caught.value) == (
-        "notes.png: it is no image, or of a format that is not read: PNG, JPEG, TIFF, GIF, WebP, BMP and PNM are"
+        "notes.png: it is not an image, or of a format that is not read: PNG, JPEG, TIFF, GIF, WebP, BMP and PNM are"
     )
 
 

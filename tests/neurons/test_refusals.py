@@ -62,7 +62,7 @@ def test_questions_are_checked(block: Block) -> None:
         highest([block], aggregate("sum"), 0)
     with pytest.raises(ShapeError, match="What is searched with says inf at unit 1 of the group"):
         nearest([block], [0, np.inf, 1], "l2", 1)
-    with pytest.raises(QueryError, match="'~' is no comparison: write one of < <= == != >= >"):
+    with pytest.raises(QueryError, match="'~' is not a comparison: write one of < <= == != >= >"):
         compare([block], aggregate("sum"), "~", 0.0)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="Nothing is less than, greater than or equal to NaN"):
         compare([block], aggregate("sum"), ">", np.nan)

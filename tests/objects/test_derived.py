@@ -184,7 +184,7 @@ def test_an_operation_that_does_not_fit_names_the_image(db: og.Workspace) -> Non
     with pytest.raises(og.UnknownNameError, match="parameter"):
         db.images().apply("resize", width=3)
     for bad in ("", "a b", "a#b", "x@2", "a/b"):
-        with pytest.raises(og.DataError, match="no name for derived images"):
+        with pytest.raises(og.DataError, match="not a name for derived images"):
             db.images().resize(size=8).store(bad)
 
 

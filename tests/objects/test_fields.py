@@ -80,10 +80,10 @@ def test_types_are_asked_for(db: og.Workspace, pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("types", "message"),
     [
-        ({"age": int}, "2 of 3 values of 'age' are no int, first 'old' (row 2), '1.5' (row 3)"),
+        ({"age": int}, "2 of 3 values of 'age' are not of type int, first 'old' (row 2), '1.5' (row 3)"),
         ({"height": int}, "has no such column"),
         ({"id": int}, "which is always text"),
-        ({"age": list}, "is no type of a field: give one of str, int, float, bool, date, datetime"),
+        ({"age": list}, "is not a type of a field: give one of str, int, float, bool, date, datetime"),
     ],
 )
 def test_types_that_do_not_fit_are_refused_before_anything_is_stored(
@@ -177,8 +177,8 @@ def test_retype_refuses_as_a_whole(db: og.Workspace) -> None:
     with pytest.raises(MetadataError) as caught:
         db.fields.retype("age", int)
     assert str(caught.value) == (
-        "2 values of Image.age are no int: 'old' of 'image/000001', 'NA' of 'image/000002'. Nothing was changed: "
-        "correct or remove them, and call again."
+        "2 values of Image.age are not of type int: 'old' of 'image/000001', 'NA' of 'image/000002'. Nothing was "
+        "changed: correct or remove them, and call again."
     )
     assert values(db, "age") == ["61", "old", "NA", "48"]
     db.images().where(F("age").isin(["old", "NA"])).update(age=None)

@@ -76,7 +76,7 @@ def test_a_repeated_call_goes_on_without_decoding(
 ) -> None:
     db.images.add(folder / "people")
     (folder / "things" / "broken.png").write_bytes(b"no image")
-    with pytest.raises(UnreadableImageError, match=r"broken\.png: it is no image"):
+    with pytest.raises(UnreadableImageError, match=r"broken\.png: it is not an image"):
         db.images.add(folder, batch_size=1)
     (folder / "things" / "broken.png").unlink()
     report = db.images.add(folder)
@@ -228,9 +228,9 @@ def test_arrays_of_any_shapes_and_dtypes(db: og.Workspace) -> None:
         ({"images": np.zeros((1, 4, 4)), "kind": int}, "kind= takes a subclass of og.schema.Image"),
         ({"images": [np.array(["x"])]}, "'image/000000'"),
         ({"images": np.zeros((1, 4, 4)), "ids": ["a@2"]}, "reads as a version"),
-        ({"images": np.zeros((1, 4, 4)), "ids": [None]}, "None is no image id"),
-        ({"images": np.zeros((1, 4, 4)), "ids": [b"a"]}, "b'a' is no image id"),
-        ({"images": np.zeros((1, 4, 4)), "ids": [1.0]}, "1.0 is no image id: give a text or a whole number"),
+        ({"images": np.zeros((1, 4, 4)), "ids": [None]}, "None is not an image id"),
+        ({"images": np.zeros((1, 4, 4)), "ids": [b"a"]}, "b'a' is not an image id"),
+        ({"images": np.zeros((1, 4, 4)), "ids": [1.0]}, "1.0 is not an image id: give a text or a whole number"),
         ({"images": np.zeros((3, 4, 4)), "ids": "abc"}, "'ids' is 'abc': give one value an image"),
         ({"images": np.zeros((3, 4, 4)), "labels": "abc"}, "'labels' is 'abc': give one value an image"),
         ({"images": np.zeros((2, 4, 4)), "metadata": {"eye": {"a": 1, "b": 2}}}, "'eye' is {'a': 1, 'b': 2}: give one"),

@@ -58,7 +58,7 @@ def test_what_is_no_size(wrong: object) -> None:
     with pytest.raises(og.QueryError) as caught:
         size_of(wrong)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        f'{wrong!r} is no size: give "20 GB" or "500 MiB" (kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of '
+        f'{wrong!r} is not a size: give "20 GB" or "500 MiB" (kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of '
         "1024), a whole number of bytes, or None."
     )
 

@@ -86,10 +86,10 @@ def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
         pets.images.update({"id": IDS, "label": ["cat"] * 8})
     with pytest.raises(DataError, match="1 ids are of no image, first 'nobody'"):
         pets.images.update({"id": ["i0", "nobody"], "site": ["Lima", "Bonn"]})
-    with pytest.raises(UnknownNameError, match="1 of 2 are no image"):
+    with pytest.raises(UnknownNameError, match="1 of 2 images do not exist"):
         pets.images.update({"key": [int(pets.image("i0").key), 10**9], "site": ["Lima", "Bonn"]})
     for key in (1.5, True, "1", float("inf"), 10**30):  # the key of another image, when it is cut
-        with pytest.raises(DataError, match="is no key of an image"):
+        with pytest.raises(DataError, match="is not a key of an image"):
             pets.images.update({"key": [key], "iop": [1.0]})
     with pytest.raises(DataError, match="holds half a character"):
         pets.images.update({"i1": {"eye": "\ud800"}})
@@ -284,7 +284,7 @@ def test_a_set_is_refused_where_each_of_it_has_a_value(db: og.Workspace) -> None
 
 def test_what_is_no_id_parameter_or_metric_of_a_run(db: og.Workspace) -> None:
     for id_ in (5, "", " "):
-        with pytest.raises(og.DataError, match="is no experiment id"), db.run(id=id_):  # type: ignore[arg-type]
+        with pytest.raises(og.DataError, match="is not an experiment id"), db.run(id=id_):  # type: ignore[arg-type]
             pass
     with pytest.raises(og.DataError, match="Parameters have names"), db.run(id="e", params="lr"):  # type: ignore[arg-type]
         pass

@@ -89,8 +89,8 @@ def test_revise_and_diff(digits: og.Workspace) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"remove": ["digit/000020"]}, "to be removed are no members"),
-        ({"relabel": {"digit/000020": 1}}, "to be relabeled are no members"),
+        ({"remove": ["digit/000020"]}, "to be removed are not members"),
+        ({"relabel": {"digit/000020": 1}}, "to be relabeled are not members"),
         ({"add": ["digit/000001"]}, "are members already"),
         ({"add": ["nothing"]}, "are of no image"),
         ({"add": ["digit/000020"], "labels": [1, 2]}, "2 labels given"),
@@ -272,7 +272,7 @@ def test_tags_and_tables(digits: og.Workspace) -> None:
     assert digits.datasets.tagged("silver") == []
     assert digits.datasets["all"].tags == ("gold",)
     assert digits.datasets["all"].digest == digest
-    with pytest.raises(og.DataError, match="is no tag"):
+    with pytest.raises(og.DataError, match="is not a tag"):
         all_.tag(" ")
     shown = repr(digits.datasets)
     assert shown.splitlines()[0].split()[:3] == ["id", "tags", "size"]

@@ -74,19 +74,19 @@ def test_unknown_names_list_what_there_is() -> None:
 
 
 def test_what_is_no_operation_is_refused() -> None:
-    with pytest.raises(DataError, match="is no image operation"):
+    with pytest.raises(DataError, match="is not an image operation"):
         Pipeline.of([3])  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"write ToFloat\(\)"):
         Pipeline.of([ToFloat])  # type: ignore[list-item]
     with pytest.raises(DataError, match="takes a list"):
         Pipeline.of("to-float")
-    with pytest.raises(QueryError, match="flip is no registered image operation"):
+    with pytest.raises(QueryError, match="flip is not a registered image operation"):
         Pipeline.of([np.flip])
 
 
 def test_a_broken_json_form_is_refused() -> None:
     for text in ("", "[]", '{"ops": []}', '{"format": 1, "ops": [{"op": "resize"}]}'):
-        with pytest.raises(DataError, match="no pipeline's JSON form"):
+        with pytest.raises(DataError, match="not a pipeline's JSON form"):
             Pipeline.from_json(text)
     with pytest.raises(DataError, match="written by odin_graph 9"):
         Pipeline.from_json('{"format": 99, "odin": "9", "ops": []}')

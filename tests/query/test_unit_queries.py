@@ -252,8 +252,8 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
         lambda db: units(db)[GROUP].values(None),
         QueryError,
         (
-            "None is no image, id, or query of images: images are a query, a data set or its id, an image, its id or "
-            "key, or several of them."
+            "None is not an image, id, or query of images: images are a query, a data set or its id, an image, its id "
+            "or key, or several of them."
         ),
     ),
     "half an image": (

@@ -146,7 +146,7 @@ def test_what_fits_no_step_says_why(retina: og.Workspace) -> None:
         test.cluster(by=layer, k=0)
     with pytest.raises(QueryError, match="within=-1"):
         test.near_duplicates(by=layer, within=-1)
-    with pytest.raises(QueryError, match="an inner product is no distance"):
+    with pytest.raises(QueryError, match="an inner product is not a distance"):
         test.outliers(by=layer, metric="inner-product")
     with pytest.raises(QueryError, match="a column 'cluster' already"):
         test.cluster(by=layer, k=2).cluster(by=layer, k=3)

@@ -206,17 +206,17 @@ def test_a_query_of_version_1_is_read() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([], "This is no query"),
-        ({"source": {"source": "images"}}, "This is no query"),
+        ([], "This is not a query"),
+        ({"source": {"source": "images"}}, "This is not a query"),
         ({"odin_query": 5, "source": {"source": "images"}}, "version 5, and this odin_graph reads 4: upgrade"),
         ({"odin_query": True, "source": {"source": "images"}}, "version True"),
         ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
         (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),
         (where({**AGE, "nmae": "x"}), "not well formed at steps.0.where.predicate.field.nmae"),
-        (where({"node": "value", "type": "int", "value": "1"}), "'1' is no int"),
-        (where({"node": "value", "type": "int", "value": True}), "True is no int"),
+        (where({"node": "value", "type": "int", "value": "1"}), "'1' is not of type int"),
+        (where({"node": "value", "type": "int", "value": True}), "True is not of type int"),
         (where({"node": "value", "type": "date", "value": "soon"}), "'soon' is no date: write it as ISO 8601"),
-        (where({"node": "value", "type": "float", "value": float("nan")}), "The query is no JSON"),
+        (where({"node": "value", "type": "float", "value": float("nan")}), "The query is not JSON"),
     ],
 )
 def test_what_is_no_query_is_refused(data: Any, message: str) -> None:

@@ -138,7 +138,7 @@ def test_a_class_inside_a_function_is_refused_with_the_remedy() -> None:
         ("torchvision.models:resnet17", {}, "'torchvision.models:resnet17' cannot be imported here: AttributeError"),
         ("no_such_package:Net", {}, "No module named 'no_such_package'"),
         ("torchvision.models", {}, "write 'package.module:name'"),
-        (3, {}, "3 is no factory"),
+        (3, {}, "3 is not a factory"),
         (SmallNet, {"width": torch.ones(2)}, "argument 'width' of the model, .* has no JSON form"),
         (SmallNet, {"width": float("nan")}, "argument 'width'"),
     ],

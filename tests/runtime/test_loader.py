@@ -163,7 +163,7 @@ def test_it_goes_on_after_any_batch(db: og.Workspace, stream: bool, workers: int
         assert rest == every[stop:]
     with pytest.raises(og.DataError, match="another batch size, seed"):
         db.images().loader(21, seed=3, stream=stream).load_state_dict(state)
-    with pytest.raises(og.DataError, match="no state of a loader"):
+    with pytest.raises(og.DataError, match="not a state of a loader"):
         made().load_state_dict({"epoch": 1})
 
 

@@ -61,7 +61,7 @@ def test_names_of_every_language_are_allowed(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(
-        MetadataError, match="is no metadata name: use letters, digits and underscores, in words joined"
+        MetadataError, match="is not a metadata name: use letters, digits and underscores, in words joined"
     ):
         check_name("Image", name)
 
@@ -70,8 +70,8 @@ def test_a_refused_name_comes_with_one_that_is_allowed() -> None:
     with pytest.raises(MetadataError) as caught:
         check_name("Image", "size (mm)")
     assert str(caught.value) == (
-        "'size (mm)' is no metadata name: use letters, digits and underscores, in words joined by one space, hyphen or "
-        "dot, the first character a letter, 128 characters at most. For example 'size mm'."
+        "'size (mm)' is not a metadata name: use letters, digits and underscores, in words joined by one space, hyphen "
+        "or dot, the first character a letter, 128 characters at most. For example 'size mm'."
     )
 
 

@@ -122,7 +122,7 @@ def test_odd_names_are_properties_like_any(graph: Graph, name: str) -> None:
 
 def test_a_name_that_is_cypher_is_refused_and_does_nothing(graph: Graph) -> None:
     store(graph, {"age": 60})
-    with pytest.raises(MetadataError, match="is no metadata name"):
+    with pytest.raises(MetadataError, match="is not a metadata name"):
         store(graph, {"a}) DETACH DELETE n //": 1}, id="b", key=2)
     assert graph.read("MATCH (i:Image) RETURN count(i) AS n") == [{"n": 1}]
 

@@ -267,7 +267,7 @@ def test_a_model_records_its_task_as_text(text: str) -> None:
             "There is no task 'multiclass'. Did you mean 'multi-class'? There is: multi-class",
         ),
         ('regression {"tolerence": 5}', UnknownNameError, "Did you mean 'tolerance'? There is: tolerance."),
-        ("regression {tolerance: 5}", QueryError, "are no JSON (Expecting property name"),
+        ("regression {tolerance: 5}", QueryError, "are not JSON (Expecting property name"),
         ('regression {"tolerance": -1}', QueryError, "is a number from 0 on, and not -1."),
         ('multi-label {"threshold": 1}', QueryError, "is between 0 and 1, and not 1."),
         ("", QueryError, "'' names no task: write multi-class, or with parameters"),

@@ -396,9 +396,9 @@ def test_time_limits_travel(far: og.RemoteWorkspace) -> None:
 
 def test_addresses_and_servers_that_are_none(port: int, secret: str, retina: og.Workspace) -> None:
     for url, message in (
-        ("http://", "is no address of a server"),
+        ("http://", "is not an address of a server"),
         ("http://a:hunter2@b", "ends up in logs"),
-        ("https://host/?x=1", "is no address of a server"),
+        ("https://host/?x=1", "is not an address of a server"),
     ):
         with pytest.raises(og.WorkspaceError, match=message) as caught:
             og.connect(url, token="odin_x")

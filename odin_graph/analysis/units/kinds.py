@@ -65,7 +65,7 @@ def kind_of(values: Any) -> str:
         return "boolean"
     if types.is_datetime64_any_dtype(column):
         raise DataError(
-            "A hypothesis is no time: compare it with one, or take a number of it, as F('taken_at').year()."
+            "A hypothesis is not a time: compare it with one, or take a number of it, as F('taken_at').year()."
         )
     return "number" if types.is_numeric_dtype(column) else "category"
 

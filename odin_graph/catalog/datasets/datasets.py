@@ -118,7 +118,8 @@ def resolve(stores: Stores, dataset: Any) -> str:
     id_ = getattr(dataset, "id", dataset)
     if not isinstance(id_, str):
         raise QueryError(
-            f"{dataset!r:.80} is no data set: give one or its id; db.datasets.create(id, images) freezes images as one."
+            f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.create(id, images) freezes images as "
+            "one."
         )
     rows = stores.graph.moment().read(
         "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
@@ -139,7 +140,7 @@ def check_base(base: str) -> None:
         DataError: Empty, or with an @, which versions end with.
     """
     if not isinstance(base, str) or not base.strip():
-        raise DataError(f"{base!r} is no data set id: give a string that is not empty.")
+        raise DataError(f"{base!r} is not a data set id: give a string that is not empty.")
     if "@" in base:
         raise DataError(
             f"The data set id {base!r} has an @, which is for versions: leave it out; versions are numbered for you."

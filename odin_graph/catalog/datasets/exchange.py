@@ -91,7 +91,7 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
         StoreError: The folder cannot be written, or pixels not be read.
     """
     if kind not in FORMATS:
-        raise DataError(f"{kind!r} is no format of a data set: give {', '.join(FORMATS)}.")
+        raise DataError(f"{kind!r} is not a format of a data set: give {', '.join(FORMATS)}.")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConflictError(f"{path} exists and is not empty: give the name of a new folder.")
     rows = _manifest(stores, dataset)
@@ -150,7 +150,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
     file = path / MANIFEST
     if not file.exists():
         raise DataError(
-            f"{path} holds no {MANIFEST}, so it is no exported data set: db.images.add({str(path)!r}) reads images."
+            f"{path} holds no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
         )
     source = pq.ParquetFile(file)
     head = _read_head(source, file)

@@ -143,7 +143,7 @@ def revised(
     for what, keys in (("removed", remove), ("relabeled", relabel)):
         if strange := [key for key in keys if key not in held]:
             raise DataError(
-                f"{len(strange)} images to be {what} are no members of the version, first keys "
+                f"{len(strange)} images to be {what} are not members of the version, first keys "
                 f"{', '.join(map(str, strange[:5]))}: look at dataset.images()."
             )
     if there := [key for key in add or {} if key in held and key not in set(remove)]:

@@ -92,7 +92,7 @@ def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool =
         else:
             raise ConflictError(f"The ids {base}/N are taken up to {number}: give the experiment an id of its own.")
     elif not isinstance(id, str) or not id.strip():
-        raise DataError(f"{id!r:.80} is no experiment id: give a string that is not empty, or leave it out.")
+        raise DataError(f"{id!r:.80} is not an experiment id: give a string that is not empty, or leave it out.")
     elif not _create(stores, setup, id):
         _reopen(stores, setup, id, resume=resume)
     return _run(stores, id)

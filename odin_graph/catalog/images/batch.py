@@ -113,7 +113,7 @@ def check_id(id_: Any, *, versions: bool = False) -> None:
         DataError: It is no string, empty, or looks like a version.
     """
     if not isinstance(id_, str) or not id_:
-        raise DataError(f"{id_!r} is no image id: give a string that is not empty.")
+        raise DataError(f"{id_!r} is not an image id: give a string that is not empty.")
     if not versions and "@" in id_ and _VERSIONED.search(id_):
         raise DataError(f"The id {id_!r} reads as a version of {id_.rpartition('@')[0]!r}: leave out the @ and number.")
 

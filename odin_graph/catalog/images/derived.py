@@ -49,7 +49,7 @@ class Recipe:
         """
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DataError(
-                f"{self.name!r} is no name for derived images: give one without spaces, '#', '/' and '@'. "
+                f"{self.name!r} is not a name for derived images: give one without spaces, '#', '/' and '@'. "
                 "Their ids are PARENT_ID#name."
             )
 

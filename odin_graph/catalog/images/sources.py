@@ -105,7 +105,7 @@ def lazily(pixels: Any, huge: int) -> Any:
         return np.asarray(pixels)
     if len(pixels.shape) not in (2, 3) or not is_stored(pixels.dtype):
         raise ShapeError(
-            f"{pixels.dtype} of shape {tuple(pixels.shape)} is no image: give (height, width) or "
+            f"{pixels.dtype} of shape {tuple(pixels.shape)} is not an image: give (height, width) or "
             "(height, width, bands) of integers, floats of up to 64 bits or bools."
         )
     return ArraySource(pixels)

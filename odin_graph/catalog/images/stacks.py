@@ -74,7 +74,7 @@ class Stack:
         """
         part, what = PARTS[self.kind], self.kind.lower()
         if not isinstance(self.id, str) or not self.id or "@" in self.id or "#" in self.id:
-            raise DataError(f"{self.id!r:.80} is no id of a {what}: give a string without '@' and '#'.")
+            raise DataError(f"{self.id!r:.80} is not an id of a {what}: give a string without '@' and '#'.")
         if not isinstance(self.array, np.ndarray) and not is_lazy(self.array):
             raise DataError(
                 f"A {what} comes as an array (np.ndarray, np.memmap, zarr), not as {type(self.array)!r:.80}."
@@ -82,7 +82,7 @@ class Stack:
         shape = tuple(self.array.shape)
         if len(shape) not in (3, 4) or 0 in shape or not is_stored(self.array.dtype):
             raise ShapeError(
-                f"{self.array.dtype} of shape {shape} is no {what}: give ({part}s, height, width) or "
+                f"{self.array.dtype} of shape {shape} is not a {what}: give ({part}s, height, width) or "
                 f"({part}s, height, width, bands) of integers, floats of up to 64 bits or bools."
             )
         check_mask(self.id, self.array)
@@ -91,7 +91,7 @@ class Stack:
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
             raise DataError(f"every={self.every!r} is not known: give 1 for each {part}, or n for each n-th.")
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
-            raise DataError(f"fps={self.fps!r} is no rate: give frames a second.")
+            raise DataError(f"fps={self.fps!r} is not a rate: give frames a second.")
         given = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
         for name, column in given.items():
             in_order(name, column)
@@ -288,7 +288,7 @@ def _finish(stores: Stores, stack: Stack) -> None:
     if [row["id"] for row in held] != stack.ids:
         absent = sorted(set(stack.ids) - {row["id"] for row in held})
         raise ConflictError(
-            f"{len(absent)} images were there before, and are no {PARTS[stack.kind]}s of the {stack.kind.lower()} "
+            f"{len(absent)} images were there before, and are not {PARTS[stack.kind]}s of the {stack.kind.lower()} "
             f"{stack.id!r}, first {', '.join(map(repr, absent[:3]))}: give it another id."
         )
     stores.graph.write(

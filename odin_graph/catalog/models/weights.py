@@ -78,7 +78,7 @@ def from_safetensors(data: bytes) -> dict[str, Tensor]:
         tensors = load(data)
         aliases = json.loads(_metadata(data).get(_ALIASES, "{}"))
     except (SafetensorError, ValueError) as error:
-        raise StoreError(f"A file of weights is no safetensors file: {error}. Run odin doctor.") from error
+        raise StoreError(f"A file of weights is not a safetensors file: {error}. Run odin doctor.") from error
     return tensors | {name: tensors[of] for name, of in aliases.items()}
 
 

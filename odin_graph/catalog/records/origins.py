@@ -33,7 +33,7 @@ class Origin:
         """
         parts = json.loads(text)
         if not isinstance(parts, list) or len(parts) not in (3, 4) or not all(isinstance(part, str) for part in parts):
-            raise ValueError(f"{text!r} is no origin")
+            raise ValueError(f"{text!r} is not an origin")
         return cls(*parts)
 
     def __str__(self) -> str:

@@ -86,8 +86,8 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
     if strange:
         listed = ", ".join(strange[:_SHOWN]) + (f" and {len(strange) - _SHOWN:,} more" if strange[_SHOWN:] else "")
         raise MetadataError(
-            f"{len(strange):,} values of {kind}.{name} are no {to}: {listed}. Nothing was changed: correct or remove "
-            "them, and call again."
+            f"{len(strange):,} values of {kind}.{name} are not of type {to}: {listed}. Nothing was changed: correct or "
+            "remove them, and call again."
         )
     by = "key" if kind == "Image" else "id"
     for part in batches(rows, BATCH):

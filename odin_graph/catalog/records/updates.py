@@ -113,7 +113,7 @@ def _check_there(stores: Stores, kind: str, things: Sequence[Any]) -> None:
         word = _WORDS.get(kind, kind.lower())
         listed = ", ".join(map(repr, absent[:_SHOWN]))
         raise UnknownNameError(
-            f"{len(absent)} of {len(things)} are no {word} of this workspace, or were deleted, first {listed}. "
+            f"{len(absent)} of {len(things)} {word}s do not exist in this workspace, or were deleted, first {listed}. "
             "Nothing was changed: correct them, or leave them out."
         )
 

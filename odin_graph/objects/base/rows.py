@@ -52,7 +52,7 @@ def _key(given: Any) -> int:
     value = plain(given)
     whole = type(value) is int or (type(value) is float and value.is_integer())
     if not whole or not 0 <= value < 2**63:
-        raise DataError(f"{given!r:.80} is no key of an image: keys are whole numbers; give ids in a column 'id'.")
+        raise DataError(f"{given!r:.80} is not a key of an image: keys are whole numbers; give ids in a column 'id'.")
     return int(value)
 
 
@@ -68,7 +68,7 @@ def _columns_of(source: Any) -> dict[str, list[Any]]:
     if isinstance(source, Mapping):
         return {str(name): _listed(str(name), values) for name, values in source.items()}
     raise DataError(
-        f"{type(source).__name__} is no table: give a DataFrame, an Arrow table, a dict of columns with 'id' or "
+        f"{type(source).__name__} is not a table: give a DataFrame, an Arrow table, a dict of columns with 'id' or "
         "'key', or a dict of dicts by id."
     )
 

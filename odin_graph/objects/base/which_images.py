@@ -77,7 +77,7 @@ def _listed(images: Any) -> list[Any]:
     if isinstance(images, str | int | np.integer) or hasattr(images, "key"):
         images = [images]
     if not is_several(images):
-        raise QueryError(f"{images!r:.80} is no image, id, or query of images: images are {_WHAT}.")
+        raise QueryError(f"{images!r:.80} is not an image, id, or query of images: images are {_WHAT}.")
     listed = list(images)
     for one in listed:
         key: object = getattr(one, "key", one)

@@ -92,7 +92,7 @@ def size_of(size: str | int) -> int:
 
 def _no_size(given: object) -> QueryError:
     return QueryError(
-        f'{given!r} is no size: give "20 GB" or "500 MiB" (kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of '
+        f'{given!r} is not a size: give "20 GB" or "500 MiB" (kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of '
         "1024), a whole number of bytes, or None."
     )
 

@@ -119,7 +119,7 @@ def parents_of(query: Query, metadata: Sequence[str] | None = None) -> pa.Table:
     names = [name for name in known if name not in ours] if metadata is None else list(metadata)
     for name in names:
         if name in ours:
-            raise DataError(f"{name!r} is no free metadata: derived images have their own, and the parent's label.")
+            raise DataError(f"{name!r} is not a free metadata: derived images have their own, and the parent's label.")
     return query.to_arrow("id", "label", *names).select(["key", "id", "label", *names])
 
 

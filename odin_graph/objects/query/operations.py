@@ -42,7 +42,7 @@ class Operations(ABC, Generic[Made]):
         if parameters:
             raise DataError(f"Parameters ({', '.join(parameters)}) are for an operation given by its name.")
         if isinstance(op, type) or not callable(op):
-            raise DataError(f"{op!r:.80} is no operation: give its name, an instance of it, or a function.")
+            raise DataError(f"{op!r:.80} is not an operation: give its name, an instance of it, or a function.")
         if isinstance(op, ImageOp) and type(op) in _registered():
             return self._applied(op)
         return self._applied(Function(op))

@@ -48,7 +48,7 @@ class Value(Part):
     def __post_init__(self) -> None:
         held = {"bool": bool, "int": int, "float": float}.get(self.type, str)
         if type(self.value) is not held and not (self.type == "float" and self.value in _INFINITE):
-            raise ExpressionError(f"{self.value!r} is no {self.type}: give a value of that type.")
+            raise ExpressionError(f"{self.value!r} is not of type {self.type}: give a value of that type.")
         if isinstance(self.value, float):
             object.__setattr__(self, "value", _canonical(self.value))
         if type(self.value) is int and self.value not in INT64:
@@ -59,7 +59,9 @@ class Value(Part):
             try:
                 self.python()
             except ValueError as error:
-                raise ExpressionError(f"{self.value!r} is no {self.type}: write it as ISO 8601 ({error}).") from error
+                raise ExpressionError(
+                    f"{self.value!r} is not of type {self.type}: write it as ISO 8601 ({error})."
+                ) from error
 
     def python(self) -> Any:
         """The value as Python has it."""

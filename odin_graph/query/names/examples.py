@@ -95,7 +95,7 @@ def _keys_of(stores: Stores, stored: Sequence[Stored]) -> list[int]:
         return [int(key) for key in keys_of(stores, [one.key if one.id is None else one.id for one in stored])]
     except DataError as error:
         if file := next((one.id for one in stored if one.id is not None and Path(one.id).is_file()), None):
-            raise QueryError(f"{file!r} is no stored image, but a file: give pathlib.Path({file!r}).") from error
+            raise QueryError(f"{file!r} is not a stored image, but a file: give pathlib.Path({file!r}).") from error
         raise
 
 

@@ -33,7 +33,7 @@ def from_json(data: Any) -> Plan:
         QueryError: It is no plan, or one of a newer odin_graph; names the place.
     """
     if not isinstance(data, dict) or "odin_query" not in data:
-        raise QueryError('This is no query: a query is a JSON object with "odin_query", "source" and "steps".')
+        raise QueryError('This is not a query: a query is a JSON object with "odin_query", "source" and "steps".')
     version = data["odin_query"]
     if version not in range(1, VERSION + 1) or isinstance(version, bool):
         raise QueryError(f"The query has version {version!r}, and this odin_graph reads {VERSION}: upgrade odin_graph.")
@@ -115,7 +115,7 @@ def _dumped(body: Any) -> str:
     try:
         return json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise QueryError(f"The query is no JSON: {error}.") from error
+        raise QueryError(f"The query is not JSON: {error}.") from error
 
 
 @cache

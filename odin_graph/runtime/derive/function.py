@@ -34,7 +34,7 @@ class Function:
         if not isinstance(said, np.ndarray) or said.ndim not in (2, 3):
             kind = f"an array of shape {said.shape}" if isinstance(said, np.ndarray) else type(said).__name__
             raise DataError(
-                f"{name_of_function(self.call)} gave {kind}, which is no image: return (h, w) or (h, w, bands), "
+                f"{name_of_function(self.call)} gave {kind}, which is not an image: return (h, w) or (h, w, bands), "
                 "or ask for values with query.map(...)."
             )
         check_mask(f"what {name_of_function(self.call)} gave", said)

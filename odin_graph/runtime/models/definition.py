@@ -136,7 +136,7 @@ def import_target(target: str) -> Factory:
 def _check_callable(factory: object) -> None:
     if not callable(factory) or not hasattr(factory, "__qualname__") or isinstance(factory, nn.Module):
         raise ModelError(
-            f"{factory!r:.80} is no factory: give a class or function that returns a torch.nn.Module, "
+            f"{factory!r:.80} is not a factory: give a class or function that returns a torch.nn.Module, "
             "its name 'package.module:name', or a module with its input_shape=."
         )
 

@@ -36,7 +36,7 @@ def describe(
 ) -> ModelRecord:
     """The record of a model; the arguments are those of `Models.add`."""
     if not isinstance(id, str) or not id:
-        raise DataError(f"{id!r} is no id of a model: give a string that is not empty.")
+        raise DataError(f"{id!r} is not an id of a model: give a string that is not empty.")
     pipeline = Pipeline.of(preprocess)
     shape = _read_shape(input_shape)
     names = None if classes is None else tuple(_plain(name) for name in classes)

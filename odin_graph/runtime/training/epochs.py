@@ -58,7 +58,7 @@ class Epochs:
         if self.batch_size < 1:
             raise DataError(f"A batch of {self.batch_size} images is none: give 1 or more.")
         if not isinstance(self.seed, int) or self.seed < 0:
-            raise DataError(f"seed={self.seed!r} is no seed: give a whole number of 0 or more.")
+            raise DataError(f"seed={self.seed!r} is not a seed: give a whole number of 0 or more.")
         if self.weights is not None:
             said = self.weights
             if said.shape != self.keys.shape or not np.isfinite(said).all() or (said < 0).any() or not said.any():

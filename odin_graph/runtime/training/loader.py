@@ -73,7 +73,7 @@ class Loader:
             DataError: It was of other images, another batch size, seed or weights.
         """
         if set(state) != {"epoch", "batch", "order"}:
-            raise DataError(f"{dict(state)!r:.80} is no state of a loader: keep what state_dict() gives.")
+            raise DataError(f"{dict(state)!r:.80} is not a state of a loader: keep what state_dict() gives.")
         if state["order"] != self._digest():
             raise DataError(
                 "The state is of a loader with other images, or another batch size, seed, order or weights: make the "

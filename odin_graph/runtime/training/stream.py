@@ -62,6 +62,6 @@ class PixelStream(IterableDataset[Item]):
             DataError: It is no such state.
         """
         if set(state) != {"epoch", "given"}:
-            raise DataError(f"{dict(state)!r:.80} is no state of a stream: keep what state_dict() gives.")
+            raise DataError(f"{dict(state)!r:.80} is not a state of a stream: keep what state_dict() gives.")
         self._epoch, self._begin = int(state["epoch"]), int(state["given"])
         self._given = self._begin

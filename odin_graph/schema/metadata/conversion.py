@@ -46,7 +46,7 @@ def asked_type(asked: Any) -> FieldType:
     found = OF_PYTHON.get(asked) if isinstance(asked, type) else None
     if found is None:
         known = ", ".join(python.__name__ for python in OF_PYTHON)
-        raise MetadataError(f"{asked!r:.60} is no type of a field: give one of {known}.")
+        raise MetadataError(f"{asked!r:.60} is not a type of a field: give one of {known}.")
     return found
 
 

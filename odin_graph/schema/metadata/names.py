@@ -50,7 +50,7 @@ def check(kind: str, name: str, ours: Collection[str]) -> None:
         near = suggest(name)
         hint = f" For example {near!r}." if near and near not in ours else ""
         shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
-        raise MetadataError(f"{shown!r} is no metadata name: use {_RULE}, {LONGEST} characters at most.{hint}")
+        raise MetadataError(f"{shown!r} is not a metadata name: use {_RULE}, {LONGEST} characters at most.{hint}")
 
 
 def suggest(name: str) -> str:

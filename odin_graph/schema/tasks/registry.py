@@ -33,7 +33,7 @@ def parse_task(text: str) -> Task:
     try:
         parameters: dict[str, Any] = json.loads(found["parameters"])
     except json.JSONDecodeError as error:
-        raise QueryError(f"The parameters in {text!r} are no JSON ({error}): write them as in {_EXAMPLE}.") from error
+        raise QueryError(f"The parameters in {text!r} are not JSON ({error}): write them as in {_EXAMPLE}.") from error
     known = [field.name for field in fields(task)]  # type: ignore[arg-type] # every entry is a dataclass
     for name in parameters:
         if name not in known:

@@ -88,7 +88,7 @@ def bytes_in(text: str, name: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise QueryError(f"{name}= is no base64: {error}.") from error
+        raise QueryError(f"{name}= is not base64: {error}.") from error
 
 
 def example_in(body: GivenExample) -> Given:
@@ -112,7 +112,7 @@ def _pixels(data: bytes) -> NDArray[Any]:
     try:
         pixels: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError, TypeError) as error:
-        raise QueryError(f"pixels= is no array of NumPy's: {error}.") from error
+        raise QueryError(f"pixels= is not an array of NumPy's: {error}.") from error
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "biuf":
         raise QueryError(f"pixels= is an image (h, w, bands) of numbers, not {pixels.dtype} of shape {pixels.shape}.")
     return pixels

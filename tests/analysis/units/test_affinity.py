@@ -220,7 +220,7 @@ def test_kinds() -> None:
     assert kind_of([True, None]) == kind_of(pa.array([True, None])) == kind_of(np.ones(3, bool)) == "boolean"
     assert kind_of(["a", None]) == kind_of(pa.array(["a"]).dictionary_encode()) == "category"
     assert kind_of(np.ones((2, 3, 3), bool)) == kind_of([None, np.ones((3, 3))]) == "masks"
-    with pytest.raises(DataError, match="A hypothesis is no time"):
+    with pytest.raises(DataError, match="A hypothesis is not a time"):
         kind_of(pd.to_datetime(["2026-01-01"]))
 
 

@@ -47,7 +47,7 @@ def check_texts(stores: Stores) -> Iterator[Fault]:
     for label, name in _JSON:
         rows = stores.graph.read(f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL RETURN n.id AS id, n.{name} AS text")
         if strange := [repr(row["id"]) for row in rows if not _is_json(row["text"])]:
-            yield Fault(f"{label} nodes", f"{len(strange)} have a {name} that is no JSON, {shown(strange)}.", _RESTORE)
+            yield Fault(f"{label} nodes", f"{len(strange)} have a {name} that is not JSON, {shown(strange)}.", _RESTORE)
 
 
 def _is_json(text: object) -> bool:

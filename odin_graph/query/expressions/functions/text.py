@@ -36,7 +36,8 @@ def _check_regex(literals: Sequence[Any]) -> None:
         pc.match_substring_regex(pa.array([""]), pattern=_whole(literals[1]))
     except pa.ArrowInvalid as error:
         raise ExpressionError(
-            f"{literals[1]!r} is no regular expression of RE2, which has no look-around and no back-references: {error}"
+            f"{literals[1]!r} is not a regular expression of RE2, which has no look-around and no back-references: "
+            f"{error}"
         ) from error
 
 
