@@ -69,7 +69,8 @@ class Address:
             )
         if arrays is None:
             raise WorkspaceError(
-                f'{graph} holds the graph alone: say where pixels go, arrays="folder" or arrays="s3://bucket/prefix".'
+                f'{graph} stores only the graph: say where to store pixels, arrays="folder" or '
+                'arrays="s3://bucket/prefix".'
             )
         return cls(
             arrays=_root(arrays),

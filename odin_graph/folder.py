@@ -46,7 +46,7 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
         ):
             if mark.exists():  # another process has made it meanwhile
                 return
-            raise WorkspaceError(f"{folder} is there and is not a workspace: choose a new name, or an empty folder.")
+            raise WorkspaceError(f"{folder} exists and is not a workspace: choose a new name, or an empty folder.")
         if not create:
             raise MissingWorkspaceError(f"There is no workspace at {folder}: open it with create=True to make one.")
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +82,7 @@ def writing_to(path: Path) -> Iterator[None]:
                 "call again."
             ) from error
         raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Choose a folder that is there and that you may "
-            "write to."
+            f"{path} cannot be written: {error.strerror or error}. Choose an existing folder where you may write."
         ) from error
 
 

@@ -101,7 +101,7 @@ def test_the_usual_user_is_neo4j(tmp_path: Path) -> None:
         (None, {"graph": "neo4j://host:port", "arrays": "a"}, "'neo4j://host:port' is not a graph address"),
         (None, {"graph": "neo4j://host:99999", "arrays": "a"}, "'neo4j://host:99999' is not a graph address"),
         (None, {"graph": "neo4j://[::1", "arrays": "a"}, "'neo4j://[::1' is not a graph address"),
-        (None, {"graph": "neo4j://host"}, 'neo4j://host holds the graph alone: say where pixels go, arrays="folder"'),
+        (None, {"graph": "neo4j://host"}, "neo4j://host stores only the graph: say where to store pixels, "),
         (None, {"graph": f"neo4j://ada:{SECRET}@host", "arrays": "a"}, "A password in the address ends up in logs"),
         (None, {"graph": f"neo4j://:{SECRET}@host", "arrays": "a"}, "A password in the address ends up in logs"),
         (None, {"graph": f"http://ada:{SECRET}@host", "arrays": "a"}, "is not a graph address"),

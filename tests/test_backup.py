@@ -212,7 +212,7 @@ def test_neither_lies_in_what_it_is_of(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(og.WorkspaceError, match="lies in the workspace itself"):
             db.backup(folder / "copy.odin")
         db.backup(tmp_path / "copy.odin", progress=False)
-    with pytest.raises(og.WorkspaceError, match="lies in the backup itself"):
+    with pytest.raises(og.WorkspaceError, match="is inside the backup itself"):
         og.restore(tmp_path / "copy.odin", tmp_path / "copy.odin" / "again.odin", progress=False)
 
 

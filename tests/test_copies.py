@@ -286,7 +286,7 @@ def test_who_may_not_write_there_is_told_so(folder: Path) -> None:
     said = ran.stdout.splitlines()
     assert len(said) == 3, ran.stderr
     assert "cannot be opened: Permission denied" in said[0]
-    assert "copy the workspace to where you may write" in said[0]
+    assert "copy the workspace to a place where you may write" in said[0]
     assert all("cannot be made at" in line and "you may write to" in line for line in said[1:])
 
 
@@ -296,7 +296,7 @@ def test_a_copy_without_its_arrays_is_refused(folder: Path, tmp_path: Path) -> N
     with og.connect(folder, arrays=arrays) as one:
         add(one, 0, 20)
     COPIES["cp"](folder, copy)
-    with pytest.raises(og.MismatchError, match=f"belong to {folder}, of which {copy} is a copy"):
+    with pytest.raises(og.MismatchError, match=f"belong to {folder}. {copy} is a copy"):
         og.connect(copy, arrays=arrays)
     with og.connect(folder, arrays=arrays) as one:
         add(one, 20, 22)

@@ -104,7 +104,7 @@ def test_something_else_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
         place.mkdir()
     (place / "beach.png" if kind == "folder" else place).write_bytes(b"sand")
     said = refusal(og.WorkspaceError, path=place)
-    assert said == f"{place} is there and is not a workspace: choose a new name, or an empty folder."
+    assert said == f"{place} exists and is not a workspace: choose a new name, or an empty folder."
     assert [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()] == [b"sand"]
 
 

@@ -61,8 +61,8 @@ def results(
     found = judged(stores, experiment, dataset, stale=stale)
     if not found.coverage.measured:
         raise QueryError(
-            f"No image of {dataset} that is there, and that {experiment} has predicted, has a label, so there is "
-            "nothing to measure it against: create a data set with label= of images that were not deleted."
+            f"{dataset} has no image with a label, and a prediction of {experiment}, that is not deleted, so there is "
+            "nothing to measure: create a data set with label= from images that were not deleted."
         )
     if stacklevel is not None:
         found.coverage.warn(f"{experiment} has predictions", stacklevel + 1)
@@ -191,6 +191,6 @@ def _places(by: str, values: Sequence[Any]) -> dict[Hashable, NDArray[np.int64]]
     places: dict[Hashable, list[int]] = {}
     for place, value in enumerate(values):
         if isinstance(value, list):
-            raise QueryError(f"by={by!r} holds several values an image: group by a field with one.")
+            raise QueryError(f"by={by!r} has several values for each image: group by a field with one.")
         places.setdefault(None if isinstance(value, float) and isnan(value) else value, []).append(place)
     return {value: np.array(held, np.int64) for value, held in places.items()}

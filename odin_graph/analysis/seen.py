@@ -84,7 +84,7 @@ def warn_of_seen(stores: Stores, experiment: str, dataset: str, *, stacklevel: i
     if said:
         text = "\n".join(f"  {sentence}" for sentence in said)
         warnings.warn(
-            f"{experiment} is judged over {dataset} by images that were learned from, so that it looks better than it "
+            f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
             f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
             LeakWarning,
             stacklevel=stacklevel + 1,

@@ -237,8 +237,8 @@ class Files:
                 self._check()
             if any(reason in str(error) for reason in _NO_SPACE):
                 raise SpaceError(
-                    f"No space is left at {self.root} to write {uri}; nothing of it is kept. "
-                    "Make room, for example with `odin gc`, and call again: it goes on where it stopped."
+                    f"No space is left at {self.root} to write {uri}; nothing of it was stored. "
+                    "Make room, for example with `odin gc`, and call again: it continues where it stopped."
                 ) from error
             raise StoreError(f"{self.path(uri)} cannot be written: {self._why(error)}.") from error
         except BaseException:

@@ -71,7 +71,7 @@ class KeyVectors:
         except (ValueError, EOFError) as error:
             raise StoreError(f"{self._files.path(uri)} is damaged. Run `odin doctor`.") from error
         if keys.dtype != np.int64 or _digest(keys) != digest:
-            raise StoreError(f"{self._files.path(uri)} holds other keys than its name says. Run `odin doctor`.")
+            raise StoreError(f"{self._files.path(uri)} does not contain the keys in its name. Run `odin doctor`.")
         keys.flags.writeable = False
         return keys
 

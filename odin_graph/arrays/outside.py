@@ -44,7 +44,7 @@ def take_arrays(files: Files, folder: Path) -> None:
     if not is_copied and not is_ours:
         if (path / MARK).exists():
             raise MismatchError(
-                f"The arrays at {files.root} belong to {path}, of which {folder} is a copy: each would remove files of "
+                f"The arrays at {files.root} belong to {path}. {folder} is a copy of it: each would remove files of "
                 "the other. Copy the arrays too, and open the copy with those."
             )
         warnings.warn(

@@ -297,8 +297,8 @@ class SegmentedArray:
                 raise unreadable
         if len(left) and self._named is not None:
             raise StoreError(
-                f"There is no row in {self._array} of the {self._named(keys[left])}: another client made it past "
-                "odin_graph, or files are gone. Leave it out, delete it, or give it pixels (image.revise); "
+                f"There is no row in {self._array} of the {self._named(keys[left])}: another client made it without "
+                "odin_graph, or files are missing. Leave it out, delete it, or give it pixels (image.revise); "
                 "`odin doctor` lists all such images."
             )
         if len(left):

@@ -175,7 +175,7 @@ class ArrayStore:
         there: a slice from TileDB takes two milliseconds, however short.
         """
         if info.codec != "dense":
-            raise ShapeError(f"Segment {info.id} of {info.array} holds rows of different shapes: read them as a list.")
+            raise ShapeError(f"Segment {info.id} of {info.array} has rows of different shapes: read them as a list.")
         if isinstance(positions, slice):
             positions = np.arange(*positions.indices(info.rows), dtype=np.int64)
         if not len(positions):
@@ -209,7 +209,7 @@ class ArrayStore:
         if info.codec == "dense":
             return list(self.read(info, positions))
         if info.codec == "units":
-            raise ShapeError(f"Segment {info.id} of {info.array} holds units, not rows: read columns of some.")
+            raise ShapeError(f"Segment {info.id} of {info.array} has units, not rows: read columns of some.")
         if info.codec == "tiled":
             height, width, _ = info.shape
             return [self.read_box(info, position, (0, 0, width, height)) for position in positions.tolist()]
@@ -326,7 +326,7 @@ def _sorted(array: str, keys: Keys, n: int, *, empty: bool = False) -> tuple[Key
     order = None if (steps > 0).all() else np.argsort(given, kind="stable")
     ordered = given if order is None else given[order]
     if (twice := np.flatnonzero(np.diff(ordered) == 0)).size:
-        raise ShapeError(f"{array}: the key {ordered[twice[0]]} is there twice; a segment has each key once.")
+        raise ShapeError(f"{array}: the key {ordered[twice[0]]} is given twice; a segment has each key once.")
     return ordered, order
 
 

@@ -140,7 +140,9 @@ def check_source(array: str, source: Rows) -> None:
     if not callable(getattr(source, "rows", None)):
         raise DataError(f"{array}: {type(source).__name__} cannot be read by rows.")
     if len(source.shape) != 3 or 0 in source.shape:
-        raise ShapeError(f"{array}: an image of shape {source.shape} holds nothing: it has height, width and bands.")
+        raise ShapeError(
+            f"{array}: an image of shape {source.shape} has no pixels: give height, width and bands above 0."
+        )
 
 
 def _dimension(name: str, size: int, tile: int, context: tiledb.Ctx) -> tiledb.Dim:

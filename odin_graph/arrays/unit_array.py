@@ -111,7 +111,7 @@ class UnitArray:
         found = np.empty((len(keys), len(group)), np.float32)
         for info, asked, positions in self._rows.parts(keys):
             if info.dtype == units.DTYPES["u8"]:
-                raise ShapeError(f"{info.array} holds codes, no values: ask for its blocks.")
+                raise ShapeError(f"{info.array} has codes, not values: read its blocks.")
             columns = self._store.units.columns(info, group)[:, positions]
             held = Columns(keys[asked], columns, partial(self._store.units.scales, info, group))
             found[asked] = held.decoded().T

@@ -92,7 +92,7 @@ class UnitStore:
         if number < 1 or not len(keys):
             raise ShapeError(f"{array}: {number} units of {len(keys)} images hold nothing that could be stored.")
         if (np.diff(np.sort(keys)) == 0).any():
-            raise ShapeError(f"{array}: a key is there twice; a segment has each key once.")
+            raise ShapeError(f"{array}: a key is given twice; a segment has each key once.")
         ordered = np.sort(np.asarray(keys, np.int64))
         with self._new(array, ordered, "units", dtype, (number,)) as new:
             units.write(new.path, (number, len(ordered)), dtype, slabs, self._files.context())

@@ -107,7 +107,7 @@ def write(path: str, shape: tuple[int, int], dtype: str, slabs: Iterable[Slab], 
             first, parts = end, parts + 1
             del slab
     if first != shape[0]:
-        raise ShapeError(f"{first} units came, and {shape[0]} were said.")
+        raise ShapeError(f"{first} units were written, but {shape[0]} were announced.")
     if parts > 1:  # each slab is a fragment: with their footers in one file, opening the array reads one file
         footers = tiledb.Config({"sm.consolidation.mode": "fragment_meta"})
         tiledb.consolidate(values, config=footers, ctx=context)

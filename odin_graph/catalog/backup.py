@@ -60,7 +60,7 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
     if target.exists():
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no older backup is overwritten.")
     if stores.address.folder is not None and target.is_relative_to(Path(stores.address.folder).resolve()):
-        raise WorkspaceError(f"{target} lies in the workspace itself: give a folder outside of it.")
+        raise WorkspaceError(f"{target} is inside the workspace itself: give a folder outside of it.")
     partial = target.with_name(f".{target.name}.partial")
     try:
         for _ in range(_TRIES):
@@ -86,7 +86,7 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
         kind = SpaceError if error.errno == 28 else WorkspaceError  # ENOSPC
         raise kind(
             f"The backup cannot be written to {target}: {error.strerror or error}. Make room or choose another place, "
-            "and call again: it goes on where it stopped."
+            "and call again: it continues where it stopped."
         ) from error
     return BackupReport(target, len(copied), sum(copied.values()))
 
@@ -107,13 +107,13 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
     prepare_folder(backup, create=False)
     databases = backup / "engine" / "databases"
     if not databases.is_dir():
-        raise MissingWorkspaceError(f"{backup} is not a backup: it holds no graph.")
+        raise MissingWorkspaceError(f"{backup} is not a backup: it contains no graph.")
     if target.exists():
         raise WorkspaceError(f"{target} exists: give a folder that does not, so that no workspace is overwritten.")
     if Endpoint.read(backup / "engine") is not None:
         raise WorkspaceError(f"{backup} is open: close it, or make a copy of it as it is with `odin backup`.")
     if target.is_relative_to(backup):
-        raise WorkspaceError(f"{target} lies in the backup itself: give a folder outside of it.")
+        raise WorkspaceError(f"{target} is inside the backup itself: give a folder outside of it.")
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     files = [file for folder in (databases, backup / "arrays") for file in sorted(folder.rglob("*")) if file.is_file()]

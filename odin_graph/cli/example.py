@@ -16,7 +16,7 @@ def example(workspace: Annotated[Path, typer.Argument(help="A folder that does n
     from odin_graph.example import build
 
     if workspace.exists():
-        raise WorkspaceError(f"{workspace} is there: give the example a folder of its own.")
+        raise WorkspaceError(f"{workspace} exists already: give a new folder for the example.")
     with connect(workspace) as db:
         build(db)
         typer.echo(repr(db))

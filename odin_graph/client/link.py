@@ -176,7 +176,7 @@ class Link:
             raise UnreachableError(f"{self.address} does not answer in time.") from error
         except httpx.HTTPError as error:
             raise UnreachableError(
-                f"{self.address} does not answer, or went away before the end of its answer ({error}): is `odin serve` "
+                f"{self.address} does not answer, or stopped before the end of its answer ({error}): is `odin serve` "
                 "running there?"
             ) from error
         except pa.ArrowInvalid as error:
@@ -197,8 +197,8 @@ def _built(client: httpx.Client, method: str, path: str, **what: Any) -> httpx.R
         return client.build_request(method, path, **what)
     except ValueError as error:
         raise QueryError(
-            "The query holds what does not travel over HTTP, a number that is NaN or infinity, or half a character in "
-            f"a text: leave it out ({error})."
+            "The query contains a value that does not work over HTTP: NaN, infinity, or half a character in a "
+            f"text: leave it out ({error})."
         ) from error
 
 

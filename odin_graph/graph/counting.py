@@ -124,5 +124,5 @@ class CounterClient:
         self._connection.sendall(b"?")
         answer = self._connection.recv(_ANSWER.size, socket.MSG_WAITALL)
         if len(answer) != _ANSWER.size:
-            raise ConnectionResetError("the keeper went away")
+            raise ConnectionResetError("the keeper has stopped")
         return answer

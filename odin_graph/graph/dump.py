@@ -42,7 +42,7 @@ def dump(endpoint: Endpoint, target: Path) -> None:
     except httpx.HTTPError as error:
         raise UnreachableError(
             f"The graph engine of {endpoint.folder} does not answer ({error}), so nothing is backed up: call again, or "
-            "open the workspace anew."
+            "open the workspace again."
         ) from error
     if answer.is_error and is_full(endpoint.folder):
         raise SpaceError(

@@ -124,8 +124,8 @@ def _said_plainly(folder: Path) -> Iterator[None]:
             raise moved(folder.parent) from error
         raise WorkspaceError(
             f"{folder.parent} cannot be opened: {error.strerror or error} ({error.filename}). The graph engine writes "
-            "into its folder, also for whoever only reads: copy the workspace to where you may write, or ask for the "
-            "right to."
+            "into its folder, even if you only read: copy the workspace to a place where you may write, or get the "
+            "right to write here."
         ) from error
 
 

@@ -51,7 +51,7 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
         raise ours(error, endpoint) from error
     except UnicodeEncodeError as error:
         raise DataError(
-            f"A text of {str(error.object)!r:.80} holds half a character, which is nowhere stored: leave it out."
+            f"A text of {str(error.object)!r:.80} contains half a character, which cannot be stored: leave it out."
         ) from error
 
 

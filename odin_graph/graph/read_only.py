@@ -39,6 +39,6 @@ def check_may_write() -> None:
     """
     if _read_only.get():
         raise ReadOnlyError(
-            "The answer needs something that is not stored yet (vectors or units of a layer, an index), and whoever "
-            "asks may only read: ask with a token that may write, or have it computed where the workspace is."
+            "The answer needs something that is not stored yet (vectors or units of a layer, an index), but you may "
+            "only read: use a token with the scope write, or have it computed where the workspace is."
         )

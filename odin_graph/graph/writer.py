@@ -34,7 +34,7 @@ def quoted(name: str) -> str:
     if not name or "`" in name or "\\" in name or not name.isprintable():
         raise QueryError(
             f"{name!r} cannot be a name in the graph: it is empty, "
-            "or holds a backtick, a backslash or a control character."
+            "or contains a backtick, a backslash or a control character."
         )
     return f"`{name}`"
 

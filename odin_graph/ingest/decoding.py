@@ -169,7 +169,7 @@ class _Decoder:
         if not by_rows and whole > (most := max(_AT_ONCE, self._budget.memory // 2)):
             raise UnreadableImageError(
                 f"{printable(path)}: it takes {whole / 2**20:,.0f} MiB to decode, and {most / 2**20:,.0f} MiB are "
-                "there: write it as tiled TIFF, which is read a part at a time"
+                "available: write it as tiled TIFF, which is read a part at a time"
             )
 
     def _take(self, turn: int, size: int) -> None:

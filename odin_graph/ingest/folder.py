@@ -25,7 +25,7 @@ def entries_of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     ways: dict[str, list[str]] = {}
     inside = sorted(path.relative_to(folder) for path in _files(folder, folder, (), ways))
     if not inside:
-        raise DataError(f"{folder} holds no files: class folders with images are expected in it.")
+        raise DataError(f"{folder} has no files: give a folder with one subfolder of images for each class.")
     entries = [
         Entry(id=name.as_posix(), path=folder / name, label=name.parts[0] if len(name.parts) > 1 else None)
         for name in inside

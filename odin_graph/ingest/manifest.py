@@ -110,9 +110,7 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
     """
     columns = dict(manifest.columns)
     if "path" not in columns:
-        raise DataError(
-            f"{name} has no column 'path', which says where each image is. It has: {', '.join(columns) or 'none'}."
-        )
+        raise DataError(f"{name} has no column 'path', the path of each image. It has: {', '.join(columns) or 'none'}.")
     paths = [str(path) for path in _complete(columns.pop("path"), "path", name)]
     ids = _complete(columns.pop("id"), "id", name) if "id" in columns else [PurePath(path).as_posix() for path in paths]
     for column in columns:

@@ -62,7 +62,7 @@ class PillowSource:
         with self._opened() as image:
             found = upright(_pixels(image), self._orientation)
         if found.shape != self.shape:
-            raise broken(f"its pixels are of shape {found.shape}, and its header says {self.shape}")
+            raise broken(f"its pixels have shape {found.shape}, but its header has {self.shape}")
         return np.ascontiguousarray(found[first:end])
 
     @contextmanager
@@ -133,7 +133,7 @@ def _check_jpeg(data: bytes) -> None:
             )
             if mark == _LS or mark in _LOSSLESS or depth != 8:
                 raise UnreadableImageError(
-                    f"it is {name}, which is not read: decode it with imagecodecs.imread(...) and hand in the array"
+                    f"it is {name}, which is not read: decode it with imagecodecs.imread(...) and add the array"
                 )
             return
         if mark in (0xFF, 0x01) or 0xD0 <= mark <= 0xD8:

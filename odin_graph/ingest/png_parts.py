@@ -83,7 +83,7 @@ class Parts:
             elif not kind[0] & 0x20:
                 raise UnreadableImageError(f"its part {kind.decode('latin-1')!r} is of no PNG that is known")
         if not self.places:
-            raise broken("it holds no pixels")
+            raise broken("it has no pixels")
 
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == b"eXIf":

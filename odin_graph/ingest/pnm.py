@@ -89,5 +89,5 @@ class PnmSource:
 
     def _checked(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if int(pixels.max()) > self._most:
-            raise broken(f"it holds {int(pixels.max()):,}, and its maximum is {self._most:,}")
+            raise broken(f"it contains {int(pixels.max()):,}, but its maximum is {self._most:,}")
         return pixels

@@ -74,6 +74,5 @@ def check_size(width: int, height: int) -> None:
 def frames_refused(number: int) -> UnreadableImageError:
     """What is said of a file that holds several images."""
     return UnreadableImageError(
-        f"it holds {number} frames: hand them in one by one as arrays, or all with db.volumes.add(...) or "
-        "db.videos.add(...)"
+        f"it has {number} frames: add them one by one as arrays, or all with db.volumes.add(...) or db.videos.add(...)"
     )

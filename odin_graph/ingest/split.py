@@ -93,7 +93,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise DataError(f"The shares of a split are above 0 and sum to 1, not {dict(fractions)} (sum {total:g}).")
     for name in fractions:
         if not isinstance(name, str) or not name or not set(name).isdisjoint("@/"):
-            raise DataError(f"{name!r} cannot be the name of a part: it is not text, empty, or holds @ or /.")
+            raise DataError(f"{name!r} cannot be the name of a part: it is not text, is empty, or contains @ or /.")
 
 
 def _codes(values: Sequence[Any], order: Positions, *, alone: bool = False) -> Positions:
@@ -203,7 +203,7 @@ def _sides_of_groups(
         first_ones = ", ".join(repr(values[int(np.argmax(groups == group))]) for group in torn[:5])
         raise DataError(
             f"{len(torn)} groups have images in two parts already, first {first_ones}: each image "
-            "keeps its side, and a group is not torn apart. Leave their images out of one part "
-            "(dataset.revise(remove=...)), or draw everything anew with redraw=True."
+            "stays in its part, and a group stays together. Leave their images out of one part "
+            "(dataset.revise(remove=...)), or draw everything again with redraw=True."
         )
     return last

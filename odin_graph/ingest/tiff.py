@@ -49,7 +49,7 @@ class TiffSource:
         if nbytes(self) > max(1 << 30, _UNPACKS * found.file_size):
             raise UnreadableImageError(
                 f"it would unpack from {found.file_size / 2**20:,.1f} MiB to {nbytes(self) / 2**20:,.0f} MiB, which is "
-                "more than is safe: hand in the array if you trust it"
+                "more than is safe: add the array if you trust it"
             )
 
     @property

@@ -60,7 +60,7 @@ class Color:
             return plain
         if photometric == _WHITE_IS_ZERO:
             if dtype.kind not in "bu":
-                raise UnreadableImageError(f"its zero is white, which says nothing of {dtype}: {REMEDY}")
+                raise UnreadableImageError(f"its zero is white, which is not defined for {dtype}: {REMEDY}")
             return cls("white is zero", bands, dtype, (1 << int(page.bitspersample)) - 1, colors)
         if photometric == _PALETTE:
             palette = _palette(page, bands)

@@ -70,7 +70,7 @@ def image_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     """
     try:
         if not len(file.pages):
-            raise broken("it holds no image")
+            raise broken("it has no image")
         pages = [held.aspage() for held in file.pages] if len(file.pages) > 1 else [file.pages.first]
         full = [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)]
         planes = _planes(file)
@@ -83,7 +83,9 @@ def image_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     if not full:
         if len(pages) == 1 and not pages[0].subifds:
             return pages[0]
-        raise UnreadableImageError("it holds a smaller version of an image, and the image itself elsewhere: " + REMEDY)
+        raise UnreadableImageError(
+            "it contains a smaller version of an image, and the image itself elsewhere: " + REMEDY
+        )
     if len(full) > 1 or planes > 1:
         raise frames_refused(max(len(full), planes))
     return full[0]
@@ -157,7 +159,7 @@ def _check_numbers(page: tifffile.TiffPage) -> None:
         )
         raise UnreadableImageError(f"its numbers are {kind}: {REMEDY}")
     if not page.imagelength or not page.imagewidth or not page.samplesperpixel or not page.dataoffsets:
-        raise broken("it holds no pixels")
+        raise broken("it has no pixels")
 
 
 def _check_codec(page: tifffile.TiffPage) -> None:

@@ -47,8 +47,8 @@ def distance(metric: str, query: Any, weights: Any = None) -> Measure:
     if not np.isfinite(to).all():
         unit = int(np.flatnonzero(~np.isfinite(to))[0])
         raise ShapeError(
-            f"What is searched with says {to[unit]} at unit {unit} of the group, and nothing is near to that: leave "
-            "the unit out, or search with another image."
+            f"The value to search with is {to[unit]} at unit {unit} of the group, and nothing is near to that: leave "
+            "out the unit, or search with another image."
         )
     held = None if weights is None else checked_weights(weights, negative=False)
     if held is not None and len(held) != len(to):

@@ -32,7 +32,7 @@ class Pad:
         """Check the sides."""
         sides = (self.top, self.left, self.bottom, self.right)
         if any(type(side) is not int or side < 0 for side in sides):
-            raise DataError(f"pad takes whole numbers of pixels, 0 or more, not {sides}: crop takes away.")
+            raise DataError(f"pad takes whole numbers of pixels, 0 or more, not {sides}: use crop to remove pixels.")
         if self.mode not in ("constant", "edge", "reflect"):
             raise DataError(f"pad knows no mode {self.mode!r}: give constant, edge or reflect.")
 
@@ -54,7 +54,7 @@ class Pad:
             return np.pad(pixels, width_of, mode=self.mode)
         filled = np.asarray(self.value).astype(pixels.dtype)
         if filled != self.value:
-            raise DataError(f"An image of {pixels.dtype} holds no {self.value}: give a value that it holds.")
+            raise DataError(f"An image of {pixels.dtype} cannot contain {self.value}: give a value of its dtype.")
         return np.pad(pixels, width_of, mode="constant", constant_values=filled)
 
     def geometry(self, height: int, width: int) -> Geometry:

@@ -46,7 +46,7 @@ class Patch:
         """
         if self.top >= height or self.left >= width:
             raise ShapeError(
-                f"The patch at row {self.top} and column {self.left} lies outside of an image of {height} x {width}."
+                f"The patch at row {self.top} and column {self.left} is outside of an image of {height} x {width}."
             )
         return self.left, self.top, min(self.left + self.width, width), min(self.top + self.height, height)
 
@@ -61,7 +61,7 @@ class Patch:
             return part
         filled = np.asarray(self.value).astype(part.dtype)
         if filled != self.value:
-            raise DataError(f"An image of {part.dtype} holds no {self.value}: give a value that it holds.")
+            raise DataError(f"An image of {part.dtype} cannot contain {self.value}: give a value of its dtype.")
         return np.pad(part, ((0, below), (0, right), (0, 0)), constant_values=filled)
 
     def geometry(self, height: int, width: int) -> Geometry:

@@ -118,7 +118,7 @@ class Gate:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise RefusedError(400, "The client went away.")
+                raise RefusedError(400, "The client closed the connection.")
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > most:

@@ -141,7 +141,7 @@ class Vectors:
         if queries.ndim > 2 or rows.shape[1] != self.dimensions:
             raise ShapeError(f"The vectors have {self.dimensions} numbers, the queries have {queries.shape}.")
         if not (np.abs(rows) < _LARGEST).all():
-            raise ShapeError("A query holds NaN, infinity or a number beyond 1e18, which is near to nothing.")
+            raise ShapeError("A query contains NaN, infinity or a number beyond 1e18, which has no neighbors.")
         return rows
 
     def passing(self, among: Keys | None) -> list[Keys | None]:

@@ -80,7 +80,7 @@ def test_several_labels_an_image(db: og.Workspace) -> None:
     assert held.per_class["recall"].to_dict() == {"DME": 1.0, "drusen": 0.5}
     with pytest.raises(QueryError, match="multi-label has no confusion matrix"):
         held.confusion  # noqa: B018 - a property that refuses
-    with pytest.raises(QueryError, match="several values an image"):
+    with pytest.raises(QueryError, match="several values for each image"):
         db.experiment("elsewhere").results(dataset, by="label")
 
 

@@ -108,7 +108,7 @@ def test_values_come_back_by_key(tmp_path: Path, codec: str) -> None:
     assert array.not_finite() == (1, 1)
     group, asked = np.array([4, 19, 5]), keys[[6, 3, 3, 7]]
     if codec == "u8":
-        with pytest.raises(ShapeError, match="holds codes, no values"):
+        with pytest.raises(ShapeError, match="has codes, not values"):
             array.values(group, asked)
         return
     found = array.values(group, asked)
@@ -225,11 +225,11 @@ def test_wrong_units_and_slabs_are_said(tmp_path: Path) -> None:
         store.units.columns(info, np.array([1, 6]))
     with pytest.raises(UnknownNameError, match="no codec of units 'u4'"):
         put(store, values, "u4")
-    with pytest.raises(ShapeError, match="5 units came, and 6 were said"):
+    with pytest.raises(ShapeError, match="5 units were written, but 6 were announced"):
         store.units.write(ARRAY, np.arange(10), 6, iter([values[:5]]), "u8")
     with pytest.raises(ShapeError, match="of 10 images"):
         store.units.write(ARRAY, np.arange(10), 6, iter([values, values]), "u8")
-    with pytest.raises(ShapeError, match="a key is there twice"):
+    with pytest.raises(ShapeError, match="a key is given twice"):
         put(store, values, keys=np.zeros(10, np.int64))
     with pytest.raises(ShapeError, match="holds units, not rows"):
         store.read_list(info, np.array([0]))

@@ -71,7 +71,7 @@ def test_weights_that_are_not_finite_are_told_of_and_kept(stores: Stores) -> Non
     names = [name for name, _ in module.named_parameters()][:2]
     for name, value in zip(names, (float("nan"), float("-inf")), strict=True):
         module.get_parameter(name).data.view(-1)[-1] = value
-    with pytest.warns(DataWarning, match=f"'small/2' holds NaN or infinity in {names[0]}, {names[1]}: ") as told:
+    with pytest.warns(DataWarning, match=f"'small/2' contains NaN or infinity in {names[0]}, {names[1]}: ") as told:
         id_ = add_checkpoint(stores, "small", module)
     assert len(told) == 1
     held = checkpoint_of(stores, id_)

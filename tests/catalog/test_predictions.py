@@ -175,7 +175,7 @@ def test_same_predictions_again_are_the_same_set(stores: Stores, keys: np.ndarra
             "give the classes in the order of their indexes",
         ),
         ({"keys": [0], "predicted": [None]}, DataError, "A prediction is missing"),
-        ({"keys": [0], "predicted": None}, DataError, "Nothing says what was predicted"),
+        ({"keys": [0], "predicted": None}, DataError, "There are no predictions"),
         (
             {"keys": [0], "predicted": ["cat"], "probabilities": [[1.0]]},
             DataError,

@@ -102,10 +102,10 @@ class Bomb:
 
 def test_a_pth_file_that_holds_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": {"w": Bomb(tmp_path / "mark")}}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match="holds more than tensors"):
+    with pytest.raises(ModelError, match="contains more than tensors"):
         import_weights(tmp_path / "w.pth")
     torch.save(SmallNet(), tmp_path / "whole.pth")
-    with pytest.raises(ModelError, match="save the weights alone"):
+    with pytest.raises(ModelError, match="save only the weights"):
         import_weights(tmp_path / "whole.pth")
     assert not (tmp_path / "mark").exists()
 
@@ -114,7 +114,7 @@ def test_a_file_that_is_missing_or_no_state_dict_is_refused(tmp_path: Path) -> N
     with pytest.raises(ModelError, match="There is no file of weights"):
         import_weights(tmp_path / "none.pth")
     torch.save([torch.ones(3)], tmp_path / "list.pth")
-    with pytest.raises(ModelError, match="holds no state dict"):
+    with pytest.raises(ModelError, match="has no state dict"):
         import_weights(tmp_path / "list.pth")
 
 

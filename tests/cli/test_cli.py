@@ -120,7 +120,7 @@ def test_doctor_cannot_check_what_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["info", "doctor", "gc", "storage", "bolt", "up"])
 def test_an_error_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "beach.png").write_bytes(b"sand")
-    assert_one_sentence(odin(verb, tmp_path), f"{tmp_path} is there and is not a workspace", "choose a new name")
+    assert_one_sentence(odin(verb, tmp_path), f"{tmp_path} exists and is not a workspace", "choose a new name")
 
 
 def test_gc(folder: Path) -> None:

@@ -168,7 +168,7 @@ def test_wrong_statement_says_what_the_engine_said(graph: Graph) -> None:
         ({1, 2}, QueryError, "cannot be sent to the graph .*set"),
         (Decimal("1.1"), QueryError, "cannot be sent to the graph .*Decimal"),
         ({1: 2}, QueryError, "Map keys must be strings"),
-        ("caf\udce9", DataError, "half a character, which is nowhere stored"),
+        ("caf\udce9", DataError, "half a character, which cannot be stored"),
     ],
 )
 def test_a_value_that_no_graph_holds_is_named(graph: Graph, value: object, error: type[Exception], said: str) -> None:

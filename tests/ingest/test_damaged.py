@@ -184,7 +184,7 @@ def test_pictures_of_pillow_have_the_pixels_of_their_files(db: og.Workspace, tmp
         assert db.images[f"picture-{kind}"].shape == (80, 64, 3)
         np.testing.assert_array_equal(db.images[f"picture-{kind}"].pixels, db.images[f"file-{kind}"].pixels)
     several = saved("TIFF", save_all=True, append_images=[Image.fromarray(PHOTOGRAPH[::-1])])
-    with pytest.raises(og.DataError, match="it holds 2 frames"):
+    with pytest.raises(og.DataError, match="it has 2 frames"):
         db.images.add(images=[Image.open(io.BytesIO(several))], progress=False)
 
 

@@ -232,7 +232,7 @@ def test_jpeg_in_tiff(how: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (by_hand.tiff(drawn("int16", 1), 16, t262=0), "its zero is white, which says nothing of int16"),
+        (by_hand.tiff(drawn("int16", 1), 16, t262=0), "its zero is white, which is not defined for int16"),
         (by_hand.tiff(drawn("uint8", 3), 8, t262=8), "its colors are CIELAB, which are not read"),
         (by_hand.tiff(drawn("uint8", 1), 8, t262=32803), "its colors are CFA, which are not read"),
         (by_hand.tiff(drawn("uint8", 1), 8, t32997=2), "it is a volume: hand it in with db.volumes.add"),
@@ -262,7 +262,7 @@ def test_a_stack_that_hides_behind_one_page_is_refused() -> None:
     for how in ({"imagej": True}, {}):
         out = io.BytesIO()
         tifffile.imwrite(out, stack, truncate=True, photometric="minisblack", **how)
-        with pytest.raises(UnreadableImageError, match=r"^it holds 5 frames: .*db\.volumes\.add"):
+        with pytest.raises(UnreadableImageError, match=r"^it has 5 frames: .*db\.volumes\.add"):
             READER.read(out.getvalue())
 
 

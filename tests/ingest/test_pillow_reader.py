@@ -121,7 +121,7 @@ def test_a_file_of_several_frames_is_refused() -> None:
     with pytest.raises(UnreadableImageError) as caught:
         read(data, "stack.tif")
     assert str(caught.value) == (
-        "stack.tif: it holds 2 frames: hand them in one by one as arrays, or all with db.volumes.add(...) or "
+        "stack.tif: it has 2 frames: add them one by one as arrays, or all with db.volumes.add(...) or "
         "db.videos.add(...)"
     )
 

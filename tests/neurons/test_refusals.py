@@ -60,7 +60,7 @@ def test_units_must_agree(block: Block) -> None:
 def test_questions_are_checked(block: Block) -> None:
     with pytest.raises(QueryError, match="k is the number of images, at least 1, not 0"):
         highest([block], aggregate("sum"), 0)
-    with pytest.raises(ShapeError, match="What is searched with says inf at unit 1 of the group"):
+    with pytest.raises(ShapeError, match="The value to search with is inf at unit 1 of the group"):
         nearest([block], [0, np.inf, 1], "l2", 1)
     with pytest.raises(QueryError, match="'~' is not a comparison: write one of < <= == != >= >"):
         compare([block], aggregate("sum"), "~", 0.0)  # type: ignore[arg-type]

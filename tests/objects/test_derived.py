@@ -300,7 +300,7 @@ def test_a_box_of_a_derivative_is_found_on_its_parent(db: og.Workspace) -> None:
     with pytest.raises(og.QueryError, match="was not made from another image"):
         whole.geometry()
     (dark, *_) = chosen.apply(darker).store("dark")
-    with pytest.raises(og.QueryError, match=r"a function of one's own"):
+    with pytest.raises(og.QueryError, match=r"a function of your own"):
         dark.geometry()
 
 

@@ -96,7 +96,7 @@ def test_a_part_of_the_versions(db: og.Workspace, tmp_path: Path, another: Anoth
         assert other.image("m3").revise(PIXELS[5]).id == "m3@4"
     with another() as other:
         other.images.add(images=PIXELS[5:], ids=["m3"], progress=False)
-        with pytest.raises(og.ConflictError, match="'m3' is here with other pixels"):
+        with pytest.raises(og.ConflictError, match="'m3' has other pixels in this workspace"):
             other.datasets.load(path, progress=False)
         assert len(other.images) == 1
 

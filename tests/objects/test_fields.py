@@ -239,7 +239,7 @@ def test_an_empty_list_is_a_value(db: og.Workspace) -> None:
     assert values(db, "tags") == [[], [], [], None]
     db.images().where(F("n") == 4).update(tags=[])
     assert values(db, "tags") == [[], [], [], []]
-    with pytest.raises(MetadataError, match=r"\[\] says not what it is a list of"):
+    with pytest.raises(MetadataError, match=r"the type of the items of \[\] is not known"):
         db.images().update(others=[])
     with pytest.raises(MetadataError, match=r"Image\.n is int"):
         db.images().update(n=[])

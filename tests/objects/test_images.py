@@ -138,7 +138,7 @@ def test_dates_of_parquet_stay_dates(db: og.Workspace, folder: Path) -> None:
         (
             "file,label\na.png,x\n",
             DataError,
-            "has no column 'path', which says where each image is. It has: file, label.",
+            "has no column 'path', the path of each image. It has: file, label.",
         ),
         ("path,label\na.png,x,y,z\n", DataError, "cannot be read"),
         ("", DataError, "cannot be read: its first line, which names the columns, is empty"),

@@ -115,7 +115,7 @@ def test_what_does_not_fit_says_so(lab: og.Workspace) -> None:
         experiments.where(F("results.recal") > 0.5)
     with pytest.raises(og.ExpressionError, match="compares a string with an int"):
         experiments.where(F("model") == 3)
-    with pytest.raises(QueryError, match="is of images, and says nothing of a Model"):
+    with pytest.raises(QueryError, match="is for images, not for a Model"):
         lab.models.where(lab.experiment("b").wrong)
     with pytest.raises(
         QueryError, match=r"union\(\) takes a query of Experiments, and the other one's rows are Models"

@@ -91,7 +91,7 @@ def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
     for key in (1.5, True, "1", float("inf"), 10**30):  # the key of another image, when it is cut
         with pytest.raises(DataError, match="is not a key of an image"):
             pets.images.update({"key": [key], "iop": [1.0]})
-    with pytest.raises(DataError, match="holds half a character"):
+    with pytest.raises(DataError, match="contains half a character"):
         pets.images.update({"i1": {"eye": "\ud800"}})
     with pytest.raises(DataError, match="1 things are in the update twice"):
         pets.images.update({"id": ["i0", "i0"], "site": ["Lima", "Bonn"]})
@@ -288,5 +288,5 @@ def test_what_is_no_id_parameter_or_metric_of_a_run(db: og.Workspace) -> None:
             pass
     with pytest.raises(og.DataError, match="Parameters have names"), db.run(id="e", params="lr"):  # type: ignore[arg-type]
         pass
-    with db.run(id="f") as run, pytest.raises(og.DataError, match="'loss' is beyond what a float holds"):
+    with db.run(id="f") as run, pytest.raises(og.DataError, match="'loss' is too large for a float"):
         run.log({"loss": 10**400}, step=0)

@@ -353,7 +353,7 @@ def test_folders_of_classes_can_be_added_as_images(digits: og.Workspace, tmp_pat
 
 def test_what_is_no_export(db: og.Workspace, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(og.DataError, match=r"holds no manifest\.parquet"):
+    with pytest.raises(og.DataError, match=r"has no manifest\.parquet"):
         db.datasets.load(tmp_path / "empty")
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "empty" / MANIFEST)
     with pytest.raises(og.DataError, match="not the manifest"):

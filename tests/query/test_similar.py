@@ -90,7 +90,7 @@ def test_vectors_of_ones_own(retina: og.Workspace) -> None:
     assert len(test[80:].nearest(rows[0], by=clip, k=3)) == 0
     with pytest.raises(QueryError, match=r"1 of 1 images have no vector in 'clip'.*db.vectors.add"):
         test.nearest(test[70], by=clip, k=3).run()
-    with pytest.raises(QueryError, match="no model here says what an image's is: give its vector"):
+    with pytest.raises(QueryError, match="no model here computes the vector of an image: give its vector"):
         test.nearest(test[0].pixels, by=clip, k=3)
     with pytest.raises(QueryError, match="The vector has 2 numbers, those of 'clip' have 5"):
         test.nearest([1.0, 2.0], by=clip, k=3).run()
@@ -146,7 +146,7 @@ def test_vectors_are_replaced_only_where_that_is_said(retina: og.Workspace) -> N
         (np.array([["a"], ["b"]]), "not <U1"),
         ([[1.0], [1.0, 2.0]], "all of one length"),
         (np.array([[1.0], [np.nan]]), "Row 1 holds NaN"),
-        (np.array([[1e30], [1.0]]), "Row 0 holds NaN, infinity or a number beyond"),
+        (np.array([[1e30], [1.0]]), "Row 0 contains NaN, infinity or a number beyond"),
         (np.ma.array([[1.0], [1.0]], mask=[[0], [1]]), "Numbers of the vectors are masked"),
     ],
 )

@@ -68,7 +68,7 @@ def test_types_follow_the_operators(said: Expr, expected: str) -> None:
         (fn.mod(F("age")) > 1, "mod() takes 2 values, not 1"),
         (F("age").fill_null("none") == "none", "its values are of several types, int and string"),
         ((F("age") > 1).if_else(1, "a") == 1, "its values are of several types, int and string"),
-        (F("tags").has(1), "a list[string] holds no int: give a string"),
+        (F("tags").has(1), "a list[string] has no int: give a string"),
         (F("age"), 'F("age") is an int, no condition: compare it with something, or ask .is_null() of it.'),
         (F("age") & (F("age") > 1), 'F("age") is an int, no condition'),
         (~F("site"), 'F("site") is a string, no condition'),

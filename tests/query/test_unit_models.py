@@ -63,12 +63,10 @@ def test_a_model_without_an_input_shape(db: og.Workspace) -> None:
             db.images().order_by(layer.units[number])
     with pytest.raises(QueryError, match="There is no unit 100"):
         db.images().order_by(layer.units[100]).run()
-    with pytest.raises(
-        ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and more than 50 of those"
-    ):
+    with pytest.raises(ShapeError, match=r"gives 36 numbers for an image of shape \(3, 3, 1\), but more than 50 for"):
         db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
     layer.materialize(db.images())
-    with pytest.raises(ShapeError, match=r"says 36 numbers of an image of shape \(3, 3, 1\), and 100 of those"):
+    with pytest.raises(ShapeError, match=r"gives 36 numbers for an image of shape \(3, 3, 1\), but 100 for"):
         db.images().nearest(np.zeros((3, 3), np.uint8), by=layer.units[[3, 50]], k=2)
 
 

@@ -265,8 +265,8 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
         lambda db: db.images().nearest(np.zeros((4, 5), np.uint8), by=units(db)[GROUP], k=2),
         ShapeError,
         (
-            "The layer 'conv' says 80 numbers of an image of shape (4, 5, 1), and 100 of those that it is compared "
-            "with: give it in their size, or add the model with a preprocess= for that."
+            "The layer 'conv' gives 80 numbers for an image of shape (4, 5, 1), but 100 for the images to compare it "
+            "with: resize it, or use a model whose preprocess= resizes."
         ),
     ),
     "a batch of none": (
@@ -337,10 +337,7 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "of experiments": (
         lambda db: db.experiments.where(units(db)[31] > 1),
         QueryError,
-        (
-            "quarters/1:conv.units[31] is of images, and says nothing of a Experiment: give its own fields, or "
-            "using(images)."
-        ),
+        ("quarters/1:conv.units[31] is for images, not for a Experiment: give its own fields, or using(images)."),
     ),
     "pixels": (
         lambda db: db.images().nearest(np.zeros((9, 9, 3), np.uint8), by=units(db)[GROUP], k=2),
@@ -389,6 +386,6 @@ def test_an_image_of_which_units_said_nan_is_near_to_nothing(quarters: Quarters)
     with pytest.raises(ShapeError) as caught:
         db.images("small").nearest(f"small{image:03}.png", by=units(db, "odd")[unit], k=2).run()
     assert str(caught.value) == (
-        "What is searched with says nan at unit 0 of the group, and nothing is near to that: leave the unit out, or "
+        "The value to search with is nan at unit 0 of the group, and nothing is near to that: leave out the unit, or "
         "search with another image."
     )

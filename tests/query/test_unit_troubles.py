@@ -77,8 +77,8 @@ def test_whoever_may_only_read_is_told_what_is_not_stored(
     with read_only(), pytest.raises(ReadOnlyError) as caught:
         query.run()
     assert str(caught.value) == (
-        "The answer needs something that is not stored yet (vectors or units of a layer, an index), and whoever asks "
-        "may only read: ask with a token that may write, or have it computed where the workspace is."
+        "The answer needs something that is not stored yet (vectors or units of a layer, an index), but you may only "
+        "read: use a token with the scope write, or have it computed where the workspace is."
     )
     monkeypatch.setattr(unit_source, "READ_ONLY_MOST", 10_000)
     with read_only():

@@ -117,10 +117,10 @@ def test_a_class_that_its_module_no_longer_has_is_refused(monkeypatch: pytest.Mo
     """Another class of that name would be stored in its place, or none."""
     names: dict[str, object] = {}
     exec("from torch import nn\nclass Small(nn.Sequential): pass", names)
-    with pytest.raises(ModelError, match=r"builtins\.Small is not what was handed in"):
+    with pytest.raises(ModelError, match=r"builtins\.Small is not the object that you gave"):
         define(names["Small"])  # type: ignore[arg-type]
     monkeypatch.setattr(SmallNet, "__module__", "__main__")
-    with pytest.raises(ModelError, match=r"__main__\.SmallNet is not what was handed in"):
+    with pytest.raises(ModelError, match=r"__main__\.SmallNet is not the object that you gave"):
         define(SmallNet)
 
 

@@ -102,13 +102,13 @@ def test_what_keeps_a_state_is_refused(stores: Stores) -> None:
 
 def test_what_depends_on_the_batch_is_refused(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, OfTheBatch)
-    with pytest.raises(ModelError, match="depends on the other images of its batch: it is off by"):
+    with pytest.raises(ModelError, match="depends on the other images of its batch: it differs by"):
         materialize(stores, held, [Want("flatten")], keys)
 
 
 def test_what_is_not_finite_is_counted_and_reported(stores: Stores) -> None:
     keys, held = add_digits(stores, 20), checkpoint(stores, Dividing)
-    with pytest.warns(NotFiniteWarning, match="said NaN 80 times and infinity 80 times, in 8 of its 12 units over 20"):
+    with pytest.warns(NotFiniteWarning, match="gave NaN 80 times and infinity 80 times, in 8 of its 12 units over 20"):
         (made,) = materialize(stores, held, [Want("last")], keys)
     assert UnitSet.open(stores, made).not_finite() == (80, 80)
 

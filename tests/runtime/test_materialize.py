@@ -53,7 +53,7 @@ def flat(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def assert_holds(held: UnitSet, keys: NDArray[np.int64], expected: NDArray[np.float32]) -> None:
-    """Every interval of every unit holds what the layer said, for these keys and no others."""
+    """Every interval of every unit contains what the layer said, for these keys and no others."""
     assert held.coverage().tolist() == sorted(keys.tolist())
     place = {key: row for row, key in enumerate(keys.tolist())}
     group = np.random.default_rng(0).permutation(held.record.units)[:50]

@@ -107,7 +107,7 @@ def test_where_nothing_can_be_kept_it_holds_for_the_process(
 ) -> None:
     (tmp_path / "a file").touch()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "a file"))
-    with pytest.warns(UserWarning, match="holds for this process"):
+    with pytest.warns(UserWarning, match="valid only in this process"):
         world.models["one"].build(trust_source=True)
     world.models["one"].build()
     assert trusted.trusted(world._stores) == frozenset()

@@ -237,7 +237,7 @@ def test_a_mistake_is_the_same_error(
 
 def test_what_json_cannot_hold_is_refused(far: og.RemoteWorkspace) -> None:
     eyes = features(far).units[[3, 17]]
-    said = "what does not travel over HTTP, a number that is NaN or infinity"
+    said = "a value that does not work over HTTP: NaN, infinity"
     for weights in ([1, float("nan")], [float("inf"), 1]):
         with pytest.raises(og.QueryError, match=said):
             far.images().order_by(eyes.weighted(weights))

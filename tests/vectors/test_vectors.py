@@ -147,7 +147,7 @@ def test_what_cannot_be_searched_is_refused(vectors: Space) -> None:
     with pytest.raises(ShapeError, match="3 numbers"):
         vectors.search(index, np.ones(4), 1)
     for beyond in (np.inf, np.nan, 1e200, -2e18):
-        with pytest.raises(ShapeError, match="A query holds NaN, infinity or a number beyond 1e18"):
+        with pytest.raises(ShapeError, match="A query contains NaN, infinity or a number beyond 1e18"):
             vectors.search(index, np.full(3, beyond), 1)
     with pytest.raises(QueryError):
         vectors.search(index, np.ones(3), 0)

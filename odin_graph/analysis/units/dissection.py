@@ -40,7 +40,7 @@ class Iou:
         """See `Measure`."""
         sizes = {np.shape(mask) for mask in values if mask is not None}
         if any(len(size) != 2 for size in sizes):
-            raise ShapeError(f"The masks of {name!r} are to be (height, width) for each image, not {sizes.pop()}.")
+            raise ShapeError(f"The masks of {name!r} must be (height, width) for each image, not {sizes.pop()}.")
         if len(sizes) > 1:
             listed = ", ".join(" x ".join(map(str, size)) for size in sorted(sizes))
             raise ShapeError(f"The masks of {name!r} are of different sizes, {listed}: resize them to one.")

@@ -70,8 +70,8 @@ class Auc:
         enough(name, present)
         if not np.isin(held[present], (0, 1)).all():
             raise DataError(
-                f"The hypothesis {name!r} is to be true or false for an image, and holds other numbers: compare it, "
-                "as in F('age') > 60, or leave the measure to its kind."
+                f"The hypothesis {name!r} must be true or false for an image, but has other numbers: compare it, "
+                "as in F('age') > 60, or leave out the measure."
             )
         if (held[present] == held[present][0]).all():
             raise constant(name, bool(held[present][0]))
@@ -155,7 +155,7 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
         held = pd.Series(values).astype("Float64").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"The hypothesis {name!r} holds something else than numbers ({error}): leave the measure to its kind."
+            f"The hypothesis {name!r} does not contain numbers ({error}): leave out the measure."
         ) from error
     return np.asarray(held, np.float64)
 

@@ -38,7 +38,7 @@ class Slab:
     def __post_init__(self) -> None:
         if self.values.ndim not in (2, _MAPS) or self.units.shape != self.values.shape[:1]:
             raise ShapeError(
-                f"A slab of {self.units.shape} units holds values {self.values.shape}: a row a unit is needed, "
+                f"A slab of {self.units.shape} units has values {self.values.shape}: it needs one row for each unit, "
                 "(units, images), or (units, images, height, width) for maps."
             )
 

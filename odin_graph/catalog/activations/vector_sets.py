@@ -135,14 +135,14 @@ def _check(name: str, keys: Keys, rows: NDArray[Any]) -> None:
         raise ShapeError(f"There are {len(keys)} images and {len(rows)} vectors: give one vector for each image.")
     if len(np.unique(keys)) != len(keys):
         first = keys[np.flatnonzero(np.bincount(np.unique(keys, return_inverse=True)[1]) > 1)[0]]
-        raise ShapeError(f"An image is there twice, for example the one of key {first}: give one vector for each.")
+        raise ShapeError(f"An image is given twice, for example the image with key {first}: give one vector for each.")
     if np.ma.is_masked(rows):
         raise ShapeError("Numbers of the vectors are masked, which is not stored: give numbers for them.")
     with np.errstate(over="ignore"):
         wide = np.abs(np.asarray(rows, np.float32)) < 1e18
     if not wide.all():
         first = int(np.flatnonzero(~wide.all(axis=1))[0])
-        raise ShapeError(f"Row {first} holds NaN, infinity or a number beyond 1e18, which is near to nothing.")
+        raise ShapeError(f"Row {first} contains NaN, infinity or a number beyond 1e18, which has no neighbors.")
 
 
 def _create(stores: Stores, name: str, length: int) -> None:

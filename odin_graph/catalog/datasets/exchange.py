@@ -150,7 +150,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
     file = path / MANIFEST
     if not file.exists():
         raise DataError(
-            f"{path} holds no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
+            f"{path} has no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
         )
     source = pq.ParquetFile(file)
     head = _read_head(source, file)
@@ -239,8 +239,8 @@ def _check_bases(stores: Stores, table: pa.Table) -> None:
         for row in stores.graph.read(_DIGESTS, {"ids": part}):
             if row["digest"] is not None and row["digest"] != bases[row["id"]]:
                 raise ConflictError(
-                    f"Revisions of {row['id']!r} are to be loaded, and {row['id']!r} is here with other pixels than it "
-                    "had there. Nothing was loaded: load it into a workspace of its own."
+                    f"The export has revisions of {row['id']!r}, but {row['id']!r} has other pixels in this workspace "
+                    "than in the export. Nothing was loaded: load it into a workspace of its own."
                 )
 
 

@@ -90,7 +90,7 @@ def _check_unique(keys: NDArray[np.int64], rows: pa.Table) -> None:
         ids = rows.column("id").take(pa.array(first[count > 1][:5])).to_pylist()
         raise DataError(
             f"{int((count > 1).sum())} images are in the list twice, first {', '.join(map(repr, ids))}: "
-            "a data set holds an image once."
+            "a data set contains an image only once."
         )
 
 
@@ -100,7 +100,7 @@ def _check_whole(rows: pa.Table) -> None:
     if half.num_rows:
         raise DataError(
             f"{half.num_rows} of {rows.num_rows} images have no pixels, first {half.column('id')[0].as_py()!r} (key "
-            f"{half.column('key')[0].as_py()}): another client made them past odin_graph. Leave them out "
+            f"{half.column('key')[0].as_py()}): another client made them without odin_graph. Leave them out "
             '(where(~F("digest").is_null())), or remove them with that client and add them with db.images.add(...).'
         )
 

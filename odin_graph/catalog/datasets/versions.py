@@ -215,7 +215,7 @@ def labels_array(labels: Any) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"The labels are of several types ({error}): make all strings, or all numbers.") from error
     except (OverflowError, UnicodeEncodeError) as error:
-        raise DataError(f"A label is beyond 64 bits, or holds half a character ({error}): give another.") from error
+        raise DataError(f"A label is beyond 64 bits, or contains half a character ({error}): give another.") from error
 
 
 def _kept(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Members:

@@ -231,8 +231,8 @@ def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
             raise _differs(id_, f"parameter {name!r}", recorded.get(name), given.get(name))
     if held["state"] == "finished" and not resume:
         raise ConflictError(
-            f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or say "
-            f"resume=True to go on with it (db.run(id={id_!r}, resume=True)). Nothing was changed."
+            f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or "
+            f"resume=True to continue it (db.run(id={id_!r}, resume=True)). Nothing was changed."
         )
     added = {role: dataset for role, dataset in setup.datasets.items() if role not in used}
     if added:

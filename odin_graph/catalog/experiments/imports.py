@@ -125,7 +125,7 @@ def _take(column: Any, places: NDArray[np.int64]) -> Any:
 
 def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> tuple[Any, Any]:
     if rows is None or judge.classes is None:
-        raise DataError("Nothing says what was predicted: give predicted=, or probabilities= with classes=.")
+        raise DataError("There are no predictions: give predicted=, or probabilities= with classes=.")
     said = judge.task.from_probabilities(rows, judge.classes)
     return said.predicted, said.confidence if confidence is None else confidence
 

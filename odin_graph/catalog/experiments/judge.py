@@ -171,7 +171,7 @@ class Judge:
         if (strange := held[position] != keys).any():
             raise DataError(
                 f"{int(strange.sum())} of the images are not in {self.dataset!r}, "
-                f"first keys {keys[strange][:5].tolist()}: predict over a data set that holds them."
+                f"first keys {keys[strange][:5].tolist()}: predict a data set that contains them."
             )
         return self._order[position]
 

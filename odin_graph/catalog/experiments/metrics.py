@@ -117,7 +117,7 @@ def _number(name: str, value: object) -> float:
     try:
         return float(number)
     except OverflowError as error:
-        raise DataError(f"The metric {name!r} is beyond what a float holds: log its logarithm.") from error
+        raise DataError(f"The metric {name!r} is too large for a float: log its logarithm.") from error
 
 
 def step_of(given: Any) -> int:

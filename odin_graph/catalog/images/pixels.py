@@ -48,8 +48,8 @@ def write_pixels(
                 written.append(stores.arrays.write_tiled(ARRAY, int(keys[position]), source))
                 if source.digest() != digests[position]:
                     raise DataError(
-                        f"The pixels of an image of shape {image.shape} changed while they were stored, so nothing of "
-                        "the batch is: let whoever writes them finish, and call again."
+                        f"The pixels of an image of shape {image.shape} changed while they were stored, so "
+                        "nothing of the batch was stored: wait until they are written, and call again."
                     )
         if small:
             held = [arrays[position] for position in small]

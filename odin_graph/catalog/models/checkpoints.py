@@ -116,8 +116,8 @@ def add_checkpoint(
     if broken:
         more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
         warnings.warn(
-            f"The checkpoint {id_!r} holds NaN or infinity in {', '.join(broken[:_SHOWN])}{more}: what it predicts may "
-            "be NaN. It was stored, and keeps this: checkpoint.not_finite.",
+            f"The checkpoint {id_!r} contains NaN or infinity in {', '.join(broken[:_SHOWN])}{more}: its predictions "
+            "may be NaN. It was stored, and checkpoint.not_finite lists them.",
             DataWarning,
             stacklevel=3,
         )

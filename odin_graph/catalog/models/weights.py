@@ -99,15 +99,15 @@ def import_weights(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"{str(file)!r} cannot be read as weights: {reason} It holds more than tensors, or is damaged. Where you "
-            "made it, save the weights alone: torch.save(model.state_dict(), path)."
+            f"{str(file)!r} cannot be read as weights: {reason} It contains more than tensors, or is damaged. Where "
+            "you made it, save only the weights: torch.save(model.state_dict(), path)."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
             held = held[key]
     if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
         raise ModelError(
-            f"{str(file)!r} holds no state dict: save the weights alone, torch.save(model.state_dict(), path)."
+            f"{str(file)!r} has no state dict: save only the weights, torch.save(model.state_dict(), path)."
         )
     return {str(name): value for name, value in held.items()}
 

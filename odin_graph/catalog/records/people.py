@@ -16,7 +16,7 @@ def who(by: str | None = None) -> str:
     """
     if by is not None:
         if not isinstance(by, str) or not by.strip():
-            raise DataError(f"by={by!r} names nobody: give a name, or leave it out for the login name.")
+            raise DataError(f"by={by!r} is empty: give a name, or leave it out to use the login name.")
         return by
     try:
         return getpass.getuser()

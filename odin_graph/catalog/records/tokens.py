@@ -59,7 +59,7 @@ def create_token(stores: Stores, name: str, scope: Scope = "read", days: float |
     if scope not in get_args(Scope):
         raise UnknownNameError.of("scope", scope, get_args(Scope))
     if days is not None and (isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= _MOST_DAYS):
-        raise QueryError(f"A token stands for more than 0 and at most {_MOST_DAYS:,} days, not {days!r}.")
+        raise QueryError(f"A token is valid for more than 0 and at most {_MOST_DAYS:,} days, not {days!r}.")
     secret = _PREFIX + secrets.token_urlsafe(32)
     made = now()
     row = {"id": name, "digest": _digest(secret), "scope": scope, "created_at": made}

@@ -55,6 +55,6 @@ def check_values(values: Sequence[Any]) -> None:
     for value in values:
         if isinstance(value, np.ndarray):
             raise DataError(
-                f"The function gave an array of shape {value.shape}, which is not a value to be stored as metadata: "
+                f"The function gave an array of shape {value.shape}, which cannot be stored as metadata: "
                 "return numbers or strings for all. Images are made by a function of one image, from every image."
             )

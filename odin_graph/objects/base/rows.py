@@ -33,8 +33,7 @@ def rows_of(source: Any) -> tuple[list[Any], dict[str, list[Any]]]:
     tell = next((name for name in _TELL if name in columns), None)
     if tell is None:
         raise DataError(
-            f"Nothing says which things the rows are of: give a column 'id' or 'key' (there is: "
-            f"{', '.join(columns) or 'none'})."
+            f"The rows have no id or key: give a column 'id' or 'key' (there is: {', '.join(columns) or 'none'})."
         )
     things = columns.pop(tell)
     if tell == "id":

@@ -54,7 +54,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         """
         if any(isinstance(op, Function) for op in self.before):
             raise QueryError(
-                "A function of your own says nothing of where its pixels were, so its images cannot be cut into "
+                "The positions of the pixels of your own function are not known, so its images cannot be cut into "
                 "patches: store them first, .store(name).patches(...)."
             )
 

@@ -92,7 +92,7 @@ class Image(ImageVerbs):
             raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
         if rows[0]["key"] is None:
             raise QueryError(
-                f"The image {id!r} has no key: another client removed it, or made the image past odin_graph. Its "
+                f"The image {id!r} has no key: another client removed it, or made the image without odin_graph. Its "
                 "pixels cannot be found; `odin doctor` lists such images."
             )
         for image in cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)):
@@ -103,9 +103,9 @@ class Image(ImageVerbs):
         """A field that every image has which was not made past odin_graph."""
         if self.fields.get(name) is None:
             raise StoreError(
-                f"The image {self.fields.get('id', f'of key {self.key}')!r} has no {name}: another client made it past "
-                "odin_graph, or removed it. Leave it out, delete it, or give it pixels (image.revise); `odin doctor` "
-                "lists all such images."
+                f"The image {self.fields.get('id', f'of key {self.key}')!r} has no {name}: another client made it "
+                "without odin_graph, or removed it. Leave it out, delete it, or give it pixels (image.revise); "
+                "`odin doctor` lists all such images."
             )
         return self.fields[name]
 

@@ -83,8 +83,8 @@ def changed(stores: Stores, base: str, said: Mapping[str, Any]) -> list[str]:
     other = {name: held.get(name) for name, value in said.items() if held.get(name) != value}
     if "folds" in other:
         raise DataError(
-            f"{base!r} is of {other['folds'] or 'no'} folds, so that images cannot keep theirs among {said['folds']}: "
-            "redraw=True draws everything anew."
+            f"{base!r} has {other['folds'] or 'no'} folds, so images cannot stay in their folds among {said['folds']}: "
+            "redraw=True draws everything again."
         )
     if not other:
         return []

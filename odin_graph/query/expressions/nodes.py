@@ -93,7 +93,9 @@ def check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ExpressionError(f"{text!r:.80} holds half a character, which is nowhere stored: leave it out.") from error
+        raise ExpressionError(
+            f"{text!r:.80} contains half a character, which cannot be stored: leave it out."
+        ) from error
 
 
 def alike(values: Iterable[Value], of: str) -> list[Any]:
@@ -319,7 +321,7 @@ def check_size(node: Node) -> None:
             deep = depth > _DEEPEST
             what = f"nested more than {_DEEPEST} levels deep" if deep else f"of more than {_LARGEST:,} parts"
             raise ExpressionError(
-                f"An expression is {what}: give a part of it a name by with_columns(), and go on from there."
+                f"An expression is {what}: give a part of it a name with with_columns(), and continue from there."
             )
         deeper = depth + (2 if isinstance(one, Both | Either | Call) else 1)  # a list and what is in it
         left += [(child, deeper) for child in children(one)]

@@ -189,7 +189,9 @@ class Scope:
                     raise UnknownNameError.of("column of an earlier step", name, self.added)
                 return node
             case Aggregate():
-                raise ExpressionError(f"{spell(node)} is of a group: it stands in group_by(...).agg(...), or agg(...).")
+                raise ExpressionError(
+                    f"{spell(node)} is for a group: use it in group_by(...).agg(...), or in agg(...)."
+                )
             case _:
                 return with_children(node, self.bind)
 
@@ -235,8 +237,8 @@ class Scope:
         classes = self.prediction_set(field).classes
         if classes is None:
             raise QueryError(
-                f"Nothing says which classes the probabilities of {field.experiment!r} are of: its predictions were "
-                "logged without. Log them again with classes=."
+                f"The classes of the probabilities of {field.experiment!r} are not known: its predictions were "
+                "logged without classes. Log them again with classes=."
             )
         given = field.argument.python() if field.argument else None
         for place, name in enumerate(classes):
@@ -252,8 +254,7 @@ class Scope:
             raise ExpressionError(f"{spell(node)} is of an image, and the rows are groups: use it in agg().")
         if self._plan.kind != "Image" and of_images:
             raise QueryError(
-                f"{spell(node)} is of images, and says nothing of a {self._plan.kind}: give its own fields, or "
-                "using(images)."
+                f"{spell(node)} is for images, not for a {self._plan.kind}: give its own fields, or using(images)."
             )
 
     def _grouped(self, node: Node, keys: Mapping[Node, str]) -> Node:

@@ -154,7 +154,7 @@ def vector_of_pixels(stores: Stores, by: Space, pixels: NDArray[Any]) -> Vectors
     """
     if isinstance(by, NamedVectors):
         raise QueryError(
-            f"{by.vectors!r} holds vectors of your own, and no model here says what an image's is: give its vector."
+            f"{by.vectors!r} has your own vectors, so no model here computes the vector of an image: give its vector."
         )
     if isinstance(by, UnitGroup):
         return _group_of_pixels(stores, by, pixels)
@@ -177,7 +177,7 @@ def _group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> 
     if len(said) != known and (known is not None or max(group.numbers) >= len(said)):
         expected = f"{known:,}" if known is not None else f"more than {max(group.numbers):,}"
         raise ShapeError(
-            f"The layer {group.layer!r} says {len(said):,} numbers of an image of shape {pixels.shape}, and {expected} "
-            "of those that it is compared with: give it in their size, or add the model with a preprocess= for that."
+            f"The layer {group.layer!r} gives {len(said):,} numbers for an image of shape {pixels.shape}, but "
+            f"{expected} for the images to compare it with: resize it, or use a model whose preprocess= resizes."
         )
     return said[np.array(group.numbers, np.int64)]

@@ -57,7 +57,7 @@ def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometr
     said = json.loads(params)
     steps = said["ops"] if op == "pipeline" else [{"op": op, "parameters": said}]
     if any(step["op"] == "python" for step in steps):
-        raise QueryError("The image was made by a function of one's own, which says nothing of where its pixels were.")
+        raise QueryError("The image was made by a function of your own, so the positions of its pixels are not known.")
     return composed([build_op(step["op"], step["parameters"]) for step in steps], height, width)
 
 

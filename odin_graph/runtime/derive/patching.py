@@ -64,7 +64,7 @@ class Cutting:
                 try:
                     if height is None or width is None:
                         raise StoreError(
-                            "it has no size, as another client made it past odin_graph. Leave it out, delete it, or "
+                            "it has no size, as another client made it without odin_graph. Leave it out, delete it, or "
                             "give it pixels (image.revise)."
                         )
                     where = Pipeline(before).geometry(height, width)

@@ -34,7 +34,7 @@ def logits_of(output: object) -> Tensor:
     tensor = tensor_of(output)
     if tensor is None:
         raise ModelError(
-            f"The model returns {type(output).__qualname__}, which holds no tensor: wrap it in a module whose forward "
-            "returns the outputs, (n, ...)."
+            f"The model returns {type(output).__qualname__}, which contains no tensor: wrap it in a module whose "
+            "forward returns the outputs, (n, ...)."
         )
     return tensor

@@ -78,7 +78,7 @@ def run_source(definition: Definition) -> Factory:
         except Exception as error:
             del sys.modules[name]
             raise ModelError(
-                f"The source captured from {definition.target!r} does not run by itself: {type(error).__name__}: "
+                f"The stored source of {definition.target!r} does not run on its own: {type(error).__name__}: "
                 f"{error}. Write the model in a module that can be imported."
             ) from error
     factory: Factory = getattr(sys.modules[name], definition.target)

@@ -110,9 +110,10 @@ def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: R
         return Noise(off, largest)
     if off.max(initial=0.0) > most * max(largest, 1e-30):
         raise ModelError(
-            f"What the layer {what.layer!r} of {runnable.model.id!r} says of an image depends on the other images of "
-            f"its batch: it is off by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it is "
-            "stored. A normalization over the batch does that: let the model use its running statistics in evaluation."
+            f"The output of the layer {what.layer!r} of {runnable.model.id!r} for an image depends on the other images "
+            f"of its batch: it differs by {off.max():.2g} of {largest:.2g} in a batch of another size. Nothing of it "
+            "is stored. A normalization over the batch does that: let the model use its running statistics in "
+            "evaluation."
         )
     noise = _MARGIN * _alike(off, what.shape)
     # Where sums are made in another order at all, a few roundings of the largest terms are what a sample may not show.

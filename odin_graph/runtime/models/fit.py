@@ -62,7 +62,7 @@ def check_fit(stores: Stores, model: ModelRecord, weights: nn.Module | Mapping[s
     if not said:
         return
     raise ModelError(
-        f"The weights are not those of the model {model.id!r}, so that nobody could load them. {'; '.join(said)}. "
+        f"The weights do not fit the model {model.id!r}, so they cannot be loaded. {'; '.join(said)}. "
         f"{_remedy(list(held), fits)} Nothing was stored."
     )
 

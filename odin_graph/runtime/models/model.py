@@ -164,7 +164,7 @@ class Runnable:
 def _model_of(stores: Stores, record: CheckpointRecord) -> ModelRecord:
     if record.model is None:
         raise ModelError(
-            f"The checkpoint {record.id!r} belongs to no model, so nobody knows how to run its weights: "
+            f"The checkpoint {record.id!r} belongs to no model, so its weights cannot run: "
             "start the run with a model, db.run(model, ...)."
         )
     return model_of(stores, record.model)

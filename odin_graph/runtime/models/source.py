@@ -36,8 +36,8 @@ def capture(target: Callable[..., Any]) -> str:
         )
     if module is None or vars(module).get(target.__name__) is not target:
         raise ModelError(
-            f"{target.__module__}.{target.__name__} is not what was handed in, but another thing of that name: "
-            "hand in what has the name now, or write the model in a module that can be imported."
+            f"{target.__module__}.{target.__name__} is not the object that you gave, but another one with that name: "
+            "give the object that has the name now, or write the model in a module that can be imported."
         )
     return _Capture(module, target.__name__).run()
 

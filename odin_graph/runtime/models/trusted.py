@@ -38,8 +38,8 @@ def keep(stores: Stores, digest: str) -> None:
         _change(lambda held: held.setdefault(stores.workspace_id, []).append(digest))
     except OSError as error:
         warnings.warn(
-            f"The decision to trust the code cannot be kept in {trust_file()} ({error.strerror}): it holds for this "
-            "process.",
+            f"The decision to trust the code cannot be kept in {trust_file()} ({error.strerror}): it is valid only in "
+            "this process.",
             UserWarning,
             stacklevel=2,
         )
@@ -68,7 +68,7 @@ def _read() -> dict[str, list[str]]:
         return {}
     if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         warnings.warn(
-            f"{file} is not read, since others may have written it: it says whose code you trust. "
+            f"{file} is not read, because others may have written it. It lists the code that you trust. "
             f"Look at it, and chmod 600 it or remove it.",
             UserWarning,
             stacklevel=2,

@@ -58,7 +58,7 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
         return row  # nobody knows how often it runs before it has run
     if row.calls == 0:
         ran = ", ".join([known for known, held in table.items() if known and held.calls][:20])
-        raise QueryError(f"The layer {name!r} of {model.id!r} does not run by itself: choose one that does, {ran}.")
+        raise QueryError(f"The layer {name!r} of {model.id!r} does not run on its own: choose one that does, {ran}.")
     if row.calls > 1 and not call:
         choices = ", ".join(f"{name}{CALL}{place + 1}" for place in range(row.calls))
         raise QueryError(f"The layer {name!r} runs {row.calls} times in a pass: say which call you mean, {choices}.")

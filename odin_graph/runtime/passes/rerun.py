@@ -124,8 +124,7 @@ class Rerun:
         self.width = units
         if self._group.max(initial=-1) >= units:
             raise QueryError(
-                f"There is no unit {self._group.max()}: the layer {self._part.layer!r} says {units:,} numbers of an "
-                "image, numbered from 0."
+                f"There is no unit {self._group.max()}: the layer {self._part.layer!r} has {units:,}, numbered from 0."
             )
 
     def _images(self, keys: Keys, batch: int) -> Iterator[list[NDArray[Any]]]:

@@ -164,9 +164,9 @@ class UnitWriter:
         if nans or infinities:
             units = int((scales[:, 2:4].sum(axis=1) > 0).sum())
             warnings.warn(
-                f"The layer {part.layer!r} of {self.runnable.checkpoint.id!r} said NaN {nans:,} times and infinity "
+                f"The layer {part.layer!r} of {self.runnable.checkpoint.id!r} gave NaN {nans:,} times and infinity "
                 f"{infinities:,} times, in {units:,} of its {segment.shape[0]:,} units over {segment.rows:,} images. "
-                "They are stored as what they are; such images are missing where these units are asked for.",
+                "They are stored as they are. Such images have a missing value in queries for these units.",
                 NotFiniteWarning,
                 stacklevel=5,
             )

@@ -77,7 +77,7 @@ class Loader:
         if state["order"] != self._digest():
             raise DataError(
                 "The state is of a loader with other images, or another batch size, seed, order or weights: make the "
-                "loader as that one was made, or begin anew."
+                "loader with the same arguments, or start again."
             )
         self._epoch = int(state["epoch"])
         self._batch = self._begin = int(state["batch"])

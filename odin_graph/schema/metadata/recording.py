@@ -78,8 +78,8 @@ def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType
         if name not in held or not held[name].is_list:
             why = f"is {held[name]}" if name in held else "is not recorded yet"
             raise MetadataError(
-                f"{kind}.{name} {why}, and [] says not what it is a list of: leave it out, or give None where nothing "
-                "is to be stored."
+                f"{kind}.{name} {why}, and the type of the items of [] is not known: leave it out, or give None to "
+                "store nothing."
             )
     return held
 
@@ -132,7 +132,7 @@ def _check_floats(run: Run, kind: str, name: str, held: FieldType) -> None:
         for number in row["value"] if held.is_list else [row["value"]]:
             if isinstance(number, int) and int(float(number)) != number:
                 raise MetadataError(
-                    f"{kind}.{name} is {held}, and a float is to be stored: {number}, which is there, would lose "
-                    f"digits as one. Give the floats a field of their own, or keep both as text: "
+                    f"{kind}.{name} is {held}, but the new value is a float: the stored value {number} would lose "
+                    f"digits as a float. Give the floats a field of their own, or keep both as text: "
                     f"db.fields.retype({name!r}, str)."
                 )

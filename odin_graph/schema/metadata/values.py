@@ -30,7 +30,7 @@ def encode(value: Any, as_type: FieldType | None = None, name: str = "the field"
     found = type_of(value)
     if found is None:
         if value == [] and as_type is not None and not as_type.is_list:
-            raise MetadataError(f"{name} is {as_type}, and [] is a list: give None where nothing is to be stored.")
+            raise MetadataError(f"{name} is {as_type}, and [] is a list: give None to store nothing.")
         return value if value == [] else None
     if as_type is None:
         as_type = found

@@ -143,7 +143,7 @@ def test_nonsense_is_refused() -> None:
     assert said([some[0], some[1], some[2, :5], None]) == (
         "The masks of 'vessel' are of different sizes, 5 x 6, 6 x 6: resize them to one."
     )
-    assert said(some[0]) == "The masks of 'vessel' are to be (height, width) for each image, not (6,)."
+    assert said(some[0]) == "The masks of 'vessel' must be (height, width) for each image, not (6,)."
     assert said(some & False) == ("The masks of 'vessel' cover nothing in every image, so no channel can lie on them.")
     assert "cover everything" in said(some | True)
     assert said([None] * 4).startswith("The hypothesis 'vessel' has no value for any of 4 images")

@@ -58,7 +58,7 @@ def test_slabs_of_other_images_are_refused() -> None:
     assert str(caught.value) == (
         "The units from 0 on are (2, 5, 3, 3), and asked for are one value an image (units, images)."
     )
-    with pytest.raises(ShapeError, match="a row a unit is needed"):
+    with pytest.raises(ShapeError, match="one row for each unit"):
         Slab(np.arange(3), np.ones((2, 5), np.float32))
 
 

@@ -20,7 +20,7 @@ def _fits(types: Sequence[str]) -> str:
     held, item = types
     number = {"int", "float"}
     if "null" not in types and held != f"list[{item}]" and not (item in number and held[5:-1] in number):
-        raise ExpressionError(f"a {held} holds no {item}: give a {held[5:-1]}")
+        raise ExpressionError(f"a {held} has no {item}: give a {held[5:-1]}")
     return "bool"
 
 
