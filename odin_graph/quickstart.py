@@ -93,7 +93,7 @@ def main(
         train, test = dataset.split(shares, stratify="label", group=group, seed=SEED, revise=True).values()
         console.print(dataset, train, test, sep="\n")
 
-        heading("2. Two models, trained and judged on the same images")
+        heading("2. Two models, trained and evaluated on the same images")
         experiments = [trained(db, dataset, factory, train, test) for factory in (Wide, Deep)]
         for experiment in experiments:
             results = experiment.results(test)
@@ -222,8 +222,8 @@ def check_groups(db: og.Workspace, images: og.Query, group: str | None) -> None:
         values = [value for value in images.to_arrow(name)[name].to_pylist() if value is not None]
         if len(set(values)) < len(values):
             warnings.warn(
-                f"Images of one {name} are torn apart into training and test, so that the test looks better than new "
-                f"images will: say --group {name}, if they are of one thing. {GROUPS}",
+                f"Images of one {name} are in both training and test, so the test looks better than it would on new "
+                f"images: add --group {name} if they belong together. {GROUPS}",
                 og.LeakWarning,
                 stacklevel=3,
             )

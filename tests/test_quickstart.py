@@ -120,7 +120,7 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
     data, group = (root, "folder") if how == "folders" else (root / "scans.csv", "patientID")
     with (
         og.connect(tmp_path / "out" / "first.odin") as db,
-        pytest.warns(og.LeakWarning, match=f"Images of one {group} are torn apart.*--group {group}"),
+        pytest.warns(og.LeakWarning, match=f"Images of one {group} are in both training and test.*--group {group}"),
     ):
         quickstart.ingest(db, data, None)
     with og.connect(tmp_path / "out" / "second.odin") as db:

@@ -106,8 +106,12 @@ def test_a_bucket_that_belongs_to_another_workspace_is_refused(address: Address,
         ("s3://nothing/a", {}, "there is no such bucket: make it"),
         ("s3://retina/a", {"AWS_SECRET_ACCESS_KEY": SECRET}, "refuses the credentials: set AWS_ACCESS_KEY_ID"),
         ("s3://retina/a", {"AWS_ACCESS_KEY_ID": SECRET}, "refuses the credentials: set AWS_ACCESS_KEY_ID"),
-        ("s3://retina/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "nobody answers: see that the service runs"),
-        ("s3://retina/a", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "nobody answers: see that the service runs"),
+        ("s3://retina/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "nothing answers: check that the service runs"),
+        (
+            "s3://retina/a",
+            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"},
+            "nothing answers: check that the service runs",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_the_remedy(

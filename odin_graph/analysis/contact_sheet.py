@@ -55,7 +55,7 @@ class Tile:
         if self.predicted is not None:
             mark = {True: "✗ ", False: "✓ ", None: ""}[self.wrong]
             sure = "" if self.confidence is None else f" {self.confidence:.0%}"
-            lines.append(f"{mark}said {_shortened(self.predicted, _LETTERS - len(mark) - len(sure) - 5)}{sure}")
+            lines.append(f"{mark}pred {_shortened(self.predicted, _LETTERS - len(mark) - len(sure) - 5)}{sure}")
         if self.truth is not None:
             lines.append(f"truth {_shortened(self.truth, _LETTERS - 6)}")
         if self.stands_for is not None:
@@ -144,7 +144,7 @@ def _scales(tiles: Sequence[Tile], scale: Scaling) -> tuple[dict[np.dtype[Any], 
     if not dtypes:
         return {}, ""
     if scale == "image" and len(tiles) > 1:
-        return {}, "each image is stretched by itself: not to be compared"
+        return {}, "each image has its own scale: do not compare them"
     scales = {dtype: Scale.of([tile.pixels for tile in tiles if tile.pixels.dtype == dtype]) for dtype in dtypes}
     return scales, "; ".join(f"{dtype}: {held}" for dtype, held in scales.items())
 

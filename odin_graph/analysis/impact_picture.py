@@ -45,7 +45,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "informed": {"color": "#5e3c99", "linestyle": ":"},
 }
 """Of an arrow; dashes and dots say the same without color."""
-_LEGEND: Final = {"learned": "learned from", JUDGED: "judged by (test)", "informed": "informed by"}
+_LEGEND: Final = {"learned": "learned from", JUDGED: "evaluated on (test)", "informed": "informed by"}
 
 
 @dataclass(frozen=True)

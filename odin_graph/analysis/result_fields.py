@@ -50,7 +50,7 @@ class ResultFields:
             warn(
                 CoverageWarning(
                     f"results.{name} is of a part of the labeled images for {_some(partial)}: "
-                    'F("results.coverage") says of how many; where(F("results.coverage") == 1) leaves these out.'
+                    'F("results.coverage") is the share; where(F("results.coverage") == 1) leaves these out.'
                 ),
                 stacklevel=2,
             )
@@ -62,8 +62,8 @@ class ResultFields:
         if seen:
             warn(
                 LeakWarning(
-                    f"results.{name} is judged by images that were learned from, so that it looks better than it is, "
-                    f"for {_some(seen)}: db.experiment(id).leaks says which."
+                    f"results.{name} is evaluated on images that were learned from, so it looks better than it is, "
+                    f"for {_some(seen)}: db.experiment(id).leaks lists them."
                 ),
                 stacklevel=2,
             )

@@ -119,5 +119,5 @@ def _sentence(held: Mapping[str, Any], learner: str, experiment: str) -> str:
     by = ", ".join(
         f"by {name} {counts['test images']:,} images of it" for name, counts in held["by"].items() if counts["pairs"]
     )
-    who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} goes on from, learned"
+    who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} continues, learned"
     return f"{who} from {held['train']}, which has in common with {held['test']}: {by}"

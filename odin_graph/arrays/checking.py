@@ -53,7 +53,7 @@ def _rows(files: Files, units: UnitStore, info: SegmentInfo, *, deep: bool) -> I
         yield f"{files.path(info.uri)} is missing"
         return
     if not info.digest:
-        yield "has no digest at its node, so that nobody can say whether its files are those that were written"
+        yield "has no digest at its node, so its files cannot be checked"
     Contents(files).verified(info)
     if info.codec == "units":
         yield from units.faults(info, deep=deep)

@@ -137,7 +137,7 @@ class Files:
             return StoreError(f"{path} cannot be read: {why}.")
         if not self._is_there(path):
             return StoreError(
-                f"{path} is missing: what it held cannot be read, everything else can. Run `odin doctor`, "
+                f"{path} is missing: its data cannot be read, everything else can. Run `odin doctor`, "
                 "which lists what is missing, and restore it from a backup; or delete the images it belongs to."
             )
         return StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.")

@@ -23,7 +23,7 @@ _CREDENTIALS: Final = (
     "who may list the bucket, and read, write and delete in it"
 )
 _NOBODY: Final = (
-    "nobody answers: see that the service runs, and that AWS_ENDPOINT_URL is its address, if it is not AWS's own"
+    "nothing answers: check that the service runs, and that AWS_ENDPOINT_URL is its address, if it is not AWS"
 )
 _WHY: Final = {
     "NO_SUCH_BUCKET|NoSuchBucket": "there is no such bucket: make it, or correct arrays=",

@@ -44,7 +44,7 @@ def _odin(
 
 
 def main() -> None:
-    """Run a verb. Exit 2 on an error of ours, with its message alone on standard error."""
+    """Run a command. Exit with 2 on an odin_graph error, with only its message on standard error."""
     try:
         app()
     except OdinError as error:

@@ -15,6 +15,6 @@ def backup(
     target: Annotated[Path, typer.Argument(help="A folder that does not exist.")],
     arrays: Arrays = None,
 ) -> None:
-    """Copy a workspace, also one in use, into a new folder that is a workspace itself."""
+    """Copy a workspace into a new folder that is a workspace itself. Others may use the workspace meanwhile."""
     with opened(workspace, arrays=arrays) as db:
         typer.echo(db.backup(target))

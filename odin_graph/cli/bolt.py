@@ -15,10 +15,10 @@ def bolt(
     graph: Graph = None,
     arrays: Arrays = None,
     write: Annotated[
-        bool, typer.Option("--write", help="The log-in that writes, instead of the one that reads.")
+        bool, typer.Option("--write", help="The login that can write, instead of the read-only one.")
     ] = False,
 ) -> None:
-    """Print how a Bolt client (cypher-shell, a driver of any language) logs in, and hold the engine up until Ctrl-C.
+    """Print how a Bolt client (cypher-shell, a driver of any language) logs in, and keep the engine up until Ctrl-C.
 
     The log-in only reads, unless --write is given: the engine itself refuses what writes.
     """

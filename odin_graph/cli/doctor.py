@@ -17,7 +17,10 @@ def doctor(
         bool, typer.Option("--deep", help="Also read every pixel and file again, and compare digests.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be made again from what is stored, and say what was done.")
+        bool,
+        typer.Option(
+            "--repair", help="First repair what can be made again from stored data, and report what was done."
+        ),
     ] = False,
 ) -> None:
     """Check graph, arrays and indexes against each other. Exit 0: sound, 1: faults, 2: could not check."""

@@ -12,7 +12,7 @@ from odin_graph.opening import connect
 
 
 def example(workspace: Annotated[Path, typer.Argument(help="A folder that does not exist.")]) -> None:
-    """Make the workspace that the guides ask, to try their examples on."""
+    """Create the workspace of the guides, to try their examples."""
     from odin_graph.example import build
 
     if workspace.exists():

@@ -13,8 +13,8 @@ def gc(
     workspace: Workspace = None,
     graph: Graph = None,
     arrays: Arrays = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
-    """Remove files that no live node names, and builds abandoned for seven days. What is being written is spared."""
+    """Remove files that no live node names, and builds abandoned for seven days. Files being written are kept."""
     with opened(workspace, graph, arrays) as db:
         typer.echo(db.gc(dry_run=dry_run))

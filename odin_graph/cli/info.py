@@ -12,6 +12,6 @@ def info(
     graph: Graph = None,
     arrays: Arrays = None,
 ) -> None:
-    """Show what a workspace holds: images, data sets, models, experiments."""
+    """Show what a workspace contains: images, data sets, models, experiments."""
     with opened(workspace, graph, arrays) as db:
         typer.echo(str(db))

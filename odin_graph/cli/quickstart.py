@@ -10,19 +10,20 @@ import typer
 
 def quickstart(
     data: Annotated[
-        Path | None, typer.Option(help="A folder of class folders with your own images, or a manifest of them.")
+        Path | None,
+        typer.Option(help="A folder with one subfolder for each class, or a manifest, with your own images."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the pictures and the workspace go.")] = Path("quickstart-out"),
+    out: Annotated[Path, typer.Option(help="The folder for the pictures and the workspace.")] = Path("quickstart-out"),
     graph: Annotated[
         str | None,
         typer.Option(help="A Neo4j server, neo4j://host; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in."),
     ] = None,
     arrays: Annotated[
-        str | None, typer.Option(help="Where pixels go: a folder, or s3://bucket/prefix; by default into --out.")
+        str | None, typer.Option(help="Where to store pixels: a folder, or s3://bucket/prefix; by default into --out.")
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="What is not torn apart: a column of the manifest (the patient), or 'folder'."),
+        typer.Option(help="What stays together in the split: a column of the manifest (the patient), or 'folder'."),
     ] = None,
 ) -> None:
     """Store images, train two small models, and draw the representative images that the worse one gets wrong."""

@@ -14,6 +14,6 @@ def restore(
     backup: Annotated[Path, typer.Argument(help="The folder that `odin backup` wrote.")],
     workspace: Annotated[Path, typer.Argument(help="A folder that does not exist.")],
 ) -> None:
-    """Make a workspace of a backup, which stays as it is."""
+    """Make a workspace from a backup. The backup does not change."""
     with make(backup, workspace) as db:
         typer.echo(repr(db))

@@ -24,22 +24,22 @@ def serve(
     workspace: Workspace = None,
     graph: Graph = None,
     arrays: Arrays = None,
-    host: Annotated[str, typer.Option(help="Where to listen; elsewhere than here only with TLS or --insecure.")] = (
+    host: Annotated[str, typer.Option(help="The address to listen on; other machines need TLS or --insecure.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="0 for any free port.", min=0, max=65535)] = 8000,
     certificate: Annotated[Path | None, typer.Option(help="TLS: the chain of certificates, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS: the private key, PEM.")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Listen elsewhere without TLS: tokens can be read.")] = (
-        False
-    ),
-    cypher: Annotated[bool, typer.Option("--cypher", help="Answer POST /v1/cypher, which only reads.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen for other machines without TLS: tokens can be read.")
+    ] = (False),
+    cypher: Annotated[bool, typer.Option("--cypher", help="Answer POST /v1/cypher, which can only read.")] = False,
     trust_source: Annotated[
         bool,
-        typer.Option("--trust-source", help="Run models of scripts and notebooks, whose code is in the workspace."),
+        typer.Option("--trust-source", help="Run models from scripts and notebooks, whose code is in the workspace."),
     ] = False,
 ) -> None:
-    """Serve a workspace over HTTP until Ctrl-C. Whoever asks needs a token of `odin token create`."""
+    """Serve a workspace over HTTP until Ctrl-C. Clients need a token from `odin token create`."""
     if (certificate is None) != (key is None):
         raise QueryError("TLS takes both --certificate and --key.")
     for file in (certificate, key):

@@ -14,10 +14,10 @@ def storage(
     graph: Graph = None,
     arrays: Arrays = None,
     budget: Annotated[
-        str | None, typer.Option(help='How much they may take from now on: "20 GB", "500 MiB", or "none".')
+        str | None, typer.Option(help='How much space they may take from now on: "20 GB", "500 MiB", or "none".')
     ] = None,
 ) -> None:
-    """Show what every set of stored activations takes, when it was used, and what dropping it would cost."""
+    """Show the size of every set of stored activations, its last use, and the cost of removing it."""
     with opened(workspace, graph, arrays) as db:
         if budget is not None:
             db.storage.budget = None if budget == "none" else budget

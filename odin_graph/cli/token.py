@@ -8,7 +8,7 @@ import typer
 
 from odin_graph.cli.which import Arrays, Graph, Workspace, opened
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens of the server.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke tokens of the server.")
 
 
 @app.command()
@@ -16,11 +16,11 @@ def create(
     workspace: Workspace = None,
     graph: Graph = None,
     arrays: Arrays = None,
-    name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "default",
-    scope: Annotated[str, typer.Option(help="read, or write.")] = "read",
-    days: Annotated[float | None, typer.Option(help="After which it is refused; for ever without.")] = None,
+    name: Annotated[str, typer.Option(help="The name of its user or purpose.")] = "default",
+    scope: Annotated[str, typer.Option(help="read or write.")] = "read",
+    days: Annotated[float | None, typer.Option(help="Days until it is refused; without it, never.")] = None,
 ) -> None:
-    """Make a token and print it. It is shown this once: only its digest is kept."""
+    """Create a token and print it. It is shown only once: only its digest is stored."""
     from odin_graph.catalog.records.tokens import create_token
 
     with opened(workspace, graph, arrays) as db:
@@ -29,7 +29,7 @@ def create(
 
 @app.command("list")
 def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = None) -> None:
-    """Name, scope and age of every token, and until when it stands."""
+    """Show the name, scope, age and expiry date of every token."""
     from odin_graph.catalog.records.tokens import tokens
 
     with opened(workspace, graph, arrays) as db:
@@ -42,12 +42,12 @@ def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = Non
 
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Option(help="Of the token.")],
+    name: Annotated[str, typer.Option(help="The name of the token.")],
     workspace: Workspace = None,
     graph: Graph = None,
     arrays: Arrays = None,
 ) -> None:
-    """Take a token away: the next request with it is refused."""
+    """Remove a token: the next request with it is refused."""
     from odin_graph.catalog.records.tokens import revoke_token
 
     with opened(workspace, graph, arrays) as db:

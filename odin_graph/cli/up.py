@@ -14,10 +14,10 @@ from odin_graph.opening import connect
 
 
 def up(
-    workspace: Annotated[Path, typer.Argument(help="The workspace's folder; made if there is none.")],
+    workspace: Annotated[Path, typer.Argument(help="The folder of the workspace; created if it does not exist.")],
     arrays: Arrays = None,
 ) -> None:
-    """Hold the graph engine of a workspace up, until Ctrl-C, so that other programs find it running."""
+    """Keep the graph engine of a workspace running until Ctrl-C, so that other programs connect immediately."""
     with connect(workspace, arrays=arrays) as db:
         typer.echo(f"The graph engine of {workspace} is up at {db.bolt.address}. Ctrl-C stops it.")
         wait()

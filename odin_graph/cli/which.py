@@ -15,9 +15,11 @@ from odin_graph.opening import connect
 if TYPE_CHECKING:  # loading it takes a second
     from odin_graph.workspace import Workspace as Opened
 
-Workspace = Annotated[Path | None, typer.Argument(help="The workspace's folder.")]
+Workspace = Annotated[Path | None, typer.Argument(help="The folder of the workspace.")]
 Graph = Annotated[str | None, typer.Option(help="A Neo4j server instead of a folder.")]
-Arrays = Annotated[str | None, typer.Option(help="The arrays' root, where it is elsewhere: a folder, or s3://...")]
+Arrays = Annotated[
+    str | None, typer.Option(help="The place of the arrays, if it is not in the folder: a folder, or s3://...")
+]
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
         error, CypherSyntaxError
     ):  # what the engine says then does not name the reason
         return SpaceError(
-            f"No space is left at {endpoint.folder}, where the graph engine writes; what is acknowledged stands. "
+            f"No space is left at {endpoint.folder}, where the graph engine writes. Acknowledged changes are stored. "
             "Make room, for example with `odin gc`, and call again."
         )
     message = (" ".join(map(str, error.args)) or getattr(error, "message", None) or str(error)).strip()
@@ -90,9 +90,9 @@ def _of_the_connection(error: DriverError, address: str, message: str) -> OdinEr
     match error:
         case IncompleteCommit():
             return UncertainWriteError(
-                f"The graph engine at {address} went away while it was told to commit: it may have written all of it, "
-                "or nothing. Make the same call again: of what is stored already nothing is stored twice by calls that "
-                "take ids; look first where a statement of your own is not of that kind."
+                f"The graph engine at {address} stopped during a commit: it may have written everything, or "
+                "nothing. Make the same call again: calls that take ids store nothing twice. Before you repeat a "
+                "statement of your own, check what it wrote."
             )
         case ServiceUnavailable() | SessionExpired():
             return UnreachableError(
@@ -122,9 +122,9 @@ def is_lost(error: Neo4jError | DriverError) -> bool:
 def exhausted() -> MemoryLimitError:
     """What is said of a statement with which the embedded engine ran out of memory."""
     return MemoryLimitError(
-        "The graph engine ran out of memory while this statement ran, and was started again; what is acknowledged "
-        "stands, and nothing of this statement. It, or another that ran at the same time, asks for too much at once: "
-        "return fewer rows with LIMIT, aggregate, or take parts of it in turns."
+        "The graph engine ran out of memory while this statement ran, and was started again. Acknowledged changes "
+        "are stored, and nothing of this statement. It, or another one at the same time, needs too much at once: "
+        "return fewer rows with LIMIT, aggregate, or or read it in parts."
     )
 
 

@@ -93,4 +93,4 @@ def why_not(head: bytes) -> str:
         return f"it is not an image, or of a format that is not read: {_NAMES} are"
     if ":" in found or found.startswith("a page"):
         return f"it is {found}"
-    return f"it is {found}. {_NAMES} are read: save it as one of them, or hand in its pixels as an array"
+    return f"it is {found}. {_NAMES} are read: save it as one of them, or add its pixels as an array"

@@ -75,8 +75,8 @@ def _why(by: tuple[str, Sequence[Any]] | None, n: int) -> str:
     known, counts = np.unique(np.array([f"{kind}\0{text}" for kind, text in keys]), return_counts=True)
     largest = str(known[np.argmax(counts)]).partition("\0")[2]
     return (
-        f", as {field!r} is never torn apart: its most frequent value, {largest!r}, has {counts.max():,} of {n:,} "
-        "images."
+        f", because images with the same {field!r} stay together: its most frequent value, {largest!r}, has "
+        f"{counts.max():,} of {n:,} images."
     )
 
 

@@ -27,9 +27,7 @@ _NEEDED: Final = frozenset(
     | {332, 336, 338, 339, 347, 512, 529, 530, 532, 32997, 32998}
 )
 """Tags without which pixels would be others."""
-REMEDY: Final = (
-    "save it as 8 or 16 bits of gray or RGB, or hand in its numbers as an array: images=[tifffile.imread(path)]"
-)
+REMEDY: Final = "save it as 8 or 16 bits of gray or RGB, or add its numbers as an array: images=[tifffile.imread(path)]"
 
 # What tifffile remarks on a damaged file goes to who asked for its log, and not to the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

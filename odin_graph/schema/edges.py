@@ -32,7 +32,7 @@ EDGES: Final = (
         start=("Dataset",),
         end=("Image",),
         properties=("label",),
-        meaning="A data set version holds the image, with the label that it froze; the order is in its arrays.",
+        meaning="The data set version contains the image, with the frozen label; the order is in its arrays.",
     ),
     Edge(
         type="REVISION_OF",
@@ -146,7 +146,7 @@ EDGES: Final = (
         type="PART_OF",
         start=("Prediction",),
         end=("PredictionSet",),
-        meaning="The set that says it.",
+        meaning="The prediction set that contains it.",
     ),
     Edge(
         type="INVALIDATED_BY",

@@ -32,7 +32,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         409: "The data have changed since the page before.",
         413: "The request is too large.",
         415: "The request is compressed.",
-        422: "The request makes no sense; says what and why.",
+        422: "The request is not valid; the message gives the reason.",
         429: "The server is busy: ask again.",
     }.items()
 }
@@ -49,7 +49,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     app: FastAPI = FastAPIOffline(  # the pages that describe it load nothing from elsewhere
         title="odin_graph",
         version=version("odin-graph"),
-        summary="Queries over images, their lineage, what models said of them, and their vectors.",
+        summary="Queries over images, their lineage, predictions and vectors.",
         responses=_REFUSALS,
     )
     app.state.workspace, app.state.settings = workspace, allowed

@@ -99,7 +99,9 @@ class GivenExample(Body):
     id: str | None = None
     key: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
     file: Annotated[str | None, Field(description="The bytes of an image file in base64.")] = None
-    name: Annotated[str | None, Field(description="Of the file, whose suffix says the format.", max_length=1000)] = None
+    name: Annotated[
+        str | None, Field(description="The name of the file; its suffix gives the format.", max_length=1000)
+    ] = None
     pixels: Annotated[str | None, Field(description="(h, w, bands) as NumPy's .npy in base64.")] = None
     vector: Annotated[list[float] | None, Field(min_length=1, max_length=1_000_000)] = None
 

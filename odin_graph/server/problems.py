@@ -77,14 +77,14 @@ def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> 
             "log has the request under its id."
         )
     if status == 500:
-        return "The server cannot do that now: ask who runs it, whose log has the request under its id."
+        return "The server cannot do that now: ask the people who run it. Its log has the request under its id."
     message = str(error)
     if isinstance(error, errors.TrustError):
         from odin_graph.runtime.models.trust import REMEDY  # it is loaded, with torch, which nothing else here needs
 
         message = message.partition(REMEDY)[0] + (
-            " Ask who runs the server: with `odin serve --trust-source` it runs such models, if whoever wrote the "
-            "workspace is to be trusted."
+            " Ask the people who run the server: with `odin serve --trust-source` it runs such models, if they trust "
+            "the people who wrote the workspace."
         )
     for secret in secrets:
         message = message.replace(secret, "...")

@@ -69,7 +69,7 @@ def test_a_sheet_has_one_scale(dtype: str, bands: int) -> None:
     assert any("is black" in text.get_text() and dtype in text.get_text() for text in sheet.figure.texts)
     each = contact_sheet([Tile(dark, "dark"), Tile(bright, "bright")], scale="image")
     assert [image[..., 0].max() for image in drawn(each)] == [255, 255]
-    assert any("each image is stretched by itself" in text.get_text() for text in each.figure.texts)
+    assert any("each image has its own scale" in text.get_text() for text in each.figure.texts)
     with pytest.raises(QueryError, match="one scale"):
         contact_sheet([Tile(dark, "")], scale="tile")  # type: ignore[arg-type]
 
@@ -102,7 +102,7 @@ def test_wrong_is_said_without_color() -> None:
     assert right.caption().startswith("✓")
     assert len({wrong.color, right.color, Tile(pixels, "i", truth="a").color}) == 3
     unjudged = Tile(pixels, "i", truth=31.123456, predicted=30.98765, confidence=None)
-    assert unjudged.caption() == "said 30.99\ntruth 31.12", "a number beside another is not wrong by itself"
+    assert unjudged.caption() == "pred 30.99\ntruth 31.12", "a number beside another is not wrong by itself"
     assert Tile(pixels, "i", truth="a").caption() == "truth a"
     assert "stands for 12" in Tile(pixels, "i", stands_for=12).caption()
 

@@ -57,11 +57,11 @@ def said_by(call: Callable[[], Any]) -> list[str]:
 def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Workspace, address: Address) -> None:
     child = world.experiment("child")
     (first,) = said_by(lambda: child.predict("seen", progress=False))
-    assert "parent, which child goes on from, learned from old@1" in first
+    assert "parent, which child continues, learned from old@1" in first
     assert "by lineage 1 images of it" in first
     assert said_by(lambda: child.predict("seen", progress=False)) == [first], "also where it was predicted before"
     assert said_by(lambda: child.results("seen")) == [first]
-    assert "parent, which child goes on from, learned from old@1" in str(child.results("seen"))
+    assert "parent, which child continues, learned from old@1" in str(child.results("seen"))
     assert any("learned from old@1" in note for note in child.results("seen").to_dict()["notes"])
     world.experiment("parent").predict("seen", progress=False)
     assert len(said_by(lambda: world.compare("child", "parent", on="seen"))) == 2
@@ -90,7 +90,7 @@ def test_what_only_a_loader_gave_was_learned_from_too(world: og.Workspace, addre
     with world.run("net", id="after", informed_by="m") as run:
         run.checkpoint(Net())
         (said,) = said_by(lambda: run.predict("seen", progress=False))
-    assert "m, which after goes on from, learned from run.loader of m (4 images)" in said
+    assert "m, which after continues, learned from run.loader of m (4 images)" in said
     assert [held["train"] for held in world.experiment("m").leaks] == ["run.loader of m (4 images)"]
     with connect(address) as again:
         assert said_by(lambda: again.experiment("m").results("clean")) == [first]
@@ -103,7 +103,7 @@ def test_a_leaderboard_says_so_too(world: og.Workspace) -> None:
         run.checkpoint(Net())
         run.predict("seen", progress=False)
     (said,) = said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count())
-    assert "results.accuracy is judged by images that were learned from" in said
+    assert "results.accuracy is evaluated on images that were learned from" in said
     assert "for late over seen@1: db.experiment(id).leaks" in said
 
 

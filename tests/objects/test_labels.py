@@ -91,7 +91,7 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
         {"image": "i0", "dataset": "train@1", "frozen": "cat", "today": "dog"},
         {"image": "i2", "dataset": "train@1", "frozen": "cat", "today": "dog"},
     ]
-    assert f"{said}: judged by the labels of test@1" in str(stale)
+    assert f"{said}: evaluated with the labels of test@1" in str(stale)
     assert {id_: (pets.dataset(id_).digest, pets.dataset(id_).labels) for id_ in frozen} == frozen
     assert pets.predictions[said].to_arrow().column("wrong").to_pylist() == wrong
     assert pets.images("test").to_pandas("label")["label"].tolist() == ["cat", "dog", "cat", "dog"]

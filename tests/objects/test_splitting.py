@@ -97,7 +97,7 @@ def test_new_pixels_and_returning_patients_are_on_the_side_they_were_on(scans: o
 def test_another_seed_is_for_what_is_new_and_redraw_is_for_all(scans: og.Workspace) -> None:
     every = scans.datasets["d"]
     first = every.split(PARTS)
-    with pytest.warns(og.SplitWarning, match=r"seed=1 \(it was 0\) decides about new ones alone. redraw=True"):
+    with pytest.warns(og.SplitWarning, match=r"seed=1 \(it was 0\) applies only to new images. redraw=True"):
         same = every.split(PARTS, seed=1, revise=True)
     assert sides(same) == sides(first)
     assert sides(every.split(PARTS, seed=1, redraw=True)) != sides(first)

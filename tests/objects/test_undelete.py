@@ -71,9 +71,9 @@ def test_what_was_deleted_is_shown_again_as_it_was(world: og.Workspace, delete: 
     delete(world)
     assert seen(world) != before
     report = bring(world)
-    assert str(report).startswith("Shown again: ")
+    assert str(report).startswith("Restored: ")
     assert seen(world) == before
-    assert str(bring(world)) == "Nothing was deleted: all of it is there."
+    assert str(bring(world)) == "Nothing was deleted, so there is nothing to restore."
     assert examine(world._stores, deep=True).sound
     delete(world)  # and once more, since nothing of the first time is left
     bring(world)

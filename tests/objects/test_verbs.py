@@ -217,7 +217,7 @@ def test_what_was_deleted_does_not_come_back_unasked(pets: og.Workspace) -> None
 
 
 def test_data_sets_experiments_and_their_parts(pets: og.Workspace) -> None:
-    with pytest.raises(FrozenError, match=r"Dataset 'pets@1' is used by the experiment e/1; is what is judged by"):
+    with pytest.raises(FrozenError, match=r"Dataset 'pets@1' is used by the experiment e/1; is predicted by"):
         pets.datasets["pets"].delete()
     said = pets.experiments["e/1"].predictions
     report = pets.experiments["e/1"].delete(why="wrong seed")

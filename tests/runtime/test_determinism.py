@@ -86,7 +86,7 @@ def test_what_draws_at_random_is_refused_by_name(stores: Stores) -> None:
     with pytest.raises(ModelError) as caught:
         materialize(stores, held, [Want("block")], keys)
     said = str(caught.value)
-    assert "The layer 'block' of 'dropping' says something else of the same images the second time" in said
+    assert "The layer 'block' of 'dropping' gives another output for the same images the second time" in said
     assert "draws at random: " in said
     assert "in 'block' (Inner)" in said
     assert "F.dropout(x, training=self.training)" in said

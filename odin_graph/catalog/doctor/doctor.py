@@ -146,7 +146,7 @@ def _mended(faults: Iterable[Fault]) -> Iterator[str]:
             try:
                 yield fault.mend()
             except OdinError as error:
-                yield f"{fault.thing} could not be mended: {error}"
+                yield f"{fault.thing} could not be repaired: {error}"
 
 
 def _tried(otherwise: T, call: Callable[[], T]) -> T:
@@ -168,4 +168,4 @@ def _unfinished(stores: Stores) -> list[str]:
         for row in rows:
             holder = leases.of_row(row)
             found.append(f"{label} {row['id']}" + (f" ({holder})" if holder is not None and holder.live else ""))
-    return found + [f"the purge {id_} (any next purge goes on with it)" for id_ in unfinished_purges(stores)]
+    return found + [f"the purge {id_} (the next purge finishes it)" for id_ in unfinished_purges(stores)]

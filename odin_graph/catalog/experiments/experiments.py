@@ -267,5 +267,5 @@ def _come_from(tx: Transaction, id_: str, origins: Sequence[Origin]) -> None:
 def _differs(id_: str, what: str, recorded: object, given: object) -> ConflictError:
     return ConflictError(
         f"Experiment {id_!r} exists with another {what}: {recorded!r}, not {given!r}. "
-        "Give what is recorded to go on with it, or start a new experiment under another id."
+        "Give what is recorded to continue it, or start a new experiment under another id."
     )

@@ -53,7 +53,7 @@ class LabelReport:
 
     def __str__(self) -> str:
         """The counts, and what was warned of."""
-        counts = f"{self.changed:,} labels changed, {self.unchanged:,} were so already"
+        counts = f"{self.changed:,} labels changed, {self.unchanged:,} were the same"
         return "\n".join([counts, *self.warnings])
 
 

@@ -46,8 +46,8 @@ class Stale:
         """A line a thing."""
         if not self:
             return "Nothing is stale: every frozen label is today's."
-        lines = [f"{id_}: {number:,} labels are others today" for id_, number in self.datasets.items()]
-        lines += [f"{id_}: judged by the labels of {dataset}" for id_, dataset in self.prediction_sets.items()]
+        lines = [f"{id_}: {number:,} labels differ from today's" for id_, number in self.datasets.items()]
+        lines += [f"{id_}: evaluated with the labels of {dataset}" for id_, dataset in self.prediction_sets.items()]
         lines += [
             f"{id_}: {', '.join(f'{role} {dataset}' for dataset, role in used.items())}"
             for id_, used in self.experiments.items()

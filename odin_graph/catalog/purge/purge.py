@@ -77,7 +77,7 @@ class PurgeReport:
         lines += [f"- {number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
         if self.used:
             what = "It" if len(self.images) == 1 else "Of them"
-            lines.append(f"{what} {told(self.used)}: what is frozen keeps its digest, and says what is missing.")
+            lines.append(f"{what} {told(self.used)}: what is frozen keeps its digest, and reports what is missing.")
         lines += [f"Left: {sentence}" for sentence in self.left]
         return "\n".join(lines)
 

@@ -239,8 +239,8 @@ def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenEr
         "Checkpoint": "Delete those first",
     }.get(label, "Leave it")
     return FrozenError(
-        f"{what} {told(used)}. Nothing was deleted. {remedy}, or delete all the same with force=True: what is frozen "
-        "keeps its digest, opens as before, and says what is missing."
+        f"{what} {told(used)}. Nothing was deleted. {remedy}, or delete anyway with force=True: what is frozen "
+        "keeps its digest, opens as before, and reports what is missing."
     )
 
 

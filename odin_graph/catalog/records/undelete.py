@@ -73,9 +73,9 @@ class UndeletionReport:
         """One line."""
         counts = ", ".join(f"{number:,} {label}" for label, number in self.restored.items() if number)
         if not counts:
-            return "Nothing was deleted: all of it is there."
+            return "Nothing was deleted, so there is nothing to restore."
         types = ", ".join(f"{number:,} of {name}" for name, number in self.converted.items())
-        return f"Shown again: {counts}." + (f" Values converted to the type of today: {types}." if types else "")
+        return f"Restored: {counts}." + (f" Values converted to the type of today: {types}." if types else "")
 
 
 def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionReport:

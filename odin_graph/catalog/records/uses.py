@@ -15,7 +15,7 @@ _USES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Image": (("in the data set version", "(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL"),),
     "Dataset": (
         ("used by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-        ("what is judged by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
+        ("predicted by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
     ),
     "Model": (
         ("trained by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),

@@ -271,4 +271,4 @@ def _experiment_of(thing: Any) -> str | None:
 
 def _said(reports: Sequence[Leaks], remedy: str) -> str:
     found = "\n".join(map(str, reports))
-    return f"The experiment is judged by images that it learns from:\n{found}\n{remedy}"
+    return f"The experiment is evaluated on images that it learns from:\n{found}\n{remedy}"

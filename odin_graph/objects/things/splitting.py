@@ -89,7 +89,7 @@ def changed(stores: Stores, base: str, said: Mapping[str, Any]) -> list[str]:
     if not other:
         return []
     now = ", ".join(f"{name}={said[name]!r} (it was {value!r})" for name, value in other.items())
-    return [f"Images keep their sides: {now} decides about new ones alone. redraw=True draws everything anew."]
+    return [f"Images stay in their parts: {now} applies only to new images. redraw=True draws everything again."]
 
 
 def warn(stores: Stores, ids: Sequence[str], said: Sequence[str]) -> None:

@@ -143,7 +143,7 @@ def _widen(off: dict[Name, NDArray[np.float64]], first: dict[Name, Rows], again:
 
 
 def _changing(runnable: Runnable, name: str, inputs: Tensor) -> ModelError:
-    said = f"The layer {name!r} of {runnable.model.id!r} says something else of the same images the second time"
+    said = f"The layer {name!r} of {runnable.model.id!r} gives another output for the same images the second time"
     with torch.no_grad(), evaluating(runnable.module):
         random = random_operations(runnable.module, inputs[:1].to(runnable.device))
     if random:

@@ -239,5 +239,5 @@ def _said(file: Path | None, needed: int) -> str:
     where = f" at {file.parent}" if file is not None else ""
     return (
         f"No space is left{where} for {needed / 2**20:,.0f} MiB of activations on their way to the store; what was "
-        "stored before is kept. Make room, for example with `odin gc`, and call again: it goes on where it stopped."
+        "stored before is kept. Make room, for example with `odin gc`, and call again: it continues where it stopped."
     )
