@@ -1,9 +1,9 @@
-"""Storing what units say: memory, disk and time beside the bare forward pass, and how fast columns come back.
+"""Storing the activations of units: memory, disk and time beside a plain forward pass, and reading columns.
 
 python -m benchmarks.materialize [--quick] [--json FILE]
 
-Large layers run in a child, whose peak of memory the kernel tells. Of every layer that is stored a few units are held
-against the model run again.
+Large layers run in a child process, so that the kernel reports its peak memory. For every stored layer, a few units
+are compared with a new run of the model.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The two layers that benchmarks of the neuron engine ask: what they are, and how they are stored.
+"""The two layers in the benchmarks of units, and how they are stored.
 
-- *VGG-like*: trained on Fashion-MNIST for an epoch; 2,048 units behind a ReLU, over 60,000 images. More than half of
-  what it says is zero, and a code of zero is exact.
-- *lite0*: EfficientNet-lite0 as it was trained on ImageNet, over 5,000 crops of photographs of 224 x 224. Of it the
-  output of the last block, 320 x 7 x 7 = 15,680 units: no activation function follows, so that the values have both
-  signs, no code is exact, and bounds have to do all the work. (The ReLU6 behind it has 62,720 units, which would take
-  four times the room and be of the kind that the first model has.)
+- *VGG-like*: a network trained on Fashion-MNIST for one epoch; 2,048 units after a ReLU, over 60,000 images. More
+  than half of the values are zero, and a code of zero is exact.
+- *lite0*: EfficientNet-lite0, trained on ImageNet, over 5,000 crops of photographs of 224 x 224 pixels. The layer is
+  the output of the last block, 320 x 7 x 7 = 15,680 units. No activation function follows, so the values have both
+  signs, no code is exact, and the bounds have to do all the work. (The ReLU6 after it has 62,720 units. They would
+  take four times the space, and would be of the same kind as in the first model.)
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Questions to groups of units: ours beside running everything again, NumPy on all values, and DeepEverest's NTA.
+"""Queries for groups of units: odin_graph beside a full run of the model, NumPy on all values, and NTA.
 
 python -m benchmarks.neurons [--quick] [--json FILE]
 
-Of two layers, one behind a ReLU and one of both signs (see `neuron_models`), groups of 1, 3, 10 and 100 units, random
-ones and the most active of an image, are asked for the 20 images of the highest mean (FireMax) and the 20 nearest to an
-image (SimTop). Every answer is held against a full scan in float64.
+There are two layers: one after a ReLU, and one with values of both signs (see `neuron_models`). The groups have 1, 3,
+10 and 100 units, which are random or the most active ones of an image. The queries are the 20 images with the highest
+mean (FireMax) and the 20 images nearest to an image (SimTop). Every answer is compared with a full scan in float64.
 """
 
 from __future__ import annotations

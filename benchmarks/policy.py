@@ -1,15 +1,15 @@
-"""Store or run again: how often the choice is near the best that could have been done.
+"""Store or run again: how often the choice is near the best possible one.
 
 python -m benchmarks.policy [--quick] [--json FILE]
 
-A workload of questions to layers of two networks, over few and many images, is asked one after the other, as the
-library chooses. Then every way that was open is taken again, the chosen one too, some times in turns and with the cache
-as the question found it, and the median counts. Storing that was not chosen is done as well, timed and taken away
-again, where it might be better than what was chosen; else, and where a part is stored already, what it would cost is
-known from storing the layer before. A way costs what it costs once, spread over the questions that were expected, and
-what it costs each time (timing a model that nobody knows comes before, and is no way's cost): the choice is right where
-that is within 1.2 of the least of all ways, whatever the codec. How often store or run again alone was decided well is
-told beside it.
+The workload is a sequence of queries to layers of two networks, over few and many images. First, odin_graph chooses
+how to answer each query. Then every possible way is measured again, including the chosen one, several times in turns,
+with the cache as it was at the query. The median counts. If storing was not chosen but might have been better, it is
+measured too, and the stored data is removed again. Otherwise, or if a part is already stored, its cost is known from
+storing the layer before. The cost of a way is its one-time cost, divided by the number of expected queries, plus its
+cost for each query. (Timing an unknown model comes first, and is not part of any cost.) A choice is right if its cost
+is within 1.2 times the lowest cost of all ways, for any codec. The page also shows how often only the decision
+between storing and running again was right.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Neighbors among a million vectors of 512 numbers, under filters: beside FAISS, LanceDB and NumPy, in one run.
+"""Nearest neighbors among a million vectors of 512 numbers, with filters: beside FAISS, LanceDB and NumPy.
 
 python -m benchmarks.vectors [--quick] [--json FILE]
 
-Embeddings of Fashion-MNIST by a small network, repeated with jitter. Every exact answer is compared with NumPy's in
-float64; of what is approximate the recall is reported beside the time.
+The vectors are embeddings of Fashion-MNIST from a small network, repeated with jitter. Every exact answer is compared
+with NumPy in float64. For approximate answers, the recall is reported with the time.
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ def _note(texts: Sequence[str], name: str) -> str:
     except ValueError:
         return ""
     return (
-        f"The column {name!r} stays text, since {_odd(texts)!r} would not print back so as a number: "
-        f"types={{{name!r}: float}} (or int) reads numbers all the same."
+        f"The column {name!r} stays text, because {_odd(texts)!r} would be printed differently as a number: "
+        f"types={{{name!r}: float}} (or int) reads it as numbers anyway."
     )
 
 

@@ -59,7 +59,7 @@ def test_what_does_not_print_back_stays_text(db: og.Workspace, pictures: Path, s
     assert values(db, "weight") == [60.5, 71.0, None]
     assert values(db, "left") == [True, False, True]
     assert values(db, "taken") == [date(2024, 2, 29), date(2024, 3, 1), None]
-    assert "'patientID' stays text, since '0001' would not print back" in str(report)
+    assert "'patientID' stays text, because '0001' would be printed differently" in str(report)
     assert [note.split("'")[1] for note in report.notes] == ["label", "patientID", "code"]
 
 
