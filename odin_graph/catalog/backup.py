@@ -31,7 +31,7 @@ _OWNER: Final = "workspace.json"
 
 @dataclass(frozen=True)
 class BackupReport:
-    """What a backup holds."""
+    """What a backup contains."""
 
     folder: Path
     files: int
@@ -44,7 +44,7 @@ class BackupReport:
 
 
 def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupReport:
-    """Copy a workspace, which others may go on using, into a new folder. Interrupted and called again, it goes on.
+    """Copy a workspace, which others may use meanwhile, into a new folder. If interrupted, call it again: it continues.
 
     Args:
         stores: The open workspace, with the embedded engine.
@@ -73,7 +73,7 @@ def back_up(stores: Stores, target: Path, *, progress: bool = True) -> BackupRep
                 break
         else:
             raise ConflictError(
-                f"Images are being added to {stores.address} or purged from it all along: back it up afterwards."
+                f"Images are being added to {stores.address} or purged from it all the time: back it up later."
             )
         prepare_folder(partial / "mark", create=True)
         (partial / "mark" / MARK).replace(partial / MARK)

@@ -42,7 +42,7 @@ class Records(Sequence[dict[str, Any]]):
         """The rows as an Arrow table: nodes and relationships as their properties, paths as lists of nodes'.
 
         Raises:
-            QueryError: A column holds values of several types, or of one that Arrow does not have.
+            QueryError: A column has values of several types, or of a type that Arrow does not have.
         """
         import pyarrow as pa
 

@@ -42,25 +42,24 @@ _SHOWN: Final = 10
 
 @dataclass
 class IngestReport:
-    """What became of the images of a call."""
+    """What happened to the images of a call."""
 
     added: int = 0
     already_there: int = 0
     """The same id with the same pixels."""
     revised: int = 0
     updated: int = 0
-    """With ``on_conflict="update"``: of those already there, the ones whose label or metadata were set anew."""
+    """With ``on_conflict="update"``: images whose label or metadata were set to new values."""
     others: list[str] = field(default_factory=list)
-    """With ``on_conflict="skip"``: ids that are there with other pixels, and were left as they are."""
+    """With ``on_conflict="skip"``: ids that exist with other pixels. They were not changed."""
     deleted: list[str] = field(default_factory=list)
-    """With ``on_conflict="skip"``: ids that were deleted before, and stay so."""
+    """With ``on_conflict="skip"``: ids that were deleted before. They stay deleted."""
     differing: list[str] = field(default_factory=list)
-    """Ids of those already there whose label or metadata are others than this call gave; they were left as they are."""
+    """Ids of existing images whose label or metadata differ from this call. They were not changed."""
     errors: list[tuple[str, str]] = field(default_factory=list)
-    """Name and reason of each image that was left out (``on_error="skip"``)."""
+    """The name and the reason of each image that was left out (``on_error="skip"``)."""
     notes: list[str] = field(default_factory=list)
-    """What else there is to know: columns that stayed text, folders that were reached twice, labels that are probably
-    mistyped."""
+    """Other notes: columns that stayed text, folders that were found twice, labels that are probably mistyped."""
 
     def __str__(self) -> str:
         """Counts, and the first errors by name and reason."""

@@ -50,7 +50,7 @@ def test_made_of_ids_keys_and_images(datasets: Datasets) -> None:
     by_key = datasets.create("b", by_id.keys.tolist())
     assert by_id.labels == by_key.labels == ["cat", "dog"]
     assert by_id.digest == by_key.digest
-    with pytest.raises(DataError, match="1 ids are of no image, first 'ghost'"):
+    with pytest.raises(DataError, match="1 ids do not exist, first 'ghost'"):
         datasets.create("c", ["i1", "ghost"])
 
 

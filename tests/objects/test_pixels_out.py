@@ -43,7 +43,7 @@ def test_a_data_sets_labels_are_the_frozen_ones(db: og.Workspace) -> None:
 
 def test_what_makes_no_array(db: og.Workspace) -> None:
     db.images.add(images=[np.zeros((3, 4), np.uint8), np.zeros((3, 5), np.uint16)], progress=False)
-    with pytest.raises(og.ShapeError, match=r"Images of 2 kinds make no single array .*batches"):
+    with pytest.raises(og.ShapeError, match=r"Images of 2 kinds cannot be one array .*batches"):
         db.images().to_numpy()
     assert [image.shape for batch in db.images().batches(1) for image in batch.images] == [(3, 4, 1), (3, 5, 1)]
     with pytest.raises(og.DataError, match="selects no image"):

@@ -84,7 +84,7 @@ def test_what_is_wrong_with_one_row_changes_no_row(pets: og.Workspace) -> None:
         pets.images.update({"id": IDS, "digest": ["x"] * 8})
     with pytest.raises(MetadataError, match=r"db\.labels\.set"):
         pets.images.update({"id": IDS, "label": ["cat"] * 8})
-    with pytest.raises(DataError, match="1 ids are of no image, first 'nobody'"):
+    with pytest.raises(DataError, match="1 ids do not exist, first 'nobody'"):
         pets.images.update({"id": ["i0", "nobody"], "site": ["Lima", "Bonn"]})
     with pytest.raises(UnknownNameError, match="1 of 2 images do not exist"):
         pets.images.update({"key": [int(pets.image("i0").key), 10**9], "site": ["Lima", "Bonn"]})
@@ -202,7 +202,7 @@ def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) 
     rows = pets.cypher("MATCH (i:Image {id: 'i7'})-[:INVALIDATED_BY]->(x) RETURN x.why AS why, x.by AS by, x.at AS at")
     assert (rows[0]["why"], rows[0]["by"]) == ("blurred", getpass.getuser())
     assert "Nothing was deleted" in str(pets.images.delete("i7"))
-    with pytest.raises(UnknownNameError, match="are of no image, first 'nobody'"):
+    with pytest.raises(UnknownNameError, match="do not exist, first 'nobody'"):
         pets.images.delete(["i1", "nobody"])
 
 

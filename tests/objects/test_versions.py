@@ -92,7 +92,7 @@ def test_revise_and_diff(digits: og.Workspace) -> None:
         ({"remove": ["digit/000020"]}, "to be removed are not members"),
         ({"relabel": {"digit/000020": 1}}, "to be relabeled are not members"),
         ({"add": ["digit/000001"]}, "are members already"),
-        ({"add": ["nothing"]}, "are of no image"),
+        ({"add": ["nothing"]}, "do not exist"),
         ({"add": ["digit/000020"], "labels": [1, 2]}, "2 labels given"),
         ({"relabel": {"digit/000001": "seven"}}, "several types"),
     ],

@@ -47,7 +47,7 @@ def test_an_image_that_is_not_stored(retina: og.Workspace, tmp_path: Path) -> No
         retina.images().nearest(b"hello", by=layer, k=3)
     with pytest.raises(UnreadableImageError, match=r"gone\.png: No such file"):
         retina.images().nearest(tmp_path / "gone.png", by=layer, k=3)
-    with pytest.raises(DataError, match=r"1 ids are of no image, first 'new\.png'"):
+    with pytest.raises(DataError, match=r"1 ids do not exist, first 'new\.png'"):
         retina.images().nearest("new.png", by=layer, k=3)
     with pytest.raises(QueryError, match=r"is not a stored image, but a file: give pathlib\.Path\("):
         retina.images().nearest(str(file), by=layer, k=3)

@@ -41,14 +41,14 @@ class Report:
 
     workspace: str
     checked: dict[str, int]
-    """How many of each there are."""
+    """The number of things of each kind."""
     faults: tuple[Fault, ...]
     unfinished: tuple[str, ...]
-    """Builds that a process is at work on, or left; no fault: the same call goes on with them."""
+    """Builds that a process is working on, or left. They are not faults: the same call continues them."""
     garbage: int
-    """Files that nothing names; no fault: `odin gc` removes them."""
+    """Files that nothing names. They are not faults: `odin gc` removes them."""
     repaired: tuple[str, ...] = ()
-    """What was mended before this was found."""
+    """What was repaired before this check."""
 
     @property
     def sound(self) -> bool:
@@ -77,7 +77,7 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
     Args:
         stores: The open workspace.
         deep: Also read every pixel and every file again, and compare digests.
-        repair: Mend what can be made again from what is stored elsewhere, then check once more.
+        repair: First repair what can be made again from data stored elsewhere, then check again.
 
     Raises:
         WorkspaceError: The folder was moved or deleted since it was opened.

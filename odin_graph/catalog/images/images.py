@@ -115,7 +115,7 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     by_id = stored_keys(stores, ids)
     if absent := [id_ for id_ in ids if id_ not in by_id]:
         told = told_of_image(stores, absent[0])
-        what = f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}"
+        what = f"{len(absent)} ids do not exist, first {', '.join(map(repr, absent[:5]))}"
         raise DataError(
             f"{what}. {told}" if told else f"{what}: add the images with db.images.add(...), or correct the ids."
         )
@@ -134,8 +134,7 @@ def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
         there.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
     if absent := [key for key in keys.tolist() if key not in there]:
         raise DataError(
-            f"{len(absent)} keys are of no image, or of one that was deleted, first {absent[:5]}: correct them, or "
-            "give ids."
+            f"{len(absent)} keys do not exist, or were deleted, first {absent[:5]}: correct them, or give ids."
         )
 
 

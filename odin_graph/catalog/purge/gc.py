@@ -28,14 +28,14 @@ RETURN n.id AS id, {leases.FIELDS},
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed, or would be."""
+    """What was removed, or would be removed."""
 
     dry_run: bool
     files: tuple[StoredFile, ...]
     parents: tuple[str, ...]
-    """Ids of unfinished parents that were abandoned."""
+    """The ids of unfinished builds that were abandoned."""
     spared: tuple[str, ...] = field(default=())
-    """Unfinished parents that were left: live, or younger than seven days."""
+    """The unfinished builds that were kept: live, or younger than seven days."""
 
     @property
     def bytes(self) -> int:

@@ -57,15 +57,15 @@ class PurgeReport:
     """What a purge destroyed, and what it could not."""
 
     images: tuple[str, ...]
-    """The ids of all images that are gone, derived ones among them."""
+    """The ids of all purged images, including derived ones."""
     derived: tuple[str, ...] = ()
-    """Those that were made from the images of the call, and went with them."""
+    """The images that were made from the images of the call, and were purged with them."""
     destroyed: dict[str, int] = field(default_factory=dict)
-    """How many rows, nodes and files of each kind."""
+    """The number of destroyed rows, nodes and files of each kind."""
     left: tuple[str, ...] = ()
     """What could not be destroyed, each in a sentence."""
     used: tuple[str, ...] = ()
-    """With ``force``: what is frozen and has lost them."""
+    """With ``force``: the frozen things that contained them."""
     dry_run: bool = False
 
     def __str__(self) -> str:
@@ -121,8 +121,8 @@ def purge(
     if used and not force and not dry_run:
         what = "The image" if len(every) == 1 else f"Of {len(every):,} images (derived ones count)"
         raise FrozenError(
-            f"{what} {told(used)}. Nothing was purged. Purge all the same with force=True: the versions keep their "
-            "digest, and say what is missing."
+            f"{what} {told(used)}. Nothing was purged. Purge anyway with force=True: the versions keep their "
+            "digest, and report what is missing."
         )
     derived = tuple(ids[key] for key in every.tolist() if key not in set(given.tolist()))
     left = left_behind(stores, every)
@@ -269,7 +269,7 @@ def keys_of_any(stores: Stores, images: Sequence[Any]) -> NDArray[np.int64]:
         by_id.update((row["id"], row["key"]) for row in rows)
     if absent := [id_ for id_ in ids if id_ not in by_id]:
         raise UnknownNameError(
-            f"{len(absent)} ids are of no image, first {', '.join(map(repr, absent[:5]))}: correct them."
+            f"{len(absent)} ids do not exist, first {', '.join(map(repr, absent[:5]))}: correct them."
         )
     keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
     return np.array(keys, np.int64)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, repr=False)
 class Selection(Generic[T]):
-    """Things that were selected, in order: a list that can be updated, deleted and shown as a table."""
+    """Selected things, in order: a list that can be updated, deleted and shown as a table."""
 
     _stores: Stores
     kind: str
@@ -48,7 +48,7 @@ class Selection(Generic[T]):
         return self._of(self.ids[item])
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a thing: what can be asked for of the kind, and the metadata that any of them has."""
+        """One row for each thing: the fields of the kind, and the metadata that any of them has."""
         at = self._stores.graph.moment()
         types = fields_of(at, self.kind)
         table = read_things(at, self.kind, list(types)).drop_columns(["key"])
@@ -58,24 +58,24 @@ class Selection(Generic[T]):
         return frame[kept]
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
-        """Set the same free metadata on all of them, in one transaction; None takes a field away."""
+        """Set the same metadata on all of them, in one transaction. None removes a field."""
         said = {**(values or {}), **metadata}
         columns = {name: constant(value, len(self)) for name, value in said.items()}
         return update_metadata(self._stores, self.kind, self.ids, columns, missing="remove")
 
     def map(self, function: Callable[[T], Any], name: str | None = None) -> pd.Series:
-        """Run a function of your own over them, and give its values by id; with a name they are stored as metadata.
+        """Call a function of your own on them, and return its values by id. With a name they are stored as metadata.
 
         Raises:
-            DataError: The function failed; names the thing.
-            MetadataError: The values are no metadata, or of another type than is recorded.
+            DataError: The function failed. The message names the thing.
+            MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
         from odin_graph.objects.base.calling import map_things  # loads pandas
 
         return map_things(self._stores, self.kind, self.ids, list(self), function, name)
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Put tombstones on all of them, in one transaction; refused while something frozen uses one, unless forced."""
+        """Delete all of them, in one transaction. Refused if something frozen uses one, unless forced."""
         return deletion.delete(self._stores, self.kind, self.ids, why=why, by=by, force=force)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The neighbors of one image under A against those under B: what two models, or two layers, think is alike."""
+"""The neighbors of one image in two spaces: what two models, or two layers, consider similar."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ T = TypeVar("T", bound="ImageAnswers[Any]")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neighborhoods(Generic[T]):
-    """What ``query.neighborhoods(image, a=..., b=..., k=10)`` gives."""
+    """What ``query.neighborhoods(image, a=..., b=..., k=10)`` returns."""
 
     a: T
-    """The neighbors under A, a query as any other: ``.show()``."""
+    """The neighbors in space A, as a query: ``.show()``."""
     b: T
-    """Those under B."""
+    """The neighbors in space B, as a query."""
 
     @property
     def overlap(self) -> float:
-        """The share of the neighbors that both have (Jaccard's index), 1 for the same ones."""
+        """The share of common neighbors (Jaccard index): 1 if they are the same."""
         left, right = set(self.a.keys().tolist()), set(self.b.keys().tolist())
         return len(left & right) / len(left | right) if left | right else 1.0
 
     @property
     def both(self) -> T:
-        """The images that are neighbors under both, in the order of A."""
+        """The images that are neighbors in both spaces, in the order of A."""
         return self.a.intersection(self.b)
 
     def only(self, which: str) -> T:
-        """The images that are neighbors under A alone, ``only("a")``, or under B alone."""
+        """The images that are neighbors only in A, ``only("a")``, or only in B."""
         sides = {"a": (self.a, self.b), "b": (self.b, self.a)}
         if which not in sides:
             raise UnknownNameError.of("side", which, sides)
@@ -45,7 +45,7 @@ class Neighborhoods(Generic[T]):
         return one.difference(other)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row an image that is a neighbor under any: id, label, and rank (from 1) and distance under each."""
+        """One row for each neighbor: id, label, and its rank (from 1) and distance in each space."""
         frames = []
         for side, query in (("a", self.a), ("b", self.b)):
             frame = query.to_pandas("id", "label")

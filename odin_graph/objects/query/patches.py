@@ -37,7 +37,7 @@ _AT_ONCE: Final = 256
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PatchQuery(Operations["PatchQuery"], Training):
-    """Patches, several of each image of a query, image by image, row by row. Immutable, lazy, and it pickles."""
+    """Patches of each image of a query, image by image, row by row. Immutable, lazy, and can be pickled."""
 
     query: Query
     before: tuple[ImageOp, ...]
@@ -62,7 +62,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return PatchQuery(self.query, self.before, self.grid, (*self.after, op))
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - there are none
-        """None: they are not stored.
+        """Not available, because they are not stored.
 
         Raises:
             QueryError: Always.
@@ -70,23 +70,23 @@ class PatchQuery(Operations["PatchQuery"], Training):
         raise not_stored()
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of patches."""
         return len(self._cutting)
 
     def __len__(self) -> int:
         return self.count()
 
     def __iter__(self) -> Iterator[DerivedImage]:
-        """One after another; some are computed ahead."""
+        """Iterate over the patches. Some are computed ahead."""
         for start in range(0, len(self), _AT_ONCE):
             yield from self._images(np.arange(start, min(start + _AT_ONCE, len(self))))
 
     def __getitem__(self, item: int) -> DerivedImage:
-        """One of them."""
+        """One patch."""
         return self._images(np.array([range(len(self))[item]]))[0]
 
     def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
-        """A contact sheet of the patches, with their places."""
+        """A contact sheet of the patches, with their positions."""
         if not len(self):
             raise QueryError(f"{self!r} has no patch, so there is nothing to show.")
         shown = np.arange(min(MOST, len(self)))
@@ -110,25 +110,26 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return self.sheet(**how).save(path)
 
     def store(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> Query:
-        """Store them as images ``PARENT_ID#name/ROW-COLUMN``, and give the query of them in this order.
+        """Store them as images ``PARENT_ID#name/ROW-COLUMN``, and return a query of them in this order.
 
-        Each is DERIVED_FROM its image, with its box in the parameters, and has that image's root; it inherits label and
-        metadata. Called again with the same parameters it finds what is there; interrupted, it goes on.
+        Each is DERIVED_FROM its image, with its box in the parameters, and has the root of that image. It inherits
+        label and metadata. If you call it again with the same parameters, it returns the stored patches. If it is
+        interrupted, call it again: it continues.
 
         Args:
-            name: What stands after the # in the ids.
-            metadata: The free metadata that they inherit; all of it by default.
-            progress: Show a bar.
+            name: The part of the ids after the #.
+            metadata: The metadata that they inherit; all by default.
+            progress: Show a progress bar.
 
         Raises:
-            ConflictError: The name is taken by images that were made in another way.
-            OdinError: An operation does not fit an image; names it.
+            ConflictError: The name is used by images that were made in another way.
+            OdinError: An operation cannot handle an image. The message names it.
         """
         done = self.derive(name, metadata=metadata, progress=progress)
         return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
     def derive(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> DeriveReport:
-        """As `store`, and the report: what was computed, found, and deleted since."""
+        """The same as `store`, with a report: what was computed, found, and deleted since."""
         parents = parents_of(self.query, metadata)
         return store_patches(self._stores, parents, self._cutting, self.after, name, progress=progress)
 

@@ -24,9 +24,9 @@ class Batch:
     """(n,)"""
     ids: tuple[str, ...]
     labels: tuple[Any, ...]
-    """Frozen ones, over a data set."""
+    """For a data set, the frozen labels."""
     images: tuple[NDArray[Any], ...]
-    """Each (h, w, bands), of the dtype that it came in."""
+    """Each (h, w, bands), in its own dtype."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,14 +40,12 @@ class Batch:
         """All as one array (n, h, w, bands).
 
         Raises:
-            ShapeError: They are of several shapes or dtypes.
+            ShapeError: They have different shapes or dtypes.
         """
         kinds = {(image.shape, str(image.dtype)) for image in self.images}
         if len(kinds) > 1:
             said = ", ".join(f"{shape} {dtype}" for shape, dtype in sorted(kinds)[:3])
-            raise ShapeError(
-                f"Images of {len(kinds)} kinds make no single array ({said} ...): take them from query.batches(...)."
-            )
+            raise ShapeError(f"Images of {len(kinds)} kinds cannot be one array ({said} ...): use query.batches(...).")
         return np.stack(self.images)
 
 
@@ -64,7 +62,7 @@ def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) 
         DataError: A size below 1.
     """
     if size < 1:
-        raise DataError(f"A batch of {size} images is none: give 1 or more.")
+        raise DataError(f"A batch cannot have {size} images: give 1 or more.")
     order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
     for first in range(0, len(order), size):
         rows = order[first : first + size]

@@ -1,4 +1,4 @@
-"""Queries of things that are no images: ``db.experiments.where(F("lr") < 1e-3)``, ``db.checkpoints()``."""
+"""Queries of things that are not images: ``db.experiments.where(F("lr") < 1e-3)``, ``db.checkpoints()``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ThingQuery(RowSteps, Generic[T]):
-    """Models, experiments, checkpoints, data sets ..., selected and ordered. Immutable, lazy, and it pickles."""
+    """Selected and ordered models, experiments, data sets and so on. Immutable, lazy, and can be pickled."""
 
     @property
     def kind(self) -> str:
@@ -42,14 +42,14 @@ class ThingQuery(RowSteps, Generic[T]):
         return self.plan.kind
 
     def using(self, images: ImageSteps, *, role: str | None = None) -> Self:
-        """Keep those whose data sets hold any of the images: the experiments that trained on a patient's.
+        """Keep those whose data sets contain any of the images, for example experiments trained on images of a patient.
 
-        Of experiments, their models and checkpoints it is the data sets that the experiment used, of prediction sets
-        the one that they are over, of data sets themselves.
+        For experiments, their models and their checkpoints, these are the data sets that the experiment used. For
+        prediction sets, it is the predicted data set. For data sets, it is the data set itself.
 
         Args:
             images: A query of images.
-            role: Only data sets that were used so: ``"train"``.
+            role: Only data sets that were used in this role: ``"train"``.
         """
         if getattr(images, "address", None) != self.address:
             raise QueryError(f"using() takes a query of images of the same workspace, not {images!r:.80}.")
@@ -64,9 +64,9 @@ class ThingQuery(RowSteps, Generic[T]):
         """The things as an Arrow table: id, the other stored fields, and the columns that steps added.
 
         Args:
-            names: The fields to give, by default all that are stored; computed ones (``results.f1``) by name.
-            timeout: That of `count`.
-            columns: Further columns.
+            names: The fields to return; by default all stored fields. Computed fields (``results.f1``) must be named.
+            timeout: See `count`.
+            columns: More columns.
         """
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
@@ -93,7 +93,7 @@ class ThingQuery(RowSteps, Generic[T]):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> ThingQuery[Any]:
-        """The query of a JSON object, checked against the workspace as if it were written here."""
+        """Build a query from its JSON form. Names and types are checked as usual."""
         plan = executor_at(address).check(wire.from_json(data))
         if plan.kind == "Image" or plan.grouped:
             raise QueryError("The query is of images or groups: Query.from_json or Groups.from_json reads it.")
@@ -122,7 +122,7 @@ class Queried:
         return ThingQuery(self._stores.address, Plan(Things(KINDS[self.KIND].label)))  # type: ignore[arg-type]
 
     def where(self, *predicates: Expr) -> ThingQuery[Any]:
-        """Those of which every condition is true, as a query."""
+        """Those for which every condition is true, as a query."""
         return self().where(*predicates)
 
     def _settle(self) -> None:

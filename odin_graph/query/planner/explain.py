@@ -19,16 +19,16 @@ class Part:
     """One operator of a plan."""
 
     depth: int
-    """How many operators stand between it and the answer."""
+    """The number of operators between it and the answer."""
     does: str
     engine: str
     why: str
     expected: int | None
-    """Rows that the planner thinks will come out, by the statistics of columns; None where nobody can say."""
+    """The expected number of rows, from the statistics of columns; None if it is not known."""
     rows: int | None
-    """Rows that came out; None if it has not run."""
+    """The actual number of rows; None if it has not run."""
     bytes: int | None
-    """Of columns that it read; None if it has not run."""
+    """Bytes of the columns that it read; None if it has not run."""
     seconds: float | None
     """Without the operators below it; None if it has not run."""
 

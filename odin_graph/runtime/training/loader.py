@@ -21,10 +21,10 @@ Batch = tuple[Tensor, Any]
 
 
 class Loader:
-    """Iterate over it once an epoch: batches of images (n, bands, h, w), float32, and their targets.
+    """Iterate over it once in each epoch: batches of images (n, bands, h, w), float32, and their targets.
 
-    The batches of an epoch, and their order, are the same for any number of workers. After a run that was killed,
-    ``loader.load_state_dict(state)`` goes on with exactly the batches that had not come.
+    The batches of an epoch, and their order, are the same for any number of workers. After a killed run,
+    ``loader.load_state_dict(state)`` continues with exactly the remaining batches.
 
     Args:
         dataset: The images.
@@ -44,15 +44,15 @@ class Loader:
 
     @property
     def epoch(self) -> int:
-        """The one that comes next, or is under way."""
+        """The next epoch, or the current one."""
         return self._epoch
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """The number of batches in an epoch."""
         return len(self.epochs)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of an epoch; of one that was left the same again, unless a state was loaded."""
+        """The batches of an epoch. An epoch that was left starts again, unless a state was loaded."""
         begin, self._begin = self._begin, 0
         self._batch = begin
         plan = self.epochs.batches(self._epoch)[begin:]
@@ -63,14 +63,14 @@ class Loader:
         self._epoch, self._batch = self._epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is, for a checkpoint: plain numbers and a string."""
+        """Its position, for a checkpoint: plain numbers and a string."""
         return {"epoch": self._epoch, "batch": self._batch, "order": self._digest()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another one was; its number of workers may have been another.
+        """Continue from the state of another loader, which may have had another number of workers.
 
         Raises:
-            DataError: It was of other images, another batch size, seed or weights.
+            DataError: The state is of other images, or another batch size, seed or weights.
         """
         if set(state) != {"epoch", "batch", "order"}:
             raise DataError(f"{dict(state)!r:.80} is not a state of a loader: keep what state_dict() gives.")
