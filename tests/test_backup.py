@@ -209,7 +209,7 @@ def test_nothing_is_overwritten_and_a_server_has_its_own_tools(db: og.Workspace,
 
 def test_neither_lies_in_what_it_is_of(folder: Path, tmp_path: Path) -> None:
     with og.connect(folder) as db:
-        with pytest.raises(og.WorkspaceError, match="lies in the workspace itself"):
+        with pytest.raises(og.WorkspaceError, match="is inside the workspace itself"):
             db.backup(folder / "copy.odin")
         db.backup(tmp_path / "copy.odin", progress=False)
     with pytest.raises(og.WorkspaceError, match="is inside the backup itself"):

@@ -172,9 +172,9 @@ def test_a_service_that_goes_away_is_said_and_nothing_half_is_named(
         with connect(engine.address(in_s3(tmp_path))) as db:
             add_digits(db, 4)
             server.stop()
-            with pytest.raises(StoreError, match="nobody answers"):
+            with pytest.raises(StoreError, match="nothing answers"):
                 add_digits(db, 4, "lost")
-            with pytest.raises(StoreError, match="nobody answers"):
+            with pytest.raises(StoreError, match="nothing answers"):
                 db.doctor()
             assert db.images().count() == 4
     finally:

@@ -108,7 +108,7 @@ def test_wrong_is_said_without_color() -> None:
 
 
 def test_nothing_to_show_is_an_error() -> None:
-    with pytest.raises(QueryError, match="selects none"):
+    with pytest.raises(QueryError, match="selects no images"):
         contact_sheet([])
 
 

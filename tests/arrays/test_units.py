@@ -231,7 +231,7 @@ def test_wrong_units_and_slabs_are_said(tmp_path: Path) -> None:
         store.units.write(ARRAY, np.arange(10), 6, iter([values, values]), "u8")
     with pytest.raises(ShapeError, match="a key is given twice"):
         put(store, values, keys=np.zeros(10, np.int64))
-    with pytest.raises(ShapeError, match="holds units, not rows"):
+    with pytest.raises(ShapeError, match="has units, not rows"):
         store.read_list(info, np.array([0]))
 
 

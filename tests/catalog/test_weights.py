@@ -71,7 +71,7 @@ def test_what_is_no_tensor_is_refused_by_name() -> None:
 
 
 def test_damaged_bytes_are_refused() -> None:
-    with pytest.raises(StoreError, match="no safetensors file"):
+    with pytest.raises(StoreError, match="not a safetensors file"):
         from_safetensors(b"\x00" * 40)
 
 

@@ -131,7 +131,7 @@ def test_a_name_that_is_no_utf8_is_left_out(db: og.Workspace, folder: Path) -> N
     """As a file's name, and as the folder's that is its label."""
     (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(WHOLE["gray.png"])
     report = assert_alone(db, folder, "caf\\udce9.png")
-    assert "no UTF-8" in report.errors[0][1]
+    assert "not UTF-8" in report.errors[0][1]
     inner = folder / os.fsdecode(b"caf\xe9")
     inner.mkdir()
     (inner / "x.png").write_bytes(WHOLE["gray.png"])

@@ -93,7 +93,7 @@ def test_a_column_that_stays_text_and_reads_as_numbers_is_named(texts: list[str]
     if texts == ["a", "1"]:
         assert note == ""
     else:
-        assert note.startswith("The column 'age' stays text, since ")
+        assert note.startswith("The column 'age' stays text, because ")
         assert repr(odd or "NA") in note
         assert "types={'age': float}" in note
 

@@ -174,7 +174,9 @@ def test_shares_that_groups_forbid_are_said_with_what_was_reached() -> None:
     parts = {"train": list(range(990)), "test": list(range(990, 1000))}
     patient = ["p"] * 990 + [f"q{n}" for n in range(10)]
     (only,) = said(parts, {"train": 0.8, "test": 0.2}, group=("patient", patient))
-    assert only.startswith("The shares are train 0.99 (asked 0.8), test 0.01 (asked 0.2), as 'patient' is never torn")
+    assert only.startswith(
+        "The shares are train 0.99 (asked 0.8), test 0.01 (asked 0.2), because images with the same "
+    )
     assert only.endswith("its most frequent value, 'p', has 990 of 1,000 images.")
 
 

@@ -189,7 +189,7 @@ def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) 
     key = pets.image("i7").key
     pets.image("i7").delete(why="blurred")
     assert len(pets.images()) == len(pets.images) == 7
-    with pytest.raises(DataError, match="of no image, or of one that was deleted"):
+    with pytest.raises(DataError, match="do not exist, or were deleted"):
         pets.images([key])
     assert pets.images(cypher="MATCH (i:Image) RETURN i").count() == 7
     for ask in (lambda: pets.image("i7"), lambda: pets.images["i7"]):

@@ -359,7 +359,7 @@ def test_what_is_no_export(db: og.Workspace, tmp_path: Path) -> None:
     with pytest.raises(og.DataError, match="not the manifest"):
         db.datasets.load(tmp_path / "empty")
     add_digits(db, 3)
-    with pytest.raises(og.DataError, match="no format"):
+    with pytest.raises(og.DataError, match="not a format"):
         db.datasets.create("all", db.images()).export(tmp_path / "x", format="zip")  # type: ignore[arg-type]
 
 

@@ -145,7 +145,7 @@ def test_vectors_are_replaced_only_where_that_is_said(retina: og.Workspace) -> N
         (np.ones(2), r"shape \(n, d\), not float64 of shape \(2,\)"),
         (np.array([["a"], ["b"]]), "not <U1"),
         ([[1.0], [1.0, 2.0]], "all of one length"),
-        (np.array([[1.0], [np.nan]]), "Row 1 holds NaN"),
+        (np.array([[1.0], [np.nan]]), "Row 1 contains NaN"),
         (np.array([[1e30], [1.0]]), "Row 0 contains NaN, infinity or a number beyond"),
         (np.ma.array([[1.0], [1.0]], mask=[[0], [1]]), "Numbers of the vectors are masked"),
     ],

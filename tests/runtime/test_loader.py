@@ -357,10 +357,10 @@ def test_operations_come_before_augmentations_and_preprocessing(db: og.Workspace
         (lambda db: db.images().where(F("n") > 999).loader(), og.DataError, "no image to load"),
         (lambda db: db.images().loader(collate_fn=list), og.DataError, "collate_fn"),
         (lambda db: db.images().loader(augment=Vary("flip")), og.DataError, "augment"),
-        (lambda db: db.images().loader(augment=["flip"]), og.DataError, "no augmentation"),
+        (lambda db: db.images().loader(augment=["flip"]), og.DataError, "not an augmentation"),
         (lambda db: Vary("flop"), og.UnknownNameError, "flop"),
         (lambda db: Vary("flip", p=2), og.DataError, "p=2"),
-        (lambda db: Vary("rotate", between={"degrees": (3, 1)}), og.DataError, "no range"),
+        (lambda db: Vary("rotate", between={"degrees": (3, 1)}), og.DataError, "not a range"),
         (lambda db: Vary("rotate", between={"degree": (1, 3)}), og.UnknownNameError, "degree"),
         (lambda db: Vary("blur", between={"sigma": (-1.0, 1.0)}), og.DataError, "blur"),
         (

@@ -256,9 +256,9 @@ def test_nonsense_is_refused() -> None:
     )
     assert said({"x": Hypothesis([1, 2, 3, 4], by="auc")}) == (
         "The hypothesis 'x' must be true or false for an image, but has other numbers: compare it, as in F('age') > "
-        "60, or leave out the measure."
+        "60, or leave out by=."
     )
-    assert said({"x": Hypothesis(list("aabb"), by="pearson")}).endswith("leave out the measure.")
+    assert said({"x": Hypothesis(list("aabb"), by="pearson")}).endswith("leave out by=.")
     assert said({"vessel": np.eye(3, dtype=bool)[None].repeat(4, 0)}) == (
         "The hypothesis 'vessel' is of masks, and the units have one value an image and no place in it: ask for a "
         "layer whose channels have maps."
