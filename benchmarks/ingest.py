@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.graph import embedded, server
 from benchmarks.pictures import fashion
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
-from odin_graph.ingest.pillow_reader import READER
+from odin_graph.ingest.readers import Readers
 from odin_graph.objects.collections.images import Images
 from odin_graph.stores import Stores
 
@@ -130,8 +130,9 @@ def deep_png(quick: bool) -> list[Row]:
     pixels = (ramp + noise).astype(np.uint16)
     data = imagecodecs.png_encode(pixels, level=1)
     seconds: list[float] = []
+    readers = Readers.installed()
     with timed(seconds):
-        found = READER.read(data)
+        found = readers.read(Path("deep.png"), data)
     with timed(seconds):
         imagecodecs.png_decode(data)
     if not np.array_equal(found, pixels):

@@ -10,7 +10,7 @@ from PIL.Image import Image as Picture
 
 from odin_graph.catalog.images.sources import is_lazy, is_rows
 from odin_graph.errors import DataError, ShapeError
-from odin_graph.ingest.pillow import pixels_of_picture
+from odin_graph.ingest.formats.pillow import pixels_of_picture
 
 
 def pixels_of(id_: str, given: Any) -> NDArray[Any] | Any:

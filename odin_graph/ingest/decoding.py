@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -20,11 +20,12 @@ from odin_graph.catalog.images.sources import is_rows, lazily
 from odin_graph.config import Budget
 from odin_graph.errors import DataError, OdinError, UnreadableImageError
 from odin_graph.ingest.arrays import pixels_of
-from odin_graph.ingest.entry import Entry
+from odin_graph.ingest.entry import Entry, Part
+from odin_graph.ingest.file import File
 from odin_graph.ingest.files import file_size, is_text, printable, read_small
-from odin_graph.ingest.reader import Readers
+from odin_graph.ingest.formats.source import nbytes
+from odin_graph.ingest.readers import OpenedFrame, Readers
 from odin_graph.ingest.room import Room
-from odin_graph.ingest.source import Source, nbytes
 
 _SHARE: Final = 16
 _AHEAD_SHARE: Final = 32
@@ -94,10 +95,15 @@ class _Decoder:
         self._readers, self._budget, self._keep_data = readers, budget, keep_data
         self.room = Room(budget.memory // _AHEAD_SHARE)
         self._taken: dict[int, int] = {}
+        # The frames of a file come one after the other, on several threads.
+        self._opened = lru_cache(budget.threads + 1)(readers.open)
+        self._digest_of_files = lru_cache(budget.threads + 1)(_digest_of_files)
 
     def job(self, entry: Entry, known: str | None, turn: int) -> tuple[_Job, bool]:
         """What decodes an entry, and whether that is worth a thread."""
         try:
+            if entry.error is not None:
+                raise entry.error
             check_id(entry.id)
             if not is_text(entry.id, entry.label, str(entry.path)):
                 name = printable(entry.id if entry.path is None else entry.path)
@@ -135,6 +141,8 @@ class _Decoder:
             return Decoded(entry, error=UnreadableImageError(f"{printable(path)}: there is not enough memory for it"))
 
     def _read(self, entry: Entry, path: Path, size: int, known: str | None, turn: int) -> Decoded:
+        if entry.part is not None:
+            return self._frame(entry, path, entry.part, size, known, turn)
         large = size >= _BY_PATH
         if large and known is not None and _digest_of(path) == known:
             return Decoded(entry, known=True)
@@ -142,44 +150,83 @@ class _Decoder:
         digest = None if data is None else hashlib.sha256(data).hexdigest()
         if known is not None and digest == known:
             return Decoded(entry, known=True)
-        source = self._readers.open(path, path if data is None else data)
+        file = File(entry.name, path if data is None else data, path)
+        pixels, found = self._decode(entry, path, self._readers.open((file,)).image(), size, turn)
+        kept = (path.read_bytes() if data is None else data) if self._keep_data else None
+        return Decoded(entry, pixels, digest or _digest_of(path), kept, digest=found)
+
+    def _frame(self, entry: Entry, path: Path, part: Part, size: int, known: str | None, turn: int) -> Decoded:
+        """An image that is not alone in a file, or is of several files."""
+        digest = self._digest_of_files(part.files)
+        if known is not None and digest == known:
+            return Decoded(entry, known=True)
+        opened = self._opened(part.files)
+        if self._keep_data and len(opened) + len(part.files) > 2:
+            raise UnreadableImageError(
+                f"{printable(path)}: files of several images, or of one image in several, are not kept: leave out "
+                "keep_originals"
+            )
+        pixels, found = self._decode(entry, path, opened[part.index], size, turn)
+        return Decoded(entry, pixels, digest, path.read_bytes() if self._keep_data else None, digest=found)
+
+    def _decode(
+        self, entry: Entry, path: Path, source: OpenedFrame, size: int, turn: int
+    ) -> tuple[NDArray[Any] | Rows, str]:
+        """The pixels and their digest."""
         by_rows = source.at_once is not None and nbytes(source) >= self._budget.huge
         self._check(path, source, size, by_rows)
         self._take(turn, (SLAB_BYTES if by_rows else nbytes(source)) + _beside(source))
         pixels: NDArray[Any] | Rows = source if by_rows else source.rows(0, source.shape[0])
         pixels = lazily(pixels, self._budget.huge)
         check_pixels(entry.id, pixels)
-        found = image_digest(pixels)  # reads a huge one whole, so that a damaged one fails here, alone
-        kept = (path.read_bytes() if data is None else data) if self._keep_data else None
-        return Decoded(entry, pixels, digest or _digest_of(path), kept, digest=found)
+        return pixels, image_digest(pixels)  # reads a huge one whole, so that a damaged one fails here, alone
 
-    def _check(self, path: Path, source: Source, size: int, by_rows: bool) -> None:
+    def _check(self, path: Path, source: OpenedFrame, size: int, by_rows: bool) -> None:
         if self._keep_data and is_rows(source) and by_rows and size >= self._budget.huge:
             raise UnreadableImageError(
                 f"{printable(path)}: files of {self._budget.huge / 2**20:,.0f} MiB and above are not kept: leave out "
                 "keep_originals"
             )
-        if (source.at_once or 0) > (most := max(_AT_ONCE, self._budget.memory // _SHARE)):
-            raise UnreadableImageError(
-                f"{printable(path)}: {(source.at_once or 0) / 2**20:,.0f} MiB of its pixels can only be decoded "
-                f"together, and {most / 2**20:,.0f} MiB may be: write it again in tiles (tiffcp -t, or vips tiffsave "
-                "--tile)"
-            )
-        whole = nbytes(source) + _beside(source)
-        if not by_rows and whole > (most := max(_AT_ONCE, self._budget.memory // 2)):
-            raise UnreadableImageError(
-                f"{printable(path)}: it takes {whole / 2**20:,.0f} MiB to decode, and {most / 2**20:,.0f} MiB are "
-                "available: write it as tiled TIFF, which is read a part at a time"
-            )
+        check_memory(path, source, self._budget, by_rows)
 
     def _take(self, turn: int, size: int) -> None:
         self.room.take(size, turn)
         self._taken[turn] = size
 
 
-def _beside(source: Source) -> int:
+def check_memory(path: Path, source: OpenedFrame, budget: Budget, by_rows: bool) -> None:
+    """Refuse what takes more memory to decode than there is, by rows or whole.
+
+    Raises:
+        UnreadableImageError: Names the file, and what to do.
+    """
+    if (source.at_once or 0) > (most := max(_AT_ONCE, budget.memory // _SHARE)):
+        raise UnreadableImageError(
+            f"{printable(path)}: {(source.at_once or 0) / 2**20:,.0f} MiB of its pixels can only be decoded "
+            f"together, and {most / 2**20:,.0f} MiB may be: write it again in tiles (tiffcp -t, or vips tiffsave "
+            "--tile)"
+        )
+    whole = nbytes(source) + _beside(source)
+    if not by_rows and whole > (most := max(_AT_ONCE, budget.memory // 2)):
+        raise UnreadableImageError(
+            f"{printable(path)}: it takes {whole / 2**20:,.0f} MiB to decode, and {most / 2**20:,.0f} MiB are "
+            "available: write it as tiled TIFF, which is read a part at a time"
+        )
+
+
+def _beside(source: OpenedFrame) -> int:
     """Bytes that decoding takes beside the pixels."""
-    return int(getattr(source, "takes", 0) or (nbytes(source) if source.at_once is None else source.at_once))
+    return int(source.takes or (nbytes(source) if source.at_once is None else source.at_once))
+
+
+def _digest_of_files(files: Sequence[File]) -> str:
+    """Over the bytes of all of them, one file after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open() as stream:
+            while part := stream.read(1 << 20):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def _digest_of(path: Path) -> str:

@@ -9,8 +9,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from odin_graph.errors import DataError
+from odin_graph.errors import DataError, OdinError
+from odin_graph.ingest.file import File
+from odin_graph.ingest.frame import StackKind
 from odin_graph.schema.metadata.plain import plain
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """Where an image lies that is not alone in a file."""
+
+    thing: str
+    """The id of the file or series."""
+    files: tuple[File, ...]
+    index: int
+    """Of its frame."""
+    stack: StackKind | None
+    """What all frames of it together are."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,6 +37,12 @@ class Entry:
     pixels: NDArray[Any] | Any = None
     label: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    """Of the file: its path below the folder that was given, or as the manifest has it."""
+    part: Part | None = None
+    """Of what was looked into before."""
+    error: OdinError | None = None
+    """Why its file cannot be read."""
 
 
 def id_of(given: Any) -> str:

@@ -27,7 +27,9 @@ def entries_of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     if not inside:
         raise DataError(f"{folder} has no files: give a folder with one subfolder of images for each class.")
     entries = [
-        Entry(id=name.as_posix(), path=folder / name, label=name.parts[0] if len(name.parts) > 1 else None)
+        Entry(
+            id=name.as_posix(), path=folder / name, label=name.parts[0] if len(name.parts) > 1 else None, name=str(name)
+        )
         for name in inside
     ]
     notes = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -18,15 +17,20 @@ from odin_graph.catalog.images.labels import set_labels
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.catalog.images.sources import is_rows, release
 from odin_graph.catalog.images.spelling import warn_of_spelling
+from odin_graph.catalog.images.stacks import add_stack
+from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.updates import update_metadata
-from odin_graph.errors import ConflictError, DataError, LayoutWarning, UnreadableImageError
+from odin_graph.errors import ConflictError, DataError, LayoutWarning, OdinError, UnreadableImageError
 from odin_graph.graph.writer import batches
 from odin_graph.ingest.decoding import Decoded, decoded
 from odin_graph.ingest.entry import Entry
 from odin_graph.ingest.files import is_text, printable
 from odin_graph.ingest.layout import remark_on_stack, remarks
+from odin_graph.ingest.readers import Readers
+from odin_graph.ingest.report import IngestReport
 from odin_graph.ingest.sources import ArrayEntries
+from odin_graph.ingest.stacking import stack_of, without_stacks
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
@@ -37,54 +41,6 @@ BATCH: Final = 10_000
 BATCH_BYTES: Final = 128 << 20
 _SHARE: Final = 32
 """Of the budget's memory: a batch takes so much at most, is copied on its way, and the next is read meanwhile."""
-_SHOWN: Final = 10
-
-
-@dataclass
-class IngestReport:
-    """What happened to the images of a call."""
-
-    added: int = 0
-    already_there: int = 0
-    """The same id with the same pixels."""
-    revised: int = 0
-    updated: int = 0
-    """With ``on_conflict="update"``: images whose label or metadata were set to new values."""
-    others: list[str] = field(default_factory=list)
-    """With ``on_conflict="skip"``: ids that exist with other pixels. They were not changed."""
-    deleted: list[str] = field(default_factory=list)
-    """With ``on_conflict="skip"``: ids that were deleted before. They stay deleted."""
-    differing: list[str] = field(default_factory=list)
-    """Ids of existing images whose label or metadata differ from this call. They were not changed."""
-    errors: list[tuple[str, str]] = field(default_factory=list)
-    """The name and the reason of each image that was left out (``on_error="skip"``)."""
-    notes: list[str] = field(default_factory=list)
-    """Other notes: columns that stayed text, folders that were found twice, labels that are probably mistyped."""
-
-    def __str__(self) -> str:
-        """Counts, and the first errors by name and reason."""
-        parts = [f"{self.added:,} added", f"{self.already_there:,} already there"]
-        for number, what in (
-            (self.revised, "revised"),
-            (self.updated, "updated"),
-            (len(self.others), "left out, since other pixels are there"),
-            (len(self.deleted), "left out, since they were deleted before"),
-        ):
-            parts += [f"{number:,} {what}"] if number else []
-        lines = [", ".join(parts)]
-        if self.errors:
-            lines[0] += f", {len(self.errors):,} left out:"
-            lines += [f"  {reason}" for _, reason in self.errors[:_SHOWN]]
-            if len(self.errors) > _SHOWN:
-                lines.append(f"  and {len(self.errors) - _SHOWN:,} more, in .errors")
-        if self.differing:
-            lines.append(
-                f"{len(self.differing):,} are there with another label or metadata, first {self.differing[0]!r}, and "
-                "were left as they are: db.labels.set(...) and db.images.update(...) change them."
-            )
-        return "\n".join([*lines, *self.notes])
-
-    __repr__ = __str__
 
 
 def ingest(
@@ -117,13 +73,10 @@ def ingest(
         UnreadableImageError: Names the file and the reason.
         ConflictError: An id is there with other pixels, or twice in what was given.
     """
-    if on_error not in ("raise", "skip"):
-        raise DataError(f'on_error={on_error!r} is not known: give "raise" or "skip".')
-    if batch_size < 1:
-        raise DataError(f"batch_size={batch_size} is not known: give 1 or more.")
-    _refuse_twins(entries)
+    _check_call(entries, on_error, batch_size)
     # All of them fit each other, before any of them is stored.
     types = NewValues.of("Image", _given(entries), own=("label",)).types
+    given, (entries, stacked) = entries, without_stacks(entries)
     report = IngestReport(notes=list(notes))
     doubted = False
     if isinstance(entries, ArrayEntries) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
@@ -154,8 +107,50 @@ def ingest(
                 _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
             advance(len(batch))
         compact_pixels(stores)
-    report.notes += warn_of_spelling(stores, _given(entries)["label"])
+    for items in stacked:
+        _store_stack(stores, items, report, labels, on_error, on_conflict, keep_originals, progress)
+    report.notes += warn_of_spelling(stores, _given(given)["label"])
     return report
+
+
+def _store_stack(
+    stores: Stores,
+    items: Sequence[Entry],
+    report: IngestReport,
+    labels: Sequence[str],
+    on_error: OnError,
+    on_conflict: OnConflict,
+    keep_originals: bool,
+    progress: bool,
+) -> None:
+    """Store the frames of a thing as a volume or a video, whole or not at all."""
+    thing = items[0].part.thing if items[0].part else items[0].id
+    try:
+        if keep_originals:
+            raise UnreadableImageError(
+                f"{printable(thing)}: files of volumes and videos are not kept: leave out keep_originals"
+            )
+        stack = stack_of(Readers.installed(), items, stores.budget, labels)
+    except DataError as error:
+        if on_error == "raise":
+            raise _with_remedy(error) from error
+        report.errors.append((printable(thing), str(error)))
+        return
+    try:
+        added = add_stack(stores, stack, progress=progress)
+    except ConflictError:
+        if on_conflict != "skip":
+            raise
+        left = report.others if deletion_of(stores, stack.kind, stack.id) is None else report.deleted
+        left.append(stack.id)
+        return
+    report.stacks.append(stack.id)
+    report.added += added
+    report.already_there += len(items) - added
+    if added < len(items):
+        keys = stored_keys(stores, [item.id for item in items])
+        there = [Decoded(item) for item in items if item.id in keys]
+        _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
 
 
 def _count(report: IngestReport, items: Sequence[Decoded], said: AddReport, keys: dict[str, int]) -> list[Decoded]:
@@ -227,8 +222,7 @@ def _batched(
     for item in items:
         if item.error is not None:
             if on_error == "raise":
-                remedy = 'Mend it or take it away, or leave such images out and have them listed: on_error="skip".'
-                raise type(item.error)(f"{str(item.error).rstrip('.')}. {remedy}") from item.error
+                raise _with_remedy(item.error) from item.error
             report.errors.append((printable(item.entry.id), str(item.error)))
             continue
         if is_rows(item.pixels):  # it is read again while it is stored: if that fails, it fails alone
@@ -244,6 +238,11 @@ def _batched(
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _with_remedy(error: OdinError) -> OdinError:
+    remedy = 'Mend it or take it away, or leave such images out and have them listed: on_error="skip".'
+    return type(error)(f"{str(error).rstrip('.')}. {remedy}")
 
 
 def _held_bytes(item: Decoded) -> int:
@@ -287,6 +286,14 @@ def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
         digests=[item.digest for item in items],
         originals=[item.data for item in items] if keep_originals else None,
     )
+
+
+def _check_call(entries: Sequence[Entry], on_error: OnError, batch_size: int) -> None:
+    if on_error not in ("raise", "skip"):
+        raise DataError(f'on_error={on_error!r} is not known: give "raise" or "skip".')
+    if batch_size < 1:
+        raise DataError(f"batch_size={batch_size} is not known: give 1 or more.")
+    _refuse_twins(entries)
 
 
 def _refuse_twins(entries: Sequence[Entry]) -> None:

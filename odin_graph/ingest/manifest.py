@@ -118,7 +118,7 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
             check_name("Image", column)
     labels = columns.pop("label", [None] * len(paths))
     return [
-        Entry(id_of(id_), root / path, None, label, {key: values[row] for key, values in columns.items()})
+        Entry(id_of(id_), root / path, None, label, {key: values[row] for key, values in columns.items()}, path)
         for row, (id_, path, label) in enumerate(zip(ids, paths, labels, strict=True))
     ]
 

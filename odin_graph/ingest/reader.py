@@ -1,145 +1,77 @@
-"""Readers by registry: each turns the bytes of a file into pixels."""
+"""What reads image files, by registry: our own formats and those of others' packages alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any, ClassVar, Final, Protocol, Self
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from odin_graph.errors import ConflictError, UnreadableImageError
-from odin_graph.ingest.files import printable
-from odin_graph.ingest.source import Origin, Source, broken
+from odin_graph.ingest.file import File
+from odin_graph.ingest.frame import Contents
 from odin_graph.registry import Registry
 
 
 class Reader(Protocol):
-    """Reads one family of formats. An entry of `READERS` is an instance."""
+    """Reads one family of formats: an entry of `READERS` is an instance of a class of it.
 
-    suffixes: ClassVar[frozenset[str]]
-    """Of the files that it is asked for, lower case with the dot. Together with ours each suffix has one reader."""
+    What formats of medicine, astronomy and video would say here:
 
-    def read(self, data: bytes) -> NDArray[Any]:
-        """Pixels (h, w, bands) of a file's bytes, in the file's own dtype and bands. Called from several threads.
+    ======= ============================== ============================================== ==============================
+    format  `accepts`, `series`            frames and their metadata                      of the whole
+    ======= ============================== ============================================== ==============================
+    DICOM   ``DICM`` at 128, before        one for each file, or for each of              ``stack="Volume"`` of several;
+            ``tiff``, as its preamble may  NumberOfFrames: position, orientation (a       patientID, StudyDate, spacing
+            be one; SeriesInstanceUID      ``list[float]`` each), window, AcquisitionTime by ``list[float]``; the frames
+                                           (datetime); `read` seeks its fragment          sorted by position
+    NIfTI   ``n+1`` at 344, also behind    slices along the last axis, and of 4D each     ``stack="Volume"``; spacing,
+            gzip's mark; of a pair         time point's: index, seconds; `read` slices    the affine's 12 numbers, units
+            ``.hdr`` and ``.img`` their    the mapped array; behind gzip it inflates to
+            common name                    the slice, ``at_once=None``
+    FITS    ``SIMPLE  =`` at 0             the image HDUs, each an image by itself, its   ``fields`` of the cards that
+                                           cards the fields; `read` seeks rows; numbers   the file has
+                                           of the other byte order as they are
+    OCT     the maker's mark at 0; a       B-scans: start and end on the fundus (floats), ``stack="Volume"``; eye, scan
+            folder of one scan its name    quality; `read` seeks                          date, spacing
+    video   ``ftyp`` at 4, ``AVI `` at 8   a lazy sequence; the time of each (float); no  ``stack="Video"``, ``fps``;
+                                           frame is decoded before `read`, which seeks    when it was taken (datetime)
+                                           to the key frame before
+    ======= ============================== ============================================== ==============================
+    """
 
-        A reader may also have ``open(origin: bytes | Path) -> Source`` (`odin_graph.ingest.source`), so that large
-        files are read by rows, and no more of them at a time than there is memory for.
+    formats: ClassVar[tuple[str, ...]]
+    """What it reads, in the words of messages: ``("PNG",)``."""
+    before: ClassVar[frozenset[str]] = frozenset()
+    """Names of readers that it goes before, where both accept a file; else such a file is refused."""
+    single: ClassVar[bool] = False
+    """Whether each file is one image without metadata. Such files are opened only when they are decoded; the others
+    once before, for what there is in them."""
+
+    @abstractmethod
+    def accepts(self, file: File) -> bool:
+        """Whether it reads this file, by its first bytes (`File.head`), and by its name where they do not tell.
+
+        It is asked of every file of a call, and raises nothing.
+        """
+        ...
+
+    def series(self, file: File) -> str | None:  # noqa: ARG002 - for those that have series
+        """What the file is a part of, as a text that is the id of the whole; None where it stands for itself.
+
+        The files of a call with the same text are opened together.
+        """
+        return None
+
+    @abstractmethod
+    def open(self, files: Sequence[File]) -> Contents:
+        """What there is in a file, or in all the files of a series, in the order in which they were given.
+
+        It reads headers, and no pixels. Called from several threads, and more than once for the same files.
 
         Raises:
-            UnreadableImageError: With the reason alone; the caller adds the file's name.
+            UnreadableImageError: With the reason alone; the caller adds the file's name. Whatever else is raised says
+                that the file is broken.
         """
         ...
 
 
-_FAILURES: Final = (UnreadableImageError, OSError, MemoryError)
-
 READERS: Final[Registry[Reader]] = Registry("image reader", "odin_graph.readers")
-
-
-@dataclass(frozen=True)
-class Readers:
-    """Every reader by the suffixes it claims: looked up once a job, since entry points take milliseconds to find."""
-
-    by_suffix: Mapping[str, Reader] = field(default_factory=dict)
-
-    @classmethod
-    def installed(cls) -> Self:
-        """Those that are registered now.
-
-        Raises:
-            ConflictError: Two claim one suffix.
-        """
-        claims: dict[str, str] = {}
-        found: dict[str, Reader] = {}
-        for name in READERS:
-            reader = READERS.get(name)
-            for suffix in sorted(reader.suffixes):
-                if suffix in claims:
-                    raise ConflictError(
-                        f"Two image readers claim files that end in {suffix!r}: {claims[suffix]} and {name}. "
-                        "Uninstall the package of one."
-                    )
-                claims[suffix] = name
-                found[suffix] = reader
-        return cls(found)
-
-    def read(self, path: PurePath, data: bytes) -> NDArray[Any]:
-        """The pixels (h, w, bands) of a file.
-
-        Raises:
-            UnreadableImageError: Names the file and the reason.
-        """
-        source = self.open(path, data)
-        return source.rows(0, source.shape[0])
-
-    def open(self, path: PurePath, origin: Origin) -> Source:
-        """The image of a file, not yet decoded where its reader has ``open``; its errors name the file.
-
-        Args:
-            path: Whose suffix says which reader is asked.
-            origin: The file's bytes, or where it lies.
-
-        Raises:
-            UnreadableImageError: Names the file and the reason.
-        """
-        reader = self.by_suffix.get(path.suffix.lower())
-        if reader is None:
-            known = ", ".join(sorted(self.by_suffix))
-            ends = f"end in {printable(path.suffix)!r}" if path.suffix else "have no suffix"
-            raise UnreadableImageError(f"{printable(path)}: no reader for files that {ends}. There is: {known}.")
-        return _Named(path, reader, origin)
-
-
-class _Named:
-    """What a reader gives of a file; see `odin_graph.ingest.source.Source`. Its errors begin with the file's name."""
-
-    def __init__(self, path: PurePath, reader: Reader, origin: Origin) -> None:
-        self._path = path
-        opens = getattr(reader, "open", None)
-        try:
-            self._source: Source = _Read(reader, origin) if opens is None else opens(origin)
-        except _FAILURES as error:
-            raise _named(path, error) from error
-        self.shape, self.dtype, self.at_once = self._source.shape, self._source.dtype, self._source.at_once
-        self.takes = getattr(self._source, "takes", 0)
-
-    def rows(self, first: int, end: int) -> NDArray[Any]:
-        """Pixels (end - first, w, bands)."""
-        try:
-            return self._source.rows(first, end)
-        except _FAILURES as error:
-            raise _named(self._path, error) from error
-
-
-class _Read:
-    """What a reader that has no ``open`` gives at once."""
-
-    at_once: int | None = None
-
-    def __init__(self, reader: Reader, origin: Origin) -> None:
-        try:
-            self._pixels = np.asarray(reader.read(origin.read_bytes() if isinstance(origin, Path) else origin))
-        except (UnreadableImageError, OSError):
-            raise
-        except Exception as error:  # a broken file makes readers raise anything
-            raise broken(error) from error
-        if self._pixels.ndim == 2:
-            self._pixels = self._pixels[:, :, np.newaxis]
-        if self._pixels.ndim != 3:
-            raise UnreadableImageError(f"its reader gives pixels of shape {self._pixels.shape}, not (h, w, bands)")
-        self.shape, self.dtype = self._pixels.shape, self._pixels.dtype
-
-    def rows(self, first: int, end: int) -> NDArray[Any]:
-        """Pixels (end - first, w, bands)."""
-        return self._pixels[first:end]
-
-
-def _named(path: PurePath, error: Exception) -> UnreadableImageError:
-    """The error with the file's name before it."""
-    if isinstance(error, MemoryError):
-        return UnreadableImageError(f"{printable(path)}: there is not enough memory to decode it")
-    reason = (error.strerror or error) if isinstance(error, OSError) else error
-    return UnreadableImageError(f"{printable(path)}: {reason}")

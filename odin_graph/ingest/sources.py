@@ -14,6 +14,7 @@ import pandas as pd
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.entry import Entry, id_of
 from odin_graph.ingest.folder import entries_of_folder
+from odin_graph.ingest.looking import images_in
 from odin_graph.ingest.manifest import (
     SUFFIXES,
     Manifest,
@@ -35,7 +36,7 @@ class Given:
 
     entries: Sequence[Entry]
     notes: Sequence[str] = ()
-    """What the reader of a manifest has to say."""
+    """What the reader of a manifest has to say, and what differs from what is in the files."""
 
 
 def entries_of(
@@ -87,7 +88,8 @@ def entries_of(
     if path.is_dir():
         if types:
             raise DataError("types= is for the columns of a manifest or of metadata=: the labels of folders are text.")
-        return Given(*entries_of_folder(path))
+        entries, notes = entries_of_folder(path)
+        return _looked_into(entries, notes, labeled=False)
     if path.suffix.lower() not in SUFFIXES or not path.exists():
         what = f"is neither a folder nor a manifest ({', '.join(SUFFIXES)})" if path.exists() else "does not exist"
         raise DataError(f"{path} {what}: give a folder of class folders, or a table with a column 'path'.")
@@ -95,7 +97,13 @@ def entries_of(
 
 
 def _of_manifest(manifest: Manifest, root: str | os.PathLike[str] | None, default: Path, name: str) -> Given:
-    return Given(entries_of_manifest(manifest, default if root is None else Path(root), name), manifest.notes)
+    entries = entries_of_manifest(manifest, default if root is None else Path(root), name)
+    return _looked_into(entries, manifest.notes, labeled=True)
+
+
+def _looked_into(entries: Sequence[Entry], notes: Sequence[str], *, labeled: bool) -> Given:
+    found = images_in(entries, labeled=labeled)
+    return Given(found.entries, [*notes, *found.notes])
 
 
 @dataclass(frozen=True, eq=False)

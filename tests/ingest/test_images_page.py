@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.pillow_reader import READER
 from tests.ingest import by_hand
-from tests.ingest.test_formats import by_hand_deep, drawn, written
+from tests.ingest.drawing import by_hand_deep, drawn, read, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 ROWS = dict(re.findall(r"^\| ((?:PNG|JPEG|WebP|GIF|TIFF|BMP|P[A-Z]M)[^|]*) \| ([^|]+) \|", PAGE.read_text(), re.M))
@@ -128,7 +127,7 @@ def test_every_row_of_the_page_has_a_file() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_becomes_what_the_page_says(kind: str) -> None:
     try:
-        found = READER.read(KINDS[kind])
+        found = read(KINDS[kind])
     except UnreadableImageError as error:
         became = "refused as broken" if "broken" in str(error) else "refused"
     else:

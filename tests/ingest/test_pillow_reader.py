@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from odin_graph.errors import ConflictError, UnreadableImageError
-from odin_graph.ingest.reader import READERS, Readers
+from odin_graph.errors import UnreadableImageError
+from odin_graph.ingest.file import File
+from odin_graph.ingest.frame import Contents, Frame
+from odin_graph.ingest.reader import READERS, Reader
+from odin_graph.ingest.readers import Readers
 
 DRAW = np.random.default_rng(0)
 GRAY = DRAW.integers(0, 256, (7, 5), np.uint8)
@@ -84,7 +88,7 @@ def test_png_of_16_bits_in_color(bands: int) -> None:
 def test_broken_png_of_16_bits_in_color(place: int) -> None:
     data = bytearray(deep_png(DRAW.integers(0, 2**16, (7, 5, 3), np.uint16)))
     data[place] ^= 0xFF
-    with pytest.raises(UnreadableImageError, match=r"^x\.png: it is (broken|no image)"):
+    with pytest.raises(UnreadableImageError, match=r"^x\.png: it is (broken|not an image)"):
         read(bytes(data))
 
 
@@ -152,7 +156,7 @@ def test_a_text_that_is_named_as_an_image() -> None:
     with pytest.raises(UnreadableImageError) as caught:
         read(b"hello", "notes.png")
     assert str(caught.value) == (
-        "notes.png: it is not an image, or of a format that is not read: PNG, JPEG, TIFF, GIF, WebP, BMP and PNM are"
+        "notes.png: it is not an image, or of a format that is not read: BMP, GIF, JPEG, PNG, PNM, TIFF and WebP are"
     )
 
 
@@ -163,14 +167,28 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         read(encoded(Image.fromarray(np.zeros((40, 40), np.uint8)), "PNG"))
 
 
-def test_a_suffix_without_a_reader_lists_those_there_are() -> None:
-    with pytest.raises(
-        UnreadableImageError, match=r"^a\.xyz: no reader for files that end in '\.xyz'. There is: \.bmp,"
-    ):
-        read(b"", "a.xyz")
+def test_a_name_says_nothing() -> None:
+    """Neither where it says another format, nor one that nobody reads, nor nothing."""
+    for name in ("x.tif", "x.xyz", "x"):
+        np.testing.assert_array_equal(read(encoded(Image.fromarray(COLOR), "PNG"), name), COLOR)
+    with pytest.raises(UnreadableImageError, match=r"^a\.png: it is not an image: it is empty"):
+        read(b"", "a.png")
 
 
-def test_a_second_reader_of_a_suffix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(READERS._entries, "my-png", READERS.get("pillow"))
-    with pytest.raises(ConflictError, match=r"Two image readers claim files that end in '\.bmp': my-png and pillow"):
-        Readers.installed()
+class Greedy(Reader):
+    formats = ("anything",)
+
+    def accepts(self, file: File) -> bool:
+        return True
+
+    def open(self, files: Sequence[File]) -> Contents:
+        return Contents([Frame((1, 1), np.uint8, lambda box: np.zeros((1, 1), np.uint8))])
+
+
+def test_a_file_of_two_readers_is_refused_unless_one_goes_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(READERS._entries, "greedy", Greedy())
+    data = encoded(Image.fromarray(COLOR), "PNG")
+    with pytest.raises(UnreadableImageError, match=r"^x\.png: the readers greedy and png both take it for theirs"):
+        read(data)
+    monkeypatch.setattr(Greedy, "before", frozenset({"png"}))
+    assert read(data).shape == (1, 1, 1)

@@ -43,7 +43,7 @@ def test_an_image_that_is_not_stored(retina: og.Workspace, tmp_path: Path) -> No
         retina.images().nearest(np.ma.masked_array(pixels, np.ones(pixels.shape, bool)), by=layer, k=3)
     with pytest.raises(ShapeError, match="the example' are complex128"):
         retina.images().nearest(pixels + 1j, by=layer, k=3)
-    with pytest.raises(UnreadableImageError, match="The 5 bytes are no image"):
+    with pytest.raises(UnreadableImageError, match="The 5 bytes: it is not an image"):
         retina.images().nearest(b"hello", by=layer, k=3)
     with pytest.raises(UnreadableImageError, match=r"gone\.png: No such file"):
         retina.images().nearest(tmp_path / "gone.png", by=layer, k=3)

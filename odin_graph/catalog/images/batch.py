@@ -1,4 +1,4 @@
-"""A batch of images on its way in: what every reader yields and `add_images` stores."""
+"""A batch of images on its way in: what ingest makes of frames and `add_images` stores."""
 
 from __future__ import annotations
 

@@ -64,6 +64,12 @@ class Stack:
     """Metadata with a value for each stored image."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Metadata of the whole, which each image inherits."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata of the whole alone."""
+    paths: Sequence[str | None] | None = None
+    """The file of each stored image."""
+    node_labels: Sequence[str] = ("Image",)
+    """Of the nodes of the images."""
 
     def __post_init__(self) -> None:
         """Check that it can be stored.
@@ -92,7 +98,13 @@ class Stack:
             raise DataError(f"every={self.every!r} is not known: give 1 for each {part}, or n for each n-th.")
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
             raise DataError(f"fps={self.fps!r} is not a rate: give frames a second.")
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        part = PARTS[self.kind]
         given = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
+        if reserved := sorted({f"{part}_index", f"{part}_seconds"} & {*self.columns, *self.fields, *self.own}):
+            raise DataError(f"{reserved[0]!r} is what we say of each {part}: give the metadata another name.")
         for name, column in given.items():
             in_order(name, column)
             if len(column) != len(self.indexes):
@@ -101,7 +113,7 @@ class Stack:
                 )
         if twice := set(self.fields) & set(self.columns):
             raise DataError(
-                f"{', '.join(sorted(twice))}: given for each {part} and for the {what}. Take one of the two."
+                f"{', '.join(sorted(twice))}: given for each {part} and for the {self.kind.lower()}. Take one of them."
             )
 
     @property
@@ -135,8 +147,8 @@ class Stack:
         return {name: value for name, value in said.items() if value is not None}
 
 
-def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> None:
-    """Store a volume or a video with its images. The same one again is the one that is there.
+def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> int:
+    """Store a volume or a video with its images, and say how many are new. The same again is the one that is there.
 
     Raises:
         ConflictError: The id is taken by another one, or ids of images are; or it was deleted.
@@ -145,7 +157,8 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> None:
     """
     state = _begin(stores, stack)
     if state == "ready":
-        return
+        return 0
+    added = 0
     edge = {"op": PARTS[stack.kind], "code": f"odin-graph {version('odin-graph')}"}
     with progress_bar(f"add {stack.kind.lower()} {stack.id}", len(stack.indexes), show=progress) as advance:
         for part in _parts(stack):
@@ -165,11 +178,12 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> None:
                     {"keys": [key for _, key in new], "origins": texts([Origin("DERIVED_FROM", stack.kind, stack.id)])},
                 )
 
-            add_images(stores, batch, relate=relate)
+            added += add_images(stores, batch, labels=stack.node_labels, relate=relate).added
             release(stack.array)
             advance(len(part))
     _finish(stores, stack)
     compact_pixels(stores)
+    return added
 
 
 def stack_digest(kind: Kind, shape: Sequence[int], axis: int, every: int, images: Sequence[str]) -> str:
@@ -221,7 +235,7 @@ def _begin(stores: Stores, stack: Stack) -> str:
     if (deleted := deletion_of(stores, stack.kind, stack.id)) is not None:
         raise deleted
     if (node := _read(stores, stack)) is None:
-        values = NewValues.of(stack.kind, {name: [value] for name, value in stack.fields.items()})
+        values = NewValues.of(stack.kind, {name: [value] for name, value in {**stack.fields, **stack.own}.items()})
 
         def make(tx: Transaction) -> None:
             (free,) = values.record(tx)
@@ -280,6 +294,7 @@ def _batch(stack: Stack, part: range) -> ImageBatch:
         [stack.image(stack.indexes[place]) for place in part],
         labels=None if stack.labels is None else [stack.labels[place] for place in part],
         metadata=metadata,
+        paths=None if stack.paths is None else [stack.paths[place] for place in part],
     )
 
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.images.batch import check_pixels
 from odin_graph.catalog.images.images import keys_of
-from odin_graph.errors import DataError, QueryError, UnreadableImageError
+from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.arrays import pixels_of
 from odin_graph.ingest.files import read_file
-from odin_graph.ingest.formats import HEAD, format_of, why_not
-from odin_graph.ingest.reader import Readers
+from odin_graph.ingest.readers import Readers
 from odin_graph.query.names.spaces import check_space, vector_of_pixels
 from odin_graph.query.plan.plan import Example, Space
 from odin_graph.stores import Stores
@@ -36,7 +35,7 @@ class File:
 
     data: bytes
     name: str | None = None
-    """Its name, whose suffix says the format; without one the bytes do."""
+    """Its name, for messages."""
 
 
 Given: TypeAlias = Stored | File | tuple[float, ...] | NDArray[Any]
@@ -123,16 +122,8 @@ def _pixels(given: Any) -> NDArray[Any] | None:
 
 
 def _decoded(file: File) -> NDArray[Any]:
-    """Bytes have no suffix: the first ones say which format they are of, and the reader of such files reads them."""
-    if file.name is not None:
-        return Readers.installed().read(Path(file.name), file.data)
-    kind = format_of(file.data[:HEAD])
-    if kind is None:
-        raise UnreadableImageError(
-            f"The {len(file.data):,} bytes are no image of a format that is known: {why_not(file.data[:HEAD])}."
-        )
-    name = Path(f"the image of {len(file.data):,} bytes.{kind.lower()}")
-    return Readers.installed().read(name, file.data)
+    name = f"The {len(file.data):,} bytes" if file.name is None else file.name
+    return Readers.installed().read(Path(name), file.data)
 
 
 def _vector(given: Any) -> tuple[float, ...]:

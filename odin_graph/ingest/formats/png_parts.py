@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.orientation import UPRIGHT, exif_orientation, xmp_orientation
-from odin_graph.ingest.source import broken, check_size, frames_refused
+from odin_graph.ingest.formats.orientation import UPRIGHT, exif_orientation, xmp_orientation
+from odin_graph.ingest.formats.source import broken, check_size, frames_refused
 
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 DEEPEST: Final = 16

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import Any, BinaryIO, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from odin_graph.arrays.boxes import Box
 from odin_graph.errors import UnreadableImageError
+from odin_graph.ingest.file import Origin
+from odin_graph.ingest.frame import Contents, Frame
 
-Origin: TypeAlias = bytes | Path
-"""A file's bytes, or where it lies."""
 _MOST: Final = 2
 """Times `PIL.Image.MAX_IMAGE_PIXELS`."""
 
@@ -38,8 +40,21 @@ class Source(Protocol):
         """Pixels (end - first, w, bands), the caller's to keep.
 
         Raises:
-            UnreadableImageError: With the reason, and the file's name where it was opened by its name.
+            UnreadableImageError: With the reason alone.
         """
+
+
+def one_image(source: Source) -> Contents:
+    """The contents of a file that holds one image, whose columns are cut out of its rows."""
+    takes = int(getattr(source, "takes", 0))
+    frame = Frame(source.shape, source.dtype, partial(_part, source), at_once=source.at_once, takes=takes)
+    return Contents((frame,))
+
+
+def _part(source: Source, box: Box) -> NDArray[Any]:
+    left, top, right, bottom = box
+    found = source.rows(top, bottom)
+    return found if right - left == source.shape[1] else np.ascontiguousarray(found[:, left:right])
 
 
 def nbytes(source: Source) -> int:

@@ -1,32 +1,11 @@
-"""What a file is, by its first bytes: its name says nothing, since a TIFF may be named as a PNG, and an EPS too."""
+"""What a file that no reader accepts is, by its first bytes: an EPS may be named as a PNG."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
-HEAD: Final = 512
-"""Bytes that tell."""
-
-READ: Final[tuple[tuple[int, bytes, str], ...]] = (
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"II+\0", "TIFF"),
-    (0, b"MM\0+", "TIFF"),
-    (0, b"GIF87a", "GIF"),
-    (0, b"GIF89a", "GIF"),
-    (8, b"WEBP", "WEBP"),
-    (0, b"BM", "BMP"),
-    *(
-        (0, kind + gap, "PNM")
-        for kind in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
-        for gap in (b" ", b"\n", b"\r", b"\t", b"#")
-    ),
-)
-"""Offset, bytes there, and the name of each format that is read."""
-
-_OTHERS: Final[tuple[tuple[int, bytes, str], ...]] = (
+_MARKS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"%!PS", "EPS or PostScript, which only a program that it runs could draw"),
     (0, b"\xc5\xd0\xd3\xc6", "EPS, which only a program that it runs could draw"),
     (0, b"%PDF", "PDF"),
@@ -73,24 +52,26 @@ _OTHERS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"version https://git-lfs", "a pointer of Git LFS and not the file itself: git lfs pull fetches it"),
     (0, b"SQLite format 3", "an SQLite database"),
 )
-_NAMES: Final = "PNG, JPEG, TIFF, GIF, WebP, BMP and PNM"
+"""Offset, bytes there, and the words for it."""
 
 
-def format_of(head: bytes) -> str | None:
-    """The name of the format that is read; None for anything else."""
-    return next((name for at, mark, name in READ if head.startswith(mark, at)), None)
+def known_as(head: bytes) -> str | None:
+    """What a file that is not read is by its marks; None where they say nothing."""
+    return next((name for at, mark, name in _MARKS if head.startswith(mark, at)), None)
 
 
-def why_not(head: bytes) -> str:
-    """What is said of a file that is none of those that are read."""
+def why_not(head: bytes, formats: Collection[str]) -> str:
+    """What is said of a file that no reader accepts, beside the formats that are read."""
     if not head:
         return "it is not an image: it is empty"
-    found = next((name for at, mark, name in _OTHERS if head.startswith(mark, at)), None)
+    *others, last = sorted(formats, key=str.lower)
+    names = f"{', '.join(others)} and {last}" if others else last
+    found = known_as(head)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if found is None and text.startswith((b"<!doctype html", b"<html", b"<svg", b"<?xml")):
         found = "SVG" if b"<svg" in text else "a page of HTML or XML, as a server sends instead of an image"
     if found is None:
-        return f"it is not an image, or of a format that is not read: {_NAMES} are"
+        return f"it is not an image, or of a format that is not read: {names} are"
     if ":" in found or found.startswith("a page"):
         return f"it is {found}"
-    return f"it is {found}. {_NAMES} are read: save it as one of them, or add its pixels as an array"
+    return f"it is {found}. {names} are read: save it as one of them, or add its pixels as an array"

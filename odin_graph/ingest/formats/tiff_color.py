@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.source import broken
-from odin_graph.ingest.tiff_page import REMEDY
+from odin_graph.ingest.formats.source import broken
+from odin_graph.ingest.formats.tiff_page import REMEDY
 
 _PHOTOMETRIC, _INKS, _DOTS, _YCBCR, _BLACK_WHITE = 262, 332, 336, 529, 532
 """Tags."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.ingest.source import broken, check_size, frames_refused
+from odin_graph.ingest.file import File
+from odin_graph.ingest.formats.source import broken, check_size, frames_refused, one_image
+from odin_graph.ingest.frame import Contents
+from odin_graph.ingest.reader import Reader
 
+_MARKS: Final = tuple(
+    kind + gap for kind in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6") for gap in (b" ", b"\n", b"\r", b"\t", b"#")
+)
 _PLAIN: Final = b"123"
 _BITMAP: Final = b"14"
 _COLOR: Final = b"36"
@@ -20,7 +27,7 @@ _DIGITS: Final = 9
 
 
 class PnmSource:
-    """The image of a file; see `odin_graph.ingest.source.Source`.
+    """The image of a file; see `odin_graph.ingest.formats.source.Source`.
 
     PBM is bool, True for white as elsewhere. Others are uint8, or uint16 where the file's maximum is above 255.
 
@@ -91,3 +98,21 @@ class PnmSource:
         if int(pixels.max()) > self._most:
             raise broken(f"it contains {int(pixels.max()):,}, but its maximum is {self._most:,}")
         return pixels
+
+
+class PnmReader(Reader):
+    """PBM, PGM and PPM."""
+
+    formats: ClassVar[tuple[str, ...]] = ("PNM",)
+    single: ClassVar[bool] = True
+
+    def accepts(self, file: File) -> bool:
+        """By its mark, and what ends it."""
+        return file.head.startswith(_MARKS)
+
+    def open(self, files: Sequence[File]) -> Contents:
+        """One image."""
+        return one_image(PnmSource(files[0].read()))
+
+
+READER: Final = PnmReader()

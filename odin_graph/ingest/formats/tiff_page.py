@@ -12,8 +12,8 @@ import numpy as np
 import tifffile
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.orientation import TAG, UPRIGHT, valid
-from odin_graph.ingest.source import broken, frames_refused
+from odin_graph.ingest.formats.orientation import TAG, UPRIGHT, valid
+from odin_graph.ingest.formats.source import broken, frames_refused
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller version of another page, and what is transparent in it."""

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.orientation import TAG, UPRIGHT, upright, upright_shape, valid
-from odin_graph.ingest.source import broken, check_size, frames_refused
+from odin_graph.ingest.file import File
+from odin_graph.ingest.formats.orientation import TAG, UPRIGHT, upright, upright_shape, valid
+from odin_graph.ingest.formats.source import broken, check_size, frames_refused, one_image
+from odin_graph.ingest.frame import Contents
+from odin_graph.ingest.reader import Reader
 
 _OURS: Final = {"JPEG": ("JPEG", "MPO"), "GIF": ("GIF",), "WEBP": ("WEBP",), "BMP": ("BMP",)}
+_JPEG: Final = b"\xff\xd8\xff"
+_GIF: Final = (b"GIF87a", b"GIF89a")
+_WEBP: Final = b"WEBP"
 _AS_IT_IS: Final = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _WITH_ALPHA: Final = {"L": "LA", "RGB": "RGBA"}
 _WIDE: Final = "I;16"
@@ -35,7 +41,7 @@ _LS: Final = 0xF7
 
 
 class PillowSource:
-    """The image of a file; see `odin_graph.ingest.source.Source`.
+    """The image of a file; see `odin_graph.ingest.formats.source.Source`.
 
     Raises:
         UnreadableImageError: It is broken, holds several frames, or is of a kind that is not read.
@@ -146,3 +152,31 @@ def _plain(error: Exception, format: str) -> str:  # noqa: A002
     """Pillow's message, without the name of an object of ours."""
     said = str(error) or type(error).__name__
     return f"Pillow finds no {format} in it" if "cannot identify image file" in said else said
+
+
+class PillowReader(Reader):
+    """JPEG, GIF and WebP."""
+
+    formats: ClassVar[tuple[str, ...]] = ("JPEG", "GIF", "WebP")
+    single: ClassVar[bool] = True
+
+    def accepts(self, file: File) -> bool:
+        """By its mark."""
+        return _format(file.head) is not None
+
+    def open(self, files: Sequence[File]) -> Contents:
+        """One image."""
+        format_ = _format(files[0].head)
+        assert format_ is not None
+        return one_image(PillowSource(files[0].read(), format_))
+
+
+def _format(head: bytes) -> str | None:
+    if head.startswith(_JPEG):
+        return "JPEG"
+    if head.startswith(_GIF):
+        return "GIF"
+    return "WEBP" if head.startswith(_WEBP, 8) else None
+
+
+READER: Final = PillowReader()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.source import broken, check_size
+from odin_graph.ingest.file import File
+from odin_graph.ingest.formats.pillow import PillowSource
+from odin_graph.ingest.formats.source import broken, check_size, one_image
+from odin_graph.ingest.frame import Contents
+from odin_graph.ingest.reader import Reader
 
 _BITFIELDS: Final = (3, 6)
 _OF_15_BITS: Final = (0x7C00, 0x03E0, 0x001F, 0)
@@ -31,7 +36,7 @@ class _Header:
 
 
 class BmpSource:
-    """The image of a file whose bands are packed by masks; see `odin_graph.ingest.source.Source`.
+    """The image of a file whose bands are packed by masks; see `odin_graph.ingest.formats.source.Source`.
 
     Bands are spread over 0 to 255. There is an alpha band where the file's header has a mask for one.
     """
@@ -111,3 +116,22 @@ def _header(data: bytes) -> _Header | None:
             raise broken("its header is cut off")
         masks = (*struct.unpack_from(f"<{number}I", data, 54), 0)[:4]
     return _Header(start, width, abs(height), height < 0, bits, masks)
+
+
+class BmpReader(Reader):
+    """BMP, by Pillow where it reads all of it."""
+
+    formats: ClassVar[tuple[str, ...]] = ("BMP",)
+    single: ClassVar[bool] = True
+
+    def accepts(self, file: File) -> bool:
+        """By its mark."""
+        return file.head.startswith(b"BM")
+
+    def open(self, files: Sequence[File]) -> Contents:
+        """One image."""
+        data = files[0].read()
+        return one_image(BmpSource.of(data) or PillowSource(data, "BMP"))
+
+
+READER: Final = BmpReader()

@@ -7,27 +7,34 @@ tifffile cannot decode is refused, and the same file has the same pixels everywh
 from __future__ import annotations
 
 import threading
-from typing import Any, BinaryIO, Final
+from collections.abc import Sequence
+from typing import Any, BinaryIO, ClassVar, Final
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from odin_graph.arrays.boxes import Box
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.orientation import upright, upright_shape
-from odin_graph.ingest.source import Origin, broken, nbytes, opened
-from odin_graph.ingest.tiff_color import Color
-from odin_graph.ingest.tiff_page import checked, codec_missing, image_page
+from odin_graph.ingest.file import File, Origin
+from odin_graph.ingest.formats.orientation import upright, upright_shape
+from odin_graph.ingest.formats.source import broken, nbytes, opened
+from odin_graph.ingest.formats.tiff_color import Color
+from odin_graph.ingest.formats.tiff_page import checked, codec_missing, image_page
+from odin_graph.ingest.frame import Contents, Frame
+from odin_graph.ingest.reader import Reader
 
 _BY_ROWS: Final = (1, 2, 3, 4)
 """Orientations that leave rows rows."""
 _FROM_BELOW: Final = (3, 4)
+_FROM_RIGHT: Final = (2, 3)
+_MARKS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNPACKS: Final = 5_000
 """Times its own size beyond which a huge file is taken for a bomb; what compresses best does so about 1,000 times."""
 
 
 class TiffSource:
-    """The first image of a file, read by rows; see `odin_graph.ingest.source.Source`. It is opened at each reading.
+    """The first image of a file, by rows or boxes; see `odin_graph.ingest.formats.source.Source`. A reading opens it.
 
     Raises:
         UnreadableImageError: It is no TIFF, or one that cannot be read as it is; with the reason alone.
@@ -64,16 +71,21 @@ class TiffSource:
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands)."""
-        height = self._page.height
+        return self.read((0, first, self.shape[1], end))
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Pixels of a box (left, top, right, bottom): of tiles just those are decoded that it touches."""
+        page, (left, top, right, bottom) = self._page, box
         try:
-            if self._page.orientation not in _BY_ROWS:
-                whole = upright(self._color.shown(self._rows(0, height)), self._page.orientation)
-                return np.ascontiguousarray(whole[first:end])
-            if self._page.orientation in _FROM_BELOW:
-                found = self._rows(height - end, height - first)
-            else:
-                found = self._rows(first, end)
-            return np.ascontiguousarray(upright(self._color.shown(found), self._page.orientation))
+            if page.orientation not in _BY_ROWS:
+                whole = upright(self._color.shown(self._rows(0, page.height)), page.orientation)
+                return np.ascontiguousarray(whole[top:bottom, left:right])
+            if page.orientation in _FROM_BELOW:
+                top, bottom = page.height - bottom, page.height - top
+            if page.orientation in _FROM_RIGHT:
+                left, right = page.width - right, page.width - left
+            found = self._rows(top, bottom) if right - left == page.width else self._box(left, top, right, bottom)
+            return np.ascontiguousarray(upright(self._color.shown(found), page.orientation))
         except (UnreadableImageError, OSError):
             raise
         except Exception as error:  # a broken file makes decoders raise anything
@@ -97,12 +109,30 @@ class TiffSource:
             for start in range(first // page.tall * page.tall, end, page.tall):
                 if self._held is None or self._held[0] != start:
                     self._held = None  # before the next one is made: two would be twice the memory
-                    self._held = (start, self._decoded(file, held_page, start))
+                    self._held = (start, self._decoded(file, held_page, start, 0, page.width))
                 held = self._held[1]
                 low, high = max(first, start), min(end, start + len(held))
                 found[low - first : high - first] = held[low - start : high - start]
             if end == page.height or first == 0:
                 self._held = None
+        return found
+
+    def _box(self, left: int, top: int, right: int, bottom: int) -> NDArray[Any]:
+        """A part of some rows, of numbers as the file has them; nothing is kept for what is asked next."""
+        own = self._page
+        found = np.empty((bottom - top, right - left, own.bands), own.dtype)
+        if own.offset is not None:  # a row at a time, as the whole width may be more than there is memory for
+            line = np.empty((1, own.width, own.bands), own.dtype)
+            for row in range(top, bottom):
+                self._copy(line, row, row + 1)
+                found[row - top] = line[0, left:right]
+            return found
+        with opened(self._origin) as opened_file, _tiff(opened_file) as file:
+            page = image_page(file)
+            for start in range(top // own.tall * own.tall, bottom, own.tall):
+                held = self._decoded(file, page, start, left, right)
+                low, high = max(top, start), min(bottom, start + len(held))
+                found[low - top : high - top] = held[low - start : high - start]
         return found
 
     def _copy(self, found: NDArray[Any], first: int, end: int) -> None:
@@ -122,25 +152,28 @@ class TiffSource:
                 else:
                     found[:, :, plane] = part.reshape(end - first, page.width)
 
-    def _decoded(self, file: tifffile.TiffFile, page: tifffile.TiffPage, start: int) -> NDArray[Any]:
-        """A row of tiles, or a strip, that begins in a row."""
+    def _decoded(
+        self, file: tifffile.TiffFile, page: tifffile.TiffPage, start: int, left: int, right: int
+    ) -> NDArray[Any]:
+        """Some columns of a row of tiles, or of a strip, that begins in a row."""
         own = self._page
-        held = np.full((min(own.tall, own.height - start), own.width, own.bands), own.empty, own.dtype)
+        found = np.full((min(own.tall, own.height - start), right - left, own.bands), own.empty, own.dtype)
         down = -(-own.height // own.tall)
-        across = -(-own.width // page.tilewidth) if page.is_tiled else 1
+        wide = int(page.tilewidth) if page.is_tiled else own.width
+        across = -(-own.width // wide)
         for plane in range(own.planes):
             begin = (plane * down + start // own.tall) * across
-            for number in range(begin, begin + across):
+            for number in range(begin + left // wide, begin - (-right // wide)):
                 part, place = _segment(file, page, number)
                 if part is None:
                     continue  # a sparse file leaves out tiles of zeros
-                left = place[3]
-                part = part[0, : len(held), : own.width - left]
-                if part.dtype != own.dtype or part.shape[0] < len(held):
+                part = part[0, : len(found), : own.width - place[3]]
+                if part.dtype != own.dtype or part.shape[0] < len(found):
                     raise broken(f"from row {start:,} on it is {part.dtype} of {len(part):,} rows")
+                low, high = max(left, place[3]), min(right, place[3] + part.shape[1])
                 into = slice(None) if own.planes == 1 else slice(plane, plane + 1)
-                held[: len(part), left : left + part.shape[1], into] = part
-        return held if own.mask is None else held & own.mask
+                found[: len(part), low - left : high - left, into] = part[:, low - place[3] : high - place[3]]
+        return found if own.mask is None else found & own.mask
 
 
 def _tiff(file: BinaryIO) -> tifffile.TiffFile:
@@ -161,3 +194,22 @@ def _segment(file: tifffile.TiffFile, page: tifffile.TiffPage, number: int) -> t
     except (ImportError, NotImplementedError) as error:  # tifffile's own code for what imagecodecs would do better
         raise codec_missing(page) from error
     return part, place
+
+
+class TiffReader(Reader):
+    """TIFF and BigTIFF that hold one image."""
+
+    formats: ClassVar[tuple[str, ...]] = ("TIFF",)
+    single: ClassVar[bool] = True
+
+    def accepts(self, file: File) -> bool:
+        """By its mark."""
+        return file.head.startswith(_MARKS)
+
+    def open(self, files: Sequence[File]) -> Contents:
+        """One image, read by rows of tiles or by tiles."""
+        source = TiffSource(files[0].origin)
+        return Contents((Frame(source.shape, source.dtype, source.read, at_once=source.at_once),))
+
+
+READER: Final = TiffReader()

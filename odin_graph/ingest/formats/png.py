@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from odin_graph.errors import UnreadableImageError
-from odin_graph.ingest.orientation import UPRIGHT, upright, upright_shape
-from odin_graph.ingest.png_parts import DEEPEST, GRAY, Parts, check
-from odin_graph.ingest.source import Origin, broken, nbytes, opened
+from odin_graph.ingest.file import File, Origin
+from odin_graph.ingest.formats.orientation import UPRIGHT, upright, upright_shape
+from odin_graph.ingest.formats.png_parts import DEEPEST, GRAY, Parts, check
+from odin_graph.ingest.formats.source import broken, nbytes, one_image, opened
+from odin_graph.ingest.frame import Contents
+from odin_graph.ingest.reader import Reader
 
 try:
     import imagecodecs
 except ImportError:  # the same pixels come in twice the time
     imagecodecs = None  # type: ignore[assignment]
 
+_MARK: Final = b"\x89PNG\r\n\x1a\n"
 _MODES: Final = {
     1: ("L", "L"),
     2: ("LA", "LA"),
@@ -47,7 +51,7 @@ _PASSES: Final = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0,
 
 
 class PngSource:
-    """The image of a file, read by rows; see `odin_graph.ingest.source.Source`.
+    """The image of a file, read by rows; see `odin_graph.ingest.formats.source.Source`.
 
     Gray of 1 bit is bool, gray of 2 and 4 bits is spread over 0 to 255, palettes are their colors. What a file says is
     transparent is an alpha band.
@@ -250,3 +254,21 @@ def _values(raw: NDArray[np.uint8], width: int, samples: int, depth: int) -> NDA
 def _spread(values: NDArray[Any], depth: int) -> NDArray[Any]:
     """Gray of 1, 2 and 4 bits over 0 to 255, as PNG has it: white stays white."""
     return values * np.uint8(255 // ((1 << depth) - 1)) if depth < 8 else values
+
+
+class PngReader(Reader):
+    """PNG."""
+
+    formats: ClassVar[tuple[str, ...]] = ("PNG",)
+    single: ClassVar[bool] = True
+
+    def accepts(self, file: File) -> bool:
+        """By its mark."""
+        return file.head.startswith(_MARK)
+
+    def open(self, files: Sequence[File]) -> Contents:
+        """One image, read by rows."""
+        return one_image(PngSource(files[0].origin))
+
+
+READER: Final = PngReader()
