@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from odin_graph.errors import DataError, MetadataError
 from odin_graph.ingest.entry import Entry
@@ -23,28 +24,30 @@ def entries_of_kind(kind: type[Image], entries: Sequence[Entry]) -> Sequence[Ent
     declared = {name: held for name, held in kind.__all_properties__ if name not in ours}
     if not declared:
         return entries
-    filled: list[Entry] = []
-    for entry in entries:
-        values = dict(entry.metadata)
-        for name, held in declared.items():
-            value = values.pop(name, None)
-            if value is None and held.has_default:
-                value = held.default_value()
-            if value is None:
-                if held.required:
-                    raise MetadataError(
-                        f"{entry.id!r} has no {name!r}, which {kind.__name__} requires: add it to the metadata."
-                    )
-                continue
-            try:
-                stored = held.deflate(value, None)
-                if isinstance(value, float) and stored != value:
-                    raise ValueError("digits would be lost")  # neomodel makes 1 of 1.5
-            except (TypeError, ValueError) as error:  # neomodel's DeflateError is a ValueError
+    # What has no image has an error, and nothing that it lacks is a reason to stop.
+    return [entry if entry.error is not None else _filled(kind, declared, entry) for entry in entries]
+
+
+def _filled(kind: type[Image], declared: Mapping[str, Any], entry: Entry) -> Entry:
+    values = dict(entry.metadata)
+    for name, held in declared.items():
+        value = values.pop(name, None)
+        if value is None and held.has_default:
+            value = held.default_value()
+        if value is None:
+            if held.required:
                 raise MetadataError(
-                    f"{name!r} of {entry.id!r} is {value!r}, which {type(held).__name__} of {kind.__name__} refuses: "
-                    "correct the value, or the class."
-                ) from error
-            values[held.get_db_property_name(name)] = stored
-        filled.append(replace(entry, metadata=values))
-    return filled
+                    f"{entry.id!r} has no {name!r}, which {kind.__name__} requires: add it to the metadata."
+                )
+            continue
+        try:
+            stored = held.deflate(value, None)
+            if isinstance(value, float) and stored != value:
+                raise ValueError("digits would be lost")  # neomodel makes 1 of 1.5
+        except (TypeError, ValueError) as error:  # neomodel's DeflateError is a ValueError
+            raise MetadataError(
+                f"{name!r} of {entry.id!r} is {value!r}, which {type(held).__name__} of {kind.__name__} refuses: "
+                "correct the value, or the class."
+            ) from error
+        values[held.get_db_property_name(name)] = stored
+    return replace(entry, metadata=values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from odin_graph.errors import MetadataError, OdinError, UnreadableImageError
 from odin_graph.ingest.entry import Entry, Part
@@ -101,9 +101,9 @@ def _file_of(entry: Entry) -> File:
 
 def _things(readers: Readers, entries: Sequence[Entry]) -> Iterator[tuple[str, tuple[File, ...], list[Entry]]]:
     """Id, files and entries of each file or series, by its first file; no files for what is not looked into first."""
-    groups: dict[tuple[bool, object], list[Entry]] = {}
+    groups: dict[tuple[bool, int, str | None], list[Entry]] = {}
     for place, entry in enumerate(entries):
-        looked, series = False, None
+        looked, series, owner = False, None, place
         if entry.path is not None:
             try:
                 file_size(entry.path)
@@ -111,12 +111,15 @@ def _things(readers: Readers, entries: Sequence[Entry]) -> Iterator[tuple[str, t
                 reader = readers.of(file)
                 looked = not reader.single
                 series = readers.series(reader, file) if looked else None
+                owner = place if series is None else id(reader)
             except OdinError:
                 looked = False  # it fails again when it is decoded, in its turn
-        groups.setdefault((looked, place if series is None else series), []).append(entry)
-    for (looked, key), group in groups.items():
-        alone = not isinstance(key, str) or len({entry.id for entry in group}) == 1
-        yield group[0].id if alone else str(key), tuple(map(_file_of, group)) if looked else (), group
+        groups.setdefault((looked, owner, series), []).append(entry)
+    for (looked, _, series), group in groups.items():
+        # An id that a manifest gives all files of a series is the id of the whole.
+        given = len({entry.id for entry in group}) == 1 and group[0].id != PurePath(group[0].name).as_posix()
+        id_ = group[0].id if series is None or given else series
+        yield id_, tuple(map(_file_of, group)) if looked else (), group
 
 
 def _of_thing(

@@ -93,6 +93,11 @@ def test_nothing_is_stored_and_little_is_read_by_looking(folder: Path, monkeypat
         scan[1].read((0, 0, WIDTH + 1, 1))
 
 
+def test_a_series_of_one_file_has_the_id_of_the_series(tmp_path: Path) -> None:
+    write_scan(tmp_path, 5, slices=1)
+    assert {id_: (len(found), found.stack) for id_, found in look(tmp_path).items()} == {"scan-5": (1, "Volume")}
+
+
 def test_the_same_again_is_there_and_what_differs_is_said(db: og.Workspace, folder: Path) -> None:
     first = db.images.add(folder, progress=False)
     assert (first.added, first.stacks) == (9, ["scan-7", "scan-8"])
@@ -147,7 +152,8 @@ class Scan(og.schema.Image):
 
 def test_a_class_of_images_takes_its_fields_from_files(db: og.Workspace, folder: Path) -> None:
     (folder / "note.png").unlink()
-    db.images.add(folder, kind=Scan, progress=False)
+    (folder / "IM1.9").write_bytes(b"SLIT\x09\0")
+    assert len(db.images.add(folder, kind=Scan, on_error="skip", progress=False).errors) == 1
     assert db.cypher("MATCH (s:Scan) RETURN count(s) AS n").to_arrow().to_pylist() == [{"n": 8}]
 
 

@@ -82,7 +82,7 @@ def test_a_repeated_call_goes_on_without_decoding(
     report = db.images.add(folder)
     assert report.added + report.already_there == 4
     assert len(db.images) == 6  # the ids of the first call begin in another folder
-    monkeypatch.setattr("odin_graph.ingest.readers.Readers.open", None)  # decoding would fail
+    monkeypatch.setattr("odin_graph.ingest.readers.Readers._open", None)  # decoding would fail
     assert str(db.images.add(folder)) == "0 added, 4 already there"
 
 
