@@ -228,7 +228,7 @@ def test_a_huge_page_is_read_by_rows(db: og.Workspace, pages: tuple[Pages, Path]
     ("asked", "error", "message"),
     [
         ({"page": int, "label": str, "key": int}, MetadataError, "'key' is a property of ours"),
-        ({"page": object, "label": str}, MetadataError, "is no type of a field"),
+        ({"page": object, "label": str}, MetadataError, "is not a type of a field"),
         ({"label": str}, UnreadableImageError, "a value of 'page', and names no such field"),
         ({"page": bool, "label": str}, UnreadableImageError, "gives 3 for 'page', which is not of type bool"),
     ],

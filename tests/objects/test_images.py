@@ -94,7 +94,7 @@ def test_unreadable_files_are_reported_by_name_and_reason(db: og.Workspace, fold
     assert report.added == 4
     assert [name for name, _ in report.errors] == ["people/cut.png", "people/notes.txt"]
     assert "cut.png: it is broken (" in str(report)
-    assert "notes.txt: no reader for files that end in '.txt'" in str(report)
+    assert "notes.txt: it is not an image, or of a format that is not read" in str(report)
     with pytest.raises(UnreadableImageError, match=r"people/cut\.png: it is broken"):
         db.images.add(folder)
 
