@@ -32,6 +32,8 @@ from tests.kept import World, fill_of
 from tests.scheduling import ByEngine
 
 ENGINES = ("arcadedb", "neo4j")
+LTS_CRASHES = 5
+"""Of each kind in the soak of the older Neo4j."""
 os.environ.setdefault("ODIN_PROGRESS", "0")
 _cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
@@ -70,6 +72,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    repeated = [item for item in items if _repeats_on_lts(item)]
+    config.hook.pytest_deselected(items=repeated)
+    items[:] = [item for item in items if item not in set(repeated)]
     for item in items:
         needs = {"engine", "s3"} & set(getattr(item, "fixturenames", ()))
         if not needs and "starts_engine" not in item.keywords:
@@ -78,6 +83,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "soak" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="a long count: make soak"))
+
+
+def _repeats_on_lts(item: pytest.Item) -> bool:
+    """Whether a crash is one too many on the older Neo4j, which shares all that a crash could tear with the newer."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    runs = (mark.args[0] for mark in item.iter_markers("soak") if mark.args)
+    return params.get("engine") == "neo4j-lts" and any(run >= LTS_CRASHES for run in runs)
 
 
 @pytest.hookimpl(optionalhook=True)
