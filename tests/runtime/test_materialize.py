@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +163,26 @@ def test_a_break_keeps_the_segments_that_were_written(stores: Stores, monkeypatc
     (made,) = materialize(stores, CHECKPOINT, [Want("relu#2")], keys, batch=50, positions=120)
     assert [held.rows for held in segments_of(stores, units_array(made))] == [120, 120, 60]
     assert_holds(UnitSet.open(stores, made), keys, flat(by_hand()["relu#2"]))
+
+
+def test_what_a_removal_left_goes(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process was killed while it removed a finished job's files, file by file."""
+    monkeypatch.setattr(spill, "IN_MEMORY", 0)
+    keys, _ = add_digits(stores), add_trained(stores)
+    real = shutil.rmtree
+
+    def torn(folder: Path, **how: Any) -> None:
+        if (Path(folder) / "sets.json").exists():
+            (Path(folder) / "sets.json").unlink()
+            raise KeyboardInterrupt
+        real(folder, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", torn)
+    with pytest.raises(KeyboardInterrupt):
+        materialize(stores, CHECKPOINT, [Want("relu#2")], keys)
+    monkeypatch.undo()
+    materialize(stores, CHECKPOINT, [Want("relu#2"), Want("first")], keys)
+    assert not any(path.is_dir() for path in (stores.cache / "spill").glob("*"))
 
 
 def test_what_an_interrupted_job_wrote_is_not_run_again(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

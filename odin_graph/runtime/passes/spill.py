@@ -190,11 +190,14 @@ def job(
 
 
 def sweep(folder: Path, *, all_unused: bool = False) -> None:
-    """Remove what interrupted jobs left, a week after, or at once; never what a live process uses."""
+    """Remove what interrupted jobs left, a week after, or at once; never what a live process uses.
+
+    A folder that does not name its sets was torn while it was made or removed, and no job goes on with it.
+    """
     for lock in folder.glob("*.lock"):
         here = lock.with_suffix("")
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
-            if all_unused or not here.exists() or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
+            if all_unused or _sets(here) is None or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
                 shutil.rmtree(here, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
@@ -207,13 +210,21 @@ def forget(folder: Path, missing: Mapping[str, Callable[[NDArray[np.int64]], NDA
         missing: For each set whose lease is held: which keys it does not cover.
     """
     for here in folder.iterdir() if folder.is_dir() else ():
+        sets = _sets(here)
         try:
-            sets: list[str] = json.loads((here / _SETS).read_text(encoding="utf-8"))
             keys = np.load(here / _KEYS, allow_pickle=False)
         except (OSError, ValueError):
             continue
-        if set(sets) <= missing.keys() and not any(len(missing[one](keys)) for one in sets):
+        if sets is not None and sets <= missing.keys() and not any(len(missing[each](keys)) for each in sets):
             shutil.rmtree(here, ignore_errors=True)
+
+
+def _sets(here: Path) -> set[str] | None:
+    """The ids of a job's sets; None of a folder that is not there, or not whole."""
+    try:
+        return set(json.loads((here / _SETS).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def _done(progress: Path, files: Sequence[Path], sizes: Sequence[int]) -> int:
