@@ -96,6 +96,9 @@ class Steps:
     def to_cypher(self) -> Statement:
         """One Cypher statement, with its parameters, that selects the same.
 
+        Two texts of which a function made one (``F("site").lower() < F("site")``, or an order by it) are compared by
+        Neo4j as UTF-16: there an emoji comes before the full-width forms, and here after them.
+
         Raises:
             QueryError: A part of the query is not in the graph. The message says which and why.
         """

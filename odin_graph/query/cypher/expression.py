@@ -22,6 +22,7 @@ from odin_graph.query.expressions.nodes import (
     Both,
     Call,
     Compare,
+    CompareOp,
     Either,
     FrozenLabel,
     ImageField,
@@ -40,6 +41,9 @@ from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.expressions.types import TypeOf, infer
 
 _COMPARE = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_FLIPPED: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_HIGH = "\ue000"
+"""The first character after the surrogates."""
 _RELATIONS = {
     "in-dataset": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset {{id: {to}}}) }}",
     "used-by": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset)<-[u:USED]-(:Experiment {{id: {to}}}){role} }}",
@@ -136,6 +140,10 @@ class _Compiler:
                 return f"{self._names.prediction(experiment, dataset)}.{name}"
             case UnitAggregate():
                 raise QueryError(f"{spell(node)} has no form in Cypher: what units say is an array. Run the query.")
+            case Compare(op, Value() as left, right) if op in _FLIPPED and not isinstance(right, Value):
+                return self._text(Compare(_FLIPPED[op], right, left))
+            case Compare(op, left, Value("string", str(text))) if op in _FLIPPED and max(text, default="") >= _HIGH:
+                return self._beside_high(op, left, text)
             case Compare(op, left, right):
                 return f"({self._beside(left, right)} {_COMPARE[op]} {self._beside(right, left)})"
             case Arithmetic("/", left, right):
@@ -178,6 +186,24 @@ class _Compiler:
                     raise QueryError(f"{spell(node)} has no form in Cypher: the function has none. Run the query.")
                 return f"({held.cypher.format(*map(self.visit, operands))})"
         assert_never(node)
+
+    def _beside_high(self, op: str, node: Node, text: str) -> str:
+        """A comparison with a text that has characters after the surrogates, which Neo4j orders as UTF-16 does.
+
+        Where such a character meets another one first, the order is that of a pattern, which goes by code points.
+        """
+        differs, below = [], []
+        for place, char in enumerate(text):
+            if char >= _HIGH:
+                same = "".join(f"\\x{{{ord(before):x}}}" for before in text[:place])
+                differs.append(f"{same}(?!\\x{{{ord(char):x}}})[\\x{{e000}}-\\x{{10ffff}}]")
+                if char > _HIGH:
+                    below.append(f"{same}[\\x{{e000}}-\\x{{{ord(char) - 1:x}}}]")
+        meets, less = (self._names.parameter(f"(?s)(?:{'|'.join(each) or '(?!)'}).*") for each in (differs, below))
+        return (
+            f"head([v IN [{self.visit(node)}] | CASE WHEN v =~ {meets} "
+            f"THEN {'NOT ' if '>' in op else ''}(v =~ {less}) ELSE v {op} {self._names.parameter(text)} END])"
+        )
 
     def _beside(self, node: Node, other: Node) -> str:
         """A side of a comparison. Beside an int a float beyond all is infinite: Neo4j takes 2**63 - 1 for 2**63."""
