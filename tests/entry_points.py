@@ -13,22 +13,25 @@ OURS = "odin_graph."
 
 def find_those_of_this_tree() -> None:
     """Where an editable install knows others, write its metadata anew into the tree, which is looked into first."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = {**project["entry-points"], "console_scripts": project["scripts"]}
     named = {(group, name, value) for group, points in groups.items() for name, value in points.items()}
     found = {(group, point.name, point.value) for group in groups for point in entry_points(group=group)}
-    if named <= found and all(
-        value in {value for _, _, value in named} for _, _, value in found if value.startswith(OURS)
-    ):
+    if named == {point for point in found if point in named or point[2].startswith(OURS)}:
         return
     info = ROOT / "odin_graph.egg-info"  # git ignores it
     info.mkdir(exist_ok=True)
-    text = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
-        for group, points in groups.items()
-    )
-    for name, body in (
-        ("PKG-INFO", f"Metadata-Version: 2.1\nName: odin-graph\nVersion: {version('odin-graph')}\n"),
-        ("entry_points.txt", text),
-    ):
-        (info / f"{name}.{os.getpid()}").write_text(body)
-        (info / f"{name}.{os.getpid()}").replace(info / name)
+    about = {"Metadata-Version": "2.1", "Name": project["name"], "Version": version(project["name"])}
+    about["Requires-Python"] = project["requires-python"]
+    _write(info / "PKG-INFO", [f"{name}: {value}" for name, value in about.items()])
+    lines = [
+        [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())] for group, points in groups.items()
+    ]
+    _write(info / "entry_points.txt", [line for group in lines for line in group])
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    """Whole or not at all: several processes may write the same."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text("\n".join(lines) + "\n")
+    part.replace(path)
