@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points, metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,17 +17,17 @@ def find_those_of_this_tree() -> None:
     groups = {**project["entry-points"], "console_scripts": project["scripts"]}
     named = {(group, name, value) for group, points in groups.items() for name, value in points.items()}
     found = {(group, point.name, point.value) for group in groups for point in entry_points(group=group)}
-    if named == {point for point in found if point in named or point[2].startswith(OURS)}:
+    same = named == {point for point in found if point in named or point[2].startswith(OURS)}
+    if same and metadata(project["name"])["Version"] == project["version"]:
         return
     info = ROOT / "odin_graph.egg-info"  # git ignores it
     info.mkdir(exist_ok=True)
-    about = {"Metadata-Version": "2.1", "Name": project["name"], "Version": version(project["name"])}
-    about["Requires-Python"] = project["requires-python"]
-    _write(info / "PKG-INFO", [f"{name}: {value}" for name, value in about.items()])
-    lines = [
-        [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())] for group, points in groups.items()
-    ]
-    _write(info / "entry_points.txt", [line for group in lines for line in group])
+    about = [f"Name: {project['name']}", f"Version: {project['version']}"]
+    _write(info / "PKG-INFO", ["Metadata-Version: 2.1", *about, f"Requires-Python: {project['requires-python']}"])
+    lines = []
+    for group, points in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    _write(info / "entry_points.txt", lines)
 
 
 def _write(path: Path, lines: list[str]) -> None:
