@@ -18,7 +18,7 @@ from sklearn import metrics
 import odin_graph as og
 from benchmarks.report import Row, WrongAnswer, at_most, paired, run
 from odin_graph.analysis import measure as measuring
-from odin_graph.analysis.ranking import rank_classes
+from odin_graph.schema.tasks.ranking import rank_classes
 
 SIDE = 4
 

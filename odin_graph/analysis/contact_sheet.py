@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.analysis.display import Scale, displayable, is_stretched, reduced
-from odin_graph.analysis.picture import DPI, INK, Picture, fonts
 from odin_graph.errors import QueryError
+from odin_graph.picture import DPI, INK, Picture, fonts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.analysis.picture import Picture
+    from odin_graph.picture import Picture
 
 _IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id"
 _DATASETS: Final = """

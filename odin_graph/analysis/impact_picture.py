@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from odin_graph.analysis.picture import INK, Picture, fonts
+from odin_graph.picture import INK, Picture, fonts
 
 if TYPE_CHECKING:
     from odin_graph.analysis.impact import Impact

@@ -16,12 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from odin_graph.analysis import scores
 from odin_graph.analysis.judged import Judged, judged, keys_of
 from odin_graph.analysis.results import Results
-from odin_graph.analysis.scores import Scores
 from odin_graph.errors import QueryError
-from odin_graph.schema.tasks import Task, parse_task
+from odin_graph.registry import PluginError
+from odin_graph.schema.tasks import Pairs, Scores, Task, parse_task, task_like
 from odin_graph.stores import Stores
 
 _SET: Final = """
@@ -69,53 +68,30 @@ def results(
     measured = _Measured(stores, found)
     groups = None if by is None else _by(stores, measured, by)
     every = replace(_kept(stores, dataset, measured), missing=found.coverage.missing)
-    tolerance = getattr(measured.task, "tolerance", None)
-    return Results(
-        experiment, dataset, measured.task.name, measured.classes, every, found.coverage, by, groups, tolerance
-    )
+    return Results(experiment, dataset, measured.task, every, found.coverage, by, groups)
 
 
 class _Measured:
-    """The columns that are measured, of which any rows can be."""
+    """The pairs that are measured, of which any rows can be."""
 
     def __init__(self, stores: Stores, found: Judged) -> None:
         (said,) = stores.graph.read(_SET, {"set": found.set_id})
         self.found = found
-        self.task: Task = parse_task(said["task"] or said["model_task"] or "multi-class")
-        known = list(said["classes"] or said["model_classes"] or [])
-        self.grades = len(known)
-        self._truth, self._said = found.table.column("label"), found.table.column("predicted")
-        self._numbers = self.task.name == "regression"
-        self.classes = tuple(known if self._numbers else _with_strangers(known, self._truth, self._said))
-        self._stores = stores
-        self._codes: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        self._probabilities: tuple[NDArray[np.float32] | None] | None = None
+        known = tuple(said["classes"] or said["model_classes"] or ())
+        labels = found.table.column("label")
+        self.task: Task = parse_task(said["task"] or said["model_task"] or task_like(labels.type, known))
+        columns = (labels, found.table.column("predicted"), found.table.column("wrong"))
+        self._pairs = Pairs(*columns, known, partial(_probabilities, stores, found.set_id, keys_of(found.table)))
 
     def __call__(self, rows: NDArray[np.int64] | None = None) -> Scores:
         """The measures of these rows, by default of all."""
-        every = rows is None
-        if self._numbers:
-            table = self.found.table if every else self.found.table.take(rows)
-            truth, said = (table.column(name).to_numpy().astype(np.float64) for name in ("label", "predicted"))
-            return scores.regression(truth, said, table.column("wrong").to_pylist())
-        held = self._rows()
-        probabilities = held if held is None or every else held[rows]
-        if _is_nested(self._truth) or _is_nested(self._said):
-            truth, said = (column if every else column.take(rows) for column in (self._truth, self._said))
-            return scores.multi_label(truth, said, self.classes, probabilities)
-        if self._codes is None:
-            truth, said = (scores.positions_of(column, self.classes) for column in (self._truth, self._said))
-            self._codes = truth, said
-        truth, said = self._codes if every else (codes[rows] for codes in self._codes)
-        measure = scores.multi_class
-        if self.task.name == "ordinal":
-            measure = partial(scores.ordinal, grades=self.grades or None)
-        return measure(truth, said, self.classes, probabilities, every=every)
-
-    def _rows(self) -> NDArray[np.float32] | None:
-        if self._probabilities is None:
-            self._probabilities = (_probabilities(self._stores, self.found.set_id, keys_of(self.found.table)),)
-        return self._probabilities[0]
+        scores = self.task.score(self._pairs if rows is None else self._pairs.take(rows))
+        if set(scores.overall) != set(self.task.metrics):
+            raise PluginError(
+                f"The task {self.task.name!r} names the measures {list(self.task.metrics)}, and its score() gives "
+                f"{list(scores.overall)}: make both the same."
+            )
+        return scores
 
 
 _CACHE: Final[WeakKeyDictionary[Stores, OrderedDict[tuple[Any, ...], Scores]]] = WeakKeyDictionary()
@@ -138,17 +114,6 @@ def _kept(stores: Stores, dataset: str, measured: _Measured) -> Scores:
         while len(held) > _KEPT:
             held.popitem(last=False)
     return made
-
-
-def _with_strangers(known: Sequence[Any], *columns: pa.ChunkedArray) -> list[Any]:
-    """The model's classes, then those that a data set holds and the model does not know, sorted."""
-    flat = (pc.list_flatten(column) if _is_nested(column) else column for column in columns)
-    seen = {item for column in flat for item in column.unique().to_pylist() if item is not None}
-    return [*known, *sorted(seen.difference(known))]
-
-
-def _is_nested(column: pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_nested(column.type))
 
 
 def _probabilities(stores: Stores, set_id: str, keys: NDArray[np.int64]) -> NDArray[np.float32] | None:

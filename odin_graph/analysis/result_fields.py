@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from odin_graph.analysis.measure import results
 from odin_graph.analysis.results import Results
-from odin_graph.analysis.scores import MEASURES
 from odin_graph.analysis.seen import judged_on_seen
 from odin_graph.errors import CoverageWarning, LeakWarning, QueryError
 from odin_graph.graph.moment import Moment
 from odin_graph.query.names.prediction_sets import sets_of
+from odin_graph.schema.tasks import measures
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
@@ -33,7 +33,7 @@ class ResultFields:
 
     def types(self, _stores: Stores, _at: Moment, /) -> Mapping[str, str]:
         """The measures of every task, and how many of the images they are of."""
-        return dict.fromkeys((*MEASURES, _COVERAGE), "float")
+        return dict.fromkeys((*measures(), _COVERAGE), "float")
 
     def values(self, stores: Stores, at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
         """The measure of each experiment."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from odin_graph.analysis.confusion_counts import DENSE, ConfusionCounts
 from odin_graph.analysis.judged import Coverage
-from odin_graph.analysis.picture import Picture
 from odin_graph.analysis.results_pictures import picture_of
-from odin_graph.analysis.scores import PER_CLASS, Scores
 from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.picture import Picture
+from odin_graph.schema.tasks import Scores, Task
+from odin_graph.schema.tasks.confusion_counts import DENSE, ConfusionCounts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,17 +36,14 @@ class Results:
 
     experiment: str
     dataset: str
-    task: str
-    classes: tuple[Any, ...]
-    """All classes that occur: those of the model, then those that it does not know."""
+    kind: Task
+    """The task, with its parameters."""
     scores: Scores
     counts: Coverage
     """The number of measured images, and of images that are left out, with the reasons."""
     by: str | None = None
     groups: Mapping[Hashable, Scores] | None = None
     """The scores for each value of ``by``; for None, those of the images without a value."""
-    tolerance: float | None = None
-    """For a regression: a prediction that is further from the label is wrong."""
     seen: tuple[str, ...] = ()
     """Sentences about training data that has images in common with the data set."""
 
@@ -55,6 +52,16 @@ class Results:
         if measure not in self.scores.overall:
             raise UnknownNameError.of(f"measure of {self.task}", measure, self.scores.overall)
         return self.scores.overall[measure]
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.kind.name
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """All that occur: the model's, then those that it does not know."""
+        return self.scores.classes
 
     @property
     def n(self) -> int:
@@ -98,7 +105,7 @@ class Results:
 
     @property
     def per_class(self) -> pd.DataFrame:
-        """One row for each class: n, precision, recall, F1, sensitivity, specificity, AUROC, average precision."""
+        """One row for each class, with what the task measures of it: n, precision, recall, F1, AUROC and so on."""
         return self.scores.per_class
 
     @property
@@ -276,7 +283,7 @@ class Results:
         if not len(self.per_class):
             return self.per_class, []
         # Recall is sensitivity by another name: once is enough to read.
-        columns = ["n", *(name for name in PER_CLASS if name != "sensitivity")]
+        columns = [name for name in self.per_class if name != "sensitivity"]
         more = f"{len(self.per_class) - _ROWS:,} more classes: .per_class has all of them"
         return self.per_class[columns].reset_index().head(_ROWS), [more] if len(self.per_class) > _ROWS else []
 

@@ -14,11 +14,11 @@ from PIL import Image
 from skimage import data
 
 from odin_graph.analysis import impact_picture
-from odin_graph.analysis.confusion import confusion_picture
-from odin_graph.analysis.confusion_counts import ConfusionCounts
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
+from odin_graph.schema.tasks.confusion import confusion_picture
+from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "bool"])

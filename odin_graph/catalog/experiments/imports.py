@@ -132,7 +132,7 @@ def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> t
 
 def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
     """What predictions of one class an image say otherwise than their probabilities."""
-    if not getattr(judge.task, "exclusive", False):  # where several are true, each class may have its threshold
+    if not judge.task.exclusive:  # where several are true, each class may have its threshold
         return
     place = pa.compute.index_in(table.column("predicted"), pa.array(judge.classes)).to_numpy()
     said = np.take_along_axis(rows, place[:, None], axis=1)[:, 0]

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any, Final, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ShapeError
-from odin_graph.schema.tasks import Task, parse_task, reading, spell_task
+from odin_graph.schema.tasks import Task, parse_task, reading, spell_task, task_like
 from odin_graph.schema.tasks.reading import of_one_type
 from odin_graph.stores import Stores
 
@@ -63,9 +62,9 @@ class Judge:
         members = stores.columns.members(dataset)
         model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
         said = reading.classes_in_order(classes) if classes is not None else model["classes"]
-        judge = parse_task(task or model["task"] or _task_of(members.column("label").type))
         known = tuple(reading.as_list(said)) if said is not None and len(said) else None
-        if known is not None or judge.name == "ordinal":
+        judge = parse_task(task or model["task"] or task_like(members.column("label").type))
+        if known is not None or judge.needs_classes:
             judge.columns(known or ())  # says what is wrong with them
         labels = _read(judge, _labels(members.column("label")), known)
         return cls(stores, judge, known, dataset, members.column("key").to_numpy(), labels)
@@ -85,13 +84,11 @@ class Judge:
         said = _read(self.task, predicted, self.classes)
         if any(value is None for value in said):
             raise DataError("A prediction is missing (None or NaN): leave its image out.")
-        if self.task.name in ("multi-class", "ordinal"):
+        if self.task.exclusive:
             of_one_type(said, self.labels[position])
-        if self.classes is not None:
-            self._check_classes(keys, said)
-        if self.task.name == "regression" and (bad := ~np.isfinite(said.astype(np.float64))).any():
-            place = int(bad.argmax())
-            raise DataError(f"The prediction of {self.name_of(keys, place)} is {said[place]}: give a finite number.")
+        if (refused := self.task.refused(said, self.classes or ())) is not None:
+            place, reason = refused
+            raise DataError(f"The prediction of {self.name_of(keys, place)} is {reason}")
         wrong = self.task.wrong(said, self.labels[position])
         return pa.table(
             {
@@ -124,7 +121,7 @@ class Judge:
             part = slice(first, first + step)
             held[part] = reading.checked_probabilities(
                 rows[part].astype(np.float64),
-                exclusive=getattr(self.task, "exclusive", False),  # a plug-in of before has none
+                exclusive=self.task.exclusive,
                 name=partial(self.name_of, keys[part]),
             )
         return held
@@ -142,18 +139,6 @@ class Judge:
                 "give the probability of what was predicted, or leave confidence= out."
             )
         return pa.array(np.clip(values, 0.0, 1.0) + 0.0)
-
-    def _check_classes(self, keys: NDArray[np.int64], said: NDArray[Any]) -> None:
-        """Labels may be of a class that the model does not know; what it predicts is one of its own."""
-        known = set(self.classes or ())
-        rows = [value if isinstance(value, list) else [value] for value in said]
-        if set(chain.from_iterable(rows)) <= known:
-            return
-        place, other = next((place, one) for place, row in enumerate(rows) for one in row if one not in known)
-        raise DataError(
-            f"The prediction of {self.name_of(keys, place)} is {other!r}, which is none of the classes, "
-            f"{', '.join(map(repr, self.classes or ())):.400}: correct it, or name all of them in classes=."
-        )
 
     def name_of(self, keys: NDArray[np.int64], place: int) -> str:
         """An image, for a message."""
@@ -190,12 +175,6 @@ def _numbers(given: Any, what: str) -> NDArray[Any]:
 
 def _labels(column: pa.ChunkedArray) -> Any:
     return column.to_pylist() if pa.types.is_null(column.type) or pa.types.is_nested(column.type) else column
-
-
-def _task_of(held: pa.DataType) -> str:
-    if pa.types.is_list(held) or pa.types.is_large_list(held):
-        return "multi-label"
-    return "regression" if pa.types.is_floating(held) else "multi-class"
 
 
 def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[Any]:

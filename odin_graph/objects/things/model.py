@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.models import checkpoints as catalog
 from odin_graph.catalog.models.models import ModelRecord, model_of, versions_of
+from odin_graph.errors import ModelError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.ops import Pipeline
+from odin_graph.schema.tasks import parse_task
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -66,6 +68,18 @@ class Model(Verbs):
     def task(self) -> str | None:
         """The meaning of its outputs: multi-class, multi-label, ordinal, regression, or a registered task."""
         return self._record().task
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of its task, of a batch: what it gives, and the targets that a loader gives beside the images.
+
+        Raises:
+            ModelError: It does not say its task.
+        """
+        if (task := self.task) is None:
+            raise ModelError(
+                f"The model {self.id!r} does not say what its outputs mean: add it with classes= or task=."
+            )
+        return parse_task(task).loss(outputs, targets)
 
     @property
     def preprocess(self) -> Pipeline:

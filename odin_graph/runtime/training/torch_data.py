@@ -13,7 +13,7 @@ from odin_graph.errors import QueryError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import read_augmentations
 from odin_graph.runtime.training.targets import targets_of
-from odin_graph.schema.tasks import reading
+from odin_graph.schema.tasks import reading, task_like
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,7 @@ def torch_dataset(
                 f"The model {model!r} has the classes {list(record.classes)}, in this order: leave classes= out."
             )
         pipeline, task, classes = Pipeline.from_json(record.preprocess), record.task, record.classes or classes
-    targets = targets_of(labels.to_pylist(), task or _task_of(labels.type, classes), classes)
+    targets = targets_of(labels.to_pylist(), task or task_like(labels.type, classes), classes)
     return PixelDataset(
         stores.address,
         keys,
@@ -79,10 +79,3 @@ def torch_dataset(
         transform=transform,
         seed=seed,
     )
-
-
-def _task_of(labels: pa.DataType, classes: Sequence[str | int | bool] | None) -> str:
-    """What the labels look like, where no model says the task."""
-    if pa.types.is_list(labels) or pa.types.is_large_list(labels):
-        return "multi-label"
-    return "regression" if pa.types.is_floating(labels) and classes is None else "multi-class"

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ShapeError
+from odin_graph.picture import Picture
 from odin_graph.schema.metadata.types import FieldType
-from odin_graph.schema.tasks import reading
-from odin_graph.schema.tasks.task import Labels, Mask, Predictions
+from odin_graph.schema.tasks import reading, scores
+from odin_graph.schema.tasks.confusion import confusion_picture
+from odin_graph.schema.tasks.pairs import Pairs
+from odin_graph.schema.tasks.scores import Scores
+from odin_graph.schema.tasks.task import Labels, Mask, Predictions, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class MultiClass:
+class MultiClass(Task):
     """Exactly one of the classes is true of an image. A prediction is wrong if it is another class than the label."""
 
     name: ClassVar[str] = "multi-class"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "accuracy",
-        "balanced-accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "sensitivity",
-        "specificity",
-        "auroc",
-        "average-precision",
-        "precision-micro",
-        "recall-micro",
-        "f1-micro",
-        "precision-weighted",
-        "recall-weighted",
-        "f1-weighted",
-        "kappa",
-        "log-loss",
-        "confusion",
-    )
+    metrics: ClassVar[tuple[str, ...]] = scores.MULTI_CLASS
+    share: ClassVar[bool] = True
     exclusive: ClassVar[bool] = True
 
     def columns(self, classes: Sequence[Any]) -> Mapping[str, FieldType]:
@@ -84,6 +73,30 @@ class MultiClass:
         truth = np.asarray(labels, dtype=object)
         known = np.array([label is not None for label in truth], dtype=bool)
         return reading.masked(np.asarray(np.asarray(predicted, dtype=object) != truth, dtype=bool), known)
+
+    def score(self, pairs: Pairs) -> Scores:
+        """As scikit-learn has them. Of a part of the images only the classes that occur there have a row."""
+        every = pairs.whole is None
+        return scores.multi_class(*pairs.codes, pairs.classes, pairs.probabilities, every=every)
+
+    def targets(self, labels: Labels, classes: Sequence[Any] | None) -> NDArray[Any]:
+        """(n,) indexes of the classes, int64."""
+        place = reading.index_of(classes or sorted(set(labels)))
+        return np.array([place[label] for label in labels], np.int64)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The cross entropy of logits (n, classes); of one logit an image that of the second of two classes."""
+        from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+        if outputs.numel() == len(targets):
+            return binary_cross_entropy_with_logits(outputs.reshape(-1), targets.to(outputs.dtype))
+        return cross_entropy(outputs, targets)
+
+    def picture(self, scores: Scores, head: str, below: str) -> Picture:
+        """The confusion matrix."""
+        assert scores.confusion is not None
+        title = f"{head}: accuracy {scores.overall['accuracy']:.1%}\n{below}"
+        return confusion_picture(scores.confusion, scores.classes, title=title)
 
     def _choose(
         self, probabilities: NDArray[np.float64], chosen: NDArray[np.intp], classes: Sequence[Any]

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import QueryError, ShapeError
+from odin_graph.picture import Picture
 from odin_graph.schema.metadata.types import FieldType
-from odin_graph.schema.tasks import reading
-from odin_graph.schema.tasks.task import Labels, Mask, Predictions
+from odin_graph.schema.tasks import reading, scores
+from odin_graph.schema.tasks.pairs import Pairs
+from odin_graph.schema.tasks.pictures import classes_picture
+from odin_graph.schema.tasks.scores import Scores
+from odin_graph.schema.tasks.task import Labels, Mask, Predictions, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class MultiLabel:
+class MultiLabel(Task):
     """Any of the classes can be true of an image. A prediction is wrong if it is not exactly the label's classes."""
 
     threshold: float = 0.5
     """A class is predicted if its probability is above it."""
 
     name: ClassVar[str] = "multi-label"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "exact-match",
-        "hamming-loss",
-        "precision",
-        "recall",
-        "f1",
-        "sensitivity",
-        "specificity",
-        "auroc",
-        "average-precision",
-        "precision-micro",
-        "recall-micro",
-        "f1-micro",
-        "precision-weighted",
-        "recall-weighted",
-        "f1-weighted",
-    )
-    exclusive: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = scores.MULTI_LABEL
+    share: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the parameter."""
@@ -90,6 +81,25 @@ class MultiLabel:
             label is not None and set(said or ()) != set(label) for said, label in zip(predicted, labels, strict=True)
         ]
         return reading.masked(np.array(differ, dtype=bool), known)
+
+    def score(self, pairs: Pairs) -> Scores:
+        """As scikit-learn has them of an indicator matrix."""
+        return scores.multi_label(pairs.truth, pairs.predicted, pairs.classes, pairs.probabilities)
+
+    def targets(self, labels: Labels, classes: Sequence[Any] | None) -> NDArray[Any]:
+        """Zeros and ones (n, classes), float32."""
+        known = classes or sorted({name for names in labels for name in names})
+        return np.array([[name in names for name in known] for names in labels], np.float32).reshape(len(labels), -1)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The binary cross entropy of logits (n, classes)."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        return binary_cross_entropy_with_logits(outputs.reshape(targets.shape), targets)
+
+    def picture(self, scores: Scores, head: str, below: str) -> Picture:
+        """Precision, recall and F1 of each class."""
+        return classes_picture(scores, head, below)
 
     def _choose(self, probabilities: NDArray[np.float64], classes: Sequence[Any]) -> Predictions:
         """Confidence is that of the least certain of the decisions, one a class."""

@@ -28,6 +28,20 @@ def as_list(values: Any) -> list[Any]:
     return listed if isinstance(listed, list) else [listed]
 
 
+def as_numbers(values: Any, reason: str) -> Labels:
+    """Labels that are numbers, as floats; NaN is a missing one, as everywhere.
+
+    Args:
+        values: Whatever users hold them in.
+        reason: Why another value is refused.
+    """
+    listed = as_list(values)
+    for place, value in enumerate(listed):
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+            raise refuse(value, place, reason)
+    return as_labels([None if value is None else float(value) for value in listed])
+
+
 def classes_in_order(given: Any) -> Any:
     """Classes as they were given, which must have an order: that of outputs and probabilities.
 

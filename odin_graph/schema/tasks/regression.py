@@ -10,14 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.errors import DataError, QueryError, ShapeError
+from odin_graph.errors import QueryError, ShapeError
+from odin_graph.picture import Picture
 from odin_graph.schema.metadata.types import FieldType
-from odin_graph.schema.tasks import reading
-from odin_graph.schema.tasks.task import Labels, Mask, Predictions
+from odin_graph.schema.tasks import reading, scores
+from odin_graph.schema.tasks.pairs import Pairs
+from odin_graph.schema.tasks.pictures import numbers_picture
+from odin_graph.schema.tasks.scores import Scores
+from odin_graph.schema.tasks.task import Labels, Mask, Predictions, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(Task):
     """A number is true of an image. A prediction is wrong if it is further from the label than the tolerance.
 
     Without a tolerance nothing is called right or wrong: no number of ours fits every quantity.
@@ -27,8 +31,7 @@ class Regression:
     """In the units of the label; an error of exactly it is not wrong."""
 
     name: ClassVar[str] = "regression"
-    metrics: ClassVar[tuple[str, ...]] = ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
-    exclusive: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = scores.REGRESSION
 
     def __post_init__(self) -> None:
         """Check the parameter."""
@@ -44,7 +47,7 @@ class Regression:
     def read_labels(self, values: Any, classes: Sequence[Any] | None = None) -> Labels:
         """Numbers. NaN is a missing label, as everywhere."""
         self.columns(classes or ())
-        return reading.as_labels([self._read(value, place) for place, value in enumerate(reading.as_list(values))])
+        return reading.as_numbers(values, "a regression label is a number.")
 
     def decide(self, outputs: NDArray[Any], classes: Sequence[Any]) -> Predictions:
         """The output as it is, (n,) or (n, 1)."""
@@ -55,11 +58,7 @@ class Regression:
                 f"The outputs have shape {np.shape(outputs)}, and regression needs one number an image, (n,) or "
                 "(n, 1): log each of several targets as a prediction set of its own."
             )
-        return Predictions(predicted=numbers.reshape(-1), confidence=None, probabilities=None)
-
-    def from_probabilities(self, probabilities: NDArray[Any], classes: Sequence[Any]) -> Predictions:  # noqa: ARG002
-        """Refused: a number has no probabilities."""
-        raise DataError("A regression task has no probabilities: give predicted= instead.")
+        return Predictions(numbers.reshape(-1))
 
     def wrong(self, predicted: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> Mask:
         """Further from the label than the tolerance."""
@@ -70,12 +69,13 @@ class Regression:
             return reading.masked(np.zeros(len(error), dtype=bool), np.zeros(len(error), dtype=bool))
         return reading.masked(error > self.tolerance, ~np.isnan(truth))
 
-    def _read(self, value: Any, place: int) -> float | None:
-        if value is None:
-            return None
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise reading.refuse(value, place, "a regression label is a number.")
-        return float(value)
+    def score(self, pairs: Pairs) -> Scores:
+        """Of the errors, and of what is beyond the tolerance."""
+        return scores.regression(*pairs.numbers, pairs.wrong.to_pylist())
+
+    def picture(self, scores: Scores, head: str, below: str) -> Picture:
+        """What was predicted against the truth."""
+        return numbers_picture(scores, head, below, self.tolerance)
 
 
 ENTRY = Regression()

@@ -14,8 +14,8 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
-from odin_graph.analysis import scores
-from odin_graph.analysis.confusion_counts import ConfusionCounts
+from odin_graph.schema.tasks import scores
+from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
 
 NAMES = ["adult", "drusen", "edema", "normal", "other"]
 """Sorted, as scikit-learn sorts what it is given."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from odin_graph.errors import DataError, ModelError, OdinError, QueryError, ShapeError, UnknownNameError
-from odin_graph.schema.tasks import TASKS, parse_task, spell_task
+from odin_graph.registry import PluginError
+from odin_graph.schema.tasks import TASKS, Pairs, Task, measures, parse_task, reading, spell_task
+from odin_graph.schema.tasks.multi_class import MultiClass
 
 EYES = ["normal", "DME", "drusen"]
 CLASS, LABELS, NUMBER = TASKS.get("multi-class"), TASKS.get("multi-label"), TASKS.get("regression")
@@ -31,6 +35,60 @@ def test_each_task_says_which_measures_apply() -> None:
     assert {"quadratic-kappa", "within-one", "mean-absolute-error", *CLASS.metrics} == set(GRADE.metrics)
     assert "hamming-loss" in LABELS.metrics
     assert NUMBER.metrics == ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_each_task_measures_what_it_names_of_no_image_too(name: str) -> None:
+    values = {"regression": 1.5, "multi-label": ["DME"]}.get(name, "DME")
+    known = () if name == "regression" else EYES
+    truth, wrong = pa.chunked_array([[values, values]]), pa.chunked_array([[False, None]])
+    pairs = Pairs(truth, truth, wrong, known)
+    for part in (pairs, pairs.take(np.array([1])), pairs.take(np.empty(0, np.int64))):
+        scores = TASKS.get(name).score(part)
+        assert scores.n == len(part)
+        assert set(scores.overall) == set(TASKS.get(name).metrics) <= set(measures())
+
+
+@dataclass(frozen=True)
+class Grown(MultiClass):
+    """A task of somebody else that says too little."""
+
+
+class NoTask:
+    name = "no-task"
+    metrics = ("accuracy",)
+
+
+@pytest.mark.parametrize(("name", "entry", "said"), [
+    ("no-task", NoTask(), "register an instance of a class that derives from odin_graph.schema.tasks.Task"),
+    ("grown", Grown(), "needs name = 'grown' and metrics"),
+])  # fmt: skip
+def test_what_is_no_task_is_taken_for_no_other(
+    name: str, entry: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS._entries, name, entry)
+    with pytest.raises(PluginError, match=said):
+        parse_task(name)
+    assert "accuracy" in measures(), "and the others measure as before"
+
+
+def test_a_loss_is_that_of_outputs_and_targets() -> None:
+    """Against torch's own; a column of outputs beside a row of targets is no matrix of differences."""
+    outputs = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]])
+    one = torch.from_numpy(CLASS.targets(reading.as_labels(["DME", "normal"]), EYES))
+    assert one.tolist() == [1, 0]
+    assert CLASS.loss(outputs, one) == torch.nn.functional.cross_entropy(outputs, one)
+    two = CLASS.loss(torch.tensor([[1.5], [-0.5]]), one)
+    both = torch.tensor([[0.0, 1.5], [0.0, -0.5]])
+    torch.testing.assert_close(two, torch.nn.functional.cross_entropy(both, one))
+    several = torch.from_numpy(LABELS.targets(reading.as_labels([["DME"], []]), EYES))
+    assert several.tolist() == [[0, 1, 0], [0, 0, 0]]
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(outputs, several)
+    assert LABELS.loss(outputs, several) == expected
+    numbers = torch.from_numpy(NUMBER.targets(reading.as_labels([1.0, 3.0]), None))
+    assert NUMBER.loss(torch.tensor([[2.0], [5.0]]), numbers) == 2.5
+    with pytest.raises(DataError, match=r"Labels of a multi-class task are no numbers .*: write its targets\(\)"):
+        Task.targets(CLASS, reading.as_labels(["DME"]), None)
 
 
 def test_each_task_says_what_a_predictions_columns_are() -> None:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.confusion_counts import ConfusionCounts
-from odin_graph.analysis.picture import INK, Picture, fonts, heading
+from odin_graph.picture import INK, Picture, fonts, heading
+from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
 
 _WRITTEN: Final = 24
 """Up to this many classes the counts are written into the cells."""

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import nan
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.analysis.confusion_counts import ConfusionCounts
-from odin_graph.analysis.ranking import rank_classes
+from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
+from odin_graph.schema.tasks.ranking import rank_classes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Codes = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
@@ -29,8 +31,6 @@ MULTI_CLASS: Final = ("accuracy", "balanced-accuracy", *PER_CLASS, *_AVERAGED, "
 ORDINAL: Final = ("accuracy", "within-one", "mean-absolute-error", "quadratic-kappa", *MULTI_CLASS[1:])
 MULTI_LABEL: Final = ("exact-match", "hamming-loss", *PER_CLASS, *_AVERAGED)
 REGRESSION: Final = ("mean-absolute-error", "root-mean-squared-error", "r2", "within-tolerance")
-MEASURES: Final = tuple(dict.fromkeys((*MULTI_CLASS, *ORDINAL, *MULTI_LABEL, *REGRESSION)))
-"""Every overall measure of any task."""
 _ZERO: Final = "so 0, as scikit-learn's zero_division=0"
 _LISTED: Final = 5
 
@@ -44,11 +44,11 @@ class Scores:
     overall: dict[str, float]
     """By name. Those that each class has are their mean over the classes (macro)."""
     classes: tuple[Any, ...] = ()
-    """Those that have a row."""
+    """Those that have a row: all, but of a part of the images those that occur there."""
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Of the measures of each class, in their order."""
     confusion: ConfusionCounts | None = None
-    """None where an image has several classes or none."""
+    """None where an image has several classes or none, or nobody counts them."""
     pairs: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     """Labels and predictions, of numbers."""
     undefined: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +69,8 @@ class Scores:
     @cached_property
     def per_class(self) -> pd.DataFrame:
         """One row a class; empty for regression."""
+        import pandas as pd
+
         return pd.DataFrame(dict(self.columns), index=pd.Index(list(self.classes), name="class"))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DENSE: Final = 1_000
 """Up to so many classes a matrix has all its zeros."""
@@ -38,6 +40,8 @@ class ConfusionCounts:
 
     def matrix(self, names: Sequence[Any]) -> pd.DataFrame:
         """The matrix with the classes' names; of many classes its columns are sparse."""
+        import pandas as pd
+
         rows, columns = pd.Index(names, name="truth"), pd.Index(names, name="predicted")
         if self.size <= DENSE:
             return pd.DataFrame(self.dense(), index=rows, columns=columns)
@@ -54,6 +58,8 @@ class ConfusionCounts:
 
         The most frequent first; those that are as frequent in the order of the classes.
         """
+        import pandas as pd
+
         wrong = np.flatnonzero(self.truth != self.predicted)
         wrong = wrong[np.argsort(-self.counts[wrong], kind="stable")]
         of_class = np.bincount(self.truth, weights=self.counts, minlength=self.size)

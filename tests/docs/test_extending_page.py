@@ -1,0 +1,104 @@
+"""docs/extending.md: each recipe is built as a package outside of ours, from the page itself, and used as it says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import odin_graph as og
+from odin_graph.ops import OPS
+from odin_graph.schema.tasks import TASKS
+from tests.docs.pages import DOCS
+
+TEXT = (DOCS / "extending.md").read_text(encoding="utf-8")
+MOST = {"An image operation": 30, "A task": 100}
+"""Lines of code of a recipe, without those that are empty."""
+
+
+def parts() -> dict[str, str]:
+    """The recipes by their headings."""
+    _, *titled = re.split(r"^## (.*)\n", TEXT, flags=re.M)
+    return dict(zip(titled[::2], titled[1::2], strict=True))
+
+
+def files(text: str) -> dict[str, str]:
+    """The files of the package: the blocks that begin with a path."""
+    blocks = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", text, re.M | re.S)
+    return dict(blocks)
+
+
+def usage(text: str) -> Iterator[str]:
+    """The other blocks, of who uses it."""
+    return (block for block in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if block[:2] != "# ")
+
+
+def install(text: str, folder: Path) -> None:
+    """Lay the package out as an installer does."""
+    for name, source in files(text).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    info = folder / "eye_tools-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: eye-tools\nVersion: 1.0\n")
+    lines = []
+    for block in re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S):
+        for group, entries in tomllib.loads(block)["project"]["entry-points"].items():
+            lines += [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_every_recipe_is_short_and_is_in_the_table() -> None:
+    table = re.findall(r"^\| \[(.*?)\]\(#.*?\) \| (\d+) \| `([a-z_.]+)` \|$", TEXT, re.M)
+    for name, number, group in table:
+        part = next(text for title, text in parts().items() if title.lower() == name)
+        if not (code := files(part)):
+            continue
+        assert len(code) == int(number)
+        assert f'[project.entry-points."{group}"]' in part
+    for name, most in MOST.items():
+        lines = [line for source in files(parts()[name]).values() for line in source.splitlines() if line.strip()]
+        assert 0 < len(lines) < most
+
+
+def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "angle" not in TASKS
+    site = tmp_path / "site"
+    site.mkdir()
+    install(TEXT, site)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(og, "connect", lambda *_, **__: db)
+    names: dict[str, Any] = {}
+    for block in usage(TEXT):
+        exec(compile(block, "extending.md", "exec"), names)
+
+    assert "gamma" in OPS
+    first = db.images()[0]
+    pixels = first.pixels().astype(float)
+    np.testing.assert_array_equal(names["bright"][0].pixels(), np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
+
+    held = names["results"]
+    assert (held.task, held.classes) == ("angle", ())
+    assert held["mean-degrees"] == pytest.approx((15 + 5) / 6)
+    assert held["within-tolerance"] == pytest.approx(5 / 6)
+    assert "mean-degrees 3.333" in str(held)
+    assert (tmp_path / "angles.png").read_bytes()[:4] == b"\x89PNG"
+    targets = np.sort(np.asarray(names["targets"]), axis=0)
+    turns = np.radians(30.0 * np.arange(6))
+    np.testing.assert_allclose(targets, np.sort(np.stack([np.cos(turns), np.sin(turns)], 1), axis=0), atol=1e-6)
+    turned = db.experiment("turned").results(names["test"])
+    assert turned.task == "angle"
+    assert 0 <= turned["mean-degrees"] <= 180
+    assert names["compared"].n == 6
+    by_label = db.experiment("by-hand").results(names["test"], by="label")
+    assert by_label.groups is not None
+    assert by_label.groups[210.0].overall == pytest.approx({"mean-degrees": 15.0, "within-tolerance": 0.0})
+    by_label.save(tmp_path / "groups.png")
+    assert db.experiments().where(og.F("results.mean-degrees") < 4).ids == ("by-hand",)
