@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from odin_graph.errors import UnknownNameError
-from odin_graph.schema.metadata.names import KINDS, check
+from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.schema.metadata.names import check
 from odin_graph.schema.nodes import stored_properties
 
 
@@ -13,8 +14,8 @@ def reserved(kind: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: The kind takes no metadata.
     """
-    if kind not in KINDS:
-        raise UnknownNameError.of("kind that takes metadata", kind, KINDS)
+    if kind not in DESCRIBED:
+        raise UnknownNameError.of("kind that takes metadata", kind, DESCRIBED)
     return stored_properties(kind)
 
 

@@ -80,9 +80,8 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
         exec(compile(block, "extending.md", "exec"), names)
 
     assert "gamma" in OPS
-    first = db.images()[0]
-    pixels = first.pixels().astype(float)
-    np.testing.assert_array_equal(names["bright"][0].pixels(), np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
+    pixels = db.images()[0].pixels.astype(float)
+    np.testing.assert_array_equal(names["bright"][0].pixels, np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
 
     held = names["results"]
     assert (held.task, held.classes) == ("angle", ())

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph.writer import quoted
+from odin_graph.schema.kinds import DESCRIBED
 from odin_graph.schema.metadata import suggest
-from odin_graph.schema.metadata.names import KINDS, LONGEST
+from odin_graph.schema.metadata.names import LONGEST
 from odin_graph.schema.reserved import check_name, reserved
 
 ALLOWED = [
@@ -84,7 +85,7 @@ def test_names_of_ours_are_refused_with_the_list() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DESCRIBED)
 def test_every_property_of_ours_is_reserved_on_its_kind(kind: str) -> None:
     for name in reserved(kind):
         with pytest.raises(MetadataError, match="is a property of ours"):

@@ -14,46 +14,11 @@ from odin_graph.catalog.records.uses import told, uses
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.kinds import KINDS
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
-DELETABLE: Final = (
-    "Image",
-    "Video",
-    "Volume",
-    "Dataset",
-    "Model",
-    "Experiment",
-    "Checkpoint",
-    "PredictionSet",
-    "ActivationSet",
-    "AttributionSet",
-)
-HAVE_STATE: Final = ("Volume", "Video", "Dataset", "PredictionSet", "ActivationSet", "AttributionSet")
-"""Their state becomes ``deleted``, so that whoever asks for what is ready does not find them."""
-LEASED: Final = ("Dataset", "Experiment", "PredictionSet", "ActivationSet", "AttributionSet")
-
-# What goes with a thing (t), since it is a part (p) of it: its label, and the pattern from the thing to it.
-_PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "Experiment": (
-        ("Checkpoint", "(t)<-[:GENERATED_BY]-(p:Checkpoint)"),
-        ("PredictionSet", "(t)<-[:GENERATED_BY]-(p:PredictionSet)"),
-        ("ActivationSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:ActivationSet)"),
-        ("AttributionSet", "(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(p:AttributionSet)"),
-    ),
-    "Checkpoint": (
-        ("ActivationSet", "(t)<-[:DERIVED_FROM]-(p:ActivationSet)"),
-        ("AttributionSet", "(t)<-[:DERIVED_FROM]-(p:AttributionSet)"),
-    ),
-}
 _BEGIN: Final = "UNWIND $things AS thing MATCH (t:{0} {{id: thing}})"
-_PLURAL: Final = {
-    "Image": "images",
-    "Dataset": "data set versions",
-    "Model": "models",
-    "Experiment": "experiments",
-    "Checkpoint": "checkpoints",
-}
 _SHOWN: Final = 5
 
 
@@ -96,7 +61,7 @@ def delete(
 
     Args:
         stores: The open workspace.
-        label: Their kind, one of `DELETABLE`.
+        label: Their kind, one that is deletable.
         things: The keys of images, the ids of the others.
         why: The reason, for whoever meets the tombstone.
         by: Who does it; by default the user's login name.
@@ -136,8 +101,8 @@ def delete(
 
 def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> int:
     """Tombstones for those that have none; how many."""
-    by = "key" if label == "Image" else "id"
-    state = ", n.state = 'deleted'" if label in HAVE_STATE else ""
+    by = KINDS[label].key
+    state = ", n.state = 'deleted'" if KINDS[label].ready else ""
     number = 0
     for part in batches(things, BATCH):
         number += tx.run(
@@ -169,7 +134,7 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
 
 def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
     """Once more, under the locks of the tombstones: a process may have begun since it was looked."""
-    if label not in LEASED:
+    if not KINDS[label].leased:
         return
     rows = tx.run(
         f"UNWIND $things AS thing MATCH (n:{label} {{id: thing}}) WHERE n.lease_owner IS NOT NULL "
@@ -182,7 +147,7 @@ def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
 
 
 def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
-    for part, pattern in _PARTS.get(label, ()):
+    for part, pattern in KINDS[label].parts.items():
         # What several checkpoints share goes with the last of them: those of this call have their tombstone by now.
         last = (
             " AND NOT EXISTS { MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE o.deleted IS NULL }"
@@ -199,10 +164,10 @@ def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple
 
 def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
     """What a live process may be at work on: the things themselves, and their parts."""
-    if label in LEASED:
+    if KINDS[label].leased:
         yield label, list(things)
-    for part, pattern in _PARTS.get(label, ()):
-        if part in LEASED:
+    for part, pattern in KINDS[label].parts.items():
+        if KINDS[part].leased:
             rows = stores.graph.read(
                 f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
                 {"things": list(things)},
@@ -214,7 +179,7 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
     """Refuse what never was; what was deleted before is left as it is."""
     if not absent:
         return
-    by = "key" if label == "Image" else "id"
+    by = KINDS[label].key
     rows = stores.graph.read(
         f"UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) RETURN thing", {"things": list(absent)}
     )
@@ -228,7 +193,7 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
 
 def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenError:
     if len(things) > 1:
-        what = f"Of {len(things):,} {_PLURAL.get(label, f'{label} nodes')}"
+        what = f"Of {len(things):,} {KINDS[label].plural}"
     else:
         what = "The image" if label == "Image" else f"{label} {things[0]!r}"
     remedy = {

@@ -10,6 +10,7 @@ from typing import Any
 from odin_graph.graph import Graph, Transaction
 from odin_graph.graph.writer import quoted
 from odin_graph.schema import metadata
+from odin_graph.schema.kinds import DESCRIBED
 from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types, unchanged
 from odin_graph.schema.reserved import check_name
 
@@ -23,7 +24,7 @@ def recorded_types(graph: Graph, kind: str) -> dict[str, FieldType]:
 def counted(graph: Graph) -> list[tuple[str, str, str, int]]:
     """Every field that something has a value of: kind, name, type, and how many things have one."""
     found: list[tuple[str, str, str, int]] = []
-    for kind in metadata.KINDS:
+    for kind in DESCRIBED:
         types = recorded_types(graph, kind)
         if not types:
             continue

@@ -10,7 +10,8 @@ from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.metadata import KINDS, FieldType, convert, decode, encode
+from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.schema.metadata import FieldType, convert, decode, encode
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
@@ -54,8 +55,8 @@ def retype(stores: Stores, name: str, to: FieldType, kind: str = "Image") -> Ret
         UnknownNameError: There is no such kind or field.
         MetadataError: The field is ours, or values do not fit: lists them, and nothing is changed.
     """
-    if kind not in KINDS:
-        raise UnknownNameError.of("kind that takes metadata", kind, KINDS)
+    if kind not in DESCRIBED:
+        raise UnknownNameError.of("kind that takes metadata", kind, DESCRIBED)
     if name in reserved(kind) and name != "label":
         raise MetadataError(f"{name!r} is a property of ours, whose type is fixed.")
     types = recorded_types(stores.graph, kind)

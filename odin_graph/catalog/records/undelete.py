@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from odin_graph.catalog.records.deletion import DELETABLE, HAVE_STATE
 from odin_graph.catalog.records.restored_values import fit_types
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.metadata import KINDS
+from odin_graph.schema.kinds import KINDS
 from odin_graph.stores import Stores
 
-COMPUTED: Final = ("ActivationSet", "AttributionSet")
-"""What is computed again when it is asked for: deleting it takes its files."""
 _SHOWN: Final = 5
 
 _TOMBSTONES: Final = """
@@ -34,13 +31,6 @@ _EMPTY: Final = """
 UNWIND $ids AS id MATCH (x:Deletion {id: id})
 WHERE NOT (x)<-[:INVALIDATED_BY]-() AND (x.files IS NULL OR size(x.files) = 0) DETACH DELETE x
 """
-# What went with a thing (t): the same deletion names both.
-_PARTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "Experiment": (
-        ("Checkpoint", "(t)<-[:GENERATED_BY]-(p:Checkpoint)"),
-        ("PredictionSet", "(t)<-[:GENERATED_BY]-(p:PredictionSet)"),
-    ),
-}
 # What a thing is a part of, or is about: without it, it would hang in the air.
 _WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Checkpoint": (("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),),
@@ -87,7 +77,7 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
 
     Args:
         stores: The open workspace.
-        label: Their kind, one of `DELETABLE`.
+        label: Their kind, one that is deletable.
         things: The keys of images, the ids of the others. What is not deleted is left as it is.
 
     Raises:
@@ -96,7 +86,7 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
             not fit the type that their field has by now.
         QueryError: What is computed again has nothing that could come back.
     """
-    if label in COMPUTED or label not in DELETABLE:
+    if KINDS[label].computed or not KINDS[label].deletable:
         raise QueryError(
             f"A deleted {label} does not come back: its files are gone, and it is computed again when it is asked for."
         )
@@ -107,7 +97,9 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
         slices = _slices(tx, label, rows) if label in ("Video", "Volume") else []
         converted: dict[str, int] = {}
         counts = {label: _restore(tx, label, rows, converted)}
-        for part, pattern in _PARTS.get(label, ()):
+        for part, pattern in KINDS[label].parts.items():
+            if KINDS[part].computed:
+                continue
             found = _parts(tx, label, pattern, rows)
             counts[part] = _restore(tx, part, found, converted)
             rows += found
@@ -150,10 +142,10 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
 
 def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:
     things = list(dict.fromkeys(row["thing"] for row in rows))
-    if label in KINDS and things:
+    if KINDS[label].metadata and things:
         fitted = fit_types(tx, label, _by(label), things)
         converted |= {f"{label}.{name}": number for name, number in fitted.items()}
-    state = ", n.state = coalesce(was, 'ready')" if label in HAVE_STATE else ""
+    state = ", n.state = coalesce(was, 'ready')" if KINDS[label].ready else ""
     cypher = _RESTORE.format(label=label, by=_by(label), state=state)
     for part in batches(list(rows), BATCH):
         tx.run(cypher, {"rows": part})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from odin_graph.schema.kinds import labels_where
 from odin_graph.stores import Stores
 
-PARENTS = ("Dataset", "PredictionSet", "ActivationSet", "AttributionSet", "VectorIndex", "VectorSet")
+PARENTS: Final = labels_where("built")
 """What is built under a parent that is not visible before it is ready."""
 
 _BATCH = 10_000

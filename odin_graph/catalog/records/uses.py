@@ -7,47 +7,9 @@ from typing import Any, Final
 
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import KINDS
 
 _SHOWN: Final = 5
-
-# Each: what is said of the thing, and the pattern from the thing (t) to what uses it (u).
-_USES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "Image": (("in the data set version", "(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL"),),
-    "Dataset": (
-        ("used by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-        ("predicted by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
-    ),
-    "Model": (
-        ("trained by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-        ("run by the checkpoint", "(t)<-[:SPECIALIZATION_OF]-(u:Checkpoint) WHERE u.deleted IS NULL"),
-    ),
-    "Experiment": (
-        (
-            "gone on from by the experiment",
-            "(t)<-[:INFORMED_BY]-(u:Experiment) WHERE u.deleted IS NULL AND NOT u.id IN $things",
-        ),
-        (
-            "the maker of the weights of the prediction set",
-            """(t)<-[:GENERATED_BY]-(:Checkpoint)<-[:DERIVED_FROM]-(u:PredictionSet)-[:GENERATED_BY]->(e:Experiment)
-               WHERE u.state = 'ready' AND NOT e.id IN $things""",
-        ),
-    ),
-    "Checkpoint": (
-        ("what was run for the prediction set", "(t)<-[:DERIVED_FROM]-(u:PredictionSet) WHERE u.state = 'ready'"),
-    ),
-    "Video": (
-        (
-            "the root of images in the data set version",
-            "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
-        ),
-    ),
-    "Volume": (
-        (
-            "the root of images in the data set version",
-            "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
-        ),
-    ),
-}
 
 
 def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
@@ -59,9 +21,9 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
         things: The keys of images, the ids of the others.
     """
     found: list[str] = []
-    for phrase, pattern in _USES.get(label, ()):
+    for phrase, pattern in KINDS[label].uses:
         # Two clauses, so that ArcadeDB begins at the thing, and not at every member of every data set.
-        begin = f"UNWIND $things AS thing MATCH (t:{label} {{{'key' if label == 'Image' else 'id'}: thing}})"
+        begin = f"UNWIND $things AS thing MATCH (t:{label} {{{KINDS[label].key}: thing}})"
         cypher = f"{begin} MATCH {pattern} RETURN u.id AS user, count(DISTINCT thing) AS n"
         users: dict[str, int] = {}
         for part in batches(things):

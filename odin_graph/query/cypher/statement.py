@@ -39,6 +39,7 @@ from odin_graph.query.plan.plan import (
     WithColumns,
 )
 from odin_graph.query.planner.planner import plan_fields
+from odin_graph.schema.kinds import alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class _Writer:
 
     def statement(self) -> Statement:  # noqa: C901 - one case a step
         lines = self._source(self._plan.source)
-        lines.append(f"WHERE {self._kind.alive if self._kind is not None else 'i.deleted IS NULL'}")
+        lines.append(f"WHERE {alive(self._kind.label if self._kind is not None else 'Image', 'i')}")
         lines += self._predictions()
         order: tuple[SortKey, ...] | None = None
         last = ["i.key AS key"] if self._kind is None else []

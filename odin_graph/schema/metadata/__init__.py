@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from odin_graph.schema.metadata.conversion import asked_type, convert
-from odin_graph.schema.metadata.names import KINDS, PREFIX, suggest
+from odin_graph.schema.metadata.names import PREFIX, suggest
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.recording import Run, forget_unused, list_types, record_types, unchanged
 from odin_graph.schema.metadata.types import SCALARS, FieldType, classify, plain_type, type_of, widen
 from odin_graph.schema.metadata.values import as_utc, decode, encode
 
 __all__ = [
-    "KINDS",
     "PREFIX",
     "SCALARS",
     "FieldType",

@@ -9,9 +9,6 @@ from typing import Final
 
 from odin_graph.errors import MetadataError
 
-KINDS: Final = ("Image", "Volume", "Video", "Dataset", "Model", "Experiment", "PredictionSet", "ActivationSet")
-"""The kinds of nodes that take metadata."""
-
 PREFIX: Final = "odin_"
 """Whatever we add later starts so."""
 

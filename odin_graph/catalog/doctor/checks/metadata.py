@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.records.leases import LOCK
-from odin_graph.schema.metadata import KINDS, FieldType, decode
+from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.schema.metadata import FieldType, decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
 
@@ -16,7 +17,7 @@ _AT_ONCE = 10_000
 
 def check_metadata(stores: Stores) -> Iterator[Fault]:
     """Compare each value of free metadata with the type recorded for its name."""
-    recorded: dict[str, dict[str, FieldType]] = {kind: {} for kind in KINDS}
+    recorded: dict[str, dict[str, FieldType]] = {kind: {} for kind in DESCRIBED}
     for row in stores.graph.read("MATCH (f:Field) RETURN f.kind AS kind, f.name AS name, f.type AS type"):
         recorded.setdefault(row["kind"], {})[row["name"]] = FieldType(row["type"])
     for kind, types in recorded.items():

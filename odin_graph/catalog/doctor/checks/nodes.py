@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, get_args
+from typing import Final
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
-from odin_graph.catalog.experiments.experiments import State
+from odin_graph.schema.kinds import KINDS
 from odin_graph.stores import Stores
 
 _NEEDED: Final = {
-    "Image": ("id", "key", "digest", "height", "width", "bands", "dtype"),
-    "Dataset": ("id", "base", "version", "state"),
-    "Model": ("id", "definition", "digest"),
-    "Experiment": ("id", "state"),
-    "Checkpoint": ("id", "weights"),
-    "PredictionSet": ("id", "state"),
-    "ActivationSet": ("id", "state", "layer"),
-    "VectorSet": ("id", "state", "length"),
-    "Volume": ("id", "state"),
-    "Video": ("id", "state"),
+    **{label: kind.needed for label, kind in KINDS.items()},
     "Segment": ("id", "array", "uri", "keys", "rows", "codec"),
     "LabelChange": ("id",),
     "Deletion": ("id",),
@@ -27,16 +18,6 @@ _NEEDED: Final = {
     "View": ("id", "base", "version", "query"),
 }
 """What no node of a label is without, unless it was deleted."""
-_STATES: Final = {
-    "Dataset": ("building", "ready"),
-    "Experiment": get_args(State),
-    "PredictionSet": ("building", "ready"),
-    "ActivationSet": ("building", "ready"),
-    "VectorSet": ("building", "ready"),
-    "Volume": ("building", "ready", "purging"),
-    "Video": ("building", "ready", "purging"),
-}
-"""Those there are; what is in another is found by no call."""
 _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
 """Besides what the engine itself holds unique."""
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
@@ -57,7 +38,7 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
             if rows:
                 ids = [repr(row["id"]) if row["id"] is not None else "one without an id" for row in rows]
                 yield Fault(f"{label} nodes", f"{len(rows)} have no {name}, {shown(ids)}.", _RESTORE)
-    for label, states in _STATES.items():
+    for label, states in ((label, kind.states) for label, kind in KINDS.items() if kind.states):
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE n.deleted IS NULL AND n.state IS NOT NULL AND NOT n.state IN $states "
             "RETURN n.id AS id, n.state AS state LIMIT 1000",
