@@ -13,31 +13,32 @@ import pyarrow as pa
 from odin_graph.analysis.impact_picture import JUDGED, draw
 from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.picture import Picture
 
 _IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id"
-_DATASETS: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset)
-WHERE d.state = 'ready' AND d.deleted IS NULL RETURN d.id AS id, collect(i.id) AS images
+_DATASETS: Final = f"""
+UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset)
+WHERE {alive("Dataset", "d")} RETURN d.id AS id, collect(i.id) AS images
 """
-_EXPERIMENTS: Final = """
-UNWIND $ids AS id MATCH (d:Dataset {id: id})<-[u:USED]-(e:Experiment)
-WHERE e.deleted IS NULL RETURN e.id AS id, u.role AS role, d.id AS cause
+_EXPERIMENTS: Final = f"""
+UNWIND $ids AS id MATCH (d:Dataset {{id: id}})<-[u:USED]-(e:Experiment)
+WHERE {alive("Experiment", "e")} RETURN e.id AS id, u.role AS role, d.id AS cause
 """
-_INFORMED: Final = """
-UNWIND $ids AS id MATCH (c:Experiment {id: id})<-[:INFORMED_BY]-(e:Experiment)
-WHERE e.deleted IS NULL RETURN e.id AS id, c.id AS cause
+_INFORMED: Final = f"""
+UNWIND $ids AS id MATCH (c:Experiment {{id: id}})<-[:INFORMED_BY]-(e:Experiment)
+WHERE {alive("Experiment", "e")} RETURN e.id AS id, c.id AS cause
 """
-_CHECKPOINTS: Final = """
-UNWIND $ids AS id MATCH (e:Experiment {id: id})<-[:GENERATED_BY]-(c:Checkpoint)
-WHERE c.deleted IS NULL RETURN c.id AS id, e.id AS cause
+_CHECKPOINTS: Final = f"""
+UNWIND $ids AS id MATCH (e:Experiment {{id: id}})<-[:GENERATED_BY]-(c:Checkpoint)
+WHERE {alive("Checkpoint", "c")} RETURN c.id AS id, e.id AS cause
 """
-_SETS: Final = """
-UNWIND $ids AS id MATCH (c:{kind} {id: id})<-[:{edge}]-(s:PredictionSet)
-WHERE s.state = 'ready' AND s.deleted IS NULL RETURN DISTINCT s.id AS id, c.id AS cause
+_SETS: Final = f"""
+UNWIND $ids AS id MATCH (c:{{kind}} {{id: id}})<-[:{{edge}}]-(s:PredictionSet)
+WHERE {alive("PredictionSet", "s")} RETURN DISTINCT s.id AS id, c.id AS cause
 """
 _RESULTS: Final = """
 UNWIND $ids AS id MATCH (s:PredictionSet {id: id})-[:GENERATED_BY]->(e:Experiment)

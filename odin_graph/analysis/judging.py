@@ -8,17 +8,18 @@ from typing import Any, Final
 import pyarrow as pa
 
 from odin_graph.analysis.choices import choices_of
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import decode
 from odin_graph.stores import Stores
 
-_USES: Final = """
-MATCH (d:Dataset {base: $base})<-[:USED {role: 'test'}]-(e:Experiment)
-WHERE e.deleted IS NULL
+_USES: Final = f"""
+MATCH (d:Dataset {{base: $base}})<-[:USED {{role: 'test'}}]-(e:Experiment)
+WHERE {alive("Experiment", "e")}
 RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(d.id) AS datasets ORDER BY at, id
 """
-_INFORMED: Final = """
-UNWIND $ids AS id MATCH (a:Experiment {id: id})<-[:INFORMED_BY]-(e:Experiment)
-WHERE e.deleted IS NULL RETURN a.id AS source, e.id AS id, e.started_at AS at
+_INFORMED: Final = f"""
+UNWIND $ids AS id MATCH (a:Experiment {{id: id}})<-[:INFORMED_BY]-(e:Experiment)
+WHERE {alive("Experiment", "e")} RETURN a.id AS source, e.id AS id, e.started_at AS at
 """
 _SCHEMA: Final = pa.schema(
     [

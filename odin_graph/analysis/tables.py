@@ -17,6 +17,7 @@ from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.columns.fields import column
 from odin_graph.errors import QueryError
 from odin_graph.query.names.prediction_sets import choose
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.stores import Stores
 
@@ -42,8 +43,8 @@ _EXPERIMENT: Final = {
     "started_at": FieldType.DATETIME,
     "finished_at": FieldType.DATETIME,
 }
-_EXPERIMENTS: Final = """
-MATCH (e:Experiment) WHERE e.deleted IS NULL
+_EXPERIMENTS: Final = f"""
+MATCH (e:Experiment) WHERE {alive("Experiment", "e")}
 OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
 WITH e, collect([u.role, d.id]) AS datasets
 OPTIONAL MATCH (e)-[:USED]->(m:Model)
@@ -94,7 +95,7 @@ def images_table(
 def models_table(stores: Stores) -> pa.Table:
     """A row a model: its definition as JSON, classes, task, input shape (bands, height, width), and its metadata."""
     rows = stores.graph.read(
-        "MATCH (m:Model) WHERE m.deleted IS NULL RETURN properties(m) AS own ORDER BY m.created_at, m.id"
+        f"MATCH (m:Model) WHERE {alive('Model', 'm')} RETURN properties(m) AS own ORDER BY m.created_at, m.id"
     )
     own = [row["own"] for row in rows]
     for node in own:
@@ -202,7 +203,7 @@ def members_table(stores: Stores) -> pa.Table:
     Members that were deleted since have no row; the others keep their position.
     """
     rows = stores.graph.read(
-        "MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL RETURN d.id AS id ORDER BY d.base, d.version"
+        f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id ORDER BY d.base, d.version"
     )
     parts = []
     for row in rows:

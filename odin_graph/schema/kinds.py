@@ -260,13 +260,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             deletable=True,
             computed=True,
         ),
-        Kind(label="VectorIndex", plural="indexes of vectors", states=_BUILT, built=True),
+        Kind(label="VectorIndex", plural="indexes of vectors", states=_BUILT, built=True, leased=True),
         Kind(
             label="VectorSet",
             plural="sets of vectors",
             needed=("id", "state", "length"),
             states=_BUILT,
             built=True,
+            leased=True,
         ),
     )
 }

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.objects.query.query import Query
 from odin_graph.ops import OPS
 from odin_graph.schema.tasks import TASKS
 from tests.docs.pages import DOCS
 
 TEXT = (DOCS / "extending.md").read_text(encoding="utf-8")
-MOST = {"An image operation": 30, "A task": 100}
+MOST = {"An image operation": 30, "A step of a query": 31, "A task": 100, "A kind of node": 30}
 """Lines of code of a recipe, without those that are empty."""
 
 
@@ -54,6 +56,34 @@ def install(text: str, folder: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
+def check_step(db: og.Workspace, names: dict[str, Any]) -> None:
+    thirds, few = names["thirds"], db.images()[:12]
+    table = thirds.to_pandas("label", "share")
+    assert table[["label", "share"]].to_numpy().tolist() == [[0.0, 0.0], [180.0, 0.5], [330.0, 1.0]]
+    assert names["same"].plan == thirds.plan
+    assert Query.from_json(db.images().address, thirds.to_json()).plan == thirds.plan
+    assert thirds.where(og.F("share") > 0).count() == 2
+    assert repr(thirds).endswith("[:12].quantiles(field='label', k=3))")
+    assert "plug-in" in str(thirds.explain(run=True))
+    assert few.where(og.F("label") > 1000).quantiles("label").count() == 0
+    with pytest.raises(QueryError, match=r"quantiles\(\) has no form in Cypher: it is calculated beside the graph"):
+        thirds.to_cypher()
+    with pytest.raises(QueryError, match="takes at least 2 images, not k=1"):
+        few.quantiles("label", k=1)
+    with pytest.raises(UnknownNameError, match="There is no image field 'labl'"):
+        few.quantiles("labl")
+    with pytest.raises(UnknownNameError, match="parameter of the query step 'quantiles': 'n'"):
+        few.quantiles("label", n=3)
+    with pytest.raises(QueryError, match=r"quantiles\(\) takes field, k: k came twice"):
+        few.quantiles("label", 3, k=3)
+    with pytest.raises(QueryError, match=r"already, and quantiles\(\) adds one of that name"):
+        thirds.quantiles("label")
+    with pytest.raises(QueryError, match=r"quantiles\(\) comes before it"):
+        few.group_by("label").agg(n=og.count())._then(thirds.plan.steps[-1])
+    with pytest.raises(AttributeError, match="no attribute 'quantile'"):
+        few.quantile  # noqa: B018 - a name that is none
+
+
 def test_every_recipe_is_short_and_is_in_the_table() -> None:
     table = re.findall(r"^\| \[(.*?)\]\(#.*?\) \| (\d+) \| `([a-z_.]+)` \|$", TEXT, re.M)
     for name, number, group in table:
@@ -82,6 +112,10 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     assert "gamma" in OPS
     pixels = db.images()[0].pixels.astype(float)
     np.testing.assert_array_equal(names["bright"][0].pixels, np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
+
+    check_step(db, names)
+
+    assert [image.id for image in names["hers"]] == [image.id for image in db.images()[1:3]]
 
     held = names["results"]
     assert (held.task, held.classes) == ("angle", ())

@@ -41,8 +41,10 @@ from odin_graph.query.plan.plan import (
     NamedVectors,
     Nearest,
     OrderBy,
+    OutputColumn,
     Parameter,
     Plan,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -74,16 +76,15 @@ EXAMPLES = st.lists(
     st.builds(Example, st.none() | INTEGERS, st.none() | st.lists(FLOATS, max_size=3).map(tuple)), max_size=3
 ).map(tuple)
 LITERALS = st.one_of(list(VALUES.values())).map(as_value)
+PARAMETERS = st.lists(
+    st.builds(Parameter, st.text(), st.none() | LITERALS | st.lists(LITERALS).map(tuple)), max_size=3
+).map(tuple)
 SOURCES = st.one_of(
     st.just(AllImages()),
     st.builds(Members, st.text()),
     st.lists(INTEGERS).map(lambda keys: Keys(tuple(keys))),
     st.sampled_from(["Experiment", "Dataset", "PredictionSet"]).map(Things),
-    st.builds(
-        Cypher,
-        st.text(),
-        st.lists(st.builds(Parameter, st.text(), st.none() | LITERALS | st.lists(LITERALS).map(tuple))).map(tuple),
-    ),
+    st.builds(Cypher, st.text(), PARAMETERS),
 )
 AGGREGATES = st.builds(Aggregate, st.text(), st.none() | EXPRESSIONS)
 COLUMNS = st.lists(st.builds(Column, st.text(), EXPRESSIONS | AGGREGATES)).map(tuple)
@@ -107,6 +108,13 @@ STEPS = st.one_of(
         st.none() | st.lists(FLOATS, max_size=3).map(tuple),
     ),
     st.builds(FromVectors, st.text(), SPACES, st.text(), st.none() | INTEGERS, st.none() | FLOATS, INTEGERS, st.text()),
+    st.builds(
+        RegisteredStep,
+        st.text(),
+        PARAMETERS,
+        COLUMNS,
+        st.lists(st.builds(OutputColumn, st.text(), st.text()), max_size=3).map(tuple),
+    ),
     st.builds(Representative, LAYERS, INTEGERS, INTEGERS, st.text(), st.none() | EXPRESSIONS, st.none() | EXPRESSIONS),
 )
 VALIDATOR = Draft202012Validator(wire.schema())

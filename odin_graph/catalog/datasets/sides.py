@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
-_VERSIONS: Final = """
-UNWIND $bases AS base MATCH (d:Dataset {base: base}) WHERE d.state = 'ready' AND d.deleted IS NULL
+_VERSIONS: Final = f"""
+UNWIND $bases AS base MATCH (d:Dataset {{base: base}}) WHERE {alive("Dataset", "d")}
 RETURN d.base AS base, d.id AS id ORDER BY d.created_at DESC, d.version DESC
 """
 _BEFORE: Final = """

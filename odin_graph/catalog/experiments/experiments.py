@@ -18,6 +18,7 @@ from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction, is_read_only
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -135,7 +136,7 @@ def settle(stores: Stores) -> list[str]:
     if is_read_only():
         return []
     rows = stores.graph.read(
-        f"MATCH (n:Experiment {{state: 'running'}}) WHERE n.deleted IS NULL RETURN n.id AS id, {leases.FIELDS}"
+        f"MATCH (n:Experiment {{state: 'running'}}) WHERE {alive('Experiment', 'n')} RETURN n.id AS id, {leases.FIELDS}"
     )
     dead = [(row["id"], held) for row in rows if (held := leases.of_row(row)) is not None and not held.live]
     for id_, held in dead:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import ConflictError
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 OnConflict: TypeAlias = Literal["error", "skip", "revise", "update"]
@@ -20,8 +21,8 @@ UNWIND $ids AS id MATCH (i:Image {id: id})
 RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted
 """
 # One list comes in several times faster than as many records.
-_KEYS = """
-UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.deleted IS NULL RETURN collect([id, i.key]) AS held
+_KEYS = f"""
+UNWIND $ids AS id MATCH (i:Image {{id: id}}) WHERE {alive("Image", "i")} RETURN collect([id, i.key]) AS held
 """
 _REVISIONS = """
 UNWIND $ids AS id MATCH (i:Image {id: id})<-[:REVISION_OF*1..]-(r:Image)

@@ -20,13 +20,14 @@ from odin_graph.catalog.records.tombstones import told_of_image
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges, create_nodes
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
 
 _ATTEMPTS = 4
-_ALIVE = "UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL RETURN collect(key) AS keys"
+_ALIVE = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive('Image', 'i')} RETURN collect(key) AS keys"
 
 Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
 """Given the transaction, and of each new image its position in the batch and its key."""

@@ -18,13 +18,14 @@ from odin_graph.catalog.records.updates import AT_ONCE
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 # Written before it is read, so that on Neo4j nobody else corrects it meanwhile; ArcadeDB notices at the commit.
-_BEFORE: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL
+_BEFORE: Final = f"""
+UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive("Image", "i")}
 SET i.odin_lock = true SET i.odin_lock = null
 RETURN i.key AS key, i.label AS label
 """

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.errors import DataWarning
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.stores import Stores
 
@@ -17,8 +18,8 @@ _LETTERS: Final = 5
 """Shorter names, of which one letter is another, are codes: DR and DME, OD and OS, T1c and T1d."""
 _TIMES: Final = 10
 """The known class has so many images for each of the new one."""
-_COUNTS: Final = """
-MATCH (i:Image) WHERE i.deleted IS NULL AND i.label IS NOT NULL RETURN i.label AS label, count(*) AS n
+_COUNTS: Final = f"""
+MATCH (i:Image) WHERE {alive("Image", "i")} AND i.label IS NOT NULL RETURN i.label AS label, count(*) AS n
 """
 
 

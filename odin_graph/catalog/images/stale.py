@@ -10,17 +10,18 @@ import pyarrow as pa
 
 from odin_graph.catalog.images.stale_labels import stale_labels
 from odin_graph.graph.moment import Moment
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
-_VERSIONS = """
-MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL AND d.label_field IS NOT NULL RETURN d.id AS id ORDER BY id
+_VERSIONS = f"""
+MATCH (d:Dataset) WHERE {alive("Dataset", "d")} AND d.label_field IS NOT NULL RETURN d.id AS id ORDER BY id
 """
-_USERS = """
-UNWIND $ids AS id MATCH (d:Dataset {id: id})
-OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {state: 'ready'})
-OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE e.deleted IS NULL
+_USERS = f"""
+UNWIND $ids AS id MATCH (d:Dataset {{id: id}})
+OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {{state: 'ready'}})
+OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE {alive("Experiment", "e")}
 RETURN d.id AS dataset, s.id AS said, e.id AS experiment, 'predicted' AS role
-UNION UNWIND $ids AS id MATCH (d:Dataset {id: id}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE e.deleted IS NULL
+UNION UNWIND $ids AS id MATCH (d:Dataset {{id: id}}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE {alive("Experiment", "e")}
 RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
 """
 

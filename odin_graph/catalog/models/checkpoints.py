@@ -14,6 +14,7 @@ from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, DataWarning, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 _SHOWN = 5
-_READ = """
-MATCH (c:Checkpoint {id: $id}) WHERE c.deleted IS NULL
+_READ = f"""
+MATCH (c:Checkpoint {{id: $id}}) WHERE {alive("Checkpoint", "c")}
 OPTIONAL MATCH (c)-[:SPECIALIZATION_OF]->(m:Model)
 OPTIONAL MATCH (c)-[:GENERATED_BY]->(e:Experiment)
 RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.best AS best, c.not_finite AS not_finite,
@@ -133,7 +134,8 @@ def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
     record = _read(stores, id)
     if record is None:
         known = [
-            row["id"] for row in stores.graph.read("MATCH (c:Checkpoint) WHERE c.deleted IS NULL RETURN c.id AS id")
+            row["id"]
+            for row in stores.graph.read(f"MATCH (c:Checkpoint) WHERE {alive('Checkpoint', 'c')} RETURN c.id AS id")
         ]
         raise UnknownNameError.of("checkpoint", id, known)
     return record
@@ -153,7 +155,7 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
 def of_model(stores: Stores, model: str) -> list[str]:
     """The checkpoints of a model, oldest first."""
     rows = stores.graph.read(
-        "MATCH (:Model {id: $id})<-[:SPECIALIZATION_OF]-(c:Checkpoint) WHERE c.deleted IS NULL "
+        f"MATCH (:Model {{id: $id}})<-[:SPECIALIZATION_OF]-(c:Checkpoint) WHERE {alive('Checkpoint', 'c')} "
         "RETURN c.id AS id ORDER BY c.created_at, c.id",
         {"id": model},
     )

@@ -14,6 +14,7 @@ from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -198,12 +199,14 @@ def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users'
 
 def model_ids(stores: Stores) -> list[str]:
     """Every model, oldest first."""
-    rows = stores.graph.read("MATCH (m:Model) WHERE m.deleted IS NULL RETURN m.id AS id ORDER BY m.created_at, m.id")
+    rows = stores.graph.read(
+        f"MATCH (m:Model) WHERE {alive('Model', 'm')} RETURN m.id AS id ORDER BY m.created_at, m.id"
+    )
     return [str(row["id"]) for row in rows]
 
 
 def _read(stores: Stores, id_: str) -> ModelRecord | None:
     rows = stores.graph.read(
-        "MATCH (m:Model {id: $id}) WHERE m.deleted IS NULL RETURN properties(m) AS node", {"id": id_}
+        f"MATCH (m:Model {{id: $id}}) WHERE {alive('Model', 'm')} RETURN properties(m) AS node", {"id": id_}
     )
     return ModelRecord.of_node(rows[0]["node"]) if rows else None

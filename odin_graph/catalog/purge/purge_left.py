@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 _TRAINED: Final = """
@@ -18,12 +19,12 @@ RETURN DISTINCT e.id AS experiment, u.role AS role
 _WEIGHTS: Final = """
 UNWIND $ids AS id MATCH (e:Experiment {id: id}) MATCH (e)<-[:GENERATED_BY]-(c:Checkpoint) RETURN count(c) AS n
 """
-_COPIES: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key}) WITH i WHERE i.digest IS NOT NULL
-MATCH (c:Image {digest: i.digest}) WHERE c.deleted IS NULL RETURN DISTINCT c.id AS id, c.key AS key
+_COPIES: Final = f"""
+UNWIND $keys AS key MATCH (i:Image {{key: key}}) WITH i WHERE i.digest IS NOT NULL
+MATCH (c:Image {{digest: i.digest}}) WHERE {alive("Image", "c")} RETURN DISTINCT c.id AS id, c.key AS key
 """
-_REVISIONS: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:REVISION_OF]-(r:Image) WHERE r.deleted IS NULL
+_REVISIONS: Final = f"""
+UNWIND $keys AS key MATCH (i:Image {{key: key}}) MATCH (i)-[:REVISION_OF]-(r:Image) WHERE {alive("Image", "r")}
 RETURN DISTINCT r.id AS id, r.key AS key
 """
 _SHOWN: Final = 5

@@ -14,7 +14,7 @@ from odin_graph.catalog.records.uses import told, uses
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.kinds import KINDS
+from odin_graph.schema.kinds import KINDS, alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -150,7 +150,7 @@ def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple
     for part, pattern in KINDS[label].parts.items():
         # What several checkpoints share goes with the last of them: those of this call have their tombstone by now.
         last = (
-            " AND NOT EXISTS { MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE o.deleted IS NULL }"
+            f" AND NOT EXISTS {{ MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE {alive('Checkpoint', 'o')} }}"
             if part == "ActivationSet"
             else ""
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -26,6 +27,7 @@ from odin_graph.ops import Patches
 from odin_graph.query.executor import Executor, Held, LocalExecutor
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.plan import Plan
+from odin_graph.query.plan.registered_step import STEPS
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -139,6 +141,15 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
 
     def _operations(self) -> tuple[ImageOp, ...]:
         return ()
+
+    if not TYPE_CHECKING:  # a type checker shall find misspelt names
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            """A registered step of queries by its name, else a registered image operation."""
+            spelt = name.replace("_", "-")
+            if not name.startswith("_") and spelt in STEPS:
+                return partial(self.step, spelt)
+            return super().__getattr__(name)
 
     def __getstate__(self) -> tuple[Address, Plan]:
         return self.address, self.plan

@@ -9,15 +9,18 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.query.groups import Grouping, Groups
 from odin_graph.objects.query.steps import Steps
 from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.names.cypher_source import read_parameters
 from odin_graph.query.names.examples import read_examples
 from odin_graph.query.names.spaces import space_of
 from odin_graph.query.plan.plan import (
     Combine,
     FromVectors,
     Nearest,
+    RegisteredStep,
     Representative,
     Sample,
 )
+from odin_graph.query.plan.registered_step import named
 from odin_graph.query.units.units import as_weights
 
 
@@ -68,6 +71,17 @@ class RowSteps(Steps):
 
 class ImageSteps(RowSteps):
     """The steps of images."""
+
+    def step(self, name: str, /, *values: Any, **parameters: Any) -> Self:
+        """A step that a package adds, by its name: ``step("keep-every", n=2)`` is ``keep_every(n=2)``.
+
+        Args:
+            name: Of a registered `odin_graph.query.plan.registered_step.QueryStep`.
+            values: Its parameters in their order.
+            parameters: Its parameters by name.
+        """
+        given = named(name, values, parameters) if values else parameters
+        return self._then(RegisteredStep(name, read_parameters(given)))
 
     def nearest(
         self,

@@ -28,6 +28,7 @@ from odin_graph.query.plan.plan import (
     OrderBy,
     Plan,
     Registered,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -38,6 +39,7 @@ from odin_graph.query.plan.plan import (
     Where,
     WithColumns,
 )
+from odin_graph.query.plan.registered_step import built, method
 from odin_graph.query.planner.planner import plan_fields
 from odin_graph.schema.kinds import alive
 
@@ -134,6 +136,9 @@ class _Writer:
                     raise QueryError(
                         f"{name} has no form in Cypher: it goes by vectors, which are not in the graph. Run the query."
                     )
+                case RegisteredStep(name):
+                    why = built(step).no_cypher
+                    raise QueryError(f"{method(name)}() has no form in Cypher: {why}. Run the query.")
                 case _:
                     assert_never(step)
         lines.append(f"RETURN {', '.join([*first, *self._columns])}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.neurons import distance
+from odin_graph.query.expressions.expressions import as_node
 from odin_graph.query.expressions.nodes import FrozenLabel, PredictionField, UnitGroup, check_size, check_text
 from odin_graph.query.names import prediction_sets
 from odin_graph.query.names.kinds import KINDS
@@ -32,8 +33,10 @@ from odin_graph.query.plan.plan import (
     Members,
     Nearest,
     OrderBy,
+    OutputColumn,
     Plan,
     Registered,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -45,7 +48,10 @@ from odin_graph.query.plan.plan import (
     WithColumns,
     nodes_of,
 )
+from odin_graph.query.plan.registered_step import built, method
 from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS
+from odin_graph.schema.kinds import alive
+from odin_graph.schema.metadata import FieldType
 from odin_graph.vectors.graph import check_distance
 from odin_graph.vectors.metric import check_metric
 
@@ -101,13 +107,14 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
 
 def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one case a step
     stores = scope.stores
+    word = method(step.name) if isinstance(step, RegisteredStep) else _WORDS.get(type(step), "")
     if plan.grouped and not isinstance(step, Where | OrderBy | Slice | WithColumns | Select | Distinct):
         raise QueryError(
-            f"After group_by() the rows are groups, no images: {_WORDS[type(step)]}() comes before it, and where(), "
+            f"After group_by() the rows are groups, no images: {word}() comes before it, and where(), "
             "order_by(), limit(), with_columns(), select() and distinct() after it."
         )
-    if plan.kind != "Image" and isinstance(step, Nearest | FromVectors | Representative):
-        raise QueryError(f"{_WORDS[type(step)]}() is of images, and the query is of {plan.kind}s.")
+    if plan.kind != "Image" and isinstance(step, Nearest | FromVectors | Representative | RegisteredStep):
+        raise QueryError(f"{word}() is of images, and the query is of {plan.kind}s.")
     for node in nodes_of(step):
         check_size(node)
     match step:
@@ -139,6 +146,8 @@ def _bound(scope: Scope, plan: Plan, step: Step) -> Step:  # noqa: C901 - one ca
             return _bind_from_vectors(stores, scope, step)
         case Representative():
             return _bind_representative(stores, scope, step, plan.dataset)
+        case RegisteredStep():
+            return _bind_registered(scope, step)
     assert_never(step)
 
 
@@ -255,9 +264,29 @@ def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromV
     return replace(step, by=check_space(stores, step.by))
 
 
+def _bind_registered(scope: Scope, step: RegisteredStep) -> RegisteredStep:
+    made = built(step)
+    output, needs = made.output(), tuple(Column(name, as_node(value)) for name, value in made.needs().items())
+    for name, type_ in output.items():
+        _check_name(name)
+        if name in scope.added:
+            raise QueryError(
+                f"The result has a column {name!r} already, and {method(step.name)}() adds one of that name."
+            )
+        if type_ not in tuple(FieldType):
+            raise UnknownNameError.of(f"type of a column ({name!r} of the query step {step.name!r})", type_, FieldType)
+    if taken := [column.name for column in needs if column.name == "key" or column.name in scope.added]:
+        raise QueryError(
+            f"{method(step.name)}() reads what it calls {taken[0]!r}, and the images have such a column already."
+        )
+    bound = bind_columns(scope, needs, method(step.name)).columns if needs else ()
+    return replace(step, needs=bound, output=tuple(OutputColumn(*column) for column in output.items()))
+
+
 def _check_images(stores: Stores, keys: list[int]) -> None:
     rows = stores.graph.read(
-        "UNWIND $keys AS key MATCH (i:Image {key: key}) WHERE i.deleted IS NULL RETURN i.key AS key", {"keys": keys}
+        f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive('Image', 'i')} RETURN i.key AS key",
+        {"keys": keys},
     )
     if missing := set(keys) - {row["key"] for row in rows}:
         raise UnknownNameError(f"There is no image of key {min(missing)}: it may have been deleted.")

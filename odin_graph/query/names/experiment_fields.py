@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.experiments.metrics import last_metrics
 from odin_graph.graph.moment import Moment
+from odin_graph.schema.kinds import alive
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
 
-_PARAMETERS = (
-    "MATCH (i:Experiment) WHERE i.deleted IS NULL AND i.parameters IS NOT NULL RETURN i.id AS id, i.parameters AS held"
-)
+_PARAMETERS = f"""
+MATCH (i:Experiment) WHERE {alive("Experiment", "i")} AND i.parameters IS NOT NULL
+RETURN i.id AS id, i.parameters AS held
+"""
 _WORDS = {bool: "bool", int: "int", float: "float", str: "string"}
 
 
@@ -53,7 +55,7 @@ class Metrics:
 
     def types(self, stores: Stores, at: Moment, /) -> Mapping[str, str]:
         """All are floats."""
-        ids = [row["id"] for row in at.read("MATCH (i:Experiment) WHERE i.deleted IS NULL RETURN i.id AS id")]
+        ids = [row["id"] for row in at.read(f"MATCH (i:Experiment) WHERE {alive('Experiment', 'i')} RETURN i.id AS id")]
         return {name: "float" for held in last_metrics(stores, ids).values() for name in held}
 
     def values(self, stores: Stores, _at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.schema.kinds import alive
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Reader
@@ -19,8 +20,8 @@ MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state:
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes
 """
-_CHECKPOINTS = """
-MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL
+_CHECKPOINTS = f"""
+MATCH (e:Experiment {{id: $experiment}})<-[:GENERATED_BY]-(c:Checkpoint) WHERE {alive("Checkpoint", "c")}
 RETURN c.id AS id, c.best AS best, c.created_at AS created_at, c.step AS step
 """
 
@@ -88,9 +89,13 @@ def sets_of(graph: Reader, experiment: str) -> list[ReadySet]:
 
 def check_experiment(graph: Reader, experiment: str) -> None:
     """Refuse an experiment that does not exist, with those that do."""
-    if graph.read("MATCH (e:Experiment {id: $id}) WHERE e.deleted IS NULL RETURN e.id AS id", {"id": experiment}):
+    if graph.read(
+        f"MATCH (e:Experiment {{id: $id}}) WHERE {alive('Experiment', 'e')} RETURN e.id AS id", {"id": experiment}
+    ):
         return
-    known = [row["id"] for row in graph.read("MATCH (e:Experiment) WHERE e.deleted IS NULL RETURN e.id AS id")]
+    known = [
+        row["id"] for row in graph.read(f"MATCH (e:Experiment) WHERE {alive('Experiment', 'e')} RETURN e.id AS id")
+    ]
     raise UnknownNameError.of("experiment", experiment, known)
 
 

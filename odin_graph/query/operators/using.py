@@ -14,6 +14,7 @@ from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.operators.operator import Operator
 from odin_graph.query.operators.snapshot import Snapshot
 from odin_graph.query.plan.plan import Using
+from odin_graph.schema.kinds import alive
 
 _FEW: Final = 10_000
 """Images whose data sets the graph is asked for; of more the members of each data set are compared."""
@@ -49,7 +50,7 @@ class KeepUsing(Operator):
         if len(keys) <= _FEW:
             parts = batches(np.unique(keys).tolist())
             return {row["id"] for part in parts for row in self.snapshot.stores.graph.read(_HOLDING, {"keys": part})}
-        every = at.read("MATCH (d:Dataset {state: 'ready'}) WHERE d.deleted IS NULL RETURN d.id AS id")
+        every = at.read(f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id")
         members = self.snapshot.stores.columns.members
         return {row["id"] for row in every if np.isin(members(row["id"], at).column("key").to_numpy(), keys).any()}
 

@@ -22,6 +22,7 @@ from odin_graph.query.plan.plan import (
     OrderBy,
     Plan,
     Registered,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -130,9 +131,12 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
         case Nearest(by, k):
             return f".nearest({_examples(step)}, by={_space(by)}, k={k}{_how(step)})"
         case FromVectors():
-            given = {"k": step.k, "within": step.within, "seed": step.seed or None}
-            said = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
+            settings = {"k": step.k, "within": step.within, "seed": step.seed or None}
+            said = "".join(f", {name}={value}" for name, value in settings.items() if value is not None)
             return f".{step.function.replace('-', '_')}(by={_space(step.by)}{said}{_metric(step.metric)})"
         case Representative(by, k):
             return f".representative({k}, by={_space(by)}, seed={step.seed})"
+        case RegisteredStep(name, parameters):
+            given = ", ".join(f"{one.name}={_told(one.value)}" for one in parameters)
+            return f".{name.replace('-', '_')}({given})"
     assert_never(step)

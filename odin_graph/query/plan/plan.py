@@ -310,6 +310,28 @@ class GroupBy(Part):
     step: Literal["group-by"] = "group-by"
 
 
+@dataclass(frozen=True, slots=True)
+class OutputColumn(Part):
+    """A column that a step of a package adds."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredStep(Part):
+    """A step that a package adds; see `odin_graph.query.plan.registered_step`."""
+
+    name: str
+    """As it is registered."""
+    parameters: tuple[Parameter, ...] = ()
+    needs: tuple[Column, ...] = ()
+    """What it reads of each image: bound, and worked out again wherever the plan is checked."""
+    output: tuple[OutputColumn, ...] = ()
+    """The columns that it adds, as `needs`."""
+    step: Literal["registered"] = "registered"
+
+
 Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Registered | Things, Discriminator("source")]
 Step: TypeAlias = Annotated[
     Where
@@ -324,7 +346,8 @@ Step: TypeAlias = Annotated[
     | Sample
     | Combine
     | Using
-    | GroupBy,
+    | GroupBy
+    | RegisteredStep,
     Discriminator("step"),
 ]
 
@@ -371,6 +394,8 @@ def added_by(step: Step) -> tuple[tuple[str, Node | str], ...]:
         case Representative(truth=truth, predicted=predicted):
             pair = () if truth is None or predicted is None else (("pair_truth", truth), ("pair_predicted", predicted))
             return (("stands_for", "int"), *pair)
+        case RegisteredStep():
+            return tuple((column.name, column.type) for column in step.output)
     return ()
 
 
@@ -381,7 +406,7 @@ def nodes_of(step: Step) -> tuple[Node, ...]:
             return (predicate,)
         case OrderBy(keys):
             return tuple(key.by for key in keys)
-        case WithColumns(columns) | Select(columns):
+        case WithColumns(columns) | Select(columns) | RegisteredStep(needs=columns):
             return tuple(column.value for column in columns)
         case GroupBy(by, aggregates):
             return tuple(column.value for column in (*by, *aggregates))

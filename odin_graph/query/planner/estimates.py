@@ -18,6 +18,7 @@ from odin_graph.query.plan.plan import (
     Nearest,
     OrderBy,
     Registered,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -29,6 +30,7 @@ from odin_graph.query.plan.plan import (
     Where,
     WithColumns,
 )
+from odin_graph.query.plan.registered_step import built
 from odin_graph.query.planner.selectivity import Known, selectivity
 
 _GROUPS = 100.0
@@ -51,7 +53,9 @@ def of_source(source: Source, snapshot: Snapshot) -> float | None:
     assert_never(source)
 
 
-def after(step: Step, rows: float | None, known: Known, other: float | None = None) -> float | None:
+def after(  # noqa: C901 - one case a step
+    step: Step, rows: float | None, known: Known, other: float | None = None
+) -> float | None:
     """The rows that a step leaves of so many; ``other`` is what the other query of a set operation gives."""
     if rows is None:
         return None
@@ -70,6 +74,8 @@ def after(step: Step, rows: float | None, known: Known, other: float | None = No
             return rows
         case Using():
             return rows / 2
+        case RegisteredStep():
+            return built(step).estimate(rows)
         case Combine(how):
             return rows + (other or 0.0) if how == "union" else rows / 2
     assert_never(step)

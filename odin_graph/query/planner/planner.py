@@ -16,6 +16,7 @@ from odin_graph.query.operators.from_vectors import AddFromVectors
 from odin_graph.query.operators.grouping import GroupRows
 from odin_graph.query.operators.nearest import NearestImages
 from odin_graph.query.operators.operator import Operator
+from odin_graph.query.operators.registered import ApplyRegistered
 from odin_graph.query.operators.representative import RepresentativeImages
 from odin_graph.query.operators.scans import (
     Given,
@@ -42,6 +43,7 @@ from odin_graph.query.plan.plan import (
     OrderBy,
     Plan,
     Registered,
+    RegisteredStep,
     Representative,
     Sample,
     Select,
@@ -166,4 +168,6 @@ def _operator(snapshot: Snapshot, below: Operator, step: Step) -> Operator:  # n
             return AddFromVectors(snapshot, below, step)
         case Representative():
             return RepresentativeImages(snapshot, below, step)
+        case RegisteredStep():
+            return ApplyRegistered(snapshot, below, step)
     assert_never(step)

@@ -10,10 +10,11 @@ import numpy as np
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.catalog.images.labels import history, same_label
 from odin_graph.catalog.records.fields import recorded_types
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType, convert, decode
 from odin_graph.stores import Stores
 
-_CORRECTED = "MATCH (:LabelChange)-[:OF]->(i:Image) WHERE i.deleted IS NULL RETURN DISTINCT i.key AS key"
+_CORRECTED = f"MATCH (:LabelChange)-[:OF]->(i:Image) WHERE {alive('Image', 'i')} RETURN DISTINCT i.key AS key"
 _TODAY = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.key AS key, i.id AS id, i.label AS label"
 _FROZEN = "MATCH (d:Dataset {state: 'ready', label_field: 'label'}) WHERE d.odin_given IS NULL RETURN d.id AS id"
 _REMEDY = "Set the label that is right with db.labels.set, which keeps who changed it and when."

@@ -9,6 +9,7 @@ from typing import Any
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.catalog.records.origins import LABELS, Origin, draw
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 _HELD = """
@@ -18,18 +19,18 @@ RETURN n.id AS id, n.odin_origins AS origins, n.query AS query,
        collect(CASE WHEN m IS NULL THEN null ELSE [type(e), head(labels(m)), m.id, e.role] END) AS there
 """
 # A derived image says so by its id: PARENT#name. One that came in under such an id says that it was made of nothing.
-_NO_PARENT = """
-MATCH (i:Image) WHERE i.deleted IS NULL AND i.path IS NULL AND i.odin_origins IS NULL AND i.id CONTAINS '#'
-AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }
+_NO_PARENT = f"""
+MATCH (i:Image) WHERE {alive("Image", "i")} AND i.path IS NULL AND i.odin_origins IS NULL AND i.id CONTAINS '#'
+AND NOT EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }}
 RETURN i.id AS id
 """
 _THERE = "UNWIND $ids AS id MATCH (p:Image {id: id}) RETURN p.id AS id"
-_NO_DERIVATION = """
-MATCH (i:Image)-[:HAS_ROOT]->() WHERE i.deleted IS NULL AND NOT EXISTS { MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }
-RETURN i.id AS id
+_NO_DERIVATION = f"""
+MATCH (i:Image)-[:HAS_ROOT]->() WHERE {alive("Image", "i")}
+AND NOT EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }} RETURN i.id AS id
 """
-_ROOTS = """
-MATCH (i:Image)-[:DERIVED_FROM|REVISION_OF]->(p) WHERE i.deleted IS NULL
+_ROOTS = f"""
+MATCH (i:Image)-[:DERIVED_FROM|REVISION_OF]->(p) WHERE {alive("Image", "i")}
 OPTIONAL MATCH (p)-[:HAS_ROOT]->(q)
 WITH i, collect(DISTINCT coalesce(q, p)) AS expected
 OPTIONAL MATCH (i)-[:HAS_ROOT]->(r)

@@ -8,6 +8,7 @@ from odin_graph.catalog.activations.vector_sets import rows_of
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.models.models import ModelRecord
 from odin_graph.errors import StoreError
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 
@@ -28,7 +29,9 @@ def check_vector_sets(stores: Stores) -> Iterator[Fault]:
 
 def check_models(stores: Stores) -> Iterator[Fault]:
     """The definition of each model is the one that its digest was made of."""
-    for row in stores.graph.read("MATCH (m:Model) WHERE m.deleted IS NULL RETURN m.id AS id, properties(m) AS node"):
+    for row in stores.graph.read(
+        f"MATCH (m:Model) WHERE {alive('Model', 'm')} RETURN m.id AS id, properties(m) AS node"
+    ):
         thing = f"model {row['id']!r}"
         try:
             digest = ModelRecord.of_node(row["node"]).digest

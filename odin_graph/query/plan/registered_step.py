@@ -1,0 +1,122 @@
+"""Steps that packages add to queries: ``db.images().thin(0.5)``. All that such a step is stands in its own class."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final
+
+import pyarrow as pa
+
+from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.plan.plan import RegisteredStep
+from odin_graph.registry import PluginError, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class QueryStep(ABC):
+    """A step of a query of images. It is a frozen dataclass, whose fields are its parameters; `STEPS` has the class.
+
+    Parameters travel with the query: they are numbers, texts, truth values, dates, None, or tuples of such. What is
+    wrong with them ``__post_init__`` says, as a `QueryError`.
+    """
+
+    no_cypher: ClassVar[str] = "it is calculated beside the graph"
+    """Why it has no form in Cypher."""
+
+    @abstractmethod
+    def run(self, images: pa.Table) -> pa.Table:
+        """The images that it leaves, in their new order.
+
+        Args:
+            images: ``key`` (int64), the columns of earlier steps, and those of `needs`.
+
+        Returns:
+            ``key``, of images that came in, and the columns of `output`. Earlier columns may be left out: they stay.
+        """
+
+    def needs(self) -> Mapping[str, Expr]:
+        """What it reads of each image beside the columns of earlier steps, by name; nothing by default."""
+        return {}
+
+    def output(self) -> Mapping[str, str]:
+        """The columns that it adds, with their types: ``{"score": "float"}``; none by default."""
+        return {}
+
+    def estimate(self, rows: float) -> float:
+        """How many images come out of so many; by default as many."""
+        return rows
+
+
+STEPS: Final[Registry[type[QueryStep]]] = Registry("query step", group="odin_graph.steps")
+
+
+def built(step: RegisteredStep) -> QueryStep:
+    """The step of a package, with its parameters.
+
+    Raises:
+        UnknownNameError: There is no such step, or no such parameter of it.
+        PluginError: It does not derive from `QueryStep`.
+        QueryError: A parameter is missing, or its value is refused.
+    """
+    kind = STEPS.get(step.name)
+    if not (isinstance(kind, type) and issubclass(kind, QueryStep)):
+        raise PluginError(
+            f"The query step {step.name!r} is {kind!r:.80}: derive it from {QueryStep.__module__}.QueryStep."
+        )
+    known = [field.name for field in fields(kind) if field.init]
+    for parameter in step.parameters:
+        if parameter.name not in known:
+            raise UnknownNameError.of(f"parameter of the query step {step.name!r}:", parameter.name, known)
+    try:
+        return kind(**arguments(step))
+    except TypeError as error:
+        raise QueryError(f"{method(step.name)}() takes {', '.join(known) or 'no parameters'}: {error}.") from error
+
+
+def arguments(step: RegisteredStep) -> dict[str, Any]:
+    """The parameters of a step as Python has them."""
+    return {
+        one.name: tuple(item.python() for item in one.value)
+        if isinstance(one.value, tuple)
+        else None if one.value is None else one.value.python()
+        for one in step.parameters
+    }  # fmt: skip
+
+
+def named(name: str, given: tuple[Any, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a step by name, those that were given by position too."""
+    kind = STEPS.get(name)
+    known = [field.name for field in fields(kind) if field.init]  # its class derives from a dataclass
+    if len(given) > len(known) or (twice := set(known[: len(given)]) & parameters.keys()):
+        more = f"{len(given)} were given" if len(given) > len(known) else f"{', '.join(sorted(twice))} came twice"
+        raise QueryError(f"{method(name)}() takes {', '.join(known) or 'no parameters'}: {more}.")
+    return {**dict(zip(known, given, strict=False)), **parameters}
+
+
+def method(name: str) -> str:
+    """The method of a query that a step is: ``keep-every`` is ``query.keep_every()``."""
+    return re.sub("-", "_", name)
+
+
+def applied(step: RegisteredStep, given: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """What a step makes of images, checked: ``key``, and its columns of their types.
+
+    Raises:
+        QueryError: The step gives something else than it says.
+    """
+    made = built(step).run(given)
+    if not isinstance(made, pa.Table):
+        raise QueryError(f"The query step {step.name!r} gave {type(made).__name__}: its run() gives a pyarrow.Table.")
+    if missing := [name for name in ("key", *types) if name not in made.column_names]:
+        raise QueryError(
+            f"The query step {step.name!r} gave no column {missing[0]!r}: its run() gives 'key' and what output() says."
+        )
+    try:
+        columns = {name: made.column(name).cast(type_) for name, type_ in {"key": pa.int64(), **types}.items()}
+    except pa.ArrowInvalid as error:
+        raise DataError(f"The query step {step.name!r} gave other types than it says: {error}.") from error
+    return pa.table(columns)
