@@ -87,7 +87,7 @@ def test_a_loss_is_that_of_outputs_and_targets() -> None:
     assert LABELS.loss(outputs, several) == expected
     numbers = torch.from_numpy(NUMBER.targets(reading.as_labels([1.0, 3.0]), None))
     assert NUMBER.loss(torch.tensor([[2.0], [5.0]]), numbers) == 2.5
-    with pytest.raises(DataError, match=r"Labels of a multi-class task are no numbers .*: write its targets\(\)"):
+    with pytest.raises(DataError, match=r"Labels of a multi-class task are not numbers .*: write its targets\(\)"):
         Task.targets(CLASS, reading.as_labels(["DME"]), None)
 
 

@@ -140,7 +140,7 @@ class Task(ABC):
         try:
             return np.array(list(labels), np.float32)
         except (TypeError, ValueError) as error:
-            raise DataError(f"Labels of a {self.name} task are no numbers ({error}): write its targets().") from error
+            raise DataError(f"Labels of a {self.name} task are not numbers ({error}): write its targets().") from error
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss that a training makes small: of a batch of outputs and targets, by default the squared error."""
