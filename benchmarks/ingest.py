@@ -23,6 +23,7 @@ from PIL import Image
 from benchmarks.graph import embedded, server
 from benchmarks.pictures import fashion
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
+from odin_graph.client import LocalSession
 from odin_graph.ingest.readers import Readers
 from odin_graph.objects.collections.images import Images
 from odin_graph.stores import Stores
@@ -82,7 +83,7 @@ def figures(
     """Arrays with metadata; and the same again, which stores nothing."""
     seconds: list[float] = []
     stores.keep()  # queries find the open one by its address
-    images = Images(stores)
+    images = Images(LocalSession(stores))
     with timed(seconds):
         report = images.add(images=pixels, labels=labels, metadata=metadata, progress=False)
     table = images().to_arrow("label", *metadata)
@@ -106,7 +107,7 @@ def of_files(stores: Stores, folder: Path, pixels: np.ndarray) -> list[Row]:
     """The files that were written, by their manifest of seven columns; beside decoding them with Pillow and no more."""
     seconds: list[float] = []
     stores.keep()
-    images = Images(stores)
+    images = Images(LocalSession(stores))
     with timed(seconds):
         report = images.add(folder / "manifest.parquet", progress=False)
     if report.added != len(pixels) or not np.array_equal(images().limit(500).to_numpy()[..., 0], pixels[:500]):

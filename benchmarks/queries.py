@@ -28,6 +28,7 @@ from odin_graph.catalog.datasets.datasets import create_dataset
 from odin_graph.catalog.experiments import experiments
 from odin_graph.catalog.experiments.experiments import Setup
 from odin_graph.catalog.experiments.imports import import_predictions
+from odin_graph.client import LocalSession
 from odin_graph.graph.writer import batches, create_nodes
 from odin_graph.objects.collections.images import Images
 from odin_graph.objects.query.query import Query
@@ -84,7 +85,11 @@ def figures(engine: str, stores: Stores, number: int, small: int) -> list[Row]:
     """All questions of one engine."""
     stores.keep()
     fill(stores, number, small)
-    images, a, b = Images(stores), og.Experiment(stores, "a"), og.Experiment(stores, "b")
+    images, a, b = (
+        Images(LocalSession(stores)),
+        og.Experiment(LocalSession(stores), "a"),
+        og.Experiment(LocalSession(stores), "b"),
+    )
     every, some = images("every"), images("small")
     return [
         *per_class(engine, stores, every, a),

@@ -24,6 +24,7 @@ from benchmarks.queries import fill
 from benchmarks.report import Row, run
 from odin_graph import F
 from odin_graph.catalog.records.tokens import create_token
+from odin_graph.client import LocalSession
 from odin_graph.objects.collections.images import Images
 from odin_graph.objects.collections.vectors import Vectors
 from odin_graph.objects.things.experiment import Experiment
@@ -77,9 +78,9 @@ def rows(said: dict[str, Any], seconds: float) -> list[Row]:
 
 def ask_here(stores: Stores) -> list[dict[str, Any]]:
     """Questions and their answers, as this process has them."""
-    images, exp = Images(stores), Experiment(stores, "a")
+    images, exp = Images(LocalSession(stores)), Experiment(LocalSession(stores), "a")
     rows = np.random.default_rng(1).normal(size=(5_000, 64)).astype(np.float32)
-    Vectors(stores).add("v", images()[:5_000], rows, progress=False)
+    Vectors(LocalSession(stores)).add("v", images()[:5_000], rows, progress=False)
     small = images("small")
     questions: list[dict[str, Any]] = []
     for age in range(20, 80, 5):
@@ -93,7 +94,7 @@ def ask_here(stores: Stores) -> list[dict[str, Any]]:
         questions.append(
             question("groups", "/v1/query", {"query": groups.to_json()}, {"rows": groups.to_arrow().to_pylist()})
         )
-        near = images().nearest(rows[age].tolist(), by=Vectors(stores)["v"], k=10)
+        near = images().nearest(rows[age].tolist(), by=Vectors(LocalSession(stores))["v"], k=10)
         body = {"vector": rows[age].tolist(), "by": {"vectors": "v"}, "columns": ["id"]}
         questions.append(question("similar", "/v1/similar", body, {"rows": near.to_arrow("id").to_pylist()}))
         image = images()[age]

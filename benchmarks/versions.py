@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.graph import Writing, embedded, server
 from benchmarks.report import Row, WrongAnswer, at_most, run, timed
+from odin_graph.client import LocalSession
 from odin_graph.graph import batches, create_nodes
 from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.stores import Stores
@@ -36,7 +37,7 @@ def figures(engine: str, stores: Stores, number: int) -> list[Row]:
     keys = [row["key"] for row in images]
     seconds: dict[str, list[float]] = {"create": [], "revise": [], "diff": []}
     with timed(seconds["create"]):
-        first = Datasets(stores).create("bench", keys[:number])
+        first = Datasets(LocalSession(stores)).create("bench", keys[:number])
     _check(stores, first, keys[:number])
     with timed(seconds["revise"]):
         second = first.revise(add=keys[number:], remove=keys[:change])

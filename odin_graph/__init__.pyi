@@ -47,7 +47,6 @@ from .objects.query.derived import DerivedQuery as DerivedQuery
 from .objects.query.derived_image import DerivedImage as DerivedImage
 from .objects.query.groups import Groups as Groups
 from .objects.query.query import Query as Query
-from .objects.remote.remote import RemoteWorkspace as RemoteWorkspace
 from .objects.things.checkpoint import Checkpoint as Checkpoint
 from .objects.things.dataset import Dataset as Dataset
 from .objects.things.experiment import Experiment as Experiment

@@ -83,7 +83,7 @@ class MemoryLimitError(QueryError, MemoryError):
     """The call needs more memory than the graph engine has. The engine was started again."""
 
 
-class RemoteError(QueryError, AttributeError):
+class RemoteError(QueryError):
     """The call needs the workspace itself, and does not work over HTTP."""
 
 

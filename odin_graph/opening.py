@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from odin_graph.address import Address, Remote
 from odin_graph.errors import WorkspaceError
@@ -17,23 +17,9 @@ from odin_graph.graph import open_embedded
 from odin_graph.spinner import spinner
 
 if TYPE_CHECKING:
-    from odin_graph.objects.remote.remote import RemoteWorkspace
     from odin_graph.workspace import Workspace
 
 
-@overload
-def connect(path: str, *, token: str, certificate: str | os.PathLike[str] | None = None) -> RemoteWorkspace: ...
-@overload
-def connect(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    graph: str | None = None,
-    arrays: str | os.PathLike[str] | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    database: str | None = None,
-    create: bool = True,
-) -> Workspace: ...
 def connect(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -45,7 +31,7 @@ def connect(
     create: bool = True,
     token: str | None = None,
     certificate: str | os.PathLike[str] | None = None,
-) -> Workspace | RemoteWorkspace:
+) -> Workspace:
     """Open a workspace, or create it if it does not exist. Or connect to a server: ``"https://host:8000"``.
 
     Args:
@@ -68,13 +54,14 @@ def connect(
     if Remote.means(path):
         if graph or arrays or user or password or database:
             raise WorkspaceError(f"{path} is a server, which has its own graph and arrays: pass only token=.")
-        from odin_graph.objects.remote.remote import RemoteWorkspace
+        from odin_graph.workspace import Workspace
 
-        return RemoteWorkspace.open(Remote.of(str(path), token=token, certificate=certificate))
+        return Workspace.far(Remote.of(str(path), token=token, certificate=certificate))
     if token is not None or certificate is not None:
         raise WorkspaceError('token= and certificate= are for a server: connect("https://host:8000", token=...).')
     address = Address.of(path, graph=graph, arrays=arrays, user=user, password=password, database=database)
     with spinner(f"opening {address}"), _engine_up(address, create=create):
+        from odin_graph.client import LocalSession
         from odin_graph.graph import lend_to_neomodel
         from odin_graph.stores import Stores
         from odin_graph.workspace import Workspace
@@ -82,7 +69,7 @@ def connect(
         stores = Stores.open(address, create=create)
         stores.keep()
         lend_to_neomodel(stores.graph, if_free=True)
-        return Workspace(stores)
+        return Workspace(LocalSession(stores))
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from odin_graph.warned import is_collecting
+
 _SECONDS: Final = 0.25
 """Between two writings of a line in a notebook."""
 
@@ -59,7 +61,8 @@ class _NotebookLine:
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
     """Yields what to call with the number of images that were done.
 
-    It shows in a terminal and in a notebook. In a log file and with ``ODIN_PROGRESS=0`` it is silent.
+    It shows in a terminal and in a notebook. For somebody elsewhere, in a log file and with ``ODIN_PROGRESS=0`` it is
+    silent.
 
     Args:
         what: What is done with them: ``predict``.
@@ -68,7 +71,7 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
     """
     console = Console(stderr=True)
     seen = console.is_terminal or console.is_jupyter
-    show = show and seen and bool(total) and os.environ.get("ODIN_PROGRESS") != "0"
+    show = show and seen and bool(total) and os.environ.get("ODIN_PROGRESS") != "0" and not is_collecting()
     if show and console.is_jupyter and find_spec("ipywidgets") is None:  # which rich draws with there, and asks for
         line = _NotebookLine(what, total)
         yield line.advance

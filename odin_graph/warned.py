@@ -21,6 +21,11 @@ def collecting() -> Iterator[list[Warning]]:
         _collected.reset(token)
 
 
+def is_collecting() -> bool:
+    """Whether an answer is for somebody elsewhere."""
+    return _collected.get() is not None
+
+
 def warn(warning: Warning, *, stacklevel: int = 1) -> None:
     """Warn, or keep it for whoever is collecting; `stacklevel` is that of `warnings.warn`."""
     kept = _collected.get()

@@ -11,18 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from odin_graph.address import Remote
 from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
-from odin_graph.analysis.leaks import Leaks, leaks
+from odin_graph.analysis.leaks import Leaks, leaks, leaks_by
 from odin_graph.analysis.seen import warn_of_seen
-from odin_graph.catalog.activations.activations import LayerRef
 from odin_graph.catalog.backup import BackupReport, back_up
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.doctor.doctor import Report, examine
 from odin_graph.catalog.purge.gc import Collected, collect_garbage
 from odin_graph.catalog.records.tombstones import deletions
+from odin_graph.client import Link, RemoteSession, Session
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
-from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.base.side import Side
 from odin_graph.objects.collections.activations import ActivationSets
 from odin_graph.objects.collections.checkpoints import Checkpoints
 from odin_graph.objects.collections.fields import Fields
@@ -34,13 +36,20 @@ from odin_graph.objects.collections.stacks import Videos, Volumes
 from odin_graph.objects.collections.storage import Storage
 from odin_graph.objects.collections.tables import Tables, sql
 from odin_graph.objects.collections.vectors import Vectors
-from odin_graph.objects.collections.views import Views
+from odin_graph.objects.collections.views import AnyQuery, Views, query_of
 from odin_graph.objects.layers.layer import Layer
+from odin_graph.objects.query.of_images import query_of_images
+from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.objects.things.image import Image
 from odin_graph.objects.things.model import Model
 from odin_graph.objects.things.run import Run
+from odin_graph.query.expressions.expressions import Expr
+from odin_graph.query.expressions.nodes import ImageField
+from odin_graph.query.names.spaces import layer_ref
+from odin_graph.query.plan.plan import LayerOf, Plan
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -50,16 +59,28 @@ if TYPE_CHECKING:
     from odin_graph.objects.things.checkpoint import Checkpoint
 
 
-class Workspace:
+class Workspace(InSession):
     """One open workspace. Use it as a context manager, or `close` it."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @classmethod
+    def far(cls, address: Remote) -> Self:
+        """The workspace that a server has open, once it has answered and let us in.
+
+        Raises:
+            UnreachableError: Nobody answers, or not a server of ours.
+            LoginError: The server refuses the token.
+        """
+        link = Link.at(address)
+        link.get("/v1/datasets", limit=1)
+        return cls(RemoteSession(link))
 
     @property
     def images(self) -> Images:
         """All images: ``db.images()`` and ``db.images("dataset")`` are queries, ``db.images.add(...)`` stores."""
-        return Images(self._stores)
+        return Images(self._session)
 
     def image(self, id: str) -> Image:  # noqa: A002 - the word that users know
         """One image by its id."""
@@ -68,17 +89,17 @@ class Workspace:
     @property
     def volumes(self) -> Volumes:
         """The volumes, whose slices are images: ``add(id, voxels)``, ``["scan-7"].slices()``."""
-        return Volumes(self._stores)
+        return Volumes(self._session)
 
     @property
     def videos(self) -> Videos:
         """The videos, whose frames are images: ``add(id, frames)``, ``["surgery-3"].frames()``."""
-        return Videos(self._stores)
+        return Videos(self._session)
 
     @property
     def datasets(self) -> Datasets:
         """The data sets: ``create(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
-        return Datasets(self._stores)
+        return Datasets(self._session)
 
     def dataset(self, id: str) -> Dataset:  # noqa: A002
         """One data set version by its id; an id without a version is the latest version."""
@@ -87,7 +108,7 @@ class Workspace:
     @property
     def models(self) -> Models:
         """The models: ``add(id, factory, ...)``, ``["vgg16-bn"]``."""
-        return Models(self._stores)
+        return Models(self._session)
 
     def model(self, id: str) -> Model:  # noqa: A002
         """One model by its id."""
@@ -96,7 +117,7 @@ class Workspace:
     @property
     def experiments(self) -> Experiments:
         """The experiments, by id."""
-        return Experiments(self._stores)
+        return Experiments(self._session)
 
     def experiment(self, id: str) -> Experiment:  # noqa: A002
         """One experiment by its id."""
@@ -105,42 +126,42 @@ class Workspace:
     @property
     def vectors(self) -> Vectors:
         """Vectors of your own: ``db.vectors.add("clip", ids, array)``, then ``nearest(..., by=db.vectors["clip"])``."""
-        return Vectors(self._stores)
+        return Vectors(self._session)
 
     @property
     def views(self) -> Views:
         """Saved queries: ``db.views["hard DME"] = query`` saves one, ``db.views["hard DME"]`` returns it."""
-        return Views(self._stores)
+        return Views(self._session)
 
     @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints, by id and by query."""
-        return Checkpoints(self._stores)
+        return Checkpoints(self._session)
 
     @property
     def predictions(self) -> PredictionSets:
         """The prediction sets, by id."""
-        return PredictionSets(self._stores)
+        return PredictionSets(self._session)
 
     @property
     def activations(self) -> ActivationSets:
         """The activation sets, by id."""
-        return ActivationSets(self._stores)
+        return ActivationSets(self._session)
 
     @property
     def storage(self) -> Storage:
         """The disk space of activations: ``budget = "20 GB"``, ``pin(set)``, ``unpin(set)``, ``report()``."""
-        return Storage(self._stores)
+        return Storage(self._session)
 
     @property
     def labels(self) -> Labels:
         """Corrections of labels: ``set(images, label)``, ``history(image)``, ``stale()``."""
-        return Labels(self._stores)
+        return Labels(self._session)
 
     @property
     def fields(self) -> Fields:
         """The fields of free metadata with their types; ``retype("patientID", str)`` changes one."""
-        return Fields(self._stores)
+        return Fields(self._session)
 
     def run(
         self,
@@ -184,7 +205,7 @@ class Workspace:
             ConflictError: The experiment with this id is finished and ``resume`` is false, or it has other content.
         """
         return Run.start(
-            self._stores,
+            self._session,
             model,
             id=id,
             datasets={"train": train, "validation": validation, "test": test, **(uses or {})},
@@ -219,9 +240,14 @@ class Workspace:
         Raises:
             UnknownNameError: The data set, key or field does not exist.
         """
-        keys = [LayerRef(said.checkpoint, said.name, said.pooling) if isinstance(said, Layer) else said for said in by]
-        first, second = (resolve(self._stores, one) for one in (train, test))
-        return leaks(self._stores, first, second, keys, within=within)
+        first, second = (self._session.ask(resolve, one) for one in (train, test))
+        keys: list[Any] = [one.node if isinstance(one, Layer | Expr) else one for one in by]
+        if any(not isinstance(one, str | LayerOf | ImageField) for one in keys):
+            said = [layer_ref(one) if isinstance(one, LayerOf) else was for one, was in zip(keys, by, strict=True)]
+            return leaks(self._stores, first, second, said, within=within)
+        found = self._session.ask(leaks_by, first, second, keys, within)
+        learned = Side(self._session, found.train, found.train_keys)
+        return Leaks(learned, Side(self._session, found.test, found.test_keys), found.matches)
 
     def impact(self, images: Any) -> Impact:
         """Find everything to redo if these images, or their labels, are wrong: as a table and as a picture.
@@ -232,7 +258,7 @@ class Workspace:
         Args:
             images: A query, an image, or images, their ids or keys.
         """
-        return impact(self._stores, keys_of_images(self._stores, images).tolist())
+        return self._session.ask(impact_of, query_of_images(self._session, images).plan)
 
     def compare(self, a: Experiment | str, b: Experiment | str, *, on: Dataset | str) -> Comparison:
         """Compare two experiments on a data set: both right, only one right, both wrong.
@@ -240,10 +266,10 @@ class Workspace:
         Only images that both experiments predicted are compared. If these are not all labeled images, the comparison
         reports it, and you get a `CoverageWarning`.
         """
-        on_id = resolve(self._stores, on)
+        on_id = self._session.ask(resolve, on)
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
-        found = compare(self._stores, first, second, on_id, stacklevel=2)
-        seen = [warn_of_seen(self._stores, one, on_id, stacklevel=2) for one in dict.fromkeys((first, second))]
+        found = self._session.ask(compare, first, second, on_id, stacklevel=3)
+        seen = [self._session.ask(warn_of_seen, one, on_id, stacklevel=3) for one in dict.fromkeys((first, second))]
         return replace(found, seen=tuple(chain.from_iterable(seen)))
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:
@@ -259,12 +285,16 @@ class Workspace:
         """
         if write:
             return self._stores.graph.user_write(query, params, timeout=timeout)
-        return self._stores.graph.user_read(query, params, timeout=timeout)
+        return self._session.cypher(query, params, timeout)
+
+    def query(self, data: dict[str, Any]) -> AnyQuery:
+        """The query of a JSON object, of whatever its rows are, checked as if it were written here."""
+        return query_of(self._session, data)
 
     @property
     def tables(self) -> Tables:
         """The four tables, as Arrow: ``images(dataset)``, ``models()``, ``experiments()``, ``per_image(exp)``."""
-        return Tables(self._stores)
+        return Tables(self._session)
 
     def sql(self, statement: str, /, *, timeout: float | None = None, **params: Any) -> pa.Table:
         """Run one SELECT on the tables ``images``, ``models``, ``experiments``, ``members`` and ``predictions``.
@@ -297,7 +327,7 @@ class Workspace:
         """All tombstones, the oldest first: kind, id, at (UTC), by, why, and whether the thing was purged."""
         import pandas as pd
 
-        return pd.DataFrame(deletions(self._stores), columns=["kind", "id", "at", "by", "why", "purged"])
+        return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "by", "why", "purged"])
 
     def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
         """Check graph, arrays and indexes against each other. What it cannot check is a fault: it never raises.
@@ -331,7 +361,7 @@ class Workspace:
 
     def close(self) -> None:
         """Close the connections. The embedded engine stops a few seconds after its last user has closed."""
-        self._stores.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         """The workspace itself."""
@@ -346,15 +376,26 @@ class Workspace:
     def __repr__(self) -> str:
         """The address and the counts: ``Workspace('retina.odin': 5,000 images, 3 datasets ...)``."""
         counts = ", ".join(f"{number:,} {name}" for name, number in self._counts().items())
-        return f"Workspace('{self._stores.address}': {counts})"
+        return f"Workspace('{self._session.address}': {counts})"
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td>{name}</td><td align='right'>{n:,}</td></tr>" for name, n in self._counts().items())
-        return f"<b>{escape(str(self._stores.address))}</b><table>{rows}</table>"
+        return f"<b>{escape(str(self._session.address))}</b><table>{rows}</table>"
 
     def _counts(self) -> dict[str, int]:
-        kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
-        return {
-            name: self._stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN count(n) AS n")[0]["n"]
-            for name, label in kinds.items()
-        }
+        return self._session.ask(_counts_of)
+
+
+@served
+def impact_of(stores: Stores, images: Plan) -> Impact:
+    """What has to be redone if the images of a query are wrong."""
+    return impact(stores, Query(stores.address, images).keys().tolist())
+
+
+@served
+def _counts_of(stores: Stores) -> dict[str, int]:
+    kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
+    return {
+        name: stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN count(n) AS n")[0]["n"]
+        for name, label in kinds.items()
+    }

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 import odin_graph as og
 from odin_graph import schema
 from odin_graph.address import Address
+from odin_graph.client import LocalSession
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, embedded, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
@@ -255,7 +256,7 @@ def db(address: Address) -> Iterator[og.Workspace]:
     held = Stores.open(address)
     held.keep()
     lend_to_neomodel(held.graph)
-    with Workspace(held) as workspace:
+    with Workspace(LocalSession(held)) as workspace:
         yield workspace
 
 
@@ -270,6 +271,6 @@ def another(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], og.W
 
     def open_() -> og.Workspace:
         engine.wipe()
-        return Workspace(Stores.open(engine.address(tmp_path / f"arrays beside {next(numbers)}")))
+        return Workspace(LocalSession(Stores.open(engine.address(tmp_path / f"arrays beside {next(numbers)}"))))
 
     return open_

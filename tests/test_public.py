@@ -36,7 +36,6 @@ OBJECTS = [
     "NotFiniteWarning",
     "PredictionSet",
     "Query",
-    "RemoteWorkspace",
     "Run",
     "SplitWarning",
     "Video",

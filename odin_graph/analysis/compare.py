@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.judged import Coverage, judged, keys_of
 from odin_graph.errors import QueryError
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Keys = NDArray[np.int64]
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """The labeled images of a data set version that both experiments predicted, in four parts.
@@ -148,6 +150,7 @@ class Comparison:
         }
 
 
+@served
 def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | None = None) -> Comparison:
     """Compare two experiments over the images that both have predictions and labels for.
 

@@ -14,6 +14,7 @@ from odin_graph.analysis.impact_picture import JUDGED, draw
 from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import alive
+from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ MATCH (s)-[:OF]->(d:Dataset) RETURN DISTINCT e.id AS experiment, d.id AS dataset
 """
 
 
+@travels
 @dataclass(frozen=True)
 class Edge:
     """``effect`` is wrong because ``cause`` is; both are (kind, id)."""
@@ -55,6 +57,7 @@ class Edge:
     role: str | None = None
 
 
+@travels
 @dataclass(frozen=True, repr=False)
 class Impact:
     """Everything to redo, by kind and id. Each list is sorted by id."""

@@ -5,7 +5,6 @@ Results, comparisons, leaderboards and tables all begin here, so that none of th
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +15,12 @@ from numpy.typing import NDArray
 from odin_graph.catalog.images.stale_labels import stale_labels
 from odin_graph.errors import CoverageWarning
 from odin_graph.query.names.prediction_sets import choose
+from odin_graph.served import travels
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 
+@travels
 @dataclass(frozen=True)
 class Coverage:
     """How much of a data set version something is measured on, and what was left out."""
@@ -77,11 +79,8 @@ class Coverage:
         """
         if self.missing:
             part = f"{self.measured:,} of {self.labeled:,} labeled images (coverage {_percent(self.share)})"
-            warnings.warn(
-                f"{who} over {part}: the figures are of these alone. Predict the rest to compare them with others.",
-                CoverageWarning,
-                stacklevel=stacklevel + 1,
-            )
+            text = f"{who} over {part}: the figures are of these alone. Predict the rest to compare them with others."
+            warn(CoverageWarning(text), stacklevel=stacklevel + 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from odin_graph.analysis.choices import choices_of
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import decode
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 _USES: Final = f"""
@@ -33,6 +34,7 @@ _SCHEMA: Final = pa.schema(
 )
 
 
+@travels
 @dataclass(frozen=True, repr=False, eq=False)
 class Verdicts:
     """Every experiment that a data set has judged, in any of its versions, and those that descend from one."""
@@ -75,6 +77,7 @@ class Verdicts:
         return str(self.table.to_pandas().to_html(index=False, border=0, max_rows=40))
 
 
+@served
 def verdicts(stores: Stores, base: str) -> Verdicts:
     """Who was judged by a data set, in any version of it; by time.
 

@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.arrays.pixel_reader import PixelReader
+from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.registry import Registry
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 Positions = NDArray[np.int64]
@@ -29,6 +32,15 @@ class Side:
         """The images' keys (n,), in the order of the version."""
         keys: NDArray[np.int64] = self.stores.columns.members(self.dataset).column("key").to_numpy()
         return keys
+
+    def ids(self, keys: NDArray[np.int64]) -> list[str]:
+        """The ids of images, in the order of their keys."""
+        return ids_of_keys(self.stores, keys.tolist())
+
+    @property
+    def pixels(self) -> PixelReader:
+        """Of all images."""
+        return self.stores.columns.array(ARRAY)
 
     def fields(self, *names: str) -> pa.Table:
         """Image fields as columns, a row an image in the order of `keys`; null where missing."""
@@ -49,6 +61,7 @@ class SideOf(Side):
         return self.given
 
 
+@travels
 @dataclass(frozen=True, eq=False)
 class Matches:
     """Pairs of a training and a test image, as positions in their data sets."""
@@ -123,6 +136,15 @@ class Matches:
     def distance_(self) -> NDArray[np.float64]:
         """Distances, all 0 where two are equal."""
         return np.zeros(len(self.train)) if self.distance is None else self.distance
+
+
+@served
+def ids_of_keys(stores: Stores, keys: list[int]) -> list[str]:
+    """The ids of images, in the order of their keys."""
+    wanted = np.array(keys, np.int64)
+    held = stores.columns.images(["id"], wanted)
+    ids: list[str] = held.column("id").take(pa.compute.index_in(pa.array(wanted), held.column("key"))).to_pylist()
+    return ids
 
 
 class LeakKey(Protocol):

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from html import escape
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.leak_keys import LEAK_KEYS, FieldKey, LeakKey, Matches, Side
 from odin_graph.analysis.near import NearEmbedding
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.activations.activations import LayerRef
-from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.nodes import ImageField
+from odin_graph.query.names.spaces import layer_ref
+from odin_graph.query.plan.plan import LayerOf
 from odin_graph.schema.properties import now
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 JUDGED: Final = "test"
@@ -30,12 +35,47 @@ PAIRS: Final = 12
 """Pairs on a picture."""
 
 
+class Compared(Protocol):
+    """One of the two, as a report shows it."""
+
+    @property
+    def dataset(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """Of its images, in its order."""
+        ...
+
+    @property
+    def pixels(self) -> PixelReader:
+        """Of all images."""
+        ...
+
+    def ids(self, keys: NDArray[np.int64]) -> list[str]:
+        """The ids of images."""
+        ...
+
+
+@travels
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a report is made of."""
+
+    train: str
+    train_keys: NDArray[np.int64]
+    test: str
+    test_keys: NDArray[np.int64]
+    matches: Mapping[str, Matches]
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaks:
     """The images that two data set versions have in common, by each leak key."""
 
-    train: Side
-    test: Side
+    train: Compared
+    test: Compared
     found: Mapping[str, Matches]
 
     def __bool__(self) -> bool:
@@ -87,9 +127,8 @@ class Leaks:
         for place, name in enumerate(leaking):
             share = most // len(leaking) + (place < most % len(leaking))
             for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
-                pixels = self.train.stores.columns.array(ARRAY)
                 for which, asked in (("train", False), ("test", True)):
-                    (image,) = pixels.read_displayed(pa.array([row[f"{which}_key"]]).to_numpy())
+                    (image,) = self.train.pixels.read_displayed(np.array([row[f"{which}_key"]], np.int64))
                     said = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
                     tiles.append(Tile(image, row[which], note=said, asked=asked))
         return contact_sheet(tiles, title=str(self).splitlines()[0], columns=4 if len(tiles) > 2 else 2)
@@ -133,12 +172,9 @@ class Leaks:
     def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
         train, test, distance = matches.pairs(limit, ends=ends)
         keys = {"train_key": self.train.keys[train], "test_key": self.test.keys[test]}
-        ids = self.train.stores.columns
         said = {"by": pa.repeat(name, len(train)).cast(pa.string())}
         for which in ("train", "test"):
-            wanted = pa.array(keys[f"{which}_key"])
-            held = ids.images(["id"], wanted.to_numpy())
-            said[which] = held.column("id").combine_chunks().take(pa.compute.index_in(wanted, held.column("key")))
+            said[which] = pa.array(self.train.ids(keys[f"{which}_key"]), pa.string())
         numbers = pa.nulls(len(train), pa.float64()) if distance is None else pa.array(distance, pa.float64())
         return pa.table({**said, **{column: pa.array(values) for column, values in keys.items()}, "distance": numbers})
 
@@ -164,6 +200,16 @@ def leaks(
     if not keys:
         raise QueryError(f"leaks() needs at least one key: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
     return Leaks(*sides, {name: key(*sides) for name, key in keys.items()})
+
+
+@served
+def leaks_by(
+    stores: Stores, train: str, test: str, by: list[str | ImageField | LayerOf], within: float | None
+) -> Found:
+    """As `leaks`, by what travels: names of keys, fields and layers."""
+    keys = [one if isinstance(one, str) else layer_ref(one) if isinstance(one, LayerOf) else Expr(one) for one in by]
+    found = leaks(stores, train, test, keys, within=within)
+    return Found(train, found.train.keys, test, found.test.keys, found.found)
 
 
 def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:

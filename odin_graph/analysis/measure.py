@@ -21,6 +21,7 @@ from odin_graph.analysis.results import Results
 from odin_graph.errors import QueryError
 from odin_graph.registry import PluginError
 from odin_graph.schema.tasks import Pairs, Scores, Task, parse_task, task_like
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _SET: Final = """
@@ -32,6 +33,7 @@ _KEPT: Final = 64
 """Measures of prediction sets that are kept by workspace."""
 
 
+@served
 def results(
     stores: Stores,
     experiment: str,

@@ -19,6 +19,7 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.picture import Picture
 from odin_graph.schema.tasks import Scores, Task
 from odin_graph.schema.tasks.confusion_counts import DENSE, ConfusionCounts
+from odin_graph.served import travels
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +31,7 @@ _PAIRS: Final = 20
 _WIDE: Final = 110
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """The measures of one experiment on one data set version, with the frozen labels as truth."""

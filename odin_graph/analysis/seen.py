@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +12,9 @@ from odin_graph.catalog.experiments.loaded import loaded_keys
 from odin_graph.errors import LeakWarning
 from odin_graph.graph import Transaction, is_read_only
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 JUDGING: Final = (JUDGED, "validation")
 """Roles of data sets that are not learned from."""
@@ -71,6 +72,7 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     ]
 
 
+@served
 def warn_of_seen(stores: Stores, experiment: str, dataset: str, *, stacklevel: int) -> tuple[str, ...]:
     """Warn where a model is judged by what it has seen; the sentences of `judged_on_seen`.
 
@@ -83,10 +85,11 @@ def warn_of_seen(stores: Stores, experiment: str, dataset: str, *, stacklevel: i
     said = tuple(judged_on_seen(stores, experiment, dataset))
     if said:
         text = "\n".join(f"  {sentence}" for sentence in said)
-        warnings.warn(
-            f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
-            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
-            LeakWarning,
+        warn(
+            LeakWarning(
+                f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
+                f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks."
+            ),
             stacklevel=stacklevel + 1,
         )
     return said

@@ -19,6 +19,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.names.prediction_sets import choose
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 ROLES: Final = ("train", "validation", "test")
@@ -92,6 +93,7 @@ def images_table(
     return table
 
 
+@served
 def models_table(stores: Stores) -> pa.Table:
     """A row a model: its definition as JSON, classes, task, input shape (bands, height, width), and its metadata."""
     rows = stores.graph.read(
@@ -104,6 +106,7 @@ def models_table(stores: Stores) -> pa.Table:
     return _table(own, {**_MODEL, **_free(stores, "Model")})
 
 
+@served
 def experiments_table(stores: Stores) -> pa.Table:
     """A row an experiment.
 

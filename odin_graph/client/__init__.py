@@ -1,8 +1,9 @@
-"""A workspace that is served elsewhere: the same plans, checked and answered over HTTP."""
+"""A workspace near or far: `Session` is what objects ask; over HTTP a server checks and answers."""
 
 from __future__ import annotations
 
-from odin_graph.client.executor import RemoteExecutor, executor_at
+from odin_graph.client.executor import RemoteExecutor
 from odin_graph.client.link import Link
+from odin_graph.client.session import LocalSession, RemoteSession, Session, session_at
 
-__all__ = ["Link", "RemoteExecutor", "executor_at"]
+__all__ = ["Link", "LocalSession", "RemoteExecutor", "RemoteSession", "Session", "session_at"]

@@ -11,23 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from odin_graph.address import Address, Remote
 from odin_graph.client.link import Link
 from odin_graph.query.cypher.statement import Statement
-from odin_graph.query.executor import BATCH, Executor, LocalExecutor, Wanted
+from odin_graph.query.executor import BATCH, Wanted
 from odin_graph.query.names.examples import File, Given, Stored
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.json_values import from_json
 from odin_graph.query.plan.plan import Example, Plan, Space, Step
 from odin_graph.query.planner.explain import Explanation
-from odin_graph.stores import Stores
-
-
-def executor_at(address: Address | Remote) -> Executor:
-    """What checks and answers the plans of an address: this process, or the server."""
-    if isinstance(address, Remote):
-        return RemoteExecutor(Link.at(address))
-    return LocalExecutor(Stores.at(address))
 
 
 class RemoteExecutor:
@@ -70,6 +61,10 @@ class RemoteExecutor:
         """What runs at the server, and why."""
         said = self._link.post("/v1/query/explain", {"query": wire.to_json(plan), "run": run})
         return Explanation.from_json(said["parts"])
+
+    def ran(self) -> bool:
+        """What has run, and whether it still holds, is known at the server."""
+        return False
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement."""

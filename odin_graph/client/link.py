@@ -15,7 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph import errors
 from odin_graph.address import Remote
@@ -95,6 +97,15 @@ class Link:
             pa.ipc.open_stream(_Incoming(answer.iter_bytes())) as reader,
         ):
             yield from reader
+
+    def arrays(self, path: str, body: dict[str, Any], number: int) -> list[NDArray[Any]]:
+        """So many arrays of a POST, one NumPy file after another; raises as `batches` does."""
+        with self._sent("POST", path, json=body) as answer, self._reached():
+            pieces = _Incoming(answer.iter_bytes())
+            try:
+                return [np.lib.format.read_array(pieces, allow_pickle=False) for _ in range(number)]
+            except ValueError as error:
+                raise UnreachableError(f"The pixels of {self.address} were cut short: ask again ({error}).") from error
 
     def _asked(self, method: str, path: str, **what: Any) -> httpx.Response:
         with self._sent(method, path, **what) as answer, self._reached():

@@ -72,6 +72,9 @@ class Executor(Protocol):
     def explain(self, plan: Plan, *, run: bool = False) -> Explanation:
         """What would run, on which engine, and why; with actual rows and times if it is run."""
 
+    def ran(self) -> bool:
+        """Whether the answer is there already."""
+
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement; raises as `to_cypher` does."""
 
@@ -176,6 +179,10 @@ class LocalExecutor:
             return Explanation.of(top)
 
         return self._of_one_moment(explained, plan)
+
+    def ran(self) -> bool:
+        """Whether the answer that is kept is of this state of the graph."""
+        return self._held is not None and self._held.at(self._stores.graph.change_token()) is not None
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement, where it has that form."""

@@ -13,7 +13,7 @@ from odin_graph.server.access import permitted
 from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
 from odin_graph.server.held import HeldAnswers
-from odin_graph.server.routes import cypher, health, images, lookups, query, similar, things
+from odin_graph.server.routes import asked, cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
 from odin_graph.server.strangers import Strangers
 from odin_graph.workspace import Workspace
@@ -57,7 +57,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
     problems.install(app, problems.hidden(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
-    routers = [query.router, lookups.router, similar.router, images.router, things.router]
+    routers = [query.router, lookups.router, similar.router, images.router, images.arrays, things.router, asked.router]
     for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:
         app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
     app.add_middleware(Gate, settings=allowed, strangers=Strangers(workspace._stores))  # noqa: SLF001

@@ -165,6 +165,39 @@ class CypherRequest(Body):
     timeout: Timeout = None
 
 
+class Asked(Body):
+    """The arguments of a function that is served, by name."""
+
+    arguments: Annotated[Json, Field(examples=[{}])] = {}
+    timeout: Timeout = None
+
+
+class Told(BaseModel):
+    """What it gives, as `odin_graph.client.travel` writes it."""
+
+    answer: Any
+
+
+class ImagesRequest(Body):
+    """Stored images, by key."""
+
+    keys: Annotated[
+        list[Annotated[int, Field(ge=-(2**63), lt=2**63)]], Field(min_length=1, max_length=1000, examples=[[1]])
+    ]
+
+
+class PixelsRequest(ImagesRequest):
+    """Whose pixels, and which of them."""
+
+    box: Annotated[list[Any] | str | None, Field(description="(left, top, right, bottom) in whole pixels.")] = None
+
+
+class ThumbnailsRequest(ImagesRequest):
+    """Whose pictures for looking at, and how large."""
+
+    size: Annotated[int, Field(ge=8, le=1024, description="Of the longer side, at most.")] = 128
+
+
 class Answer(BaseModel):
     """Rows."""
 

@@ -45,6 +45,8 @@ class Settings:
     """Of one page of JSON, and of an answer to Cypher. Arrow streams have no pages."""
     page_bytes: int = 2 << 20
     """Of the rows of one page of JSON."""
+    answer_bytes: int = 64 << 20
+    """Of what an object asks for; a table is streamed, and has no limit."""
 
 
 def within(settings: Settings, timeout: float | None) -> float:

@@ -11,6 +11,7 @@ from odin_graph.address import Address
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.images.pixels import compact_pixels
+from odin_graph.client import LocalSession
 from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.stores import Stores
 from tests.crash.jobs import REVISIONS, VERSION, batch, read_acknowledged, revise_some, version
@@ -27,7 +28,7 @@ def assert_versions(stores: Stores) -> int:
     for number, row in enumerate(rows):
         assert row["id"] == f"set@{number + 1}"
         members, labels = version(number, keys)
-        held = Dataset(stores, row["id"])
+        held = Dataset(LocalSession(stores), row["id"])
         assert held.keys.tolist() == members.tolist()
         assert list(held.labels) == labels
         joined = stores.graph.read(
@@ -50,7 +51,7 @@ def test_killed_revise(stores: Stores, address: Address, acknowledged: Path, cha
 
     revise_some(stores, lambda _: None)
     assert assert_versions(stores) == REVISIONS + 1
-    found = Datasets(stores)["set@1"].diff(Datasets(stores)["set@2"])
+    found = Datasets(LocalSession(stores))["set@1"].diff(Datasets(LocalSession(stores))["set@2"])
     # Every image that both have stands one version and ten places on, where the other label is.
     assert (len(found.added), len(found.removed), len(found.relabeled)) == (10, 10, VERSION - 10)
     assert examine(stores).unfinished == ()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from odin_graph.catalog.images.images import add_images
+from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset, Datasets
@@ -25,7 +26,7 @@ from tests.catalog.test_images import batch
 def datasets(stores: Stores) -> Datasets:
     labels = ["cat", "dog", "owl"] * 4
     add_images(stores, batch(12, labels=labels, metadata={"patient": [f"p{n // 3}" for n in range(12)]}))
-    return Datasets(stores)
+    return Datasets(LocalSession(stores))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odin_graph.catalog.images.images import add_images
+from odin_graph.client import LocalSession
 from odin_graph.errors import UnknownNameError
 from odin_graph.objects.things.dataset import Datasets
 from odin_graph.objects.things.experiment import Experiment, Experiments
@@ -17,7 +18,7 @@ from tests.catalog.test_images import batch
 def experiments(stores: Stores) -> Experiments:
     """Three experiments over pets@1; b is informed by a, c failed."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(stores).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
     Run.start(
         stores,
         id="a",
@@ -28,9 +29,9 @@ def experiments(stores: Stores) -> Experiments:
         tags=["good"],
         metadata={"site": "Ulm", "folds": 5},
     ).finish()
-    Run.start(stores, id="b", group="sweep", informed_by=Experiment(stores, "a")).finish()
-    Run.start(stores, id="c").finish("failed")
-    return Experiments(stores)
+    Run.start(LocalSession(stores), id="b", group="sweep", informed_by=Experiment(LocalSession(stores), "a")).finish()
+    Run.start(LocalSession(stores), id="c").finish("failed")
+    return Experiments(LocalSession(stores))
 
 
 def test_what_was_recorded_is_read(experiments: Experiments) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import odin_graph as og
 from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, MetadataError
 
 IDS = [f"i{number}" for number in range(6)]
@@ -118,7 +119,7 @@ def test_the_history_replayed_gives_todays_labels(engine: object, rounds: list[d
     engine.wipe()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         stores = Stores.open(engine.address(Path(folder) / "arrays"))  # type: ignore[attr-defined]
-        with og.Workspace(stores) as db:
+        with og.Workspace(LocalSession(stores)) as db:
             stores.keep()
             db.images.add(images=np.zeros((6, 2, 2), np.uint8), ids=IDS, labels=["cat", "dog"] * 3)
             truth: dict[str, object] = today(db)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 import odin_graph as og
+from odin_graph.client import LocalSession
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_trained
 
 
 def test_the_table_says_what_runs_and_what_it_costs(stores: Stores) -> None:
-    table = Checkpoint(stores, add_trained(stores)).layers()
+    table = Checkpoint(LocalSession(stores), add_trained(stores)).layers()
     assert table.names == ("first", "second", "norm", "relu#1", "relu#2", "drop", "head")
     held = table["first"]
     assert (held.type, held.shape, held.units, held.parameters) == ("Conv2d", (8, 28, 28), 6272, 80)

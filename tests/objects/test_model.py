@@ -111,6 +111,7 @@ import torch
 from torch import nn
 import odin_graph as og
 from odin_graph.address import Address
+from odin_graph.client import LocalSession
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 
@@ -126,7 +127,7 @@ class Scaled(nn.Module):
         return self.head(self.flat(x)) * GAIN
 
 import json
-with Workspace(Stores.open(Address(**json.loads(sys.argv[1])))) as db:
+with Workspace(LocalSession(Stores.open(Address(**json.loads(sys.argv[1]))))) as db:
     model = db.models.add("scaled", Scaled, kwargs={"classes": 10}, classes=list(range(10)), input_shape=(1, 28, 28))
     assert type(model.build()) is Scaled  # here it is the live class
     module = model.build()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.client import LocalSession
 from odin_graph.errors import ExpressionError, PositionError, QueryError, ReadOnlyError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.experiment import Experiment
@@ -40,7 +41,7 @@ def everything(stores: Stores, world: World) -> Query:
 
 @pytest.fixture
 def vgg(stores: Stores, world: World) -> Experiment:
-    return Experiment(stores, "vgg/1")
+    return Experiment(LocalSession(stores), "vgg/1")
 
 
 def test_a_data_set_is_in_its_order(members: Query, world: World) -> None:
@@ -152,7 +153,7 @@ def test_what_a_model_said(members: Query, vgg: Experiment, world: World) -> Non
 
 
 def test_two_experiments_in_one_expression(stores: Stores, members: Query, vgg: Experiment, world: World) -> None:
-    cnn = Experiment(stores, "cnn/1")
+    cnn = Experiment(LocalSession(stores), "cnn/1")
     said = {name: PredictionField(name, world.dataset, "wrong") for name in ("vgg/1", "cnn/1")}
     expected = [
         key for key in world.keys if world.rows[key][said["vgg/1"]] is True and world.rows[key][said["cnn/1"]] is False
@@ -180,7 +181,7 @@ def test_no_predictions_says_how_to_make_them(stores: Stores, members: Query, vg
     assert "has no ready predictions over 'other@1'. It has predictions over test@1." in str(caught.value)
     assert 'db.experiment("vgg/1").predict("other@1")' in str(caught.value)
     with pytest.raises(UnknownNameError, match=r"There is no experiment 'vgg/2'\. Did you mean 'vgg/1'\?"):
-        members.where(Experiment(stores, "vgg/2").wrong)
+        members.where(Experiment(LocalSession(stores), "vgg/2").wrong)
     with pytest.raises(UnknownNameError, match=r"There is no class of 'vgg/1' 'DNE'\. Did you mean 'DME'\?"):
         members.where(vgg.probability("DNE") > 0.5)
 

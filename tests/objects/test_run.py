@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from odin_graph.catalog.images.images import add_images
+from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, ModelError, QueryError
 from odin_graph.objects.things.dataset import Datasets
 from odin_graph.objects.things.experiment import Experiments
@@ -22,7 +23,7 @@ from tests.catalog.test_images import batch
 def world(stores: Stores) -> Stores:
     """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(stores).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
     return stores
 
 

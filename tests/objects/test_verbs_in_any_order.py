@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph.catalog.doctor.doctor import examine
+from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.conftest import Engine
@@ -129,7 +130,7 @@ def test_a_dict_says_the_same(engine: Engine, steps: list[tuple[Any, ...]]) -> N
     with tempfile.TemporaryDirectory() as folder:
         stores = Stores.open(engine.address(Path(folder) / "arrays"))
         stores.keep()
-        with og.Workspace(stores) as db:
+        with og.Workspace(LocalSession(stores)) as db:
             truth = Truth()
             for name in NAMES[:2]:
                 apply(db, truth, ("insert", name, "cat"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import odin_graph as og
+from odin_graph.client import LocalSession
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 from tests.conftest import Engine
@@ -20,5 +21,5 @@ def quarters(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     engine.wipe()
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("units") / "arrays"))
     stores.keep()
-    with Workspace(stores) as workspace:
+    with Workspace(LocalSession(stores)) as workspace:
         yield workspace, unit_world.build(workspace)

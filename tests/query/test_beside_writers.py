@@ -16,6 +16,7 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Address
+from odin_graph.client import LocalSession
 from odin_graph.columns import snapshot_file
 from odin_graph.errors import ExpressionError
 from odin_graph.schema.metadata import FieldType
@@ -157,5 +158,5 @@ def test_an_image_that_is_gone_is_left_out(db: og.Workspace) -> None:
     db.images.add(images=np.zeros((40, 8, 8), np.uint8), ids=[f"{n:02}" for n in range(40)])
     keys = db.images().keys()
     db.image("07").delete(why="trial")
-    held = [image.id for image in og.Image.of_keys(db._stores, keys)]
+    held = [image.id for image in og.Image.of_keys(LocalSession(db._stores), keys)]
     assert held == [f"{n:02}" for n in range(40) if n != 7]

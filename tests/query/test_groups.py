@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import odin_graph as og
 from odin_graph import F, fn
+from odin_graph.client import LocalSession
 from odin_graph.errors import ExpressionError, PositionError, QueryError, UnknownNameError
 from odin_graph.objects.query.groups import Groups
 from odin_graph.objects.query.query import Query
@@ -200,7 +201,7 @@ def test_groups_do_what_a_table_does(members: Query) -> None:
 
 
 def test_expressions_over_aggregates(members: Query, stores: Stores) -> None:
-    exp = og.Experiment(stores, "vgg/1")
+    exp = og.Experiment(LocalSession(stores), "vgg/1")
     made = members.group_by("label", sure=exp.confidence > 0.6).agg(
         n=og.count(),
         share=exp.wrong.mean(),

@@ -11,6 +11,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.client import LocalSession
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import ImageField
@@ -87,7 +88,7 @@ def test_a_union_of_data_sets_reads_todays_labels(members: Query, everything: Qu
     joined = members.union(everything)
     assert joined.plan.dataset is None
     assert members.union(members[3:]).plan.dataset == members.plan.dataset
-    exp = og.Experiment(stores, "vgg/1")
+    exp = og.Experiment(LocalSession(stores), "vgg/1")
     with pytest.raises(QueryError, match=r"predicts over data sets, and this query reads none"):
         joined.where(exp.wrong)
     assert joined.where(exp.on("test").wrong).count() == members.where(exp.wrong).count()
@@ -106,7 +107,7 @@ def test_columns_of_both_sides(members: Query, everything: Query) -> None:
 
 
 def test_select_gives_these_columns_and_no_others(members: Query, stores: Stores) -> None:
-    exp = og.Experiment(stores, "vgg/1")
+    exp = og.Experiment(LocalSession(stores), "vgg/1")
     chosen = members.select("id", F("age"), exp.predicted, half=F("age") / 2)
     assert chosen.to_arrow().column_names == ["key", "id", "age", "predicted", "half"]
     assert chosen.where(F("half") > 1).order_by(F("iop")).to_pandas()["half"].min() > 1

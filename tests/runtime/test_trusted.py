@@ -21,6 +21,7 @@ ADD = """
 import json, sys
 from torch import nn
 from odin_graph.address import Address
+from odin_graph.client import LocalSession
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 
@@ -32,7 +33,7 @@ class Scaled(nn.Module):
         return self.head(x.flatten(1)) * GAIN
 
 GAIN = 2.0
-with Workspace(Stores.open(Address(**json.loads(sys.argv[1])))) as db:
+with Workspace(LocalSession(Stores.open(Address(**json.loads(sys.argv[1]))))) as db:
     for id_ in sys.argv[2:]:
         GAIN = GAIN + 1
         db.models.add(id_, Scaled, kwargs={"classes": len(id_)}, input_shape=(1, 2, 2))

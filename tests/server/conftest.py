@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 import odin_graph as og
 from odin_graph import example
 from odin_graph.catalog.records.tokens import create_token
+from odin_graph.client import LocalSession
 from odin_graph.server import Settings, create_app
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
@@ -21,7 +22,7 @@ def retina(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     engine.wipe()
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("served") / "arrays"))
     stores.keep()
-    with Workspace(stores) as workspace:
+    with Workspace(LocalSession(stores)) as workspace:
         example.build(workspace, experiments=1)
         # What those who may only read ask for is there, in whatever order the tests run.
         workspace.experiment("small-cnn/1").layer("features").embeddings(workspace.images())

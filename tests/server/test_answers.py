@@ -59,7 +59,7 @@ def odd(retina: og.Workspace) -> og.Workspace:
 
 
 @pytest.fixture(scope="module")
-def far(odd: og.Workspace, secret: str) -> Iterator[og.RemoteWorkspace]:
+def far(odd: og.Workspace, secret: str) -> Iterator[og.Workspace]:
     with (
         served(odd, Settings(cypher=True)) as port,
         og.connect(f"http://127.0.0.1:{port}", token=secret) as workspace,
@@ -67,7 +67,7 @@ def far(odd: og.Workspace, secret: str) -> Iterator[og.RemoteWorkspace]:
         yield workspace
 
 
-def test_every_id_is_its_own_address(far: og.RemoteWorkspace, odd: og.Workspace) -> None:
+def test_every_id_is_its_own_address(far: og.Workspace, odd: og.Workspace) -> None:
     """Whatever an id holds, its address gives that image and no other: fields, pixels, picture, lineage."""
     for number, id_ in enumerate(IDS):
         image = far.images[id_]
@@ -75,7 +75,7 @@ def test_every_id_is_its_own_address(far: og.RemoteWorkspace, odd: og.Workspace)
         assert np.unique(image.pixels).tolist() == [number], id_
         assert image.predictions() == []
         for what in ("pixels", "thumbnail", "predictions", "lineage"):
-            assert far._link.get_bytes(f"/v1/images/{quoted(id_)}/{what}") is not None
+            assert far._session.link.get_bytes(f"/v1/images/{quoted(id_)}/{what}") is not None
     for absent in ("b", "a/lineage/x", "pixels", "a%252Fpixels"):
         with pytest.raises(og.UnknownNameError):
             far.images[absent]
@@ -142,7 +142,7 @@ def test_json_gives_back_anything(value: Any) -> None:
     assert same(from_json(to_json(value)), value)
 
 
-def test_values_travel_as_they_are(far: og.RemoteWorkspace, odd: og.Workspace, client: TestClient) -> None:
+def test_values_travel_as_they_are(far: og.Workspace, odd: og.Workspace, client: TestClient) -> None:
     """Infinity, NaN, -0.0, large integers, times and missing values of Cypher and of fields are the same far away."""
     for text in ("1.0 / 0.0", "-1.0 / 0.0", "0.0 / 0.0", "-0.0", "9007199254740993", "null", "date('2020-01-02')"):
         statement = f"RETURN {text} AS value"

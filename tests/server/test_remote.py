@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 import pickle
 import socket
@@ -25,7 +26,6 @@ from odin_graph.address import Remote
 from odin_graph.catalog.records.tokens import create_token, revoke_token
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.query import Query
-from odin_graph.objects.remote.remote_query import RemoteQuery
 from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.plan.plan import AllImages, Members, Plan, Where
 from odin_graph.server import Settings
@@ -41,7 +41,7 @@ def port(retina: og.Workspace) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def far(port: int, secret: str) -> Iterator[og.RemoteWorkspace]:
+def far(port: int, secret: str) -> Iterator[og.Workspace]:
     with og.connect(f"http://127.0.0.1:{port}", token=secret) as workspace:
         yield workspace
 
@@ -50,7 +50,7 @@ def features(db: Any) -> Any:
     return db.experiment("small-cnn/1").layer("features")
 
 
-# Each is built on both: `db` is a Workspace and then a RemoteWorkspace, which have no class in common.
+# Each is built on both, near and far.
 QUERIES: dict[str, Callable[[Any], Any]] = {
     "all": lambda db: db.images(),
     "a data set": lambda db: db.images("retina-test"),
@@ -108,7 +108,7 @@ QUERIES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_the_same_query_gives_the_same_table(retina: og.Workspace, far: og.RemoteWorkspace, name: str) -> None:
+def test_the_same_query_gives_the_same_table(retina: og.Workspace, far: og.Workspace, name: str) -> None:
     here, there = QUERIES[name](retina), QUERIES[name](far)
     assert there.plan == here.plan
     expected = here.to_arrow()  # first: units that are missing are stored here, and not for a token that reads
@@ -118,11 +118,11 @@ def test_the_same_query_gives_the_same_table(retina: og.Workspace, far: og.Remot
     assert repr(there).partition("(")[2] == repr(here).partition("(")[2]
 
 
-def test_random_queries(retina: og.Workspace, far: og.RemoteWorkspace, soak: bool) -> None:
+def test_random_queries(retina: og.Workspace, far: og.Workspace, soak: bool) -> None:
     number = int(os.environ.get("ODIN_SEED") or SystemRandom().randrange(2**32))
     print(f"ODIN_SEED={number} repeats these cases")
     types = {ImageField("age"): "int", ImageField("iop"): "float", ImageField("site"): "string"}
-    url = Remote.of(str(far._link.address), token=far._link.address.token)
+    url = far._session.address
 
     @hypothesis.seed(number)
     @hypothesis.settings(
@@ -131,7 +131,7 @@ def test_random_queries(retina: og.Workspace, far: og.RemoteWorkspace, soak: boo
     @hypothesis.given(said=predicates(types))
     def agree(said: Any) -> None:
         plan = Plan(Members("retina-test@1")).then(Where(said))
-        here, there = Query(retina._stores.address, plan), RemoteQuery(url, plan)
+        here, there = Query(retina._stores.address, plan), Query(url, plan)
         try:
             expected = here.keys().tolist()
         except QueryError:  # of integers that leave 64 bits
@@ -143,7 +143,7 @@ def test_random_queries(retina: og.Workspace, far: og.RemoteWorkspace, soak: boo
     agree()
 
 
-def test_answers_in_other_forms(retina: og.Workspace, far: og.RemoteWorkspace, tmp_path: Path) -> None:
+def test_answers_in_other_forms(retina: og.Workspace, far: og.Workspace, tmp_path: Path) -> None:
     exp = retina.experiment("small-cnn/1")
     here, there = (db.images("retina-test").order_by(F("age")) for db in (retina, far))
     assert there.to_pandas("id", said=exp.predicted).equals(here.to_pandas("id", said=exp.predicted))
@@ -171,7 +171,7 @@ def test_answers_in_other_forms(retina: og.Workspace, far: og.RemoteWorkspace, t
         there[9999]
 
 
-def test_what_there_is(retina: og.Workspace, far: og.RemoteWorkspace) -> None:
+def test_what_there_is(retina: og.Workspace, far: og.Workspace) -> None:
     retina.views["young"] = retina.images().where(F("age") < 40)
     retina.views["by site"] = retina.images().group_by("site").count()
     assert list(far.views) == ["by site", "young"]
@@ -186,14 +186,13 @@ def test_what_there_is(retina: og.Workspace, far: og.RemoteWorkspace) -> None:
     assert far.views["by site"].to_arrow().equals(retina.images().group_by("site").count().to_arrow())
     assert list(far.vectors) == ["line"]
     assert (list(far.datasets), list(far.models)) == (["retina-test@1"], ["small-cnn"])
-    assert far.dataset("retina-test")["size"] == len(retina.images("retina-test"))
-    assert far.images(far.dataset("retina-test")).count() == far.dataset("retina-test")["size"]
-    assert far.experiment("small-cnn/1")["state"] == retina.experiment("small-cnn/1").state
-    assert [row["id"] for row in far.checkpoints()] == list(retina.checkpoints)
-    assert far.checkpoints[next(iter(retina.checkpoints))]["model"] == "small-cnn"
+    assert len(far.dataset("retina-test")) == far.images(far.dataset("retina-test")).count()
+    assert far.experiment("small-cnn/1").state == retina.experiment("small-cnn/1").state
+    assert [one.id for one in far.checkpoints()] == list(retina.checkpoints)
+    assert far.checkpoints[next(iter(retina.checkpoints))].model == "small-cnn"
     (row,) = far.cypher("MATCH (i:Image) WHERE i.age > $age RETURN count(i) AS n", age=40)
     assert row == {"n": retina.images().where(F("age") > 40).count()}
-    assert repr(far) == f"RemoteWorkspace({far._link.address}: {len(retina.images()):,} images)"
+    assert repr(far) == repr(retina).replace(str(retina._session.address), str(far._session.address))
     del retina.views["young"], retina.views["by site"]
 
 
@@ -222,9 +221,7 @@ MISTAKES: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_the_same_error(
-    retina: og.Workspace, far: og.RemoteWorkspace, mistake: Callable[[Any], Any]
-) -> None:
+def test_a_mistake_is_the_same_error(retina: og.Workspace, far: og.Workspace, mistake: Callable[[Any], Any]) -> None:
     with pytest.raises(og.OdinError) as here:
         mistake(retina)
     with pytest.raises(og.OdinError) as there:
@@ -235,7 +232,7 @@ def test_a_mistake_is_the_same_error(
     assert not drawn or getattr(there.value, "__notes__", []) == drawn
 
 
-def test_what_json_cannot_hold_is_refused(far: og.RemoteWorkspace) -> None:
+def test_what_json_cannot_hold_is_refused(far: og.Workspace) -> None:
     eyes = features(far).units[[3, 17]]
     said = "a value that does not work over HTTP: NaN, infinity"
     for weights in ([1, float("nan")], [float("inf"), 1]):
@@ -247,57 +244,63 @@ def test_what_json_cannot_hold_is_refused(far: og.RemoteWorkspace) -> None:
         far.images().nearest([1.0, float("nan")], by=eyes, k=2)
 
 
-def test_what_does_not_travel_says_so(far: og.RemoteWorkspace) -> None:
-    query = far.images()
-    for call in ("map", "to_torch", "loader", "update", "delete", "resize", "patches", "to_numpy", "apply"):
+WRITES: dict[str, Callable[[og.Workspace], Any]] = {
+    "add": lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8)),
+    "update": lambda db: next(iter(db.images)).update(seen=True),
+    "delete": lambda db: db.images().limit(1).delete(),
+    "purge": lambda db: next(iter(db.images)).purge(),
+    "revise": lambda db: next(iter(db.images)).revise(np.zeros((4, 4), np.uint8)),
+    "map": lambda db: db.images().map(len),
+    "store": lambda db: db.images().resize(4).store("small"),
+    "to_torch": lambda db: db.images().to_torch(),
+    "loader": lambda db: db.images().loader(),
+    "create": lambda db: db.datasets.create("mine", db.images().limit(2)),
+    "tag": lambda db: db.dataset("retina-test").tag("mine"),
+    "split": lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5}),
+    "export": lambda db: db.dataset("retina-test").export("there"),
+    "build": lambda db: db.model("small-cnn").build(),
+    "weights": lambda db: db.experiments["small-cnn/1"].best.weights(),  # type: ignore[union-attr]
+    "predict": lambda db: db.experiment("small-cnn/1").predict("retina-test"),
+    "run": lambda db: db.run(id="mine"),
+    "set": lambda db: db.labels.set(["scan001.png"], "DME"),
+    "retype": lambda db: db.fields.retype("age", str),
+    "materialize": lambda db: features(db).materialize(db.images()),
+    "pin": lambda db: db.storage.pin(next(iter(db.activations))),
+    "doctor": lambda db: db.doctor(),
+    "backup": lambda db: db.backup("there"),
+    "__setitem__": lambda db: operator.setitem(db.views, "mine", db.images()),
+    "__delitem__": lambda db: operator.delitem(db.views, "mine"),
+}
+
+
+def test_what_writes_or_takes_code_is_refused_in_one_place(retina: og.Workspace, far: og.Workspace) -> None:
+    before = retina._stores.graph.change_token()
+    for name, call in WRITES.items():
         with pytest.raises(og.RemoteError) as caught:
-            getattr(query, call)
-        assert str(caught.value).startswith(f"{call}() needs the workspace itself")
-    for held, names in (
-        (far, ("run", "impact", "compare", "leaks", "sql", "tables", "doctor", "labels", "fields", "backup")),
-        (far.images, ("add", "purge")),
-        (far.datasets, ("create", "load")),
-        (far.models, ("add",)),
-        (far.vectors, ("add",)),
-        (features(far), ("materialize", "stats", "selectivity", "affinity", "similar_units", "embeddings", "shape")),
-        (far.datasets[next(iter(far.datasets))], ("split", "labels", "export")),
-        (far.models[next(iter(far.models))], ("build", "add_checkpoint")),
-        (far.experiments[next(iter(far.experiments))], ("results", "predict", "leaks")),
-        (next(iter(far.images)), ("revise", "crop", "top_units", "delete")),
-        (features(far).units[[3, 17]], ("values", "estimate", "top", "numbers")),
-    ):
-        for name in names:
-            with pytest.raises(og.RemoteError, match=f"^{name} needs the workspace itself"):
-                getattr(held, name)
-    with pytest.raises(og.RemoteError):
-        far.views["mine"] = query
-    with pytest.raises(og.RemoteError):
-        del far.views["mine"]
-    with pytest.raises(og.RemoteError, match=r"write \['digest'\] instead of \.digest"):
-        _ = next(iter(far.images)).digest
-    public = {name for name in dir(og.Workspace) if not name.startswith("_")}
-    assert public <= type(far)._beside | set(dir(og.RemoteWorkspace))
-    assert set(type(far)._beside) <= set(dir(og.Workspace))
-    assert not set(type(far)._beside) & set(vars(og.RemoteWorkspace))
-    assert not hasattr(query, "map")
-    assert not hasattr(query, "wehre")
+            call(far)
+        assert str(caught.value).startswith(f"{name} needs the workspace itself"), name
+    assert retina._stores.graph.change_token() == before
+    with pytest.raises(AttributeError):
+        _ = far.images().wehre  # type: ignore[attr-defined]
 
 
-def test_units_far_away_are_named(far: og.RemoteWorkspace) -> None:
-    layer = features(far)
-    eyes = layer.units[[3, 17, 28]]
-    assert (len(eyes), [one.node.numbers for one in eyes]) == (3, [(3,), (17,), (28,)])
-    assert eyes[[2, 0]].node.numbers == (28, 3)
-    for asked in (lambda: layer.units[:3], lambda: len(layer.units), lambda: list(layer.channels.max)):
-        with pytest.raises(og.RemoteError, match="How many units a layer has is known where the workspace is: name"):
-            asked()
+def test_units_far_away(retina: og.Workspace, far: og.Workspace) -> None:
+    here, there = features(retina), features(far)
+    assert (there.shape, there.type, len(there.units), len(there.channels)) == (
+        here.shape,
+        here.type,
+        len(here.units),
+        len(here.channels),
+    )
+    assert there.units[:3].node == here.units[:3].node
+    images = retina.images("retina-test")
+    expected = here.units[[3, 17]].values(images)  # first: what is missing is stored here
+    np.testing.assert_array_equal(there.units[[3, 17]].values(far.images("retina-test")), expected)
     with pytest.raises(og.QueryError, match="A unit is given by its number, not by 'a'"):
-        layer.units["a"]
+        there.units["a"]
 
 
-def test_a_query_pickles_without_the_token(
-    far: og.RemoteWorkspace, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_query_pickles_without_the_token(far: og.Workspace, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     query = far.images().where(F("age") > 40)
     data = pickle.dumps(query)
     assert secret.encode() not in data
@@ -314,7 +317,7 @@ def test_a_token_that_reads_computes_nothing(retina: og.Workspace, port: int, se
     url = f"http://127.0.0.1:{port}"
     before = len(retina.activations)
 
-    def near(db: og.RemoteWorkspace) -> Any:
+    def near(db: og.Workspace) -> Any:
         layer = db.experiment("small-cnn/1").layer("features", pooling="max")
         return db.images("retina-test").nearest("scan003.png", by=layer, k=3).to_arrow("id")
 
@@ -339,7 +342,7 @@ def test_cypher_as_a_source_is_off_where_cypher_is(retina: og.Workspace, secret:
             far.cypher("RETURN 1")
 
 
-def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.RemoteWorkspace) -> None:
+def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.Workspace) -> None:
     """A leaderboard of parts is that far away as well; what a data set lacks is said there, too."""
     test = retina.datasets["retina-test"]
     truth = retina.images("retina-test").to_pandas("id", "label")[:3]
@@ -353,7 +356,7 @@ def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.RemoteWorksp
             for db in (retina, far):
                 with pytest.warns(og.errors.CoverageWarning, match=r"results.accuracy is of a part .* few \(3 of"):
                     ask(db)
-        assert far.dataset("retina-test")["deleted"] == retina.datasets["retina-test"].deleted
+        assert far.dataset("retina-test").deleted == retina.datasets["retina-test"].deleted
     finally:
         retina.experiment("few").delete(force=True)
 
@@ -362,7 +365,7 @@ def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, 
     whole = len(retina.images())
     batches: list[Any] = []
     with cut_after(port, 8_000) as cut:
-        far = RemoteQuery(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(AllImages()))
+        far = Query(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(AllImages()))
         with pytest.raises(og.UnreachableError) as caught:
             deque(map(batches.append, far.to_batches(rows=10)))
     assert 0 < sum(batch.num_rows for batch in batches) < whole
@@ -374,7 +377,7 @@ def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, 
 @pytest.mark.parametrize("limit", [1, 200, 400, 900, 2_000, 5_000])
 def test_no_cut_gives_a_part_of_an_answer(port: int, secret: str, limit: int) -> None:
     with cut_after(port, limit) as cut:
-        far = RemoteQuery(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(Members("retina-test@1")))
+        far = Query(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(Members("retina-test@1")))
         with pytest.raises(og.UnreachableError):
             far.to_arrow()
 
@@ -388,7 +391,7 @@ def test_a_busy_server_is_asked_again(retina: og.Workspace, secret: str) -> None
             assert far.images().count() == len(retina.images())
 
 
-def test_time_limits_travel(far: og.RemoteWorkspace) -> None:
+def test_time_limits_travel(far: og.Workspace) -> None:
     long = "UNWIND range(1, 30000) AS a UNWIND range(1, 30000) AS b WITH a, b WHERE a * b % 7919 = 3 RETURN count(*)"
     with pytest.raises(og.TimeLimitError, match="takes longer than 1 s"):
         far.cypher(long, timeout=1)
@@ -457,7 +460,7 @@ class OtherServer:
         self._server.server_close()
 
 
-def test_bytes_of_a_file_travel(retina: og.Workspace, far: og.RemoteWorkspace, tmp_path: Path) -> None:
+def test_bytes_of_a_file_travel(retina: og.Workspace, far: og.Workspace, tmp_path: Path) -> None:
     image = retina.images("retina-test")[5]
     out = io.BytesIO()
     PillowImage.fromarray(image.pixels[:, :, 0]).save(out, "PNG")
@@ -468,9 +471,7 @@ def test_bytes_of_a_file_travel(retina: og.Workspace, far: og.RemoteWorkspace, t
         assert near[0].id == image.id
 
 
-def test_a_sheet_of_deep_images_has_one_scale_however_large_they_are(
-    retina: og.Workspace, far: og.RemoteWorkspace
-) -> None:
+def test_a_sheet_of_deep_images_has_one_scale_however_large_they_are(retina: og.Workspace, far: og.Workspace) -> None:
     """What is drawn are values of the images, not pictures that the server has stretched each by itself."""
     y, x = np.mgrid[:2100, :2050]
     pixels = np.stack([(x + y) % 4000, (x + y) % 4000 + 20_000]).astype(np.uint16)

@@ -20,11 +20,13 @@ from odin_graph.analysis.units.slab import Slab, Slabs, blocks, checked, workers
 from odin_graph.analysis.units.stats import not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
 from odin_graph.errors import QueryError, ShapeError, UnknownNameError
+from odin_graph.served import travels
 
 SUMMARIES: Final[Mapping[str, Callable[..., NDArray[np.float32]]]] = {"max": np.max, "mean": np.mean}
 """How a channel's map becomes one value an image."""
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Affinity(UnitTable):
     """How units and hypotheses go together: a row a test, the most significant first.

@@ -13,10 +13,12 @@ from odin_graph.analysis.units.slab import Slabs, over_blocks
 from odin_graph.analysis.units.stats import moments, not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
 from odin_graph.errors import QueryError, ShapeError, UnknownNameError
+from odin_graph.served import travels
 
 _ORDERS = ("z", "percentile")
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class TopUnits(UnitTable):
     """The units of the highest values of an image, a row a unit: ``unit`` and ``value``, the highest first."""
@@ -32,6 +34,7 @@ class TopUnits(UnitTable):
         return super()._notes() + ([said] if self.missing else [])
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class UnusualUnits(UnitTable):
     """How unusual an image's values are against a data set, a row a unit, the most unusual first.

@@ -16,12 +16,14 @@ from odin_graph.analysis.units.slab import Slabs, over_blocks
 from odin_graph.analysis.units.stats import not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
 from odin_graph.errors import DataError, QueryError
+from odin_graph.served import travels
 
 BINS: Final = 10
 _LEAST: Final = 3
 """Images with a label."""
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Selectivity(UnitTable):
     """How much units depend on the class, a row a unit. Values that are no finite number are left out.

@@ -18,6 +18,7 @@ from odin_graph.analysis.units.stats import not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
 from odin_graph.deadline import check
 from odin_graph.errors import QueryError
+from odin_graph.served import travels
 
 MOST: Final = 1_000_000
 """Pairs: more are refused, since nobody reads them and they may be half the square of the units."""
@@ -32,6 +33,7 @@ _MEMORY: Final = 2**30
 _LEAST: Final = 3
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class SimilarUnits(UnitTable):
     """Pairs of units whose values correlate, the highest first: ``unit``, ``other`` and Pearson's ``r``.

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.units.slab import Slabs, over_blocks
 from odin_graph.analysis.units.table import UnitTable, counted
+from odin_graph.served import travels
 
 QUANTILES: Final = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99, "max": 1.0}
 """The columns of quantiles."""
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class UnitStats(UnitTable):
     """What values units take over images, a row a unit.

@@ -15,6 +15,7 @@ from odin_graph.catalog.records import leases
 from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.errors import StoreError
 from odin_graph.schema.metadata import decode
+from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 _WORD: Final = "ActivationSet/"
@@ -34,6 +35,7 @@ MATCH (v:VectorIndex)-[:DERIVED_FROM]->(n:ActivationSet) WHERE v.uris IS NOT NUL
 """
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class StoredSet:
     """An activation set, of units or of rows, that is not deleted."""

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from odin_graph.facts import Facts, change, read
+from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 HALF_LIFE: Final = 7 * 86_400.0
 """Seconds after which what was saved counts half."""
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How often a set was asked, and what that saved."""

@@ -17,6 +17,7 @@ from odin_graph.errors import ConflictError, QueryError, ShapeError, UnknownName
 from odin_graph.graph import Transaction
 from odin_graph.progress import progress_bar
 from odin_graph.schema.properties import now
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -29,6 +30,7 @@ _BYTES: Final = 256 * 2**20
 _READY: Final = "MATCH (v:VectorSet {state: 'ready'})"
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class VectorSetRecord:
     """One set."""
@@ -43,6 +45,7 @@ def rows_array(name: str) -> str:
     return f"VectorSet/{name}/rows"
 
 
+@served
 def vector_sets(stores: Stores) -> list[VectorSetRecord]:
     """Every set, by name."""
     rows = stores.graph.read(
@@ -51,6 +54,7 @@ def vector_sets(stores: Stores) -> list[VectorSetRecord]:
     return [VectorSetRecord(row["id"], int(row["length"]), row["created_at"]) for row in rows]
 
 
+@served
 def vector_set_of(stores: Stores, name: str) -> VectorSetRecord:
     """The set of a name.
 

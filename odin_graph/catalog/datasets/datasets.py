@@ -22,6 +22,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.metadata import encode
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _VERSIONS = f"""
@@ -104,6 +105,7 @@ def create_dataset(
     return _complete(stores, id_, content)
 
 
+@served
 def resolve(stores: Stores, dataset: Any) -> str:
     """The id with its version: ``"mnist"`` is the latest, ``"mnist@1"`` that one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,16 @@ from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import StoreError
 from odin_graph.graph.writer import batches
 from odin_graph.progress import progress_bar
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
+Rows: TypeAlias = list[tuple[str, str | None, Any]]
 _AT_ONCE: Final = 1_024
 """Images whose pixels are held at once."""
 _IMAGES: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN collect([i.key, i.id, i.digest]) AS rows"
 
 
+@travels
 @dataclass(frozen=True, repr=False)
 class Verified:
     """What a check of a version found."""
@@ -63,20 +66,28 @@ def verify(stores: Stores, dataset: str, *, deep: bool = False, progress: bool =
     return Verified(dataset, None)
 
 
-def compare(one: tuple[Stores, str], other: tuple[Stores, str]) -> Verified:
-    """Compare two versions, of one workspace or of two: pixels by digest, and labels, in order."""
-    first, second = (_rows(stores, dataset) for stores, dataset in (one, other))
+@served
+def verified(stores: Stores, dataset: str) -> Verified:
+    """The same without reading a pixel."""
+    return verify(stores, dataset, progress=False)
+
+
+def compare(one: tuple[str, Rows], other: tuple[str, Rows]) -> Verified:
+    """Compare two versions, of one workspace or of two, by `rows_of`: pixels by digest, and labels, in order."""
+    first, second = one[1], other[1]
     for place, (mine, theirs) in enumerate(zip(first, second, strict=False)):
         if mine[1] != theirs[1]:
-            return Verified(one[1], f"image {place}: {mine[0]!r} here, {theirs[0]!r} in {other[1]}, other pixels")
+            return Verified(one[0], f"image {place}: {mine[0]!r} here, {theirs[0]!r} in {other[0]}, other pixels")
         if type(mine[2]) is not type(theirs[2]) or mine[2] != theirs[2]:
-            return Verified(one[1], f"image {place}, {mine[0]!r}: label {mine[2]!r} here, {theirs[2]!r} in {other[1]}")
+            return Verified(one[0], f"image {place}, {mine[0]!r}: label {mine[2]!r} here, {theirs[2]!r} in {other[0]}")
     if len(first) != len(second):
-        return Verified(one[1], f"{len(first):,} images here, {len(second):,} in {other[1]}")
-    return Verified(one[1], None)
+        return Verified(one[0], f"{len(first):,} images here, {len(second):,} in {other[0]}")
+    return Verified(one[0], None)
 
 
-def _rows(stores: Stores, dataset: str) -> list[tuple[str, str | None, Any]]:
+@served
+def rows_of(stores: Stores, dataset: str) -> Rows:
+    """Id, digest and label of every member, in the order of the version."""
     members = Members.of(stores, dataset)
     images = _images(stores, members)
     missing = ("a purged image", None)

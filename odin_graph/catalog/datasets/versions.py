@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from odin_graph.catalog.records.tombstones import deleted_members
 from odin_graph.errors import DataError, MismatchError
 from odin_graph.schema.metadata import encode
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 _SHOWN = 10
 
+Combination: TypeAlias = Literal["union", "intersection", "difference", "symmetric difference"]
 
+
+@travels
 @dataclass(frozen=True, eq=False)
 class Members:
     """Images in an order, each with a label or None: what a version freezes."""
@@ -60,6 +64,7 @@ class Members:
         return cls(np.fromiter(labels, np.int64, len(labels)), tuple(labels.values()))
 
 
+@travels
 @dataclass(frozen=True, repr=False)
 class Diff:
     """What changed from one version to another, by image id."""
@@ -111,6 +116,39 @@ class Diff:
         yield from (("removed", image, None, None) for image in self.removed)
         for image, (old, new) in self.relabeled.items():
             yield "relabeled", image, None if old is None else str(old), None if new is None else str(new)
+
+
+@served
+def members_of(stores: Stores, dataset: str) -> pa.Table:
+    """``key`` and ``label`` of every member, in the order of the set."""
+    return stores.columns.members(dataset)
+
+
+@served
+def alive_members(stores: Stores, dataset: str) -> Members:
+    """Those that are there."""
+    return Members.alive(stores, dataset)
+
+
+@served
+def combined(stores: Stores, how: Combination, one: str, other: str) -> Members:
+    """Of the members of two versions that are there: those in both, in any, in one alone, or not in the other."""
+    a, b = Members.alive(stores, one), Members.alive(stores, other)
+    match how:
+        case "union":
+            return union(stores, a, b)
+        case "intersection":
+            return intersection(stores, a, b)
+        case "difference":
+            return difference(a, b)
+        case "symmetric difference":
+            return symmetric_difference(a, b)
+
+
+@served
+def diff_of(stores: Stores, before: str, after: str) -> Diff:
+    """What changes from one version to another."""
+    return diff(stores, (before, Members.of(stores, before)), (after, Members.of(stores, after)))
 
 
 def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]) -> Diff:

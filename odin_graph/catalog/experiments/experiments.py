@@ -20,6 +20,7 @@ from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction, is_read_only
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
@@ -127,6 +128,7 @@ def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
     stores.graph.execute(record)
 
 
+@served
 def settle(stores: Stores) -> list[str]:
     """Mark the running experiments whose process is gone as interrupted; their ids.
 
@@ -148,6 +150,7 @@ def settle(stores: Stores) -> list[str]:
     return [id_ for id_, _ in dead]
 
 
+@served
 def check_experiment(stores: Stores, id: str) -> None:  # noqa: A002
     """Refuse an experiment that does not exist.
 

@@ -15,6 +15,7 @@ from odin_graph.catalog.records.segments import name_leased, segments_of, swap_s
 from odin_graph.errors import DataError
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 SECONDS = 20.0
@@ -36,6 +37,7 @@ def log_array(experiment: str) -> str:
     return f"Experiment/{experiment}/log"
 
 
+@served
 def read_log(stores: Stores, experiment: str) -> pa.Table:
     """The whole log in the order of logging: step, name, value, at."""
     tables = [stores.arrays.read_table(segment) for segment in segments_of(stores, log_array(experiment))]

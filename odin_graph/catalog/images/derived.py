@@ -16,6 +16,7 @@ from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
 from odin_graph.schema.image import Crop, Image
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _NAME: Final = re.compile(r"[^\s#/@]+")
@@ -137,6 +138,7 @@ def add_derived(
     return add_images(stores, batch, labels=wanted[0].recipe.labels, relate=relate)
 
 
+@served
 def parent_of(stores: Stores, key: int) -> tuple[int, str, str] | None:
     """The key of the image that an image was made of, the operation and its parameters; None of one that came in.
 

@@ -21,6 +21,7 @@ from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.properties import now
+from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 # Written before it is read, so that on Neo4j nobody else corrects it meanwhile; ArcadeDB notices at the commit.
@@ -58,6 +59,7 @@ class LabelReport:
         return "\n".join([counts, *self.warnings])
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Correction:
     """One change of a label."""

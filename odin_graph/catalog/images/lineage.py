@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import pyarrow as pa
 
 from odin_graph.graph.writer import batches
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 Direction = Literal["ancestors", "descendants"]
@@ -38,7 +39,8 @@ _RETURN: Final = (
 )
 
 
-def walk(stores: Stores, keys: Iterable[int], direction: Direction, *, revisions: bool = True) -> pa.Table:
+@served
+def walk(stores: Stores, keys: Sequence[int], direction: Direction, *, revisions: bool = True) -> pa.Table:
     """Everything that can be reached from images along DERIVED_FROM and REVISION_OF, level by level.
 
     A level is one query, whatever its size up to 10,000 images, so that the chains of a hundred images take as many
@@ -72,6 +74,7 @@ def walk(stores: Stores, keys: Iterable[int], direction: Direction, *, revisions
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
+@served
 def derived_of(stores: Stores, kind: Literal["Volume", "Video"], ids: list[str]) -> pa.Table:
     """The images that were derived from volumes or videos, at any depth; of `SCHEMA`."""
     first = stores.graph.read(_PARENT_STEP.format(kind=kind) + _RETURN, {"ids": ids})

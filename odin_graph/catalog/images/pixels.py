@@ -14,6 +14,7 @@ from odin_graph.catalog.images.batch import Pixels
 from odin_graph.catalog.images.sources import Digesting, is_rows
 from odin_graph.catalog.records.segments import discard, segments_of, swap_segments
 from odin_graph.errors import DataError, StoreError
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 ARRAY = "pixels"
@@ -78,21 +79,10 @@ def _write_small(stores: Stores, keys: NDArray[np.int64], arrays: Sequence[Pixel
     return written
 
 
-def read_box(stores: Stores, key: int, box: Sequence[int]) -> Pixels:
-    """The pixels (bottom - top, right - left, bands) of a box (left, top, right, bottom) of an image.
-
-    Of a huge image only the tiles that hold the box are read.
-
-    Raises:
-        ShapeError: The box is empty, or reaches outside of the image.
-        DataError: It is no box.
-    """
-    return read_boxes(stores, np.array([key], np.int64), [box])[0]
-
-
-def read_boxes(stores: Stores, keys: NDArray[np.int64], boxes: Sequence[Sequence[int]]) -> list[Pixels]:
-    """As `read_box`, of many images; a key may be there several times."""
-    return stores.columns.array(ARRAY).read_boxes(keys, boxes)
+@served
+def shapes_of(stores: Stores, keys: list[int]) -> list[tuple[int, ...]]:
+    """The shapes (h, w, bands) of images."""
+    return stores.columns.array(ARRAY).shapes(np.array(keys, np.int64))
 
 
 def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]) -> list[SegmentInfo]:

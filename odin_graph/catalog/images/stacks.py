@@ -29,6 +29,7 @@ from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.progress import progress_bar
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import in_order
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 Kind = Literal["Volume", "Video"]
@@ -192,12 +193,14 @@ def stack_digest(kind: Kind, shape: Sequence[int], axis: int, every: int, images
     return hashlib.sha256("\n".join([head, *images]).encode()).hexdigest()
 
 
+@served
 def images_of(stores: Stores, kind: Kind, id: str, *, deleted: bool = False) -> list[dict[str, Any]]:  # noqa: A002
     """``id``, ``key``, ``digest`` of the images of a volume or video, in their order."""
     rows = stores.graph.read(_IMAGES.format(kind=kind), {"id": id, "op": PARTS[kind]})
     return [row for row in rows if deleted or not row["deleted"]]
 
 
+@served
 def stack_node(stores: Stores, kind: Kind, id: str) -> dict[str, Any]:  # noqa: A002
     """The properties of a volume or video that is ready.
 
@@ -214,6 +217,7 @@ def stack_node(stores: Stores, kind: Kind, id: str) -> dict[str, Any]:  # noqa: 
     return node
 
 
+@served
 def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
     """The volume or video that an image is a slice or a frame of: its kind and id."""
     rows = stores.graph.read(
@@ -224,6 +228,7 @@ def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
     return ("Volume" if "Volume" in rows[0]["labels"] else "Video", str(rows[0]["id"])) if rows else None
 
 
+@served
 def stack_ids(stores: Stores, kind: Kind) -> list[str]:
     """Those that are ready, oldest first."""
     rows = stores.graph.read(f"MATCH (v:{kind}) WHERE v.state = 'ready' RETURN v.id AS id ORDER BY v.created_at, v.id")

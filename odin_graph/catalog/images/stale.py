@@ -11,6 +11,7 @@ import pyarrow as pa
 from odin_graph.catalog.images.stale_labels import stale_labels
 from odin_graph.graph.moment import Moment
 from odin_graph.schema.kinds import alive
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 _VERSIONS = f"""
@@ -26,6 +27,7 @@ RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
 """
 
 
+@travels
 @dataclass(frozen=True)
 class Stale:
     """What holds another label than today's. Nothing of it was changed: it says what may have to be redone."""
@@ -58,6 +60,7 @@ class Stale:
     __repr__ = __str__
 
 
+@served
 def stale(stores: Stores) -> Stale:
     """Compare the labels that ready versions froze with today's, label by label.
 

@@ -16,6 +16,7 @@ from odin_graph.errors import ConflictError, DataWarning, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.bes
 """
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
     """A checkpoint's node, and the two that it comes from."""
@@ -125,6 +127,7 @@ def add_checkpoint(
     return id_
 
 
+@served
 def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
     """The checkpoint of that id.
 
@@ -152,6 +155,7 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
     return from_safetensors(files.get(stores, files.WEIGHTS, record.weights))
 
 
+@served
 def of_model(stores: Stores, model: str) -> list[str]:
     """The checkpoints of a model, oldest first."""
     rows = stores.graph.read(

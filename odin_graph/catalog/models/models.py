@@ -16,6 +16,7 @@ from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 _VERSIONS: Final = """
@@ -26,6 +27,7 @@ _BASE: Final = re.compile(r"@([2-9]|[1-9]\d+)$")
 _COMPARED = ("definition", "preprocess", "classes", "task", "input_shape")
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """A model's node. Nested values are JSON text, as the graph holds them."""
@@ -163,6 +165,7 @@ def revise_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any
             return fresh.id
 
 
+@served
 def versions_of(stores: Stores, id: str) -> list[str]:  # noqa: A002 - the users' word for it
     """The ids of all versions of a model, given any of them, the oldest first."""
     base = _BASE.sub("", id)
@@ -185,6 +188,7 @@ def _numbers(stores: Stores, base: str) -> tuple[list[int], list[int]]:
     return sorted(numbers), sorted(number for number, stands in numbers.items() if stands)
 
 
+@served
 def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users' word for it
     """The model of that id.
 
@@ -197,6 +201,7 @@ def model_of(stores: Stores, id: str) -> ModelRecord:  # noqa: A002 - the users'
     return record
 
 
+@served
 def model_ids(stores: Stores) -> list[str]:
     """Every model, oldest first."""
     rows = stores.graph.read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from odin_graph.schema.metadata import decode
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 # One clause a step, so that ArcadeDB begins at the deletions, which are few.
@@ -24,6 +25,7 @@ RETURN x.at AS at, x.by AS by, x.why AS why, x.state AS state ORDER BY x.at DESC
 _SHOWN_AS: Final = "Image"
 
 
+@served
 def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
     """The members of a version that were deleted since it was frozen: their ids by key."""
     return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset})}
@@ -47,6 +49,7 @@ def told_of_image(stores: Stores, id: str) -> str:  # noqa: A002 - the users' wo
     return f"The image {id!r} was {done} by {row['by']} at {at}{why}. db.deletions() lists what was deleted.{back}"
 
 
+@served
 def deletions(stores: Stores) -> list[dict[str, Any]]:
     """Every tombstone: kind, id, at (UTC), by, why, and whether it was purged; the oldest first."""
     found: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.properties import now
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 _LONGEST: Final = 200
@@ -20,6 +21,7 @@ _VERSIONED: Final = re.compile(r"(.+)@(\d+)")
 _LATEST: Final = "MATCH (v:View {base: $base}) RETURN v.version AS version, v.query AS query"
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class ViewRecord:
     """One version of a view."""
@@ -64,6 +66,7 @@ def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
                 raise
 
 
+@served
 def view_of(stores: Stores, id_: str) -> ViewRecord:
     """A version of a view; the bare name is its latest.
 
@@ -77,6 +80,7 @@ def view_of(stores: Stores, id_: str) -> ViewRecord:
     return max(fitting, key=lambda held: held.version)
 
 
+@served
 def views(stores: Stores) -> list[ViewRecord]:
     """Every version of every view, by name and version."""
     rows = stores.graph.read(

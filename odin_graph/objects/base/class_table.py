@@ -11,6 +11,7 @@ _CLASSES: Final = {
     "Dataset": "things.dataset",
     "Experiment": "things.experiment",
     "Image": "things.image",
+    "Layer": "layers.layer",
     "Model": "things.model",
     "PredictionSet": "collections.predictions",
     "Query": "query.query",

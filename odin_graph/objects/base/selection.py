@@ -13,8 +13,13 @@ import pyarrow.compute as pc
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.updates import UpdateReport, constant, update_metadata
+from odin_graph.client import Session
+from odin_graph.objects.base.calling import map_things
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.readable import readable
 from odin_graph.query.names.kinds import KINDS, fields_of, read_things
+from odin_graph.query.plan.plan import ThingKind
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -24,10 +29,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, repr=False)
-class Selection(Generic[T]):
+class Selection(InSession, Generic[T]):
     """Selected things, in order: a list that can be updated, deleted and shown as a table."""
 
-    _stores: Stores
+    _session: Session
     kind: str
     ids: tuple[str, ...]
     _of: Callable[[str], T] = field(repr=False)
@@ -44,18 +49,14 @@ class Selection(Generic[T]):
     def __getitem__(self, item: slice) -> Selection[T]: ...
     def __getitem__(self, item: int | slice) -> T | Selection[T]:
         if isinstance(item, slice):
-            return Selection(self._stores, self.kind, self.ids[item], self._of)
+            return Selection(self._session, self.kind, self.ids[item], self._of)
         return self._of(self.ids[item])
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each thing: the fields of the kind, and the metadata that any of them has."""
-        at = self._stores.graph.moment()
-        types = fields_of(at, self.kind)
-        table = read_things(at, self.kind, list(types)).drop_columns(["key"])
-        places = pc.index_in(pa.array(self.ids, pa.string()), table.column("id").combine_chunks())
-        frame: pd.DataFrame = table.take(places.drop_null()).to_pandas()
-        kept = [name for name in types if name in KINDS[self.kind].own or frame[name].notna().any()]
-        return frame[kept]
+        frame: pd.DataFrame = self._session.ask(rows_of_things, self.kind, list(self.ids)).to_pandas()  # type: ignore[arg-type]
+        own = KINDS[self.kind].own
+        return frame[[name for name in frame.columns if name in own or frame[name].notna().any()]]
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
         """Set the same metadata on all of them, in one transaction. None removes a field."""
@@ -70,8 +71,6 @@ class Selection(Generic[T]):
             DataError: The function failed. The message names the thing.
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
-        from odin_graph.objects.base.calling import map_things  # loads pandas
-
         return map_things(self._stores, self.kind, self.ids, list(self), function, name)
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
@@ -87,3 +86,12 @@ class Selection(Generic[T]):
             if self.ids
             else f"<i>no {escape(self.kind)}</i>"
         )
+
+
+@served
+def rows_of_things(stores: Stores, kind: ThingKind, ids: list[str]) -> pa.Table:
+    """Every field of things that are there, in the order of their ids."""
+    at = stores.graph.moment()
+    table = read_things(at, kind, list(fields_of(at, kind))).drop_columns(["key"])
+    places = pc.index_in(pa.array(ids, pa.string()), table.column("id").combine_chunks())
+    return table.take(places.drop_null())

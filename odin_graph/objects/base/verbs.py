@@ -10,19 +10,21 @@ from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.rows import rows_of
+from odin_graph.query.plan.plan import ThingKind
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.schema.several import is_several
+from odin_graph.served import served
+from odin_graph.stores import Stores
 
 
-class Deletable:
+class Deletable(InSession):
     """`delete` of one thing. The class that takes it in says its kind."""
 
     KIND: ClassVar[str]
     """Its label in the graph."""
-    _stores: Any
-    """The workspace's Stores. Any, since the classes that take this in have it as a field or not."""
     id: Any
     """A str."""
 
@@ -63,11 +65,7 @@ class Verbs(Deletable):
     @property
     def metadata(self) -> dict[str, Any]:
         """Its metadata."""
-        rows = self._stores.graph.read(
-            f"MATCH (n:{self.KIND} {{id: $id}}) RETURN properties(n) AS own", {"id": self.id}
-        )
-        ours = set(reserved(self.KIND))
-        return {name: decode(value) for name, value in rows[0]["own"].items() if name not in ours} if rows else {}
+        return self._session.ask(metadata_of, self.KIND, self.id)  # type: ignore[arg-type]
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
         """Set metadata: ``thing.update(reviewed=True)``. None removes a field. Frozen content does not change.
@@ -86,11 +84,10 @@ class Verbs(Deletable):
         return self
 
 
-class CollectionVerbs:
+class CollectionVerbs(InSession):
     """`update` and `delete` of many things of a kind. The class that takes it in says the kind."""
 
     KIND: ClassVar[str]
-    _stores: Any
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
         """Set metadata of many things: one row for each thing, a column ``id``, and a column for each field.
@@ -151,3 +148,11 @@ class CollectionVerbs:
         if strange := [id_ for id_ in ids if not isinstance(id_, str)]:
             raise QueryError(f"{strange[0]!r:.80} is neither a {self.KIND} nor its id.")
         return ids
+
+
+@served
+def metadata_of(stores: Stores, kind: ThingKind, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    """The free metadata of a thing."""
+    rows = stores.graph.read(f"MATCH (n:{kind} {{id: $id}}) RETURN properties(n) AS own", {"id": id})
+    ours = set(reserved(kind))
+    return {name: decode(value) for name, value in rows[0]["own"].items() if name not in ours} if rows else {}

@@ -17,19 +17,23 @@ from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.images import check_keys, keys_of
 from odin_graph.catalog.purge.purge import keys_of_any
+from odin_graph.client import Session
 from odin_graph.errors import DataError, QueryError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.schema.several import is_several
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _WHAT = "a query, a data set or its id, an image, its id or key, or several of them"
 
 
-def keys_of_images(stores: Stores, images: Any, *, deleted: bool = False, named_sets: bool = True) -> NDArray[np.int64]:
+def keys_of_images(
+    session: Session, images: Any, *, deleted: bool = False, named_sets: bool = True
+) -> NDArray[np.int64]:
     """The keys of images, however they are said, in their order.
 
     Args:
-        stores: The open workspace.
+        session: The workspace.
         images: See the module.
         deleted: Whether those that were deleted count, too.
         named_sets: Whether a string may be the id of a data set, where no image has it. What destroys says no.
@@ -42,18 +46,26 @@ def keys_of_images(stores: Stores, images: Any, *, deleted: bool = False, named_
     if (keys_of_it := getattr(type(images), "image_keys", None)) is not None:
         own: NDArray[np.int64] = keys_of_it(images, deleted=deleted)
         return own
-    if isinstance(images, str) and named_sets and (found := _of_named_set(stores, images)) is not None:
-        return found
-    listed = _listed(images)
+    if isinstance(images, str) and named_sets and (id_ := session.ask(_named_set, images)) is not None:
+        members: NDArray[np.int64] = class_of("Dataset")(session, id_).image_keys()
+        return members
+    listed = [one if isinstance(one, str) else int(getattr(one, "key", one)) for one in _listed(images)]
+    return session.ask(_stored, listed, deleted)
+
+
+@served
+def _stored(stores: Stores, images: list[str | int], deleted: bool) -> NDArray[np.int64]:
+    """The keys of images by id or key, which are there, or were."""
     if deleted:
-        return keys_of_any(stores, listed)
-    keys = keys_of(stores, listed)
-    check_keys(stores, keys[[not isinstance(one, str) for one in listed]])
+        return keys_of_any(stores, images)
+    keys = keys_of(stores, images)
+    check_keys(stores, keys[[not isinstance(one, str) for one in images]])
     return keys
 
 
-def _of_named_set(stores: Stores, name: str) -> NDArray[np.int64] | None:
-    """The members of the data set of an id; None where it is no data set."""
+@served
+def _named_set(stores: Stores, name: str) -> str | None:
+    """The data set of an id; None where it is no data set."""
     try:
         id_ = resolve(stores, name)
     except UnknownNameError:
@@ -62,8 +74,7 @@ def _of_named_set(stores: Stores, name: str) -> NDArray[np.int64] | None:
         raise QueryError(
             f"{name!r} is an image and a data set: say which, as db.images[{name!r}] or db.datasets[{name!r}]."
         )
-    keys: NDArray[np.int64] = class_of("Dataset")(stores, id_).image_keys()
-    return keys
+    return id_
 
 
 def _listed(images: Any) -> list[Any]:

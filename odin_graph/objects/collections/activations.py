@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentedArray, UnitArray
 from odin_graph.catalog.activations.activations import LayerRef, rows_of
 from odin_graph.catalog.activations.storage import reading
 from odin_graph.catalog.activations.unit_sets import units_of
+from odin_graph.client import LocalSession, Session
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.things import Queried, select
 from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ActivationSet(Verbs):
     """Activations of a layer for images: vectors or units. If deleted, they are computed again when needed."""
 
     KIND = "ActivationSet"
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
@@ -57,8 +58,7 @@ class ActivationSet(Verbs):
     @property
     def keys(self) -> NDArray[np.int64]:
         """The images that it contains, sorted by key."""
-        self._record()
-        return self._rows().coverage()
+        return self._session.ask(_keys_of, self.id)
 
     def vectors(self, images: Any = None) -> NDArray[np.float32]:
         """The stored vectors (n, d), float32. Nothing is computed.
@@ -70,15 +70,8 @@ class ActivationSet(Verbs):
             QueryError: The set contains units, not vectors.
             StoreError: The set does not contain an image.
         """
-        if self._record()["digest"] is not None:
-            raise QueryError(
-                f"{self.id!r} contains units, not vectors: read them with layer.units[[3, 17]].values(images)."
-            )
-        with reading(self._stores, [self.id]):
-            rows = rows_of(self._stores, self.id)
-            keys = rows.coverage() if images is None else keys_of_images(self._stores, images)
-            found: NDArray[np.float32] = rows.read(np.asarray(keys, np.int64))
-        return found
+        keys = None if images is None else keys_of_images(self._session, images).tolist()
+        return self._session.ask(_vectors_of, self.id, keys)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -93,16 +86,33 @@ class ActivationSet(Verbs):
             f"{held['codec']}, {len(self):,} images)"
         )
 
-    def _rows(self) -> SegmentedArray | UnitArray:
-        if self._record()["digest"] is None:
-            return rows_of(self._stores, self.id)
-        return units_of(self._stores, self.id)
-
     def _record(self) -> dict[str, Any]:
-        rows = self._stores.graph.read(_RECORD, {"id": self.id})
-        if not rows:
-            raise UnknownNameError.of("activation set", self.id, ActivationSets(self._stores))
-        return rows[0]
+        return self._session.ask(_record_of, self.id)
+
+
+@served
+def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    rows = stores.graph.read(_RECORD, {"id": id})
+    if not rows:
+        raise UnknownNameError.of("activation set", id, ActivationSets(LocalSession(stores)))
+    return rows[0]
+
+
+@served
+def _keys_of(stores: Stores, id: str) -> NDArray[np.int64]:  # noqa: A002
+    """The images that a set covers, sorted."""
+    return (rows_of if _record_of(stores, id)["digest"] is None else units_of)(stores, id).coverage()
+
+
+@served
+def _vectors_of(stores: Stores, id: str, keys: list[int] | None) -> NDArray[np.float32]:  # noqa: A002
+    """The stored vectors of images; of all by key where none are named."""
+    if _record_of(stores, id)["digest"] is not None:
+        raise QueryError(f"{id!r} contains units, not vectors: read them with layer.units[[3, 17]].values(images).")
+    with reading(stores, [id]):
+        rows = rows_of(stores, id)
+        found: NDArray[np.float32] = rows.read(rows.coverage() if keys is None else np.array(keys, np.int64))
+    return found
 
 
 class ActivationSets(CollectionVerbs, Queried):
@@ -110,8 +120,8 @@ class ActivationSets(CollectionVerbs, Queried):
 
     KIND = "ActivationSet"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def insert(self, layer: Layer, images: Any, **how: Any) -> ActivationSet:
         """Compute and store the activations of a layer for images. Stored ones are not computed again.
@@ -124,7 +134,7 @@ class ActivationSets(CollectionVerbs, Queried):
         from odin_graph.runtime.passes.embed import ensure_embeddings
 
         ref = LayerRef(layer.checkpoint, layer.name, layer.pooling)
-        keys = keys_of_images(self._stores, images)
+        keys = keys_of_images(self._session, images)
         return self[ensure_embeddings(self._stores, ref, np.asarray(keys, np.int64), **how)]
 
     def select(self, *conditions: Expr, checkpoint: Any = None, **equal: Any) -> Selection[ActivationSet]:
@@ -137,7 +147,7 @@ class ActivationSets(CollectionVerbs, Queried):
         """
         if checkpoint is not None:
             conditions += (F("checkpoint") == str(getattr(checkpoint, "id", checkpoint)),)
-        return select(self._stores, self.KIND, self._of, conditions, equal)
+        return select(self._session, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> ActivationSet:  # noqa: A002 - the users' word for it
         held = self._of(id)
@@ -158,4 +168,4 @@ class ActivationSets(CollectionVerbs, Queried):
         return f"ActivationSets({', '.join(self) or 'none yet'})"
 
     def _of(self, id_: str) -> ActivationSet:
-        return ActivationSet(self._stores, id_)
+        return ActivationSet(self._session, id_)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from odin_graph.catalog.models.checkpoints import checkpoint_of
+from odin_graph.client import Session
 from odin_graph.objects.query.things import Queried
 from odin_graph.objects.things.checkpoint import Checkpoint
-from odin_graph.stores import Stores
 
 
 class Checkpoints(Queried):
@@ -15,12 +15,12 @@ class Checkpoints(Queried):
 
     KIND = "Checkpoint"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def __getitem__(self, id: str) -> Checkpoint:  # noqa: A002 - the users' word for it
-        checkpoint_of(self._stores, id)
-        return Checkpoint(self._stores, id)
+        self._session.ask(checkpoint_of, id)
+        return Checkpoint(self._session, id)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         return id in self().ids

@@ -10,6 +10,7 @@ from odin_graph import schema
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.images.arrivals import OnConflict
 from odin_graph.catalog.records.fields import recorded_types
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.ingest import IngestReport, entries_of, ingest
 from odin_graph.ingest.ingest import BATCH, OnError
@@ -20,10 +21,8 @@ from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset
 from odin_graph.objects.things.image import Image
 from odin_graph.query.names.cypher_source import cypher_source
-from odin_graph.query.names.sources import check_source
 from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan, Registered, Source
 from odin_graph.schema.metadata import asked_type
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 class Images(ImagesVerbs):
     """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` is one image."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def __call__(self, source: Any = None, /, *, cypher: str | None = None, **params: Any) -> Query:
         """Images as a query.
@@ -132,7 +131,7 @@ class Images(ImagesVerbs):
 
     def __getitem__(self, id: str) -> Image:  # noqa: A002 - the users' word for it
         """One image by its id."""
-        return Image.of_id(self._stores, id)
+        return Image.of_id(self._session, id)
 
     def __len__(self) -> int:
         return self._query(AllImages()).count()
@@ -148,11 +147,11 @@ class Images(ImagesVerbs):
         if source is None:
             return AllImages()
         if isinstance(source, Registered):
-            check_source(source)
+            self._session.executor().check(Plan(source))
             return source
         if isinstance(source, str | Dataset):
-            return Members(resolve(self._stores, source))
-        return Keys(tuple(keys_of_images(self._stores, source).tolist()))
+            return Members(self._session.ask(resolve, source))
+        return Keys(tuple(keys_of_images(self._session, source).tolist()))
 
     def _query(self, source: Source) -> Query:
-        return Query(self._stores.address, Plan(source))
+        return Query(self._session.address, Plan(source))

@@ -12,12 +12,15 @@ from odin_graph.catalog.images import labels as catalog
 from odin_graph.catalog.images.images import keys_of
 from odin_graph.catalog.images.labels import LabelReport
 from odin_graph.catalog.images.stale import Stale, stale
+from odin_graph.client import Session
 from odin_graph.errors import DataError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset
 from odin_graph.query.expressions.expressions import Expr
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
 _NOT_GIVEN: Any = object()
 
 
-class Labels:
+class Labels(InSession):
     """The labels of a workspace: the true labels of today, and their history."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def set(self, what: Any, label: Any = _NOT_GIVEN, *, by: str | None = None, why: str | None = None) -> LabelReport:
         """Correct labels. The history keeps who, when, why, and the old label. Frozen labels do not change.
@@ -58,7 +61,7 @@ class Labels:
         import pandas as pd
 
         names = ["image", "at", "by", "before", "after", "why"]
-        rows = catalog.history(self._stores, self._keys(images, deleted=True))
+        rows = self._session.ask(_history_of, self._keys(images, deleted=True).tolist())
         return pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
 
     def stale(self) -> Stale:
@@ -67,7 +70,7 @@ class Labels:
         The labels that versions froze are compared with the values of the label field today, no matter who changed
         these. Nothing is changed. A version that was relabeled itself (``revise(relabel=...)``) differs too.
         """
-        return stale(self._stores)
+        return self._session.ask(stale)
 
     def _read(self, what: Any, label: Any) -> tuple[NDArray[np.int64], Sequence[Any]]:
         if label is not _NOT_GIVEN:
@@ -89,4 +92,9 @@ class Labels:
         return keys_of(self._stores, things), columns["label"]
 
     def _keys(self, images: Any, *, deleted: bool = False) -> NDArray[np.int64]:
-        return keys_of_images(self._stores, images, deleted=deleted)
+        return keys_of_images(self._session, images, deleted=deleted)
+
+
+@served
+def _history_of(stores: Stores, keys: list[int]) -> list[catalog.Correction]:
+    return catalog.history(stores, np.array(keys, np.int64))

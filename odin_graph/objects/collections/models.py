@@ -7,13 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.models.models import add_model, model_ids, model_of, revise_model
+from odin_graph.client import Session
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs
 from odin_graph.objects.query.things import Queried, select
 from odin_graph.objects.things.model import Model
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.schema.tasks import reading
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,8 @@ class Models(CollectionVerbs, Queried):
 
     KIND = "Model"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def add(
         self,
@@ -80,9 +80,9 @@ class Models(CollectionVerbs, Queried):
             input_shape=input_shape,
         )
         if revise:
-            return Model(self._stores, revise_model(self._stores, record, metadata))
+            return Model(self._session, revise_model(self._stores, record, metadata))
         add_model(self._stores, record, metadata)
-        return Model(self._stores, id)
+        return Model(self._session, id)
 
     def insert(self, *what: Any, **how: Any) -> Model:
         """Store a model: the same as `add`."""
@@ -90,21 +90,21 @@ class Models(CollectionVerbs, Queried):
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Model]:
         """The models for which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
-        return select(self._stores, self.KIND, lambda id_: Model(self._stores, id_), conditions, equal)
+        return select(self._session, self.KIND, lambda id_: Model(self._session, id_), conditions, equal)
 
     def __getitem__(self, id: str) -> Model:  # noqa: A002
-        model_of(self._stores, id)
-        return Model(self._stores, id)
+        self._session.ask(model_of, id)
+        return Model(self._session, id)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in model_ids(self._stores)
+        return id in self._session.ask(model_ids)
 
     def __iter__(self) -> Iterator[str]:
         """The ids, oldest first."""
-        return iter(model_ids(self._stores))
+        return iter(self._session.ask(model_ids))
 
     def __len__(self) -> int:
-        return len(model_ids(self._stores))
+        return len(self._session.ask(model_ids))
 
     def __repr__(self) -> str:
         return f"Models({', '.join(self) or 'none yet'})"

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.client import LocalSession, Session
 from odin_graph.errors import UnknownNameError
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
 from odin_graph.objects.query.things import Queried, select
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class PredictionSet(Verbs):
     """
 
     KIND = "PredictionSet"
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
@@ -69,8 +71,7 @@ class PredictionSet(Verbs):
 
     def to_arrow(self) -> pa.Table:
         """Columns ``key``, ``predicted``, ``confidence`` and ``wrong`` of images that exist, sorted by key."""
-        self._record()
-        return self._stores.columns.present(self._stores.columns.predictions(self.id))
+        return self._session.ask(_predictions_of, self.id)
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame."""
@@ -86,10 +87,22 @@ class PredictionSet(Verbs):
         return f"PredictionSet({self.id!r}: {len(self):,} predictions over {held['dataset']}, {by}, {held['task']})"
 
     def _record(self) -> dict[str, Any]:
-        rows = self._stores.graph.read(_RECORD, {"id": self.id})
-        if not rows:
-            raise UnknownNameError.of("prediction set", self.id, PredictionSets(self._stores))
-        return rows[0]
+        return self._session.ask(_record_of, self.id)
+
+
+@served
+def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    rows = stores.graph.read(_RECORD, {"id": id})
+    if not rows:
+        raise UnknownNameError.of("prediction set", id, PredictionSets(LocalSession(stores)))
+    return rows[0]
+
+
+@served
+def _predictions_of(stores: Stores, id: str) -> pa.Table:  # noqa: A002
+    """Of images that are there, sorted by key."""
+    _record_of(stores, id)
+    return stores.columns.present(stores.columns.predictions(id))
 
 
 class PredictionSets(CollectionVerbs, Queried):
@@ -97,8 +110,8 @@ class PredictionSets(CollectionVerbs, Queried):
 
     KIND = "PredictionSet"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def insert(
         self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
@@ -112,7 +125,7 @@ class PredictionSets(CollectionVerbs, Queried):
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
-        held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
+        held = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
         return self[held.log_predictions(dataset, predicted, **how)]
 
     def select(
@@ -133,8 +146,8 @@ class PredictionSets(CollectionVerbs, Queried):
         if experiment is not None:
             conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
         if dataset is not None:
-            conditions += (F("dataset") == resolve(self._stores, dataset),)
-        return select(self._stores, self.KIND, self._of, conditions, equal)
+            conditions += (F("dataset") == self._session.ask(resolve, dataset),)
+        return select(self._session, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it
         held = self._of(id)
@@ -155,4 +168,4 @@ class PredictionSets(CollectionVerbs, Queried):
         return f"PredictionSets({', '.join(self) or 'none yet'})"
 
     def _of(self, id_: str) -> PredictionSet:
-        return PredictionSet(self._stores, id_)
+        return PredictionSet(self._session, id_)

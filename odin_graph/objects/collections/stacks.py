@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
 from odin_graph.catalog.images.lineage import derived_of
-from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.images.stacks import PARTS, Kind, Stack, add_stack, images_of, stack_ids, stack_node
 from odin_graph.catalog.purge.purge import PurgeReport
 from odin_graph.catalog.purge.purge_stacks import purge_stack
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
+from odin_graph.client import Session
 from odin_graph.errors import LayoutWarning, QueryError
 from odin_graph.ingest.layout import remark_on_volume
 from odin_graph.objects.base.selection import Selection
@@ -31,7 +31,6 @@ from odin_graph.objects.things.image import Image
 from odin_graph.objects.things.lineage import Relatives
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Keys, Plan
-from odin_graph.stores import Stores
 
 _SHOWN: Final = 24
 S = TypeVar("S", bound="StackObject")
@@ -42,7 +41,7 @@ class StackObject(Verbs):
     """What volumes and videos have in common."""
 
     KIND: ClassVar[Kind]
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
@@ -63,7 +62,7 @@ class StackObject(Verbs):
 
     def descendants(self) -> Relatives:
         """Its images, and what was made from them: ``.descendants().used_by(og.Experiment)``."""
-        return Relatives(self._stores, self.id, derived_of(self._stores, self.KIND, [self.id]), "descendants")
+        return Relatives(self._session, self.id, self._session.ask(derived_of, self.KIND, [self.id]), "descendants")
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
         """Delete it and its images, and keep tombstones. Refused if a data set version has one, unless forced."""
@@ -80,7 +79,7 @@ class StackObject(Verbs):
         rows = self._rows()
         shown = [rows[place] for place in np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int))]
         keys = np.array([row["key"] for row in shown], np.int64)
-        pixels = displayable(np.stack(self._stores.columns.array(ARRAY).read_displayed(keys)))
+        pixels = displayable(np.stack(self._session.pixels.read_displayed(keys)))
         tiles = [Tile(image, row["id"].rpartition("/")[2]) for image, row in zip(pixels, shown, strict=True)]
         return contact_sheet(tiles, title=f"{self.id}: {len(rows):,} {PARTS[self.KIND]}s")
 
@@ -117,10 +116,10 @@ class StackObject(Verbs):
         return f"<b>{escape(repr(self))}</b>"
 
     def _images(self) -> Query:
-        return Query(self._stores.address, Plan(Keys(tuple(row["key"] for row in self._rows()))))
+        return Query(self._session.address, Plan(Keys(tuple(row["key"] for row in self._rows()))))
 
     def _rows(self) -> list[dict[str, Any]]:
-        return images_of(self._stores, self.KIND, self.id)
+        return self._session.ask(images_of, self.KIND, self.id)
 
     def _array(self) -> NDArray[Any]:
         axis, shape = int(self._node["axis"]), self.shape
@@ -130,13 +129,13 @@ class StackObject(Verbs):
                 f"{int(self._node['size']) - len(rows)} {PARTS[self.KIND]}s of {self.id!r} were deleted: "
                 f"use the remaining ones, {PARTS[self.KIND]}s()."
             )
-        read = self._stores.columns.array(ARRAY).read(np.array([row["key"] for row in rows], np.int64))
+        read = self._session.pixels.read(np.array([row["key"] for row in rows], np.int64))
         whole = np.moveaxis(read, 0, axis)
         return whole if len(shape) == 4 else whole[..., 0]
 
     @property
     def _node(self) -> dict[str, Any]:
-        return stack_node(self._stores, self.KIND, self.id)
+        return self._session.ask(stack_node, self.KIND, self.id)
 
 
 @dataclass(frozen=True, repr=False)
@@ -191,8 +190,8 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
     KIND: ClassVar[Kind]
     _of: type[S]
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def insert(self, *what: Any, **how: Any) -> S:
         """Store one: the same as `add`."""
@@ -201,7 +200,7 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[S]:
         """Those for which every condition is true: ``select(F("age") > 60, site="Lima")``."""
-        return select(self._stores, self.KIND, self._one, conditions, equal)
+        return select(self._session, self.KIND, self._one, conditions, equal)
 
     def delete(
         self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
@@ -213,18 +212,18 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
         return deletion.delete(self._stores, self.KIND, ids, why=why, by=by, force=force)
 
     def __getitem__(self, id: str) -> S:  # noqa: A002 - the users' word for it
-        stack_node(self._stores, self.KIND, id)
+        self._session.ask(stack_node, self.KIND, id)
         return self._one(id)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in stack_ids(self._stores, self.KIND)
+        return id in self._session.ask(stack_ids, self.KIND)
 
     def __iter__(self) -> Iterator[str]:
         """The ids, oldest first."""
-        return iter(stack_ids(self._stores, self.KIND))
+        return iter(self._session.ask(stack_ids, self.KIND))
 
     def __len__(self) -> int:
-        return len(stack_ids(self._stores, self.KIND))
+        return len(self._session.ask(stack_ids, self.KIND))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self) or 'none yet'})"
@@ -239,7 +238,7 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
         return self._one(stack.id)
 
     def _one(self, id_: str) -> S:
-        return self._of(self._stores, id_)
+        return self._of(self._session, id_)
 
 
 class Volumes(Stacks[Volume]):

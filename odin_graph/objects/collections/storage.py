@@ -8,8 +8,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from odin_graph.catalog.activations import storage as catalog
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.collections.storage_report import StorageReport
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _UNITS: Final = {
@@ -21,11 +24,11 @@ _UNITS: Final = {
 _SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
-class Storage:
+class Storage(InSession):
     """The disk space of activation sets: ``budget``, ``pin``, ``unpin`` and ``report``."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     @property
     def budget(self) -> int | None:
@@ -33,7 +36,7 @@ class Storage:
 
         Set it to ``"20 GB"``, ``"500 MiB"``, a number of bytes, or None. Nothing is removed before space is needed.
         """
-        return catalog.budget_of(self._stores)
+        return self._session.ask(_budget_of)
 
     @budget.setter
     def budget(self, size: str | int | None) -> None:
@@ -63,8 +66,7 @@ class Storage:
 
     def report(self) -> StorageReport:
         """The size of every set, its last use, and the cost of removing it; the least valuable first."""
-        sets = catalog.least_useful_first(catalog.stored_sets(self._stores))
-        return StorageReport(tuple(sets), self.budget)
+        return self._session.ask(_report_of)
 
     def __repr__(self) -> str:
         budget = self.budget
@@ -102,3 +104,13 @@ def _id_of(held: Any) -> str:
     if not isinstance(id_, str):
         raise QueryError(f"{held!r:.80} is neither an activation set nor its id.")
     return id_
+
+
+@served
+def _budget_of(stores: Stores) -> int | None:
+    return catalog.budget_of(stores)
+
+
+@served
+def _report_of(stores: Stores) -> StorageReport:
+    return StorageReport(tuple(catalog.least_useful_first(catalog.stored_sets(stores))), catalog.budget_of(stores))

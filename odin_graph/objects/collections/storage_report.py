@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from odin_graph.catalog.activations.storage import told_bytes
 from odin_graph.catalog.activations.stored_sets import StoredSet
+from odin_graph.served import travels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ _LEFT: Final = frozenset(("layer", "pooling", "codec", "last used (UTC)", "pinne
 """Columns of words; numbers stand to the right."""
 
 
+@travels
 @dataclass(frozen=True, repr=False)
 class StorageReport:
     """The size and the value of every activation set. The least valuable per byte is first, and is removed first."""

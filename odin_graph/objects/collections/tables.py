@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from odin_graph.analysis import tables
-from odin_graph.catalog.activations.activations import LayerRef
 from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.layers.layer import Layer
+from odin_graph.objects.things.experiment import Experiment, Experiments
+from odin_graph.query.names.spaces import layer_ref
+from odin_graph.query.plan.plan import LayerOf
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.objects.layers.layer import Layer
     from odin_graph.objects.things.dataset import Dataset
-    from odin_graph.objects.things.experiment import Experiment
 
 
-class Tables:
+class Tables(InSession):
     """Images, models, experiments and predictions as Arrow tables. ``.to_pandas()`` makes a DataFrame."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def images(
         self, dataset: Dataset | str | None = None, *, one_hot: str | None = None, pixels: bool = False
@@ -34,16 +38,18 @@ class Tables:
             one_hot: A field, such as ``"label"``, to add as int8 columns ``FIELD=VALUE``.
             pixels: Add the column ``image``: the pixels as bytes. Other columns give their shape and dtype.
         """
-        chosen = None if dataset is None else resolve(self._stores, dataset)
-        return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=pixels)
+        chosen = None if dataset is None else self._session.ask(resolve, dataset)
+        if pixels:
+            return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=True)
+        return self._session.ask(_images_of, chosen, one_hot)
 
     def models(self) -> pa.Table:
         """One row for each model: definition as JSON, classes, task, (bands, height, width) of its input, and so on."""
-        return tables.models_table(self._stores)
+        return self._session.ask(tables.models_table)
 
     def experiments(self) -> pa.Table:
         """One row for each experiment: model, data sets by role, ``params.*``, last ``metrics.*``, test accuracy."""
-        return tables.experiments_table(self._stores)
+        return self._session.ask(tables.experiments_table)
 
     def per_image(
         self,
@@ -62,15 +68,12 @@ class Tables:
         Raises:
             QueryError: There are no predictions for the data set.
         """
-        from odin_graph.objects.layers.layer import Layer
-        from odin_graph.objects.things.experiment import Experiments
-
-        held = Experiments(self._stores)[str(getattr(experiment, "id", experiment))]
+        held = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
         if dataset is None and (dataset := held.datasets.get("test")) is None:
             raise QueryError(f"The experiment {held.id!r} has no test set: give dataset=.")
         layer = held.layer(activations) if isinstance(activations, str) else activations
-        ref = LayerRef(layer.checkpoint, layer.name, layer.pooling) if isinstance(layer, Layer) else None
-        return tables.per_image_table(self._stores, held.id, resolve(self._stores, dataset), activations=ref)
+        by = layer.node if isinstance(layer, Layer) else None
+        return self._session.ask(_per_image_of, held.id, self._session.ask(resolve, dataset), by)
 
     def __repr__(self) -> str:
         return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"
@@ -88,3 +91,13 @@ def sql(stores: Stores, statement: str, params: dict[str, Any], timeout: float |
         "predictions": lambda: tables.predictions_table(stores),
     }
     return run_sql(statement, params, made, stores.budget, timeout=timeout)
+
+
+@served
+def _images_of(stores: Stores, dataset: str | None, one_hot: str | None) -> pa.Table:
+    return tables.images_table(stores, dataset, one_hot=one_hot)
+
+
+@served
+def _per_image_of(stores: Stores, experiment: str, dataset: str, layer: LayerOf | None) -> pa.Table:
+    return tables.per_image_table(stores, experiment, dataset, activations=None if layer is None else layer_ref(layer))

@@ -9,23 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.activations.vector_sets import add_vectors, delete_vectors, rows_of, vector_set_of, vector_sets
+from odin_graph.client import Session
 from odin_graph.errors import ShapeError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.names.spaces import vectors_of
 from odin_graph.query.plan.plan import NamedVectors
 from odin_graph.schema.several import refuse_unordered
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class VectorSet:
+class VectorSet(InSession):
     """Vectors under a name, one for each image: ``by=db.vectors["clip"]``."""
 
-    def __init__(self, stores: Stores, name: str) -> None:
-        self._stores = stores
-        self._record = vector_set_of(stores, name)
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self._record = session.ask(vector_set_of, name)
 
     @property
     def name(self) -> str:
@@ -43,7 +46,7 @@ class VectorSet:
         return NamedVectors(self.name)
 
     def __len__(self) -> int:
-        return len(rows_of(self._stores, self.name).coverage())
+        return self._session.ask(_number_of, self.name)
 
     def embeddings(self, images: Any) -> NDArray[np.float32]:
         """The vectors (n, d) of the images of a query, or of images, ids or keys, in their order.
@@ -51,21 +54,36 @@ class VectorSet:
         Raises:
             QueryError: Some images have no vector.
         """
-        return vectors_of(self._stores, self.node, keys_of_images(self._stores, images))
+        return self._session.ask(_vectors_of, self.name, keys_of_images(self._session, images).tolist())
 
     def missing(self, images: Any) -> NDArray[np.int64]:
         """The keys of those images that have no vector yet."""
-        return rows_of(self._stores, self.name).missing(keys_of_images(self._stores, images))
+        return self._session.ask(_missing_of, self.name, keys_of_images(self._session, images).tolist())
 
     def __repr__(self) -> str:
         return f"VectorSet({self.name!r}: {len(self):,} x {self.dimensions})"
 
 
-class Vectors:
+@served
+def _number_of(stores: Stores, name: str) -> int:
+    return len(rows_of(stores, name).coverage())
+
+
+@served
+def _vectors_of(stores: Stores, name: str, keys: list[int]) -> NDArray[np.float32]:
+    return vectors_of(stores, NamedVectors(name), np.array(keys, np.int64))
+
+
+@served
+def _missing_of(stores: Stores, name: str, keys: list[int]) -> NDArray[np.int64]:
+    return rows_of(stores, name).missing(np.array(keys, np.int64))
+
+
+class Vectors(InSession):
     """The sets of your own vectors, by name."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def add(
         self, name: str, ids: Any, array: NDArray[Any], *, replace: bool = False, progress: bool = True
@@ -91,11 +109,11 @@ class Vectors:
             rows = np.asanyarray(array)  # a mask stays one
         except ValueError as error:
             raise ShapeError(f"Vectors must be numbers of shape (n, d), all of one length: {error}.") from error
-        add_vectors(self._stores, name, keys_of_images(self._stores, ids), rows, replace=replace, progress=progress)
-        return VectorSet(self._stores, name)
+        add_vectors(self._stores, name, keys_of_images(self._session, ids), rows, replace=replace, progress=progress)
+        return VectorSet(self._session, name)
 
     def __getitem__(self, name: str) -> VectorSet:
-        return VectorSet(self._stores, name)
+        return VectorSet(self._session, name)
 
     def __delitem__(self, name: str) -> None:
         delete_vectors(self._stores, name)
@@ -104,16 +122,16 @@ class Vectors:
         return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        return (held.id for held in vector_sets(self._stores))
+        return (held.id for held in self._session.ask(vector_sets))
 
     def __len__(self) -> int:
-        return len(vector_sets(self._stores))
+        return len(self._session.ask(vector_sets))
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each set: name, images, dimensions, created_at (UTC)."""
         import pandas as pd
 
-        rows = [(held.id, len(self[held.id]), held.length, held.created_at) for held in vector_sets(self._stores)]
+        rows = [(held.id, len(self[held.id]), held.length, held.created_at) for held in self._session.ask(vector_sets)]
         return pd.DataFrame(rows, columns=["name", "images", "dimensions", "created_at"])
 
     def __repr__(self) -> str:

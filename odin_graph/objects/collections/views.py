@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from odin_graph.address import Address
 from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
+from odin_graph.client import Session
 from odin_graph.errors import OdinError, QueryError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.groups import Groups
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.query.things import ThingQuery
-from odin_graph.query.names.bind import bind_plan
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.outline import outline
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,28 +22,28 @@ if TYPE_CHECKING:
 AnyQuery: TypeAlias = "Query | DerivedQuery | ThingQuery[Any] | Groups"
 
 
-class Views:
+class Views(InSession):
     """Saved queries: ``db.views["hard DME"] = query``, then ``db.views["hard DME"].where(...)``.
 
     A view is a query: its answer is that of the moment when it runs. The name alone is the latest version, and
     ``"hard DME@1"`` is the first version.
     """
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def __setitem__(self, name: str, query: AnyQuery) -> None:
         if not isinstance(query, Query | DerivedQuery | ThingQuery | Groups):
             raise QueryError(f"A view is a query, not {query!r:.80}.")
         address = query.query.address if isinstance(query, DerivedQuery) else query.address
-        if address != self._stores.address:
+        if address != self._session.address:
             raise QueryError(f"A view is a query of the same workspace: {address} is another one.")
         save_view(self._stores, name, query.to_json())
 
     def __getitem__(self, name: str) -> AnyQuery:
-        held = view_of(self._stores, name)
+        held = self._session.ask(view_of, name)
         try:
-            return query_of(self._stores, dict(held.query))
+            return query_of(self._session, dict(held.query))
         except OdinError as error:
             raise QueryError(
                 f"The view {held.id!r} uses something that is missing: {error} Save another query as {held.base!r}, or "
@@ -55,14 +54,14 @@ class Views:
         delete_view(self._stores, name)
 
     def __contains__(self, name: object) -> bool:
-        return any(name in (held.id, held.base) for held in views(self._stores))
+        return any(name in (held.id, held.base) for held in self._session.ask(views))
 
     def __iter__(self) -> Iterator[str]:
         """The names, sorted."""
-        return iter(sorted({held.base for held in views(self._stores)}))
+        return iter(sorted({held.base for held in self._session.ask(views)}))
 
     def __len__(self) -> int:
-        return len({held.base for held in views(self._stores)})
+        return len({held.base for held in self._session.ask(views)})
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each version: id, view, version, created_at (UTC), and the query as it was written."""
@@ -76,7 +75,7 @@ class Views:
                 "created_at": held.created_at,
                 "query": _told(dict(held.query)),
             }
-            for held in views(self._stores)
+            for held in self._session.ask(views)
         ]
         return pd.DataFrame(rows, columns=["id", "view", "version", "created_at", "query"])
 
@@ -87,16 +86,16 @@ class Views:
         return str(self.to_pandas().to_html(index=False))
 
 
-def query_of(stores: Stores, data: Any) -> AnyQuery:
+def query_of(session: Session, data: Any) -> AnyQuery:
     """Build a query from its JSON form, for any kind of rows. Names and types are checked as usual.
 
     Raises:
         QueryError: It is not a query, or uses something that does not exist.
     """
-    address: Address = stores.address
+    address = session.address
     if isinstance(data, dict) and "operations" in data:
         return DerivedQuery.from_json(address, data)
-    plan = bind_plan(stores, wire.from_json(data))
+    plan = session.executor().check(wire.from_json(data))
     if plan.grouped:
         return Groups(address, plan)
     return Query(address, plan) if plan.kind == "Image" else ThingQuery(address, plan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.activations.activations import LayerRef
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.layers.unit_questions import UnitQuestions
 from odin_graph.objects.layers.units import Channels, Units
 from odin_graph.query.names.prediction_sets import chosen_checkpoint
+from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import LayerOf
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 class Layer(UnitQuestions):
     """A layer of an experiment's checkpoint, pooled to one vector for each image. Missing vectors are computed.
 
+    ``type`` is the module's class, ``shape`` that of its output for one image before pooling; None for a model without
+    an input shape.
+
     Args:
-        stores: The open workspace.
+        session: The workspace.
         experiment: The id of the experiment.
         name: The name of the module, as `Model.layers` lists it. If it runs several times, with the call: ``relu#2``.
         checkpoint: The id of the checkpoint; by default the best one of the experiment, or else its last.
@@ -39,35 +44,16 @@ class Layer(UnitQuestions):
     """
 
     def __init__(
-        self, stores: Stores, experiment: str, name: str, *, checkpoint: str | None = None, pooling: str = "mean"
+        self, session: Session, experiment: str, name: str, *, checkpoint: str | None = None, pooling: str = "mean"
     ) -> None:
-        from odin_graph.runtime.passes.embed import check_layer
-
-        self._stores = stores
+        self._session = session
         self.experiment, self.name, self.pooling = experiment, name, pooling
-        chosen = checkpoint or chosen_checkpoint(stores.graph, experiment)
-        if chosen is None:
-            raise QueryError(
-                f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
-                "run.checkpoint(module)."
-            )
-        self.checkpoint = chosen
-        self._row = check_layer(stores, self._ref)
+        self.checkpoint, self.type, self.shape = session.ask(_found, experiment, name, checkpoint, pooling)
 
     @property
     def node(self) -> LayerOf:
         """Its form in a plan, with the checkpoint."""
         return LayerOf(self.experiment, self.name, self.checkpoint, self.pooling)
-
-    @property
-    def shape(self) -> tuple[int, ...] | None:
-        """The shape of its output for one image, before pooling; None for a model without an input shape."""
-        return self._row.shape
-
-    @property
-    def type(self) -> str:
-        """The class of the module."""
-        return self._row.type
 
     def embeddings(
         self, images: Query | Iterable[Any] | NDArray[np.int64], *, progress: bool = True, **how: Any
@@ -79,10 +65,12 @@ class Layer(UnitQuestions):
             progress: Show a progress bar if vectors are missing.
             how: ``device`` and ``batch``, for the computation.
         """
+        keys = keys_of_images(self._session, images)
+        if not how:
+            return self._session.ask(_embeddings_of, self.node, keys.tolist(), progress)
         from odin_graph.runtime.passes.embed import embeddings
 
-        keys = keys_of_images(self._stores, images)
-        return embeddings(self._stores, self._ref, np.asarray(keys, np.int64), progress=progress, **how)
+        return embeddings(self._stores, layer_ref(self.node), keys, progress=progress, **how)
 
     def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
         """The same as `embeddings`."""
@@ -98,13 +86,34 @@ class Layer(UnitQuestions):
         """Its channels, each summarized over its positions: ``layer.channels.max[5]``."""
         return Channels(self)
 
-    @cached_property
-    def _ref(self) -> LayerRef:
-        return LayerRef(self.checkpoint, self.name, self.pooling)
-
     def __repr__(self) -> str:
         shape = "" if self.shape is None else f", {' x '.join(map(str, self.shape))}"
         return f"Layer({self.name!r} of {self.checkpoint!r}: {self.type}{shape}, {self.pooling} pooling)"
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"
+
+
+@served
+def _found(
+    stores: Stores, experiment: str, name: str, checkpoint: str | None, pooling: str
+) -> tuple[str, str, tuple[int, ...] | None]:
+    """The checkpoint, the module's class and the shape of its output; raises as `Layer` does."""
+    from odin_graph.runtime.passes.embed import check_layer
+
+    chosen = checkpoint or chosen_checkpoint(stores.graph, experiment)
+    if chosen is None:
+        raise QueryError(
+            f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
+            "run.checkpoint(module)."
+        )
+    row = check_layer(stores, LayerRef(chosen, name, pooling))
+    return chosen, row.type, row.shape
+
+
+@served
+def _embeddings_of(stores: Stores, by: LayerOf, keys: list[int], progress: bool) -> NDArray[np.float32]:
+    """The vectors of images; what is missing is computed first, where whoever asks may write."""
+    from odin_graph.runtime.passes.embed import embeddings
+
+    return embeddings(stores, layer_ref(by), np.array(keys, np.int64), progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -10,47 +11,49 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.analysis.units.affinity import affinity
+from odin_graph.analysis.units.affinity import Affinity, affinity
 from odin_graph.analysis.units.kinds import Hypothesis
-from odin_graph.analysis.units.selectivity import selectivity
-from odin_graph.analysis.units.similar import similar_units
+from odin_graph.analysis.units.selectivity import Selectivity, selectivity
+from odin_graph.analysis.units.similar import SimilarUnits, similar_units
 from odin_graph.analysis.units.slab import Slab
-from odin_graph.analysis.units.stats import unit_stats
+from odin_graph.analysis.units.stats import UnitStats, unit_stats
 from odin_graph.catalog.activations.reading import reading
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.activations.usage import record
+from odin_graph.client import LocalSession
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
-from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.query.expressions.expressions import Expr, F, as_node
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
-from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.query.plan.plan import Column, Keys, LayerOf, Plan
 from odin_graph.query.units.calibration import Calibration
 from odin_graph.query.units.unit_lists import keeping
+from odin_graph.served import served
+from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
-    from odin_graph.analysis.units.affinity import Affinity
-    from odin_graph.analysis.units.selectivity import Selectivity
-    from odin_graph.analysis.units.similar import SimilarUnits
-    from odin_graph.analysis.units.slab import Slab
-    from odin_graph.analysis.units.stats import UnitStats
     from odin_graph.arrays.units import UnitCodec
     from odin_graph.objects.collections.activations import ActivationSet
-    from odin_graph.stores import Stores
 
 _SLAB_BYTES: Final = 64 << 20
 _MASKS: Final = 3
 """Axes of masks: images, height, width."""
 
 
-class UnitQuestions:
+class UnitQuestions(InSession):
     """Mixed into `Layer`. Each method needs the values of all units, and stores them first if they are missing."""
 
-    _stores: Stores
     checkpoint: str
     name: str
+
+    @property
+    @abstractmethod
+    def node(self) -> LayerOf:
+        """As a plan holds it."""
 
     def materialize(
         self, images: Any, *, codec: UnitCodec = "u8", view: UnitView = "units", **how: Any
@@ -70,7 +73,7 @@ class UnitQuestions:
         (set_id,) = materialize(
             self._stores, self.checkpoint, [want], self._keys(images), beside=keeping(self._stores), **how
         )
-        made: ActivationSet = class_of("ActivationSet")(self._stores, set_id)
+        made: ActivationSet = class_of("ActivationSet")(self._session, set_id)
         return made
 
     def stats(self, images: Any = None, *, view: UnitView = "units") -> UnitStats:
@@ -80,7 +83,7 @@ class UnitQuestions:
             images: A query, images, their ids or keys; by default the images with stored activations.
             view: See `materialize`.
         """
-        return unit_stats(self._slabs(self._query(images, view), view))
+        return self._session.ask(_stats_of, self.node, self.plan_of(images), view)
 
     def selectivity(
         self, images: Any = None, *, by: str | Expr = "label", view: UnitView = "units", bins: int = 10
@@ -93,8 +96,10 @@ class UnitQuestions:
             view: See `stats`.
             bins: The number of bins for the values of a unit, for the mutual information.
         """
-        query = self._query(images, view)
-        return selectivity(self._slabs(query, view), _values_of(query, F(by) if isinstance(by, str) else by), bins=bins)
+        value = F(by) if isinstance(by, str) else by
+        return self._session.ask(
+            _selectivity_of, self.node, self.plan_of(images), Column("said", as_node(value)), view, bins
+        )
 
     def affinity(
         self, hypotheses: Mapping[str, Any], images: Any = None, *, view: UnitView = "channels-max"
@@ -122,7 +127,7 @@ class UnitQuestions:
             values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
             held[name] = Hypothesis(values, said.by) if isinstance(said, Hypothesis) else values
         summary = "mean" if view == "channels-mean" else "max"
-        slabs = self._maps(query) if maps else self._slabs(query, view)
+        slabs = self._maps(query) if maps else self.slabs(query, view)
         return affinity(slabs, held, summary=summary)
 
     def similar_units(self, images: Any = None, *, threshold: float = 0.95, view: UnitView = "units") -> SimilarUnits:
@@ -133,11 +138,15 @@ class UnitQuestions:
             threshold: The smallest absolute correlation.
             view: See `stats`.
         """
-        return similar_units(self._slabs(self._query(images, view), view), threshold)
+        return self._session.ask(_similar_of, self.node, self.plan_of(images), threshold, view)
+
+    def plan_of(self, images: Any) -> Plan | None:
+        """The images as a plan, which travels."""
+        return None if images is None else query_of_images(self._session, images).plan
 
     def _query(self, images: Any, view: UnitView) -> Query:
         if images is not None:
-            return query_of_images(self._stores, images)
+            return query_of_images(self._session, images)
         sets = unit_sets(self._stores, self.checkpoint, self.name, view)
         if not sets:
             raise QueryError(
@@ -145,12 +154,12 @@ class UnitQuestions:
                 "layer.materialize(images)."
             )
         keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
-        return Query(self._stores.address, Plan(Keys(tuple(keys.tolist()))))
+        return Query(self._session.address, Plan(Keys(tuple(keys.tolist()))))
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
-        return keys_of_images(self._stores, images)
+        return keys_of_images(self._session, images)
 
-    def _slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
+    def slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
         """The values of all units, some at a time, over the images by key."""
         with self._held(query, view) as (keys, held):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
@@ -185,6 +194,40 @@ class UnitQuestions:
             yield keys, held
             layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
             record(self._stores, set_id, 0.0 if layer is None else layer.running(len(keys)))
+
+
+def here(stores: Stores, of: LayerOf) -> UnitQuestions:
+    """The layer of a plan, beside the workspace."""
+    found: UnitQuestions = class_of("Layer")(
+        LocalSession(stores), of.experiment, of.layer, checkpoint=of.checkpoint, pooling=of.pooling
+    )
+    return found
+
+
+def asked(stores: Stores, layer: UnitQuestions, images: Plan | None, view: UnitView) -> Query:
+    """The images that a question is about: those of a plan, else those that are stored."""
+    return layer._query(None if images is None else Query(stores.address, images), view)  # noqa: SLF001 - of this file
+
+
+@served
+def _stats_of(stores: Stores, of: LayerOf, images: Plan | None, view: UnitView) -> UnitStats:
+    layer = here(stores, of)
+    return unit_stats(layer.slabs(asked(stores, layer, images, view), view))
+
+
+@served
+def _selectivity_of(
+    stores: Stores, of: LayerOf, images: Plan | None, by: Column, view: UnitView, bins: int
+) -> Selectivity:
+    layer = here(stores, of)
+    query = asked(stores, layer, images, view)
+    return selectivity(layer.slabs(query, view), _values_of(query, Expr(by.value)), bins=bins)
+
+
+@served
+def _similar_of(stores: Stores, of: LayerOf, images: Plan | None, threshold: float, view: UnitView) -> SimilarUnits:
+    layer = here(stores, of)
+    return similar_units(layer.slabs(asked(stores, layer, images, view), view), threshold)
 
 
 def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:

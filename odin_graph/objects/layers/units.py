@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.analysis.units.image import UnusualUnits, unusual_units
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.layers.unit_estimates import UnitEstimates
 from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_in
+from odin_graph.objects.layers.unit_questions import asked, here
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
 from odin_graph.query.expressions.spelling import spell_group
-from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.query.names.spaces import bound_group
+from odin_graph.query.plan.plan import Keys, LayerOf, Plan
 from odin_graph.query.units.unit_lists import first_of
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.units import check_group
+from odin_graph.served import served
+from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.layers.layer import Layer
@@ -94,8 +100,11 @@ class Units(UnitExpressions):
         Args:
             images: A query, images, their ids or keys.
         """
-        keys = self._keys(images)
-        return UnitReader(self._layer._stores, self.node, np.unique(keys)).values(keys)  # noqa: SLF001
+        return self._session.ask(_values_of, self.node, self._keys(images).tolist())
+
+    def unusual(self, key: int, against: Any, k: int | None, by: Literal["z", "percentile"]) -> UnusualUnits:
+        """Those whose value of an image is the most unusual; see `Image.unusual_units`."""
+        return self._session.ask(_unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, by)
 
     def estimate(self, images: Any) -> UnitEstimates:
         """Approximate answers: bounds from stored activations only. The model does not run, and nothing is stored.
@@ -103,7 +112,7 @@ class Units(UnitExpressions):
         Args:
             images: A query, images, their ids or keys.
         """
-        return UnitEstimates(self._layer._stores, self.node, np.unique(self._keys(images)))  # noqa: SLF001
+        return UnitEstimates(self._session.stores, self.node, np.unique(self._keys(images)))
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
         """The k images with the highest value of a single unit, as a query.
@@ -114,39 +123,69 @@ class Units(UnitExpressions):
                 were kept while the activations were stored.
             largest: False for the lowest values.
         """
-        stores = self._layer._stores  # noqa: SLF001
         if images is None:
-            held = unit_sets(stores, self._layer.checkpoint, self._layer.name, self._view)
-            if not held:
-                raise QueryError(
-                    f"No activations of {self._layer.name!r} are stored: give images, as in "
-                    f"units[3].top({k}, db.images(...)), or store them with layer.materialize(images)."
-                )
-            widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
-            kept = self._kept(widest, k, largest)
-            if kept is not None:
-                return kept
-            images = Query(stores.address, Plan(Keys(tuple(widest.coverage().tolist()))))
+            kept, covered = self._session.ask(_kept, self.node, k, largest)
+            every = Query(self._session.address, Plan(Keys(tuple(covered.tolist()))))
+            if kept:
+                return every
+            images = every
         by = self.value()
-        images = query_of_images(stores, images)
+        images = query_of_images(self._session, images)
         found: Query = images.order_by(by.desc() if largest else by).limit(k)
         return found
 
-    def _kept(self, held: UnitSet, k: int, largest: bool) -> Query | None:
-        """The answer from the stored lists, if they are long enough."""
-        address = self._layer._stores.address  # noqa: SLF001
-        found = first_of(held, self.numbers[0], largest=largest) if len(self.numbers) == 1 else None
-        if found is None or len(found) < k:
-            return None
-        there = Query(address, Plan(Keys(tuple(found.tolist())))).keys()[:k]  # some may have been deleted since
-        return Query(address, Plan(Keys(tuple(there.tolist())))) if len(there) == k else None
+    @property
+    def _session(self) -> Session:
+        return self._layer._session  # noqa: SLF001 - of its layer
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
-        keys = keys_of_images(self._layer._stores, images)  # noqa: SLF001
+        keys = keys_of_images(self._session, images)
         return np.asarray(keys, np.int64)
 
     def __repr__(self) -> str:
         return f"Units({spell_group(self.node)})"
+
+
+@served
+def _values_of(stores: Stores, group: UnitGroup, keys: list[int]) -> NDArray[np.float32]:
+    """What units say of images (n, G)."""
+    wanted = np.array(keys, np.int64)
+    return UnitReader(stores, bound_group(stores, group), np.unique(wanted)).values(wanted)
+
+
+@served
+def _unusual_of(
+    stores: Stores,
+    of: LayerOf,
+    group: UnitGroup,
+    key: int,
+    against: Plan | None,
+    k: int | None,
+    by: Literal["z", "percentile"],
+) -> UnusualUnits:
+    layer = here(stores, of)
+    own = _values_of(stores, group, [key])[0]
+    keys = [int(other) for other in np.unique(asked(stores, layer, against, group.view).keys()) if other != key]
+    slabs = layer.slabs(asked(stores, layer, Plan(Keys(tuple(keys))), group.view), group.view)
+    return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, by=by)
+
+
+@served
+def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool, NDArray[np.int64]]:
+    """The k images of kept lists, if they reach so far; else all images that the units are stored for."""
+    held = unit_sets(stores, group.checkpoint, group.layer, group.view)
+    if not held:
+        raise QueryError(
+            f"No activations of {group.layer!r} are stored: give images, as in "
+            f"units[3].top({k}, db.images(...)), or store them with layer.materialize(images)."
+        )
+    widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
+    found = first_of(widest, group.numbers[0], largest=largest) if len(group.numbers) == 1 else None
+    if found is not None and len(found) >= k:
+        there = Query(stores.address, Plan(Keys(tuple(found.tolist())))).keys()[:k]  # some may have been deleted since
+        if len(there) == k:
+            return True, there
+    return False, widest.coverage()
 
 
 class Channels:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.address import Address
+from odin_graph.address import Address, Remote
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
-from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.config import Budget
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.derived_image import DerivedImage
@@ -183,7 +183,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         return {**self.query.to_json(), "operations": [step_of(op) for op in self.ops]}
 
     @classmethod
-    def from_json(cls, address: Address, data: Any) -> DerivedQuery:
+    def from_json(cls, address: Address | Remote, data: Any) -> DerivedQuery:
         """Build a derived query from its JSON form. Names and types are checked as usual."""
         if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
             raise QueryError(
@@ -197,7 +197,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     @property
     def _stores(self) -> Stores:
-        return Stores.at(self.query.address)
+        return self.query._stores  # noqa: SLF001 - of one package
 
     def _outline(self) -> str:
         return repr(self.query).removeprefix("Query(").removesuffix(")") + self._made()
@@ -216,10 +216,10 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         return "".join(map(_spelt, self.ops))
 
     def _read(self, keys: NDArray[np.int64], ids: Sequence[str]) -> list[NDArray[Any]]:
-        array = self._stores.columns.array(ARRAY)
+        pixels, threads = self.query._session.pixels, Budget.of_machine().threads  # noqa: SLF001 - of one package
         if cuts(self.ops):
-            return apply(self._stores, self.ops[1:], ids, read_cut(array, keys, self.ops[0], ids))
-        return apply(self._stores, self.ops, ids, array.read_list(keys))
+            return apply(threads, self.ops[1:], ids, read_cut(pixels, keys, self.ops[0], ids))
+        return apply(threads, self.ops, ids, pixels.read_list(keys))
 
 
 def _spelt(op: ImageOp) -> str:

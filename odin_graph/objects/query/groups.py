@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pyarrow as pa
 
 from odin_graph.address import Address, Remote
-from odin_graph.client import executor_at
+from odin_graph.client import session_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.query.steps import Steps, columns_of
@@ -82,7 +82,7 @@ class Groups(Steps):
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Groups:
         """Build groups from their JSON form. Names and types are checked as usual."""
-        plan = executor_at(address).check(wire.from_json(data))
+        plan = session_at(address).executor().check(wire.from_json(data))
         if not plan.grouped:
             raise QueryError("The query is of images: Query.from_json reads it.")
         return cls(address, plan)

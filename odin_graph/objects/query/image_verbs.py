@@ -19,6 +19,7 @@ from odin_graph.catalog.records.updates import Missing, UpdateReport, constant, 
 from odin_graph.errors import LayoutWarning
 from odin_graph.ingest.layout import remarks
 from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.expressions.expressions import Expr
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from odin_graph.objects.things.image import Image
 
 
-class ImageVerbs:
+class ImageVerbs(InSession):
     """The methods that change one image."""
 
-    _stores: Any
     key: Any
     fields: Any
 
@@ -78,7 +78,7 @@ class ImageVerbs:
         """
         columns = {name: [value] for name, value in metadata.items()}
         report = _revised(self._stores, [str(self.fields["id"])], [pixels], columns)
-        image: Image = next(class_of("Image").of_keys(self._stores, report.keys))
+        image: Image = next(class_of("Image").of_keys(self._session, report.keys))
         return image
 
 
@@ -115,10 +115,8 @@ class QueryVerbs:
         return purge(self._stores, self.keys(), why=why, by=by, force=force, dry_run=dry_run)
 
 
-class ImagesVerbs:
+class ImagesVerbs(InSession):
     """The same methods of ``db.images``."""
-
-    _stores: Stores
 
     def insert(self: Any, *what: Any, **how: Any) -> Any:
         """Store images: the same as `add`."""
@@ -238,11 +236,11 @@ class ImagesVerbs:
             metadata: Metadata that differs from before: columns by name.
         """
         report = _revised(self._stores, list(ids), list(images), metadata)
-        return list(class_of("Image").of_keys(self._stores, report.keys))
+        return list(class_of("Image").of_keys(self._session, report.keys))
 
     def _keys_of(self, images: Any) -> NDArray[np.int64]:
         """Those that were deleted, too. The id of a data set does not stand for its images where some are lost."""
-        return keys_of_images(self._stores, images, deleted=True, named_sets=False)
+        return keys_of_images(self._session, images, deleted=True, named_sets=False)
 
 
 def _revised(

@@ -21,7 +21,6 @@ from odin_graph.runtime.derive.derive import recipe_of
 from odin_graph.runtime.derive.function import Function
 from odin_graph.runtime.derive.storing import from_parents, of_each, store_made
 from odin_graph.schema.reserved import reserved
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.query.query import Query
@@ -37,7 +36,7 @@ def map_images(
 ) -> pd.Series | Query:
     """Values by image id, or the query of the images that were made; see `Query.map`."""
     keys = query.keys()
-    stores = Stores.at(query.address)
+    stores = query._stores  # noqa: SLF001 - of one package
     if name is not None and len(keys) and _gives_pixels(query, function, name):
         return _store(query, function, name, processes, progress)
     ids: list[str] = []
@@ -58,7 +57,7 @@ def map_groups(
     query: Query, function: Callable[[list[Image]], Any], name: str | None, by: str, progress: bool
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
-    stores = Stores.at(query.address)
+    stores = query._stores  # noqa: SLF001 - of one package
     table = query.to_arrow(by)
     groups: dict[Any, list[int]] = {}
     for key, value in zip(table.column("key").to_pylist(), table.column(by).to_pylist(), strict=True):
@@ -80,7 +79,7 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     """Whether the function makes images: it has made some already, or its first answer is one."""
     if "#" in name or "/" in name or any(letter.isspace() for letter in name):
         return False  # no name of derived images; the rules for metadata say the rest
-    stores = Stores.at(query.address)
+    stores = query._stores  # noqa: SLF001 - of one package
     first = query[:1].to_arrow("id")
     held = dict(zip(first.column("key").to_pylist(), first.column("id").to_pylist(), strict=True))
     recipe = _recipe(function, name)
@@ -97,7 +96,7 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
 
 
 def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
-    stores = Stores.at(query.address)
+    stores = query._stores  # noqa: SLF001 - of one package
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         made = called(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
@@ -115,7 +114,7 @@ def _store(query: Query, function: Callable[[Image], Any], name: str, processes:
 def parents_of(query: Query, metadata: Sequence[str] | None = None) -> pa.Table:
     """Key, id and what derived images inherit: the label, and the free metadata that is named, or all of it."""
     ours = set(reserved("Image"))
-    known = Stores.at(query.address).columns.fields("Image")
+    known = query._stores.columns.fields("Image")  # noqa: SLF001 - of one package
     names = [name for name in known if name not in ours] if metadata is None else list(metadata)
     for name in names:
         if name in ours:
@@ -135,7 +134,7 @@ def _with_pixels(query: Query, keys: NDArray[np.int64], pixels: Sequence[NDArray
 
 
 def _blocks(query: Query, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
-    array = Stores.at(query.address).columns.array(ARRAY)
+    array = query._stores.columns.array(ARRAY)  # noqa: SLF001 - of one package
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
         yield _with_pixels(query, part, array.read_list(part))

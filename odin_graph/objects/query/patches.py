@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
-from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.config import Budget
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.derived_image import DerivedImage
 from odin_graph.objects.query.mapping import parents_of
@@ -141,7 +141,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
 
     @property
     def _stores(self) -> Stores:
-        return Stores.at(self.query.address)
+        return self.query._stores  # noqa: SLF001 - of one package
 
     @cached_property
     def _table(self) -> pa.Table:
@@ -166,8 +166,8 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return list(self._table.column(name).take(pa.array(self._cutting.parents[at])).to_pylist())
 
     def _pixels(self, at: NDArray[np.int64]) -> list[NDArray[Any]]:
-        found = self._cutting.read(self._stores.columns.array(ARRAY), self._keys, at)
-        return apply(self._stores, self.after, self._of_rows("id", at), found)
+        found = self._cutting.read(self.query._session.pixels, self._keys, at)  # noqa: SLF001 - of one package
+        return apply(Budget.of_machine().threads, self.after, self._of_rows("id", at), found)
 
     def _images(self, at: NDArray[np.int64]) -> list[DerivedImage]:
         parents = {image.key: image for image in self.query._images_of(np.unique(self._keys[at]))}  # noqa: SLF001

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.address import Address
-from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.address import Address, Remote
+from odin_graph.client import session_at
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.answers import ImageAnswers
@@ -24,11 +24,10 @@ from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
-from odin_graph.query.executor import Executor, Held, LocalExecutor
+from odin_graph.query.executor import Executor, Held
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.registered_step import STEPS
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +44,6 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
     another process.
     """
 
-    address: Address
     _answer: Held = field(default_factory=Held, init=False)
     """`len`, `explain` and a loop ask the same thing."""
 
@@ -102,11 +100,11 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         return map_images(self, function, name, processes, progress)
 
     @classmethod
-    def from_json(cls, address: Address, data: Any) -> Query:
+    def from_json(cls, address: Address | Remote, data: Any) -> Query:
         """Build a query from its JSON form. Names and types are checked as usual."""
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
-        plan = LocalExecutor(Stores.at(address)).check(wire.from_json(data))
+        plan = session_at(address).executor().check(wire.from_json(data))
         if plan.grouped:
             raise QueryError("The rows of the query are groups: Groups.from_json reads it.")
         if plan.kind != "Image":
@@ -136,8 +134,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         return self.to_arrow(*names)
 
     def _reader(self, table: pa.Table) -> Read:
-        keys, array = table.column("key").to_numpy(), self._stores.columns.array(ARRAY)
-        return lambda at: array.read_list(keys[at])
+        keys, pixels = table.column("key").to_numpy(), self._session.pixels
+        return lambda at: pixels.read_list(keys[at])
 
     def _operations(self) -> tuple[ImageOp, ...]:
         return ()
@@ -151,26 +149,26 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
                 return partial(self.step, spelt)
             return super().__getattr__(name)
 
-    def __getstate__(self) -> tuple[Address, Plan]:
+    def __getstate__(self) -> tuple[Address | Remote, Plan]:
         return self.address, self.plan
 
-    def __setstate__(self, state: tuple[Address, Plan]) -> None:
+    def __setstate__(self, state: tuple[Address | Remote, Plan]) -> None:
         for name, value in zip(("address", "plan", "_answer"), (*state, Held()), strict=True):
             object.__setattr__(self, name, value)
 
     @property
     def _executor(self) -> Executor:
-        return LocalExecutor(self._stores, self._answer)
+        return self._session.executor(self._answer)
 
     def _applied(self, op: ImageOp) -> DerivedQuery:
         return DerivedQuery(self, (op,))
 
     def _ran(self) -> bool:
-        return self._answer.at(self._stores.graph.change_token()) is not None
+        return self._executor.ran()
 
     def _images_of(self, keys: NDArray[np.int64]) -> Iterator[Image]:
-        images: Iterator[Image] = class_of("Image").of_keys(self._stores, keys)
+        images: Iterator[Image] = class_of("Image").of_keys(self._session, keys)
         return images
 
     def _displayed(self, table: pa.Table) -> list[NDArray[Any]]:
-        return self._stores.columns.array(ARRAY).read_displayed(table.column("key").to_numpy())
+        return self._session.pixels.read_displayed(table.column("key").to_numpy())

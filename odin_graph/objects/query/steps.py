@@ -9,9 +9,10 @@ from operator import and_
 from typing import Any, Self
 
 from odin_graph.address import Address, Remote
-from odin_graph.client import executor_at
+from odin_graph.client import Session, session_at
 from odin_graph.deadline import deadline
-from odin_graph.errors import ExpressionError, QueryError, RemoteError
+from odin_graph.errors import ExpressionError, QueryError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.query.cypher.statement import Statement
 from odin_graph.query.executor import Executor
 from odin_graph.query.expressions.expressions import Expr, F, NamesUnits, as_node, unit_value
@@ -31,11 +32,10 @@ from odin_graph.query.plan.plan import (
     whole,
 )
 from odin_graph.query.planner.explain import Explanation
-from odin_graph.stores import Stores
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Steps:
+class Steps(InSession):
     """What all queries have: the address of a workspace, a plan, the steps of any rows, and ways to inspect it."""
 
     address: Address | Remote
@@ -113,16 +113,12 @@ class Steps:
         return f"{type(self).__name__}({outline(self.plan)})"
 
     @property
-    def _stores(self) -> Stores:
-        if isinstance(self.address, Remote):
-            raise RemoteError(
-                f"This needs the workspace itself, and {self.address} is a server: run it where the workspace is."
-            )
-        return Stores.at(self.address)
+    def _session(self) -> Session:  # type: ignore[override]
+        return session_at(self.address)
 
     @property
     def _executor(self) -> Executor:
-        return executor_at(self.address)
+        return self._session.executor()
 
     def _then(self, step: Step) -> Self:
         """The query with one step more, bound to the workspace."""

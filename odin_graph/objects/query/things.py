@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 import pyarrow as pa
 
 from odin_graph.address import Address, Remote
-from odin_graph.client import executor_at
+from odin_graph.client import Session, session_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, PositionError, QueryError
 from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.readable import readable
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.query.row_steps import ImageSteps, RowSteps
@@ -23,7 +24,6 @@ from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.plan import Plan, Select, Slice, Things, Using
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ class ThingQuery(RowSteps, Generic[T]):
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> ThingQuery[Any]:
         """Build a query from its JSON form. Names and types are checked as usual."""
-        plan = executor_at(address).check(wire.from_json(data))
+        plan = session_at(address).executor().check(wire.from_json(data))
         if plan.kind == "Image" or plan.grouped:
             raise QueryError("The query is of images or groups: Query.from_json or Groups.from_json reads it.")
         return cls(address, plan)
@@ -106,20 +106,19 @@ class ThingQuery(RowSteps, Generic[T]):
         return str(frame.to_html(index=False, na_rep=""))
 
     def _one(self, id_: str) -> T:
-        thing: T = class_of(self.kind)(self._stores, id_)
+        thing: T = class_of(self.kind)(self._session, id_)
         return thing
 
 
-class Queried:
+class Queried(InSession):
     """Lets a collection of things be queried. The class that takes it in says the kind."""
 
     KIND: ClassVar[str]
-    _stores: Stores
 
     def __call__(self) -> ThingQuery[Any]:
         """All of them as a query: ``db.experiments().order_by(F("results.f1").desc())``."""
         self._settle()
-        return ThingQuery(self._stores.address, Plan(Things(KINDS[self.KIND].label)))  # type: ignore[arg-type]
+        return ThingQuery(self._session.address, Plan(Things(KINDS[self.KIND].label)))  # type: ignore[arg-type]
 
     def where(self, *predicates: Expr) -> ThingQuery[Any]:
         """Those for which every condition is true, as a query."""
@@ -130,12 +129,12 @@ class Queried:
 
 
 def select(
-    stores: Stores, kind: str, of: Callable[[str], T], conditions: tuple[Expr, ...], equal: Mapping[str, Any]
+    session: Session, kind: str, of: Callable[[str], T], conditions: tuple[Expr, ...], equal: Mapping[str, Any]
 ) -> Selection[T]:
     """The things of a kind of which every condition is true.
 
     Args:
-        stores: The open workspace.
+        session: The workspace.
         kind: Their label.
         of: The thing of an id.
         conditions: Expressions over the kind's fields: ``F("lr") < 0.01``.
@@ -149,8 +148,8 @@ def select(
         if not isinstance(condition, Expr):
             raise ExpressionError(f'select() takes conditions, as in F("lr") < 0.01, not {condition!r:.80}.')
     same = [F(name) == value if value is not None else F(name).is_null() for name, value in equal.items()]
-    query: ThingQuery[T] = ThingQuery(stores.address, Plan(Things(KINDS[kind].label)))  # type: ignore[arg-type]
+    query: ThingQuery[T] = ThingQuery(session.address, Plan(Things(KINDS[kind].label)))  # type: ignore[arg-type]
     every = [*conditions, *same]
     if every:
         query = query.where(reduce(and_, every))
-    return Selection(stores, kind, query.ids, of)
+    return Selection(session, kind, query.ids, of)

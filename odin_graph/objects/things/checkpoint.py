@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from odin_graph.catalog.models.checkpoints import CheckpointRecord, checkpoint_of, load_weights
 from odin_graph.catalog.models.models import model_of
+from odin_graph.client import Session
 from odin_graph.errors import ModelError
 from odin_graph.objects.base.verbs import Deletable
 from odin_graph.objects.things.layer_table import LayerTable
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ class Checkpoint(Deletable):
     """The weights of a model at one moment of its training, or from another program."""
 
     KIND = "Checkpoint"
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
@@ -73,7 +73,7 @@ class Checkpoint(Deletable):
                 f"The checkpoint {record.id!r} belongs to no model, so its layers are not known: start the run with a "
                 "model, db.run(model, ...)."
             )
-        return LayerTable.of(layers_of(model_of(self._stores, record.model)))
+        return LayerTable.of(layers_of(self._session.ask(model_of, record.model)))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The weights by name, on the CPU.
@@ -113,4 +113,4 @@ class Checkpoint(Deletable):
         return f"Checkpoint({self.id!r}: {', '.join(part for part in parts if part)})"
 
     def _record(self) -> CheckpointRecord:
-        return checkpoint_of(self._stores, self.id)
+        return self._session.ask(checkpoint_of, self.id)

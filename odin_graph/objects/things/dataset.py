@@ -18,8 +18,9 @@ from odin_graph.analysis.judging import Verdicts, verdicts
 from odin_graph.catalog.datasets import datasets as catalog
 from odin_graph.catalog.datasets import exchange
 from odin_graph.catalog.datasets.datasets import Derivation
-from odin_graph.catalog.datasets.versions import labels_array
+from odin_graph.catalog.datasets.versions import labels_array, members_of
 from odin_graph.catalog.records.tombstones import deleted_members
+from odin_graph.client import Session
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
@@ -33,6 +34,7 @@ from odin_graph.query.plan.plan import Members, Plan
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.schema.several import in_order, refuse_unordered
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Dataset(DatasetOps, Verbs):
     """One version of a data set: images in an order, with the labels that they had. It never changes."""
 
     KIND = "Dataset"
-    _stores: Stores
+    _session: Session
     id: str
     """The id with the version: ``mnist@1``."""
 
@@ -101,13 +103,13 @@ class Dataset(DatasetOps, Verbs):
     @property
     def keys(self) -> NDArray[np.int64]:
         """The keys of the images, in the order of the data set."""
-        keys: NDArray[np.int64] = self._stores.columns.members(self.id).column("key").to_numpy()
+        keys: NDArray[np.int64] = self._session.ask(members_of, self.id).column("key").to_numpy()
         return keys
 
     @property
     def labels(self) -> list[Any]:
         """The labels, in the order of the data set; None for each image if the data set has no labels."""
-        labels: list[Any] = self._stores.columns.members(self.id).column("label").to_pylist()
+        labels: list[Any] = self._session.ask(members_of, self.id).column("label").to_pylist()
         return labels
 
     @property
@@ -118,7 +120,7 @@ class Dataset(DatasetOps, Verbs):
     @property
     def deleted(self) -> list[str]:
         """The ids of its members that were deleted since. They keep their place, but are not shown."""
-        return sorted(deleted_members(self._stores, self.id).values())
+        return sorted(self._session.ask(deleted_members, self.id).values())
 
     def counts(self) -> dict[Any, int]:
         """The number of images with each label."""
@@ -136,7 +138,7 @@ class Dataset(DatasetOps, Verbs):
 
     def images(self) -> Query:
         """Its images, as a query."""
-        return Query(self._stores.address, Plan(Members(self.id)))
+        return Query(self._session.address, Plan(Members(self.id)))
 
     def to_torch(self, **options: Any) -> Any:
         """Its images as a torch data set; for the options see `Query.to_torch`."""
@@ -152,7 +154,7 @@ class Dataset(DatasetOps, Verbs):
         An experiment that descends from one that had seen these results was tuned on the test set. So was an
         experiment that chose its best checkpoint by the test set.
         """
-        return verdicts(self._stores, self.base)
+        return self._session.ask(verdicts, self.base)
 
     def _classes_line(self) -> str:
         if (field := self._record.get("label_field")) is None:
@@ -171,10 +173,7 @@ class Dataset(DatasetOps, Verbs):
     def _record(self) -> Mapping[str, Any]:
         held = self.__dict__.get("_held")
         if held is None:
-            rows = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": self.id})
-            if not rows:
-                raise UnknownNameError.of("data set", self.id, Datasets(self._stores))
-            held = self.__dict__["_held"] = rows[0]["d"]  # frozen, so it is read once
+            held = self.__dict__["_held"] = self._session.ask(_record_of, self.id)  # frozen, so it is read once
         record: Mapping[str, Any] = held
         return record
 
@@ -184,8 +183,8 @@ class Datasets(CollectionVerbs, Queried):
 
     KIND = "Dataset"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def create(
         self,
@@ -228,7 +227,7 @@ class Datasets(CollectionVerbs, Queried):
         else:
             if labels is not None:
                 refuse_unordered("images", query)
-            keys, given, derived = keys_of_images(self._stores, query), labels, None
+            keys, given, derived = keys_of_images(self._session, query), labels, None
         made = catalog.create_dataset(
             self._stores,
             id,
@@ -239,7 +238,7 @@ class Datasets(CollectionVerbs, Queried):
             revise=revise,
             metadata=metadata,
         )
-        return Dataset(self._stores, made)
+        return Dataset(self._session, made)
 
     def insert(self, *what: Any, **how: Any) -> Dataset:
         """Freeze images under an id: the same as `create`."""
@@ -263,15 +262,11 @@ class Datasets(CollectionVerbs, Queried):
             DataError: The folder is not an exported data set.
             StoreError: The content does not match its digest. No data set is made.
         """
-        return Dataset(self._stores, exchange.load(self._stores, Path(path), id, progress=progress))
+        return Dataset(self._session, exchange.load(self._stores, Path(path), id, progress=progress))
 
     def tagged(self, word: str) -> list[Dataset]:
         """The versions that have a tag."""
-        rows = self._stores.graph.read(
-            "MATCH (d:Dataset {state: 'ready'}) WHERE $tag IN d.tags RETURN d.id AS id ORDER BY d.base, d.version",
-            {"tag": word},
-        )
-        return [Dataset(self._stores, row["id"]) for row in rows]
+        return [Dataset(self._session, id_) for id_ in self._session.ask(_ids_of, word)]
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each version: id, images, label field, time of freezing (UTC), digest, tags, and metadata."""
@@ -282,13 +277,13 @@ class Datasets(CollectionVerbs, Queried):
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
         """The versions for which every condition is true: ``select(F("size") > 1000, base="retina")``."""
-        return select(self._stores, self.KIND, lambda id_: Dataset(self._stores, id_), conditions, equal)
+        return select(self._session, self.KIND, lambda id_: Dataset(self._session, id_), conditions, equal)
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
-        return [catalog.resolve(self._stores, str(id_)) for id_ in super()._ids_of(things)]
+        return [self._session.ask(catalog.resolve, str(id_)) for id_ in super()._ids_of(things)]
 
     def __getitem__(self, id: str) -> Dataset:  # noqa: A002
-        return Dataset(self._stores, catalog.resolve(self._stores, id))
+        return Dataset(self._session, self._session.ask(catalog.resolve, id))
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         return isinstance(id, str) and any(id in (held, held.rpartition("@")[0]) for held in self._ids())
@@ -312,10 +307,27 @@ class Datasets(CollectionVerbs, Queried):
         return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
 
     def _ids(self) -> list[str]:
-        rows = self._stores.graph.read(
-            "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id ORDER BY d.base, d.version"
-        )
-        return [str(row["id"]) for row in rows]
+        return self._session.ask(_ids_of)
+
+
+@served
+def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": id})
+    if not rows:
+        raise UnknownNameError.of("data set", id, _ids_of(stores))
+    record: dict[str, Any] = rows[0]["d"]
+    return record
+
+
+@served
+def _ids_of(stores: Stores, tag: str | None = None) -> list[str]:
+    """The versions, or those with a tag, by name and version."""
+    rows = stores.graph.read(
+        "MATCH (d:Dataset {state: 'ready'}) WHERE $tag IS NULL OR $tag IN d.tags "
+        "RETURN d.id AS id ORDER BY d.base, d.version",
+        {"tag": tag},
+    )
+    return [str(row["id"]) for row in rows]
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:

@@ -16,26 +16,28 @@ from odin_graph.catalog.datasets import exchange, versions
 from odin_graph.catalog.datasets import verify as checks
 from odin_graph.catalog.datasets.datasets import Derivation
 from odin_graph.catalog.datasets.verify import Verified
-from odin_graph.catalog.datasets.versions import Diff, Members, labels_array
+from odin_graph.catalog.datasets.versions import Combination, Diff, Members, labels_array
+from odin_graph.client import Session
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import check_fractions
 from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things import splitting
 from odin_graph.objects.things.draft import Draft
 from odin_graph.query.plan import wire
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.things.dataset import Dataset
 
 
-class DatasetOps:
+class DatasetOps(InSession):
     """Mixed into `Dataset`."""
 
-    _stores: Stores
     id: str
 
     if TYPE_CHECKING:
@@ -71,17 +73,17 @@ class DatasetOps:
         Raises:
             DataError: An image to remove or relabel is not a member, or an image to add is one already.
         """
-        added = _keys(self._stores, add).tolist()
+        added = _keys(self._session, add).tolist()
         if labels is not None and len(labels) != len(added):
             raise DataError(f"{len(added)} images are added, but {len(labels)} labels given: give one for each.")
         field = self._record.get("label_field")
-        known = labels if labels is not None else self._today(added, field)
+        known = labels if labels is not None else _today(self._stores, added, field)
         given = relabel or {}
         changed = versions.revised(
             Members.alive(self._stores, self.id),
             add=dict(zip(added, known, strict=True)),
-            remove=_keys(self._stores, remove).tolist(),
-            relabel=dict(zip(_keys(self._stores, given).tolist(), given.values(), strict=True)),
+            remove=_keys(self._session, remove).tolist(),
+            relabel=dict(zip(_keys(self._session, given).tolist(), given.values(), strict=True)),
         )
         made = catalog.create_dataset(
             self._stores,
@@ -98,8 +100,7 @@ class DatasetOps:
     def diff(self, other: Dataset | str) -> Diff:
         """The changes from this version to another: added, removed and relabeled images."""
         held = self._other(other)
-        after = (held.id, Members.of(self._stores, held.id))
-        return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), after)
+        return self._session.ask(versions.diff_of, self.id, held.id)
 
     def today(self) -> Diff:
         """The changes if its query ran today, with the labels of today: added, removed and relabeled images.
@@ -107,15 +108,7 @@ class DatasetOps:
         Raises:
             QueryError: The data set was not made by a query.
         """
-        said = json.loads(self._record.get("query") or "null")
-        if not said or "odin_query" not in said:
-            raise QueryError(
-                f"{self.id} was made from listed images or by a split, not by a query: no query can run again."
-            )
-        query = Query(self._stores.address, wire.from_json(said))
-        keys = query.keys()
-        now = Members(keys, tuple(self._today(keys.tolist(), self._record.get("label_field"))))
-        return versions.diff(self._stores, (self.id, Members.of(self._stores, self.id)), ("today", now))
+        return self._session.ask(_diff_of_today, self.id)
 
     def split(
         self,
@@ -231,7 +224,7 @@ class DatasetOps:
         Raises:
             DataError: There are too few images, or a weight is missing or not positive.
         """
-        members = Members.alive(self._stores, self.id)
+        members = self._session.ask(versions.alive_members, self.id)
         chances: list[Any] | None = None
         if isinstance(weights, str):
             chances = self._field(weights)
@@ -250,19 +243,19 @@ class DatasetOps:
 
     def __or__(self, other: Dataset) -> Draft:
         """The images of either data set. The labels of common images must agree."""
-        return self._draft(versions.union(self._stores, *self._pair(other)), "union", with_=other.id)
+        return self._combined("union", other)
 
     def __and__(self, other: Dataset) -> Draft:
         """The images in both data sets. Their labels must agree."""
-        return self._draft(versions.intersection(self._stores, *self._pair(other)), "intersection", with_=other.id)
+        return self._combined("intersection", other)
 
     def __sub__(self, other: Dataset) -> Draft:
         """The images that the other data set does not have."""
-        return self._draft(versions.difference(*self._pair(other)), "difference", with_=other.id)
+        return self._combined("difference", other)
 
     def __xor__(self, other: Dataset) -> Draft:
         """The images in exactly one of the two data sets."""
-        return self._draft(versions.symmetric_difference(*self._pair(other)), "symmetric difference", with_=other.id)
+        return self._combined("symmetric difference", other)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -280,8 +273,7 @@ class DatasetOps:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of splits of this data set, or of the split that made it."""
-        held = self._stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": self.id})
-        return tuple(held[0]["said"] or ()) if held else ()
+        return tuple(self._session.ask(_warnings_of, self.id))
 
     def verify(self, other: Dataset | None = None, *, deep: bool = False, progress: bool = True) -> Verified:
         """Compute its digest again, or compare it with another version, of this or another workspace.
@@ -292,8 +284,13 @@ class DatasetOps:
             progress: Show a progress bar while pixels are read.
         """
         if other is not None and not deep:
-            return checks.compare((self._stores, self.id), (other._stores, other.id))  # noqa: SLF001 - of this class
-        held = checks.verify(self._stores, self.id, deep=deep, progress=progress)
+            theirs = other._session.ask(checks.rows_of, other.id)  # noqa: SLF001 - of this class
+            return checks.compare((self.id, self._session.ask(checks.rows_of, self.id)), (other.id, theirs))
+        held = (
+            checks.verify(self._stores, self.id, deep=True, progress=progress)
+            if deep
+            else self._session.ask(checks.verified, self.id)
+        )
         return held if other is None or not held else self.verify(other)
 
     def export(
@@ -333,34 +330,28 @@ class DatasetOps:
     def _draft(self, members: Members, op: str, **said: Any) -> Draft:
         known = {name.rstrip("_"): value for name, value in said.items() if value is not None}
         return Draft(
-            self._stores,
+            self._session,
             members,
             self._record.get("label_field"),
             {"odin_draft": 1, "op": op, "dataset": self.id, **known},
         )
 
-    def _pair(self, other: Dataset) -> tuple[Members, Members]:
-        held = self._other(other)
-        return Members.alive(self._stores, self.id), Members.alive(self._stores, held.id)
+    def _combined(self, how: Combination, other: Dataset) -> Draft:
+        members = self._session.ask(versions.combined, how, self.id, self._other(other).id)
+        return self._draft(members, how, with_=other.id)
 
     def _at(self, id_: str) -> Dataset:
-        dataset: Dataset = class_of("Dataset")(self._stores, id_)
+        dataset: Dataset = class_of("Dataset")(self._session, id_)
         return dataset
 
     def _other(self, other: Dataset | str) -> Dataset:
         if isinstance(other, str):
-            return self._at(catalog.resolve(self._stores, other))
+            return self._at(self._session.ask(catalog.resolve, other))
         if not isinstance(other, DatasetOps):
             raise QueryError(f"{other!r:.60} is not a data set: give db.datasets[id].")
-        versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
+        if self._session.address != other._session.address:  # noqa: SLF001 - of this class
+            versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
         return other
-
-    def _today(self, keys: list[int], field: str | None) -> list[Any]:
-        if field is None or not keys:
-            return [None] * len(keys)
-        held = self._stores.columns.images([field], np.array(keys, np.int64)).to_pydict()
-        known = dict(zip(held["key"], held[field], strict=True))
-        return [known.get(key) for key in keys]
 
     def _set_tags(self, words: Iterable[str]) -> tuple[str, ...]:
         kept = list(dict.fromkeys(words))
@@ -378,7 +369,35 @@ class DatasetOps:
         return values
 
 
-def _keys(stores: Stores, images: Any) -> NDArray[np.int64]:
+def _keys(session: Session, images: Any) -> NDArray[np.int64]:
     if isinstance(images, DatasetOps):  # deleted ones are members, too
-        return keys_of_images(stores, images, deleted=True)
-    return keys_of_images(stores, list(images) if isinstance(images, Mapping) else images)
+        return keys_of_images(session, images, deleted=True)
+    return keys_of_images(session, list(images) if isinstance(images, Mapping) else images)
+
+
+@served
+def _warnings_of(stores: Stores, id: str) -> list[str]:  # noqa: A002 - the users' word for it
+    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": id})
+    return list(rows[0]["said"] or ()) if rows else []
+
+
+@served
+def _diff_of_today(stores: Stores, id: str) -> Diff:  # noqa: A002 - the users' word for it
+    (row,) = stores.graph.read(
+        "MATCH (d:Dataset {id: $id}) RETURN d.query AS query, d.label_field AS field", {"id": id}
+    )
+    said = json.loads(row["query"] or "null")
+    if not said or "odin_query" not in said:
+        raise QueryError(f"{id} was made from listed images or by a split, not by a query: no query can run again.")
+    keys = Query(stores.address, wire.from_json(said)).keys()
+    now = Members(keys, tuple(_today(stores, keys.tolist(), row["field"])))
+    return versions.diff(stores, (id, Members.of(stores, id)), ("today", now))
+
+
+def _today(stores: Stores, keys: list[int], field: str | None) -> list[Any]:
+    """The values that a field has today, of images."""
+    if field is None or not keys:
+        return [None] * len(keys)
+    held = stores.columns.images([field], np.array(keys, np.int64)).to_pydict()
+    known = dict(zip(held["key"], held[field], strict=True))
+    return [known.get(key) for key in keys]

@@ -9,27 +9,28 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets.datasets import Derivation, create_dataset
 from odin_graph.catalog.datasets.versions import Members, labels_array
+from odin_graph.client import Session
 from odin_graph.objects.base.class_table import class_of
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import Keys, Plan
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.things.dataset import Dataset
 
 
-class Draft:
+class Draft(InSession):
     """Images in an order, with labels. ``create(id)`` freezes them, ``images()`` returns them as a query.
 
     Args:
-        stores: The open workspace.
+        session: The workspace.
         members: Keys and labels.
         label: The field that the labels are of; None for a set without labels.
         said: How it came about, kept with the version that is made of it: JSON.
     """
 
-    def __init__(self, stores: Stores, members: Members, label: str | None, said: dict[str, Any]) -> None:
-        self._stores, self.members, self.label, self.said = stores, members, label, said
+    def __init__(self, session: Session, members: Members, label: str | None, said: dict[str, Any]) -> None:
+        self._session, self.members, self.label, self.said = session, members, label, said
 
     @property
     def labels(self) -> tuple[Any, ...]:
@@ -38,7 +39,7 @@ class Draft:
 
     def images(self) -> Query:
         """The images as a query, in order. Its ``F("label")`` is the label of today."""
-        return Query(self._stores.address, Plan(Keys(tuple(self.members.keys.tolist()))))
+        return Query(self._session.address, Plan(Keys(tuple(self.members.keys.tolist()))))
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
         """The keys of its images, for calls that take images."""
@@ -62,7 +63,7 @@ class Draft:
             revise=revise,
             metadata=metadata,
         )
-        dataset: Dataset = class_of("Dataset")(self._stores, made)
+        dataset: Dataset = class_of("Dataset")(self._session, made)
         return dataset
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from odin_graph.analysis.measure import results
 from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.metrics import read_log
+from odin_graph.client import Session
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
@@ -26,6 +27,7 @@ from odin_graph.query.expressions.predictions import PredictionExpressions
 from odin_graph.query.names.prediction_sets import chosen_checkpoint, sets_of
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -47,13 +49,13 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     """One training, or one source of predictions. Use its ``wrong``, ``confidence`` and so on in ``where``."""
 
     KIND = "Experiment"
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
     def state(self) -> str:
         """``running``, ``finished``, ``failed``, or ``interrupted`` if the process has died."""
-        catalog.settle(self._stores)
+        self._session.ask(catalog.settle)
         return str(self._summary()["own"]["state"])
 
     @property
@@ -124,27 +126,22 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
-        rows = self._stores.graph.read(
-            "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
-            "RETURN c.id AS id ORDER BY c.created_at, c.id",
-            {"id": self.id},
-        )
-        return [Checkpoint(self._stores, row["id"]) for row in rows]
+        return [Checkpoint(self._session, id_) for id_ in self._session.ask(_checkpoints_of, self.id)]
 
     @property
     def best(self) -> Checkpoint | None:
         """The best checkpoint: the one saved with ``best=True``, or else the last; None if there is none."""
-        chosen = chosen_checkpoint(self._stores.graph, self.id)
-        return None if chosen is None else Checkpoint(self._stores, chosen)
+        chosen = self._session.ask(_chosen_of, self.id)
+        return None if chosen is None else Checkpoint(self._session, chosen)
 
     @property
     def predictions(self) -> list[str]:
         """The ids of its ready prediction sets, oldest first."""
-        return [held.id for held in sorted(sets_of(self._stores.graph, self.id), key=lambda held: held.number)]
+        return self._session.ask(_sets_of, self.id)
 
     def metrics(self) -> pa.Table:
         """Everything that was logged: step, name, value, at."""
-        return read_log(self._stores, self.id)
+        return self._session.ask(read_log, self.id)
 
     def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
         """Measure it on a data set: accuracy, confusion, and the other measures of its task.
@@ -157,13 +154,13 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             by: A field to group by, such as the patient.
         """
         over = self._dataset(dataset)
-        measured = results(self._stores, self.id, over, by=by, stacklevel=2)
-        return replace(measured, seen=warn_of_seen(self._stores, self.id, over, stacklevel=2))
+        measured = self._session.ask(results, self.id, over, by=by, stacklevel=3)
+        return replace(measured, seen=self._session.ask(warn_of_seen, self.id, over, stacklevel=3))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its best checkpoint, or of the given one."""
         chosen = checkpoint if checkpoint is None else str(checkpoint)
-        return Layer(self._stores, self.id, name, checkpoint=chosen, pooling=pooling)
+        return Layer(self._session, self.id, name, checkpoint=chosen, pooling=pooling)
 
     def __str__(self) -> str:
         return self.id
@@ -189,10 +186,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return f"<b>{escape(self.id)}</b><table>{rows}</table>"
 
     def _summary(self) -> dict[str, Any]:
-        rows = self._stores.graph.read(_SUMMARY, {"id": self.id})
-        if not rows:
-            catalog.check_experiment(self._stores, self.id)
-        return rows[0]
+        return self._session.ask(_summary_of, self.id)
 
 
 class Experiments(CollectionVerbs, Queried):
@@ -200,13 +194,13 @@ class Experiments(CollectionVerbs, Queried):
 
     KIND = "Experiment"
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def __getitem__(self, id: str) -> Experiment:  # noqa: A002 - the users' word for it
-        catalog.check_experiment(self._stores, id)
-        catalog.settle(self._stores)
-        return Experiment(self._stores, id)
+        self._session.ask(catalog.check_experiment, id)
+        self._session.ask(catalog.settle)
+        return Experiment(self._session, id)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         return id in self._ids()
@@ -220,14 +214,9 @@ class Experiments(CollectionVerbs, Queried):
 
     def find(self, *, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[Experiment]:
         """The experiments of a group, with a tag, or in a state; oldest first."""
-        catalog.settle(self._stores)
-        rows = self._stores.graph.read(
-            "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
-            "AND ($state IS NULL OR e.state = $state) "
-            "AND ($tag IS NULL OR $tag IN e.tags) RETURN e.id AS id ORDER BY e.started_at, e.id",
-            {"group": group, "tag": tag, "state": state},
-        )
-        return [Experiment(self._stores, row["id"]) for row in rows]
+        self._session.ask(catalog.settle)
+        found = self._session.ask(_ids_of, group=group, tag=tag, state=state)
+        return [Experiment(self._session, id_) for id_ in found]
 
     def insert(
         self,
@@ -250,26 +239,67 @@ class Experiments(CollectionVerbs, Queried):
         said = {name: what.pop(name) for name in ours if name in what}
         uses = what.pop("uses", None) or {}
         roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
-        run = class_of("Run").start(self._stores, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
+        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
         with run:
             if metrics:
                 run.log(metrics)
-        return Experiment(self._stores, run.id)
+        return Experiment(self._session, run.id)
 
     def select(self, *conditions: Expr, **equal: Any) -> Selection[Experiment]:
         """The experiments for which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
-        catalog.settle(self._stores)
-        return select(self._stores, self.KIND, lambda id_: Experiment(self._stores, id_), conditions, equal)
+        self._session.ask(catalog.settle)
+        return select(self._session, self.KIND, lambda id_: Experiment(self._session, id_), conditions, equal)
 
     def _settle(self) -> None:
-        catalog.settle(self._stores)
+        self._session.ask(catalog.settle)
 
     def __repr__(self) -> str:
         return f"Experiments({', '.join(self._ids()) or 'none yet'})"
 
     def _ids(self) -> list[str]:
-        catalog.settle(self._stores)
-        rows = self._stores.graph.read(
-            "MATCH (e:Experiment) WHERE e.deleted IS NULL RETURN e.id AS id ORDER BY e.started_at, e.id"
-        )
-        return [str(row["id"]) for row in rows]
+        self._session.ask(catalog.settle)
+        return self._session.ask(_ids_of)
+
+
+@served
+def _summary_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    rows = stores.graph.read(_SUMMARY, {"id": id})
+    if not rows:
+        catalog.check_experiment(stores, id)
+    own = {name: value for name, value in rows[0]["own"].items() if not name.startswith("lease_")}
+    return {**rows[0], "own": own}
+
+
+@served
+def _checkpoints_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
+    """Oldest first."""
+    rows = stores.graph.read(
+        "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
+        "RETURN c.id AS id ORDER BY c.created_at, c.id",
+        {"id": id},
+    )
+    return [row["id"] for row in rows]
+
+
+@served
+def _chosen_of(stores: Stores, id: str) -> str | None:  # noqa: A002
+    """The checkpoint that speaks for it."""
+    return chosen_checkpoint(stores.graph, id)
+
+
+@served
+def _sets_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
+    """Its ready prediction sets, oldest first."""
+    return [held.id for held in sorted(sets_of(stores.graph, id), key=lambda held: held.number)]
+
+
+@served
+def _ids_of(stores: Stores, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[str]:
+    """Experiments, of a group, with a tag, in a state; oldest first."""
+    rows = stores.graph.read(
+        "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
+        "AND ($state IS NULL OR e.state = $state) "
+        "AND ($tag IS NULL OR $tag IN e.tags) RETURN e.id AS id ORDER BY e.started_at, e.id",
+        {"group": group, "tag": tag, "state": state},
+    )
+    return [str(row["id"]) for row in rows]

@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
-from odin_graph.analysis.units.image import top_units, unusual_units
+from odin_graph.analysis.units.image import top_units
 from odin_graph.catalog.images.derived import parent_of
-from odin_graph.catalog.images.pixels import ARRAY, read_box
 from odin_graph.catalog.images.stacks import stack_of
 from odin_graph.catalog.records.tombstones import told_of_image
+from odin_graph.client import Session
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.layers.unit_questions import UnitQuestions
+from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.layers.units import Units
 from odin_graph.objects.query.image_verbs import ImageVerbs
 from odin_graph.objects.things.lineage import Relatives, used_by
@@ -33,17 +33,23 @@ from odin_graph.query.expressions.moments import of_one_moment
 from odin_graph.query.expressions.nodes import UnitView
 from odin_graph.runtime.derive.derive import geometry_to_parent
 from odin_graph.schema.reserved import reserved
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.analysis.units.image import TopUnits, UnusualUnits
     from odin_graph.graph.moment import Moment
     from odin_graph.objects.collections.stacks import Video, Volume
-    from odin_graph.objects.layers.layer import Layer
 
 T = TypeVar("T")
 
 
+_SAID = (
+    "MATCH (i:Image {key: $key})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'})"
+    "-[:GENERATED_BY]->(e:Experiment) WHERE s.deleted IS NULL "
+    "RETURN e.id AS experiment, s.id AS set, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong "
+    "ORDER BY e.id, s.id"
+)
 _FEW = 16
 """Images whose fields are looked up one by one, where the columns are not current."""
 
@@ -52,50 +58,26 @@ _FEW = 16
 class Image(ImageVerbs):
     """One image. Its fields are those of the time when it was looked up. Its pixels are read when you use them."""
 
-    _stores: Stores = field(repr=False)
+    _session: Session = field(repr=False)
     key: int
     """Its identity in arrays, columns and indexes."""
     fields: Mapping[str, Any]
     """Every field that has a value: built-in fields and metadata."""
 
     @classmethod
-    def of_keys(cls, stores: Stores, keys: NDArray[np.int64]) -> Iterator[Self]:
+    def of_keys(cls, session: Session, keys: NDArray[np.int64]) -> Iterator[Self]:
         """The images with these keys, in this order. Their fields are read together. Missing images are left out."""
-
-        def read(at: Moment, _exact: bool) -> pa.Table:
-            names = [name for name in stores.columns.fields("Image", at) if name != "key"]
-            # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
-            return stores.columns.images(names, keys if len(keys) <= _FEW else None)
-
-        table = of_one_moment(stores.graph, read)
-        found = pc.index_in(pa.array(keys), table.column("key").combine_chunks()).drop_null()
-        rows = table.take(found).to_pylist()
-        for row in rows:
-            yield cls(stores, row.pop("key"), {name: value for name, value in row.items() if value is not None})
+        for row in session.ask(_fields_of, keys.tolist()).to_pylist():
+            yield cls(session, row.pop("key"), {name: value for name, value in row.items() if value is not None})
 
     @classmethod
-    def of_id(cls, stores: Stores, id: str) -> Self:  # noqa: A002 - the users' word for it
+    def of_id(cls, session: Session, id: str) -> Self:  # noqa: A002 - the users' word for it
         """The image with an id.
 
         Raises:
             UnknownNameError: It does not exist, or it was deleted.
         """
-        rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
-        if not rows or rows[0]["deleted"]:
-            if rows and (told := told_of_image(stores, id)):
-                raise UnknownNameError(told)
-            # The nearest names help; all of a million do not.
-            known = stores.graph.read(
-                "MATCH (i:Image) WHERE i.deleted IS NULL AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
-            )
-            (all_,) = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN count(i) AS n")
-            raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
-        if rows[0]["key"] is None:
-            raise QueryError(
-                f"The image {id!r} has no key: another client removed it, or made the image without odin_graph. Its "
-                "pixels cannot be found; `odin doctor` lists such images."
-            )
-        for image in cls.of_keys(stores, np.array([rows[0]["key"]], np.int64)):
+        for image in cls.of_keys(session, np.array([session.ask(_key_of, id)], np.int64)):
             return image
         raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")
 
@@ -160,7 +142,7 @@ class Image(ImageVerbs):
         """
         if name in self.fields:
             return self.fields[name]
-        known = self._stores.columns.fields("Image")
+        known = self._session.ask(_known_fields)
         if name not in known:
             raise UnknownNameError.of("image field", name, known)
         return None
@@ -181,8 +163,7 @@ class Image(ImageVerbs):
         Raises:
             QueryError: The image takes more than a quarter of the memory budget: use `crop`.
         """
-        pixels: NDArray[Any] = self._stores.columns.array(ARRAY).read_list(np.array([self.key], np.int64))[0]
-        return pixels
+        return self._session.pixels.read_list(np.array([self.key], np.int64))[0]
 
     def crop(self, box: Sequence[int]) -> NDArray[Any]:
         """The pixels (bottom - top, right - left, bands) of a box. Only the tiles of a huge image are read.
@@ -194,24 +175,23 @@ class Image(ImageVerbs):
             ShapeError: The box is empty, or extends beyond the image.
             DataError: It is not a box.
         """
-        return read_box(self._stores, self.key, box)
+        return self._session.pixels.read_boxes(np.array([self.key], np.int64), [box])[0]
 
     @cached_property
     def overview(self) -> NDArray[Any]:
         """The pixels to display. A huge image is averaged over squares, so its longer side has at most 1,024 pixels."""
         if "pixels" in vars(self):
             return self.pixels
-        (pixels,) = self._stores.columns.array(ARRAY).read_displayed(np.array([self.key], np.int64))
-        return pixels
+        return self._session.pixels.read_displayed(np.array([self.key], np.int64))[0]
 
     @property
     def parent(self) -> Image | Volume | Video | None:
         """The image that an operation made it from, or the volume or video that it belongs to; otherwise None."""
-        held = parent_of(self._stores, self.key)
+        held = self._session.ask(parent_of, int(self.key))
         if held is not None:
-            return next(Image.of_keys(self._stores, np.array([held[0]], np.int64)))
-        stack = stack_of(self._stores, self.key)
-        return None if stack is None else class_of(stack[0])(self._stores, stack[1])
+            return next(Image.of_keys(self._session, np.array([held[0]], np.int64)))
+        stack = self._session.ask(stack_of, int(self.key))
+        return None if stack is None else class_of(stack[0])(self._session, stack[1])
 
     def geometry(self) -> Geometry:
         """Its position on its parent image: converts points and boxes in both directions.
@@ -219,28 +199,33 @@ class Image(ImageVerbs):
         Raises:
             QueryError: It has no parent image, or a function of your own made it.
         """
-        held = parent_of(self._stores, self.key)
+        held = self._session.ask(parent_of, int(self.key))
         if held is None:
             raise QueryError(f"{self.id!r} was not made from another image: it has no position on a parent.")
         key, op, params = held
-        (parent,) = Image.of_keys(self._stores, np.array([key], np.int64))
+        (parent,) = Image.of_keys(self._session, np.array([key], np.int64))
         return geometry_to_parent(op, params, *parent.shape[:2])
 
     def ancestors(self) -> Relatives:
         """Everything that it was made from, at any depth: crops, originals, older pixels, volumes and videos."""
-        return Relatives.reached(self._stores, self.id, self.key, "ancestors")
+        return Relatives.reached(self._session, self.id, self.key, "ancestors")
 
     def descendants(self) -> Relatives:
         """Everything that was made from it: ``db.image(x).descendants().used_by(og.Experiment)``."""
-        return Relatives.reached(self._stores, self.id, self.key, "descendants")
+        return Relatives.reached(self._session, self.id, self.key, "descendants")
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """What every experiment whose predictions are in the graph has said of it."""
+        return self._session.ask(said_of, int(self.key))
 
     def used_by(self, kind: type[T]) -> Selection[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
-        return used_by(self._stores, (self.key,), kind)
+        return used_by(self._session, (self.key,), kind)
 
     def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
         """The k units of a layer with the highest values for this image, with their values."""
-        return top_units(*self._said(layer, view), k)
+        units = _units_of(layer, view)
+        return top_units(np.array(units.numbers, np.int64), units.values([self.key])[0], k)
 
     def unusual_units(
         self,
@@ -260,17 +245,7 @@ class Image(ImageVerbs):
             by: Sort by standard deviations from the mean, or by percentile.
             view: Units, or channels by their largest value or mean.
         """
-        units, values = self._said(layer, view)
-        others = layer._query(against, view)  # noqa: SLF001
-        keys = [int(key) for key in np.unique(others.keys()) if key != self.key]
-        slabs = layer._slabs(layer._query(keys, view), view)  # noqa: SLF001
-        return unusual_units(slabs, units, values, k, by=by)
-
-    def _said(self, layer: Layer, view: UnitView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        if not isinstance(layer, UnitQuestions):
-            raise QueryError(f'Units are those of a layer, as in exp.layer("features"), not of {layer!r:.80}.')
-        units = Units(layer, view)
-        return np.array(units.numbers, np.int64), units.values([self.key])[0]
+        return _units_of(layer, view).unusual(int(self.key), against, k, by)
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label, to look at. More than 8 bits are stretched."""
@@ -286,7 +261,7 @@ class Image(ImageVerbs):
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same image of the same workspace."""
-        return isinstance(other, Image) and (self.key, self._stores.address) == (other.key, other._stores.address)
+        return isinstance(other, Image) and (self.key, self._session.address) == (other.key, other._session.address)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -307,5 +282,58 @@ class Image(ImageVerbs):
         return f"<b>{escape(str(self.fields.get('id', self.key)))}</b><table>{rows}</table>"
 
 
+def _units_of(layer: Any, view: UnitView) -> Units:
+    if not isinstance(layer, Layer):
+        raise QueryError(f'Units are those of a layer, as in exp.layer("features"), not of {layer!r:.80}.')
+    return Units(layer, view)
+
+
 def _shown(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return sorted((name, value) for name, value in fields.items() if name not in ("id", "digest", "file_digest"))
+
+
+@served
+def _fields_of(stores: Stores, keys: list[int]) -> pa.Table:
+    """``key`` and every field of the images that are there, in the order of the keys."""
+    wanted = np.array(keys, np.int64)
+
+    def read(at: Moment, _exact: bool) -> pa.Table:
+        names = [name for name in stores.columns.fields("Image", at) if name != "key"]
+        # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
+        return stores.columns.images(names, wanted if len(keys) <= _FEW else None)
+
+    table = of_one_moment(stores.graph, read)
+    return table.take(pc.index_in(pa.array(wanted), table.column("key").combine_chunks()).drop_null())
+
+
+@served
+def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for it
+    """The key of an image that is there; raises as `Image.of_id` does."""
+    rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
+    if not rows or rows[0]["deleted"]:
+        if rows and (told := told_of_image(stores, id)):
+            raise UnknownNameError(told)
+        # The nearest names help; all of a million do not.
+        known = stores.graph.read(
+            "MATCH (i:Image) WHERE i.deleted IS NULL AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
+        )
+        (all_,) = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN count(i) AS n")
+        raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
+    if rows[0]["key"] is None:
+        raise QueryError(
+            f"The image {id!r} has no key: another client removed it, or made the image without odin_graph. Its "
+            "pixels cannot be found; `odin doctor` lists such images."
+        )
+    return int(rows[0]["key"])
+
+
+@served
+def said_of(stores: Stores, key: int) -> list[dict[str, Any]]:
+    """The predictions of an image that are nodes, by experiment and set."""
+    return list(stores.graph.read(_SAID, {"key": key}))
+
+
+@served
+def _known_fields(stores: Stores) -> list[str]:
+    """The names of all fields that images have."""
+    return list(stores.columns.fields("Image"))

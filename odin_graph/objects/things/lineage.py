@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pyarrow as pa
 
 from odin_graph.catalog.images.lineage import Direction, walk
+from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import batches
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -31,23 +34,23 @@ _USED_BY = {
 }
 
 
-class Relatives:
+class Relatives(InSession):
     """The ancestors or descendants of images, the nearest first, including deleted ones.
 
     Args:
-        stores: The open workspace.
+        session: The workspace.
         of: The id that was asked about.
         table: As `odin_graph.catalog.images.lineage.walk` gives it.
         direction: What they are.
     """
 
-    def __init__(self, stores: Stores, of: str, table: pa.Table, direction: Direction) -> None:
-        self._stores, self.of, self._table, self.direction = stores, of, table, direction
+    def __init__(self, session: Session, of: str, table: pa.Table, direction: Direction) -> None:
+        self._session, self.of, self._table, self.direction = session, of, table, direction
 
     @classmethod
-    def reached(cls, stores: Stores, of: str, key: int, direction: Direction) -> Relatives:
+    def reached(cls, session: Session, of: str, key: int, direction: Direction) -> Relatives:
         """Walk from one image."""
-        return cls(stores, of, walk(stores, [key], direction), direction)
+        return cls(session, of, session.ask(walk, [key], direction), direction)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ class Relatives:
     @property
     def images(self) -> Query:
         """The images among them, as a query."""
-        return Query(self._stores.address, Plan(Keys(self._keys())))
+        return Query(self._session.address, Plan(Keys(self._keys())))
 
     def used_by(self, kind: type[T]) -> Selection[T]:
         """The data sets, experiments or prediction sets that used any of them.
@@ -68,7 +71,7 @@ class Relatives:
         Raises:
             QueryError: Another kind.
         """
-        return used_by(self._stores, self._keys(), kind)
+        return used_by(self._session, self._keys(), kind)
 
     def to_arrow(self) -> pa.Table:
         """``depth``, ``kind``, ``id``, ``key``, and the ``op`` with its ``params`` (JSON) from or to ``next``."""
@@ -110,14 +113,20 @@ class Relatives:
 _SHOWN = 20
 
 
-def used_by(stores: Stores, keys: tuple[int, ...], kind: type[T]) -> Selection[T]:
+def used_by(session: Session, keys: tuple[int, ...], kind: type[T]) -> Selection[T]:
     """The things that used images; see `Relatives.used_by`."""
     label: Any = getattr(kind, "KIND", None)
     if label not in _USED_BY:
         raise QueryError(f"used_by() finds og.Dataset or og.Experiment, not {kind!r}.")
-    rows = [row["id"] for part in batches(keys) for row in stores.graph.read(_USED_BY[label], {"keys": part})]
 
     def of(id_: str) -> T:
-        return kind(stores, id_)  # type: ignore[call-arg]
+        return kind(session, id_)  # type: ignore[call-arg]
 
-    return Selection(stores, label, tuple(sorted(set(rows))), of)
+    return Selection(session, label, tuple(session.ask(_users_of, label, list(keys))), of)
+
+
+@served
+def _users_of(stores: Stores, kind: Literal["Dataset", "Experiment", "PredictionSet"], keys: list[int]) -> list[str]:
+    """The ids of what images went into, sorted."""
+    found = {row["id"] for part in batches(keys) for row in stores.graph.read(_USED_BY[kind], {"keys": part})}
+    return sorted(found)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.models import checkpoints as catalog
 from odin_graph.catalog.models.models import ModelRecord, model_of, versions_of
+from odin_graph.client import Session
 from odin_graph.errors import ModelError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.ops import Pipeline
 from odin_graph.schema.tasks import parse_task
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class Model(Verbs):
     """A model definition, its preprocessing, and its layers, found by a dry run. Checkpoints have the weights."""
 
     KIND = "Model"
-    _stores: Stores
+    _session: Session
     id: str
 
     @property
@@ -93,12 +93,12 @@ class Model(Verbs):
 
     def versions(self) -> list[Model]:
         """All its versions, the oldest first: ``model.versions()[-1]`` is the latest."""
-        return [Model(self._stores, id_) for id_ in versions_of(self._stores, self.id)]
+        return [Model(self._session, id_) for id_ in self._session.ask(versions_of, self.id)]
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
-        return [Checkpoint(self._stores, id_) for id_ in catalog.of_model(self._stores, self.id)]
+        return [Checkpoint(self._session, id_) for id_ in self._session.ask(catalog.of_model, self.id)]
 
     def build(self, *, trust_source: bool = False) -> torch.nn.Module:
         """Build a new module, with the initial weights of its factory, to start a training.
@@ -152,7 +152,7 @@ class Model(Verbs):
         held = import_weights(str(weights)) if isinstance(weights, str | PathLike) else weights
         state = held if isinstance(held, Mapping) else held.state_dict()
         apply_weights(self.build(trust_source=trust_source), state, what=str(id or self.id))
-        return Checkpoint(self._stores, catalog.add_checkpoint(self._stores, self.id, held, id=id))
+        return Checkpoint(self._session, catalog.add_checkpoint(self._stores, self.id, held, id=id))
 
     def __str__(self) -> str:
         return self.id
@@ -180,4 +180,4 @@ class Model(Verbs):
         return f"<b>{escape(repr(self))}</b><br>{escape(str(self.preprocess))}<table>{head}{rows}</table>{more}"
 
     def _record(self) -> ModelRecord:
-        return model_of(self._stores, self.id)
+        return self._session.ask(model_of, self.id)

@@ -13,6 +13,7 @@ from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.experiments.projection import to_graph
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.names.prediction_sets import chosen_checkpoint
 from odin_graph.schema.several import refuse_unordered
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from odin_graph.objects.things.image import Image
 
 
-class Predicting:
+class Predicting(InSession):
     """Gives experiments and runs `predict` and `log_predictions`."""
 
-    _stores: Any
-    """The workspace's Stores. Any, since the classes that take this in have it as a field or not."""
     id: Any
     """The experiment's id, a str."""
 
@@ -119,7 +118,7 @@ class Predicting:
             self._stores,
             self.id,
             self._dataset(dataset),
-            None if images is None else keys_of_images(self._stores, images),
+            None if images is None else keys_of_images(self._session, images),
             predicted,
             confidence=confidence,
             probabilities=probabilities,
@@ -129,4 +128,4 @@ class Predicting:
         )
 
     def _dataset(self, dataset: Any) -> str:
-        return resolve(self._stores, dataset)
+        return self._session.ask(resolve, dataset)

@@ -21,12 +21,12 @@ from odin_graph.catalog.experiments.metrics import MetricLog, read_log
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import model_of
 from odin_graph.catalog.records.leases import Lease
+from odin_graph.client import Session
 from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError, UnknownNameError
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.experiment import Experiment
 from odin_graph.objects.things.predicting import Predicting
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +43,8 @@ class Run(Predicting):
     a finished run, add ``resume=True``.
     """
 
-    def __init__(self, stores: Stores, lease: Lease, log: MetricLog) -> None:
-        self._stores, self._lease, self._log = stores, lease, log
+    def __init__(self, session: Session, lease: Lease, log: MetricLog) -> None:
+        self._session, self._lease, self._log = session, lease, log
         self._ended: State | None = None
         self._logged: dict[str, None] = {}
         """The metrics since the last checkpoint."""
@@ -52,7 +52,7 @@ class Run(Predicting):
     @classmethod
     def start(
         cls,
-        stores: Stores,
+        session: Session,
         model: Any = None,
         *,
         id: str | None = None,  # noqa: A002 - the users' word for it
@@ -67,6 +67,7 @@ class Run(Predicting):
         resume: bool = False,
     ) -> Self:
         """Start an experiment, or continue the one with that id; for the arguments see `Workspace.run`."""
+        stores = session.stores
         setup = Setup(
             model=_id(model),
             datasets={
@@ -89,7 +90,7 @@ class Run(Predicting):
             warnings.warn(said, LeakWarning, stacklevel=3)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
-        return cls(stores, lease, log)
+        return cls(session, lease, log)
 
     @property
     def id(self) -> str:
@@ -99,7 +100,7 @@ class Run(Predicting):
     @property
     def experiment(self) -> Experiment:
         """The experiment that this run records."""
-        return Experiment(self._stores, self.id)
+        return Experiment(self._session, self.id)
 
     @property
     def state(self) -> State:
@@ -132,7 +133,7 @@ class Run(Predicting):
         if experiment.model is not None:
             options.setdefault("model", experiment.model)
         said = experiment.seed or 0 if seed is None else seed
-        source = query_of_images(self._stores, images) if isinstance(images, str) else images
+        source = query_of_images(self._session, images) if isinstance(images, str) else images
         made: Loader = source.loader(batch_size, seed=said, **options)
         catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
         used = experiment.datasets
@@ -201,7 +202,7 @@ class Run(Predicting):
         if best:
             self._tell_choice(made, best)
         self._logged.clear()
-        return Checkpoint(self._stores, made)
+        return Checkpoint(self._session, made)
 
     def _tell_choice(self, checkpoint: str, best: bool | str) -> None:
         named = isinstance(best, str)

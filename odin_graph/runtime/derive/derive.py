@@ -69,14 +69,13 @@ def step_of(op: ImageOp) -> dict[str, Any]:
 
 
 def apply(
-    stores: Stores, ops: Sequence[ImageOp], ids: Sequence[str], images: Images, *, processes: int = 0
+    threads: int, ops: Sequence[ImageOp], ids: Sequence[str], images: Images, *, processes: int = 0
 ) -> list[NDArray[Any]]:
-    """Images through operations, on all cores; those of one shape go through them together.
+    """Images through operations, on so many cores; those of one shape go through them together.
 
     Raises:
         OdinError: An operation does not fit an image; names the image.
     """
-    threads = stores.budget.threads
     size = max(1, min(256, -(-len(images) // (4 * (processes or threads)))))
     parts = [slice(start, start + size) for start in range(0, len(images), size)]
     calls = ((ops, ids[part], images[part]) for part in parts)
@@ -112,7 +111,7 @@ def derive(
     first, rest = (ops[0], ops[1:]) if cuts(ops) else (None, ops)
 
     def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
-        return apply(stores, rest, ids, images, processes=processes)
+        return apply(stores.budget.threads, rest, ids, images, processes=processes)
 
     make = from_parents(stores, wanted, compute, cut=first)
     return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentedArray
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.images.derived import Wanted
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import OdinError, StoreError
@@ -86,7 +86,7 @@ class Cutting:
         chosen = [self.patches[place] for place in at.tolist()]
         return replace(self, parents=self.parents[at], places=self.places[at], patches=chosen)
 
-    def read(self, array: SegmentedArray, keys: NDArray[np.int64], at: NDArray[np.int64]) -> list[NDArray[Any]]:
+    def read(self, array: PixelReader, keys: NDArray[np.int64], at: NDArray[np.int64]) -> list[NDArray[Any]]:
         """The patches at some places.
 
         Args:
@@ -142,7 +142,7 @@ def store_patches(
     def make(missing: Sequence[int]) -> Iterator[tuple[Sequence[int], Images]]:
         for block in _blocks(missing, cutting, of_place):
             images = cutting.read(array, of_place, np.array(block, np.int64))
-            yield block, apply(stores, after, [wanted[place].made_id for place in block], images)
+            yield block, apply(stores.budget.threads, after, [wanted[place].made_id for place in block], images)
 
     return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)
 

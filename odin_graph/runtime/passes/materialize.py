@@ -15,6 +15,7 @@ from odin_graph.catalog.activations.unit_sets import UnitGrowth, UnitRef, link, 
 from odin_graph.catalog.models.checkpoints import checkpoint_of
 from odin_graph.catalog.models.models import model_of
 from odin_graph.errors import QueryError
+from odin_graph.graph import is_read_only
 from odin_graph.progress import progress_bar
 from odin_graph.runtime.layers.hooks import CALL
 from odin_graph.runtime.layers.layers import LayerRow
@@ -179,7 +180,8 @@ def _is_ready(stores: Stores, target: Target, checkpoint: str, keys: Keys) -> bo
     record = unit_set_of(stores, target.ref.set_id)
     if record is None or record.state != "ready" or len(array_of(stores, target.ref).missing(keys)):
         return False
-    link(stores, target.ref.set_id, checkpoint, target.part.layer)
+    if not is_read_only():  # then it is left to somebody who may write
+        link(stores, target.ref.set_id, checkpoint, target.part.layer)
     return True
 
 

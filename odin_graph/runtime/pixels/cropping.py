@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import Box, SegmentedArray
+from odin_graph.arrays import Box
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.errors import OdinError
 from odin_graph.ops.geometry import geometry_of
 from odin_graph.ops.op import ImageOp
@@ -20,7 +21,7 @@ def cuts(ops: Sequence[ImageOp]) -> bool:
 
 
 def read_cut(
-    array: SegmentedArray, keys: NDArray[np.int64], op: ImageOp, ids: Sequence[str] | None = None
+    array: PixelReader, keys: NDArray[np.int64], op: ImageOp, ids: Sequence[str] | None = None
 ) -> list[NDArray[Any]]:
     """What an operation that cuts makes of images, read as the boxes that it cuts out.
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.served import travels
+
 if TYPE_CHECKING:
     import pandas as pd
+
 
 DENSE: Final = 1_000
 """Up to so many classes a matrix has all its zeros."""
 
 
+@travels
 @dataclass(frozen=True, eq=False)
 class ConfusionCounts:
     """Pairs of classes by position that occurred, sorted."""

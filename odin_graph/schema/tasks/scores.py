@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
 from odin_graph.schema.tasks.ranking import rank_classes
+from odin_graph.served import travels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ _ZERO: Final = "so 0, as scikit-learn's zero_division=0"
 _LISTED: Final = 5
 
 
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """The measures of one group of images."""

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from odin_graph.analysis.display import displayable
+from odin_graph.arrays.boxes import read_box
+from odin_graph.catalog.images.images import check_keys
+from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.deadline import deadline
-from odin_graph.errors import UnknownNameError
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.things.image import Image
 from odin_graph.query.plan.json_values import to_json
-from odin_graph.server.access import SettingsDep, WorkspaceDep
+from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer, rows_of
-from odin_graph.server.bodies import Answer, Json
+from odin_graph.server.bodies import Answer, Json, PixelsRequest, ThumbnailsRequest
 from odin_graph.server.problems import NotThereError
+from odin_graph.server.settings import Settings
 from odin_graph.workspace import Workspace
 
 router = APIRouter(tags=["images"])
+arrays = APIRouter(tags=["images"], route_class=JsonRoute)
 
 _NPY = "application/x-npy"
 _PIECE = 64 << 10
 _PIXELS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}, _NPY: {}}, "description": "A picture, or the pixels as they are."}
 }
-_SAID = (
-    "MATCH (i:Image {key: $key})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'})"
-    "-[:GENERATED_BY]->(e:Experiment) WHERE s.deleted IS NULL "
-    "RETURN e.id AS experiment, s.id AS set, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong "
-    "ORDER BY e.id, s.id"
-)
+_ARRAYS: dict[int | str, dict[str, Any]] = {200: {"content": {_NPY: {}}, "description": "One array an image."}}
 
 
 @router.get("/images/{id:id}/pixels", response_class=Response, responses=_PIXELS)
@@ -74,8 +76,7 @@ def get_thumbnail(
 def get_predictions(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """What every experiment whose predictions are in the graph has said of it."""
     with deadline(allowed.seconds):
-        rows = db._stores.graph.read(_SAID, {"key": _image(db, id).key})  # noqa: SLF001
-        return json_answer({"rows": [to_json(row) for row in rows]})
+        return json_answer({"rows": [to_json(row) for row in _image(db, id).predictions()]})
 
 
 @router.get("/images/{id:id}/lineage", response_model=Answer)
@@ -100,6 +101,60 @@ def get_image(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # n
         return json_answer({"key": image.key, **{name: to_json(value) for name, value in image.fields.items()}})
 
 
+@arrays.post("/pixels", response_class=Response, responses=_ARRAYS)
+def list_pixels(body: PixelsRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:
+    """The pixels of images, one .npy file after another; each is read when the one before is on its way."""
+    pixels = db._session.pixels  # noqa: SLF001
+    box: Any = body.box
+    if box is None:
+        return _sent(db, allowed, body.keys, lambda key: pixels.read_list(key)[0])
+    with deadline(allowed.seconds):
+        shape = db._stores.columns.array(ARRAY).shapes(np.array(body.keys[:1], np.int64))[0]  # noqa: SLF001
+    left, top, right, bottom = read_box(box, shape)
+    if (right - left) * (bottom - top) * math.prod(shape[2:]) > allowed.answer_bytes:
+        raise QueryError(f"A box that travels has at most {allowed.answer_bytes:,} pixels: take smaller ones.")
+    return _sent(db, allowed, body.keys, lambda key: pixels.read_boxes(key, [box])[0])
+
+
+@arrays.post("/thumbnails", response_class=Response, responses=_ARRAYS)
+def list_thumbnails(body: ThumbnailsRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:
+    """Small pictures of images, one .npy file after another: of 8 bits, or values of the image above, every n-th."""
+    pixels = db._session.pixels  # noqa: SLF001
+    return _sent(db, allowed, body.keys, lambda key: _small(pixels.read_displayed(key)[0], body.size))
+
+
+def _sent(
+    db: Workspace, allowed: Settings, asked: list[int], read: Callable[[NDArray[np.int64]], NDArray[Any]]
+) -> StreamingResponse:
+    with deadline(allowed.seconds):
+        keys = np.array(asked, np.int64)
+        check_keys(db._stores, keys)  # noqa: SLF001
+        first = read(keys[:1])  # before the answer begins: what goes wrong until then has a status
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in _npy(first):
+            yield piece
+        for place in range(1, len(keys)):
+            async for piece in _npy(await to_thread.run_sync(next_, keys[place : place + 1])):
+                yield piece
+
+    def next_(key: NDArray[np.int64]) -> NDArray[Any]:
+        with deadline(allowed.seconds):
+            return read(key)
+
+    return StreamingResponse(pieces(), media_type=_NPY)
+
+
+def _small(pixels: NDArray[Any], size: int) -> NDArray[Any]:
+    if max(pixels.shape[:2]) <= size:
+        return pixels
+    if pixels.dtype == np.uint8 or pixels.dtype == np.bool_:
+        shown = np.asarray(_picture(pixels, size))
+        return shown[..., None] if shown.ndim == 2 else shown
+    step = -(-max(pixels.shape[:2]) // size)
+    return pixels[::step, ::step]
+
+
 def _image(db: Workspace, id: str) -> Image:  # noqa: A002
     try:
         return db.images[id]
@@ -119,10 +174,13 @@ async def _npy(pixels: NDArray[Any]) -> AsyncIterator[bytes]:
 
 
 def _png(pixels: NDArray[Any], size: int | None = None) -> Response:
-    shown = displayable(pixels)
-    picture = PillowImage.fromarray(shown)
+    out = io.BytesIO()
+    _picture(pixels, size).save(out, "PNG")
+    return Response(out.getvalue(), media_type="image/png")
+
+
+def _picture(pixels: NDArray[Any], size: int | None) -> PillowImage.Image:
+    picture = PillowImage.fromarray(displayable(pixels))
     if size is not None:
         picture.thumbnail((size, size))
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return Response(out.getvalue(), media_type="image/png")
+    return picture

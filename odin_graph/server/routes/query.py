@@ -107,14 +107,24 @@ def query_in(db: Workspace, allowed: Settings, said: Json) -> Query | ThingQuery
         QueryError: It is none, or has operations, which give pixels and no rows.
         ReadOnlyError: It holds Cypher, and the server answers none.
     """
-    if not allowed.cypher and "operations" not in said and _has_cypher(wire.from_json(said)):
-        raise ReadOnlyError(
-            "The query begins with Cypher, which this server does not answer: `odin serve --cypher` does."
-        )
-    found: AnyQuery = query_of(db._stores, said)  # noqa: SLF001
+    if "operations" not in said:
+        check_cypher(allowed, wire.from_json(said))
+    found: AnyQuery = query_of(db._session, said)  # noqa: SLF001
     if not isinstance(found, Query | ThingQuery | Groups):
         raise QueryError("The query has operations, which give pixels: ask for its images without them.")
     return found
+
+
+def check_cypher(allowed: Settings, plan: Plan) -> None:
+    """Refuse a plan that runs Cypher where the server answers none.
+
+    Raises:
+        ReadOnlyError: So it is.
+    """
+    if not allowed.cypher and _has_cypher(plan):
+        raise ReadOnlyError(
+            "The query begins with Cypher, which this server does not answer: `odin serve --cypher` does."
+        )
 
 
 def _has_cypher(plan: Plan) -> bool:

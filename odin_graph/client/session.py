@@ -1,0 +1,190 @@
+"""`Session`: the one seam below the objects. They ask it the same, whether the workspace is open here or far away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, get_type_hints
+
+import pyarrow as pa
+
+from odin_graph.address import Address, Remote
+from odin_graph.arrays import SegmentedArray
+from odin_graph.arrays.pixel_reader import PixelReader
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.client import travel
+from odin_graph.client.executor import RemoteExecutor
+from odin_graph.client.link import Link
+from odin_graph.client.pixels import RemotePixels
+from odin_graph.deadline import deadline
+from odin_graph.errors import QueryError, ReadOnlyError, RemoteError
+from odin_graph.graph import Records
+from odin_graph.query.executor import Executor, Held, LocalExecutor
+from odin_graph.query.plan.json_values import from_json, to_json
+from odin_graph.served import SERVED, name_of
+from odin_graph.stores import Stores
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PACKAGE: Final = str(Path(__file__).parents[1])
+
+
+class Session(Protocol):
+    """What objects ask of a workspace."""
+
+    @property
+    def address(self) -> Address | Remote:
+        """Where it is: two sessions of one address are of one workspace."""
+        ...
+
+    @property
+    def stores(self) -> Stores:
+        """The open engines, for what writes, or takes code or models of a user's.
+
+        Raises:
+            RemoteError: The workspace is far away.
+        """
+        ...
+
+    def executor(self, answer: Held | None = None) -> Executor:
+        """What checks and answers plans: see `Executor`.
+
+        Args:
+            answer: Where the answer of the one plan that is asked about is kept.
+        """
+        ...
+
+    def ask(self, function: Callable[Concatenate[Stores, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function that is served gives: facts, relatives, results ...; raises what it raises."""
+        ...
+
+    @property
+    def pixels(self) -> PixelReader:
+        """The pixels of all images."""
+        ...
+
+    def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
+        """The rows of a statement that reads."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalSession:
+    """A workspace that is open in this process."""
+
+    stores: Stores
+
+    @property
+    def address(self) -> Address:
+        """Of the stores."""
+        return self.stores.address
+
+    def executor(self, answer: Held | None = None) -> LocalExecutor:
+        """Over the stores."""
+        return LocalExecutor(self.stores, answer)
+
+    def ask(self, function: Callable[Concatenate[Stores, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it."""
+        return function(self.stores, *args, **kwargs)
+
+    @property
+    def pixels(self) -> SegmentedArray:
+        """As they lie."""
+        return self.stores.columns.array(ARRAY)
+
+    def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
+        """Run it; the engine refuses what writes."""
+        return self.stores.graph.user_read(statement, parameters, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the engines."""
+        self.stores.close()
+
+
+@dataclass(frozen=True)
+class RemoteSession:
+    """A workspace that a server has open. It pickles without its token."""
+
+    link: Link
+
+    @property
+    def address(self) -> Remote:
+        """Of the server."""
+        return self.link.address
+
+    @property
+    def stores(self) -> Stores:
+        """None here: this is where everything that writes ends far away.
+
+        Raises:
+            RemoteError: Always; names what the user called.
+        """
+        raise RemoteError(
+            f"{_called()} needs the workspace itself, because it stores something, or needs your code or models. Over "
+            "HTTP you can only read. On the machine of the workspace, use og.connect(folder). A colleague there runs "
+            "what query.to_json() gives."
+        )
+
+    def executor(self, answer: Held | None = None) -> RemoteExecutor:  # noqa: ARG002 - the server keeps answers
+        """Over HTTP."""
+        return RemoteExecutor(self.link)
+
+    def ask(self, function: Callable[Concatenate[Stores, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have the server call it."""
+        name = name_of(function)
+        assert name in SERVED, f"{name} is not served"
+        given = signature(function).bind(None, *args, **kwargs).arguments
+        body = {"arguments": {key: travel.argument_to_json(value) for key, value in list(given.items())[1:]}}
+        found: Any
+        if get_type_hints(function)["return"] is pa.Table:
+            found = pa.Table.from_batches(self.link.batches(f"/v1/ask/{name}", body))
+        else:
+            found = travel.from_json(self.link.post(f"/v1/ask/{name}", body)["answer"])
+        answer: T = found
+        return answer
+
+    @property
+    def pixels(self) -> RemotePixels:
+        """Sent when they are asked for."""
+        return RemotePixels(self.link)
+
+    def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
+        """Have it run, where the server allows it."""
+        with deadline(timeout):
+            try:
+                said = self.link.post("/v1/cypher", {"statement": statement, "parameters": to_json(parameters)})
+            except QueryError as error:
+                if str(error) != "Not Found":
+                    raise
+                raise ReadOnlyError("This server answers no Cypher: `odin serve --cypher` does.") from error
+        rows: list[dict[str, Any]] = from_json(said["rows"])
+        return Records(list(rows[0]) if rows else [], rows)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.link.close()
+
+    def __reduce__(self) -> tuple[Callable[[Address | Remote], Session], tuple[Remote]]:
+        """In another process: a session of its own."""
+        return session_at, (self.address,)
+
+
+def session_at(address: Address | Remote) -> Session:
+    """The session of an address: of the stores that are open here, or of a server."""
+    return RemoteSession(Link.at(address)) if isinstance(address, Remote) else LocalSession(Stores.at(address))
+
+
+def _called() -> str:
+    """What the user called: the outermost function of this package, seen from here."""
+    frame, name = sys._getframe(1), "this"  # noqa: SLF001 - for the text of an error alone
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        name, frame = frame.f_code.co_name, frame.f_back  # type: ignore[assignment]
+    return name

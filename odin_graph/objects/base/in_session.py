@@ -1,0 +1,21 @@
+"""What objects hold of their workspace: a session, the same near and far."""
+
+from __future__ import annotations
+
+from odin_graph.client import Session
+from odin_graph.stores import Stores
+
+
+class InSession:
+    """Taken in by whatever asks a session. What writes goes through `_stores`, which far away refuses."""
+
+    _session: Session
+
+    @property
+    def _stores(self) -> Stores:
+        """The engines themselves.
+
+        Raises:
+            RemoteError: The workspace is far away.
+        """
+        return self._session.stores

@@ -1,0 +1,32 @@
+"""A data set version of a report about leaks: what the report shows of its images is asked when it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.analysis.leak_keys import ids_of_keys
+from odin_graph.arrays.pixel_reader import PixelReader
+from odin_graph.client import Session
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of two versions that were compared."""
+
+    session: Session
+    dataset: str
+    """Its id."""
+    keys: NDArray[np.int64]
+    """Of its images, in its order."""
+
+    @property
+    def pixels(self) -> PixelReader:
+        """Of all images."""
+        return self.session.pixels
+
+    def ids(self, keys: NDArray[np.int64]) -> list[str]:
+        """The ids of images, in the order of their keys."""
+        return self.session.ask(ids_of_keys, keys.tolist())

@@ -1,1 +1,0 @@
-"""The objects of a workspace that a server has open."""
