@@ -14,17 +14,17 @@ from PIL import Image
 from sklearn import metrics
 
 import odin_graph as og
-from odin_graph.analysis import scores
 from odin_graph.analysis.judged import Coverage
 from odin_graph.analysis.results import Results
 from odin_graph.errors import DataError
+from odin_graph.schema.tasks import parse_task, scores
 from tests.workspaces import add_digits
 
 GRADES = ["none", "mild", "moderate", "severe"]
 
 
-def results(task: str, held: scores.Scores, classes: tuple[Any, ...] = (), **more: Any) -> Results:
-    return Results("model", "set@1", task, classes, held, Coverage(held.n, 0, 0, 0), **more)
+def results(task: str, held: scores.Scores, _classes: Any = (), **more: Any) -> Results:
+    return Results("model", "set@1", parse_task(task), held, Coverage(held.n, 0, 0, 0), **more)
 
 
 def texts(picture: Any) -> str:
@@ -46,7 +46,7 @@ def every_task() -> list[Results]:
         results("multi-class", scores.multi_class(truth, said, GRADES), tuple(GRADES)),
         results("ordinal", scores.ordinal(truth, said, GRADES), tuple(GRADES)),
         results("multi-label", scores.multi_label(lists[0], lists[1], GRADES), tuple(GRADES)),
-        results("regression", scores.regression(numbers, numbers + 1, [False] * 60), tolerance=2.0),
+        results('regression {"tolerance": 2.0}', scores.regression(numbers, numbers + 1, [False] * 60)),
         results("regression", scores.regression(many, many + 1, [None] * 6_000)),
         results("multi-class", scores.multi_class(truth, said, GRADES), tuple(GRADES), by="site", groups=groups),
     ]
