@@ -249,5 +249,5 @@ def test_ids_that_are_taken_by_images(db: og.Workspace) -> None:
         db.volumes.add("brain", volume(3))
     assert list(db.volumes) == []
     for bad in ("", "a@1", "a#b", 7):
-        with pytest.raises(og.DataError, match="no id of a volume"):
+        with pytest.raises(og.DataError, match="is not an id of a volume"):
             db.volumes.add(bad, volume(1))  # type: ignore[arg-type]

@@ -335,3 +335,8 @@ def test_a_task_that_cannot_be_read_is_refused(text: str, error: type[OdinError]
     with pytest.raises(error) as caught:
         parse_task(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["multi-class", "multi-label", "ordinal", "regression"])
+def test_no_labels_are_no_targets(name: str) -> None:
+    assert len(parse_task(name).targets([], None)) == 0

@@ -81,7 +81,8 @@ class MultiClass(Task):
 
     def targets(self, labels: Labels, classes: Sequence[Any] | None) -> NDArray[Any]:
         """(n,) indexes of the classes, int64."""
-        place = reading.index_of(classes or sorted(set(labels)))
+        known = classes or sorted(set(labels))
+        place = reading.index_of(known) if known else {}
         return np.array([place[label] for label in labels], np.int64)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

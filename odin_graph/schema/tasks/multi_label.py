@@ -89,7 +89,9 @@ class MultiLabel(Task):
     def targets(self, labels: Labels, classes: Sequence[Any] | None) -> NDArray[Any]:
         """Zeros and ones (n, classes), float32."""
         known = classes or sorted({name for names in labels for name in names})
-        return np.array([[name in names for name in known] for names in labels], np.float32).reshape(len(labels), -1)
+        return np.array([[name in names for name in known] for names in labels], np.float32).reshape(
+            len(labels), len(known)
+        )
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The binary cross entropy of logits (n, classes)."""
