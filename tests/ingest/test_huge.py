@@ -97,7 +97,7 @@ def test_crops_are_made_of_boxes_alone(db: og.Workspace, monkeypatch: pytest.Mon
     pixels = large()
     db.images.add(images=[pixels], ids=["slide"], labels=["x"])
     stores = db.images._stores
-    monkeypatch.setattr(type(stores.arrays.budget), "memory", 8 << 20, raising=False)
+    monkeypatch.setattr(stores.arrays, "budget", config.Budget(8 << 20, stores.arrays.budget.threads))
     with pytest.raises(og.QueryError, match=r"huge: 1,100 x 1,300 x 3 uint8.*crop"):
         _ = db.images["slide"].pixels
     lazy = db.images().crop(top=512, left=256, height=300, width=200).flip()

@@ -55,7 +55,7 @@ def test_what_cannot_be_a_label_changes_none(pets: og.Workspace) -> None:
     before = today(pets)
     with pytest.raises(MetadataError, match=r"Image.label is string, and a value of it is int"):
         pets.labels.set({"i0": 3})
-    with pytest.raises(DataError, match="of no image"):
+    with pytest.raises(DataError, match="do not exist"):
         pets.labels.set({"i0": "dog", "nobody": "dog"})
     with pytest.raises(ConflictError, match="No label was changed"):
         pets.labels.set({"key": [pets.image("i0").key, 10**9], "label": ["dog", "dog"]})

@@ -195,7 +195,7 @@ def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) 
     for ask in (lambda: pets.image("i7"), lambda: pets.images["i7"]):
         with pytest.raises(UnknownNameError):
             ask()
-    with pytest.raises(DataError, match="of no image"):
+    with pytest.raises(DataError, match="do not exist"):
         pets.images(["i7"])
     with pytest.raises(DataError):
         pets.datasets.create("others", [key])
