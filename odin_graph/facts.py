@@ -76,6 +76,8 @@ def _now(file: Path) -> _Known:
     known = _known.get(file, _Known({}, None))
     if known.stamp == stamp and file in _known:
         return known
+    if stamp is None:  # somebody removed the cache
+        known = _Known({}, None)
     facts: Facts = {}
     with suppress(OSError, ValueError):
         found = json.loads(file.read_bytes())

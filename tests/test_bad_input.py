@@ -271,7 +271,7 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 1 << 20) as folder, connect(address, arrays=folder / "arrays") as db:
         add_digits(db)
         made = db.datasets.create("digits", db.images())
-        said = f"No space is left at {folder / 'arrays'}", "nothing of it is kept", "odin gc", "call again"
+        said = f"No space is left at {folder / 'arrays'}", "nothing of it was stored", "odin gc", "call again"
         with refused(db, og.SpaceError, *said):
             db.images.add(images=noise, prefix="noise", labels=[1] * 8, progress=False)
         assert db.gc().files == ()

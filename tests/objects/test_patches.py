@@ -211,7 +211,7 @@ def test_nothing_to_cut(db: og.Workspace) -> None:
         (lambda db: db.images().patches(8, edge="wrap"), og.DataError, "wrap"),
         (lambda db: len(db.images().patches(99)), og.ShapeError, r"'b': An image of 64 x 64 has no patch of 99 x 99"),
         (lambda db: len(db.images().center_crop(80).patches(9)), og.OdinError, "'b'"),
-        (lambda db: db.images().patches(8).store("a b"), og.DataError, "no name"),
+        (lambda db: db.images().patches(8).store("a b"), og.DataError, "not a name"),
         (lambda db: db.images().patches(90, edge="pad", value=-1).to_numpy(), og.DataError, "cannot contain -1"),
         (lambda db: Patch(top=-1, left=0, height=1, width=1), og.DataError, "patch takes"),
     ],

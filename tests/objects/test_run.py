@@ -32,7 +32,9 @@ def state(stores: Stores, id: str) -> str:  # noqa: A002
 
 
 def test_a_whole_run(world: Stores) -> None:
-    with Run.start(world, id="vgg/1", datasets={"train": "pets", "test": None}, params={"lr": 0.1}) as run:
+    with Run.start(
+        LocalSession(world), id="vgg/1", datasets={"train": "pets", "test": None}, params={"lr": 0.1}
+    ) as run:
         assert run.state == "running"
         run.log({"loss": 0.5}, step=1)
         run.log({"loss": 0.25}, step=2)
@@ -47,7 +49,7 @@ def test_a_whole_run(world: Stores) -> None:
     )
     assert exp.metrics().column("step").to_pylist() == [1, 2]
     assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
-    wrong = Datasets(world)["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
+    wrong = Datasets(LocalSession(world))["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
     assert [image.id for image in wrong] == ["i1"]
 
 
@@ -56,7 +58,7 @@ def test_a_whole_run(world: Stores) -> None:
     [(ValueError("diverged"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(1), "interrupted")],
 )
 def test_how_it_ended_is_recorded(world: Stores, error: BaseException, becomes: str) -> None:
-    run = Run.start(world, id="mine")
+    run = Run.start(LocalSession(world), id="mine")
     run.log({"loss": 1.0})
     with pytest.raises(type(error)), run:
         raise error
@@ -65,29 +67,29 @@ def test_how_it_ended_is_recorded(world: Stores, error: BaseException, becomes: 
 
 
 def test_an_ended_run_takes_nothing_more(world: Stores) -> None:
-    run = Run.start(world, id="mine")
+    run = Run.start(LocalSession(world), id="mine")
     run.finish()
     run.finish()
     with pytest.raises(QueryError) as caught:
         run.log({"loss": 1.0})
     assert str(caught.value) == "The run 'mine' is finished: continue it with db.run(id=\"mine\", resume=True)."
-    with Run.start(world, id="mine", resume=True) as again:
+    with Run.start(LocalSession(world), id="mine", resume=True) as again:
         again.log({"loss": 2.0})
     assert again.metrics().column("value").to_pylist() == [2.0]
 
 
 def test_a_script_that_runs_again_does_not_log_into_what_is_finished(world: Stores) -> None:
     """Refused with the remedy, and nothing of the experiment changes by asking: neither state, roles nor log."""
-    with Run.start(world, id="mine") as run:
+    with Run.start(LocalSession(world), id="mine") as run:
         run.log({"loss": 1.0}, step=1)
     before = dict(world.graph.read("MATCH (e:Experiment {id: 'mine'}) RETURN properties(e) AS e")[0]["e"])
     for how in ({}, {"datasets": {"train": "pets"}}):
         with pytest.raises(ConflictError, match=r"'mine' is finished.*resume=True"):
-            Run.start(world, id="mine", **how)  # type: ignore[arg-type]
+            Run.start(LocalSession(world), id="mine", **how)  # type: ignore[arg-type]
     (row,) = world.graph.read("MATCH (e:Experiment {id: 'mine'}) RETURN properties(e) AS e, size([(e)-->() | 1]) AS n")
     assert (dict(row["e"]), row["n"]) == (before, 0)
-    assert Experiments(world)["mine"].metrics().column("step").to_pylist() == [1]
-    with Run.start(world, id="mine", resume=True) as run:
+    assert Experiments(LocalSession(world))["mine"].metrics().column("step").to_pylist() == [1]
+    with Run.start(LocalSession(world), id="mine", resume=True) as run:
         run.log({"loss": 0.5}, step=2)
     assert run.metrics().column("step").to_pylist() == [1, 2]
 
@@ -100,9 +102,10 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
     script = (
         "import json, sys, time\n"
         "from odin_graph.address import Address\n"
+        "from odin_graph.client import LocalSession\n"
         "from odin_graph.objects.things.run import Run\n"
         "from odin_graph.stores import Stores\n"
-        "run = Run.start(Stores.open(Address(**json.loads(sys.argv[1]))), id='mine')\n"
+        "run = Run.start(LocalSession(Stores.open(Address(**json.loads(sys.argv[1])))), id='mine')\n"
         "run.log({'loss': 1.0}, step=1)\n"
         "run.metrics()\n"
         "print('running', flush=True)\n"
@@ -112,12 +115,12 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"running\n"
-        assert Experiments(world)["mine"].state == "running"
+        assert Experiments(LocalSession(world))["mine"].state == "running"
         with pytest.raises(ConflictError, match=f"'mine' is being written by process {process.pid} on "):
-            Run.start(world, id="mine")
+            Run.start(LocalSession(world), id="mine")
         process.send_signal(signal.SIGKILL)
-    assert Experiments(world)["mine"].state == "interrupted"
-    with Run.start(world, id="mine") as run:
+    assert Experiments(LocalSession(world))["mine"].state == "interrupted"
+    with Run.start(LocalSession(world), id="mine") as run:
         run.log({"loss": 0.5}, step=2)
     assert run.metrics().column("step").to_pylist() == [1, 2]
     assert state(world, "mine") == "finished"
@@ -125,14 +128,14 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
 
 def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
     with (
-        Run.start(world, id="mine") as run,
+        Run.start(LocalSession(world), id="mine") as run,
         pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"),
     ):
         run.predict("pets")
 
 
 def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
-    with Run.start(world, id="mine") as run:
+    with Run.start(LocalSession(world), id="mine") as run:
         with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.create"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
@@ -146,10 +149,10 @@ def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:
         experiment = None
 
     with pytest.raises(DataError, match="The checkpoint 'imagenet' was not made by a recorded experiment"):
-        Run.start(world, id="mine", informed_by=Imported())
+        Run.start(LocalSession(world), id="mine", informed_by=Imported())
 
 
 def test_prints_what_it_is(world: Stores) -> None:
-    with Run.start(world, id="mine") as run:
+    with Run.start(LocalSession(world), id="mine") as run:
         assert repr(run) == "Run('mine': running)"
     assert repr(run) == "Run('mine': finished)"

@@ -72,7 +72,7 @@ def test_folds_keep_their_images_and_their_number(scans: og.Workspace) -> None:
     after = sides({str(n): fold["test"] for n, fold in enumerate(again.kfold(4, group="patient", revise=True))})
     assert {key: after[key] for key in before} == before
     assert len(after) == NUMBER + 8
-    with pytest.raises(og.DataError, match=r"is of 4 folds.*redraw=True"):
+    with pytest.raises(og.DataError, match=r"has 4 folds.*redraw=True"):
         again.kfold(5, group="patient", revise=True)
     assert len(again.kfold(5, group="patient", redraw=True)) == 5
 

@@ -274,7 +274,7 @@ def test_a_users_aggregate(members: Query) -> None:
             'F("eye") is a string, and mean() takes',
         ),
         (lambda q: q.group_by("label").agg(a=F("age").max().mean()), ExpressionError, "use it in group_by"),
-        (lambda q: q.where(F("age").max() > 1), ExpressionError, 'F("age").max() is of a group'),
+        (lambda q: q.where(F("age").max() > 1), ExpressionError, 'F("age").max() is for a group'),
         (lambda q: q.group_by("label").count().where(F("age") > 1), UnknownNameError, "no column of the groups 'age'"),
         (lambda q: q.group_by("label").agg(n=og.aggregated("mode", F("age"))), UnknownNameError, "no aggregate 'mode'"),
     ],
