@@ -20,7 +20,7 @@ def experiments(stores: Stores) -> Experiments:
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
     Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
     Run.start(
-        stores,
+        LocalSession(stores),
         id="a",
         datasets={"train": "pets"},
         params={"lr": 0.1, "name": "<b>"},

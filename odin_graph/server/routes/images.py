@@ -109,7 +109,9 @@ def list_pixels(body: PixelsRequest, db: WorkspaceDep, allowed: SettingsDep) -> 
     if box is None:
         return _sent(db, allowed, body.keys, lambda key: pixels.read_list(key)[0])
     with deadline(allowed.seconds):
-        shape = db._stores.columns.array(ARRAY).shapes(np.array(body.keys[:1], np.int64))[0]  # noqa: SLF001
+        first = np.array(body.keys[:1], np.int64)
+        check_keys(db._stores, first)  # noqa: SLF001
+        shape = db._stores.columns.array(ARRAY).shapes(first)[0]  # noqa: SLF001
     left, top, right, bottom = read_box(box, shape)
     if (right - left) * (bottom - top) * math.prod(shape[2:]) > allowed.answer_bytes:
         raise QueryError(f"A box that travels has at most {allowed.answer_bytes:,} pixels: take smaller ones.")
