@@ -34,8 +34,6 @@ def state(stores: Stores, id: str) -> str:  # noqa: A002
 def test_a_whole_run(world: Stores) -> None:
     datasets = {"train": "pets", "test": None}
     with Run.start(LocalSession(world), id="vgg/1", datasets=datasets, params={"lr": 0.1}) as run:
-        LocalSession(world), id="vgg/1", datasets={"train": "pets", "test": None}, params={"lr": 0.1}
-    ) as run:
         assert run.state == "running"
         run.log({"loss": 0.5}, step=1)
         run.log({"loss": 0.25}, step=2)
