@@ -144,7 +144,7 @@ def test_a_disk_that_is_written_to(db: og.Workspace, tmp_path: Path, kind: str) 
             (folder / "filler").unlink()
         else:
             with read_only(folder):
-                assert_refused(db, folder, StoreError, "Read-only file system", "Choose a folder")
+                assert_refused(db, folder, StoreError, "Read-only file system", "Choose an existing folder")
             assert list(folder.iterdir()) == []
         for write in EXPORTING.values():
             write(db, folder)

@@ -163,7 +163,7 @@ class UnitConformance:
             store.units.columns(info, np.array([0, 3]))
         with pytest.raises(QueryError, match="no unit -1"):
             store.units.scales(info, np.array([-1]))
-        with pytest.raises(ShapeError, match="codes, no values"):
+        with pytest.raises(ShapeError, match="codes, not values"):
             UnitArray(store, [info]).values(np.array([0]), KEYS)
         with pytest.raises(UnknownNameError, match="no codec of units"):
             _put(store, values, "u4")  # type: ignore[arg-type]

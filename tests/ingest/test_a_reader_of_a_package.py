@@ -146,15 +146,15 @@ def test_a_manifest_comes_before_the_files(db: og.Workspace, folder: Path) -> No
     assert [scan.id for scan in db.volumes.select(eye="left")] == ["mine"]
 
 
-class Scan(og.schema.Image):
+class SlitScan(og.schema.Image):
     depth = FloatProperty(required=True)
 
 
 def test_a_class_of_images_takes_its_fields_from_files(db: og.Workspace, folder: Path) -> None:
     (folder / "note.png").unlink()
     (folder / "IM1.9").write_bytes(b"SLIT\x09\0")
-    assert len(db.images.add(folder, kind=Scan, on_error="skip", progress=False).errors) == 1
-    assert db.cypher("MATCH (s:Scan) RETURN count(s) AS n").to_arrow().to_pylist() == [{"n": 8}]
+    assert len(db.images.add(folder, kind=SlitScan, on_error="skip", progress=False).errors) == 1
+    assert db.cypher("MATCH (s:SlitScan) RETURN count(s) AS n").to_arrow().to_pylist() == [{"n": 8}]
 
 
 class Pages(Reader):
