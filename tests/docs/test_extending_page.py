@@ -15,6 +15,8 @@ import odin_graph as og
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.ops import OPS
+from odin_graph.query.names.sources import SOURCES
+from odin_graph.query.plan.registered_step import STEPS
 from odin_graph.schema.tasks import TASKS
 from tests.docs.pages import DOCS
 
@@ -101,6 +103,8 @@ def test_every_recipe_is_short_and_is_in_the_table() -> None:
 
 def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "angle" not in TASKS
+    for registry in (OPS, STEPS, TASKS, SOURCES):  # what the package registers goes with it
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     site = tmp_path / "site"
     site.mkdir()
     install(TEXT, site)
