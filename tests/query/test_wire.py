@@ -223,7 +223,7 @@ def test_a_query_of_version_1_is_read() -> None:
         (where({**AGE, "nmae": "x"}), "not well formed at steps.0.where.predicate.field.nmae"),
         (where({"node": "value", "type": "int", "value": "1"}), "'1' is not of type int"),
         (where({"node": "value", "type": "int", "value": True}), "True is not of type int"),
-        (where({"node": "value", "type": "date", "value": "soon"}), "'soon' is no date: write it as ISO 8601"),
+        (where({"node": "value", "type": "date", "value": "soon"}), "'soon' is not of type date: write it as ISO 8601"),
         (where({"node": "value", "type": "float", "value": float("nan")}), "The query is not JSON"),
     ],
 )
