@@ -28,7 +28,6 @@ from tests.engines.maven import CannotRunError
 from tests.engines.neo4j import LTS, Neo4jServer
 from tests.engines.s3 import S3Server
 from tests.engines.s3 import start as start_s3
-from tests.entry_points import find_those_of_this_tree
 from tests.kept import World, fill_of
 from tests.scheduling import ByEngine
 
@@ -47,7 +46,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("odin")
-find_those_of_this_tree()
 _missing: dict[str, str] = {}
 
 
