@@ -57,7 +57,9 @@ class Address:
         if graph is None:
             if user or password or database:
                 raise WorkspaceError("user=, password= and database= are for a server given with graph=.")
-            folder = Path(os.fspath(path)).expanduser().resolve()  # type: ignore[arg-type]
+            if not isinstance(path, str | os.PathLike):
+                raise WorkspaceError(f'{path!r:.80} is not a folder: give a path, connect("retina.odin").')
+            folder = Path(path).expanduser().resolve()
             return cls(arrays=_root(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
         if not _is_bolt(graph):
             raise WorkspaceError(

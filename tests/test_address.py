@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,10 +121,13 @@ def test_the_usual_user_is_neo4j(tmp_path: Path) -> None:
         ("a.odin", {"arrays": "s3:///a"}, "is not a place for arrays"),
         ("a.odin", {"arrays": "s3://bucket/a?endpoint_override=host"}, "is not a place for arrays"),
         ("", {}, "Give a folder"),
+        (3, {}, "3 is not a folder"),
+        (["retina.odin"], {}, "['retina.odin'] is not a folder"),
+        (b"retina.odin", {}, "b'retina.odin' is not a folder"),
         ("", {"graph": "neo4j://host", "arrays": "a"}, "not both"),
     ],
 )
-def test_what_is_refused(path: str | None, given: dict[str, str], message: str) -> None:
+def test_what_is_refused(path: Any, given: dict[str, str], message: str) -> None:
     with pytest.raises(WorkspaceError) as caught:
         Address.of(path, **given)
     assert message in str(caught.value)
