@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from odin_graph.arrays import SegmentInfo
 from odin_graph.graph.moment import Reader
+
+_WHOLE: Final = frozenset(SegmentInfo.__slots__)
+_TRIES: Final = 5
 
 
 def segment_rows(
@@ -13,8 +17,9 @@ def segment_rows(
 ) -> Sequence[Mapping[str, Any]]:
     """The rows of a statement that gives properties of segments as ``s``.
 
-    Neo4j reads what is committed when it comes to a node: a segment that was found, and replaced before its properties
-    were read, has none, and what took its place may have been missed. Then all of it is asked again.
+    Neo4j reads what is committed when it comes to a node: a segment that was found, and replaced before or while its
+    properties were read, has none or some of them, and what took its place may have been missed. Then all of it is
+    asked again, until it is whole, or has lacked the same so often that somebody removed it.
 
     Args:
         reader: Who is asked first.
@@ -23,6 +28,8 @@ def segment_rows(
         params: Its parameters.
     """
     rows = reader.read(cypher, params)
-    while not all(row["s"] for row in rows):
-        rows = again.read(cypher, params)
+    same = 0
+    while same < _TRIES and not all(row["s"].keys() >= _WHOLE for row in rows):
+        before, rows = rows, again.read(cypher, params)
+        same = same + 1 if rows == before else 0
     return rows

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import neo4j
-from neo4j.exceptions import DriverError, Neo4jError
+from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import out_of_time
 
@@ -36,7 +36,7 @@ def opened(session: neo4j.Session, sessions: Sessions, seconds: float | None) ->
     try:
         with _stoppable(session, sessions, seconds):
             yield tx
-        tx.commit()
+            tx.commit()
     finally:
         with suppress(Neo4jError, DriverError):  # of what has failed already, which is what the caller is to see
             tx.close()
@@ -44,39 +44,55 @@ def opened(session: neo4j.Session, sessions: Sessions, seconds: float | None) ->
 
 @contextmanager
 def _stoppable(session: neo4j.Session, sessions: Sessions, seconds: float | None) -> Iterator[None]:
-    over = threading.Event()
-    ours = _client_address(session)
-
-    def stop() -> None:
-        over.set()
-        _terminate(sessions, ours)
-
-    timer = threading.Timer(seconds, stop) if seconds is not None else None
+    ours = _Running(sessions, _client_address(session))
+    timer = threading.Timer(seconds, ours.stop) if seconds is not None else None
     if timer is not None:
         timer.daemon = True
         timer.start()
     try:
         yield
     except (Neo4jError, DriverError) as error:
-        if seconds is not None and (over.is_set() or _timed_out(error)):
-            raise out_of_time(seconds) from error
-        raise
+        if seconds is None or isinstance(error, IncompleteCommit) or not (ours.stopped or _timed_out(error)):
+            raise
+        raise out_of_time(seconds) from error
     except Exception:
         raise
     except BaseException:
-        _terminate(sessions, ours)
+        ours.stop()
         raise
     finally:
         if timer is not None:
             timer.cancel()
+        ours.ended()
 
 
-def _terminate(sessions: Sessions, ours: tuple[str, ...]) -> None:
-    with suppress(Neo4jError, DriverError), sessions() as session:
-        running = session.run("SHOW TRANSACTIONS YIELD transactionId, clientAddress")
-        ids = [row["transactionId"] for row in running if row["clientAddress"] in ours]
-        if ids:
-            session.run("TERMINATE TRANSACTIONS $ids", ids=ids).consume()
+class _Running:
+    """The statements of one transaction, which are known to the engine by the connection they came over.
+
+    The next transaction has the same connection: none is terminated after this one has ended.
+    """
+
+    def __init__(self, sessions: Sessions, addresses: tuple[str, ...]) -> None:
+        self.stopped = False
+        self._sessions = sessions
+        self._addresses = addresses
+        self._open = True
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Have the engine end what runs."""
+        self.stopped = True
+        with suppress(Neo4jError, DriverError), self._sessions() as session:
+            running = session.run("SHOW TRANSACTIONS YIELD transactionId, clientAddress")
+            ids = [row["transactionId"] for row in running if row["clientAddress"] in self._addresses]
+            with self._lock:
+                if ids and self._open:
+                    session.run("TERMINATE TRANSACTIONS $ids", ids=ids).consume()
+
+    def ended(self) -> None:
+        """Nothing runs any more; waits for a termination that is under way."""
+        with self._lock:
+            self._open = False
 
 
 def _client_address(session: neo4j.Session) -> tuple[str, ...]:

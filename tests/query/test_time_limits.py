@@ -9,15 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import neo4j
+import neo4j.exceptions
 import pytest
 
 import odin_graph as og
 from odin_graph import F
 from odin_graph.deadline import deadline, remaining
 from odin_graph.errors import QueryError, TimeLimitError
+from odin_graph.graph.stopping import opened
 from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.stores import Stores
@@ -125,6 +128,44 @@ def test_a_thread_is_stopped_and_its_neighbor_is_not(db: og.Workspace) -> None:
     long.join(30)
     assert isinstance(failed["long"], og.OdinError)
     assert not isinstance(failed["long"], TimeLimitError)
+
+
+def test_a_late_stop_does_not_end_what_comes_next_over_the_connection(db: og.Workspace) -> None:
+    """The time was over just as the answer came: by the time the engine lists what runs, it is the next statement."""
+    graph = db._stores.graph
+    next_runs, stopping = threading.Event(), threading.Event()
+
+    def late() -> neo4j.Session:
+        stopping.set()
+        assert next_runs.wait(20)
+        return graph.driver().session(database=graph.database)
+
+    with graph.driver().session(database=graph.database) as session:
+        before = set(threading.enumerate())
+        with suppress(TimeLimitError, neo4j.exceptions.Neo4jError), opened(session, late, 0.2) as tx:
+            tx.run("RETURN 1").consume()
+            assert stopping.wait(20)
+        with opened(session, late, None) as tx:
+            tx.run("RETURN 1").consume()
+            next_runs.set()
+            for thread in set(threading.enumerate()) - before:
+                thread.join(20)
+            assert tx.run("RETURN 2 AS n").data() == [{"n": 2}]
+
+
+def test_a_time_that_is_over_at_any_moment_is_said_or_the_answer_is_there(db: og.Workspace) -> None:
+    """Before the statement runs, while it does, with its last row and at the commit."""
+    graph, random = db._stores.graph, Random(7)
+    said = 0
+    for n in range(120):
+        cypher = f"UNWIND range(1, 40000) AS a WITH a WHERE a % {n + 7} = 3 RETURN count(*) AS n"
+        try:
+            (row,) = graph.user_read(cypher, {}, timeout=random.uniform(0.001, 0.06))
+        except TimeLimitError:
+            said += 1
+        else:
+            assert row["n"] == sum(a % (n + 7) == 3 for a in range(1, 40001))
+    assert said
 
 
 def test_ctrl_c_leaves_nothing_running(stores: Stores) -> None:
