@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_PACKAGE = __file__.removesuffix("warned.py")
 _collected: ContextVar[list[Warning] | None] = ContextVar("odin_graph.warned", default=None)
 
 
@@ -26,10 +28,18 @@ def is_collecting() -> bool:
     return _collected.get() is not None
 
 
-def warn(warning: Warning, *, stacklevel: int = 1) -> None:
-    """Warn, or keep it for whoever is collecting; `stacklevel` is that of `warnings.warn`."""
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn of the user's own line, the first outside this package, or keep it for whoever is collecting."""
     kept = _collected.get()
     if kept is None:
-        warnings.warn(warning, stacklevel=stacklevel + 1)
+        warnings.warn(message, category, stacklevel=_depth())
     else:
-        kept.append(warning)
+        kept.append(category(message))
+
+
+def _depth() -> int:
+    """The `stacklevel` of the user's line, as `warn` gives it."""
+    frame, depth = sys._getframe(1), 1  # noqa: SLF001 - as `warnings.warn` counts
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, depth = frame.f_back, depth + 1
+    return depth

@@ -268,8 +268,8 @@ class Workspace(InSession):
         """
         on_id = self._session.ask(resolve, on)
         first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
-        found = self._session.ask(compare, first, second, on_id, stacklevel=3)
-        seen = [self._session.ask(warn_of_seen, one, on_id, stacklevel=3) for one in dict.fromkeys((first, second))]
+        found = self._session.ask(compare, first, second, on_id, warns=True)
+        seen = [self._session.ask(warn_of_seen, one, on_id) for one in dict.fromkeys((first, second))]
         return replace(found, seen=tuple(chain.from_iterable(seen)))
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:

@@ -151,7 +151,7 @@ class Comparison:
 
 
 @served
-def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | None = None) -> Comparison:
+def compare(stores: Stores, a: str, b: str, dataset: str, *, warns: bool = False) -> Comparison:
     """Compare two experiments over the images that both have predictions and labels for.
 
     Args:
@@ -159,7 +159,7 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | N
         a: An experiment's id.
         b: Another's.
         dataset: The version's id.
-        stacklevel: Of the warning where a part is compared, as in `warnings.warn`; None warns of nothing.
+        warns: Whether to warn where a part is compared.
 
     Raises:
         QueryError: One has no ready predictions over the data set, or they share no image that is right or wrong.
@@ -175,8 +175,8 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, stacklevel: int | N
     keys = keys_of(joined)
     every = of[0].coverage
     counts = Coverage(every.members, every.deleted, every.unlabeled, every.labeled - len(keys), every.stale)
-    if stacklevel is not None:
-        counts.warn(f"{a} and {b} are compared", stacklevel + 1)
+    if warns:
+        counts.warn(f"{a} and {b} are compared")
     of_a, of_b = (joined.column(name).to_numpy(zero_copy_only=False).astype(bool) for name in ("wrong", "wrong_b"))
     return Comparison(
         a, b, dataset, keys[~of_a & ~of_b], keys[~of_a & of_b], keys[of_a & ~of_b], keys[of_a & of_b], counts,

@@ -70,17 +70,16 @@ class Coverage:
             )
         return tuple(said)
 
-    def warn(self, who: str, stacklevel: int) -> None:
+    def warn(self, who: str) -> None:
         """Warn where a part was measured.
 
         Args:
             who: Has predicted a part.
-            stacklevel: That of the caller, as in `warnings.warn`.
         """
         if self.missing:
             part = f"{self.measured:,} of {self.labeled:,} labeled images (coverage {_percent(self.share)})"
             text = f"{who} over {part}: the figures are of these alone. Predict the rest to compare them with others."
-            warn(CoverageWarning(text), stacklevel=stacklevel + 1)
+            warn(text, CoverageWarning)
 
 
 @dataclass(frozen=True, eq=False)

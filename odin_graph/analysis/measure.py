@@ -40,7 +40,7 @@ def results(
     dataset: str,
     *,
     by: str | None = None,
-    stacklevel: int | None = None,
+    warns: bool = False,
     stale: bool = True,
 ) -> Results:
     """Measure the predictions of an experiment over a data set version.
@@ -50,7 +50,7 @@ def results(
         experiment: Its id.
         dataset: The version's id.
         by: An image field whose values are measured each on their own, such as the patient.
-        stacklevel: Of the warning where a part is predicted, as in `warnings.warn`; None warns of nothing.
+        warns: Whether to warn where a part is predicted.
         stale: Whether to count the labels that differ from today's.
 
     Raises:
@@ -65,8 +65,8 @@ def results(
             f"{dataset} has no image with a label, and a prediction of {experiment}, that is not deleted, so there is "
             "nothing to measure: create a data set with label= from images that were not deleted."
         )
-    if stacklevel is not None:
-        found.coverage.warn(f"{experiment} has predictions", stacklevel + 1)
+    if warns:
+        found.coverage.warn(f"{experiment} has predictions")
     measured = _Measured(stores, found)
     groups = None if by is None else _by(stores, measured, by)
     every = replace(_kept(stores, dataset, measured), missing=found.coverage.missing)

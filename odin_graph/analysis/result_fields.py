@@ -48,11 +48,9 @@ class ResultFields:
         ]
         if partial:
             warn(
-                CoverageWarning(
-                    f"results.{name} is of a part of the labeled images for {_some(partial)}: "
-                    'F("results.coverage") is the share; where(F("results.coverage") == 1) leaves these out.'
-                ),
-                stacklevel=2,
+                f"results.{name} is of a part of the labeled images for {_some(partial)}: "
+                'F("results.coverage") is the share; where(F("results.coverage") == 1) leaves these out.',
+                CoverageWarning,
             )
         seen = [
             f"{one.experiment} over {one.dataset}"
@@ -61,11 +59,9 @@ class ResultFields:
         ]
         if seen:
             warn(
-                LeakWarning(
-                    f"results.{name} is evaluated on images that were learned from, so it looks better than it is, "
-                    f"for {_some(seen)}: db.experiment(id).leaks lists them."
-                ),
-                stacklevel=2,
+                f"results.{name} is evaluated on images that were learned from, so it looks better than it is, "
+                f"for {_some(seen)}: db.experiment(id).leaks lists them.",
+                LeakWarning,
             )
         return found
 

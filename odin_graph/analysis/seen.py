@@ -73,24 +73,21 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
 
 
 @served
-def warn_of_seen(stores: Stores, experiment: str, dataset: str, *, stacklevel: int) -> tuple[str, ...]:
+def warn_of_seen(stores: Stores, experiment: str, dataset: str) -> tuple[str, ...]:
     """Warn where a model is judged by what it has seen; the sentences of `judged_on_seen`.
 
     Args:
         stores: The open workspace.
         experiment: Its id.
         dataset: The version that judges.
-        stacklevel: As in `warnings.warn`, from the caller.
     """
     said = tuple(judged_on_seen(stores, experiment, dataset))
     if said:
         text = "\n".join(f"  {sentence}" for sentence in said)
         warn(
-            LeakWarning(
-                f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
-                f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks."
-            ),
-            stacklevel=stacklevel + 1,
+            f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
+            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
+            LeakWarning,
         )
     return said
 

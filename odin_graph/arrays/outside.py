@@ -6,13 +6,13 @@ The id of a workspace is copied with its folder, so it cannot tell the two apart
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
 from odin_graph.arrays.files import Files
 from odin_graph.errors import DataWarning, MismatchError, StoreError
 from odin_graph.folder import MARK
+from odin_graph.warned import warn
 
 OWNER: Final = "folder.json"
 
@@ -47,11 +47,10 @@ def take_arrays(files: Files, folder: Path) -> None:
                 f"The arrays at {files.root} belong to {path}. {folder} is a copy of it: each would remove files of "
                 "the other. Copy the arrays too, and open the copy with those."
             )
-        warnings.warn(
+        warn(
             f"The arrays at {files.root} belonged to {path}, which is not there: they are now those of {folder}. If "
             "the other is still used, on another machine for instance, give one of the two a copy of the arrays.",
             DataWarning,
-            stacklevel=4,
         )
     files.write(OWNER, json.dumps(ours).encode())
 

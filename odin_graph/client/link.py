@@ -8,7 +8,6 @@ import os
 import ssl
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -24,6 +23,7 @@ from odin_graph.address import Remote
 from odin_graph.deadline import nearly_over, remaining
 from odin_graph.errors import EngineError, LoginError, OdinError, QueryError, TimeLimitError, UnreachableError
 from odin_graph.query.plan.json_values import from_json
+from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     import httpx
@@ -200,7 +200,7 @@ def _warn(answer: httpx.Response) -> None:
         for kind, text in json.loads(answer.headers.get(WARNINGS, "[]")):
             found = getattr(errors, str(kind), None)
             if isinstance(found, type) and issubclass(found, Warning):
-                warnings.warn(str(text), found, stacklevel=2)
+                warn(str(text), found)
 
 
 def _built(client: httpx.Client, method: str, path: str, **what: Any) -> httpx.Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final, Literal, TypeAlias
@@ -34,6 +33,7 @@ from odin_graph.ingest.stacking import stack_of, without_stacks
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 OnError: TypeAlias = Literal["raise", "skip"]
 BATCH: Final = 10_000
@@ -255,7 +255,7 @@ def _remark(report: IngestReport, doubts: Iterable[str]) -> bool:
     found = list(doubts)
     for one in found:
         report.notes.append(one)
-        warnings.warn(one, LayoutWarning, stacklevel=4)
+        warn(one, LayoutWarning)
     return bool(found)
 
 

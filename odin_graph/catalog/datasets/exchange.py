@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ from odin_graph.graph.writer import batches, create_edges
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import FieldType, convert, decode
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 MANIFEST: Final = "manifest.parquet"
 _HEAD: Final = b"odin_dataset"
@@ -186,11 +186,10 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
     _check(stores, head, np.concatenate(keys), labels, digests, path)
     _link_revisions(stores, pq.read_table(file, columns=["id"]).column("id").to_pylist())
     if other:
-        warnings.warn(
+        warn(
             f"{len(other):,} images of {path} are here with another label or other metadata, first {other[0]!r}, and "
             "were left as they are: db.labels.set(...) and db.images.update(...) change them.",
             DataWarning,
-            stacklevel=4,
         )
     none = head.label_field is None
     made = create_dataset(

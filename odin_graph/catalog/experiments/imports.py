@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from odin_graph.catalog.records.unfinished import remove_unfinished
 from odin_graph.errors import DataError, DataWarning
 from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 Rows = NDArray[np.float32]
 _ROUNDED: Final = 0.01
@@ -73,12 +73,11 @@ def import_predictions(
     table = judge.table(keys, predicted, confidence)
     contradictions = [] if rows is None else list(_contradictions(judge, table, rows))
     if contradictions:
-        warnings.warn(
+        warn(
             f"The predictions of {experiment!r} over {dataset!r} contradict their probabilities: "
             f"{'; '.join(contradictions)}. They are stored as they are, since a threshold of your own may be meant, "
             "and the set keeps this: db.predictions[id].warnings. Else look at the order of classes=.",
             DataWarning,
-            stacklevel=3,
         )
     held = latest_ready(stores, experiment, dataset, None)
     if held is not None and _same(stores, held, table, rows):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,6 +12,7 @@ from odin_graph.errors import DataWarning
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 _LETTERS: Final = 5
 """Shorter names, of which one letter is another, are codes: DR and DME, OD and OS, T1c and T1d."""
@@ -34,7 +34,7 @@ def warn_of_spelling(stores: Stores, labels: Iterable[Any] | None) -> tuple[str,
     new = {name: there[name] for name, number in given.items() if 0 < there[name] <= number}
     said = doubtful_classes(new, there)
     for one in said:
-        warnings.warn(one, DataWarning, stacklevel=4)
+        warn(one, DataWarning)
     return tuple(said)
 
 

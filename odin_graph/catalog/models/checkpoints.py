@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.served import served, travels
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     import torch
@@ -118,11 +118,10 @@ def add_checkpoint(
         raise ConflictError(f"There is a checkpoint {id_!r} already, with other weights: give this one another id.")
     if broken:
         more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-        warnings.warn(
+        warn(
             f"The checkpoint {id_!r} contains NaN or infinity in {', '.join(broken[:_SHOWN])}{more}: its predictions "
             "may be NaN. It was stored, and checkpoint.not_finite lists them.",
             DataWarning,
-            stacklevel=3,
         )
     return id_
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -31,6 +30,7 @@ from odin_graph.objects.things.image import Image
 from odin_graph.objects.things.lineage import Relatives
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.warned import warn
 
 _SHOWN: Final = 24
 S = TypeVar("S", bound="StackObject")
@@ -234,7 +234,7 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
     def _store(self, stack: Stack, progress: bool) -> S:
         add_stack(self._stores, stack, progress=progress)
         if said := remark_on_volume(f"The {self.KIND.lower()} {stack.id!r}", stack.array.shape):
-            warnings.warn(said, LayoutWarning, stacklevel=3)
+            warn(said, LayoutWarning)
         return self._one(stack.id)
 
     def _one(self, id_: str) -> S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +24,7 @@ from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     from odin_graph.objects.query.query import Query
@@ -248,5 +248,5 @@ def _revised(
 ) -> AddReport:
     report = revise_images(stores, ids, images, metadata)
     for remark in remarks((id_, image) for id_, image in zip(ids, images, strict=True) if hasattr(image, "shape")):
-        warnings.warn(remark, LayoutWarning, stacklevel=3)
+        warn(remark, LayoutWarning)
     return report

@@ -151,7 +151,7 @@ class DatasetOps(InSession):
             part: self._part(bases[part], positions, {**said, "part": part}, revise=revise or redraw)
             for part, positions in parts.items()
         }
-        splitting.warn(self._stores, [self.id, *(part.id for part in made.values())], [*other, *missed])
+        splitting.warn_of_split(self._stores, [self.id, *(part.id for part in made.values())], [*other, *missed])
         return made
 
     def kfold(
@@ -198,7 +198,7 @@ class DatasetOps(InSession):
                     for role, at in chosen.items()
                 }
             )
-        splitting.warn(
+        splitting.warn_of_split(
             self._stores, [self.id, *(part.id for fold in folds for part in fold.values())], [*other, *missed]
         )
         return folds

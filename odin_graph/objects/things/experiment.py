@@ -154,8 +154,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             by: A field to group by, such as the patient.
         """
         over = self._dataset(dataset)
-        measured = self._session.ask(results, self.id, over, by=by, stacklevel=3)
-        return replace(measured, seen=self._session.ask(warn_of_seen, self.id, over, stacklevel=3))
+        measured = self._session.ask(results, self.id, over, by=by, warns=True)
+        return replace(measured, seen=self._session.ask(warn_of_seen, self.id, over))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its best checkpoint, or of the given one."""

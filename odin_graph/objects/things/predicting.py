@@ -66,13 +66,13 @@ class Predicting(InSession):
         if (held := latest_ready(stores, self.id, over, chosen)) is not None:
             if nodes:
                 to_graph(stores, held)
-            warn_of_seen(stores, self.id, over, stacklevel=2)
+            warn_of_seen(stores, self.id, over)
             return held
         with PredictionBuild.begin(stores, self.id, over, checkpoint=chosen) as build:
             for keys, said in predict_batches(stores, chosen, build.missing(), progress=progress):
                 build.append(keys, said.predicted, said.confidence, said.probabilities)
             made = build.finish(nodes=nodes)
-        warn_of_seen(stores, self.id, over, stacklevel=2)
+        warn_of_seen(stores, self.id, over)
         return made
 
     def log_predictions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +26,7 @@ from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.experiment import Experiment
 from odin_graph.objects.things.predicting import Predicting
+from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ class Run(Predicting):
         leaks.keep(stores, lease.id, reports)
         if reports:
             said = _said(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
-            warnings.warn(said, LeakWarning, stacklevel=3)
+            warn(said, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
         return cls(session, lease, log)
@@ -140,7 +140,7 @@ class Run(Predicting):
         if keep_loaded(self._stores, self._lease, made.epochs.keys, used.values()):
             for role in JUDGING:
                 if role in used:
-                    warn_of_seen(self._stores, self.id, used[role], stacklevel=2)
+                    warn_of_seen(self._stores, self.id, used[role])
         return made
 
     def metrics(self) -> pa.Table:
@@ -216,12 +216,11 @@ class Run(Predicting):
         if found:
             keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)
             said = ", ".join(f"{dataset} ({by})" for dataset, by in found.items())
-            warnings.warn(
+            warn(
                 f"The best checkpoint of {self.id!r} is chosen by what is to judge it: {said}. Results over it are "
                 "better than they are on new images. Choose by a data set in the role validation. It is kept: "
                 "dataset.test_uses().",
                 LeakWarning,
-                stacklevel=3,
             )
 
     def finish(self, state: State = "finished") -> Experiment:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from odin_graph.errors import DataError, SplitWarning
 from odin_graph.ingest.shares import missed
 from odin_graph.ingest.split import split_positions
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     from odin_graph.objects.things.dataset_ops import DatasetOps
@@ -92,13 +92,12 @@ def changed(stores: Stores, base: str, said: Mapping[str, Any]) -> list[str]:
     return [f"Images stay in their parts: {now} applies only to new images. redraw=True draws everything again."]
 
 
-def warn(stores: Stores, ids: Sequence[str], said: Sequence[str]) -> None:
+def warn_of_split(stores: Stores, ids: Sequence[str], said: Sequence[str]) -> None:
     """Say what was not reached, and keep it on the data sets."""
     if said:
         stores.graph.write(_KEEP, {"ids": list(ids), "said": list(said)})
         text = "\n".join(said)
-        warnings.warn(
+        warn(
             f"The split of {ids[0]} is not as asked. {text}\nIt is kept: db.datasets[{ids[0]!r}].warnings.",
             SplitWarning,
-            stacklevel=3,
         )

@@ -11,12 +11,12 @@ import json
 import os
 import stat
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 
 def trust_file() -> Path:
@@ -37,11 +37,10 @@ def keep(stores: Stores, digest: str) -> None:
     try:
         _change(lambda held: held.setdefault(stores.workspace_id, []).append(digest))
     except OSError as error:
-        warnings.warn(
+        warn(
             f"The decision to trust the code cannot be kept in {trust_file()} ({error.strerror}): it is valid only in "
             "this process.",
             UserWarning,
-            stacklevel=2,
         )
 
 
@@ -67,11 +66,10 @@ def _read() -> dict[str, list[str]]:
     except OSError:
         return {}
     if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        warnings.warn(
+        warn(
             f"{file} is not read, because others may have written it. It lists the code that you trust. "
             f"Look at it, and chmod 600 it or remove it.",
             UserWarning,
-            stacklevel=2,
         )
         return {}
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from odin_graph.runtime.passes.unit_pass import Part, Said, batch_of, running, s
 from odin_graph.runtime.pixels.inputs import input_runs
 from odin_graph.runtime.pixels.pixels import pixel_blocks
 from odin_graph.stores import Stores
+from odin_graph.warned import warn
 
 Keys = NDArray[np.int64]
 Done = Callable[[int], None]
@@ -163,12 +163,11 @@ class UnitWriter:
         nans, infinities = (int(number) for number in scales[:, 2:4].sum(axis=0))
         if nans or infinities:
             units = int((scales[:, 2:4].sum(axis=1) > 0).sum())
-            warnings.warn(
+            warn(
                 f"The layer {part.layer!r} of {self.runnable.checkpoint.id!r} gave NaN {nans:,} times and infinity "
                 f"{infinities:,} times, in {units:,} of its {segment.shape[0]:,} units over {segment.rows:,} images. "
                 "They are stored as they are. Such images have a missing value in queries for these units.",
                 NotFiniteWarning,
-                stacklevel=5,
             )
 
 
