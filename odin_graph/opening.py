@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odin_graph.address import Address, Remote
+from odin_graph.arguments import read_path
 from odin_graph.errors import WorkspaceError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import open_embedded
@@ -106,5 +107,6 @@ def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], *, pro
     """
     from odin_graph.catalog.backup import restore as restore_folder
 
-    restore_folder(Path(backup), Path(path), progress=progress)
-    return connect(Path(path), create=False)
+    folder = read_path("path", path)
+    restore_folder(read_path("backup", backup), folder, progress=progress)
+    return connect(folder, create=False)

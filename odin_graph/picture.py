@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from odin_graph.arguments import read_path
 from odin_graph.errors import QueryError
 from odin_graph.folder import writing_to
 
@@ -39,7 +40,7 @@ class Picture:
             SpaceError: No space is left.
             StoreError: It cannot be written there.
         """
-        target = Path(path)
+        target = read_path("path", path)
         if target.suffix.lower() not in _SUFFIXES:
             raise QueryError(f"A picture is saved as {', '.join(_SUFFIXES[:-1])}, not as {target.name!r}.")
         out = io.BytesIO()

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import chain
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +15,7 @@ from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
 from odin_graph.analysis.leaks import Leaks, leaks, leaks_by
 from odin_graph.analysis.seen import warn_of_seen
+from odin_graph.arguments import read_path
 from odin_graph.catalog.backup import BackupReport, back_up
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.doctor.doctor import Report, examine
@@ -49,6 +49,7 @@ from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import LayerOf, Plan
+from odin_graph.schema.several import is_several
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -241,6 +242,7 @@ class Workspace(InSession):
             UnknownNameError: The data set, key or field does not exist.
         """
         first, second = (self._session.ask(resolve, one) for one in (train, test))
+        by = list(by) if is_several(by) else [by]
         keys: list[Any] = [one.node if isinstance(one, Layer | Expr) else one for one in by]
         if any(not isinstance(one, str | LayerOf | ImageField) for one in keys):
             said = [layer_ref(one) if isinstance(one, LayerOf) else was for one, was in zip(keys, by, strict=True)]
@@ -357,7 +359,7 @@ class Workspace(InSession):
             WorkspaceError: The folder exists, or the graph is a server, which has its own tools for backups.
             SpaceError: No space is left. The next call continues from what was copied.
         """
-        return back_up(self._stores, Path(path), progress=progress)
+        return back_up(self._stores, read_path("path", path), progress=progress)
 
     def close(self) -> None:
         """Close the connections. The embedded engine stops a few seconds after its last user has closed."""

@@ -20,7 +20,7 @@ def read_box(given: Sequence[Any] | NDArray[Any], shape: Sequence[int]) -> Box:
         DataError: It is no box of four whole numbers.
         ShapeError: It is empty, or reaches outside of the image.
     """
-    numbers = list(given)
+    numbers = list(given) if isinstance(given, Sequence | np.ndarray) else []
     if len(numbers) != 4 or not all(_whole(number) for number in numbers):
         raise DataError(f"{given!r:.80} is not a box: give (left, top, right, bottom) in whole pixels.")
     left, top, right, bottom = (int(number) for number in numbers)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import whole
 from odin_graph.errors import DataError
 
 
@@ -39,7 +40,7 @@ def sample_positions(
     """
     if balanced is not None and weights is not None:
         raise DataError("A sample is balanced or weighted, not both: leave one of them out.")
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or not 0 < number <= n:
+    if (wanted := whole(number)) is None or not 0 < wanted <= n:
         raise DataError(f"{number!r:.80} of {n} images cannot be drawn, each at most once: give 1 to {n}.")
     order = np.array(sorted(range(n), key=ids.__getitem__), np.int64) if ids is not None else np.arange(n)
     check_seed(seed)
@@ -62,7 +63,7 @@ def check_seed(seed: int) -> None:
     Raises:
         DataError: It is no whole number from 0 on.
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
+    if (number := whole(seed)) is None or number < 0:
         raise DataError(f"The seed is {seed!r:.80}: give a whole number from 0 on.")
 
 

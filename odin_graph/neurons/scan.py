@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import whole
 from odin_graph.errors import QueryError
 from odin_graph.neurons.answer import Answer, Estimate, Measured, Work
 from odin_graph.neurons.asked import Asked
@@ -196,5 +197,5 @@ def certain(found: Bounds, k: int) -> NDArray[np.bool_]:
 
 
 def _check_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if (number := whole(k)) is None or number < 1:
         raise QueryError(f"k is the number of images, at least 1, not {k!r}.")

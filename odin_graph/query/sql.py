@@ -11,6 +11,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from odin_graph.arguments import read_text
 from odin_graph.config import Budget
 from odin_graph.errors import QueryError, ReadOnlyError
 
@@ -60,7 +61,7 @@ def run_sql(
 
 def _check(base: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
-        statements = base.extract_statements(sql)
+        statements = base.extract_statements(read_text("The SQL", sql))
     except duckdb.Error as error:
         raise QueryError(f"The SQL cannot be read: {error}") from error
     if len(statements) != 1 or statements[0].type not in _READ:

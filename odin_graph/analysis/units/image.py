@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from odin_graph.analysis.units.slab import Slabs, over_blocks
 from odin_graph.analysis.units.stats import moments, not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
+from odin_graph.arguments import whole
 from odin_graph.errors import QueryError, ShapeError, UnknownNameError
 from odin_graph.served import travels
 
@@ -115,7 +116,7 @@ def _noting(slabs: Slabs, images: list[int]) -> Slabs:
 
 
 def _check(units: NDArray[np.int64], values: NDArray[np.float32], k: int | None) -> None:
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1):
+    if k is not None and ((number := whole(k)) is None or number < 1):
         raise QueryError(f"At least 1 unit is asked for, not k={k!r}.")
     if units.shape != values.shape or units.ndim != 1:
         raise ShapeError(f"{units.shape} units have values {values.shape} of the image: one value a unit is needed.")

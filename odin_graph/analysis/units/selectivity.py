@@ -15,6 +15,7 @@ from odin_graph.analysis.units.ranks import packed, payloads, ties
 from odin_graph.analysis.units.slab import Slabs, over_blocks
 from odin_graph.analysis.units.stats import not_finite
 from odin_graph.analysis.units.table import UnitTable, counted
+from odin_graph.arguments import whole
 from odin_graph.errors import DataError, QueryError
 from odin_graph.served import travels
 
@@ -79,7 +80,7 @@ def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
         ShapeError: Not as many labels as images.
         DataError: Fewer than two classes, or as many as there are images; an image has several.
     """
-    if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 2:
+    if (number := whole(bins)) is None or number < 2:
         raise QueryError(f"A mutual information takes bins, at least 2, not bins={bins!r}.")
     held = Classes.of(labels, "the label")
     known = np.flatnonzero(held.codes >= 0)

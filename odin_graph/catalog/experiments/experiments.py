@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
+from odin_graph.arguments import whole
 from odin_graph.catalog.experiments.provenance import commit_of, package_versions
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.deletion import deletion_of
@@ -162,8 +161,7 @@ def check_experiment(stores: Stores, id: str) -> None:  # noqa: A002
 
 def _check_names(stores: Stores, setup: Setup) -> None:
     seed: object = setup.seed
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and -(2**63) <= seed < 2**63
-    if seed is not None and not whole:
+    if seed is not None and ((number := whole(seed)) is None or not -(2**63) <= number < 2**63):
         raise DataError(f"The seed is {seed!r:.80}: give a whole number of 64 bits.")
     if setup.model is not None:
         _check(stores, "Model", "model", setup.model, "db.models.add(...) adds one.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+from odin_graph.arguments import read_fields
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
@@ -77,7 +78,7 @@ class Verbs(Deletable):
         Raises:
             MetadataError: A name that odin_graph uses itself, or a wrong type. Nothing is changed.
         """
-        said = {**(values or {}), **metadata}
+        said = read_fields("update()", values, metadata)
         columns = {name: [value] for name, value in said.items()}
         update_metadata(self._stores, self.KIND, [self.id], columns, missing="remove")
         self._forget()

@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
+from odin_graph.arguments import whole
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.expressions import Expr, Operand, as_node
 from odin_graph.query.expressions.nodes import Compare, CompareOp, SortKey, UnitAggregate, UnitGroup
@@ -110,6 +109,6 @@ def numbers_in(which: Any) -> list[int]:
     """
     given = list(which) if is_several(which) else [which]
     for one in given:
-        if isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+        if whole(one) is None:
             raise QueryError(f"A unit is given by its number, not by {one!r:.40}.")
     return [int(one) for one in given]

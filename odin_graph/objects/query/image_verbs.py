@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import read_fields
 from odin_graph.catalog.images.images import AddReport, keys_of
 from odin_graph.catalog.images.revisions import revise_images
 from odin_graph.catalog.purge.purge import PurgeReport, purge
@@ -44,7 +45,7 @@ class ImageVerbs(InSession):
             values: The metadata as a dict, for names that are not valid Python names.
             metadata: The metadata as keyword arguments.
         """
-        said = {name: plain(value) for name, value in {**(values or {}), **metadata}.items()}
+        said = {name: plain(value) for name, value in read_fields("update()", values, metadata).items()}
         columns = {name: [value] for name, value in said.items()}
         update_metadata(self._stores, "Image", [int(self.key)], columns, missing="remove")
         fields = {name: value for name, value in {**self.fields, **said}.items() if value is not None}

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.arguments import read_text
 from odin_graph.catalog.images.derived import Recipe
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
@@ -77,7 +78,7 @@ def map_groups(
 
 def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> bool:
     """Whether the function makes images: it has made some already, or its first answer is one."""
-    if "#" in name or "/" in name or any(letter.isspace() for letter in name):
+    if "#" in read_text("name", name) or "/" in name or any(letter.isspace() for letter in name):
         return False  # no name of derived images; the rules for metadata say the rest
     stores = query._stores  # noqa: SLF001 - of one package
     first = query[:1].to_arrow("id")

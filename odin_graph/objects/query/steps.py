@@ -9,6 +9,7 @@ from operator import and_
 from typing import Any, Self
 
 from odin_graph.address import Address, Remote
+from odin_graph.arguments import whole
 from odin_graph.client import Session, session_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import ExpressionError, QueryError
@@ -29,7 +30,6 @@ from odin_graph.query.plan.plan import (
     Step,
     Where,
     WithColumns,
-    whole,
 )
 from odin_graph.query.planner.explain import Explanation
 

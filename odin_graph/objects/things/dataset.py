@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.analysis.judging import Verdicts, verdicts
+from odin_graph.arguments import read_path
 from odin_graph.catalog.datasets import datasets as catalog
 from odin_graph.catalog.datasets import exchange
 from odin_graph.catalog.datasets.datasets import Derivation
@@ -262,7 +262,7 @@ class Datasets(CollectionVerbs, Queried):
             DataError: The folder is not an exported data set.
             StoreError: The content does not match its digest. No data set is made.
         """
-        return Dataset(self._session, exchange.load(self._stores, Path(path), id, progress=progress))
+        return Dataset(self._session, exchange.load(self._stores, read_path("path", path), id, progress=progress))
 
     def tagged(self, word: str) -> list[Dataset]:
         """The versions that have a tag."""

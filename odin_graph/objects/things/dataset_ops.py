@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import read_path, whole
 from odin_graph.catalog.datasets import datasets as catalog
 from odin_graph.catalog.datasets import exchange, versions
 from odin_graph.catalog.datasets import verify as checks
@@ -178,7 +179,7 @@ class DatasetOps(InSession):
             DataError: Fewer than 2 folds, a number that differs from the existing one without ``redraw``, or too few
                 groups.
         """
-        if not isinstance(k, int | np.integer) or k < 2:
+        if (number := whole(k)) is None or number < 2:
             raise DataError(f"{k!r:.80} is not a number of folds: give 2 or more.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
         options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
@@ -310,8 +311,9 @@ class DatasetOps(InSession):
         Raises:
             ConflictError: The folder is not empty.
         """
-        exchange.export(self._stores, self.id, Path(path), format, progress=progress)
-        return Path(path)
+        folder = read_path("path", path)
+        exchange.export(self._stores, self.id, folder, format, progress=progress)
+        return folder
 
     def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
         members = Members.alive(self._stores, self.id).take(positions)

@@ -7,11 +7,11 @@ A plan is linear: each step takes the images of the one before. `where` after `l
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from operator import index
 from typing import Annotated, Final, Literal, Self, TypeAlias, assert_never
 
 from pydantic import Discriminator
 
+from odin_graph.arguments import whole
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.nodes import Node, Part, SortKey, UnitGroup, Value
 from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS, Settings
@@ -132,16 +132,6 @@ class Slice(Part):
                 f"query[...] takes a position or a slice, as in query[0] and query[:10], not {item!r:.80}."
             )
         return cls(position, position + 1 or None)
-
-
-def whole(value: object) -> int | None:
-    """A whole number, also one of NumPy's; None for anything else, truth values among them."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        return None
-    try:
-        return index(value)
-    except TypeError:  # an array
-        return None
 
 
 @dataclass(frozen=True, slots=True)

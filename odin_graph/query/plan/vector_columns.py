@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import is_number, whole
 from odin_graph.errors import QueryError
 from odin_graph.progress import progress_bar
 from odin_graph.registry import Registry
@@ -58,7 +59,7 @@ class Clusters:
 
     def check(self, said: Settings) -> None:
         """See `VectorColumn`."""
-        if said.k is None or said.k < 1:
+        if (number := whole(said.k)) is None or number < 1:
             raise QueryError(f"cluster() takes a number of clusters, at least 1, not k={said.k!r}.")
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
@@ -78,7 +79,7 @@ class Duplicates:
 
     def check(self, said: Settings) -> None:
         """See `VectorColumn`."""
-        if said.within is None or not said.within >= 0:
+        if not is_number(said.within) or not (said.within or 0) >= 0:
             raise QueryError(f"near_duplicates() takes a distance, at least 0, not within={said.within!r}.")
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
@@ -106,7 +107,7 @@ class Outliers:
 
     def check(self, said: Settings) -> None:
         """See `VectorColumn`."""
-        if said.k is not None and said.k < 1:
+        if said.k is not None and ((number := whole(said.k)) is None or number < 1):
             raise QueryError(f"outliers() takes a number of neighbors, at least 1, not k={said.k!r}.")
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import whole
 from odin_graph.errors import DataError
 
 Positions = NDArray[np.int64]
@@ -55,9 +56,9 @@ class Epochs:
         """
         if not len(self.keys):
             raise DataError("There is no image to load: the query or data set selects none.")
-        if self.batch_size < 1:
+        if (size := whole(self.batch_size)) is None or size < 1:
             raise DataError(f"A batch of {self.batch_size} images is none: give 1 or more.")
-        if not isinstance(self.seed, int) or self.seed < 0:
+        if (seed := whole(self.seed)) is None or seed < 0:
             raise DataError(f"seed={self.seed!r} is not a seed: give a whole number of 0 or more.")
         if self.weights is not None:
             said = self.weights

@@ -1,0 +1,70 @@
+"""Arguments as their users give them: each kind is read in one way, or refused by the name of the argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from math import isfinite
+from numbers import Real
+from operator import index
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from odin_graph.errors import DataError, QueryError
+
+
+def whole(value: object) -> int | None:
+    """A whole number, also one of NumPy's; None for anything else, truth values among them."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return index(value)
+    except TypeError:  # an array
+        return None
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite real number, also one of NumPy's, and no truth value."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # a fraction beyond a float
+        return False
+
+
+def read_path(name: str, given: object) -> Path:
+    """The path of a file or folder.
+
+    Raises:
+        DataError: It is not a path, or a name that no file can have.
+    """
+    if not isinstance(given, str | os.PathLike) or not isinstance(os.fspath(given), str):
+        raise DataError(f"{name} is a path, as text or as a pathlib.Path, not {given!r:.80}.")
+    if not (text := os.fspath(given)) or "\0" in text:
+        raise DataError(f"{name}={text!r:.80} is not the path of a file or folder: give one.")
+    return Path(text)
+
+
+def read_text(name: str, given: object) -> str:
+    """A text.
+
+    Raises:
+        QueryError: It is not one.
+    """
+    if not isinstance(given, str):
+        raise QueryError(f"{name} is a text, not {given!r:.80}.")
+    return given
+
+
+def read_fields(call: str, given: object, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Names and values that are given as a dict, by keyword, or both.
+
+    Raises:
+        DataError: What is given in front is not a dict of names.
+    """
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+        raise DataError(f"{call} takes names and values, as {call[:-1]}age=61) or a dict, not {given!r:.80}.")
+    return {**(given or {}), **more}
