@@ -14,6 +14,9 @@ import numpy as np
 
 from odin_graph.errors import DataError, QueryError
 
+_LONGEST = 255
+"""Bytes of the name of a file, on all file systems of note."""
+
 
 def whole(value: object) -> int | None:
     """A whole number, also one of NumPy's; None for anything else, truth values among them."""
@@ -43,7 +46,12 @@ def read_path(name: str, given: object) -> Path:
     """
     if not isinstance(given, str | os.PathLike) or not isinstance(os.fspath(given), str):
         raise DataError(f"{name} is a path, as text or as a pathlib.Path, not {given!r:.80}.")
-    if not (text := os.fspath(given)) or "\0" in text:
+    text = os.fspath(given)
+    try:
+        fits = all(len(os.fsencode(part)) <= _LONGEST for part in Path(text).parts)
+    except UnicodeEncodeError:  # half a character
+        fits = False
+    if not text or "\0" in text or not fits:
         raise DataError(f"{name}={text!r:.80} is not the path of a file or folder: give one.")
     return Path(text)
 
@@ -68,3 +76,13 @@ def read_fields(call: str, given: object, more: Mapping[str, Any]) -> dict[str, 
     if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
         raise DataError(f"{call} takes names and values, as {call[:-1]}age=61) or a dict, not {given!r:.80}.")
     return {**(given or {}), **more}
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what is no seed: without one nobody draws the same again.
+
+    Raises:
+        DataError: It is no whole number from 0 on.
+    """
+    if (number := whole(seed)) is None or number < 0:
+        raise DataError(f"The seed is {seed!r:.80}: give a whole number from 0 on.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from odin_graph.address import Address, Remote
 from odin_graph.arguments import read_path
+from odin_graph.checked import checked
 from odin_graph.errors import WorkspaceError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import open_embedded
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from odin_graph.workspace import Workspace
 
 
+@checked
 def connect(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -93,6 +95,7 @@ def _engine_up(address: Address, *, create: bool) -> Iterator[None]:
         attachment.close()
 
 
+@checked
 def restore(backup: str | os.PathLike[str], path: str | os.PathLike[str], *, progress: bool = True) -> Workspace:
     """Make a workspace from a backup, and open it. The backup does not change.
 

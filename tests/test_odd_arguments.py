@@ -29,20 +29,6 @@ from odin_graph.errors import OdinError
 SHARE, SECONDS = 3, 60
 
 
-class NoRepr:
-    """What cannot even be shown."""
-
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr")
-
-
-class BadIterator:
-    """What fails while it is gone through."""
-
-    def __iter__(self) -> Iterator[Any]:
-        raise OSError("a file that is gone")
-
-
 def odd_values(db: og.Workspace) -> dict[str, Any]:
     """What users give by mistake, or when they try what happens."""
     experiment = db.experiment("small-cnn/1")
@@ -75,8 +61,6 @@ def odd_values(db: og.Workspace) -> dict[str, Any]:
         "empty dict": {},
         "dict": {"a": 1},
         "dict of numbers": {1: 2},
-        "no repr": NoRepr(),
-        "bad iterator": BadIterator(),
         "0-d": np.array(3),
         "1-d": np.arange(3),
         "2-d": np.zeros((2, 2)),
@@ -130,7 +114,7 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
 
     def of(call: Callable[..., Any], *first: str) -> Callable[..., Any]:
         """With the arguments of these names in front."""
-        return lambda **how: call(*(how.pop(name) for name in first), **how)
+        return lambda **how: call(*[how.pop(name) for name in first], **how)
 
     def keys(call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda **how: call(**how).keys()
@@ -164,8 +148,8 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
         "labels.set to": (db.labels.set, {"what": ids[:2], "label": "DME"}),
         "labels.history": (db.labels.history, {"images": ids[0]}),
         "datasets.create": (
-            db.datasets.create,
-            {"name": fresh, "images": ids[:5], "labels": ["DME"] * 5, "label": None, "revise": False},
+            of(db.datasets.create, "id"),
+            {"id": fresh, "images": ids[:5], "labels": ["DME"] * 5, "label": None, "revise": False},
         ),
         "datasets.load": (db.datasets.load, {"path": folder / "nowhere", "id": None}),
         "views": (lambda name, query: db.views.__setitem__(name, query), {"name": fresh, "query": images}),

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 
 from odin_graph.arrays.names import written_at
+from odin_graph.errors import StoreError
 
 Codec = Literal["dense", "ragged", "tiled", "table", "units"]
 LASTING: Final = ("pixels", "originals")
@@ -41,7 +42,16 @@ class SegmentInfo:
 
     @classmethod
     def from_node(cls, node: Mapping[str, Any]) -> Self:
-        """Read it from the properties of its node."""
+        """Read it from the properties of its node.
+
+        Raises:
+            StoreError: One is missing.
+        """
+        if absent := [name for name in cls.__slots__ if name != "digest" and name not in node]:
+            raise StoreError(
+                f"The segment {node.get('id', '')!r} of {node.get('array', 'an array')!r} has no {absent[0]} in the "
+                "graph: another client removed it. Restore the newest backup; `odin doctor` lists what is missing."
+            )
         return cls(
             id=node["id"],
             array=node["array"],
@@ -50,7 +60,7 @@ class SegmentInfo:
             rows=int(node["rows"]),
             codec=node["codec"],
             dtype=node["dtype"],
-            shape=tuple(int(size) for size in node.get("shape") or ()),
+            shape=tuple(int(size) for size in node["shape"]),
             min_key=int(node["min_key"]),
             max_key=int(node["max_key"]),
             digest=node.get("digest") or "",

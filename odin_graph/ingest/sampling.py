@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arguments import whole
+from odin_graph.arguments import check_seed, whole
 from odin_graph.errors import DataError
 
 
@@ -55,16 +55,6 @@ def sample_positions(
         raise DataError(f"{len(bad)} images have no positive weight{name}: {weights[bad[0]]!r}. Give each one.")
     chance = np.array([weights[at] for at in order], np.float64)
     return np.sort(draw.choice(order, number, replace=False, p=chance / chance.sum()))
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what is no seed: without one nobody draws the same again.
-
-    Raises:
-        DataError: It is no whole number from 0 on.
-    """
-    if (number := whole(seed)) is None or number < 0:
-        raise DataError(f"The seed is {seed!r:.80}: give a whole number from 0 on.")
 
 
 def _balanced(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import check_seed
 from odin_graph.catalog.datasets.sides import is_missing, value_key
 from odin_graph.errors import DataError
-from odin_graph.ingest.sampling import check_seed
 
 Positions = NDArray[np.int64]
 

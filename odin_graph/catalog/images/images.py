@@ -120,7 +120,18 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
         raise DataError(
             f"{what}. {told}" if told else f"{what}: add the images with db.images.add(...), or correct the ids."
         )
-    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in listed]
+    return as_keys(listed, by_id)
+
+
+def as_keys(images: Iterable[Any], by_id: Mapping[str, int]) -> NDArray[np.int64]:
+    """The keys of images that are said by id, by key or as themselves; whether those keys exist is not asked.
+
+    Raises:
+        DataError: A number that no key can be.
+    """
+    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
+    if beyond := [key for key in keys if not 0 <= key < 2**63]:
+        raise DataError(f"{len(beyond)} keys do not exist, first {beyond[0]}: correct them, or give ids.")
     return np.array(keys, np.int64)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays.names import fresh_name
+from odin_graph.catalog.images.images import as_keys
 from odin_graph.catalog.purge.purge_arrays import affected, replace_segments
 from odin_graph.catalog.purge.purge_files import remove_caches, remove_replaced, sweep
 from odin_graph.catalog.purge.purge_left import left_behind
@@ -271,5 +272,4 @@ def keys_of_any(stores: Stores, images: Sequence[Any]) -> NDArray[np.int64]:
         raise UnknownNameError(
             f"{len(absent)} ids do not exist, first {', '.join(map(repr, absent[:5]))}: correct them."
         )
-    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
-    return np.array(keys, np.int64)
+    return as_keys(images, by_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from odin_graph.checked import checked_calls
 from odin_graph.client import Session
 from odin_graph.stores import Stores
 
@@ -10,6 +11,10 @@ class InSession:
     """Taken in by whatever asks a session. What writes goes through `_stores`, which far away refuses."""
 
     _session: Session
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        checked_calls(cls)
 
     @property
     def _stores(self) -> Stores:

@@ -15,6 +15,7 @@ from odin_graph.catalog.activations.reading import reading
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.activations.usage import record
 from odin_graph.catalog.images.images import keys_of
+from odin_graph.checked import checked_calls
 from odin_graph.errors import QueryError, StoreError
 from odin_graph.neurons.compare import Op
 from odin_graph.query.expressions.nodes import UnitAggregate, UnitGroup
@@ -26,6 +27,7 @@ from odin_graph.stores import Stores
 Keys = NDArray[np.int64]
 
 
+@checked_calls
 class UnitEstimates:
     """Bounds from the stored codes of a group: ``layer.units[[3, 17]].estimate(images).highest(20, "mean")``.
 

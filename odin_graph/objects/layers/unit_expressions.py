@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from odin_graph.arguments import whole
+from odin_graph.checked import checked_calls
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.expressions import Expr, Operand, as_node
 from odin_graph.query.expressions.nodes import Compare, CompareOp, SortKey, UnitAggregate, UnitGroup
@@ -14,6 +15,7 @@ from odin_graph.query.units.units import as_weights
 from odin_graph.schema.several import is_several
 
 
+@checked_calls
 class UnitExpressions(ABC):
     """Mixed into what names a group: its aggregates, and comparisons of a single unit."""
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.units.image import UnusualUnits, unusual_units
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
+from odin_graph.checked import checked_calls
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.which_images import keys_of_images
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from odin_graph.objects.layers.unit_estimates import UnitEstimates
 
 
+@checked_calls
 class Units(UnitExpressions):
     """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
 
@@ -188,6 +190,7 @@ def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool
     return False, widest.coverage()
 
 
+@checked_calls
 class Channels:
     """The channels of a layer, each summarized over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
 

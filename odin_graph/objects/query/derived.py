@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from odin_graph.address import Address, Remote
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.checked import checked_calls
 from odin_graph.config import Budget
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.base.class_table import class_of
@@ -40,6 +41,7 @@ _AT_ONCE = 64
 """Images whose pixels are computed together while iterating."""
 
 
+@checked_calls
 @dataclass(frozen=True, eq=False, repr=False)
 class DerivedQuery(Operations["DerivedQuery"], Training):
     """The images of a query after operations. Immutable, lazy, and can be pickled."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
+from odin_graph.checked import checked_calls
 
 if TYPE_CHECKING:
     from odin_graph.objects.things.image import Image
 
 
+@checked_calls
 @dataclass(frozen=True, eq=False, repr=False)
 class DerivedImage:
     """One image after operations. It is not stored."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pyarrow as pa
 
 from odin_graph.address import Address, Remote
+from odin_graph.checked import checked_calls
 from odin_graph.client import session_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked_calls
 @dataclass(frozen=True, repr=False)
 class Grouping:
     """A query and its groups: `agg` computes values for each group."""

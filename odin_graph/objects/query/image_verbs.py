@@ -16,6 +16,7 @@ from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, constant, update_metadata
+from odin_graph.checked import checked_calls
 from odin_graph.errors import LayoutWarning
 from odin_graph.ingest.layout import remarks
 from odin_graph.objects.base.class_table import class_of
@@ -83,6 +84,7 @@ class ImageVerbs(InSession):
         return image
 
 
+@checked_calls
 class QueryVerbs:
     """The same methods for the images of a query."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from odin_graph.checked import checked_calls
 from odin_graph.errors import UnknownNameError
 from odin_graph.query.plan.outline import outline
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="ImageAnswers[Any]")
 
 
+@checked_calls
 @dataclass(frozen=True, eq=False, repr=False)
 class Neighborhoods(Generic[T]):
     """What ``query.neighborhoods(image, a=..., b=..., k=10)`` returns."""

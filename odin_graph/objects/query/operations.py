@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from odin_graph.checked import checked_calls
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.ops import OPS, ImageOp, Pipeline, build_op
 from odin_graph.registry import PluginError
@@ -15,6 +16,7 @@ Made = TypeVar("Made")
 """What a step gives: the derived images, or the patches with one operation more."""
 
 
+@checked_calls
 class Operations(ABC, Generic[Made]):
     """The image operations of a query: the built-in ones as typed methods, and every registered one by its name.
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.checked import checked_calls
 from odin_graph.config import Budget
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.derived_image import DerivedImage
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 256
 
 
+@checked_calls
 @dataclass(frozen=True, eq=False, repr=False)
 class PatchQuery(Operations["PatchQuery"], Training):
     """Patches of each image of a query, image by image, row by row. Immutable, lazy, and can be pickled."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.arguments import check_seed, whole
 from odin_graph.errors import DataError, ShapeError
 
 Read: TypeAlias = Callable[[NDArray[np.int64]], Sequence[NDArray[Any]]]
@@ -59,10 +60,16 @@ def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) 
         seed: Shuffle them; the same seed shuffles alike.
 
     Raises:
-        DataError: A size below 1.
+        DataError: A size below 1, or what is no seed.
     """
-    if size < 1:
-        raise DataError(f"A batch cannot have {size} images: give 1 or more.")
+    if (number := whole(size)) is None or number < 1:
+        raise DataError(f"A batch cannot have {size!r:.80} images: give 1 or more.")
+    if seed is not None:
+        check_seed(seed)
+    return _batches(read, table, number, seed)
+
+
+def _batches(read: Read, table: pa.Table, size: int, seed: int | None) -> Iterator[Batch]:
     order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
     for first in range(0, len(order), size):
         rows = order[first : first + size]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.checked import checked_calls
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.query.pixels_out import Batch, Read, batches
 from odin_graph.runtime.pixels.runs import lanes_of, run_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from odin_graph.runtime.training.torch_dataset import PixelDataset
 
 
+@checked_calls
 class Training(ABC):
     """Mixed into queries, and into what operations make of them."""
 

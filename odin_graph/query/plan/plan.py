@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias, assert_never
 from pydantic import Discriminator
 
 from odin_graph.arguments import whole
+from odin_graph.checked import check_fields
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.nodes import Node, Part, SortKey, UnitGroup, Value
 from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS, Settings
@@ -350,7 +351,12 @@ class Plan(Part):
     steps: tuple[Step, ...] = ()
 
     def then(self, step: Step) -> Plan:
-        """The plan with one step more."""
+        """The plan with one step more.
+
+        Raises:
+            QueryError: A part of the step is not of its type.
+        """
+        check_fields(step, getattr(step, "function", step.step).replace("-", "_"))
         return replace(self, steps=(*self.steps, step))
 
     @property

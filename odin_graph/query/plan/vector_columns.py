@@ -61,6 +61,8 @@ class Clusters:
         """See `VectorColumn`."""
         if (number := whole(said.k)) is None or number < 1:
             raise QueryError(f"cluster() takes a number of clusters, at least 1, not k={said.k!r}.")
+        if (number := whole(said.seed)) is None or not 0 <= number < 2**32:
+            raise QueryError(f"cluster() takes a seed from 0 to 4294967295, not {said.seed!r:.80}.")
 
     def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""

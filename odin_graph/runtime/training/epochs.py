@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arguments import whole
+from odin_graph.arguments import check_seed, whole
 from odin_graph.errors import DataError
 
 Positions = NDArray[np.int64]
@@ -58,8 +58,7 @@ class Epochs:
             raise DataError("There is no image to load: the query or data set selects none.")
         if (size := whole(self.batch_size)) is None or size < 1:
             raise DataError(f"A batch of {self.batch_size} images is none: give 1 or more.")
-        if (seed := whole(self.seed)) is None or seed < 0:
-            raise DataError(f"seed={self.seed!r} is not a seed: give a whole number of 0 or more.")
+        check_seed(self.seed)
         if self.weights is not None:
             said = self.weights
             if said.shape != self.keys.shape or not np.isfinite(said).all() or (said < 0).any() or not said.any():

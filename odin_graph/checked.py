@@ -1,0 +1,177 @@
+"""Public calls: an argument of a wrong type is refused by its name, not by an error from deep inside.
+
+Arguments are compared with the type hints where a call has failed, and only there: a call that works costs nothing,
+and what is not of its hint but works as well (a NumPy number, an array for a list) goes on working.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache, wraps
+from numbers import Real
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from odin_graph.arguments import whole
+from odin_graph.errors import OdinError, QueryError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound=Callable[..., Any])
+T = TypeVar("T", bound=type[Any])
+
+_SPECIAL: Final = ("__call__", "__getitem__", "__setitem__", "__delitem__")
+
+
+def checked(call: C) -> C:
+    """Where a call fails with an error that is not ours, and an argument is not of its type, say so.
+
+    An error of ours goes on as it is, and so does any other if all arguments are of their types, as that of a function
+    which the user gave.
+    """
+    if inspect.isgeneratorfunction(call):
+
+        @wraps(call)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from call(*args, **kwargs)
+            except OdinError:
+                raise
+            except Exception as error:
+                if (found := _explained(call, args, kwargs)) is None:
+                    raise
+                raise found from error
+
+        return generator  # type: ignore[return-value]
+
+    @wraps(call)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except OdinError:
+            raise
+        except Exception as error:
+            if (found := _explained(call, args, kwargs)) is None:
+                raise
+            raise found from error
+
+    return function  # type: ignore[return-value]
+
+
+def checked_calls(cls: T) -> T:
+    """`checked`, for all public methods that a class itself defines."""
+    for name, method in list(vars(cls).items()):
+        if isinstance(method, types.FunctionType) and (not name.startswith("_") or name in _SPECIAL):
+            setattr(cls, name, checked(method))
+    return cls
+
+
+def _explained(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> QueryError | None:
+    """The error that names the first argument that is not of its type."""
+    try:
+        given = inspect.signature(call).bind(*args, **kwargs)
+    except TypeError:  # one is missing or unknown, as Python says best
+        return None
+    for name, value in given.arguments.items():
+        parameter = given.signature.parameters[name]
+        hint = _hint(call, parameter.annotation)
+        values: Collection[Any] = (value,)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            values = value
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            values = value.values()
+        for one in values:
+            if not fits(one, hint):
+                return QueryError(
+                    f"{call.__name__.strip('_')}() takes {parameter.annotation} as {name}, not {one!r:.80}."
+                )
+    return None
+
+
+def check_fields(part: DataclassInstance, call: str) -> None:
+    """Refuse a part of a call whose fields are not of their types, for what is worked out later.
+
+    Raises:
+        QueryError: Names the call, the first such field and its type.
+    """
+    for name, hint in _field_hints(type(part)).items():
+        if not fits(value := getattr(part, name), hint):
+            wanted = type(part).__dataclass_fields__[name].type
+            raise QueryError(f"{call}() takes {wanted} as {name}, not {value!r:.80}.")
+
+
+@cache
+def _field_hints(cls: type[DataclassInstance]) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a type hint; in doubt it is.
+
+    A truth value is no number, a whole number is a real one, and NumPy's are as Python's. A text is no sequence.
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one) for one in args)
+    if origin is Annotated:
+        return fits(value, args[0])
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in args)
+    if origin is not None:
+        return _fits_generic(value, origin, args)
+    if hint is None or hint is types.NoneType:
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool | np.bool_)
+    if hint is int:
+        return whole(value) is not None
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        return hint in (Any, object) or isinstance(value, hint)
+    except TypeError:  # a protocol, a type variable
+        return True
+
+
+def _fits_generic(value: object, origin: Any, args: tuple[Any, ...]) -> bool:
+    if origin is Callable:
+        return callable(value)
+    if not isinstance(origin, type):
+        return True
+    if issubclass(origin, Mapping):
+        return isinstance(value, origin) and all(fits(one, args[0]) and fits(of, args[1]) for one, of in value.items())
+    if not issubclass(origin, Iterable) or origin is np.ndarray:
+        return isinstance(value, origin)
+    if isinstance(value, str | bytes):
+        return False
+    if origin is tuple and args[-1] is not Ellipsis:
+        return isinstance(value, tuple) and len(value) == len(args) and all(map(fits, value, args))
+    if isinstance(value, list | tuple | set | frozenset):
+        return isinstance(value, origin) and all(fits(one, args[0]) for one in value)
+    return isinstance(value, Iterable)
+
+
+def _hint(call: Callable[..., Any], annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return Any if annotation is inspect.Parameter.empty else annotation
+    try:
+        return eval(annotation, _names(inspect.unwrap(call)))  # noqa: S307 - a type hint of our own
+    except Exception:  # noqa: BLE001 - of what cannot be imported everything is
+        return Any
+
+
+def _names(function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function's hints are made of: the names of its file, with those that it imports for types alone."""
+    known = dict(function.__globals__)
+    for statement in ast.parse(inspect.getsource(sys.modules[function.__module__])).body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(statement.body, []), function.__module__, "exec"), known)  # noqa: S102 - our own
+    return known
