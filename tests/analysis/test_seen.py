@@ -97,6 +97,17 @@ def test_what_only_a_loader_gave_was_learned_from_too(world: og.Workspace, addre
         assert again.doctor().sound
 
 
+def test_a_strict_run_refuses_a_loader_of_what_is_to_judge_it(world: og.Workspace) -> None:
+    world.images(["i09"]).rotate(90).store("turned", progress=False)
+    with world.run("net", id="m", train="new", test="clean", strict=True) as run:
+        with pytest.raises(og.LeakError, match=r"run\.loader of m \(2 images\) .* clean@1(?s:.*)Load other images"):
+            run.loader(world.images(["i00", "i09#turned"]), 4)
+        assert run.metrics().num_rows == 0
+        assert said_by(lambda: run.loader(world.datasets["new"], 4)) == []
+    assert world.experiment("m").leaks == []
+    assert len(world.experiment("m").loaders) == 1, "what was refused is not recorded"
+
+
 def test_a_leaderboard_says_so_too(world: og.Workspace) -> None:
     assert said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count()) == []
     with world.run("net", id="late", train="old", test="seen") as run:

@@ -295,3 +295,28 @@ def test_many_labels_an_image(stores: Stores, keys: np.ndarray) -> None:
     made = import_predictions(stores, "vgg/1", "scenes@1", None, [["cat"], ["cat"], []], task="multi-label")
     assert columns(stores, made)["wrong"] == [False, True, False]
     assert [row["predicted"] for row in nodes(stores, made)] == [["cat"], ["cat"], []]
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_where_several_are_true_each_class_has_one_threshold(
+    stores: Stores, keys: np.ndarray, data: st.DataObject
+) -> None:
+    """What no threshold gives is told of; of what lies on it either may be said."""
+    if not stores.graph.read("MATCH (d:Dataset {base: 'scenes'}) RETURN d.id AS id"):
+        create_dataset(stores, "scenes", keys, labels=pa.array([["cat"], ["cat", "dog"], [], ["owl"], ["dog"], []]))
+    numbers = st.lists(st.sampled_from([0.125, 0.25, 0.5, 0.75]), min_size=3, max_size=3)
+    rows = np.array(data.draw(st.lists(numbers, min_size=6, max_size=6)), np.float32)
+    said = np.array(data.draw(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=6, max_size=6)))
+    thresholds = np.arange(-1, 11) / 8  # between the numbers and on them
+    given_by = ((rows >= thresholds[:, None, None]) | ~said) & ((rows <= thresholds[:, None, None]) | said)
+    none = [name for name, fits in zip(CLASSES, given_by.all(1).any(0), strict=True) if not fits]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        made = import_predictions(
+            stores, "vgg/1", "scenes@1", None, [[CLASSES[at] for at in np.flatnonzero(one)] for one in said],
+            probabilities=rows, classes=CLASSES, task="multi-label",
+        )  # fmt: skip
+    (kept,) = stores.graph.read("MATCH (s:PredictionSet {id: $id}) RETURN s.odin_warnings AS said", {"id": made})
+    assert [one.split("'")[1] for one in kept["said"] or ()] == none
+    assert len(found) == bool(none)

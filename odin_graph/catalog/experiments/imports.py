@@ -130,8 +130,10 @@ def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> t
 
 
 def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
-    """What predictions of one class an image say otherwise than their probabilities."""
-    if not judge.task.exclusive:  # where several are true, each class may have its threshold
+    """What predictions say otherwise than their probabilities."""
+    keys = table.column("key").to_numpy()
+    if not judge.task.exclusive:
+        yield from _of_no_threshold(judge, keys, table.column("predicted").to_pylist(), rows)
         return
     place = pa.compute.index_in(table.column("predicted"), pa.array(judge.classes)).to_numpy()
     said = np.take_along_axis(rows, place[:, None], axis=1)[:, 0]
@@ -141,8 +143,22 @@ def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
         (np.abs(confidence - said) > _ROUNDED, "the confidence is not the probability of the predicted class"),
     ):
         if number := int(found.sum()):
-            first = judge.name_of(table.column("key").to_numpy(), int(found.argmax()))
-            yield f"{what} for {number:,} of {len(rows):,}, first {first}"
+            yield f"{what} for {number:,} of {len(rows):,}, first {judge.name_of(keys, int(found.argmax()))}"
+
+
+def _of_no_threshold(judge: Judge, keys: NDArray[np.int64], predicted: Sequence[Any], rows: Rows) -> Iterator[str]:
+    """Where several classes are true, each may have a threshold of its own; it is the same for all images."""
+    for place, name in enumerate(judge.classes or ()):
+        said = np.array([name in of for of in predicted])
+        if not said.any() or said.all():
+            continue
+        least, most = rows[said, place].min(), rows[~said, place].max()
+        if least < most:
+            low, high = (
+                judge.name_of(keys, int(np.flatnonzero(held & (rows[:, place] == value))[0]))
+                for held, value in ((said, least), (~said, most))
+            )
+            yield f"{name!r} is predicted for {low} at {least:.3g}, and not for {high} at {most:.3g}"
 
 
 def _same(stores: Stores, set_id: str, table: pa.Table, rows: Rows | None) -> bool:

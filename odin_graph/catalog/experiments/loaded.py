@@ -20,21 +20,26 @@ def loaded_keys(stores: Stores, experiments: Sequence[str]) -> dict[str, NDArray
     return {id_: np.unique(np.concatenate(keys)) for id_, keys in held.items() if keys}
 
 
-def keep_loaded(stores: Stores, lease: Lease, keys: NDArray[np.int64], datasets: Iterable[str]) -> bool:
-    """Keep on a running experiment what a loader gives it beyond its data sets; whether that is anything new.
+def newly_loaded(
+    stores: Stores, experiment: str, keys: NDArray[np.int64], datasets: Iterable[str]
+) -> NDArray[np.int64]:
+    """The keys of a loader that no loader of the experiment had before, and no data set of it has.
 
     Args:
         stores: The open workspace.
-        lease: Of the experiment.
+        experiment: Its id.
         keys: Of the loader's images.
         datasets: The data set versions that the experiment has in any role.
     """
     known = [stores.columns.members(id_).column("key").to_numpy() for id_ in datasets]
-    new = np.setdiff1d(keys, np.concatenate([*known, *loaded_keys(stores, [lease.id]).values(), np.empty(0, np.int64)]))
-    if not len(new):
-        return False
-    name_leased(stores, lease, [stores.arrays.write_table(_array(lease.id), pa.table({"key": new}))])
-    return True
+    return np.setdiff1d(
+        keys, np.concatenate([*known, *loaded_keys(stores, [experiment]).values(), np.empty(0, np.int64)])
+    )
+
+
+def keep_loaded(stores: Stores, lease: Lease, keys: NDArray[np.int64]) -> None:
+    """Keep on a running experiment what a loader gives it beyond its data sets."""
+    name_leased(stores, lease, [stores.arrays.write_table(_array(lease.id), pa.table({"key": keys}))])
 
 
 def _array(experiment: str) -> str:

@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from odin_graph.analysis import leaks
 from odin_graph.analysis.choices import chosen_by_test, keep_choice
+from odin_graph.analysis.leak_keys import SideOf
 from odin_graph.analysis.leaks import Leaks
 from odin_graph.analysis.seen import JUDGING, warn_of_seen
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.experiments import Setup, State
-from odin_graph.catalog.experiments.loaded import keep_loaded
+from odin_graph.catalog.experiments.loaded import keep_loaded, newly_loaded
 from odin_graph.catalog.experiments.metrics import MetricLog, read_log
 from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import model_of
@@ -43,8 +44,8 @@ class Run(Predicting):
     a finished run, add ``resume=True``.
     """
 
-    def __init__(self, session: Session, lease: Lease, log: MetricLog) -> None:
-        self._session, self._lease, self._log = session, lease, log
+    def __init__(self, session: Session, lease: Lease, log: MetricLog, *, strict: bool = False) -> None:
+        self._session, self._lease, self._log, self._strict = session, lease, log, strict
         self._ended: State | None = None
         self._logged: dict[str, None] = {}
         """The metrics since the last checkpoint."""
@@ -90,7 +91,7 @@ class Run(Predicting):
             warn(said, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
-        return cls(session, lease, log)
+        return cls(session, lease, log, strict=strict)
 
     @property
     def id(self) -> str:
@@ -127,6 +128,9 @@ class Run(Predicting):
             batch_size: Images in a batch.
             seed: By default the seed of the run, or else 0.
             options: See `Query.loader`; ``model=`` is the model of the run by default.
+
+        Raises:
+            LeakError: The run is strict, and would learn from images that it is evaluated on.
         """
         self._check_running()
         experiment = self.experiment
@@ -135,12 +139,18 @@ class Run(Predicting):
         said = experiment.seed or 0 if seed is None else seed
         source = query_of_images(self._session, images) if isinstance(images, str) else images
         made: Loader = source.loader(batch_size, seed=said, **options)
-        catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
         used = experiment.datasets
-        if keep_loaded(self._stores, self._lease, made.epochs.keys, used.values()):
-            for role in JUDGING:
-                if role in used:
-                    warn_of_seen(self._stores, self.id, used[role])
+        judges = [used[role] for role in JUDGING if role in used]
+        new = newly_loaded(self._stores, self.id, made.epochs.keys, used.values())
+        if self._strict:
+            side = SideOf(self._stores, f"run.loader of {self.id} ({len(new):,} images)", new)
+            if found := [report for judge in judges if (report := leaks.leaks(self._stores, side, judge))]:
+                raise LeakError(_said(found, "Load other images, or leave strict=True out."))
+        catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
+        if len(new):
+            keep_loaded(self._stores, self._lease, new)
+            for judge in judges:
+                warn_of_seen(self._stores, self.id, judge)
         return made
 
     def metrics(self) -> pa.Table:
