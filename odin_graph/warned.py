@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_PACKAGE = __file__.removesuffix("warned.py")
+from odin_graph.caller import frames_inside
+
 _collected: ContextVar[list[Warning] | None] = ContextVar("odin_graph.warned", default=None)
 
 
@@ -32,14 +32,6 @@ def warn(message: str, category: type[Warning]) -> None:
     """Warn of the user's own line, the first outside this package, or keep it for whoever is collecting."""
     kept = _collected.get()
     if kept is None:
-        warnings.warn(message, category, stacklevel=_depth())
+        warnings.warn(message, category, stacklevel=1 + len(frames_inside()))
     else:
         kept.append(category(message))
-
-
-def _depth() -> int:
-    """The `stacklevel` of the user's line, as `warn` gives it."""
-    frame, depth = sys._getframe(1), 1  # noqa: SLF001 - as `warnings.warn` counts
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, depth = frame.f_back, depth + 1
-    return depth

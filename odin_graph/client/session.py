@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import pyarrow as pa
 
 from odin_graph.address import Address, Remote
 from odin_graph.arrays import SegmentedArray
 from odin_graph.arrays.pixel_reader import PixelReader
+from odin_graph.caller import called
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.client import travel
 from odin_graph.client.executor import RemoteExecutor
@@ -29,8 +28,6 @@ from odin_graph.stores import Stores
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_PACKAGE: Final = str(Path(__file__).parents[1])
 
 
 class Session(Protocol):
@@ -128,7 +125,7 @@ class RemoteSession:
             RemoteError: Always; names what the user called.
         """
         raise RemoteError(
-            f"{_called()} needs the workspace itself, because it stores something, or needs your code or models. Over "
+            f"{called()} needs the workspace itself, because it stores something, or needs your code or models. Over "
             "HTTP you can only read. On the machine of the workspace, use og.connect(folder). A colleague there runs "
             "what query.to_json() gives."
         )
@@ -180,11 +177,3 @@ class RemoteSession:
 def session_at(address: Address | Remote) -> Session:
     """The session of an address: of the stores that are open here, or of a server."""
     return RemoteSession(Link.at(address)) if isinstance(address, Remote) else LocalSession(Stores.at(address))
-
-
-def _called() -> str:
-    """What the user called: the outermost function of this package, seen from here."""
-    frame, name = sys._getframe(1), "this"  # noqa: SLF001 - for the text of an error alone
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        name, frame = frame.f_code.co_name, frame.f_back  # type: ignore[assignment]
-    return name

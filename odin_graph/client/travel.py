@@ -8,6 +8,7 @@ To what `odin_graph.query.plan.json_values` has there is added:
 ``{"$table": "..."}``          an Arrow IPC stream in base64
 ``{"$tuple": [...]}``          a tuple
 ``{"$items": [[k, v], ...]}``  a mapping, whose keys may be anything
+``{"$task": "regression"}``    a task, with its parameters
 ``{"$object": [name, {}]}``    a dataclass of `odin_graph.served.TRAVELS`, by field
 =============================  ==================================================
 """
@@ -16,9 +17,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.expressions.nodes import Part
 from odin_graph.query.plan import json_values, wire
 from odin_graph.query.plan.plan import Plan
+from odin_graph.schema.tasks import Task, parse_task, spell_task
 from odin_graph.served import TRAVELS
 
 
@@ -67,6 +69,8 @@ class _Packing:
         if is_dataclass(value) and TRAVELS.get(type(value).__name__) is type(value):
             held = {field.name: self.of(getattr(value, field.name)) for field in fields(value) if field.init}
             return {"$object": [type(value).__name__, held]}
+        if isinstance(value, Task):
+            return {"$task": spell_task(value)}
         if isinstance(value, str | bytes):
             self._take(len(value))
         return json_values.to_json(value)
@@ -108,26 +112,32 @@ def from_json(data: Any) -> Any:
         return [from_json(one) for one in data]
     if not isinstance(data, dict) or len(data) != 1:
         return json_values.from_json(data)
-    ((tag, held),) = data.items()
-    match tag:
-        case "$array":
-            return np.load(io.BytesIO(base64.b64decode(held)), allow_pickle=False)
-        case "$objects":
-            found = np.empty(len(held), object)
-            found[:] = from_json(held)
-            return found
-        case "$table":
-            return pa.ipc.open_stream(base64.b64decode(held)).read_all()
-        case "$tuple":
-            return tuple(from_json(one) for one in held)
-        case "$items":
-            return {from_json(key): from_json(one) for key, one in held}
-        case "$object":
-            name, values = held
-            if name not in TRAVELS:
-                raise QueryError(f"The answer holds a {name}, which this odin_graph does not know: upgrade it.")
-            return TRAVELS[name](**{field: from_json(one) for field, one in values.items()})
-    return json_values.from_json(data)
+    ((tag, packed),) = data.items()
+    return _READ[tag](packed) if tag in _READ else json_values.from_json(data)
+
+
+def _objects(packed: Any) -> NDArray[Any]:
+    found = np.empty(len(packed), object)
+    found[:] = from_json(packed)
+    return found
+
+
+def _dataclass(packed: Any) -> Any:
+    name, values = packed
+    if name not in TRAVELS:
+        raise QueryError(f"The answer holds a {name}, which this odin_graph does not know: upgrade it.")
+    return TRAVELS[name](**{field: from_json(one) for field, one in values.items()})
+
+
+_READ: Final[dict[str, Callable[[Any], Any]]] = {
+    "$array": lambda packed: np.load(io.BytesIO(base64.b64decode(packed)), allow_pickle=False),
+    "$objects": _objects,
+    "$table": lambda packed: pa.ipc.open_stream(base64.b64decode(packed)).read_all(),
+    "$tuple": lambda packed: tuple(from_json(one) for one in packed),
+    "$items": lambda packed: {from_json(key): from_json(one) for key, one in packed},
+    "$task": parse_task,
+    "$object": _dataclass,
+}
 
 
 def argument_to_json(value: Any) -> Any:

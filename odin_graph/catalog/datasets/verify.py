@@ -12,6 +12,7 @@ from odin_graph.catalog.datasets.frozen import content_digest
 from odin_graph.catalog.datasets.versions import Members
 from odin_graph.catalog.images.batch import image_digest
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.deadline import check
 from odin_graph.errors import StoreError
 from odin_graph.graph.writer import batches
 from odin_graph.progress import progress_bar
@@ -43,6 +44,7 @@ class Verified:
     __repr__ = __str__
 
 
+@served
 def verify(stores: Stores, dataset: str, *, deep: bool = False, progress: bool = True) -> Verified:
     """Compute a version's digest again from what is stored now.
 
@@ -64,12 +66,6 @@ def verify(stores: Stores, dataset: str, *, deep: bool = False, progress: bool =
     if content_digest(digests, members.labels) != record["digest"]:
         return Verified(dataset, f"images or labels are others than those frozen under {record['digest'][:12]}")
     return Verified(dataset, None)
-
-
-@served
-def verified(stores: Stores, dataset: str) -> Verified:
-    """The same without reading a pixel."""
-    return verify(stores, dataset, progress=False)
 
 
 def compare(one: tuple[str, Rows], other: tuple[str, Rows]) -> Verified:
@@ -118,6 +114,7 @@ def _first_bad(
             except StoreError as error:
                 return f"pixels cannot be read: {error}"
             for key, image in zip(keys.tolist(), read, strict=True):
+                check()
                 if image_digest(image) != images[key][1]:
                     return f"the pixels of {images[key][0]!r} are others than those it was stored with"
             advance(len(keys))

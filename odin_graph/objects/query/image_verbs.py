@@ -170,8 +170,9 @@ class ImagesVerbs(InSession):
         Raises:
             FrozenError: Data set versions contain them. The message lists these.
         """
+        stores = self._stores  # far away this is refused before anything is looked up
         keys = self._keys_of(images).tolist()
-        return deletion.delete(self._stores, "Image", keys, why=why, by=by, force=force)
+        return deletion.delete(stores, "Image", keys, why=why, by=by, force=force)
 
     def undelete(self, images: Any, /) -> UndeletionReport:
         """Remove the tombstones of images, in one transaction. Readers see the images again as they were.

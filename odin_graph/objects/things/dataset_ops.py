@@ -287,11 +287,7 @@ class DatasetOps(InSession):
         if other is not None and not deep:
             theirs = other._session.ask(checks.rows_of, other.id)  # noqa: SLF001 - of this class
             return checks.compare((self.id, self._session.ask(checks.rows_of, self.id)), (other.id, theirs))
-        held = (
-            checks.verify(self._stores, self.id, deep=True, progress=progress)
-            if deep
-            else self._session.ask(checks.verified, self.id)
-        )
+        held = self._session.ask(checks.verify, self.id, deep=deep, progress=progress)
         return held if other is None or not held else self.verify(other)
 
     def export(
