@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from odin_graph.arguments import read_path
 from odin_graph.errors import WorkspaceError
 
 STORES = ("s3", "gs", "azure")
@@ -59,7 +60,7 @@ class Address:
                 raise WorkspaceError("user=, password= and database= are for a server given with graph=.")
             if not isinstance(path, str | os.PathLike):
                 raise WorkspaceError(f'{path!r:.80} is not a folder: give a path, connect("retina.odin").')
-            folder = Path(path).expanduser().resolve()
+            folder = read_path("path", path).expanduser().resolve()
             return cls(arrays=_root(arrays) if arrays else str(folder / "arrays"), folder=str(folder))
         if not _is_bolt(graph):
             raise WorkspaceError(

@@ -19,8 +19,9 @@ _LONGEST = 255
 
 
 def whole(value: object) -> int | None:
-    """A whole number, also one of NumPy's; None for anything else, truth values among them."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+    """A whole number, also one of NumPy's; None for anything else, truth values and arrays among them."""
+    array = hasattr(value, "ndim") and not isinstance(value, np.generic)
+    if array or isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         return None
     try:
         return index(value)
@@ -54,6 +55,14 @@ def read_path(name: str, given: object) -> Path:
     if not text or "\0" in text or not fits:
         raise DataError(f"{name}={text!r:.80} is not the path of a file or folder: give one.")
     return Path(text)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; there is none of a name that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_text(name: str, given: object) -> str:

@@ -150,13 +150,16 @@ def _fits_generic(value: object, origin: Any, args: tuple[Any, ...]) -> bool:
         return isinstance(value, origin) and all(fits(one, args[0]) and fits(of, args[1]) for one, of in value.items())
     if not issubclass(origin, Iterable) or origin is np.ndarray:
         return isinstance(value, origin)
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
         return False
     if origin is tuple and args[-1] is not Ellipsis:
         return isinstance(value, tuple) and len(value) == len(args) and all(map(fits, value, args))
-    if isinstance(value, list | tuple | set | frozenset):
-        return isinstance(value, origin) and all(fits(one, args[0]) for one in value)
-    return isinstance(value, Iterable)
+    for listed in ("tolist", "to_pylist"):  # of arrays, tensors and the like, which are no sequences to Python
+        if hasattr(value, listed):
+            value = getattr(value, listed)()
+    if isinstance(value, Collection) and isinstance(value, origin):
+        return all(fits(one, args[0]) for one in value)
+    return isinstance(value, origin)
 
 
 def _hint(call: Callable[..., Any], annotation: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 from odin_graph.errors import QueryError, TimeLimitError
 
+_LONGEST: Final = 10**9
 _SLACK: Final = 0.1
 """Seconds by which an engine may be early."""
 
@@ -51,8 +52,8 @@ def check_seconds(seconds: float | None) -> None:
     """
     if seconds is None:
         return
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise QueryError(f"timeout= takes seconds, more than 0, not {seconds!r}.")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+        raise QueryError(f"timeout= takes seconds, more than 0 and up to {_LONGEST:,}, not {seconds!r:.80}.")
 
 
 def remaining() -> float | None:

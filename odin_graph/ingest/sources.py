@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from odin_graph.arguments import read_path
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ingest.entry import Entry, id_of
 from odin_graph.ingest.folder import entries_of_folder
@@ -84,7 +85,7 @@ def entries_of(
         raise DataError(
             f"Images come from a folder or a manifest, not {type(source).__name__}: give arrays as images=."
         )
-    path = Path(source).expanduser()
+    path = read_path("source", source).expanduser()
     if path.is_dir():
         if types:
             raise DataError("types= is for the columns of a manifest or of metadata=: the labels of folders are text.")
@@ -150,6 +151,8 @@ def _of_arrays(
             "calls where they do not fit into memory."
         )
     images = in_order("images", images)
+    if not hasattr(images, "__len__"):
+        raise DataError(f"images= takes an array or a list of images, not {type(images).__name__}: give [image].")
     n = len(images)
     free = dict(metadata) if metadata is not None else {}
     for name in free:

@@ -62,8 +62,8 @@ def run_sql(
 def _check(base: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         statements = base.extract_statements(read_text("The SQL", sql))
-    except duckdb.Error as error:
-        raise QueryError(f"The SQL cannot be read: {error}") from error
+    except (duckdb.Error, TypeError) as error:  # the latter of half a character
+        raise QueryError(f"The SQL cannot be read: {error!s:.300}") from error
     if len(statements) != 1 or statements[0].type not in _READ:
         raise ReadOnlyError("db.sql() runs one SELECT; data is changed through db.images, db.datasets and the like.")
 

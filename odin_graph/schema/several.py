@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
+import numpy as np
+from numpy.typing import NDArray
+
 from odin_graph.errors import DataError
 
 
@@ -30,6 +33,18 @@ def in_order(name: str, given: Any, ask: str = "give one value an image") -> Any
     if hasattr(given, "iloc"):
         return given.tolist()
     return given if hasattr(given, "__getitem__") else list(given)
+
+
+def read_numbers(name: str, given: Any) -> NDArray[np.float64]:
+    """A number for each of several things (n,), in their order.
+
+    Raises:
+        DataError: They have no order, or are no numbers.
+    """
+    try:
+        return np.asarray(in_order(name, given), np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name!r} is {given!r:.60}: give one number an image, in a list or an array.") from error
 
 
 def refuse_unordered(name: str, given: Any) -> None:

@@ -19,8 +19,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from tests.engines.maven import CannotRunError, jars, java
 
 S3PROXY = "org.gaul:s3proxy:2.6.0"
@@ -96,6 +94,8 @@ class S3Server(ABC):
 
     def client(self, service: str = "s3") -> Any:
         """By another library than those of ours."""
+        import boto3  # whoever runs no such service need not have it
+
         return boto3.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -192,6 +192,8 @@ def mirrored(address: str) -> Path:
     """A folder with what is below an address of the service that the environment names."""
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     folder = Path(tempfile.mkdtemp(prefix="odin-mirror-"))
+    import boto3
+
     client = boto3.Session().client("s3")  # the module's own session keeps the keys of the first service that was asked
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
         for entry in page.get("Contents", ()):

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import is_number
 from odin_graph.catalog.images.batch import ImageBatch, check_mask, image_digest
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.images.pixels import compact_pixels
@@ -97,7 +98,7 @@ class Stack:
             raise DataError(f"axis={self.axis!r} is not known: a {what} is cut across axis 0, 1 or 2.")
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
             raise DataError(f"every={self.every!r} is not known: give 1 for each {part}, or n for each n-th.")
-        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
+        if self.fps is not None and not (is_number(self.fps) and 0 < self.fps < 1e9):
             raise DataError(f"fps={self.fps!r} is not a rate: give frames a second.")
         self._check_columns()
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.arguments import whole
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.query.neighborhoods import Neighborhoods
@@ -103,9 +104,9 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
             timeout: For each batch; see `run`.
             columns: More columns.
         """
-        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-            raise QueryError(f"to_batches() takes a number of rows, at least 1, not {rows!r}.")
-        batches = self._executor.columns(self.plan, wanted_columns(names, columns), rows)
+        if (number := whole(rows)) is None or not 0 < number < 2**31:
+            raise QueryError(f"to_batches() takes a number of rows, 1 to 2147483647, not {rows!r:.80}.")
+        batches = self._executor.columns(self.plan, wanted_columns(names, columns), number)
         while True:
             with deadline(timeout):
                 batch = next(batches, None)

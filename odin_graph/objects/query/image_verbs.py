@@ -25,6 +25,7 @@ from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.schema.metadata import plain
+from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
@@ -238,8 +239,13 @@ class ImagesVerbs(InSession):
             ids: The images, by the id of any of their versions.
             images: Pixels (h, w) or (h, w, bands), one for each image.
             metadata: Metadata that differs from before: columns by name.
+
+        Raises:
+            UnknownNameError: No such image.
+            DataError: An image twice.
+            ShapeError: Pixels that are no image.
         """
-        report = _revised(self._stores, list(ids), list(images), metadata)
+        report = _revised(self._stores, list(ids), list(in_order("images", images)), metadata)
         return list(class_of("Image").of_keys(self._session, report.keys))
 
     def _keys_of(self, images: Any) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from odin_graph.objects.query.pixels_out import Batch, Read, batches
 from odin_graph.runtime.pixels.runs import lanes_of, run_of
 from odin_graph.runtime.training.epochs import Epochs, balanced
 from odin_graph.runtime.training.torch_data import torch_dataset
-from odin_graph.schema.several import in_order
+from odin_graph.schema.several import read_numbers
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Training(ABC):
         if isinstance(weights, str):
             drawn = balanced(data.targets) if weights == "balanced" else self._weights(weights)
         elif weights is not None:
-            drawn = np.asarray(in_order("weights", weights), np.float64)
+            drawn = read_numbers("weights", weights)
         if stream:
             self._check_streamed()
         length, mixed = run_of(self._stores) if stream else (None, 2)

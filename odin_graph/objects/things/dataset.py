@@ -332,7 +332,8 @@ def _ids_of(stores: Stores, tag: str | None = None) -> list[str]:
 
 def _as_labels(labels: Any, number: int) -> pa.Array:
     held = labels.to_pylist() if isinstance(labels, pa.ChunkedArray) else labels
-    given = held if isinstance(held, pa.Array | np.ndarray) else list(in_order("labels", held))
+    given = held if isinstance(held, pa.Array) else in_order("labels", held)
+    given = given if isinstance(given, pa.Array | np.ndarray) else list(given)
     if len(given) != number:
         raise DataError(f"There are {number} images and {len(given)} labels: give one for each image.")
     return given if isinstance(given, pa.Array) else labels_array(given)

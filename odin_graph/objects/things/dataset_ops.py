@@ -181,6 +181,8 @@ class DatasetOps(InSession):
         """
         if (number := whole(k)) is None or number < 2:
             raise DataError(f"{k!r:.80} is not a number of folds: give 2 or more.")
+        if k > (number := len(Members.alive(self._stores, self.id))):
+            raise DataError(f"{number:,} images cannot be split into {k:,} folds: give {number:,} or less.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
         options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
         keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arguments import is_there
 from odin_graph.catalog.images.batch import check_pixels
 from odin_graph.catalog.images.images import keys_of
 from odin_graph.errors import DataError, QueryError
@@ -93,7 +94,7 @@ def _keys_of(stores: Stores, stored: Sequence[Stored]) -> list[int]:
     try:
         return [int(key) for key in keys_of(stores, [one.key if one.id is None else one.id for one in stored])]
     except DataError as error:
-        if file := next((one.id for one in stored if one.id is not None and Path(one.id).is_file()), None):
+        if file := next((one.id for one in stored if one.id is not None and is_there(Path(one.id))), None):
             raise QueryError(f"{file!r} is not a stored image, but a file: give pathlib.Path({file!r}).") from error
         raise
 

@@ -38,7 +38,7 @@ class NearestImages(Over):
         assert not isinstance(step.by, UnitGroup), "an operator of its own"
         self.step, self.by = step, step.by
         if step.recall is not None:
-            self.why = f"as much of an index as {step.recall:.0%} of them need; a scan where that does not pay"
+            self.why = f"as much of an index as {float(step.recall):.0%} of them need; a scan where that does not pay"
 
     def _apply(self, table: pa.Table) -> pa.Table:
         step, stores, by = self.step, self.snapshot.stores, self.by

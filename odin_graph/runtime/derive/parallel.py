@@ -8,9 +8,12 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from odin_graph.arguments import whole
 from odin_graph.errors import DataError
 
 T = TypeVar("T")
+_MOST = 1024
+"""Processes."""
 _IDLE_SECONDS = 10
 """A process that has nothing to do ends: it may hold the engine of a workspace up."""
 
@@ -30,8 +33,8 @@ def run_all(
     Raises:
         DataError: Less than no process, or something that does not pickle.
     """
-    if processes < 0:
-        raise DataError(f"processes={processes} is not known: give how many, or 0 for threads.")
+    if (number := whole(processes)) is None or not 0 <= number <= _MOST:
+        raise DataError(f"processes={processes!r:.80} is not known: give how many, up to {_MOST}, or 0 for threads.")
     if processes:
         return _in_processes(function, calls, processes)
     # One thread of BLAS a thread of ours: more wait for each other, and cost three times the time.

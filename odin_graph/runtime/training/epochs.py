@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arguments import check_seed, whole
+from odin_graph.checked import check_fields
 from odin_graph.errors import DataError
 
 Positions = NDArray[np.int64]
@@ -54,6 +55,7 @@ class Epochs:
         Raises:
             DataError: No images, a size below 1, or weights that are none.
         """
+        check_fields(self, "loader")
         if not len(self.keys):
             raise DataError("There is no image to load: the query or data set selects none.")
         if (size := whole(self.batch_size)) is None or size < 1:

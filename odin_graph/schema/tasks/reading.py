@@ -48,7 +48,10 @@ def classes_in_order(given: Any) -> Any:
     Raises:
         DataError: They have none, as in a set, or another one, as a dict from classes to indexes, or are one text.
     """
-    return None if given is None else in_order("classes", given, "give the classes in the order of their indexes")
+    ask = "give the classes in the order of their indexes"
+    if getattr(given, "ndim", 1) != 1:
+        raise DataError(f"'classes' is an array of shape {tuple(given.shape)}: {ask}.")
+    return None if given is None else in_order("classes", given, ask)
 
 
 def as_rows(values: Any, classes: Sequence[Any] | None) -> NDArray[np.bool_] | None:
