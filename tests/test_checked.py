@@ -34,7 +34,7 @@ pytestmark = pytest.mark.unit
         (np.int64(1), int, True),
         (True, int, False),
         (1.0, int, False),
-        (np.array(1), int, True),
+        (np.array(1), int, False),
         (np.array([1]), int, False),
         (1, float, True),
         (np.float32(1), float, True),
