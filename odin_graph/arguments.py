@@ -10,8 +10,6 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from odin_graph.errors import DataError, QueryError
 
 _LONGEST = 255
@@ -20,8 +18,8 @@ _LONGEST = 255
 
 def whole(value: object) -> int | None:
     """A whole number, also one of NumPy's; None for anything else, truth values and arrays among them."""
-    array = hasattr(value, "ndim") and not isinstance(value, np.generic)
-    if array or isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+    array = hasattr(value, "__setitem__")  # one without a dimension has an index, too
+    if array or is_truth(value) or not hasattr(value, "__index__"):
         return None
     try:
         return index(value)
@@ -29,9 +27,15 @@ def whole(value: object) -> int | None:
         return None
 
 
+def is_truth(value: object) -> bool:
+    """Whether it is a truth value, also one of NumPy's, which need not be loaded for it."""
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return isinstance(value, bool) or (kind == "b" and not hasattr(value, "__setitem__"))
+
+
 def is_number(value: object) -> bool:
     """Whether it is a finite real number, also one of NumPy's, and no truth value."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+    if is_truth(value) or not isinstance(value, Real):
         return False
     try:
         return isfinite(value)

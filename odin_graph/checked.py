@@ -16,9 +16,7 @@ from functools import cache, wraps
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
-
-from odin_graph.arguments import whole
+from odin_graph.arguments import is_truth, whole
 from odin_graph.errors import OdinError, QueryError
 
 if TYPE_CHECKING:
@@ -130,7 +128,7 @@ def fits(value: object, hint: Any) -> bool:
     if hint is None or hint is types.NoneType:
         return value is None
     if hint is bool:
-        return isinstance(value, bool | np.bool_)
+        return is_truth(value)
     if hint is int:
         return whole(value) is not None
     if hint is float:
@@ -148,7 +146,7 @@ def _fits_generic(value: object, origin: Any, args: tuple[Any, ...]) -> bool:
         return True
     if issubclass(origin, Mapping):
         return isinstance(value, origin) and all(fits(one, args[0]) and fits(of, args[1]) for one, of in value.items())
-    if not issubclass(origin, Iterable) or origin is np.ndarray:
+    if not issubclass(origin, Iterable) or origin.__module__ == "numpy":
         return isinstance(value, origin)
     if isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
         return False
