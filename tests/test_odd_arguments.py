@@ -345,8 +345,11 @@ def retina(db: og.Workspace) -> og.Workspace:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_call_answers_or_says_what_to_give(retina: og.Workspace, tmp_path: Path, soak: bool) -> None:
+def test_a_call_answers_or_says_what_to_give(
+    retina: og.Workspace, tmp_path: Path, soak: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A share of the values for each argument; all of them, of all arguments, in the soak."""
+    monkeypatch.chdir(tmp_path)  # some of them are names of files
     seed = int(os.environ.get("ODIN_SEED") or random.SystemRandom().randrange(2**32))
     print(f"ODIN_SEED={seed} repeats these cases")
     chance, raw, tried = random.Random(seed), [], 0
