@@ -123,6 +123,12 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
         pytest.warns(og.LeakWarning, match=f"Images of one {group} are in both training and test.*--group {group}"),
     ):
         quickstart.ingest(db, data, None)
+    out = tmp_path / "whole"
+    quickstart.main(data=data, out=out, group=group)
+    with og.connect(out / "quickstart.odin") as db:
+        (train,), (test,) = ([id_ for id_ in db.datasets if f"/{name}@" in id_] for name in ("train", "test"))
+        patients = [set(db.images(id_).to_arrow(group)[group].to_pylist()) for id_ in (train, test)]
+        assert patients[0].isdisjoint(patients[1])
     with og.connect(tmp_path / "out" / "second.odin") as db:
         with pytest.raises(og.UnknownNameError, match="There is no field to group by 'nothing'"):
             quickstart.ingest(db, data, "nothing")

@@ -124,7 +124,7 @@ def exhausted() -> MemoryLimitError:
     return MemoryLimitError(
         "The graph engine ran out of memory while this statement ran, and was started again. Acknowledged changes "
         "are stored, and nothing of this statement. It, or another one at the same time, needs too much at once: "
-        "return fewer rows with LIMIT, aggregate, or or read it in parts."
+        "return fewer rows with LIMIT, aggregate, or read it in parts."
     )
 
 

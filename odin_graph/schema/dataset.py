@@ -28,6 +28,8 @@ class Dataset(Traced, Leased, Described):
     """The field whose values were fixed as its labels."""
     odin_given = BooleanProperty()
     """True where labels were given, or kept from an earlier version, in place of the field's values."""
+    odin_made = IntegerProperty()
+    """Counts up from version to version, of any data set: which is newer is not a matter of clocks."""
     tags = ArrayProperty(StringProperty())
     """Words to find it by, no part of what is frozen."""
     query = JsonProperty()

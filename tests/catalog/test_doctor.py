@@ -100,6 +100,10 @@ GRAPH = {
         "MATCH (d:Dataset) SET d.state = 'done'",
         {"Dataset nodes"},
     ),
+    "an experiment that made predictions removed": (
+        "MATCH (e:Experiment {id: 'vgg/1'}) DETACH DELETE e",
+        {f"prediction set '{SET}'", "Experiment and Model nodes"},
+    ),
     "a prediction changed": (
         "MATCH (p:Prediction {id: $set + ':' + toString($key)}) SET p.predicted = 'dog'",
         {f"prediction set '{SET}'"},
@@ -155,6 +159,23 @@ def test_damage_in_the_graph_is_named(stores: Stores, keys: np.ndarray, damage: 
         assert fault.reason.endswith(".")
         assert fault.remedy.endswith(".")
         assert str(fault) in str(report)
+
+
+def test_a_run_that_another_client_deleted_is_missed_by_its_log(db: og.Workspace) -> None:
+    with db.run(id="logged") as run:
+        run.log({"loss": 0.5}, step=1)
+    assert db.doctor().sound
+    db.cypher("MATCH (e:Experiment {id: 'logged'}) DETACH DELETE e", write=True)
+    (fault,) = db.doctor().faults
+    assert str(fault).startswith("Experiment nodes: 1 are gone from the graph, and their arrays are there: 'logged'.")
+
+
+def test_an_image_without_its_key_or_id_is_a_fault_and_no_error(stores: Stores, keys: np.ndarray) -> None:
+    for name in ("key", "id"):
+        stores.graph.write(f"MATCH (i:Image {{id: 'i3'}}) REMOVE i.{name}")
+        for deep in (False, True):
+            named = [fault for fault in examine(stores, deep=deep).faults if fault.thing == "Image nodes"]
+            assert any(f"no {name}" in fault.reason for fault in named)
 
 
 def test_the_query_of_a_subset_is_the_one_on_its_edge(db: og.Workspace) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.catalog.datasets import datasets
 from tests.kept import kept
 
 NUMBER = 40
@@ -101,6 +103,17 @@ def test_another_seed_is_for_what_is_new_and_redraw_is_for_all(scans: og.Workspa
         same = every.split(PARTS, seed=1, revise=True)
     assert sides(same) == sides(first)
     assert sides(every.split(PARTS, seed=1, redraw=True)) != sides(first)
+
+
+def test_which_draw_is_the_newest_is_no_matter_of_clocks(scans: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = scans.datasets["d"]
+    every.split(PARTS)
+    at = datasets.now()
+    monkeypatch.setattr(datasets, "now", lambda: at - timedelta(days=1))
+    drawn = every.split(PARTS, seed=1, redraw=True)
+    again = every.revise(add=_add(scans, NUMBER, 4)).split(PARTS, seed=1, revise=True)
+    after = sides(again)
+    assert {key: after[key] for key in sides(drawn)} == sides(drawn)
 
 
 def test_what_a_split_did_not_reach_is_said_and_kept(scans: og.Workspace) -> None:

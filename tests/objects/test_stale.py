@@ -59,6 +59,17 @@ def test_another_label_is_stale_whoever_wrote_it_and_the_same_again_is_not(
     assert len(pets.cypher(STATEMENTS[10], image="i1")) == 0
 
 
+def test_labels_that_another_client_removed_are_all_stale_but_for_those_given_by_hand(pets: og.Workspace) -> None:
+    part = pets.datasets["pets"].split({"a": 0.5, "b": 0.5})["a"]
+    hand = pets.datasets.create("hand", pets.images(), labels=["owl"] * 6)
+    by_hand = hand.split({"c": 0.5, "d": 0.5})["c"]
+    pets._stores.graph.write("MATCH (i:Image) REMOVE i.label")
+    found = pets.labels.stale()
+    assert found.datasets == {"pets@1": 6, part.id: len(part), "pets/b@1": 6 - len(part)}
+    assert by_hand.id not in found.datasets
+    assert set(found.labels["today"].to_pylist()) == {None}
+
+
 @pytest.mark.parametrize("labels", [["cat"] * 6, [1, 2] * 3, [["a", "b"], ["a"]] * 3, [1.5, 2.5] * 3], ids=str)
 def test_edges_to_members_have_the_frozen_label_until_the_image_is_purged(db: og.Workspace, labels: list[Any]) -> None:
     pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)

@@ -76,6 +76,14 @@ def added(db: og.Workspace, images: Any) -> Any:
     return sorted(db.images().keys()[:N].tolist()) and len(db.vectors["mine"])
 
 
+def asked(report: Callable[[], Any]) -> Any:
+    """The rows of a report; of too few images the refusal."""
+    try:
+        return len(report().to_pandas())
+    except OdinError as error:
+        return str(error)
+
+
 CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "images": lambda db, images: sorted(db.images(images).keys().tolist()),
     "create": lambda db, images: len(db.datasets.create(uuid.uuid4().hex, images)),
@@ -88,6 +96,8 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "materialize": lambda db, images: len(layer(db).materialize(images, progress=False)),
     "embeddings": lambda db, images: layer(db).embeddings(images, progress=False).shape,
     "stats": lambda db, images: len(layer(db).stats(images).to_pandas()),
+    "selectivity": lambda db, images: asked(lambda: layer(db).selectivity(images, by="label")),
+    "affinity": lambda db, images: asked(lambda: layer(db).affinity({"n": F("n")}, images=images)),
     "values": lambda db, images: layer(db).units[[0, 1]].values(images).shape,
     "top": lambda db, images: layer(db).units[0].top(2, images).count(),
     "unusual": lambda db, images: len(db.image("image/000005").unusual_units(layer(db), images, 2).to_pandas()),

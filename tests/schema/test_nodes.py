@@ -20,8 +20,8 @@ STORED = {
     "VectorSet": "created_at id lease_owner lease_until length rows state",
     "View": "base created_at id query version",
     "Dataset": (
-        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_given odin_origins "
-        "odin_warnings query size state tags version"
+        "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_given odin_made "
+        "odin_origins odin_warnings query size state tags version"
     ),
     "Model": "classes created_at definition deleted digest id input_shape odin_origins parameters preprocess task tree",
     "Experiment": (

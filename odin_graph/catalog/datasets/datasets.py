@@ -181,7 +181,9 @@ def _begin(
 
     def make(tx: Transaction) -> None:
         (free,) = values.record(tx)
-        tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}})
+        (last,) = tx.run("MATCH (d:Dataset) RETURN max(d.odin_made) AS made")
+        made = {**free, **row, "odin_made": (last["made"] or 0) + 1}
+        tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in made.items() if v is not None}})
         draw(tx, "Dataset", id_, origins, {"DERIVED_FROM": {"query": row["query"]}})
 
     try:

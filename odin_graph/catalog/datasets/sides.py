@@ -14,7 +14,7 @@ from odin_graph.stores import Stores
 
 _VERSIONS: Final = f"""
 UNWIND $bases AS base MATCH (d:Dataset {{base: base}}) WHERE {alive("Dataset", "d")}
-RETURN d.base AS base, d.id AS id ORDER BY d.created_at DESC, d.version DESC
+RETURN d.base AS base, d.id AS id ORDER BY d.odin_made DESC, d.version DESC
 """
 _BEFORE: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)-[:REVISION_OF*1..]->(o:Image)

@@ -7,28 +7,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.catalog.images.labels import same_label
+from odin_graph.graph.moment import Moment
 from odin_graph.stores import Stores
 
 _FIELD = "MATCH (d:Dataset {id: $id}) RETURN d.label_field AS field"
+_BY_HAND = """
+MATCH (d:Dataset {id: $id}) OPTIONAL MATCH (d)-[:DERIVED_FROM|REVISION_OF*1..]->(before:Dataset)
+RETURN d.odin_given AS given, count(before) AS origins, count(before.odin_given) AS given_origins
+"""
 
 
 def stale_labels(stores: Stores, dataset: str) -> pa.Table:
     """Columns ``key``, ``frozen`` and ``today`` of the members that are there and have another label by now.
 
-    None, where the field that the version is labeled by has no value of any member: its labels were given by hand.
+    None, where the labels were given by hand and the field has no value of any member. Of a version that was labeled by
+    the field, or was made from one, all are stale then.
     """
     at = stores.graph.moment()
     members = stores.columns.present(stores.columns.members(dataset, at), at)
     frozen, keys = members.column("label").combine_chunks(), members.column("key").to_numpy()
     field = next((row["field"] for row in at.read(_FIELD, {"id": dataset})), None)
     nothing = pa.table({"key": members.column("key"), "frozen": frozen, "today": frozen}).slice(0, 0)
-    if field is None or field not in stores.columns.fields("Image", at):
+    if field is None:
         return nothing
-    held = stores.columns.images([field], keys, at)
-    today = held.column(field).take(pc.index_in(members.column("key"), held.column("key"))).combine_chunks()
-    if pa.types.is_dictionary(today.type):
-        today = today.dictionary_decode()
-    if today.null_count == len(today):
+    today = pa.nulls(len(frozen), frozen.type)
+    if field in stores.columns.fields("Image", at):
+        held = stores.columns.images([field], keys, at)
+        today = held.column(field).take(pc.index_in(members.column("key"), held.column("key"))).combine_chunks()
+        if pa.types.is_dictionary(today.type):
+            today = today.dictionary_decode()
+    if today.null_count == len(today) and _is_by_hand(at, dataset):
         return nothing
     if today.type == frozen.type and not pa.types.is_nested(today.type):
         same = pc.or_kleene(pc.equal(frozen, today), pc.and_(pc.is_null(frozen), pc.is_null(today)))
@@ -37,3 +45,9 @@ def stale_labels(stores: Stores, dataset: str) -> pa.Table:
         pairs = zip(frozen.to_pylist(), today.to_pylist(), strict=True)
         differ = pa.array(np.array([not same_label(a, b) for a, b in pairs], bool))
     return pa.table({"key": members.column("key"), "frozen": frozen, "today": today}).filter(differ)
+
+
+def _is_by_hand(at: Moment, dataset: str) -> bool:
+    """Whether the labels of a version, and of all that it was made from, are no field's."""
+    (row,) = at.read(_BY_HAND, {"id": dataset})
+    return bool(row["given"]) and row["origins"] == row["given_origins"]

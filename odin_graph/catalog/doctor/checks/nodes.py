@@ -97,6 +97,13 @@ def check_counters(stores: Stores) -> Iterator[Fault]:
             name = prefix + owner
             if place.isdecimal() and owner in owners:
                 most[name] = max(most.get(name, 0), int(place))
+    counted = {name.removeprefix(prefix) for prefix, _ in _COUNTED for name in held if name.startswith(prefix)}
+    if lost := sorted(counted - owners):
+        yield Fault(
+            "Experiment and Model nodes",
+            f"{len(lost)} are gone from the graph, and what they made was counted: {shown(map(repr, lost))}.",
+            _RESTORE,
+        )
     for name, highest in sorted(most.items()):
         following = held.get(name)
         if not isinstance(following, int) or following <= highest:

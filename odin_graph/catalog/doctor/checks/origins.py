@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -50,7 +51,7 @@ def check_origins(stores: Stores) -> Iterator[Fault]:
         for row in stores.graph.read(_HELD.format(label=label)):
             there = [tuple(end) for end in row["there"]]
             for text in row["origins"]:
-                thing = f"{label.lower()} {row['id']!r}"
+                thing = f"{_spaced(label)} {row['id']!r}"
                 try:
                     origin = Origin.parse(text)
                 except (ValueError, TypeError):
@@ -75,8 +76,13 @@ def check_sets(stores: Stores) -> Iterator[Fault]:
             )
 
 
+def _spaced(label: str) -> str:
+    """A label as words: ``prediction set``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label).lower().replace("dataset", "data set")
+
+
 def _lost(stores: Stores, label: str, row: dict[str, Any], origin: Origin) -> Fault:
-    thing, what = f"{label.lower()} {row['id']!r}", f"{origin.label.lower()} {origin.id!r}"
+    thing, what = f"{_spaced(label)} {row['id']!r}", f"{_spaced(origin.label)} {origin.id!r}"
     known = stores.graph.read(f"MATCH (n:{origin.label} {{id: $id}}) RETURN n.id AS id", {"id": origin.id})
     if not known:
         return Fault(thing, f"It was made from {what}, which is no longer in the graph.", _RESTORE)

@@ -16,7 +16,7 @@ def check_owners(stores: Stores) -> Iterator[Fault]:
     arrays: defaultdict[str, set[str]] = defaultdict(set)
     for info in all_segments(stores):
         label, _, rest = info.array.partition("/")
-        if label in PARENTS:
+        if label in (*PARENTS, "Experiment"):
             arrays[label].add(rest.rpartition("/")[0])
     for label, ids in arrays.items():
         known = {row["id"] for row in stores.graph.read(f"MATCH (n:{label}) RETURN n.id AS id")}
