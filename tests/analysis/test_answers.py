@@ -77,6 +77,8 @@ def test_comparison_counts_every_image_once(db: og.Workspace, world: dict[str, A
     assert held.p_value == pytest.approx(binomtest(counts[1], counts[1] + counts[2]).pvalue)
     assert held.table()["images"].tolist() == counts
     assert "McNemar" in str(held)
+    assert len(repr(held).splitlines()) < 12
+    assert not {"array(", "int64"} & set(repr(held).replace("(", "( ").split()), "a repr that is read, and no dump"
 
 
 def test_what_cannot_be_answered_says_why(db: og.Workspace, world: dict[str, Any]) -> None:

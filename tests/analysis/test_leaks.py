@@ -209,6 +209,15 @@ def test_what_nothing_can_be_compared_by(db: og.Workspace, by: Any, kind: type[o
         db.leaks("all", "all", by=by)
 
 
+def test_zero_and_minus_zero_are_one_value_of_a_field(db: og.Workspace) -> None:
+    pixels = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4)
+    db.images.add(images=pixels, ids=list("abcd"), metadata={"x": [0.0, 1.0, -0.0, 2.0]}, progress=False)
+    db.datasets.create("train", ["a", "b"])
+    db.datasets.create("test", ["c", "d"])
+    (row,) = db.leaks("train", "test", by=[F("x")]).to_arrow().to_pylist()
+    assert (row["train"], row["test"]) == ("a", "c")
+
+
 def test_lineage_that_another_client_drew_is_lineage(db: og.Workspace) -> None:
     """It has no HAS_ROOT beside it, which is a shortcut of ours."""
     add_digits(db, 3)

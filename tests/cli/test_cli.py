@@ -89,6 +89,16 @@ def test_info(folder: Path) -> None:
     assert "20 images, 1 datasets, 0 models, 0 experiments" in ran.stdout
 
 
+def test_example_makes_the_workspace_of_the_guides(tmp_path: Path) -> None:
+    made = odin("example", tmp_path / "retina.odin")
+    assert (made.returncode, made.stdout.count("\n")) == (0, 1), made.stderr
+    assert "Workspace(" in made.stdout
+    assert_one_sentence(odin("example", tmp_path / "retina.odin"), "exists already: give a new folder")
+    with og.connect(tmp_path / "retina.odin", create=False) as db:
+        assert len(db.images("retina-test")) > 0
+        assert "small-cnn/1" in db.experiments
+
+
 def test_doctor_finds_a_sound_workspace(folder: Path) -> None:
     ran = odin("doctor", folder)
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 import odin_graph as og
+from odin_graph.cli.app import app
+from odin_graph.server import Settings
 from tests.cli.test_cli import assert_one_sentence, holding, odin
 from tests.workspaces import add_digits
 
@@ -23,6 +26,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with og.connect(path) as db:
         add_digits(db, 20)
     return path
+
+
+@pytest.mark.parametrize("flags", [[], ["--trust-source"], ["--cypher"]], ids=str)
+def test_what_a_flag_allows_reaches_the_server(folder: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Settings] = []
+
+    def create(_: og.Workspace, settings: Settings) -> None:
+        made.append(settings)
+        raise og.QueryError("enough was seen")
+
+    monkeypatch.setattr("odin_graph.server.create_app", create)
+    assert CliRunner().invoke(app, ["serve", str(folder), "--port", "0", *flags]).exit_code
+    (settings,) = made
+    assert (settings.trust_source, settings.cypher) == ("--trust-source" in flags, "--cypher" in flags)
 
 
 def test_a_token_serves_until_it_is_revoked(folder: Path) -> None:
