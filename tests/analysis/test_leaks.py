@@ -212,8 +212,8 @@ def test_what_nothing_can_be_compared_by(db: og.Workspace, by: Any, kind: type[o
 def test_zero_and_minus_zero_are_one_value_of_a_field(db: og.Workspace) -> None:
     pixels = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4)
     db.images.add(images=pixels, ids=list("abcd"), metadata={"x": [0.0, 1.0, -0.0, 2.0]}, progress=False)
-    db.datasets.create("train", ["a", "b"])
-    db.datasets.create("test", ["c", "d"])
+    db.datasets.create("train", ["a", "b"], label=None)
+    db.datasets.create("test", ["c", "d"], label=None)
     (row,) = db.leaks("train", "test", by=[F("x")]).to_arrow().to_pylist()
     assert (row["train"], row["test"]) == ("a", "c")
 

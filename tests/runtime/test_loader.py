@@ -353,7 +353,7 @@ def test_operations_come_before_augmentations_and_preprocessing(db: og.Workspace
     ("call", "error", "said"),
     [
         (lambda db: db.images().loader(0), og.DataError, "batch of 0"),
-        (lambda db: db.images().loader(seed=-1), og.DataError, "seed=-1"),
+        (lambda db: db.images().loader(seed=-1), og.DataError, "seed is -1"),
         (lambda db: db.images().where(F("n") > 999).loader(), og.DataError, "no image to load"),
         (lambda db: db.images().loader(collate_fn=list), og.DataError, "collate_fn"),
         (lambda db: db.images().loader(augment=Vary("flip")), og.DataError, "augment"),
