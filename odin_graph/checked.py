@@ -11,6 +11,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache, wraps
 from numbers import Real
@@ -38,29 +39,29 @@ def checked(call: C) -> C:
 
         @wraps(call)
         def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            try:
+            with _explained(call, args, kwargs):
                 yield from call(*args, **kwargs)
-            except OdinError:
-                raise
-            except Exception as error:
-                if (found := _explained(call, args, kwargs)) is None:
-                    raise
-                raise found from error
 
         return generator  # type: ignore[return-value]
 
     @wraps(call)
     def function(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with _explained(call, args, kwargs):
             return call(*args, **kwargs)
-        except OdinError:
-            raise
-        except Exception as error:
-            if (found := _explained(call, args, kwargs)) is None:
-                raise
-            raise found from error
 
     return function  # type: ignore[return-value]
+
+
+@contextmanager
+def _explained(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except OdinError:
+        raise
+    except Exception as error:
+        if (found := _misfit(call, args, kwargs)) is None:
+            raise
+        raise found from error
 
 
 def checked_calls(cls: T) -> T:
@@ -71,7 +72,7 @@ def checked_calls(cls: T) -> T:
     return cls
 
 
-def _explained(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> QueryError | None:
+def _misfit(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> QueryError | None:
     """The error that names the first argument that is not of its type."""
     try:
         given = inspect.signature(call).bind(*args, **kwargs)

@@ -12,6 +12,7 @@ from typing import Final
 from odin_graph.errors import QueryError, TimeLimitError
 
 _LONGEST: Final = 10**9
+"""Seconds that an engine can be told."""
 _SLACK: Final = 0.1
 """Seconds by which an engine may be early."""
 

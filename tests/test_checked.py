@@ -122,13 +122,15 @@ def public_calls() -> Iterator[tuple[str, Any]]:
     ]
     for module in modules:
         for name, cls in vars(module).items():
-            if inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith(("_", "Side")):
+            if inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith("_"):
                 for of, method in vars(cls).items():
                     if isinstance(method, types.FunctionType) and not of.startswith("_"):
                         yield f"{name}.{of}", method
     yield from (("connect", og.connect), ("restore", og.restore))
 
 
+INTERNAL = ("Side.ids",)
+"""Of a report about leaks, which alone calls it."""
 NO_ARGUMENTS = 1
 """Those with nothing but themselves have nothing to check."""
 
@@ -137,7 +139,9 @@ def test_all_public_calls_are_checked() -> None:
     left = [
         name
         for name, method in public_calls()
-        if len(inspect.signature(method).parameters) > NO_ARGUMENTS and not hasattr(method, "__wrapped__")
+        if len(inspect.signature(method).parameters) > NO_ARGUMENTS
+        and name not in INTERNAL
+        and not hasattr(method, "__wrapped__")
     ]
     assert not left
     assert len(list(public_calls())) > 250

@@ -10,6 +10,7 @@ from odin_graph.graph.moment import Reader
 
 _WHOLE: Final = frozenset(SegmentInfo.__slots__)
 _TRIES: Final = 5
+"""Equal answers before what is missing is taken as removed."""
 
 
 def segment_rows(
