@@ -1,4 +1,4 @@
-"""Where a workspace lives: what a query pickles instead of a driver."""
+"""Where a workspace is: queries pickle the address instead of a driver."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ class Address:
         return self.folder or f"{self.graph} + {self.arrays}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """A password travels to a process that multiprocessing spawns, and into no file."""
+        """The password is pickled only for a process that multiprocessing spawns, never into a file."""
         state = {name: getattr(self, name) for name in ("arrays", "folder", "graph", "database", "user", "password")}
         if get_spawning_popen() is None:
             state["password"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore; what did not travel comes from the environment when the workspace is opened."""
+        """Restore; a password that was not pickled comes from the environment."""
         if state["graph"] and state["password"] is None:
             state["password"] = os.environ.get("ODIN_GRAPH_PASSWORD")
         for name, value in state.items():
@@ -136,19 +136,19 @@ class Remote:
         return self.url
 
     def __getstate__(self) -> dict[str, Any]:
-        """A token travels as a password does."""
+        """The token is pickled only for a spawned process, as a password is."""
         token = self.token if get_spawning_popen() is not None else None
         return {"url": self.url, "token": token, "certificate": self.certificate}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore; a token that did not travel comes from the environment."""
+        """Restore; a token that was not pickled comes from the environment."""
         state["token"] = state["token"] or os.environ.get("ODIN_GRAPH_TOKEN")
         for name, value in state.items():
             object.__setattr__(self, name, value)
 
 
 def _root(arrays: str | os.PathLike[str]) -> str:
-    """An object store's address as it is; a folder absolute, so that a query finds it from another working folder."""
+    """The address of an object store unchanged; a folder as absolute path, valid from any working folder."""
     root = os.fspath(arrays)
     if "://" not in root:
         return str(Path(root).expanduser().resolve())

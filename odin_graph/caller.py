@@ -1,4 +1,4 @@
-"""Who called: the way from a line of this package out to the user's."""
+"""The frames from a line of this package out to the user's call."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def frames_inside() -> list[FrameType]:
 
 def called() -> str:
     """The name of what the user called."""
-    ours = [held.f_code for held in frames_inside() if held.f_code.co_filename.startswith(_OURS)]
+    ours = [frame.f_code for frame in frames_inside() if frame.f_code.co_filename.startswith(_OURS)]
     return [code.co_name for code in ours if code.co_filename != _WRAPPER][-1]

@@ -30,9 +30,9 @@ _SPECIAL: Final = ("__call__", "__getitem__", "__setitem__", "__delitem__")
 
 
 def checked(call: C) -> C:
-    """Where a call fails with an error that is not ours, and an argument is not of its type, say so.
+    """If a call fails with an error that is not ours, and an argument is not of its type, raise an error that says so.
 
-    An error of ours goes on as it is, and so does any other if all arguments are of their types, as that of a function
+    Our own errors are raised unchanged, and so is any other if all arguments are of their types, as that of a function
     which the user gave.
     """
     if inspect.isgeneratorfunction(call):
@@ -75,21 +75,21 @@ def checked_calls(cls: T) -> T:
 def _misfit(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> QueryError | None:
     """The error that names the first argument that is not of its type."""
     try:
-        given = inspect.signature(call).bind(*args, **kwargs)
-    except TypeError:  # one is missing or unknown, as Python says best
+        bound = inspect.signature(call).bind(*args, **kwargs)
+    except TypeError:  # an argument is missing or unknown: Python's own message is the best
         return None
-    for name, value in given.arguments.items():
-        parameter = given.signature.parameters[name]
+    for name, value in bound.arguments.items():
+        parameter = bound.signature.parameters[name]
         hint = _hint(call, parameter.annotation)
         values: Collection[Any] = (value,)
         if parameter.kind is parameter.VAR_POSITIONAL:
             values = value
         elif parameter.kind is parameter.VAR_KEYWORD:
             values = value.values()
-        for one in values:
-            if not fits(one, hint):
+        for item in values:
+            if not fits(item, hint):
                 return QueryError(
-                    f"{call.__name__.strip('_')}() takes {parameter.annotation} as {name}, not {one!r:.80}."
+                    f"{call.__name__.strip('_')}() takes {parameter.annotation} as {name}, not {item!r:.80}."
                 )
     return None
 
@@ -119,11 +119,11 @@ def fits(value: object, hint: Any) -> bool:
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return any(fits(value, one) for one in args)
+        return any(fits(value, option) for option in args)
     if origin is Annotated:
         return fits(value, args[0])
     if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in args)
+        return any(type(value) is type(option) and value == option for option in args)
     if origin is not None:
         return _fits_generic(value, origin, args)
     if hint is None or hint is types.NoneType:
@@ -146,18 +146,20 @@ def _fits_generic(value: object, origin: Any, args: tuple[Any, ...]) -> bool:
     if not isinstance(origin, type):
         return True
     if issubclass(origin, Mapping):
-        return isinstance(value, origin) and all(fits(one, args[0]) and fits(of, args[1]) for one, of in value.items())
+        return isinstance(value, origin) and all(
+            fits(key, args[0]) and fits(item, args[1]) for key, item in value.items()
+        )
     if not issubclass(origin, Iterable) or origin.__module__ == "numpy":
         return isinstance(value, origin)
     if isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
         return False
     if origin is tuple and args[-1] is not Ellipsis:
         return isinstance(value, tuple) and len(value) == len(args) and all(map(fits, value, args))
-    for listed in ("tolist", "to_pylist"):  # of arrays, tensors and the like, which are no sequences to Python
-        if hasattr(value, listed):
-            value = getattr(value, listed)()
+    for method in ("tolist", "to_pylist"):  # of arrays, tensors and the like, which are no sequences to Python
+        if hasattr(value, method):
+            value = getattr(value, method)()
     if isinstance(value, Collection) and isinstance(value, origin):
-        return all(fits(one, args[0]) for one in value)
+        return all(fits(item, args[0]) for item in value)
     return isinstance(value, origin)
 
 
@@ -166,12 +168,12 @@ def _hint(call: Callable[..., Any], annotation: Any) -> Any:
         return Any if annotation is inspect.Parameter.empty else annotation
     try:
         return eval(annotation, _names(inspect.unwrap(call)))  # noqa: S307 - a type hint of our own
-    except Exception:  # noqa: BLE001 - of what cannot be imported everything is
+    except Exception:  # noqa: BLE001 - a hint that cannot be imported accepts everything
         return Any
 
 
 def _names(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function's hints are made of: the names of its file, with those that it imports for types alone."""
+    """The names that a function's hints may use: those of its module, with those imported only for type checking."""
     known = dict(function.__globals__)
     for statement in ast.parse(inspect.getsource(sys.modules[function.__module__])).body:
         if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":

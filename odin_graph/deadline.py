@@ -1,4 +1,4 @@
-"""How long an answer may take: said once, heeded on every floor."""
+"""The time limit of an answer: set once, checked at every level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from odin_graph.errors import QueryError, TimeLimitError
 _LONGEST: Final = 10**9
 """Seconds that an engine can be told."""
 _SLACK: Final = 0.1
-"""Seconds by which an engine may be early."""
+"""Seconds by which an engine may stop too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ _limit: ContextVar[_Limit | None] = ContextVar("odin_graph.deadline", default=No
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """What is done in here is given up after so many seconds, None for any; of two nested ones the nearer holds.
+    """Limit the time of the block; None sets no limit. Of two nested limits the earlier one applies.
 
     Raises:
-        QueryError: It is no time.
+        QueryError: It is not a valid time.
     """
     if seconds is None:
         yield
         return
     check_seconds(seconds)
-    held, until = _limit.get(), time.monotonic() + seconds
-    token = _limit.set(held if held is not None and held.until <= until else _Limit(seconds, until))
+    outer, until = _limit.get(), time.monotonic() + seconds
+    token = _limit.set(outer if outer is not None and outer.until <= until else _Limit(seconds, until))
     try:
         yield
     finally:
@@ -46,7 +46,7 @@ def deadline(seconds: float | None) -> Iterator[None]:
 
 
 def check_seconds(seconds: float | None) -> None:
-    """Refuse what is no time.
+    """Refuse an invalid time limit.
 
     Raises:
         QueryError: It is neither None nor a number above 0.
@@ -61,29 +61,29 @@ def remaining() -> float | None:
     """The seconds that are left; None if there is no limit.
 
     Raises:
-        TimeLimitError: None is left.
+        TimeLimitError: The time is over.
     """
-    held = _limit.get()
-    if held is None:
+    limit = _limit.get()
+    if limit is None:
         return None
-    left = held.until - time.monotonic()
+    left = limit.until - time.monotonic()
     if left <= 0:
-        raise out_of_time(held.seconds)
+        raise out_of_time(limit.seconds)
     return left
 
 
 check = remaining
-"""Called between two pieces of long work."""
+"""Call it between two steps of long work."""
 
 
 def nearly_over() -> TimeLimitError | None:
-    """The error of a limit that is over, or is so nearly that whoever was given what was left says so first."""
-    held = _limit.get()
-    return out_of_time(held.seconds) if held is not None and held.until - time.monotonic() < _SLACK else None
+    """The error if the limit is over, or so close that an engine with the remaining time stopped first; else None."""
+    limit = _limit.get()
+    return out_of_time(limit.seconds) if limit is not None and limit.until - time.monotonic() < _SLACK else None
 
 
 def out_of_time(seconds: float) -> TimeLimitError:
-    """The error that says so, of the limit that was said, of which a statement had what was left."""
-    held = _limit.get()
-    said = held.seconds if held is not None and held.until - time.monotonic() < _SLACK else seconds
-    return TimeLimitError(f"The answer takes longer than {said:g} s: narrow the query, or give it more with timeout=.")
+    """The error of a time limit. It names the full limit, not the remainder that a single statement had."""
+    current = _limit.get()
+    limit = current.seconds if current is not None and current.until - time.monotonic() < _SLACK else seconds
+    return TimeLimitError(f"The answer takes longer than {limit:g} s: narrow the query, or give it more with timeout=.")

@@ -1,7 +1,8 @@
-"""Small facts in the cache, a JSON file each, that change with every question: known in memory, written once a second.
+"""Small facts in the cache, one JSON file each, that change with every query: kept in memory, written once a second.
 
-A question takes a millisecond, and replacing a file may take thirty where the disk is busy. What is lost with a process
-costs a worse choice, not an answer. A change is a function of what the file says, which another process may write too.
+A query takes a millisecond, but replacing a file on a busy disk may take thirty. If a process dies, unwritten changes
+are lost: later choices get worse, no answer gets wrong. A change is a function of the facts, since other processes
+write the file too.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class _Known:
 
     facts: Facts
     stamp: tuple[int, int] | None
-    """Of the file as it was read or written, None where there was none: another process may write it."""
+    """Of the file when it was last read or written, None if there was none: another process may write it."""
     written: float = -math.inf
     """When this process wrote it."""
     unwritten: tuple[Change, ...] = ()
-    """Changes that the facts have, and the file has not."""
+    """Changes that are in the facts, but not in the file yet."""
 
 
 _known: dict[Path, _Known] = {}
@@ -49,34 +50,34 @@ _lock = threading.Lock()
 
 
 def read(file: Path) -> Facts:
-    """What was written last, here or by another process; nothing where the file is missing or broken."""
+    """The facts that were written last, here or by another process; none if the file is missing or broken."""
     with _lock:
-        return _now(file).facts
+        return _current(file).facts
 
 
 def change(file: Path, by: Change) -> None:
-    """Know it from now on; the file follows, a second after the last time at the earliest, or when the process ends.
+    """Change the facts now; the file follows, at most once a second, or when the process ends.
 
     Args:
-        file: Its folder is made.
-        by: From the facts so far to those from now on, both left as they are. It may be called again, where another
-            process wrote the file meanwhile.
+        file: The file. Its folder is created.
+        by: Returns the new facts from the old ones, and changes neither. It is called again if another process
+            wrote the file meanwhile.
     """
     with _lock:
-        known = _now(file)
+        known = _current(file)
         _known[file] = _Known(by(known.facts), known.stamp, known.written, (*known.unwritten, by))
         due = known.stamp is None or time.monotonic() - known.written >= _EVERY
     if due:
         _write(file)
 
 
-def _now(file: Path) -> _Known:
-    """What is known of a file as it is at this moment, with what is not written yet."""
+def _current(file: Path) -> _Known:
+    """The current facts of a file, with the changes that are not written yet."""
     stamp = _stamp(file)
     known = _known.get(file, _Known({}, None))
     if known.stamp == stamp and file in _known:
         return known
-    if stamp is None:  # somebody removed the cache
+    if stamp is None:  # the cache was removed
         known = _Known({}, None)
     facts: Facts = {}
     with suppress(OSError, ValueError):
@@ -92,7 +93,7 @@ def _write(file: Path) -> None:
     with suppress(OSError):
         make_near(file.parent)
     with _lock:
-        known = _now(file)
+        known = _current(file)
         fresh: str | None = None
         try:
             handle, fresh = tempfile.mkstemp(dir=file.parent, suffix=".new")
@@ -118,7 +119,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 @atexit.register
 def _write_all() -> None:
-    """Where the folder is still there: a workspace that was removed meanwhile does not come back."""
+    """Write what is pending, if the folder still exists: a removed workspace must not come back."""
     for file, known in list(_known.items()):
         if known.unwritten and file.parent.exists():
             _write(file)
@@ -126,7 +127,7 @@ def _write_all() -> None:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # a thread of the parent may have it; what is unwritten is the parent's to write
+    _lock = threading.Lock()  # a thread of the parent may have locked it; the parent writes what is unwritten
     _known.clear()
 
 

@@ -1,4 +1,4 @@
-"""The workspace folder: ``workspace.json`` marks it, ``engine/``, ``arrays/`` and ``cache/`` stand in it."""
+"""The workspace folder: ``workspace.json`` marks it, and it contains ``engine/``, ``arrays/`` and ``cache/``."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from odin_graph.errors import (
 
 MARK: Final = "workspace.json"
 FORMAT: Final = 1
-"""Of the folder. The graph's schema has a version of its own."""
+"""Version of the folder layout. The schema of the graph has its own."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FRESH: Final = ".workspace-"
-"""Of another process that makes the same workspace at this moment."""
+"""Prefix of a file of another process that makes the same workspace right now."""
 
 
 def prepare_folder(folder: Path, *, create: bool) -> None:
     """Check that a folder is a workspace, or make it one.
 
     Raises:
-        MissingWorkspaceError: There is none, and it is not to be made.
+        MissingWorkspaceError: There is none, and ``create`` is false.
         WorkspaceError: It is something else.
         SchemaVersionError: A newer odin_graph made it.
     """
@@ -42,7 +42,7 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
             _check(folder, mark)
             return
         if folder.exists() and (
-            not folder.is_dir() or any(not held.name.startswith(_FRESH) for held in folder.iterdir())
+            not folder.is_dir() or any(not entry.name.startswith(_FRESH) for entry in folder.iterdir())
         ):
             if mark.exists():  # another process has made it meanwhile
                 return
@@ -58,14 +58,14 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
         raise
     except OSError as error:
         raise WorkspaceError(
-            f"A workspace cannot be {'opened' if _is_there(mark) else 'made'} at {folder}: {error.strerror}. Choose a "
+            f"A workspace cannot be {'opened' if _exists(mark) else 'made'} at {folder}: {error.strerror}. Choose a "
             "folder you may write to."
         ) from error
 
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """What the system says of a file or folder that a user asked for, as an error of ours.
+    """Turn errors of the system about a file or folder of the user into errors of ours.
 
     Raises:
         SpaceError: No space is left.
@@ -90,7 +90,7 @@ def make_inside(folder: Path, root: Path) -> None:
     """Make a folder, and those above it below a root. A root that is gone was moved or deleted, and is not made again.
 
     Raises:
-        OSError: The root is not there, or the system refuses.
+        OSError: The root does not exist, or the system refuses.
     """
     if folder != root and not folder.is_dir():
         make_inside(folder.parent, root)
@@ -98,7 +98,7 @@ def make_inside(folder: Path, root: Path) -> None:
 
 
 def make_near(folder: Path, levels: int = 2) -> None:
-    """Make a folder of a cache, and those above it up to so many levels: not the workspace that it was in.
+    """Make a folder of a cache and missing parents, at most ``levels`` folders: never the workspace folder itself.
 
     Raises:
         OSError: More is missing, or the system refuses.
@@ -113,10 +113,10 @@ def make_near(folder: Path, levels: int = 2) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    return folder.is_dir() and all(held.name.startswith(_FRESH) for held in folder.iterdir())
+    return folder.is_dir() and all(entry.name.startswith(_FRESH) for entry in folder.iterdir())
 
 
-def _is_there(mark: Path) -> bool:
+def _exists(mark: Path) -> bool:
     try:
         return mark.exists()
     except OSError:

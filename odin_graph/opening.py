@@ -77,7 +77,7 @@ def connect(
 
 @contextmanager
 def _engine_up(address: Address, *, create: bool) -> Iterator[None]:
-    """Have the embedded engine start while everything is imported that opening takes, which is as long."""
+    """Start the embedded engine while the workspace's modules are imported, which takes as long."""
     if address.folder is None:
         yield
         return
@@ -88,7 +88,7 @@ def _engine_up(address: Address, *, create: bool) -> Iterator[None]:
         try:
             importlib.import_module("odin_graph.workspace")
         finally:
-            _, attachment = starting.result()  # its error comes before one of ours, which would follow from it
+            _, attachment = starting.result()  # its error hides an import error, which would follow from it
     try:
         yield
     finally:

@@ -16,14 +16,14 @@ from rich.text import Text
 from odin_graph.warned import is_collecting
 
 _SECONDS: Final = 0.25
-"""Between two writings of a line in a notebook."""
+"""Between two updates of the line in a notebook."""
 
 
 class Speed(ProgressColumn):
     """Images a second."""
 
     def render(self, task: Task) -> Text:
-        """Of the last seconds; empty until somebody knows."""
+        """The speed of the last seconds; empty until it is known."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
@@ -40,13 +40,13 @@ class _NotebookLine:
         self._handle = untyped(self, display_id=True)
 
     def advance(self, done: int) -> None:
-        """So many more were done."""
+        """Count ``done`` further images."""
         self._done += done
         if time.monotonic() - self._shown >= _SECONDS:
             self.show()
 
     def show(self) -> None:
-        """Write it now."""
+        """Draw the line now."""
         self._shown = time.monotonic()
         self._handle.update(self)
 
@@ -59,9 +59,9 @@ class _NotebookLine:
 
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Yields what to call with the number of images that were done.
+    """Yield a function to call with the number of further images that are done.
 
-    It shows in a terminal and in a notebook. For somebody elsewhere, in a log file and with ``ODIN_PROGRESS=0`` it is
+    It shows in a terminal and in a notebook. In a log file, for a remote client and with ``ODIN_PROGRESS=0`` it is
     silent.
 
     Args:

@@ -46,11 +46,11 @@ class Registry(Generic[T]):
             raise ConflictError(f"{name!r} is not a name for a {self.kind}: use lower case words joined by hyphens.")
 
         def keep(entry: T) -> T:
-            held = self._entries.get(name)
+            existing = self._entries.get(name)
             # The same definition, run again (a notebook cell, a reload), replaces itself.
-            if held is not None and _origin(held) != _origin(entry):
+            if existing is not None and _origin(existing) != _origin(entry):
                 raise ConflictError(
-                    f"The {self.kind} {name!r} is registered already, by {_origin(held)}. "
+                    f"The {self.kind} {name!r} is registered already, by {_origin(existing)}. "
                     f"Give {_origin(entry)} another name."
                 )
             self._entries[name] = entry

@@ -1,8 +1,8 @@
-"""What objects ask of a workspace, near and far: functions that only read, and what they give.
+"""Functions that objects call on a workspace, local or remote: they only read.
 
-A function that is `served` takes the open stores first. Beside the workspace it is called; far away the server calls
+A function that is `served` takes the open stores first. A local session calls it; for a remote one the server calls
 it, by its name, with arguments that are checked against its type hints: texts, numbers, queries and parts of queries.
-What it gives is a table, or made of plain values, arrays, tables and dataclasses that `travels` names.
+Its result is a table, or made of plain values, arrays, tables and dataclasses that are marked `travels`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ TRAVELS: Final[dict[str, type[Any]]] = {}
 
 
 def served(function: C) -> C:
-    """Have a server answer this function, which reads and nothing else."""
-    _keep(SERVED, name_of(function), function)
+    """Let a server call this function for clients; it must only read."""
+    _register(SERVED, name_of(function), function)
     return function
 
 
 def travels(cls: D) -> D:
-    """Let a dataclass be a part of what a served function gives. Its fields are all that it holds."""
-    _keep(TRAVELS, cls.__name__, cls)
+    """Allow a dataclass in the result of a served function. Only its fields are sent."""
+    _register(TRAVELS, cls.__name__, cls)
     return cls
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """By which a server knows a function."""
+    """The name by which a server knows a function."""
     return f"{function.__module__.rpartition('.')[2]}.{function.__name__.strip('_')}"
 
 
-def _keep(table: dict[str, Any], name: str, what: Any) -> None:
-    if table.setdefault(name, what).__module__ != what.__module__:  # a module may be loaded anew
-        raise ValueError(f"{name} is there twice: {table[name]!r} and {what!r}")
-    table[name] = what
+def _register(table: dict[str, Any], name: str, entry: Any) -> None:
+    if table.setdefault(name, entry).__module__ != entry.__module__:  # a module may be loaded anew
+        raise ValueError(f"{name} is there twice: {table[name]!r} and {entry!r}")
+    table[name] = entry

@@ -1,4 +1,4 @@
-"""A word on what is waited for, where it takes longer than one looks at a still screen."""
+"""A spinner that names what takes long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AFTER: Final = 1.0
 
 @contextmanager
 def spinner(what: str) -> Iterator[None]:
-    """Turn while the block takes longer than a second, in a terminal and in a notebook; not with ODIN_PROGRESS=0.
+    """Show a spinner if the block takes longer than a second, in terminals and notebooks; not with ODIN_PROGRESS=0.
 
     Args:
         what: What is waited for.

@@ -1,4 +1,4 @@
-"""The engines of one open workspace, bundled: what every floor above is handed."""
+"""The engines of one open workspace, bundled: what every layer above works with."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stores:
     columns: Columns
     vectors: VectorStore
     cache: Path
-    """A local folder of things that can be dropped at any time."""
+    """A local folder of files that can be deleted at any time."""
     budget: Budget
 
     @classmethod
@@ -42,7 +42,7 @@ class Stores:
         """Open all engines; make the workspace if there is none and ``create`` is true.
 
         Raises:
-            MissingWorkspaceError: There is none, and it is not to be made.
+            MissingWorkspaceError: There is none, and ``create`` is false.
             MismatchError: Graph and arrays belong to different workspaces, or to a folder of which this one is a copy.
             SchemaVersionError: The workspace was written by a newer odin_graph.
             EngineError: The graph engine does not start, answer, or let us in.
@@ -61,7 +61,7 @@ class Stores:
             workspace_id = install(graph)
             cache = _cache(address, folder, workspace_id)
             arrays = ArrayStore(address.arrays, budget, cache / "decoded")
-            _check_that_it_is_the_place(address, graph, arrays)
+            _check_arrays_are_there(address, graph, arrays)
             owner = arrays.claim(workspace_id)
             if owner != workspace_id:
                 raise MismatchError(
@@ -80,17 +80,17 @@ class Stores:
 
     @classmethod
     def at(cls, address: Address) -> Stores:
-        """The open stores of an address in this process, opened if they are not: how an unpickled query runs."""
+        """The stores of an address in this process, opened if they are not yet: an unpickled query runs on them."""
         with _lock:
-            held = _open.get((os.getpid(), address))
-        if held is not None:
-            return held
+            opened = _open.get((os.getpid(), address))
+        if opened is not None:
+            return opened
         stores = cls.open(address, create=False)
         stores.keep()
         return stores
 
     def __reduce__(self) -> tuple[type[Later], tuple[Address]]:
-        """In another process: what opens there when it is first asked for something."""
+        """Pickle as `Later`, which opens the stores in the other process on first use."""
         return Later, (self.address,)
 
     def keep(self) -> None:
@@ -115,7 +115,7 @@ class Stores:
 
 
 class Later:
-    """Stores of another process, opened in this one when they are first asked for something."""
+    """Stores that were pickled in another process, opened in this one on first use."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -143,8 +143,8 @@ def _verified(graph: Graph) -> Graph:
     return graph
 
 
-def _check_that_it_is_the_place(address: Address, graph: Graph, arrays: ArrayStore) -> None:
-    """Refuse an empty place for the arrays of a graph that has some: they are elsewhere, or lost."""
+def _check_arrays_are_there(address: Address, graph: Graph, arrays: ArrayStore) -> None:
+    """Refuse an empty arrays folder if the graph names arrays: they are elsewhere, or lost."""
     if (
         not arrays.raw.exists(OWNER)
         and graph.read("MATCH (s:Segment) RETURN s.id AS id LIMIT 1")
@@ -157,28 +157,28 @@ def _check_that_it_is_the_place(address: Address, graph: Graph, arrays: ArraySto
 
 
 def _cache(address: Address, folder: Path | None, workspace_id: str) -> Path:
-    """In the workspace's folder, else in the user's own: of this server and these arrays, which a copy has not."""
+    """The cache folder: inside the workspace folder, or for a server one of the user, named by server and arrays."""
     if folder is not None:
         cache = folder / "cache"
         with suppress(OSError):  # a folder that cannot be written costs speed
             cache.mkdir(exist_ok=True)
         return cache
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = hashlib.sha256(f"{address.graph}\n{address.database}\n{address.arrays}".encode()).hexdigest()[:12]
-    cache = home / "odin-graph" / "workspaces" / f"{workspace_id}-{place}"
+    digest = hashlib.sha256(f"{address.graph}\n{address.database}\n{address.arrays}".encode()).hexdigest()[:12]
+    cache = home / "odin-graph" / "workspaces" / f"{workspace_id}-{digest}"
     with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
     return cache
 
 
-# By process, too: a forked child opens its own.
+# The key has the process id: a forked child opens its own.
 _open: dict[tuple[int, Address], Stores] = {}
 _lock = threading.Lock()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.Lock()  # another thread of the parent may have locked it
 
 
 os.register_at_fork(after_in_child=_after_fork)

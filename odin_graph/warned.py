@@ -1,4 +1,4 @@
-"""Warnings of an answer: said where it is computed, or, where that is a server, sent to whoever asked."""
+"""Warnings of an answer: given here, or, on a server, collected and sent to the client."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _collected: ContextVar[list[Warning] | None] = ContextVar("odin_graph.warned", d
 
 @contextmanager
 def collecting() -> Iterator[list[Warning]]:
-    """Keep what is warned of in here instead of saying it; `warnings.catch_warnings` is of all threads at once."""
-    kept: list[Warning] = []
-    token = _collected.set(kept)
+    """Collect the warnings of this block instead of giving them; `warnings.catch_warnings` affects all threads."""
+    collected: list[Warning] = []
+    token = _collected.set(collected)
     try:
-        yield kept
+        yield collected
     finally:
         _collected.reset(token)
 
 
 def is_collecting() -> bool:
-    """Whether an answer is for somebody elsewhere."""
+    """Whether warnings are collected for a client."""
     return _collected.get() is not None
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn of the user's own line, the first outside this package, or keep it for whoever is collecting."""
-    kept = _collected.get()
-    if kept is None:
+    """Warn at the user's own line, the first outside this package, or add the warning to those that are collected."""
+    collected = _collected.get()
+    if collected is None:
         warnings.warn(message, category, stacklevel=1 + len(frames_inside()))
     else:
-        kept.append(category(message))
+        collected.append(category(message))

@@ -242,15 +242,15 @@ class Workspace(InSession):
         Raises:
             UnknownNameError: The data set, key or field does not exist.
         """
-        first, second = (self._session.ask(resolve, one) for one in (train, test))
+        first, second = (self._session.ask(resolve, dataset) for dataset in (train, test))
         by = list(by) if is_several(by) else [by]
-        keys: list[Any] = [one.node if isinstance(one, Layer | Expr) else one for one in by]
-        if any(not isinstance(one, str | LayerOf | ImageField) for one in keys):
-            said = [layer_ref(one) if isinstance(one, LayerOf) else was for one, was in zip(keys, by, strict=True)]
-            return leaks(self._stores, first, second, said, within=within)
+        keys: list[Any] = [key.node if isinstance(key, Layer | Expr) else key for key in by]
+        if any(not isinstance(key, str | LayerOf | ImageField) for key in keys):
+            local = [layer_ref(key) if isinstance(key, LayerOf) else own for key, own in zip(keys, by, strict=True)]
+            return leaks(self._stores, first, second, local, within=within)
         found = self._session.ask(leaks_by, first, second, keys, within)
-        learned = Side(self._session, found.train, found.train_keys)
-        return Leaks(learned, Side(self._session, found.test, found.test_keys), found.matches)
+        train_side = Side(self._session, found.train, found.train_keys)
+        return Leaks(train_side, Side(self._session, found.test, found.test_keys), found.matches)
 
     def impact(self, images: Any) -> Impact:
         """Find everything to redo if these images, or their labels, are wrong: as a table and as a picture.
@@ -270,9 +270,9 @@ class Workspace(InSession):
         reports it, and you get a `CoverageWarning`.
         """
         on_id = self._session.ask(resolve, on)
-        first, second = (self.experiments[str(getattr(one, "id", one))].id for one in (a, b))
+        first, second = (self.experiments[str(getattr(which, "id", which))].id for which in (a, b))
         found = self._session.ask(compare, first, second, on_id, warns=True)
-        seen = [self._session.ask(warn_of_seen, one, on_id) for one in dict.fromkeys((first, second))]
+        seen = [self._session.ask(warn_of_seen, id_, on_id) for id_ in dict.fromkeys((first, second))]
         return replace(found, seen=tuple(chain.from_iterable(seen)))
 
     def cypher(self, query: str, /, *, write: bool = False, timeout: float | None = None, **params: Any) -> Records:

@@ -1,4 +1,4 @@
-"""Choosing by a test set: which checkpoint is the best, chosen by what is to judge. It is said, and kept as a use."""
+"""Finds checkpoints that were chosen by a test set, for a warning, and records the choice as a use of the test set."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MATCH (e:Experiment {id: $id})-[u:USED]->(d:Dataset) WHERE u.role = $role
 OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE s.state = 'ready'
 RETURN d.id AS dataset, d.base AS base, count(s) AS predicted ORDER BY dataset
 """
-_HELD: Final = "MATCH (e:Experiment {id: $id}) RETURN e.odin_chosen AS held"
+_STORED_CHOICES: Final = "MATCH (e:Experiment {id: $id}) RETURN e.odin_chosen AS held"
 
 
 def chosen_by_test(
     stores: Stores, experiment: str, metrics: Iterable[str], *, named: bool, again: bool
 ) -> dict[str, str]:
-    """What says that a checkpoint is chosen by a test set: by data set version, in a few words.
+    """The reasons to believe that a checkpoint was chosen by a test set, in a few words, by data set version.
 
     Args:
         stores: The open workspace.
         experiment: The experiment, with its data sets by role.
-        metrics: The names that speak for the choice: the one that was named, else what was logged since the last.
+        metrics: The metric that the user named; else all that were logged since the last checkpoint.
         named: Whether the user named it.
         again: Whether an earlier checkpoint was saved, so that there is something to choose from.
     """
@@ -41,10 +41,10 @@ def chosen_by_test(
     bases = {row["base"] for row in rows}
     by_test = [
         name
-        for name, said in words.items()
-        if said & _OF_TEST or any(base is not None and str(base).lower() in name.lower() for base in bases)
+        for name, parts in words.items()
+        if parts & _OF_TEST or any(base is not None and str(base).lower() in name.lower() for base in bases)
     ]
-    by_other = any(said & _OF_VALIDATION for said in words.values())
+    by_other = any(parts & _OF_VALIDATION for parts in words.values())
     if by_test and not by_other:
         return {row["dataset"]: f"metric {by_test[0]!r}" for row in rows}
     if named or by_other or not again:
@@ -53,7 +53,7 @@ def chosen_by_test(
 
 
 def keep_choice(stores: Stores, experiment: str, what: str, found: dict[str, str]) -> None:
-    """Keep on an experiment what it chose by which test set.
+    """Store on an experiment what it chose by which test set.
 
     Args:
         stores: The open workspace.
@@ -63,15 +63,15 @@ def keep_choice(stores: Stores, experiment: str, what: str, found: dict[str, str
     """
 
     def keep(tx: Transaction) -> None:
-        rows = tx.run(_HELD, {"id": experiment})
-        held = json.loads((rows[0]["held"] if rows else None) or "[]")
-        held += [{"dataset": id_, "what": what, "by": by, "at": now().isoformat()} for id_, by in found.items()]
-        text = json.dumps(held, ensure_ascii=False)
+        rows = tx.run(_STORED_CHOICES, {"id": experiment})
+        choices = json.loads((rows[0]["held"] if rows else None) or "[]")
+        choices += [{"dataset": id_, "what": what, "by": by, "at": now().isoformat()} for id_, by in found.items()]
+        text = json.dumps(choices, ensure_ascii=False)
         tx.run("MATCH (e:Experiment {id: $id}) SET e.odin_chosen = $held", {"id": experiment, "held": text})
 
     stores.graph.execute(keep)
 
 
 def choices_of(rows: Iterable[Any]) -> dict[str, list[dict[str, str]]]:
-    """What experiments chose by test sets, by experiment, of rows with ``id`` and ``chosen``."""
+    """The choices by test sets of each experiment, from rows with ``id`` and ``chosen``."""
     return {row["id"]: json.loads(row["chosen"]) for row in rows if row["chosen"]}

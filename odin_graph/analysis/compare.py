@@ -60,11 +60,11 @@ class Comparison:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the reader: what is left out, labels that differ today, images that a model learned from."""
-        said = (*self.counts.notes("are compared, which both have predicted"), *self.seen)
+        notes = (*self.counts.notes("are compared, which both have predicted"), *self.seen)
         if not self.counts.missing:
-            return said
+            return notes
         parts = f"{self.a} has predicted {self.coverage_a:.3g} of them, {self.b} {self.coverage_b:.3g}"
-        return (said[0], parts, *said[1:])
+        return (notes[0], parts, *notes[1:])
 
     @property
     def p_value(self) -> float:
@@ -164,8 +164,8 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, warns: bool = False
     Raises:
         QueryError: One has no ready predictions over the data set, or they share no image that is right or wrong.
     """
-    of = [judged(stores, experiment, dataset) for experiment in (a, b)]
-    tables = [one.table.filter(one.table.column("wrong").is_valid()).select(["key", "wrong"]) for one in of]
+    sides = [judged(stores, experiment, dataset) for experiment in (a, b)]
+    tables = [side.table.filter(side.table.column("wrong").is_valid()).select(["key", "wrong"]) for side in sides]
     joined = tables[0].join(tables[1], "key", join_type="inner", right_suffix="_b").sort_by("key")
     if not joined.num_rows:
         raise QueryError(
@@ -173,12 +173,16 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, warns: bool = False
             "A regression is right or wrong only with a tolerance."
         )
     keys = keys_of(joined)
-    every = of[0].coverage
-    counts = Coverage(every.members, every.deleted, every.unlabeled, every.labeled - len(keys), every.stale)
+    coverage = sides[0].coverage
+    counts = Coverage(
+        coverage.members, coverage.deleted, coverage.unlabeled, coverage.labeled - len(keys), coverage.stale
+    )
     if warns:
         counts.warn(f"{a} and {b} are compared")
-    of_a, of_b = (joined.column(name).to_numpy(zero_copy_only=False).astype(bool) for name in ("wrong", "wrong_b"))
+    wrong_a, wrong_b = (
+        joined.column(name).to_numpy(zero_copy_only=False).astype(bool) for name in ("wrong", "wrong_b")
+    )
     return Comparison(
-        a, b, dataset, keys[~of_a & ~of_b], keys[~of_a & of_b], keys[of_a & ~of_b], keys[of_a & of_b], counts,
-        of[0].coverage.share, of[1].coverage.share,
+        a, b, dataset, keys[~wrong_a & ~wrong_b], keys[~wrong_a & wrong_b], keys[wrong_a & ~wrong_b],
+        keys[wrong_a & wrong_b], counts, sides[0].coverage.share, sides[1].coverage.share,
     )  # fmt: skip

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 INCHES: Final = 1.75
 """The width of one image on the sheet."""
 MOST: Final = 200
-"""Images on a sheet; more are said to be left out, never silently."""
+"""Images on a sheet; the title tells how many are left out."""
 _WRONG, _RIGHT, _ASKED, _PLAIN = "#d95f02", "#2166ac", INK, "#bbbbbb"
 """Orange and blue, which color-blind people tell apart; a cross or a tick says the same without color."""
 _TEXT: Final[dict[str, Any]] = {"color": INK, "parse_math": False}
 """Names are shown as they are: a $ begins no formula."""
 _LETTERS: Final = 26
-"""Of a line below an image."""
+"""The most letters of a line below an image."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image and what stands below it."""
+    """One image and the text below it."""
 
     pixels: NDArray[Any]
     """(h, w, bands), any dtype."""
@@ -41,13 +41,13 @@ class Tile:
     predicted: Any = None
     confidence: float | None = None
     wrong: bool | None = None
-    """As the task has it; None where nothing says so."""
+    """Whether the prediction is wrong by the task's rule; None if unknown."""
     stands_for: int | None = None
     distance: float | None = None
     asked: bool = False
-    """It is what the others are the nearest to."""
+    """Whether it is the image whose neighbors the others are."""
     note: str | None = None
-    """What else is to be said, in words."""
+    """A further line of text."""
 
     def caption(self) -> str:
         """Truth, prediction and confidence, and what a step added."""
@@ -70,14 +70,14 @@ class Tile:
 
     @property
     def color(self) -> str:
-        """Of its frame."""
+        """The color of its frame."""
         return _ASKED if self.asked else {True: _WRONG, False: _RIGHT, None: _PLAIN}[self.wrong]
 
 
-def _shortened(said: Any, letters: int) -> str:
-    if isinstance(said, list):
-        said = ", ".join(map(str, said)) or "none"
-    text = f"{said:.4g}" if isinstance(said, float) else str(said)
+def _shortened(value: Any, letters: int) -> str:
+    if isinstance(value, list):
+        value = ", ".join(map(str, value)) or "none"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
@@ -110,7 +110,7 @@ def contact_sheet(
     if scale not in get_args(Scaling):
         raise QueryError(f"A sheet has one scale (scale='sheet') or one for each image (scale='image'), not {scale!r}.")
     shown = tiles[:MOST]
-    scales, said = _scales(shown, scale)
+    scales, legend = _scales(shown, scale)
     across = min(len(shown), columns or max(5, int(np.ceil(np.sqrt(len(shown) * 1.4)))))
     down = -(-len(shown) // across)
     inches = INCHES if len(shown) > 1 else 2 * INCHES
@@ -120,7 +120,7 @@ def contact_sheet(
     left_out = f" (the first {MOST:,} of {len(tiles):,})" if len(tiles) > MOST else ""
     wide = max(across * inches, 4.0 if title else 0.0)
     heading = textwrap.fill(title + left_out, int(wide * 11))
-    below = textwrap.fill(said, max(12, int(across * inches * 17)))
+    below = textwrap.fill(legend, max(12, int(across * inches * 17)))
     top = 0.24 * (heading.count("\n") + 1) + 0.12 if heading else 0.08
     top += 0.13 * (below.count("\n") + 1) if below else 0.0
     figure = Figure(figsize=(wide, down * cell + top), facecolor="white")
@@ -146,7 +146,7 @@ def _scales(tiles: Sequence[Tile], scale: Scaling) -> tuple[dict[np.dtype[Any], 
     if scale == "image" and len(tiles) > 1:
         return {}, "each image has its own scale: do not compare them"
     scales = {dtype: Scale.of([tile.pixels for tile in tiles if tile.pixels.dtype == dtype]) for dtype in dtypes}
-    return scales, "; ".join(f"{dtype}: {held}" for dtype, held in scales.items())
+    return scales, "; ".join(f"{dtype}: {dtype_scale}" for dtype, dtype_scale in scales.items())
 
 
 def _draw(figure: Figure, tile: Tile, box: tuple[float, float, float, float], lines: int, scale: Scale | None) -> None:

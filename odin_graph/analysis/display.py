@@ -36,7 +36,7 @@ class Scale:
         return cls(float(low), float(high))
 
     def __str__(self) -> str:
-        """For below a picture."""
+        """The text for below a picture."""
         return f"{self.low:.6g} is black, {self.high:.6g} white"
 
 
@@ -84,8 +84,8 @@ def _sample(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Finite values, not too many of one image."""
     flat = pixels.reshape(-1)
     some = flat[:: max(1, -(-flat.size // _SAMPLED))].astype(np.float64)
-    found: NDArray[np.float64] = some[np.isfinite(some)]
-    return found
+    finite: NDArray[np.float64] = some[np.isfinite(some)]
+    return finite
 
 
 def _stretched(values: NDArray[np.float64], scale: Scale) -> NDArray[np.uint8]:

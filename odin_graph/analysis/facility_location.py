@@ -20,13 +20,13 @@ from odin_graph.vectors.metric import with_directions
 _DIGITS: Final = 8
 """Gains that agree so far are a tie, which goes to the earlier image: sums differ in their last digits by machine."""
 _BLOCK: Final = 4_000_000
-"""Similarities held at once: 32 MB."""
+"""Similarities in memory at once: 32 MB."""
 _SAMPLE: Final = 4_096
-"""Of no more images every one counts towards a gain."""
+"""Up to so many images, all count towards a gain; of more, a sample does."""
 _EACH: Final = 128
 """Images of the sample for each choice, at least."""
 _COARSE: Final = 3
-"""The same of sums of float32 over more images."""
+"""The same for more images, whose gains are sums of float32."""
 _WEIGHED: Final = 32
 """Candidates that are weighed over all images."""
 
@@ -83,7 +83,7 @@ def facility_location(
 
 
 def _weighed(unit: NDArray[Any], candidates: NDArray[np.int64], nearest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each candidate would add over all images."""
+    """The gain of each candidate over all images."""
     gains = np.zeros(len(candidates))
     rows = max(1, _BLOCK // len(candidates))
     for start in range(0, len(unit), rows):

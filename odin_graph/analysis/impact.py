@@ -141,19 +141,19 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     not. In any other role it learned from it: then its weights, all that they predicted, and the experiments that
     were informed by it are to be redone as well.
     """
-    begun = [int(key) for key in dict.fromkeys(keys)]
-    walked = walk(stores, begun, "descendants")
+    given = [int(key) for key in dict.fromkeys(keys)]
+    walked = walk(stores, given, "descendants")
     derived = dict(zip(walked.column("id").to_pylist(), walked.column("next").to_pylist(), strict=True))
-    asked = _ids(stores, begun)
-    own = set(asked)
+    ids = _ids(stores, given)
+    own = set(ids)
     edges = [Edge(("image", cause), ("image", effect)) for effect, cause in derived.items()]
-    found: Counter[str] = Counter()
-    for part in batches(dict.fromkeys([*begun, *walked.column("key").to_pylist()])):
+    datasets: Counter[str] = Counter()
+    for part in batches(dict.fromkeys([*given, *walked.column("key").to_pylist()])):
         for row in stores.graph.read(_DATASETS, {"keys": part}):
-            found[row["id"]] += len(row["images"])
+            datasets[row["id"]] += len(row["images"])
             edges += [Edge(("image", image), ("data set", row["id"])) for image in row["images"]]
     roles: dict[str, list[str]] = {}
-    for row in stores.graph.read(_EXPERIMENTS, {"ids": list(found)}):
+    for row in stores.graph.read(_EXPERIMENTS, {"ids": list(datasets)}):
         roles.setdefault(row["id"], []).append(row["role"])
         edges.append(Edge(("data set", row["cause"]), ("experiment", row["id"]), row["role"]))
     learned = _learned(stores, roles, edges)
@@ -161,17 +161,17 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     sets: dict[str, None] = {}
     for kind, edge, label, causes in (
         ("checkpoint", "DERIVED_FROM", "Checkpoint", checkpoints),
-        ("data set", "OF", "Dataset", list(found)),
+        ("data set", "OF", "Dataset", list(datasets)),
         ("experiment", "GENERATED_BY", "Experiment", learned),
     ):
         statement = _SETS.replace("{kind}", label).replace("{edge}", edge)
         sets.update(dict.fromkeys(_step(stores, statement, causes, kind, "prediction set", edges)))
     results = stores.graph.read(_RESULTS, {"ids": list(sets)})
     return Impact(
-        images=tuple(asked),
+        images=tuple(ids),
         derived=tuple(sorted(set(derived) - own)),
-        datasets=dict(sorted(found.items())),
-        experiments={id_: tuple(dict.fromkeys(sorted(said))) for id_, said in sorted(roles.items())},
+        datasets=dict(sorted(datasets.items())),
+        experiments={id_: tuple(dict.fromkeys(sorted(used))) for id_, used in sorted(roles.items())},
         checkpoints=tuple(sorted(checkpoints)),
         prediction_sets=tuple(sorted(sets)),
         results=tuple((row["experiment"], row["dataset"]) for row in results),
@@ -185,7 +185,7 @@ def _ids(stores: Stores, keys: Sequence[int]) -> list[str]:
 
 def _learned(stores: Stores, roles: dict[str, list[str]], edges: list[Edge]) -> list[str]:
     """The experiments that learned from what is wrong, and those that were informed by them."""
-    level = [id_ for id_, said in roles.items() if any(role != JUDGED for role in said)]
+    level = [id_ for id_, used in roles.items() if any(role != JUDGED for role in used)]
     learned = dict.fromkeys(level)
     while level:
         reached = []

@@ -44,7 +44,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     JUDGED: {"color": "#2166ac", "linestyle": "--"},
     "informed": {"color": "#5e3c99", "linestyle": ":"},
 }
-"""Of an arrow; dashes and dots say the same without color."""
+"""The styles of arrows; dashes and dots tell them apart without color."""
 _LEGEND: Final = {"learned": "learned from", JUDGED: "evaluated on (test)", "informed": "informed by"}
 
 
@@ -108,7 +108,7 @@ def _columns(impact: Impact) -> dict[str, list[_Box]]:
 
 
 def _arrows(impact: Impact, boxes: dict[Node, _Box]) -> dict[tuple[_Box, _Box], str | None]:
-    """Between boxes, each once; arrows of all roles between two boxes are one."""
+    """The arrows between boxes: one for each pair of boxes, with all its roles."""
     own = set(impact.images)
     roles: defaultdict[tuple[_Box, _Box], set[str]] = defaultdict(set)
     for edge in impact.edges:
@@ -119,7 +119,7 @@ def _arrows(impact: Impact, boxes: dict[Node, _Box]) -> dict[tuple[_Box, _Box], 
         cause, effect = ends
         if cause is not None and effect is not None and cause is not effect:
             roles[cause, effect].update([edge.role] if edge.role else [])
-    return {pair: ", ".join(sorted(said)) or None for pair, said in roles.items()}
+    return {pair: ", ".join(sorted(pair_roles)) or None for pair, pair_roles in roles.items()}
 
 
 def _placed(
@@ -175,7 +175,7 @@ class _Lanes:
         if not boxes:
             return y
         beyond = _HIGH / 2 + 0.12
-        gaps = [boxes[0] - beyond, *((one + other) / 2 for one, other in pairwise(boxes)), boxes[-1] + beyond]
+        gaps = [boxes[0] - beyond, *((upper + lower) / 2 for upper, lower in pairwise(boxes)), boxes[-1] + beyond]
         lane = min(gaps, key=lambda gap: abs(gap - y))
         number = self._used[column, lane]
         self._used[column, lane] += 1
@@ -234,11 +234,11 @@ def _meaning(role: str | None) -> str:
     return JUDGED if role == JUDGED else "learned"
 
 
-def _legend(axes: Any, said: set[str]) -> None:
+def _legend(axes: Any, meanings: set[str]) -> None:
     words: dict[str, Any] = {"va": "center", "fontsize": 8, "color": INK, "family": fonts()}
     x = 0.2
     for meaning, text in _LEGEND.items():
-        if meaning in said:
+        if meaning in meanings:
             line = {**_STYLES[meaning], "linewidth": 1.4}
             axes.plot((x, x + 0.4), (0.16, 0.16), **line)
             axes.text(x + 0.5, 0.16, text, **words)
@@ -250,7 +250,7 @@ def _headed(kind: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """The middle is left out: the beginning names the set, the end the image."""
+    """Leave out the middle: the beginning names the set, the end the image."""
     if len(text) <= _LETTERS:
         return text
     half = (_LETTERS - 1) // 2

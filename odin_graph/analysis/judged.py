@@ -1,6 +1,6 @@
-"""What there is to measure: an experiment's predictions of the labeled members that are still there.
+"""The predictions to measure: those of an experiment for the labeled members that are not deleted.
 
-Results, comparisons, leaderboards and tables all begin here, so that none of them counts another image than the others.
+Results, comparisons, leaderboards and tables all begin here, so that all of them count the same images.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Coverage:
     members: int
     """Images that the version froze."""
     deleted: int
-    """Of them, those that were deleted since: nothing counts them."""
+    """Members that were deleted since. They are not counted."""
     unlabeled: int
-    """Of those that are there, those without a label."""
+    """Members that are not deleted and have no label."""
     missing: int
-    """Of those with a label, those without a prediction."""
+    """Labeled members without a prediction."""
     stale: int = 0
     """Labels of images that are there which differ from today's; what is frozen counts."""
 
@@ -52,23 +52,23 @@ class Coverage:
         return self.measured / self.labeled if self.labeled else float("nan")
 
     def notes(self, what: str = "have a prediction") -> tuple[str, ...]:
-        """What a reader has to know, in sentences; none where everything was measured."""
-        said = []
+        """Sentences about what was left out; none if everything was measured."""
+        notes = []
         if self.missing:
-            said.append(
+            notes.append(
                 f"{self.measured:,} of {self.labeled:,} labeled images {what} "
                 f"(coverage {_percent(self.share)}): the others count neither as right nor as wrong"
             )
         if self.deleted:
-            said.append(f"{self.deleted:,} of {self.members:,} members were deleted since, and are left out")
+            notes.append(f"{self.deleted:,} of {self.members:,} members were deleted since, and are left out")
         if self.unlabeled:
-            said.append(f"{self.unlabeled:,} images have no label, and are left out")
+            notes.append(f"{self.unlabeled:,} images have no label, and are left out")
         if self.stale:
-            said.append(
+            notes.append(
                 f"{self.stale:,} {'label differs' if self.stale == 1 else 'labels differ'} from today's: measured "
                 "against what was frozen (db.labels.stale() lists them, dataset.revise() freezes today's)"
             )
-        return tuple(said)
+        return tuple(notes)
 
     def warn(self, who: str) -> None:
         """Warn where a part was measured.
@@ -109,29 +109,29 @@ def judged(stores: Stores, experiment: str, dataset: str, *, stale: bool = True)
     """
     set_id = choose(stores.graph, experiment, dataset).id
     frozen = stores.columns.members(dataset)
-    there = stores.columns.present(frozen)
-    labeled = there.filter(_has_label(there.column("label")))
+    present = stores.columns.present(frozen)
+    labeled = present.filter(_has_label(present.column("label")))
     places = pc.index_in(labeled.column("key"), stores.columns.predictions(set_id).column("key").combine_chunks())
-    found = pc.is_valid(places)
+    predicted = pc.is_valid(places)
     # By hand, since Arrow's join takes no columns of lists, as several labels are.
-    said = stores.columns.predictions(set_id).take(places.filter(found)).select(["predicted", "wrong"])
-    table = labeled.filter(found)
-    for name in said.column_names:
-        table = table.append_column(name, said.column(name))
+    predictions = stores.columns.predictions(set_id).take(places.filter(predicted)).select(["predicted", "wrong"])
+    table = labeled.filter(predicted)
+    for name in predictions.column_names:
+        table = table.append_column(name, predictions.column(name))
     coverage = Coverage(
         frozen.num_rows,
-        frozen.num_rows - there.num_rows,
-        there.num_rows - labeled.num_rows,
+        frozen.num_rows - present.num_rows,
+        present.num_rows - labeled.num_rows,
         labeled.num_rows - table.num_rows,
         stale_labels(stores, dataset).num_rows if stale else 0,
     )
-    return Judged(set_id, table, labeled.filter(pc.invert(found)), coverage)
+    return Judged(set_id, table, labeled.filter(pc.invert(predicted)), coverage)
 
 
 def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Not missing, as NaN is."""
-    known = pc.is_valid(labels)
-    return pc.and_(known, pc.invert(pc.is_nan(labels))) if pa.types.is_floating(labels.type) else known
+    """Which labels are there; NaN is missing."""
+    valid = pc.is_valid(labels)
+    return pc.and_(valid, pc.invert(pc.is_nan(labels))) if pa.types.is_floating(labels.type) else valid
 
 
 def _percent(share: float) -> str:
@@ -141,6 +141,6 @@ def _percent(share: float) -> str:
 
 
 def keys_of(table: pa.Table) -> NDArray[np.int64]:
-    """Its keys."""
+    """The keys of its rows."""
     keys: NDArray[np.int64] = table.column("key").to_numpy()
     return keys

@@ -79,7 +79,7 @@ class Verdicts:
 
 @served
 def verdicts(stores: Stores, base: str) -> Verdicts:
-    """Who was judged by a data set, in any version of it; by time.
+    """The experiments that used a data set, in any version, as their test set; by time.
 
     Args:
         stores: The open workspace.
@@ -111,9 +111,9 @@ def verdicts(stores: Stores, base: str) -> Verdicts:
             "datasets": sorted(uses[id_]["datasets"]) if id_ in uses else [],
             "descends_from": sorted(seen.get(id_, ())),
             "chose": [
-                f"{one['what']} ({one['by']})"
-                for one in chosen.get(id_, ())
-                if one["dataset"].rpartition("@")[0] == base
+                f"{choice['what']} ({choice['by']})"
+                for choice in chosen.get(id_, ())
+                if choice["dataset"].rpartition("@")[0] == base
             ],
         }
         for id_ in order

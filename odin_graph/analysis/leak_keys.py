@@ -1,4 +1,4 @@
-"""What makes two images give each other away: leak keys, an extension point."""
+"""Leak keys: what makes a training image give away a test image. An extension point."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Side:
 
     stores: Stores
     dataset: str
-    """Its id."""
+    """The id of the version."""
 
     @cached_property
     def keys(self) -> NDArray[np.int64]:
@@ -39,13 +39,13 @@ class Side:
 
     @property
     def pixels(self) -> PixelReader:
-        """Of all images."""
+        """The pixels of all images."""
         return self.stores.columns.array(ARRAY)
 
     def fields(self, *names: str) -> pa.Table:
         """Image fields as columns, a row an image in the order of `keys`; null where missing."""
-        held = self.stores.columns.images(list(names), self.keys)
-        return held.take(pa.compute.index_in(pa.array(self.keys), held.column("key"))).select(list(names))
+        images = self.stores.columns.images(list(names), self.keys)
+        return images.take(pa.compute.index_in(pa.array(self.keys), images.column("key"))).select(list(names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +73,11 @@ class Matches:
     """(m,) of each pair; None where two are equal in what counts."""
     coded: bool = False
     note: str = ""
-    """What this key cannot see, as the report says it."""
+    """What this key cannot find, for the report."""
 
     @classmethod
     def equal(cls, train: pa.ChunkedArray | pa.Array, test: pa.ChunkedArray | pa.Array) -> Self:
-        """Those of equal values; nothing equals a missing value. A million images a side take a second."""
+        """Pairs of equal values; a missing value equals nothing. A million images on each side take a second."""
         both = pa.chunked_array([*_chunks(train), *_chunks(test)], type=train.type)
         codes = pa.compute.fill_null(both.combine_chunks().dictionary_encode().indices, -1).to_numpy()
         number = len(train)
@@ -122,15 +122,15 @@ class Matches:
             return self.train[order], self.test[order], None if self.distance is None else self.distance[order]
         by_code = np.argsort(self.train, kind="stable")
         codes = self.train[by_code]
-        asked = self.test_images
-        first, end = (np.searchsorted(codes, self.test[asked], side) for side in ("left", "right"))
+        leaking = self.test_images
+        first, end = (np.searchsorted(codes, self.test[leaking], side) for side in ("left", "right"))
         if limit is not None:
             enough = int(np.searchsorted(np.cumsum(end - first), limit)) + 1
-            asked, first, end = asked[:enough], first[:enough], end[:enough]
+            leaking, first, end = leaking[:enough], first[:enough], end[:enough]
         number = end - first
         within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
         train = by_code[np.repeat(first, number) + within]
-        return train[:limit], np.repeat(asked, number)[:limit], None
+        return train[:limit], np.repeat(leaking, number)[:limit], None
 
     @property
     def distance_(self) -> NDArray[np.float64]:
@@ -142,8 +142,8 @@ class Matches:
 def ids_of_keys(stores: Stores, keys: list[int]) -> list[str]:
     """The ids of images, in the order of their keys."""
     wanted = np.array(keys, np.int64)
-    held = stores.columns.images(["id"], wanted)
-    ids: list[str] = held.column("id").take(pa.compute.index_in(pa.array(wanted), held.column("key"))).to_pylist()
+    images = stores.columns.images(["id"], wanted)
+    ids: list[str] = images.column("id").take(pa.compute.index_in(pa.array(wanted), images.column("key"))).to_pylist()
     return ids
 
 
@@ -176,11 +176,11 @@ class Lineage:
     def _roots(self, side: Side, name: str) -> pa.Table:
         """A row an image and root of it, in order: the position, under this name, and ``root``."""
         keys = pa.array(side.keys)
-        held = side.stores.columns.roots(side.keys)
-        alone = pa.compute.invert(pa.compute.is_in(keys, held.column("key").combine_chunks()))
+        stored = side.stores.columns.roots(side.keys)
+        alone = pa.compute.invert(pa.compute.is_in(keys, stored.column("key").combine_chunks()))
         own = keys.filter(alone)
-        all_keys = pa.chunked_array([*held.column("key").chunks, own])
-        roots = pa.chunked_array([*held.column("root").chunks, own.cast(pa.string())])
+        all_keys = pa.chunked_array([*stored.column("key").chunks, own])
+        roots = pa.chunked_array([*stored.column("root").chunks, own.cast(pa.string())])
         return pa.table({name: pa.compute.index_in(all_keys, keys).cast(pa.int64()), "root": roots}).sort_by(name)
 
 

@@ -30,27 +30,27 @@ from odin_graph.stores import Stores
 
 JUDGED: Final = "test"
 CHEAP: Final = ("lineage", "digest")
-"""What is asked whenever an experiment starts."""
+"""The leak keys that are checked whenever an experiment starts."""
 PAIRS: Final = 12
 """Pairs on a picture."""
 
 
 class Compared(Protocol):
-    """One of the two, as a report shows it."""
+    """One of the two sides that are compared, as a report shows it."""
 
     @property
     def dataset(self) -> str:
-        """Its id."""
+        """The id of the data set version."""
         ...
 
     @property
     def keys(self) -> NDArray[np.int64]:
-        """Of its images, in its order."""
+        """The keys of its images, in its order."""
         ...
 
     @property
     def pixels(self) -> PixelReader:
-        """Of all images."""
+        """The pixels of all images."""
         ...
 
     def ids(self, keys: NDArray[np.int64]) -> list[str]:
@@ -61,7 +61,7 @@ class Compared(Protocol):
 @travels
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a report is made of."""
+    """The content of a report, as a server sends it."""
 
     train: str
     train_keys: NDArray[np.int64]
@@ -129,8 +129,8 @@ class Leaks:
             for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
                 for which, asked in (("train", False), ("test", True)):
                     (image,) = self.train.pixels.read_displayed(np.array([row[f"{which}_key"]], np.int64))
-                    said = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
-                    tiles.append(Tile(image, row[which], note=said, asked=asked))
+                    note = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
+                    tiles.append(Tile(image, row[which], note=note, asked=asked))
         return contact_sheet(tiles, title=str(self).splitlines()[0], columns=4 if len(tiles) > 2 else 2)
 
     def show(self) -> None:
@@ -147,10 +147,10 @@ class Leaks:
         if not self:
             return "\n".join([f"{head}: no leak by {', '.join(self.found)}", *self._notes()])
         lines = [f"{head}: {len(self.test_keys()):,} of {len(self.test.keys):,} test images leak"]
-        for name, said in self.counts.items():
+        for name, counts in self.counts.items():
             lines.append(
-                f"  by {name}: {said['pairs']:,} pairs of {said['training images']:,} training and "
-                f"{said['test images']:,} test images"
+                f"  by {name}: {counts['pairs']:,} pairs of {counts['training images']:,} training and "
+                f"{counts['test images']:,} test images"
             )
         return "\n".join(lines + self._notes())
 
@@ -158,25 +158,27 @@ class Leaks:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{name}</td>" + "".join(f"<td align='right'>{n:,}</td>" for n in said.values()) + "</tr>"
-            for name, said in self.counts.items()
+            f"<tr><td>{name}</td>" + "".join(f"<td align='right'>{n:,}</td>" for n in counts.values()) + "</tr>"
+            for name, counts in self.counts.items()
         )
         head = "<tr><th>by</th><th>pairs</th><th>test images</th><th>training images</th></tr>"
         notes = "".join(f"<p>{escape(note.strip())}</p>" for note in self._notes())
         return f"<b>{escape(str(self).splitlines()[0])}</b><table>{head}{rows}</table>{notes}"
 
     def _notes(self) -> list[str]:
-        """What the keys cannot see."""
+        """The limits of the keys that were used."""
         return [f"  {matches.note}" for matches in self.found.values() if matches.note]
 
     def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
         train, test, distance = matches.pairs(limit, ends=ends)
         keys = {"train_key": self.train.keys[train], "test_key": self.test.keys[test]}
-        said = {"by": pa.repeat(name, len(train)).cast(pa.string())}
+        columns = {"by": pa.repeat(name, len(train)).cast(pa.string())}
         for which in ("train", "test"):
-            said[which] = pa.array(self.train.ids(keys[f"{which}_key"]), pa.string())
+            columns[which] = pa.array(self.train.ids(keys[f"{which}_key"]), pa.string())
         numbers = pa.nulls(len(train), pa.float64()) if distance is None else pa.array(distance, pa.float64())
-        return pa.table({**said, **{column: pa.array(values) for column, values in keys.items()}, "distance": numbers})
+        return pa.table(
+            {**columns, **{column: pa.array(values) for column, values in keys.items()}, "distance": numbers}
+        )
 
 
 def leaks(
@@ -196,7 +198,7 @@ def leaks(
         UnknownNameError: No such key or field.
     """
     sides = train if isinstance(train, Side) else Side(stores, train), Side(stores, test)
-    keys = dict(_named(said, within) for said in by)
+    keys = dict(_named(entry, within) for entry in by)
     if not keys:
         raise QueryError(f"leaks() needs at least one key: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
     return Leaks(*sides, {name: key(*sides) for name, key in keys.items()})
@@ -206,8 +208,8 @@ def leaks(
 def leaks_by(
     stores: Stores, train: str, test: str, by: list[str | ImageField | LayerOf], within: float | None
 ) -> Found:
-    """As `leaks`, by what travels: names of keys, fields and layers."""
-    keys = [one if isinstance(one, str) else layer_ref(one) if isinstance(one, LayerOf) else Expr(one) for one in by]
+    """`leaks` for keys that can be sent to a server: names, fields and layers."""
+    keys = [key if isinstance(key, str) else layer_ref(key) if isinstance(key, LayerOf) else Expr(key) for key in by]
     found = leaks(stores, train, test, keys, within=within)
     return Found(train, found.train.keys, test, found.test.keys, found.found)
 
@@ -220,32 +222,32 @@ def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:
         datasets: Version ids by role.
     """
     order = sorted(datasets, key=lambda role: (role == JUDGED, role == "validation"))  # the later of two judges
-    found = (leaks(stores, datasets[first], datasets[second]) for first, second in combinations(order, 2))
-    return [report for report in found if report]
+    reports = (leaks(stores, datasets[first], datasets[second]) for first, second in combinations(order, 2))
+    return [report for report in reports if report]
 
 
 def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
-    """Keep what was found on the experiment."""
-    said = [{"train": held.train.dataset, "test": held.test.dataset, "by": held.counts} for held in reports]
-    held = stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks", {"id": experiment})
-    before = json.loads(held[0]["leaks"] or "{}") if held else {}
-    new = {(one["train"], one["test"]) for one in said}
-    said += [one for one in before.get("leaks", []) if (one["train"], one["test"]) not in new]
-    record = json.dumps({**before, "checked_at": now().isoformat(), "leaks": said}, ensure_ascii=False)
+    """Store the reports on the experiment; they replace older ones of the same pairs."""
+    records = [{"train": report.train.dataset, "test": report.test.dataset, "by": report.counts} for report in reports]
+    rows = stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks", {"id": experiment})
+    before = json.loads(rows[0]["leaks"] or "{}") if rows else {}
+    new = {(entry["train"], entry["test"]) for entry in records}
+    records += [entry for entry in before.get("leaks", []) if (entry["train"], entry["test"]) not in new]
+    record = json.dumps({**before, "checked_at": now().isoformat(), "leaks": records}, ensure_ascii=False)
     stores.graph.write("MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks", {"id": experiment, "leaks": record})
 
 
-def _named(said: Any, within: float | None) -> tuple[str, LeakKey]:
-    if isinstance(said, str):
-        kind = LEAK_KEYS.get(said)
-        return said, kind(within=within) if within is not None and hasattr(kind, "within") else kind()
-    if isinstance(said, Expr) and isinstance(said.node, ImageField):
-        return said.node.name, FieldKey(said.node.name)
-    if isinstance(said, LayerRef):
-        return f"near {said.layer}", NearEmbedding(said) if within is None else NearEmbedding(said, within)
-    if callable(said):
-        return str(getattr(said, "name", None) or getattr(said, "__name__", type(said).__name__)), said
+def _named(key: Any, within: float | None) -> tuple[str, LeakKey]:
+    if isinstance(key, str):
+        kind = LEAK_KEYS.get(key)
+        return key, kind(within=within) if within is not None and hasattr(kind, "within") else kind()
+    if isinstance(key, Expr) and isinstance(key.node, ImageField):
+        return key.node.name, FieldKey(key.node.name)
+    if isinstance(key, LayerRef):
+        return f"near {key.layer}", NearEmbedding(key) if within is None else NearEmbedding(key, within)
+    if callable(key):
+        return str(getattr(key, "name", None) or getattr(key, "__name__", type(key).__name__)), key
     raise QueryError(
-        f"leaks() cannot compare by {said!r:.60}: give the name of a leak key ({', '.join(LEAK_KEYS)}), a field "
+        f"leaks() cannot compare by {key!r:.60}: give the name of a leak key ({', '.join(LEAK_KEYS)}), a field "
         '(F("patientID")), a layer, or a function of two sides.'
     )

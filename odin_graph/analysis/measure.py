@@ -74,14 +74,14 @@ def results(
 
 
 class _Measured:
-    """The pairs that are measured, of which any rows can be."""
+    """The labels and predictions that are measured: all of them, or some rows."""
 
     def __init__(self, stores: Stores, found: Judged) -> None:
-        (said,) = stores.graph.read(_SET, {"set": found.set_id})
+        (row,) = stores.graph.read(_SET, {"set": found.set_id})
         self.found = found
-        known = tuple(said["classes"] or said["model_classes"] or ())
+        known = tuple(row["classes"] or row["model_classes"] or ())
         labels = found.table.column("label")
-        self.task: Task = parse_task(said["task"] or said["model_task"] or task_like(labels.type, known))
+        self.task: Task = parse_task(row["task"] or row["model_task"] or task_like(labels.type, known))
         columns = (labels, found.table.column("predicted"), found.table.column("wrong"))
         self._pairs = Pairs(*columns, known, partial(_probabilities, stores, found.set_id, keys_of(found.table)))
 
@@ -101,34 +101,34 @@ _LOCK: Final = threading.Lock()
 
 
 def _kept(stores: Stores, dataset: str, measured: _Measured) -> Scores:
-    """The measures of all images. Predictions and labels are frozen: they change only with what was deleted."""
+    """The measures of all images, cached: predictions and labels are frozen, so they change only with deletions."""
     segments = stores.columns.segments(f"PredictionSet/{measured.found.set_id}/columns")
     members = stores.columns.segments(f"Dataset/{dataset}/members")
-    of = (*(info.id for info in (*segments, *members)), keys_of(measured.found.table).tobytes())
+    key = (*(info.id for info in (*segments, *members)), keys_of(measured.found.table).tobytes())
     with _LOCK:
-        held = _CACHE.setdefault(stores, OrderedDict())
-        if of in held:
-            held.move_to_end(of)
-            return held[of]
-    made = measured()
+        cache = _CACHE.setdefault(stores, OrderedDict())
+        if key in cache:
+            cache.move_to_end(key)
+            return cache[key]
+    scores = measured()
     with _LOCK:
-        held[of] = made
-        while len(held) > _KEPT:
-            held.popitem(last=False)
-    return made
+        cache[key] = scores
+        while len(cache) > _KEPT:
+            cache.popitem(last=False)
+    return scores
 
 
 def _probabilities(stores: Stores, set_id: str, keys: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """In the order of the keys; None where some are missing, since they may be logged without."""
+    """The probabilities in the order of the keys; None if some have none, since they may be logged without."""
     if not stores.columns.segments(f"PredictionSet/{set_id}/probabilities"):
         return None
-    held, rows = stores.columns.probabilities(set_id)
-    if np.array_equal(held, keys):
+    stored_keys, rows = stores.columns.probabilities(set_id)
+    if np.array_equal(stored_keys, keys):
         return rows
-    if not np.isin(keys, held).all():
+    if not np.isin(keys, stored_keys).all():
         return None
-    found: NDArray[np.float32] = rows[np.searchsorted(held, keys)]
-    return found
+    ordered: NDArray[np.float32] = rows[np.searchsorted(stored_keys, keys)]
+    return ordered
 
 
 def _by(stores: Stores, measured: _Measured, by: str) -> dict[Hashable, Scores]:
@@ -137,13 +137,13 @@ def _by(stores: Stores, measured: _Measured, by: str) -> dict[Hashable, Scores]:
     for table in (measured.found.table, measured.found.unpredicted):
         values = table.column("label").to_pylist() if by == "label" else _field(stores, by, keys_of(table))
         parts.append(_places(by, values))
-    there, missing = parts
-    values = sorted({*there, *missing}, key=lambda value: (value is None, 0 if value is None else value))
+    present, missing = parts
+    values = sorted({*present, *missing}, key=lambda value: (value is None, 0 if value is None else value))
     nothing = np.empty(0, np.int64)
-    made = {}
+    groups = {}
     for value in values:
-        made[value] = replace(measured(there.get(value, nothing)), missing=len(missing.get(value, ())))
-    return made
+        groups[value] = replace(measured(present.get(value, nothing)), missing=len(missing.get(value, ())))
+    return groups
 
 
 def _field(stores: Stores, name: str, keys: NDArray[np.int64]) -> list[Any]:
@@ -160,4 +160,4 @@ def _places(by: str, values: Sequence[Any]) -> dict[Hashable, NDArray[np.int64]]
         if isinstance(value, list):
             raise QueryError(f"by={by!r} has several values for each image: group by a field with one.")
         places.setdefault(None if isinstance(value, float) and isnan(value) else value, []).append(place)
-    return {value: np.array(held, np.int64) for value, held in places.items()}
+    return {value: np.array(positions, np.int64) for value, positions in places.items()}

@@ -19,9 +19,9 @@ from odin_graph.ops import Resize
 from odin_graph.vectors.metric import prepared, with_directions
 
 _SIDE: Final = 10
-"""Of the small gray picture: with fewer two digits look alike, with more a blurred copy differs."""
+"""Pixels along a side of the small gray picture: with fewer, digits look alike; with more, a blurred copy differs."""
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
-"""What red, green and blue weigh in a gray copy (ITU-R BT.601), with or without an alpha band."""
+"""The weights of red, green and blue in a gray copy (ITU-R BT.601), with or without an alpha band."""
 _BLURS: Final = (0.02, 0.035, 0.05)
 """Deviations of the Gaussian blurs that are undone, in image sides."""
 _LOOSE: Final = 8
@@ -29,7 +29,7 @@ _LOOSE: Final = 8
 _PLAIN: Final = 1e-3
 """An image is of one tone if its deviation is this share of its brightness."""
 _FEWEST: Final = 8
-"""Pixels along a side: a smaller image is like many."""
+"""Pixels along a side: smaller images resemble too many others."""
 _BLOCK: Final = 2_048
 """Rows and columns of a block of the product of all with all: it stays in the processor's cache."""
 _IMAGES: Final = 4_096
@@ -118,7 +118,7 @@ def near(
         Pairs with their cosine distance, 1 - similarity.
     """
     least = at_least - 1e-4 if loose is None else loose
-    say = judge or partial(_similar, train, test)
+    similarity = judge or partial(_similar, train, test)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     for first in range(0, len(test), _BLOCK):
         part = test[first : first + _BLOCK]
@@ -129,7 +129,7 @@ def near(
                 rows, columns = np.nonzero(product >= least)
                 for at in range(0, len(rows), _BLOCK):
                     left, right = columns[at : at + _BLOCK] + begin, rows[at : at + _BLOCK] + first
-                    similar = say(left, right)
+                    similar = similarity(left, right)
                     kept = similar >= at_least - 1e-7
                     found.append((left[kept], right[kept], np.maximum(1.0 - similar[kept], 0.0)))
     empty = np.zeros(0, np.int64)
@@ -168,12 +168,12 @@ def _unblurred(
     left: NDArray[np.float32], right: NDArray[np.float32], train: NDArray[np.int64], test: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The best correlation of pairs, one of which may be blurred."""
-    one, other = left[train].astype(np.float64), right[test].astype(np.float64)
+    train_rows, test_rows = left[train].astype(np.float64), right[test].astype(np.float64)
     squares = np.add.outer(np.arange(_SIDE) ** 2, np.arange(_SIDE) ** 2).reshape(-1)
     best = np.full(len(train), -1.0)
     for blur in (0.0, *_BLURS):
         kept = np.exp(-((np.pi * blur) ** 2) / 2 * squares)  # what a blur leaves of each coefficient
-        for a, b in ((one * kept, other), (one, other * kept)):
+        for a, b in ((train_rows * kept, test_rows), (train_rows, test_rows * kept)):
             lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
             np.maximum(best, (a * b).sum(axis=1) / lengths, out=best)
     return best
@@ -182,8 +182,8 @@ def _unblurred(
 def _similar(
     left: NDArray[np.float32], right: NDArray[np.float32], train: NDArray[np.int64], test: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    one, other = left[train].astype(np.float64), right[test].astype(np.float64)
-    return np.where((one == other).all(axis=1), 1.0, (one * other).sum(axis=1))
+    a, b = left[train].astype(np.float64), right[test].astype(np.float64)
+    return np.where((a == b).all(axis=1), 1.0, (a * b).sum(axis=1))
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

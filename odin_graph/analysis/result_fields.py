@@ -37,14 +37,14 @@ class ResultFields:
 
     def values(self, stores: Stores, at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
         """The measure of each experiment."""
-        of = [_results(stores, at, id_) for id_ in ids]
+        measured = [_results(stores, at, id_) for id_ in ids]
         if name == _COVERAGE:
-            return [None if one is None else one.coverage for one in of]
-        found = [None if one is None else _known(one.scores.overall.get(name)) for one in of]
+            return [None if result is None else result.coverage for result in measured]
+        found = [None if result is None else _known(result.scores.overall.get(name)) for result in measured]
         partial = [
-            f"{one.experiment} ({one.n:,} of {one.n + one.missing:,})"
-            for one, value in zip(of, found, strict=True)
-            if one is not None and one.missing and value is not None
+            f"{result.experiment} ({result.n:,} of {result.n + result.missing:,})"
+            for result, value in zip(measured, found, strict=True)
+            if result is not None and result.missing and value is not None
         ]
         if partial:
             warn(
@@ -53,9 +53,9 @@ class ResultFields:
                 CoverageWarning,
             )
         seen = [
-            f"{one.experiment} over {one.dataset}"
-            for one, value in zip(of, found, strict=True)
-            if one is not None and value is not None and judged_on_seen(stores, one.experiment, one.dataset)
+            f"{result.experiment} over {result.dataset}"
+            for result, value in zip(measured, found, strict=True)
+            if result is not None and value is not None and judged_on_seen(stores, result.experiment, result.dataset)
         ]
         if seen:
             warn(
@@ -88,8 +88,8 @@ def _judge(at: Moment, experiment: str) -> str | None:
     for role in _JUDGES:
         if role in used:
             return str(used[role])
-    over = {held.dataset for held in sets_of(at, experiment)}
-    return next(iter(over)) if len(over) == 1 else None
+    datasets = {prediction_set.dataset for prediction_set in sets_of(at, experiment)}
+    return next(iter(datasets)) if len(datasets) == 1 else None
 
 
 RESULTS = ResultFields()

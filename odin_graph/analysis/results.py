@@ -139,7 +139,7 @@ class Results:
         """The overall measures: one row, or one for each group."""
         if self.groups is None:
             return pd.DataFrame([self._row(self.scores)])
-        return pd.DataFrame([{self._by: value, **self._row(held)} for value, held in self.groups.items()])
+        return pd.DataFrame([{self._by: value, **self._row(scores)} for value, scores in self.groups.items()])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON.
@@ -209,7 +209,7 @@ class Results:
         table, more = self._table()
         if len(table):
             lines.append(table.to_string(index=False, float_format=short, na_rep="-"))
-        lines += [f"- {said}" for said in (*more, *self._said())]
+        lines += [f"- {note}" for note in (*more, *self._all_notes())]
         return "\n".join(lines)
 
     def __rich__(self) -> RenderableType:
@@ -227,15 +227,15 @@ class Results:
             for row in frame.itertuples(index=False):
                 table.add_row(*(Text(short(value) if isinstance(value, float) else str(value)) for value in row))
             parts.append(table)
-        parts += [Text(f"- {said}", style="dim") for said in (*more, *self._said())]
+        parts += [Text(f"- {note}", style="dim") for note in (*more, *self._all_notes())]
         return Group(*parts)
 
     def _repr_html_(self) -> str:
         frame, more = self._table()
         overall = pd.DataFrame([self._row(self.scores)]).to_html(index=False, float_format=short, na_rep="-", border=0)
         table = frame.to_html(index=False, float_format=short, na_rep="-", border=0) if len(frame) else ""
-        said = "<br>".join(f"- {escape(line)}" for line in (*more, *self._said()))
-        return f"<b>{escape(self._head())}</b>{overall}{table}{said}"
+        notes = "<br>".join(f"- {escape(note)}" for note in (*more, *self._all_notes()))
+        return f"<b>{escape(self._head())}</b>{overall}{table}{notes}"
 
     def _confusion(self) -> ConfusionCounts:
         if self.scores.confusion is None:
@@ -259,18 +259,18 @@ class Results:
             "sensitivity",
             *(f"{name}-micro" for name in ("precision", "recall", "f1") if self.scores.confusion),
         )
-        said = "  ".join(
+        text = "  ".join(
             f"{name}\N{NO-BREAK SPACE}{short(value)}"
             for name, value in self.scores.overall.items()
             if name not in left_out
         )
-        return textwrap.fill(said, _WIDE, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+        return textwrap.fill(text, _WIDE, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
 
-    def _said(self) -> list[str]:
+    def _all_notes(self) -> list[str]:
         return [*self.notes, *(f"{name}: {why}" for name, why in self.undefined.items())]
 
     def _table(self) -> tuple[pd.DataFrame, list[str]]:
-        """What is printed below the overall measures (the groups, else the classes), and what was left out of it."""
+        """The table below the overall measures (the groups, else the classes), and a note of what it leaves out."""
         if self.groups is not None:
             frame = self.to_pandas()
             frame[self._by] = [_group(value) for value in self.groups]
@@ -320,5 +320,5 @@ def plain_number(value: float) -> float | str | None:
 
 
 def short(value: float) -> str:
-    """Of a table."""
+    """A value as tables show it."""
     return "-" if isnan(value) else f"{value + 0.0:.3f}" if abs(value) < 1e6 else f"{value:.4g}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
 
 _SURE: Final = 1.959963984540054
-"""Of a normal distribution: 95% lie within so many standard deviations."""
+"""The standard deviations within which 95% of a normal distribution lie."""
 
 
 def picture_of(results: Results) -> Picture:
@@ -70,9 +70,9 @@ def _head(results: Results) -> str:
 
 
 def _below(results: Results) -> str:
-    """What is said below the title: how many images, and what was left out."""
+    """The text below the title: how many images, and what was left out."""
     part = f" of {results.n + results.missing:,} labeled ones (coverage {results.coverage:.2g})"
-    said = f"{results.n:,} images{part if results.missing else ''}"
+    text = f"{results.n:,} images{part if results.missing else ''}"
     gone = f", {results.deleted:,} deleted since are left out" if results.deleted else ""
     old = f", {results.stale:,} labels differ from today's" if results.stale else ""
-    return said + gone + old
+    return text + gone + old

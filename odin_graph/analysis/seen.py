@@ -56,19 +56,19 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
         learned[name], sides[name] = id_, SideOf(stores, name, keys)
     if not learned:
         return []
-    record = _record(stores.graph.read(_HELD, {"id": experiment}))
+    record = _record(stores.graph.read(_STORED_LEAKS, {"id": experiment}))
     known = {tuple(pair) for pair in record.get("judged", [])}
     new = [train for train in learned if (train, dataset) not in known]
     if new:
         found = [(train, leaks(stores, sides.get(train, train), dataset, CHEAP)) for train in new]
-        said = [{"train": train, "test": dataset, "by": held.counts} for train, held in found if held]
-        record = _merged(record, said, [[train, dataset] for train in new])
+        records = [{"train": train, "test": dataset, "by": report.counts} for train, report in found if report]
+        record = _merged(record, records, [[train, dataset] for train in new])
         if not is_read_only():
-            stores.graph.execute(lambda tx: _keep(tx, experiment, said, [[train, dataset] for train in new]))
+            stores.graph.execute(lambda tx: _keep(tx, experiment, records, [[train, dataset] for train in new]))
     return [
-        _sentence(held, learned[held["train"]], experiment)
-        for held in record["leaks"]
-        if held["test"] == dataset and held["train"] in learned
+        _sentence(leak, learned[leak["train"]], experiment)
+        for leak in record["leaks"]
+        if leak["test"] == dataset and leak["train"] in learned
     ]
 
 
@@ -81,43 +81,43 @@ def warn_of_seen(stores: Stores, experiment: str, dataset: str) -> tuple[str, ..
         experiment: Its id.
         dataset: The version that judges.
     """
-    said = tuple(judged_on_seen(stores, experiment, dataset))
-    if said:
-        text = "\n".join(f"  {sentence}" for sentence in said)
+    sentences = tuple(judged_on_seen(stores, experiment, dataset))
+    if sentences:
+        text = "\n".join(f"  {sentence}" for sentence in sentences)
         warn(
             f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
             f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
             LeakWarning,
         )
-    return said
+    return sentences
 
 
-_HELD: Final = "MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks"
+_STORED_LEAKS: Final = "MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks"
 
 
 def _record(rows: Any) -> dict[str, Any]:
-    held: dict[str, Any] = json.loads((rows[0]["leaks"] if rows else None) or "{}")
-    return {"leaks": [], **held}
+    stored: dict[str, Any] = json.loads((rows[0]["leaks"] if rows else None) or "{}")
+    return {"leaks": [], **stored}
 
 
-def _merged(record: Mapping[str, Any], said: list[dict[str, Any]], pairs: list[list[str]]) -> dict[str, Any]:
-    there = {(held["train"], held["test"]) for held in record["leaks"]}
-    new = [held for held in said if (held["train"], held["test"]) not in there]
+def _merged(record: Mapping[str, Any], records: list[dict[str, Any]], pairs: list[list[str]]) -> dict[str, Any]:
+    existing = {(leak["train"], leak["test"]) for leak in record["leaks"]}
+    new = [leak for leak in records if (leak["train"], leak["test"]) not in existing]
     return {**record, "leaks": [*record["leaks"], *new], "judged": [*record.get("judged", []), *pairs]}
 
 
-def _keep(tx: Transaction, experiment: str, said: list[dict[str, Any]], pairs: list[list[str]]) -> None:
-    record = _record(tx.run(_HELD, {"id": experiment}))
-    made = {**_merged(record, said, pairs), "checked_at": now().isoformat()}
+def _keep(tx: Transaction, experiment: str, records: list[dict[str, Any]], pairs: list[list[str]]) -> None:
+    record = _record(tx.run(_STORED_LEAKS, {"id": experiment}))
+    made = {**_merged(record, records, pairs), "checked_at": now().isoformat()}
     tx.run(
         "MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks",
         {"id": experiment, "leaks": json.dumps(made, ensure_ascii=False)},
     )
 
 
-def _sentence(held: Mapping[str, Any], learner: str, experiment: str) -> str:
+def _sentence(leak: Mapping[str, Any], learner: str, experiment: str) -> str:
     by = ", ".join(
-        f"by {name} {counts['test images']:,} images of it" for name, counts in held["by"].items() if counts["pairs"]
+        f"by {name} {counts['test images']:,} images of it" for name, counts in leak["by"].items() if counts["pairs"]
     )
     who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} continues, learned"
-    return f"{who} from {held['train']}, which has in common with {held['test']}: {by}"
+    return f"{who} from {leak['train']}, which has in common with {leak['test']}: {by}"

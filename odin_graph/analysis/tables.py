@@ -1,4 +1,4 @@
-"""The four tables that researchers keep by hand: images, models, experiments, and what was said of each image."""
+"""The four tables that researchers keep by hand: images, models, experiments, and the predictions for each image."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def images_table(
     else:
         members = stores.columns.present(stores.columns.members(dataset))
         keys = members.column("key")
-        held = stores.columns.images(names, keys.to_numpy())
-        table = held.take(pc.index_in(keys, held.column("key"))).select(names)
+        stored = stores.columns.images(names, keys.to_numpy())
+        table = stored.take(pc.index_in(keys, stored.column("key"))).select(names)
         table = _with(_with(table, "key", keys), "label", members.column("label"))
     if one_hot is not None:
         if one_hot not in table.column_names:
@@ -120,21 +120,24 @@ def experiments_table(stores: Stores) -> pa.Table:
     table = _table(own, {**_EXPERIMENT, **_free(stores, "Experiment")})
     used = [dict(pair for pair in row["datasets"] if pair[0] is not None) for row in rows]
     roles = dict.fromkeys([*ROLES, *(role for roles in used for role in roles)])
-    extra = {"model": [row["model"] for row in rows], **{role: [held.get(role) for held in used] for role in roles}}
+    extra = {
+        "model": [row["model"] for row in rows],
+        **{role: [datasets.get(role) for datasets in used] for role in roles},
+    }
     for place, (name, values) in enumerate(extra.items(), start=1):
         table = table.add_column(place, name, pa.array(values, pa.string()))
     params = [json.loads(node.get("parameters") or "{}") for node in own]
-    for name in sorted({name for held in params for name in held}):
-        table = table.append_column(f"params.{name}", _mixed([held.get(name) for held in params]))
+    for name in sorted({name for parameters in params for name in parameters}):
+        table = table.append_column(f"params.{name}", _mixed([parameters.get(name) for parameters in params]))
     metrics = last_metrics(stores, ids)
-    for name in sorted({name for held in metrics.values() for name in held}):
+    for name in sorted({name for logged in metrics.values() for name in logged}):
         values = [metrics.get(id_, {}).get(name) for id_ in ids]
         table = table.append_column(
             f"metrics.{name}", pa.array(values, pa.float64(), from_pandas=True)
         )  # NaN is missing
-    of = _accuracies(stores)
+    accuracies = _accuracies(stores)
     for place, name in enumerate(("accuracy", "coverage")):
-        values = [of.get(id_, (None, None))[place] for id_ in ids]
+        values = [accuracies.get(id_, (None, None))[place] for id_ in ids]
         table = table.append_column(name, pa.array(values, pa.float64()))
     return table
 
@@ -157,18 +160,18 @@ def per_image_table(stores: Stores, experiment: str, dataset: str, *, activation
     Raises:
         QueryError: There are no predictions over it.
     """
-    said = stores.columns.predictions(choose(stores.graph, experiment, dataset).id)
+    predictions = stores.columns.predictions(choose(stores.graph, experiment, dataset).id)
     members = stores.columns.present(stores.columns.members(dataset))
     keys = members.column("key")
-    said = said.take(pc.index_in(keys, said.column("key")))
-    held = stores.columns.images(["id"], keys.to_numpy())
+    predictions = predictions.take(pc.index_in(keys, predictions.column("key")))
+    images = stores.columns.images(["id"], keys.to_numpy())
     table = pa.table(
         {
             "experiment": pa.repeat(experiment, len(keys)),
-            "image": held.column("id").take(pc.index_in(keys, held.column("key"))),
+            "image": images.column("id").take(pc.index_in(keys, images.column("key"))),
             "key": keys,
             "label": members.column("label"),
-            **{name: said.column(name) for name in ("predicted", "confidence", "wrong")},
+            **{name: predictions.column(name) for name in ("predicted", "confidence", "wrong")},
         }
     )
     if activations is None:
@@ -191,11 +194,11 @@ def predictions_table(stores: Stores) -> pa.Table:
     )
     parts = []
     for row in rows:
-        held = stores.columns.present(stores.columns.predictions(row["id"]))
-        said = {"prediction_set": row["id"], "experiment": row["experiment"], "dataset": row["dataset"]}
-        part = pa.table({name: pa.repeat(value, held.num_rows) for name, value in said.items()})
+        predictions = stores.columns.present(stores.columns.predictions(row["id"]))
+        constants = {"prediction_set": row["id"], "experiment": row["experiment"], "dataset": row["dataset"]}
+        part = pa.table({name: pa.repeat(value, predictions.num_rows) for name, value in constants.items()})
         for name in ("key", "predicted", "confidence", "wrong"):
-            part = part.append_column(name, held.column(name))
+            part = part.append_column(name, predictions.column(name))
         parts.append(part)
     return _concatenated(parts, "prediction_set", "experiment", "dataset")
 
@@ -210,9 +213,9 @@ def members_table(stores: Stores) -> pa.Table:
     )
     parts = []
     for row in rows:
-        held = stores.columns.members(row["id"])
-        first = {"dataset": pa.repeat(row["id"], held.num_rows), "position": pa.array(np.arange(held.num_rows))}
-        whole = pa.table({**first, "key": held.column("key"), "label": held.column("label")})
+        members = stores.columns.members(row["id"])
+        first = {"dataset": pa.repeat(row["id"], members.num_rows), "position": pa.array(np.arange(members.num_rows))}
+        whole = pa.table({**first, "key": members.column("key"), "label": members.column("label")})
         parts.append(stores.columns.present(whole))
     return _concatenated(parts, "dataset")
 
@@ -250,10 +253,10 @@ def _with(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
 def _one_hot(field: str, values: Sequence[Any]) -> dict[str, pa.Array]:
     lists = [value if isinstance(value, list) or value is None else [value] for value in values]
     known = sorted(
-        {item for held in lists if held is not None for item in held}, key=lambda item: (str(type(item)), item)
+        {item for items in lists if items is not None for item in items}, key=lambda item: (str(type(item)), item)
     )
     return {
-        f"{field}={item}": pa.array([None if held is None else int(item in held) for held in lists], pa.int8())
+        f"{field}={item}": pa.array([None if items is None else int(item in items) for items in lists], pa.int8())
         for item in known
     }
 
@@ -271,10 +274,10 @@ def _accuracies(stores: Stores) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
     for row in stores.graph.read(_TEST_SETS):
         try:
-            of = judged(stores, row["experiment"], row["dataset"], stale=False)
+            predictions = judged(stores, row["experiment"], row["dataset"], stale=False)
         except QueryError:  # its sets are of other checkpoints than the chosen one
             continue
-        wrong = pc.mean(of.table.column("wrong").cast(pa.float64())).as_py()
+        wrong = pc.mean(predictions.table.column("wrong").cast(pa.float64())).as_py()
         if wrong is not None:
-            found[row["experiment"]] = (1.0 - wrong, of.coverage.share)
+            found[row["experiment"]] = (1.0 - wrong, predictions.coverage.share)
     return found

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST: Final = 50
-"""Rows, and images in one; more are said to be left out, never silently."""
+"""Rows, and images in a row; the title tells how many are left out."""
 _SIDE: Final = 1.1
 """Inches of an image."""
 _GAP: Final = 0.07
 _CAPTION: Final = 0.2
 """Inches below an image, for the value."""
 _LETTERS: Final = 30
-"""Of a unit's name, of which the end is kept."""
+"""The most letters of a unit's name; of a longer one the end is shown."""
 _LETTER, _MARGIN = 0.084, 0.3
 """Inches of a letter, and beside the names."""
 _GRAY: Final = "#777777"
@@ -40,7 +40,7 @@ class UnitRow:
     images: Sequence[NDArray[Any]]
     """Each (h, w, bands) of any dtype, in the order in which they are shown."""
     values: Sequence[float]
-    """What the unit says of each."""
+    """The unit's value for each."""
 
 
 def units_picture(rows: Sequence[UnitRow], *, title: str = "") -> Picture:
@@ -96,19 +96,19 @@ def _check(rows: Sequence[UnitRow]) -> None:
 
 
 def _draw_row(figure: Figure, row: UnitRow, left: float, top: float, scale: Scale | None) -> None:
-    """Its images from so many inches of the left, at so many of the bottom downwards."""
+    """Draw a row: its images begin ``left`` inches from the left, and ``top`` inches above the bottom."""
     wide, high = figure.get_size_inches()
     words: dict[str, Any] = {"ha": "right", "family": fonts(), "parse_math": False}
     right, middle = (left - 0.14) / wide, top - _SIDE / 2
-    held = [float(value) for value in row.values]
-    known = [value for value in held if np.isfinite(value)]
+    values = [float(value) for value in row.values]
+    known = [value for value in values if np.isfinite(value)]
     name = row.title if len(row.title) <= _LETTERS else f"…{row.title[1 - _LETTERS :]}"
     figure.text(right, (middle + 0.03) / high, name, va="bottom", fontsize=9, weight="bold", color=INK, **words)
     if known:
         span = f"{_short(min(known))} to {_short(max(known))}" if min(known) < max(known) else _short(known[0])
         figure.text(right, (middle - 0.03) / high, span, va="top", fontsize=8, color=_GRAY, **words)
     most = max(map(abs, known), default=0.0)
-    for place, (pixels, value) in enumerate(zip(row.images[:MOST], held, strict=False)):
+    for place, (pixels, value) in enumerate(zip(row.images[:MOST], values, strict=False)):
         at = left + place * (_SIDE + _GAP)
         _draw_image(figure, pixels, scale, (at / wide, (top - _SIDE) / high, _SIDE / wide, _SIDE / high))
         figure.text(

@@ -1,4 +1,4 @@
-"""What can be wrong with a segment: `odin doctor` asks for each that the graph names."""
+"""Checks of a segment: `odin doctor` runs them for each segment in the graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from odin_graph.arrays.unit_store import UnitStore
 from odin_graph.errors import StoreError
 
 _ROWS: Final = 4096
-"""Read at once by a deep check, so that it takes little memory."""
+"""Rows that a deep check reads at once, so that it takes little memory."""
 
 
 def faults(files: Files, vectors: KeyVectors, units: UnitStore, info: SegmentInfo, *, deep: bool) -> list[str]:
@@ -70,12 +70,12 @@ def _of_rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
                 yield f"should have {info.rows} rows and has {rows}"
         case "dense":
             yield from dense.faults(path, info, context)
-            for some in _all(info.rows if deep else 0):
-                dense.read_runs(path, info, [some], context)
+            for positions in _all(info.rows if deep else 0):
+                dense.read_runs(path, info, [positions], context)
         case "ragged":
             yield from ragged.faults(path, info, context)
-            for some in _all(info.rows if deep else 0):
-                ragged.read(path, info, some, context)
+            for positions in _all(info.rows if deep else 0):
+                ragged.read(path, info, positions, context)
         case "tiled":
             yield from tiled.faults(path, info, context)
             if deep:
@@ -83,6 +83,6 @@ def _of_rows(files: Files, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
 
 
 def _all(rows: int) -> Iterator[NDArray[np.int64]]:
-    """All positions, some at a time."""
+    """All positions, a block at a time."""
     for start in range(0, rows, _ROWS):
         yield np.arange(start, min(start + _ROWS, rows))

@@ -1,9 +1,9 @@
-"""The codec u8: what a unit said, as 255 intervals between its least and its largest value. Pure NumPy.
+"""The codec u8: activations of units as 255 intervals between a unit's least and largest value. Pure NumPy.
 
 A unit whose least value is zero (ReLU) has code 0 for exactly zero, and code c for ``((c - 1) s, c s]`` with
 ``s = high / 254``. Every other unit has code c for ``[low + c s, low + (c + 1) s]`` with ``s = (high - low) / 255``.
-Both are widened by what float32 arithmetic may be wrong by, and end at the least and the largest value themselves; at
-other ends where an image that said one of these was purged, see `forgetting`.
+Both are widened by the rounding errors of float32, and end at the least and the largest value themselves; at other
+ends where an image with one of these values was purged, see `forgetting`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ CEIL: Final = 254
 LINEAR: Final = 255
 """Steps between the ends, of a unit whose least value is zero and of every other."""
 _SLACK: Final = 2.0**-13
-"""Of a step. Three roundings of float32 are 255 * 3 * 2**-24 of one, which is less."""
+"""Widening, in steps. Three roundings of float32 are 255 * 3 * 2**-24 of a step, which is less."""
 _TAME: Final = (1e-30, 1e37)
-"""Between a span and a size that float32 arithmetic neither underflows nor overflows with; others take float64."""
+"""The least span and the largest size with which float32 arithmetic neither underflows nor overflows."""
 _BLOCK: Final = 1 << 17
 """Values at once: what the processor's cache holds."""
 
@@ -33,7 +33,7 @@ Scales = NDArray[np.float64]
 
 
 def encode(values: Floats) -> tuple[Codes, Scales]:
-    """Code what units said.
+    """Code the activations of units.
 
     Args:
         values: (units, n) float32, any values.
@@ -43,59 +43,59 @@ def encode(values: Floats) -> tuple[Codes, Scales]:
     """
     units, n = values.shape
     codes = np.empty((units, n), np.uint8)
-    found = scales(values)
+    unit_scales = scales(values)
     rows = max(1, _BLOCK // max(1, n))
     for start in range(0, units, rows):
         part = slice(start, start + rows)
-        _encode(values[part], found[part], codes[part])
-    return codes, found
+        _encode(values[part], unit_scales[part], codes[part])
+    return codes, unit_scales
 
 
 def scales(values: Floats) -> Scales:
     """The scales (units, 4) of values (units, n)."""
-    found = np.zeros((len(values), SCALES))
+    unit_scales = np.zeros((len(values), SCALES))
     if not values.size:
-        return found
-    found[:, 0], found[:, 1] = values.min(axis=1), values.max(axis=1)  # NaN in a row is NaN in both
-    odd = np.flatnonzero(~(np.isfinite(found[:, 0]) & np.isfinite(found[:, 1])))
-    for row in odd:
+        return unit_scales
+    unit_scales[:, 0], unit_scales[:, 1] = values.min(axis=1), values.max(axis=1)  # NaN in a row is NaN in both
+    special = np.flatnonzero(~(np.isfinite(unit_scales[:, 0]) & np.isfinite(unit_scales[:, 1])))
+    for row in special:
         finite = values[row][np.isfinite(values[row])]
         nans = int(np.isnan(values[row]).sum())
         ends = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        found[row] = (*ends, nans, values.shape[1] - finite.size - nans)
-    return found
+        unit_scales[row] = (*ends, nans, values.shape[1] - finite.size - nans)
+    return unit_scales
 
 
 def tables(
-    found: Scales, overlap: NDArray[np.float64] | None = None
+    unit_scales: Scales, overlap: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each code means: the least and the largest value (units, 256) that it may stand for.
+    """The meaning of each code: the least and the largest value (units, 256) that it may stand for.
 
     They are equal where the code is exact. `NOT_FINITE` is from minus to plus infinity, and may be NaN.
 
     Args:
-        found: (units, 4) or more columns: see `SCALES`.
+        unit_scales: (units, 4) or more columns: see `SCALES`.
         overlap: (units,) how many steps further each interval reaches on either side; none by default.
     """
-    low, high = found[:, :1], found[:, 1:2]
+    low, high = unit_scales[:, :1], unit_scales[:, 1:2]
     ceil = low == 0
     step = (high - low) / np.where(ceil, CEIL, LINEAR)
     left = low + step * (np.arange(NOT_FINITE) - ceil)
     slack = _SLACK + (0 if overlap is None else overlap[:, None])
-    least = np.full((len(found), NOT_FINITE + 1), -np.inf)
-    largest = np.full((len(found), NOT_FINITE + 1), np.inf)
+    least = np.full((len(unit_scales), NOT_FINITE + 1), -np.inf)
+    largest = np.full((len(unit_scales), NOT_FINITE + 1), np.inf)
     least[:, :NOT_FINITE] = np.clip(left - slack * step, low, high)
     largest[:, :NOT_FINITE] = np.clip(left + (1 + slack) * step, low, high)
     largest[ceil[:, 0], 0] = 0
     return least, largest
 
 
-def _encode(values: Floats, found: Scales, out: Codes) -> None:
+def _encode(values: Floats, unit_scales: Scales, out: Codes) -> None:
     """Codes of a few units, by their scales."""
-    odd = found[:, 2] + found[:, 3] > 0
-    low, high = found[:, 0], found[:, 1]
+    special = unit_scales[:, 2] + unit_scales[:, 3] > 0
+    low, high = unit_scales[:, 0], unit_scales[:, 1]
     span, size = high - low, np.maximum(np.abs(low), np.abs(high))
-    tame = ~odd & (span > _TAME[0]) & (size < _TAME[1])
+    tame = ~special & (span > _TAME[0]) & (size < _TAME[1])
     for ceil in (True, False):
         rows = np.flatnonzero(tame & ((low == 0) == ceil))
         if len(rows) == len(values):

@@ -20,25 +20,24 @@ _SHARE: Final = 8
 def compact(store: ArrayStore, segments: Sequence[SegmentInfo]) -> list[SegmentInfo]:
     """Write as few new segments as the budget allows for those of one array, codec, dtype and shape.
 
-    The caller swaps the nodes in one graph transaction; until then nothing has changed, and afterwards the old
-    segments are garbage. A segment that is alone of its kind comes back itself, and so does each that is tiled or
-    holds units. Rows of
-    tables are ordered by key.
+    The caller replaces the nodes in one graph transaction; until then nothing has changed, and afterwards the old
+    segments are garbage. A segment that is the only one of its kind is returned itself, and so is one that is tiled or
+    holds units. Rows of tables are ordered by key.
 
     Args:
         store: Where they are.
-        segments: In the order in which they were written: of a key that is there twice, the last row counts.
+        segments: In the order in which they were written: of a key that is stored twice, the last row counts.
 
     Raises:
         SpaceError: No space is left; what was written for it is removed.
     """
-    alike: defaultdict[tuple[str, str, str, tuple[int, ...]], list[SegmentInfo]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str, str, tuple[int, ...]], list[SegmentInfo]] = defaultdict(list)
     for info in segments:
-        alike[info.array, info.codec, info.dtype, info.shape].append(info)
+        groups[info.array, info.codec, info.dtype, info.shape].append(info)
     kept: list[SegmentInfo] = []
     written: list[SegmentInfo] = []
     try:
-        for group in alike.values():
+        for group in groups.values():
             if len(group) == 1 or group[0].codec in ("tiled", "units"):  # huge alone; units have scales
                 kept += group
             elif group[0].codec == "table":
@@ -55,8 +54,8 @@ def compact(store: ArrayStore, segments: Sequence[SegmentInfo]) -> list[SegmentI
 def _merge_rows(store: ArrayStore, group: Sequence[SegmentInfo], written: list[SegmentInfo]) -> None:
     array = SegmentedArray(store.uncached(), group)
     keys = array.coverage()
-    most = max(1, store.budget.memory // _SHARE)
-    parts = -(-sum(map(store.decoded_bytes, group)) // most)
+    limit = max(1, store.budget.memory // _SHARE)
+    parts = -(-sum(map(store.decoded_bytes, group)) // limit)
     for part in np.array_split(keys, min(len(keys), max(1, parts))):
         if group[0].codec == "dense":
             written.append(store.write_dense(group[0].array, part, array.read(part)))
@@ -67,6 +66,6 @@ def _merge_rows(store: ArrayStore, group: Sequence[SegmentInfo], written: list[S
 def _merged_table(store: ArrayStore, group: Sequence[SegmentInfo]) -> SegmentInfo:
     table = pa.concat_tables(map(store.read_table, group), promote_options="permissive")
     keys = table.column("key").to_numpy()
-    # Of equal keys the last: the first of the reversed rows.
-    _, first = np.unique(keys[::-1], return_index=True)
-    return store.write_table(group[0].array, table.take(pa.array(len(keys) - 1 - first)))
+    # The last row of each key: the first of the reversed rows.
+    _, last = np.unique(keys[::-1], return_index=True)
+    return store.write_table(group[0].array, table.take(pa.array(len(keys) - 1 - last)))

@@ -1,7 +1,7 @@
 """The digest of a stored segment: which files it has, and what is in those that no checksum of TileDB's covers.
 
-TileDB checks the tiles of values. Its schema, its fragments' metadata and the list of what was committed it takes as
-they are: a file too few reads as fill values, and a fragment too many as other numbers.
+TileDB checks the tiles of values. It trusts its schema, the metadata of its fragments and the list of what was
+committed: a missing file reads as fill values, and an additional fragment as other numbers.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class NewSegment:
     info: SegmentInfo
     """With its digest once it is written."""
     path: str
-    """Where to write it."""
+    """The path to write to."""
 
 
 class Contents:
-    """Holds segments against their digests, each once a process before it is read.
+    """Checks segments against their digests, each once in a process, before it is read.
 
     Args:
         files: Of the store.
@@ -44,7 +44,7 @@ class Contents:
         """The full address of a segment whose files are those that were written.
 
         Raises:
-            StoreError: They are others; the message says what to do.
+            StoreError: They are different; the message says what to do.
         """
         path = self._files.path(info.uri)
         if info.digest and info.id not in self._verified:
@@ -63,20 +63,20 @@ def content_digest(files: Files, path: str) -> str:
 
 def digest_of(contents: Iterable[tuple[str, bytes | int]]) -> str:
     """SHA-256, hexadecimal, over files in the order of their names: what is in them, or their size alone."""
-    total = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, content in contents:
         text = str(content) if isinstance(content, int) else hashlib.sha256(content).hexdigest()
-        total.update(f"{name}\0{text}\n".encode())
-    return total.hexdigest()
+        hasher.update(f"{name}\0{text}\n".encode())
+    return hasher.hexdigest()
 
 
-def check_digest(path: str, expected: str, found: str) -> None:
+def check_digest(path: str, expected: str, actual: str) -> None:
     """Refuse a segment that is not what was written.
 
     Raises:
         StoreError: It is not.
     """
-    if expected and found != expected:
+    if expected and actual != expected:
         raise StoreError(
             f"{path} is not what was written: files of it are missing, added or changed. Run `odin doctor`, and bring "
             "it back from a backup."

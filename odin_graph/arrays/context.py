@@ -43,16 +43,16 @@ def context(budget: Budget, settings: Settings = ()) -> tiledb.Ctx:
                     **dict(settings),
                 }
             )
-            os.fork = fork  # TileDB puts one there that warns at every fork, also of those who need not fear it
+            os.fork = fork  # TileDB replaces it by one that warns at every fork, also where a fork is safe
         return _contexts[key]
 
 
 def _forget() -> None:
-    """In a forked child: the parent's threads are not here, so its contexts can be neither used nor destroyed."""
+    """In a forked child: the parent's threads do not exist here, so its contexts can be neither used nor destroyed."""
     global _lock
     _lock = threading.Lock()
-    for held in _contexts.values():
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))  # a destructor would wait for those threads for ever
+    for inherited in _contexts.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))  # a destructor would wait for those threads for ever
     _contexts.clear()
 
 

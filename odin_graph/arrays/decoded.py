@@ -1,6 +1,6 @@
 """Whole segments decoded into raw, memory-mapped files: what random batches read instead of compressed tiles.
 
-Never the truth: named by segment, built from it, dropped at any time, shared by processes.
+Only a cache: files are named by segment, built from it, shared by processes, and can be dropped at any time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from odin_graph.folder import make_near
 
 
 class DecodedCache:
-    """Raw files under a budget; the ones that were not used for longest go first.
+    """Raw files under a budget; the least recently used are dropped first.
 
     Args:
         folder: A local folder.
@@ -38,18 +38,18 @@ class DecodedCache:
         return info.rows * info.row_bytes <= self._budget
 
     def rows(self, info: SegmentInfo, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """All rows of a segment that it takes, mapped from its file, which is made where there is none."""
-        if (mapped := self.held(info)) is not None:
+        """All rows of a segment that fits, mapped from its file, which is made if it is missing."""
+        if (mapped := self.mapped(info)) is not None:
             return mapped
         try:
             make_near(self._folder)
-            # Of several workers that want the same segment one decodes it. Sixteen locks, so that none pile up.
+            # Of several workers that want the same segment, one decodes it. Sixteen locks, so that they do not pile up.
             with FileLock(self._folder / f"{info.id[-1]}.lock"):
-                return mapped if (mapped := self.held(info)) is not None else self._keep(info, decode())
+                return mapped if (mapped := self.mapped(info)) is not None else self._keep(info, decode())
         except OSError:  # a folder that cannot be written costs speed, not the answer
             return decode()
 
-    def held(self, info: SegmentInfo) -> NDArray[Any] | None:
+    def mapped(self, info: SegmentInfo) -> NDArray[Any] | None:
         """All rows of a segment, mapped from its file; None where there is none."""
         file, shape = self._file(info), (info.rows, *info.shape)
         try:
@@ -57,35 +57,35 @@ class DecodedCache:
                 return None
             os.utime(file)
             return np.memmap(file, dtype=info.dtype, mode="r", shape=shape)
-        except (OSError, ValueError):  # not there, or another process has just dropped it
+        except (OSError, ValueError):  # it does not exist, or another process has just dropped it
             return None
 
     def _keep(self, info: SegmentInfo, rows: NDArray[Any]) -> NDArray[Any]:
         self._make_room(rows.nbytes)
-        handle, fresh = tempfile.mkstemp(dir=self._folder)
+        handle, temporary = tempfile.mkstemp(dir=self._folder)
         try:
             with os.fdopen(handle, "wb") as out:
                 rows.tofile(out)
-            Path(fresh).replace(self._file(info))
+            Path(temporary).replace(self._file(info))
         except OSError:
-            Path(fresh).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             return rows
-        mapped = self.held(info)
+        mapped = self.mapped(info)
         return rows if mapped is None else mapped
 
     def _make_room(self, needed: int) -> None:
         files = [(stat.st_mtime, stat.st_size, file) for file in self._folder.iterdir() if (stat := _stat(file))]
         room = min(self._budget, shutil.disk_usage(self._folder).free // 2) - needed
-        held = sum(size for _, size, _ in files)
+        total = sum(size for _, size, _ in files)
         for _, size, file in sorted(files):
-            if held <= room:
+            if total <= room:
                 return
-            if size:  # a lock is empty, and may be held
-                file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
-                held -= size
+            if size:  # a lock file is empty, and may be locked
+                file.unlink(missing_ok=True)  # processes that have mapped it keep its contents
+                total -= size
 
     def _file(self, info: SegmentInfo) -> Path:
-        return self._folder / f"{info.id}.{boot()}.raw"  # a power cut may keep a file and lose what is in it
+        return self._folder / f"{info.id}.{boot()}.raw"  # a power cut may keep a file and lose its contents
 
 
 def _stat(file: Path) -> os.stat_result | None:

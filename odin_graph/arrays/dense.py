@@ -1,7 +1,7 @@
 """Rows of one shape as a dense TileDB array (position, element).
 
-Rows lie flat: TileDB copies tiles by runs of the last axis, and images end in an axis of one or three bands, which
-reads ten times slower.
+Rows are flattened: TileDB copies tiles by runs of the last axis, and images end in an axis of one or three bands,
+which would be ten times slower.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from odin_graph.arrays.opening import reading, writing
 from odin_graph.arrays.segment import SegmentInfo
 
 TILE_BYTES: Final = 1 << 20
-"""Of one tile before compression: a few hundred small images, or a part of a large one."""
+"""Size of a tile before compression: a few hundred small images, or a part of a large one."""
 _STORED_AS: Final = {"bool": "uint8", "float16": "uint16"}
-"""What TileDB has no type for, kept bit by bit as another."""
+"""Types that TileDB lacks, stored bit by bit as another."""
 
 
 def write(path: str, rows: NDArray[Any], context: tiledb.Ctx) -> None:
     """Write rows (n, ...), none of them empty, as a new array."""
-    held = stored(rows).reshape(_flat(rows.shape))
+    flat = stored(rows).reshape(_flat(rows.shape))
     domain = tiledb.Domain(
         *(
             tiledb.Dim(f"d{axis}", domain=(0, size - 1), tile=tile, dtype=np.uint64, ctx=context)
-            for axis, (size, tile) in enumerate(zip(held.shape, tile_shape(held.shape, held.itemsize), strict=True))
+            for axis, (size, tile) in enumerate(zip(flat.shape, tile_shape(flat.shape, flat.itemsize), strict=True))
         ),
         ctx=context,
     )
-    value = tiledb.Attr(name="value", dtype=held.dtype, filters=filters(held.dtype, context), ctx=context)
+    value = tiledb.Attr(name="value", dtype=flat.dtype, filters=filters(flat.dtype, context), ctx=context)
     tiledb.Array.create(path, tiledb.ArraySchema(domain=domain, attrs=[value], ctx=context), ctx=context)
     with writing(path, context) as array:
-        array[...] = held
+        array[...] = flat
 
 
 def read_runs(path: str, info: SegmentInfo, runs: Sequence[NDArray[np.int64]], context: tiledb.Ctx) -> NDArray[Any]:
@@ -44,7 +44,7 @@ def read_runs(path: str, info: SegmentInfo, runs: Sequence[NDArray[np.int64]], c
     with reading(path, context) as array:
         if len(runs) == 1:
             found = array[int(runs[0][0]) : int(runs[0][-1]) + 1]["value"]
-        else:  # straight into place: holding the parts as well would take the memory twice
+        else:  # straight into the result: separate parts would take the memory twice
             found = np.empty(_flat((sum(map(len, runs)), *info.shape)), array.attr(0).dtype)
             start = 0
             for run in runs:
@@ -62,7 +62,7 @@ def read_rows(path: str, info: SegmentInfo, position: int, first: int, end: int,
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
-    """Where the array is not of the shape and dtype that its node says."""
+    """How shape and dtype of the array differ from its node."""
     with reading(path, context) as array:
         shape, dtype = tuple(int(size) for size in array.shape), array.attr(0).dtype
     expected = _flat((info.rows, *info.shape))
@@ -72,12 +72,12 @@ def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
 
 
 def _flat(shape: Sequence[int]) -> tuple[int, ...]:
-    """Of an array (n, ...) whose rows lie flat; one of scalars has one axis."""
+    """The shape of an array (n, ...) with flattened rows; one of scalars has one axis."""
     return (shape[0], prod(shape[1:])) if len(shape) > 1 else tuple(shape)
 
 
 def tile_shape(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """How far a tile extends along each axis: about `TILE_BYTES`, whole rows where they fit."""
+    """The extents of a tile: about `TILE_BYTES`, whole rows where they fit."""
     room = max(1, TILE_BYTES // itemsize)
     extents: list[int] = []
     for size in reversed(shape):
@@ -96,8 +96,8 @@ def filters(dtype: np.dtype[Any], context: tiledb.Ctx) -> tiledb.FilterList:
 
 def stored(values: NDArray[Any]) -> NDArray[Any]:
     """The same values in a dtype that TileDB has, in the machine's byte order."""
-    held = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
-    return held.view(_STORED_AS.get(held.dtype.name, held.dtype))
+    native = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
+    return native.view(_STORED_AS.get(native.dtype.name, native.dtype))
 
 
 def restored(values: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -28,7 +28,7 @@ FRESH: Final = "fresh"
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file, or the folder of a segment, that stands below the root."""
+    """A file, or the folder of a segment, below the root."""
 
     uri: str
     bytes: int
@@ -37,7 +37,7 @@ class StoredFile:
 
 
 class Files:
-    """Reads and writes whole files; nothing is ever half there under its own name.
+    """Reads and writes whole files; no file is ever incomplete under its own name.
 
     Args:
         root: A local folder, or ``s3://``, ``gs://``, ``azure://``.
@@ -65,7 +65,7 @@ class Files:
                 ) from error
 
     def reach(self) -> None:
-        """See that the object store can be used, by Arrow and by TileDB, with what the environment says now.
+        """Check that Arrow and TileDB can use the object store, with the current environment.
 
         Raises:
             StoreError: It does not answer, refuses us, or has no such bucket.
@@ -75,12 +75,12 @@ class Files:
         if self.root.startswith(s3.SCHEME):
             settings = s3.of_tiledb()
             self._settings = (*settings.items(), ("odin.environment", str(s3.environment())))
-        with self._asking(self.root, "used"):
+        with self._store_errors(self.root, "used"):
             self._objects.check()
             tiledb.VFS(ctx=self.context()).is_dir(self.root)
 
     def guard(self, check: Callable[[], None]) -> None:
-        """Have something asked before a local file is written, and where one is missing.
+        """Set a check that is called before a local file is written, and where one is missing.
 
         Args:
             check: Raises where the folder was moved or deleted: then a file is not damaged, and none is written.
@@ -96,8 +96,8 @@ class Files:
         return f"{self.root}/{uri}"
 
     def exists(self, uri: str) -> bool:
-        """Whether a file or a folder stands there."""
-        return self._is_there(self.path(uri))
+        """Whether there is such a file or folder."""
+        return self._path_exists(self.path(uri))
 
     def read(self, uri: str) -> bytes:
         """A whole file.
@@ -108,7 +108,7 @@ class Files:
         return self.get(self.path(uri))
 
     def get(self, path: str) -> bytes:
-        """As `read`, of a full address."""
+        """As `read`, for a full address."""
         try:
             if self.local is not None:
                 return Path(path).read_bytes()
@@ -117,7 +117,7 @@ class Files:
             raise self.unreadable(path, error) from error
 
     def tree(self, path: str) -> list[tuple[str, int]]:
-        """The files below a full address, by their name below it, with their bytes; "" for the address itself.
+        """The files below a full address, by relative name, with their bytes; "" for the address itself.
 
         Raises:
             StoreError: Nothing is there, or it cannot be read.
@@ -130,22 +130,22 @@ class Files:
             raise self.unreadable(path, error) from error
 
     def unreadable(self, path: str, error: BaseException) -> OdinError:
-        """What is said of a file that cannot be read; of all of them where the folder is not there any more."""
+        """The error for a file that cannot be read; for all of them if the folder is gone."""
         if self.local is not None:
             self._check()
         if why := self._outside(error):
             return StoreError(f"{path} cannot be read: {why}.")
-        if not self._is_there(path):
+        if not self._path_exists(path):
             return StoreError(
                 f"{path} is missing: its data cannot be read, everything else can. Run `odin doctor`, "
                 "which lists what is missing, and restore it from a backup; or delete the images it belongs to."
             )
         return StoreError(f"{path} cannot be read: {_reason(error)}. Run `odin doctor`.")
 
-    def _is_there(self, path: str) -> bool:
+    def _path_exists(self, path: str) -> bool:
         if self.local is not None:
             return Path(path).exists()
-        with self._asking(path):
+        with self._store_errors(path):
             return self._objects.exists(path)
 
     def write(self, uri: str, data: bytes) -> None:
@@ -158,13 +158,13 @@ class Files:
             with self.writing(uri) as path:
                 self.put(path, data)
             return
-        with self._asking(self.path(uri), "written"):  # what is there stays where it fails: others may name it
+        with self._store_errors(self.path(uri), "written"):  # on failure an existing object stays: nodes may name it
             self._objects.put(self.path(uri), data)
 
     def write_once(self, uri: str, data: bytes) -> bool:
-        """Write a file unless it is there; whether it was written. Of several writers at once, one wins.
+        """Write a file unless it exists; whether it was written. Of several writers at once, one wins.
 
-        In an object store, that is the last of those that found nothing there.
+        In an object store, that is the last of those that found none.
 
         Raises:
             SpaceError: No space is left.
@@ -182,7 +182,7 @@ class Files:
         return True
 
     def touch(self, uri: str) -> bool:
-        """Make a file look newly written, so that `odin gc` spares it; False where it has to be written for that."""
+        """Make a file look newly written, so that `odin gc` spares it; False if it must be written instead."""
         if self.local is None:
             return False
         try:
@@ -194,7 +194,7 @@ class Files:
         return True
 
     def age(self, uri: str) -> float:
-        """Seconds since it was written or touched; 0 where nobody can say, so that nobody takes it for old."""
+        """Seconds since it was written or touched; 0 if that is unknown, so that it never counts as old."""
         if self.local is not None:
             try:
                 return _since((self.local / uri).stat().st_mtime)
@@ -202,13 +202,13 @@ class Files:
                 return 0.0
         if not self.exists(uri):
             return 0.0
-        with self._asking(self.path(uri)):
+        with self._store_errors(self.path(uri)):
             dates = [entry.written for entry in self._objects.tree(self.path(uri))]
         return _since(max((date for date in dates if date is not None), default=None))
 
     @contextmanager
     def writing(self, uri: str, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[str]:
-        """Where to write a file or a folder that takes its name when the block ends; it is removed if the block fails.
+        """A path for a file or a folder that takes its name when the block ends, and is removed if the block fails.
 
         An object store has no rename: there the path is the final one, and no node names it before it is complete.
 
@@ -220,19 +220,19 @@ class Files:
             if self.local is None:
                 yield self.path(uri)
                 return
-            target, fresh = self.local / uri, self.local / FRESH / writers_name()
+            target, temporary = self.local / uri, self.local / FRESH / writers_name()
             self._check()
-            for folder in (target.parent, fresh.parent):
+            for folder in (target.parent, temporary.parent):
                 make_inside(folder, self.local)
-            yield str(fresh)
-            _sync(fresh)
-            publish(fresh, target)
+            yield str(temporary)
+            _sync(temporary)
+            publish(temporary, target)
             _sync_one(target.parent)
         except FileExistsError:
-            self._clear(fresh)
+            self._clear(temporary)
             raise
         except (OSError, tiledb.TileDBError) as error:
-            self._clear(self.path(uri) if self.local is None else fresh)
+            self._clear(self.path(uri) if self.local is None else temporary)
             if self.local is not None:
                 self._check()
             if any(reason in str(error) for reason in _NO_SPACE):
@@ -242,7 +242,7 @@ class Files:
                 ) from error
             raise StoreError(f"{self.path(uri)} cannot be written: {self._why(error)}.") from error
         except BaseException:
-            self._clear(self.path(uri) if self.local is None else fresh)
+            self._clear(self.path(uri) if self.local is None else temporary)
             raise
 
     def remove(self, uri: str) -> None:
@@ -265,26 +265,26 @@ class Files:
                 raise StoreError(f"{path} cannot be removed: {self._why(error)}.") from error
 
     def _remove_here(self, root: Path, path: Path) -> None:
-        """A folder takes a writer's name first: under its own neither a reader nor a crash leaves half of a segment."""
+        """Rename a folder first: under its own name neither a reader nor a crash may meet half of a segment."""
         try:
             if not path.is_dir():
                 path.unlink(missing_ok=True)
                 return
-            aside = root / FRESH / writers_name()
-            make_inside(aside.parent, root)
-            path.rename(aside)
-            while aside.exists():
-                with suppress(FileNotFoundError):  # another process takes it for garbage, and is at it as well
-                    shutil.rmtree(aside)
+            renamed = root / FRESH / writers_name()
+            make_inside(renamed.parent, root)
+            path.rename(renamed)
+            while renamed.exists():
+                with suppress(FileNotFoundError):  # another process removes it as garbage, too
+                    shutil.rmtree(renamed)
         except FileNotFoundError:
             return
         except OSError as error:
             raise StoreError(f"{path} cannot be removed: {_reason(error)}.") from error
 
     def list(self, folder: str) -> list[StoredFile]:
-        """What stands in a folder below the root, its own folders counted as one each."""
+        """The files in a folder below the root, with each of its folders as one."""
         if self.local is None:
-            with self._asking(self.path(folder)):
+            with self._store_errors(self.path(folder)):
                 found = self._objects.list(self.path(folder))
             return [StoredFile(f"{folder}/{entry.name}", entry.bytes, _since(entry.written)) for entry in found]
         vfs = tiledb.VFS(ctx=self.context())
@@ -318,8 +318,8 @@ class Files:
             self.remove(path.removeprefix(f"{self.root}/"))
 
     @contextmanager
-    def _asking(self, path: str, what: str = "read") -> Iterator[None]:
-        """Make an error of ours of what the object store says.
+    def _store_errors(self, path: str, what: str = "read") -> Iterator[None]:
+        """Turn errors of the object store into ours.
 
         Raises:
             StoreError: It refuses, or does not answer.
@@ -347,25 +347,25 @@ def _walk(path: str, below: str) -> Iterator[tuple[str, int]]:
 
 
 def _since(written: float | None) -> float:
-    """Seconds since a date; 0 where there is none, so that nobody takes what was written then for old."""
+    """Seconds since a time; 0 if it is unknown, so that the file never counts as old."""
     return max(0.0, time.time() - written) if written is not None else 0.0
 
 
 def _nothing() -> None:
-    """Of a root that nobody guards."""
+    """The check of a root that nobody guards."""
 
 
-def _link(fresh: Path, target: Path) -> None:
-    """Take the name only if nobody has it, which a rename does not ask."""
-    os.link(fresh, target)
-    fresh.unlink()
+def _link(temporary: Path, target: Path) -> None:
+    """Take the name only if it is free; a rename would replace the file."""
+    os.link(temporary, target)
+    temporary.unlink()
 
 
 def _sync(path: Path) -> None:
     """Let a file, or a folder with all that is in it, outlive a crash of the machine."""
     if path.is_dir():
-        for held in path.iterdir():
-            _sync(held)
+        for entry in path.iterdir():
+            _sync(entry)
     _sync_one(path)
 
 

@@ -1,4 +1,4 @@
-"""The codec f16: what a unit said, in half precision after a power of two that makes use of its range."""
+"""The codec f16: activations of units in half precision, divided by a power of two to make use of its range."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def pack(values: Floats, scales: Scales) -> NDArray[np.float16]:
 
 
 def unpack(halves: NDArray[np.float16], scales: Scales) -> Floats:
-    """What was stored (units, n), as float32."""
+    """The stored values (units, n) as float32."""
     wide = np.ldexp(halves.astype(np.float64), _exponents(scales))
-    # What was rounded up may lie above the largest value, and so above all that float32 can hold.
+    # A value that was rounded up may lie above the largest value, and so above the range of float32.
     np.clip(wide, scales[:, :1], scales[:, 1:2], out=wide, where=np.isfinite(wide))
     found: Floats = wide.astype(np.float32)
     return found
@@ -41,9 +41,9 @@ def error(scales: Scales) -> NDArray[np.float64]:
 
 
 def repack(halves: NDArray[np.float16], scales: Scales) -> tuple[NDArray[np.float16], Scales, NDArray[np.float64]]:
-    """The same values with scales (units, 4) that are of these values alone, whatever others they were stored with.
+    """The same values with scales (units, 4) of these values alone, whatever others they were stored with.
 
-    Also how far a value (units,) may lie off that was too small beside the others to have all its digits.
+    Also the error (units,) of values that lost digits because they were stored with much larger ones.
     """
     exponents = _exponents(scales)
     wide = np.ldexp(halves.astype(np.float64), exponents)

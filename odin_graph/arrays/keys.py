@@ -16,28 +16,28 @@ from odin_graph.errors import StoreError
 
 Keys = NDArray[np.int64]
 
-_HELD_BYTES: Final = 64 << 20
+_CACHE_BYTES: Final = 64 << 20
 
 
 def keys_uri(digest: str) -> str:
-    """Where a key vector is kept, below the root."""
+    """The uri of a key vector, below the root."""
     return f"keys/{digest}.npy"
 
 
 class KeyVectors:
-    """Reads and writes key vectors; those that were used last are kept in memory."""
+    """Reads and writes key vectors; the most recently used are cached in memory."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._held: OrderedDict[str, Keys] = OrderedDict()
+        self._cache: OrderedDict[str, Keys] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def write(self, keys: Keys) -> str:
-        """Store a sorted vector (n,), once; its digest."""
+        """Store a sorted vector (n,), once; returns its digest."""
         digest = _digest(keys)
         uri = keys_uri(digest)
-        # Touched, so that `odin gc`, which spares what is young, does not take a vector that was garbage until now.
+        # Touched, so that `odin gc`, which spares recent files, does not remove a vector that was garbage until now.
         if not self._files.touch(uri):
             out = io.BytesIO()
             np.save(out, keys, allow_pickle=False)
@@ -45,26 +45,26 @@ class KeyVectors:
         return digest
 
     def read(self, digest: str) -> Keys:
-        """The vector (n,) of that digest, read-only; from memory where it is there.
+        """The vector (n,) of that digest, read-only; from memory if it is cached.
 
         Raises:
             StoreError: It is missing or damaged.
         """
         with self._lock:
-            if digest in self._held:
-                self._held.move_to_end(digest)
-                return self._held[digest]
+            if digest in self._cache:
+                self._cache.move_to_end(digest)
+                return self._cache[digest]
         keys = self.verified(digest)
         with self._lock:
-            if digest not in self._held:
-                self._held[digest] = keys
+            if digest not in self._cache:
+                self._cache[digest] = keys
                 self._bytes += keys.nbytes
-            while self._bytes > _HELD_BYTES and len(self._held) > 1:
-                self._bytes -= self._held.popitem(last=False)[1].nbytes
+            while self._bytes > _CACHE_BYTES and len(self._cache) > 1:
+                self._bytes -= self._cache.popitem(last=False)[1].nbytes
         return keys
 
     def verified(self, digest: str) -> Keys:
-        """The vector on disk, held against its digest; raises as `read` does."""
+        """The vector on disk, checked against its digest; raises as `read` does."""
         uri = keys_uri(digest)
         try:
             keys = _parsed(self._files.read(uri))
@@ -77,12 +77,12 @@ class KeyVectors:
 
 
 def _parsed(data: bytes) -> Keys:
-    """What `numpy.save` wrote, where it lies: `numpy.load` takes a millisecond to copy it piece by piece."""
+    """Parse what `numpy.save` wrote, without a copy: `numpy.load` takes a millisecond to copy it piece by piece."""
     file = io.BytesIO(data)
     np.lib.format.read_magic(file)
     _, _, dtype = np.lib.format.read_array_header_1_0(file)
-    found: Keys = np.frombuffer(data, dtype, offset=file.tell())
-    return found
+    keys: Keys = np.frombuffer(data, dtype, offset=file.tell())
+    return keys
 
 
 def _digest(keys: Keys) -> str:

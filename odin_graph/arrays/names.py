@@ -1,4 +1,4 @@
-"""Names that are given once: UUIDs of version 7, which say when they were made also where a store keeps no dates."""
+"""Unique names: UUIDs of version 7, which contain their time, also where a store keeps no dates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def fresh_name() -> str:
 
 
 def segment_uri(name: str, array: str, keys: str) -> str:
-    """Where a segment is kept. What no node names still says which keys it holds, so that a purge finds it.
+    """The uri of a segment. It also contains the digest of its keys, so that a purge finds one that no node names.
 
     Args:
-        name: Its own.
+        name: The segment's name.
         array: The array that it is a piece of; the first word of it is in the address.
         keys: The digest of its keys.
     """
@@ -30,12 +30,12 @@ def segment_uri(name: str, array: str, keys: str) -> str:
 
 
 def segment_parts(uri: str) -> tuple[str, str] | None:
-    """The first word of a segment's array and the digest of its keys; None for an address that does not say so."""
+    """The first word of a segment's array and the digest of its keys; None for a uri without them."""
     parts = uri.rpartition("/")[2].split(".")
     return (parts[1], parts[2]) if uri.startswith("segments/") and len(parts) == 3 else None
 
 
 def written_at(uri: str) -> float | None:
-    """When the name in a uri was given, in seconds since the epoch; None if it is no such name."""
+    """When the name in a uri was made, in seconds since the epoch; None if it is no such name."""
     found = _HEX.fullmatch(uri.rpartition("/")[2].partition(".")[0])
     return int(found[0][:12], 16) / 1000 if found else None

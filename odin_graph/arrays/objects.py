@@ -1,7 +1,7 @@
-"""Whole objects below a root in an object store, through Arrow's file systems, which know when each was written.
+"""Whole objects below a root in an object store, through Arrow's file systems, which give the time of each write.
 
-One object is replaced at once, or stays as it was. Whoever reads after a write sees it, and so does whoever lists:
-S3 promises that since 2020.
+An object is replaced at once, or stays as it was. Reads and lists after a write see it: S3 promises that since
+2020.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Entry:
 
 
 class Objects:
-    """Reads and writes objects by their full address. Every call may raise an OSError, as Arrow says it.
+    """Reads and writes objects by their full address. Every call may raise an OSError of Arrow's.
 
     Args:
         root: ``s3://``, ``gs://``, ``azure://``, or ``file://`` for a folder that is treated as one of these.
@@ -39,11 +39,11 @@ class Objects:
         self._systems: dict[int, fs.FileSystem] = {}
 
     def check(self) -> None:
-        """See that the store answers, lets us in, and has the bucket."""
+        """Check that the store answers, accepts our credentials, and has the bucket."""
         from pyarrow import fs
 
         path = self._path(self._root)
-        # Asked for a list it says why it refuses, which it does not of a single name.
+        # A list gives the reason of a refusal; a single name does not.
         self._system().get_file_info(fs.FileSelector(path, allow_not_found=True))
         bucket = path.partition("/")[0]
         if self._root.startswith(s3.SCHEME) and self._type(bucket) == fs.FileType.NotFound:
@@ -55,7 +55,7 @@ class Objects:
             return bytes(file.read())
 
     def put(self, path: str, data: bytes | memoryview) -> None:
-        """Write a whole object, in place of the one that is there."""
+        """Write a whole object, in place of an existing one."""
         with self._system().open_output_stream(self._path(path), compression=None) as file:
             file.write(data)
 
@@ -66,18 +66,18 @@ class Objects:
         return bool(self._type(self._path(path)) != fs.FileType.NotFound)
 
     def tree(self, path: str) -> list[Entry]:
-        """The objects below a name, by theirs below it; "" for the one that has the name itself."""
+        """The objects below a name, named relative to it; "" for the one that has the name itself."""
         from pyarrow import fs
 
-        place = self._path(path)
-        info = self._system().get_file_info(place)
+        prefix = self._path(path)
+        info = self._system().get_file_info(prefix)
         if info.type == fs.FileType.File:
             return [_entry("", info)]
-        found = self._system().get_file_info(fs.FileSelector(place, recursive=True))
-        return [_entry(each.path[len(place) + 1 :], each) for each in found if each.type == fs.FileType.File]
+        found = self._system().get_file_info(fs.FileSelector(prefix, recursive=True))
+        return [_entry(entry.path[len(prefix) + 1 :], entry) for entry in found if entry.type == fs.FileType.File]
 
     def list(self, path: str) -> list[Entry]:
-        """What stands below a name, by the first word of theirs; nothing where there is nothing."""
+        """The entries below a name, by the first part of their relative names; empty where there is nothing."""
         if not self.exists(path):
             return []
         parts: defaultdict[str, list[Entry]] = defaultdict(list)
@@ -96,13 +96,13 @@ class Objects:
         return self._system().get_file_info(place).type
 
     def _system(self) -> fs.FileSystem:
-        """Of this process: a forked child makes its own, and leaves its parent's alone."""
-        if (found := self._systems.get(os.getpid())) is None:
-            found = self._systems[os.getpid()] = _file_system(self._root)
-        return found
+        """This process's file system: a forked child makes its own, and does not touch its parent's."""
+        if (system := self._systems.get(os.getpid())) is None:
+            system = self._systems[os.getpid()] = _file_system(self._root)
+        return system
 
     def _path(self, address: str) -> str:
-        """An address as Arrow's file system has it."""
+        """An address in the form that Arrow's file systems take."""
         return address.partition("://")[2]
 
 

@@ -1,8 +1,8 @@
-"""How a TileDB array is opened: no clock takes part, and a hole is an error.
+"""Opens TileDB arrays: independent of clocks, and with an error for a missing part.
 
 TileDB stamps each fragment with the writer's clock and opens an array as of the reader's, so that what a fast clock
-wrote does not exist yet for a slow one, and reads as fill values. Segments are written once, so time says nothing:
-fragments carry a constant, and readers take whatever is there.
+wrote does not exist yet for a slow one, and reads as fill values. Segments are written once, so times mean nothing:
+fragments carry a constant, and readers take all fragments.
 """
 
 from __future__ import annotations

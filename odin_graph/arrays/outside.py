@@ -1,4 +1,4 @@
-"""Arrays that stand outside their workspace's folder: of one folder, so that a copy of it does not remove its files.
+"""Arrays outside their workspace's folder belong to one folder, so that a copy of it does not remove its files.
 
 The id of a workspace is copied with its folder, so it cannot tell the two apart; device and inode of a folder can.
 """
@@ -18,10 +18,10 @@ OWNER: Final = "folder.json"
 
 
 def take_arrays(files: Files, folder: Path) -> None:
-    """See that the arrays of a folder, where they stand outside it, are no other folder's.
+    """Check that the arrays of a folder, if they are outside it, belong to no other folder.
 
-    A folder that was moved has the same inode and keeps them, and a copy of the arrays is free. Where the folder that
-    had them is gone, they are taken over with a warning: it may live on another machine.
+    A folder that was moved has the same inode and keeps them, and a copy of the arrays is free. If the folder that
+    owned them is gone, they are taken over with a warning: it may be on another machine.
 
     Raises:
         MismatchError: The folder that they belong to is there, and this is a copy of it.
@@ -55,9 +55,9 @@ def take_arrays(files: Files, folder: Path) -> None:
     files.write(OWNER, json.dumps(ours).encode())
 
 
-def _place(of: Path | str) -> Any:
-    """Device and inode of a folder; the address of what is none."""
-    if isinstance(of, str):
-        return of
-    found = of.stat()
-    return [found.st_dev, found.st_ino]
+def _place(path: Path | str) -> Any:
+    """Device and inode of a folder; an address that is no folder as it is."""
+    if isinstance(path, str):
+        return path
+    status = path.stat()
+    return [status.st_dev, status.st_ino]

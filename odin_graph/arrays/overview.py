@@ -1,4 +1,4 @@
-"""A small version of a large image, averaged while its rows go by."""
+"""A small version of a large image, averaged while its rows are read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Overview:
 
     def take(self, rows: NDArray[Any]) -> None:
         """Add the next rows (n, w, bands)."""
-        with np.errstate(over="ignore", invalid="ignore"):  # floats may be infinite or no number: so is their average
+        with np.errstate(over="ignore", invalid="ignore"):  # averages of infinite floats or NaN are the same
             for first in range(0, len(rows), _STRIP):
                 strip = rows[first : first + _STRIP]
                 columns = np.add.reduceat(strip, self._starts, axis=1, dtype=np.float64)
@@ -40,7 +40,7 @@ class Overview:
                 self._next += len(strip)
 
     def pixels(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The averages (h', w', bands) in the image's dtype; integers are rounded, bools are what most are."""
+        """The averages (h', w', bands) in the image's dtype; integers are rounded, a bool is that of most pixels."""
         with np.errstate(over="ignore", invalid="ignore"):
             means: NDArray[Any] = self._sums / self._counts
             if dtype.kind == "b":
@@ -48,7 +48,7 @@ class Overview:
             elif dtype.kind in "iu":
                 limits = np.iinfo(dtype)
                 high = float(limits.max)
-                if int(high) > limits.max:  # the largest 64-bit integers are no floats
+                if int(high) > limits.max:  # floats cannot represent the largest 64-bit integers
                     high = float(np.nextafter(high, 0))
                 means = np.clip(np.rint(means), float(limits.min), high)
             return means.astype(dtype)

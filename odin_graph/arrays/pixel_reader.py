@@ -1,4 +1,4 @@
-"""What reads the pixels of images, from here or from far away."""
+"""The interface for reading pixels of images, from this machine or another one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class PixelReader(Protocol):
     """Reads in the order of keys, which may repeat. `SegmentedArray` is one."""
 
     def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
-        """Of each image, without reading it."""
+        """The shape of each image, without reading it."""
         ...
 
     def read(self, keys: Keys) -> NDArray[Any]:
-        """As one array, of images of one shape and dtype."""
+        """One array of images of the same shape and dtype."""
         ...
 
     def read_list(self, keys: Keys) -> list[NDArray[Any]]:
-        """All pixels (h, w, bands) of each."""
+        """All pixels (h, w, bands) of each image."""
         ...
 
     def read_boxes(self, keys: Keys, boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
-        """Those of a box (left, top, right, bottom) of each."""
+        """The pixels of a box (left, top, right, bottom) of each image."""
         ...
 
     def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
-        """Of each some for looking at."""
+        """Pixels for display: of huge images a small version."""
         ...

@@ -1,4 +1,4 @@
-"""Segments without some of their keys: what a purge puts in the place of those that held an image."""
+"""Segments without some of their keys, which a purge puts in place of those that contained an image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SHARE: Final = 8
 def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInfo]:
     """Write the rows of a segment that are not of these keys as new segments, which the caller names in its place.
 
-    A table keeps its order, and is written also where nothing is left of it. Of other segments of which nothing is
-    left there is none.
+    A table keeps its order, and is written even if nothing is left of it. Of any other segment of which nothing is
+    left, nothing is written.
 
     Args:
         store: Where it is.
@@ -37,14 +37,14 @@ def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInf
         table = store.read_table(info)
         kept = ~np.isin(table.column("key").to_numpy(), keys)
         return [store.write_table(info.array, table.filter(pa.array(kept)))]
-    held = store.keys(info)
-    rest = held[~np.isin(held, keys)]
-    if not len(rest):
+    stored = store.keys(info)
+    remaining = stored[~np.isin(stored, keys)]
+    if not len(remaining):
         return []
     if info.codec == "units":
-        kept = np.isin(held, keys, invert=True)
+        kept = np.isin(stored, keys, invert=True)
         slabs = (forgetting(slab, kept) for slab in store.units.slabs(info))
-        return [store.units.write_stored(info.array, rest, info.shape[0], info.dtype, slabs)]
+        return [store.units.write_stored(info.array, remaining, info.shape[0], info.dtype, slabs)]
     if info.codec not in ("dense", "ragged"):
         raise StoreError(
             f"The segment {info.id} of {info.array} is {info.codec}: it cannot be rewritten without a key."
@@ -53,7 +53,7 @@ def without(store: ArrayStore, info: SegmentInfo, keys: Keys) -> list[SegmentInf
     parts = -(-store.decoded_bytes(info) // max(1, store.budget.memory // _SHARE))
     written: list[SegmentInfo] = []
     try:
-        for part in np.array_split(rest, min(len(rest), max(1, parts))):
+        for part in np.array_split(remaining, min(len(remaining), max(1, parts))):
             if info.codec == "dense":
                 written.append(store.write_dense(info.array, part, array.read(part)))
             else:

@@ -19,7 +19,7 @@ def write(path: str, rows: Sequence[NDArray[Any]], context: tiledb.Ctx) -> None:
     shapes = np.array([row.shape for row in rows], np.int64).reshape(len(rows), -1)
     elements = np.concatenate([dense.stored(row).reshape(-1) for row in rows])
     tiledb.VFS(ctx=context).create_dir(path)
-    # An array has at least one element, also where every row is empty.
+    # An array has at least one element, even if every row is empty.
     dense.write(f"{path}/elements", elements if elements.size else np.zeros(1, elements.dtype), context)
     dense.write(f"{path}/shapes", shapes, context)
 
@@ -35,7 +35,7 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
             first, last = int(starts[run[0]]), int(ends[run[-1]])
             flat = array[first:last]["value"] if last > first else np.empty(0, array.attr(0).dtype)
             for position in run:
-                # A copy, so that one row kept does not keep all of its run.
+                # A copy, so that one row in use does not keep its whole run in memory.
                 part = flat[starts[position] - first : ends[position] - first].copy()
                 rows.append(dense.restored(part, info.dtype).reshape(shapes[position]))
     return [rows[position] for position in back]
@@ -43,8 +43,8 @@ def read(path: str, info: SegmentInfo, positions: NDArray[np.int64], context: ti
 
 def read_rows(path: str, info: SegmentInfo, position: int, first: int, end: int, context: tiledb.Ctx) -> NDArray[Any]:
     """Rows of pixels (end - first, w, bands) of one image (h, w, bands); nothing else of it is read."""
-    held, starts, _ = _index(path, context)
-    shape = held[position].tolist()
+    row_shapes, starts, _ = _index(path, context)
+    shape = row_shapes[position].tolist()
     start, width = int(starts[position]), shape[1] * shape[2]
     with reading(f"{path}/elements", context) as array:
         found = array[start + first * width : start + end * width]["value"]
@@ -57,13 +57,13 @@ def shapes(path: str, positions: NDArray[np.int64], context: tiledb.Ctx) -> list
 
 
 def decoded_bytes(path: str, info: SegmentInfo, context: tiledb.Ctx) -> int:
-    """How much memory the rows take."""
+    """The memory that the rows take."""
     _, _, ends = _index(path, context)
     return int(ends[-1]) * np.dtype(info.dtype).itemsize
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> list[str]:
-    """Where the arrays are not as its node says."""
+    """How the arrays differ from their node."""
     shapes, _, ends = _index(path, context)
     if len(shapes) != info.rows:
         return [f"holds {len(shapes)} rows, and its node says {info.rows}"]

@@ -1,6 +1,6 @@
-"""How an S3 service is reached, by TileDB and by Arrow alike: as the environment variables of AWS's own tools say.
+"""How TileDB and Arrow reach an S3 service: by the environment variables of AWS's own tools.
 
-Credentials are found by AWS's library where it looks for them, and are in no setting of ours.
+AWS's library finds credentials itself; no setting of ours contains them.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _WHY: Final = {
         "the bucket is in another region: set AWS_REGION"
     ),
 }
-"""What AWS's errors say of themselves, as TileDB and Arrow pass it on, and what it means."""
+"""Words in AWS's errors, as TileDB and Arrow pass them on, and what they mean."""
 
 
 def endpoint() -> str | None:
     """The address of a service that is not AWS's own.
 
     Raises:
-        WorkspaceError: It is none.
+        WorkspaceError: It is no address of a service.
     """
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
@@ -56,24 +56,24 @@ def endpoint() -> str | None:
 
 def of_tiledb() -> dict[str, str]:
     """TileDB's settings."""
-    found = {
+    settings = {
         "vfs.s3.connect_timeout_ms": str(1000 * _CONNECT_SECONDS),
         "vfs.s3.request_timeout_ms": str(1000 * _ANSWER_SECONDS),
         "vfs.s3.connect_max_tries": str(_TRIES),
-        # What it once read ahead it gives again, whatever has become of the object, and a byte that was wrong but once.
+        # TileDB would return what it once read ahead, even if the object has changed, or if a byte was wrong only once.
         "vfs.read_ahead_cache_size": "0",
     }
     if region := _region():
-        found["vfs.s3.region"] = region
+        settings["vfs.s3.region"] = region
     if url := endpoint():
         scheme, _, place = url.partition("://")
-        found |= {
+        settings |= {
             "vfs.s3.scheme": scheme,
             "vfs.s3.endpoint_override": place,
-            "vfs.s3.use_virtual_addressing": "false",  # host/bucket: of bucket.host no name server may know
+            "vfs.s3.use_virtual_addressing": "false",  # host/bucket: name servers may not know bucket.host
         }
         _ask_for_no_more_checksums()
-    return found
+    return settings
 
 
 def of_arrow() -> dict[str, Any]:
@@ -85,7 +85,7 @@ def of_arrow() -> dict[str, Any]:
         "endpoint_override": url,
         "connect_timeout": _CONNECT_SECONDS,
         "request_timeout": _ANSWER_SECONDS,
-        "allow_delayed_open": True,  # a small object is one request, which nothing is left of when it fails
+        "allow_delayed_open": True,  # a small object is one request, which leaves nothing behind when it fails
     }
 
 
@@ -95,12 +95,12 @@ def tries() -> int:
 
 
 def environment() -> int:
-    """Changes when anything does that AWS's library reads: whoever corrects it need not start Python again."""
+    """Changes when any variable changes that AWS's library reads, so that a correction needs no new Python process."""
     return hash(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
 
 
 def explained(error: BaseException) -> str | None:
-    """Why a service refused, and the remedy, where its error says so; never more of it, which is long."""
+    """Why a service refused, and the remedy, if its error is known; never the whole error, which is long."""
     return next((why for words, why in _WHY.items() if re.search(words, str(error))), None)
 
 

@@ -1,4 +1,4 @@
-"""What the graph says of one stored segment."""
+"""What the graph stores about one segment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odin_graph.errors import StoreError
 
 Codec = Literal["dense", "ragged", "tiled", "table", "units"]
 LASTING: Final = ("pixels", "originals")
-"""Arrays whose row of a key never changes, so that whichever segment has it has the right one."""
+"""Arrays whose row of a key never changes, so that any segment with the key has the right row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,19 @@ class SegmentInfo:
     array: str
     """The array it is a piece of: ``pixels``, ``PredictionSet/<id>/columns`` ..."""
     uri: str
-    """Below the arrays' root."""
+    """Relative to the arrays' root."""
     keys: str
-    """Digest of its sorted keys, which names the file that holds them."""
+    """Digest of its sorted keys, which names the file with them."""
     rows: int
     codec: Codec
     dtype: str
     """NumPy's name of it; empty for a table."""
     shape: tuple[int, ...]
-    """Of one row; empty where rows differ, or are scalars. Of units their number."""
+    """The shape of a row; empty where rows differ, or are scalars. For units, their number."""
     min_key: int
     max_key: int
     digest: str = ""
-    """Of what was stored, see `contents`: held against the files before they are first read. Empty if nobody knows."""
+    """Digest of the stored files, see `contents`: checked before they are first read. Empty if unknown."""
 
     @classmethod
     def from_node(cls, node: Mapping[str, Any]) -> Self:
@@ -68,9 +68,9 @@ class SegmentInfo:
 
     def node(self) -> dict[str, Any]:
         """The properties of its node."""
-        held = {name: getattr(self, name) for name in self.__slots__}
-        made = datetime.fromtimestamp(written_at(self.id) or 0, UTC).replace(tzinfo=None)
-        return {**held, "shape": list(self.shape), "created_at": made}
+        properties = {name: getattr(self, name) for name in self.__slots__}
+        created = datetime.fromtimestamp(written_at(self.id) or 0, UTC).replace(tzinfo=None)
+        return {**properties, "shape": list(self.shape), "created_at": created}
 
     @property
     def row_bytes(self) -> int:

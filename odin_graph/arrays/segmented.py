@@ -1,4 +1,4 @@
-"""An array as its users see it: rows by key, whatever segments hold them."""
+"""An array as its users see it: rows by key, from any number of segments."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _over_what_is_there(
+def _again_if_replaced(
     read: Callable[Concatenate[SegmentedArray, P], R],
 ) -> Callable[Concatenate[SegmentedArray, P], R]:
-    """Read again where segments were replaced since they were listed: a compaction removes what it has replaced."""
+    """Read again if segments were replaced since they were listed: a compaction removes what it has replaced."""
 
     @wraps(read)
-    def again(self: SegmentedArray, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(self: SegmentedArray, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return read(self, *args, **kwargs)
         except StoreError:
@@ -41,7 +41,7 @@ def _over_what_is_there(
                 raise
             return read(self, *args, **kwargs)
 
-    return again
+    return wrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class SegmentedArray:
 
     Args:
         store: Where they are.
-        segments: In the order in which they were written: of a key that is there twice, the last row counts.
-        listed: Lists the segments that there are now, for whoever reads over a longer time; None where they stay.
+        segments: In the order in which they were written: of a key that is stored twice, the last row counts.
+        listed: Lists the current segments, for reads over a longer time; None where they never change.
         named: What the rows of keys are, as in "image 'scan-3' (key 17)", for messages.
     """
 
@@ -90,30 +90,30 @@ class SegmentedArray:
         self._named = named
 
     def __getstate__(self) -> dict[str, Any]:
-        """In another process the segments are those of now: who lists them has connections, which do not travel."""
+        """In another process the segments stay the same: what lists them has connections, which cannot be pickled."""
         return {**vars(self), "_listed": None, "_named": None}
 
     def _relist(self) -> bool:
-        """Whether the segments are others than they were."""
-        before = self._segments
+        """List the segments again; whether they have changed."""
+        previous = self._segments
         if self._listed is not None:
             self._segments = tuple(self._listed())
-        return self._segments != before
+        return self._segments != previous
 
-    @_over_what_is_there
+    @_again_if_replaced
     def coverage(self) -> Keys:
         """All keys (n,) that have a row, sorted."""
         if len(self._segments) == 1:
             return self._store.keys(self._segments[0])
         return np.unique(np.concatenate([np.empty(0, np.int64), *map(self._store.keys, self._segments)]))
 
-    @_over_what_is_there
+    @_again_if_replaced
     def missing(self, keys: Keys) -> Keys:
         """Those of ``keys`` that have no row, in their order."""
         missing: Keys = np.asarray(keys, np.int64)[~np.isin(keys, self.coverage())]
         return missing
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read(self, keys: Keys) -> NDArray[Any]:
         """Rows (n, ...) of one shape and dtype, in the order of ``keys``, which may repeat.
 
@@ -129,11 +129,11 @@ class SegmentedArray:
         self._check_memory(parts)
         if len(parts) == 1 and parts[0][0].codec == "dense":
             info, _, positions = parts[0]
-            with self._saying_whose(keys):
+            with self._naming_rows(keys):
                 return self._store.read(info, positions)
         rows: NDArray[Any] | None = None
-        for info, asked, positions in parts:
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in parts:
+            with self._naming_rows(keys[places]):
                 part = self._uniform(info, positions)
             if rows is None:
                 rows = np.empty((len(keys), *part.shape[1:]), part.dtype)
@@ -142,11 +142,11 @@ class SegmentedArray:
                     f"The rows of {info.array} differ: {rows.dtype} of shape {rows.shape[1:]}, and {part.dtype} of "
                     f"shape {part.shape[1:]}. Read them as a list, or ask for those of one shape."
                 )
-            rows[asked] = part
+            rows[places] = part
         assert rows is not None
         return rows
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read_list(self, keys: Keys) -> list[NDArray[Any]]:
         """Rows of any shapes and dtypes, in the order of ``keys``, which may repeat.
 
@@ -158,23 +158,23 @@ class SegmentedArray:
         rows: list[Any] = [None] * len(keys)
         parts = list(self.parts(keys))
         self._check_memory(parts)
-        for info, asked, positions in parts:
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in parts:
+            with self._naming_rows(keys[places]):
                 found = self._store.read_list(info, positions)
-            for place, row in zip(asked.tolist(), found, strict=True):
+            for place, row in zip(places.tolist(), found, strict=True):
                 rows[place] = row
         return rows
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read_together(self, keys: Keys) -> NDArray[Any] | list[NDArray[Any]]:
         """As `read_list`; one array (n, ...) where a dense segment has all of them, which saves a copy."""
         parts = list(self.parts(np.asarray(keys, np.int64)))
         if len(parts) == 1 and parts[0][0].codec == "dense":
-            with self._saying_whose(keys):
+            with self._naming_rows(keys):
                 return self._store.read(parts[0][0], parts[0][2])
         return self.read_list(keys)
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read_boxes(self, keys: Keys, boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
         """A box (left, top, right, bottom) of each image (h, w, bands), in the order of ``keys``, which may repeat.
 
@@ -186,27 +186,27 @@ class SegmentedArray:
         """
         keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(keys):
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in self.parts(keys):
+            with self._naming_rows(keys[places]):
                 if info.codec == "dense" and info.row_bytes <= _SMALL:
                     rows = self._store.read(info, positions)
-                    for place, row in zip(asked.tolist(), rows, strict=True):
+                    for place, row in zip(places.tolist(), rows, strict=True):
                         left, top, right, bottom = read_box(boxes[place], row.shape)
                         found[place] = row[top:bottom, left:right].copy()
                 else:
-                    for place, position in zip(asked.tolist(), positions.tolist(), strict=True):
+                    for place, position in zip(places.tolist(), positions.tolist(), strict=True):
                         found[place] = self._store.read_box(info, position, boxes[place])
         return found
 
-    @_over_what_is_there
+    @_again_if_replaced
     def shapes(self, keys: Keys) -> list[tuple[int, ...]]:
         """The shapes of rows, without reading them, in the order of ``keys``."""
         keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(keys):
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in self.parts(keys):
+            with self._naming_rows(keys[places]):
                 shapes = self._store.shapes(info, positions)
-            for place, shape in zip(asked.tolist(), shapes, strict=True):
+            for place, shape in zip(places.tolist(), shapes, strict=True):
                 found[place] = shape
         return found
 
@@ -214,45 +214,45 @@ class SegmentedArray:
         """The keys of the images that have a segment of their own, sorted."""
         return np.array(sorted(info.min_key for info in self._segments if info.codec == "tiled"), np.int64)
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read_displayed(self, keys: Keys) -> list[NDArray[Any]]:
-        """As `read_list`, for looking at: of huge images a version made smaller by averaging."""
+        """As `read_list`, for display: huge images are made smaller by averaging."""
         keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(keys):
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in self.parts(keys):
+            with self._naming_rows(keys[places]):
                 if info.codec == "tiled":
-                    rows = [self._store.read_overview(info)] * len(asked)
+                    rows = [self._store.read_overview(info)] * len(places)
                 else:
                     rows = self._store.read_list(info, positions)
-            for place, row in zip(asked.tolist(), rows, strict=True):
+            for place, row in zip(places.tolist(), rows, strict=True):
                 found[place] = row
         return found
 
-    @_over_what_is_there
+    @_again_if_replaced
     def read_lazily(self, keys: Keys) -> list[NDArray[Any] | StoredRows]:
         """As `read_list`, with huge images as `StoredRows`."""
         keys = np.asarray(keys, np.int64)
         found: list[Any] = [None] * len(keys)
-        for info, asked, positions in self.parts(keys):
-            with self._saying_whose(keys[asked]):
+        for info, places, positions in self.parts(keys):
+            with self._naming_rows(keys[places]):
                 tiled = info.codec == "tiled"
-                rows: Sequence[Any] = [StoredRows(self._store, info)] * len(asked) if tiled else ()
+                rows: Sequence[Any] = [StoredRows(self._store, info)] * len(places) if tiled else ()
                 rows = rows or self._store.read_list(info, positions)
-            for place, row in zip(asked.tolist(), rows, strict=True):
+            for place, row in zip(places.tolist(), rows, strict=True):
                 found[place] = row
         return found
 
     def _check_memory(self, parts: Sequence[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]) -> None:
-        tiled = [(info, len(asked)) for info, asked, _ in parts if info.codec == "tiled"]
-        needed, most = sum(info.row_bytes * n for info, n in tiled), self._store.budget.memory // _SHARE
-        if needed > most:
+        tiled = [(info, len(places)) for info, places, _ in parts if info.codec == "tiled"]
+        needed, limit = sum(info.row_bytes * n for info, n in tiled), self._store.budget.memory // _SHARE
+        if needed > limit:
             info = tiled[0][0]
             height, width, bands = info.shape
-            said = "It is" if len(tiled) == 1 else f"{len(tiled)} such images are"
+            subject = "It is" if len(tiled) == 1 else f"{len(tiled)} such images are"
             raise QueryError(
-                f"The image of key {info.min_key} is huge: {height:,} x {width:,} x {bands} {info.dtype}. {said} "
-                f"{needed / 2**20:,.0f} MiB, and {most / 2**20:,.0f} MiB may be read at once. Read a part of it with "
+                f"The image of key {info.min_key} is huge: {height:,} x {width:,} x {bands} {info.dtype}. {subject} "
+                f"{needed / 2**20:,.0f} MiB, and {limit / 2**20:,.0f} MiB may be read at once. Read a part of it with "
                 "image.crop((left, top, right, bottom)), begin with query.crop(...), or look at image.overview."
             )
 
@@ -272,46 +272,46 @@ class SegmentedArray:
         return np.empty((0, *last.shape), np.dtype(last.dtype))
 
     def parts(self, keys: Keys) -> Iterator[tuple[SegmentInfo, NDArray[np.int64], NDArray[np.int64]]]:
-        """For each segment that holds some: the places in ``keys``, and the positions in the segment."""
-        left, unreadable = np.arange(len(keys)), None
+        """For each segment with some of the keys: their places in ``keys``, and their positions in the segment."""
+        rest, unreadable = np.arange(len(keys)), None
         for info in reversed(self._segments):
-            if not len(left):
+            if not len(rest):
                 return
-            asked = keys[left]
-            if not info.rows or asked.max() < info.min_key or asked.min() > info.max_key:
+            wanted = keys[rest]
+            if not info.rows or wanted.max() < info.min_key or wanted.min() > info.max_key:
                 continue
             try:
-                held = self._store.keys(info)
+                stored = self._store.keys(info)
             except StoreError as error:
                 if info.array not in LASTING:  # a row of it may be newer than those that can be read
                     raise
                 unreadable = error
                 continue
-            positions = np.searchsorted(held, asked)
-            found = held[np.minimum(positions, len(held) - 1)] == asked
+            positions = np.searchsorted(stored, wanted)
+            found = stored[np.minimum(positions, len(stored) - 1)] == wanted
             if found.any():
-                yield info, left[found], positions[found]
-                left = left[~found]
-        if len(left) and unreadable is not None:
-            with self._saying_whose(keys[left]):
+                yield info, rest[found], positions[found]
+                rest = rest[~found]
+        if len(rest) and unreadable is not None:
+            with self._naming_rows(keys[rest]):
                 raise unreadable
-        if len(left) and self._named is not None:
+        if len(rest) and self._named is not None:
             raise StoreError(
-                f"There is no row in {self._array} of the {self._named(keys[left])}: another client made it without "
+                f"There is no row in {self._array} of the {self._named(keys[rest])}: another client made it without "
                 "odin_graph, or files are missing. Leave it out, delete it, or give it pixels (image.revise); "
                 "`odin doctor` lists all such images."
             )
-        if len(left):
-            listed = ", ".join(map(str, keys[left[:5]].tolist()))
-            raise StoreError(f"{len(left)} keys have no row in {self._array}, the first: {listed}. Run `odin doctor`.")
+        if len(rest):
+            listed = ", ".join(map(str, keys[rest[:5]].tolist()))
+            raise StoreError(f"{len(rest)} keys have no row in {self._array}, the first: {listed}. Run `odin doctor`.")
 
     @property
     def _array(self) -> str:
         return self._segments[0].array if self._segments else "an array without segments"
 
     @contextmanager
-    def _saying_whose(self, keys: Keys) -> Iterator[None]:
-        """What cannot be read is said of the rows that were asked for."""
+    def _naming_rows(self, keys: Keys) -> Iterator[None]:
+        """Name the requested rows in an error about what cannot be read."""
         try:
             yield
         except StoreError as error:

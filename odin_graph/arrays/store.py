@@ -35,9 +35,9 @@ from odin_graph.errors import ShapeError, StoreError
 
 OWNER: Final = "workspace.json"
 FOLDERS: Final = ("segments", "keys", "weights", "indexes", "programs", FRESH)
-"""What stands below the root, each file or segment under a name that is never given twice."""
+"""The folders below the root, with each file or segment under a name that is never used twice."""
 _FEW_RUNS: Final = 8
-"""So many slices are read from TileDB one by one; more are cheaper from the decoded segment."""
+"""Up to so many slices are read from TileDB one by one; more are cheaper from the decoded segment."""
 _SMALL: Final = 8 << 20
 """Bytes of a segment that are decoded as soon as a few slices are read."""
 
@@ -61,21 +61,21 @@ class ArrayStore:
         self._contents = Contents(self._files)
         columns = UnitCache(cache.parent / "units", budget.memory // 4) if cache is not None else None
         self.units = UnitStore(self._files, self._new, self._contents, columns)
-        """What units of layers said."""
+        """The activations of units of layers."""
 
     def uncached(self) -> Self:
-        """The same, read from what is stored alone, against its checksums: for whoever writes it anew."""
+        """The same store without its cache, so that checksums are checked: for reads whose rows are written again."""
         plain = copy(self)
         plain._cache = None  # noqa: SLF001 - of our own class
         return plain
 
     @property
     def raw(self) -> Files:
-        """The files below the root, for what is no segment: weights, indexes, programs."""
+        """The files below the root that are no segments: weights, indexes, programs."""
         return self._files
 
     def claim(self, workspace_id: str) -> str:
-        """Mark the root as a workspace's; the id of the workspace that it belongs to, ours if it had none."""
+        """Mark the root as a workspace's; returns the id of the workspace that owns it, ours if it had none."""
         self._files.write_once(OWNER, json.dumps({"id": workspace_id}).encode())
         try:
             return str(json.loads(self._files.read(OWNER))["id"])
@@ -161,7 +161,7 @@ class ArrayStore:
         return self._keys.read(info.keys)
 
     def keys_of(self, digest: str) -> Keys:
-        """The sorted keys that a digest stands for, read-only; of a segment too that no node names.
+        """The sorted keys of a digest, read-only; also of a segment that no node names.
 
         Raises:
             StoreError: They are missing or damaged.
@@ -171,8 +171,8 @@ class ArrayStore:
     def read(self, info: SegmentInfo, positions: NDArray[np.int64] | slice) -> NDArray[Any]:
         """Rows (n, ...) of a dense segment by position, in the order asked for.
 
-        Scattered positions are read from the decoded segment, which the first such read makes, and others where it is
-        there: a slice from TileDB takes two milliseconds, however short.
+        Scattered positions are read from the decoded segment, which the first such read makes. Other reads use it if it
+        exists: a slice from TileDB takes two milliseconds, however short.
         """
         if info.codec != "dense":
             raise ShapeError(f"Segment {info.id} of {info.array} has rows of different shapes: read them as a list.")
@@ -199,10 +199,10 @@ class ArrayStore:
         return found
 
     def _decoded(self, info: SegmentInfo, *, make: bool) -> NDArray[Any] | None:
-        """All rows of a dense segment, mapped from its decoded file; None where there is none, and none was made."""
+        """All rows of a dense segment, mapped from its decoded file; None if there is none, and none was made."""
         if self._cache is None or not self._cache.takes(info):
             return None
-        return self._cache.rows(info, lambda: self._whole(info)) if make else self._cache.held(info)
+        return self._cache.rows(info, lambda: self._whole(info)) if make else self._cache.mapped(info)
 
     def read_list(self, info: SegmentInfo, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Rows of a segment that is no table by position, in the order asked for; a tiled one is read whole."""
@@ -264,7 +264,7 @@ class ArrayStore:
         return faults(self._files, self._keys, self.units, info, deep=deep)
 
     def files(self) -> list[StoredFile]:
-        """Everything below the root that a node should name, and what broken writers left."""
+        """All files below the root that a node should name, and what interrupted writers left."""
         return [file for folder in FOLDERS for file in self._files.list(folder)]
 
     def remove(self, uri: str, *, unless_younger: float | None = None) -> None:
@@ -279,7 +279,7 @@ class ArrayStore:
 
     @contextmanager
     def _new(self, array: str, keys: Keys, codec: Codec, dtype: str, shape: tuple[int, ...]) -> Iterator[NewSegment]:
-        """A new segment, to be written; it takes its name, and has its digest, when the block ends."""
+        """A new segment to write; it gets its name and digest when the block ends."""
         name = fresh_name()
         low, high = (int(keys[0]), int(keys[-1])) if len(keys) else (0, -1)
         digest = self._keys.write(keys)
@@ -315,7 +315,7 @@ def _is_small(info: SegmentInfo) -> bool:
 
 
 def _sorted(array: str, keys: Keys, n: int, *, empty: bool = False) -> tuple[Keys, NDArray[np.int64] | None]:
-    """The keys in their order, and where each stood; None if they stood so already."""
+    """The sorted keys, and the order that sorts them; None if they are sorted already."""
     given = np.asarray(keys)
     if given.shape != (n,) or given.dtype.kind not in "iu":
         raise ShapeError(f"{array}: {n} rows need {n} integer keys, not {given.dtype} of shape {given.shape}.")

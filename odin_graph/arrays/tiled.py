@@ -30,7 +30,7 @@ _LEAST: Final = 16
 
 
 class Rows(Protocol):
-    """Pixels that are read by rows: what is stored tile row by tile row, and what is stored so."""
+    """Pixels that are read by rows: the source of a tiled image, and a stored one."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,7 +38,7 @@ class Rows(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """The dtype of the pixels."""
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands), the caller's to keep."""
@@ -64,16 +64,16 @@ def write(path: str, array: str, source: Rows, context: tiledb.Ctx) -> None:
     """Write an image (h, w, bands) as two arrays, ``pixels`` and ``overview``, a slab in memory at a time.
 
     Raises:
-        ShapeError: The source gives rows of another shape or dtype than it said.
+        ShapeError: The source gives rows of another shape or dtype than it declared.
     """
     (height, width, bands), dtype = source.shape, source.dtype.newbyteorder("=")
-    held = dense.stored(np.empty(0, dtype)).dtype
+    stored_dtype = dense.stored(np.empty(0, dtype)).dtype
     domain = tiledb.Domain(
         _dimension("row", height, tile_rows(source.shape, dtype.itemsize), context),
         _dimension("element", width * bands, TILE * bands, context),
         ctx=context,
     )
-    value = tiledb.Attr(name="value", dtype=held, filters=dense.filters(held, context), ctx=context)
+    value = tiledb.Attr(name="value", dtype=stored_dtype, filters=dense.filters(stored_dtype, context), ctx=context)
     tiledb.VFS(ctx=context).create_dir(path)
     pixels = f"{path}/pixels"
     tiledb.Array.create(pixels, tiledb.ArraySchema(domain=domain, attrs=[value], ctx=context), ctx=context)
@@ -114,7 +114,7 @@ def read_overview(path: str, info: SegmentInfo, context: tiledb.Ctx) -> NDArray[
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> Iterator[str]:
-    """Where the arrays are not as its node says."""
+    """How the arrays differ from their node."""
     height, width, bands = info.shape
     with reading(f"{path}/pixels", context) as opened:
         shape, dtype = tuple(int(size) for size in opened.shape), opened.attr(0).dtype
@@ -131,7 +131,7 @@ def check_rows(path: str, info: SegmentInfo, context: tiledb.Ctx) -> None:
 
 
 def check_source(array: str, source: Rows) -> None:
-    """Refuse what is no image.
+    """Refuse a source that is no image.
 
     Raises:
         ShapeError: Another number of axes, or an axis without length.

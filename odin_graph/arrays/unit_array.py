@@ -1,4 +1,4 @@
-"""Units as their users see them: columns by unit over all segments of a set, later ones first."""
+"""Units as their users see them: columns by unit over all segments of a set; of a key, the last segment counts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from odin_graph.errors import ShapeError
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What a group of G units said of the n images of one segment, as it is stored."""
+    """The activations of a group of G units for the n images of one segment, as stored."""
 
     keys: Keys
     """(n,) sorted, distinct."""
     values: NDArray[Any]
     """(G, n) uint8 codes, float16 or float32; row g is unit g of the group."""
     read_scales: Callable[[], NDArray[np.float64]]
-    """Values as captured need no scales, and reading some takes longer than reading columns that are cached."""
+    """Called when needed: captured float32 needs no scales, and reading them takes longer than cached columns."""
 
     @cached_property
     def scales(self) -> NDArray[np.float64]:
@@ -35,11 +35,11 @@ class Columns:
         return self.read_scales()
 
     def tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Of codes: the least and the largest value (G, 256) of each."""
+        """For codes: the least and the largest value (G, 256) of each code."""
         return codes.tables(self.scales, self.scales[:, units.SLACK])
 
     def decoded(self) -> NDArray[np.float32]:
-        """Of float columns: the values (G, n)."""
+        """For float columns: the values (G, n)."""
         captured: bool = self.values.dtype == np.float32
         return self.values if captured else units.decoded(self.values, self.scales)
 
@@ -49,7 +49,7 @@ class UnitArray:
 
     Args:
         store: Where they are.
-        segments: In the order in which they were written: of a key that is there twice, the last one counts.
+        segments: In the order in which they were written: of a key that is stored twice, the last row counts.
     """
 
     def __init__(self, store: ArrayStore, segments: Sequence[SegmentInfo]) -> None:
@@ -63,11 +63,11 @@ class UnitArray:
         return self.segments[0].shape[0] if self.segments else 0
 
     def cold(self, group: NDArray[np.int64]) -> int:
-        """Of how many units of a group the cache does not hold the columns decoded, of some segment."""
+        """The number of units of a group whose decoded columns are not cached; the largest number of all segments."""
         return max((self._store.units.cold(info, group) for info in self.segments), default=0)
 
     def coverage(self) -> Keys:
-        """All keys (n,) of which something was said, sorted."""
+        """All keys (n,) that have activations, sorted."""
         return self._rows.coverage()
 
     def missing(self, keys: Keys) -> Keys:
@@ -75,7 +75,7 @@ class UnitArray:
         return self._rows.missing(keys)
 
     def blocks(self, group: NDArray[np.int64], *, keep: bool = True) -> Iterator[Columns]:
-        """What the units of a group said, segment by segment.
+        """The activations of a group of units, segment by segment.
 
         Args:
             group: Their numbers, in any order.
@@ -100,40 +100,40 @@ class UnitArray:
         yield from reversed(found)
 
     def values(self, group: NDArray[np.int64], keys: Keys) -> NDArray[np.float32]:
-        """Float columns: what was said of images, (n, G) in the order of ``keys``, which may repeat.
+        """Float columns: the activations of images, (n, G) in the order of ``keys``, which may repeat.
 
         Raises:
-            ShapeError: Codes are stored, no values.
+            ShapeError: Codes are stored instead of values.
             StoreError: A key is not covered.
             QueryError: There is no such unit.
         """
         group, keys = np.asarray(group, np.int64), np.asarray(keys, np.int64)
         found = np.empty((len(keys), len(group)), np.float32)
-        for info, asked, positions in self._rows.parts(keys):
+        for info, places, positions in self._rows.parts(keys):
             if info.dtype == units.DTYPES["u8"]:
                 raise ShapeError(f"{info.array} has codes, not values: read its blocks.")
             columns = self._store.units.columns(info, group)[:, positions]
-            held = Columns(keys[asked], columns, partial(self._store.units.scales, info, group))
-            found[asked] = held.decoded().T
+            stored = Columns(keys[places], columns, partial(self._store.units.scales, info, group))
+            found[places] = stored.decoded().T
         return found
 
     def noise(self, group: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How far a value may lie off when the model is run again, the most of all segments (G,)."""
+        """How far a value may differ when the model is run again, the most of all segments (G,)."""
         group = np.asarray(group, np.int64)
-        held = [self._store.units.scales(info, group)[:, -1] for info in self.segments]
-        return np.max(held, axis=0) if held else np.zeros(len(group))
+        noises = [self._store.units.scales(info, group)[:, -1] for info in self.segments]
+        return np.max(noises, axis=0) if noises else np.zeros(len(group))
 
     def error(self, group: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How far a float column's value may lie from the one that was captured, the most of all segments (G,)."""
+        """How far a float column's value may differ from the captured one, the most of all segments (G,)."""
         group = np.asarray(group, np.int64)
-        held = [
+        errors = [
             units.error("f16" if info.dtype == units.DTYPES["f16"] else "f32", self._store.units.scales(info, group))
             for info in self.segments
         ]
-        return np.max(held, axis=0) if held else np.zeros(len(group))
+        return np.max(errors, axis=0) if errors else np.zeros(len(group))
 
     def not_finite(self) -> tuple[int, int]:
         """How many NaN and how many infinities are stored, of all units."""
-        held = [self._store.units.scales(info)[:, 2:4].sum(axis=0) for info in self.segments]
-        nans, infinities = np.sum(held, axis=0) if held else (0, 0)
+        counts = [self._store.units.scales(info)[:, 2:4].sum(axis=0) for info in self.segments]
+        nans, infinities = np.sum(counts, axis=0) if counts else (0, 0)
         return int(nans), int(infinities)

@@ -1,8 +1,8 @@
-"""Columns of units that are asked for often, decoded: one sparse, memory-mapped file a segment.
+"""Columns of units that are read often, decoded: one sparse, memory-mapped file for each segment.
 
-Never the truth: named by segment, filled from it unit by unit, dropped at any time, shared by processes. Behind the
-columns stands a byte a unit that says whether its column is there, written after it. A power cut may lose one and
-keep the other, so a file is of one boot of the machine.
+Only a cache: files are named by segment, filled unit by unit, shared by processes, and can be dropped at any time.
+Behind the columns is a byte for each unit, written after its column, that marks it as written. A power cut may lose
+one and keep the other, so a file is used only until the machine restarts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from odin_graph.arrays.segment import SegmentInfo
 from odin_graph.folder import make_near
 
-_HELD: Final = 64
+_MOST_MAPPED: Final = 64
 """Segments that stay mapped."""
 _SUFFIX: Final = ".units"
 _ASK_AGAIN: Final = 64 << 20
-"""Bytes that are written between two looks at how much all files take."""
+"""Bytes that are written between two checks of the size of all files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +37,15 @@ class _Mapped:
     file: Path
     columns: NDArray[Any]
     """(units, n), read-only."""
-    there: NDArray[np.uint8]
-    """(units,)."""
+    written: NDArray[np.uint8]
+    """(units,): 1 where the column is written."""
 
 
 class UnitCache:
-    """Columns under a budget; the segments that were not asked for longest go first.
+    """Columns under a budget; the segments that were not used for longest are dropped first.
 
     Args:
-        folder: A local folder, of these files alone.
+        folder: A local folder, for these files alone.
         budget: Bytes that all columns together may take on the disk.
     """
 
@@ -59,49 +59,49 @@ class UnitCache:
     def columns(
         self, info: SegmentInfo, units: NDArray[np.int64], read: Callable[[NDArray[np.int64]], NDArray[Any]]
     ) -> NDArray[Any]:
-        """Whole columns (units, n) in the order asked for, as they are stored; those that are not here are read first.
+        """Whole columns (units, n) in the requested order, as stored; those that are not cached are read first.
 
         Args:
             info: The segment.
             units: Numbers of units, each within the segment.
-            read: Gives columns from the segment.
+            read: Reads columns from the segment.
         """
-        held = self._map(info)
-        if held is None:
+        mapped = self._map(info)
+        if mapped is None:
             return read(units)
-        missing = np.unique(units[held.there[units] == 0])
+        missing = np.unique(units[mapped.written[units] == 0])
         if len(missing):
-            fresh = read(missing)
-            if not self._keep(info, held, missing, fresh):
-                return fresh if np.array_equal(missing, units) else read(units)
-        found: NDArray[Any] = held.columns[units]
-        return found
+            columns = read(missing)
+            if not self._keep(info, mapped, missing, columns):
+                return columns if np.array_equal(missing, units) else read(units)
+        cached: NDArray[Any] = mapped.columns[units]
+        return cached
 
     def lacks(self, info: SegmentInfo, units: NDArray[np.int64]) -> int:
-        """How many of these are not here."""
-        held = self._map(info, create=False)
-        return len(units) if held is None else int(np.count_nonzero(held.there[units] == 0))
+        """How many of these units are not cached."""
+        mapped = self._map(info, create=False)
+        return len(units) if mapped is None else int(np.count_nonzero(mapped.written[units] == 0))
 
     def _map(self, info: SegmentInfo, *, create: bool = True) -> _Mapped | None:
         with self._lock:
-            held = self._mapped.get(info.id)
-            if held is not None:
+            mapped = self._mapped.get(info.id)
+            if mapped is not None:
                 self._mapped.move_to_end(info.id)
                 try:
-                    os.utime(held.file)
-                except OSError:  # dropped by another process: what is mapped is good as long as we hold it
+                    os.utime(mapped.file)
+                except OSError:  # dropped by another process: a mapping stays valid
                     del self._mapped[info.id]
-                    held = None
-            if held is None and info.rows and info.row_bytes * info.rows:
+                    mapped = None
+            if mapped is None and info.rows and info.row_bytes * info.rows:
                 try:
-                    held = self._open(info, create)
+                    mapped = self._open(info, create)
                 except (OSError, ValueError):  # a folder that cannot be written costs speed, not the answer
                     return None
-                if held is not None:
-                    self._mapped[info.id] = held
-                    while len(self._mapped) > _HELD:
+                if mapped is not None:
+                    self._mapped[info.id] = mapped
+                    while len(self._mapped) > _MOST_MAPPED:
                         self._mapped.popitem(last=False)
-            return held
+            return mapped
 
     def _open(self, info: SegmentInfo, create: bool) -> _Mapped | None:
         file = self._folder / f"{info.id}.{boot()}{_SUFFIX}"
@@ -112,25 +112,25 @@ class UnitCache:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if os.fstat(handle).st_size != size + units:
-                os.ftruncate(handle, size + units)  # sparse: nothing of it takes room yet
+                os.ftruncate(handle, size + units)  # sparse: it takes no room yet
             mapped = mmap.mmap(handle, size + units, access=mmap.ACCESS_READ)
         finally:
             os.close(handle)
         columns = np.frombuffer(mapped, info.dtype, units * info.rows).reshape(units, info.rows)
         return _Mapped(file, columns, np.frombuffer(mapped, np.uint8, units, size))
 
-    def _keep(self, info: SegmentInfo, held: _Mapped, units: NDArray[np.int64], fresh: NDArray[Any]) -> bool:
-        """Put columns into the file; False where there is no room for them."""
-        width = info.rows * fresh.itemsize
-        if fresh.nbytes > self._budget // 2:
+    def _keep(self, info: SegmentInfo, mapped: _Mapped, units: NDArray[np.int64], columns: NDArray[Any]) -> bool:
+        """Write columns to the file; False if there is no room for them."""
+        width = info.rows * columns.itemsize
+        if columns.nbytes > self._budget // 2:
             return False
         try:
-            self._make_room(fresh.nbytes)
-            handle = os.open(held.file, os.O_RDWR)
+            self._make_room(columns.nbytes)
+            handle = os.open(mapped.file, os.O_RDWR)
         except OSError:
             return False
         try:
-            for unit, column in zip(units.tolist(), np.ascontiguousarray(fresh), strict=True):
+            for unit, column in zip(units.tolist(), np.ascontiguousarray(columns), strict=True):
                 if os.pwrite(handle, column.data, unit * width) != width:
                     return False
                 os.pwrite(handle, b"\1", info.shape[0] * width + unit)
@@ -138,7 +138,7 @@ class UnitCache:
             return False
         finally:
             os.close(handle)
-        return bool(held.there[units].all())
+        return bool(mapped.written[units].all())
 
     def _make_room(self, needed: int) -> None:
         self._written += needed
@@ -148,13 +148,13 @@ class UnitCache:
         files = [
             (stat.st_mtime, stat.st_blocks * 512, file) for file in self._folder.iterdir() if (stat := _stat(file))
         ]
-        held = sum(size for _, size, _ in files)
-        room = min(self._budget, held + shutil.disk_usage(self._folder).free // 2) - needed
+        total = sum(size for _, size, _ in files)
+        room = min(self._budget, total + shutil.disk_usage(self._folder).free // 2) - needed
         for _, size, file in sorted(files):
-            if held <= room and file.name.endswith(f".{boot()}{_SUFFIX}"):
-                continue  # what is of an earlier boot goes anyway
-            file.unlink(missing_ok=True)  # whoever has it mapped keeps it until they let go
-            held -= size
+            if total <= room and file.name.endswith(f".{boot()}{_SUFFIX}"):
+                continue  # files of an earlier boot are always removed
+            file.unlink(missing_ok=True)  # processes that have mapped it keep its contents
+            total -= size
 
 
 @lru_cache(maxsize=1)

@@ -23,19 +23,19 @@ from odin_graph.errors import QueryError, ShapeError, UnknownNameError
 New = Callable[[str, Keys, Codec, str, tuple[int, ...]], AbstractContextManager[NewSegment]]
 
 _ROOM: Final = 64 << 20
-"""Bytes of float32 in a slab that is read to be written again, or to be checked."""
-_SCALES_HELD: Final = 32 << 20
-"""Bytes of scales that are kept in memory."""
+"""Bytes that a slab takes as float32 when it is read to be written again or checked."""
+_SCALES_CACHED: Final = 32 << 20
+"""Bytes of scales that are cached in memory."""
 
 
 class UnitStore:
-    """What an `ArrayStore` does with segments of units; it has one as ``units``.
+    """Segments of units in an `ArrayStore`, which has this as ``units``.
 
     Args:
         files: Below the store's root.
-        new: Makes the info of a new segment, and names it when it is whole.
-        contents: Holds a segment against its digest before it is read.
-        cache: For columns that are asked for often; None for no cache.
+        new: Makes the info of a new segment, and names it when it is complete.
+        contents: Checks a segment against its digest before it is read.
+        cache: For columns that are read often; None for no cache.
     """
 
     def __init__(self, files: Files, new: New, contents: Contents, cache: UnitCache | None) -> None:
@@ -52,7 +52,7 @@ class UnitStore:
         *,
         noise: NDArray[np.float64] | None = None,
     ) -> SegmentInfo:
-        """Store what units said of images as a new segment.
+        """Store the activations of units for images as a new segment.
 
         Args:
             array: The array that it is a piece of.
@@ -61,7 +61,7 @@ class UnitStore:
             slabs: All units in their order, some at a time: float32 (units, n), in the order of the keys. For speed
                 as many at once as `units.slab_units` says.
             codec: ``u8``, ``f16`` or ``f32``.
-            noise: (number,) how far a value may lie off when the model is run again.
+            noise: (number,) how far a value may differ when the model is run again.
 
         Raises:
             ShapeError: Keys or slabs that cannot be stored.
@@ -88,7 +88,7 @@ class UnitStore:
         return self.write_stored(array, keys, number, DTYPES[codec], stored())
 
     def write_stored(self, array: str, keys: Keys, number: int, dtype: str, slabs: Iterable[Slab]) -> SegmentInfo:
-        """As `write`, of units as another segment stored them, in the order of their keys."""
+        """As `write`, for units in the form that another segment stored, in the order of their keys."""
         if number < 1 or not len(keys):
             raise ShapeError(f"{array}: {number} units of {len(keys)} images hold nothing that could be stored.")
         if (np.diff(np.sort(keys)) == 0).any():
@@ -101,7 +101,7 @@ class UnitStore:
     def columns(
         self, info: SegmentInfo, chosen: NDArray[np.int64], positions: slice | None = None, *, keep: bool = True
     ) -> NDArray[Any]:
-        """What units said, as it is stored, (units, n) in the order asked for.
+        """The activations of units, as stored, (units, n) in the requested order.
 
         Args:
             info: The segment.
@@ -115,9 +115,9 @@ class UnitStore:
         """
         chosen = self._checked(info, chosen)
 
-        def read(some: NDArray[np.int64]) -> NDArray[Any]:
+        def read(numbers: NDArray[np.int64]) -> NDArray[Any]:
             with self._reading(info):
-                return units.read(self._path(info), info, some, positions or slice(None), self._files.context())
+                return units.read(self._path(info), info, numbers, positions or slice(None), self._files.context())
 
         if self._cache is None or not len(chosen) or (self._cache.lacks(info, chosen) and not keep):
             return read(chosen)
@@ -128,25 +128,25 @@ class UnitStore:
         return read(chosen)
 
     def cold(self, info: SegmentInfo, chosen: NDArray[np.int64]) -> int:
-        """Of how many units the cache does not hold the columns decoded."""
+        """How many of these units have no decoded columns in the cache."""
         chosen = self._checked(info, chosen)
         return len(chosen) if self._cache is None else self._cache.lacks(info, chosen)
 
     def scales(self, info: SegmentInfo, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """The scales (units, 6) of some units, by default of all: see `units.Slab`."""
         few = None if chosen is None else self._checked(info, chosen)
-        held = self._scales.get(info.id)
-        if held is None:
-            small = info.shape[0] * 8 * units.SCALES <= _SCALES_HELD // 4
+        cached = self._scales.get(info.id)
+        if cached is None:
+            small = info.shape[0] * 8 * units.SCALES <= _SCALES_CACHED // 4
             with self._reading(info):
-                held = units.read_scales(self._path(info), None if small else few, self._files.context())
-            if not small:  # those of millions of units take more memory than what is asked of them
-                return held
-            held.flags.writeable = False
-            self._scales[info.id] = held
-            while sum(kept.nbytes for kept in list(self._scales.values())) > _SCALES_HELD:
+                cached = units.read_scales(self._path(info), None if small else few, self._files.context())
+            if not small:  # scales of millions of units take more memory than the columns that are read
+                return cached
+            cached.flags.writeable = False
+            self._scales[info.id] = cached
+            while sum(scales.nbytes for scales in list(self._scales.values())) > _SCALES_CACHED:
                 self._scales.popitem(last=False)
-        return held if few is None else held[few]
+        return cached if few is None else cached[few]
 
     def slabs(self, info: SegmentInfo, room: int = _ROOM) -> Iterator[Slab]:
         """All units in their order, some at a time, as they are stored.

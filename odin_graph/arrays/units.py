@@ -1,6 +1,6 @@
-"""What units said, unit by unit: a TileDB array (unit, position) beside the scales of the units.
+"""The activations of units, unit by unit: a TileDB array (unit, position) beside the scales of the units.
 
-A question about a few units reads a few tiles, however many units a layer has. The values are codes (uint8, see
+A query for a few units reads a few tiles, however many units a layer has. The values are codes (uint8, see
 `codes`), half precision (float16, see `halves`) or float32 as captured.
 """
 
@@ -20,7 +20,7 @@ from odin_graph.errors import ShapeError
 
 UnitCodec: TypeAlias = Literal["u8", "f16", "f32"]
 DTYPES: Final[dict[str, str]] = {"u8": "uint8", "f16": "float16", "f32": "float32"}
-"""What each codec is stored as."""
+"""The dtype that each codec is stored as."""
 TILE: Final = 1 << 16
 """Values of a tile: one unit of so many images, or more units of fewer."""
 _MOST_UNITS: Final = 64
@@ -28,13 +28,13 @@ _RUNS: Final = 128
 _READ: Final = 32 << 20
 """Runs of units, and bytes of them, that are read in one query, unless a run alone is larger."""
 SCALES: Final = codes.SCALES + 2
-"""Of a stored unit: those of `codes`, the slack, and the noise that was measured in a second run."""
+"""Columns of a stored unit's scale: those of `codes`, the slack, and the noise measured in a second run."""
 SLACK: Final = codes.SCALES
-"""The column that says what a purge has left less certain: how many steps codes overlap; of f16 the least error."""
+"""The column of what a purge has made less certain: by how many steps codes overlap; of f16 the least error."""
 
 
 class Slab(NamedTuple):
-    """Some units in a row, as they are stored."""
+    """Some successive units, as stored."""
 
     values: NDArray[Any]
     """(units, n)."""
@@ -45,8 +45,8 @@ class Slab(NamedTuple):
 def coded(values: NDArray[np.float32], codec: UnitCodec) -> Slab:
     """Units (units, n) as they are stored, without noise."""
     if codec == "u8":
-        said, scales = codes.encode(values)
-        return Slab(said, _widened(scales))
+        encoded, scales = codes.encode(values)
+        return Slab(encoded, _widened(scales))
     scales = codes.scales(values)
     return Slab(halves.pack(values, scales) if codec == "f16" else values, _widened(scales))
 
@@ -59,7 +59,7 @@ def decoded(values: NDArray[Any], scales: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def error(codec: UnitCodec, scales: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a float column's values may lie from those that were captured, a unit (units,)."""
+    """How far a float column's values may differ from the captured ones, for each unit (units,)."""
     return np.maximum(halves.error(scales), scales[:, SLACK]) if codec == "f16" else np.zeros(len(scales))
 
 
@@ -70,7 +70,7 @@ def tile_of(units: int, n: int) -> tuple[int, int]:
 
 
 def slab_units(units: int, n: int, room: int) -> int:
-    """How many units of n float32 values fit in so many bytes: whole tiles, and at least one of them."""
+    """How many units of n float32 values fit into so many bytes: whole tiles, and at least one of them."""
     wide, _ = tile_of(units, n)
     return min(units, max(1, room // (4 * max(1, n) * wide)) * wide)
 
@@ -79,14 +79,14 @@ def write(path: str, shape: tuple[int, int], dtype: str, slabs: Iterable[Slab], 
     """Write units (units, n) as two arrays, ``values`` and ``scales``, a slab in memory at a time.
 
     Raises:
-        ShapeError: The slabs are not the units that were said.
+        ShapeError: The slabs are not the announced units.
     """
-    held = dense.stored(np.empty(0, dtype)).dtype
+    stored_dtype = dense.stored(np.empty(0, dtype)).dtype
     dims = [
         tiledb.Dim(name, domain=(0, size - 1), tile=tile, dtype=np.uint64, ctx=context)
         for name, size, tile in zip(("unit", "position"), shape, tile_of(*shape), strict=True)
     ]
-    value = tiledb.Attr(name="value", dtype=held, filters=dense.filters(held, context), ctx=context)
+    value = tiledb.Attr(name="value", dtype=stored_dtype, filters=dense.filters(stored_dtype, context), ctx=context)
     schema = tiledb.ArraySchema(domain=tiledb.Domain(*dims, ctx=context), attrs=[value], ctx=context)
     tiledb.VFS(ctx=context).create_dir(path)
     values = f"{path}/values"
@@ -115,7 +115,7 @@ def write(path: str, shape: tuple[int, int], dtype: str, slabs: Iterable[Slab], 
 
 
 def read(path: str, info: SegmentInfo, units: NDArray[np.int64], positions: slice, context: tiledb.Ctx) -> NDArray[Any]:
-    """Units (units, n) by number, in the order asked for, at the positions of a slice of step 1, as they are stored."""
+    """Units (units, n) by number, in the requested order, at the positions of a slice of step 1, as stored."""
     start, end, _ = positions.indices(info.rows)
     distinct, back = np.unique(units, return_inverse=True)
     found = np.empty((len(distinct), max(0, end - start)), np.dtype(info.dtype))
@@ -140,17 +140,17 @@ def read_scales(path: str, units: NDArray[np.int64] | None, context: tiledb.Ctx)
 
 
 def slabs_of(path: str, info: SegmentInfo, room: int, context: tiledb.Ctx) -> Iterator[Slab]:
-    """All units a slab at a time, as they are stored."""
+    """All units, a slab at a time, as stored."""
     units = info.shape[0]
     scales = read_scales(path, None, context)
     step = slab_units(units, info.rows, room)
     for first in range(0, units, step):
-        some = np.arange(first, min(units, first + step))
-        yield Slab(read(path, info, some, slice(None), context), scales[some])
+        numbers = np.arange(first, min(units, first + step))
+        yield Slab(read(path, info, numbers, slice(None), context), scales[numbers])
 
 
 def faults(path: str, info: SegmentInfo, context: tiledb.Ctx) -> Iterator[str]:
-    """Where the arrays are not as its node says."""
+    """How the arrays differ from their node."""
     expected = (info.shape[0], info.rows)
     with reading(f"{path}/values", context) as array:
         shape, dtype = tuple(int(size) for size in array.shape), array.attr(0).dtype
@@ -175,7 +175,7 @@ def _widened(scales: NDArray[np.float64]) -> NDArray[np.float64]:
 def _rows(array: tiledb.DenseArray, distinct: NDArray[np.int64], start: int, end: int) -> Iterator[NDArray[Any]]:
     """Some rows (sorted) from start to end, in their order, many at a time.
 
-    What lies apart is read in one query as well: a query alone takes TileDB a millisecond or two, and one of many tiles
+    Separate runs are read in one query as well: each query takes TileDB a millisecond or two, and one of many tiles
     is decoded on all its threads.
     """
     runs = np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1) if len(distinct) else []

@@ -1,4 +1,4 @@
-"""Who writes a file that has no name of its own yet: what a dead process left is told from what is in flight."""
+"""Names files while they are written, so that what a dead process left differs from what is being written."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Final
 import psutil
 
 _CLOCK_SECONDS: Final = 5
-"""The start of a process is told from the clock at boot, which may be set right later."""
+"""Tolerance: the start of a process is computed from the clock at boot, which may be corrected later."""
 
 
 def writers_name() -> str:
-    """A name that is given once, and says which process gave it: ``uuid.machine.pid.start``."""
+    """A unique name that contains the process that made it: ``uuid.machine.pid.start``."""
     pid = os.getpid()
     return f"{uuid.uuid4().hex}.{_machine()}.{pid}.{_start(pid)}"
 
 
 def is_abandoned(uri: str) -> bool:
-    """Whether the name in an address was given by a process of this machine that is gone."""
+    """Whether the name in a uri was made by a process of this machine that has ended."""
     parts = uri.rpartition("/")[2].split(".")
     if len(parts) != 4 or parts[1] != _machine() or not (parts[2].isdigit() and parts[3].isdigit()):
         return False
-    started = _started(int(parts[2]))
-    return started is None or abs(started - int(parts[3])) > _CLOCK_SECONDS
+    start = _started(int(parts[2]))
+    return start is None or abs(start - int(parts[3])) > _CLOCK_SECONDS
 
 
 @lru_cache(maxsize=1)
@@ -49,7 +49,7 @@ def _start(pid: int) -> int | None:
 def _started(pid: int) -> int | None:
     try:
         process = psutil.Process(pid)
-        # One that was killed and not yet waited for writes no more.
+        # A process that was killed and not yet waited for writes no more.
         return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time())
     except psutil.Error:
         return None

@@ -1,1 +1,1 @@
-"""What is written as records: images, data sets, models, experiments, prediction sets, and who is writing them."""
+"""The records of a workspace: images, data sets, models, experiments, prediction sets, and the leases of writers."""

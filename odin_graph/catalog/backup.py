@@ -1,7 +1,7 @@
-"""Backups of a workspace that is in use: a folder that is a workspace itself, as it was at one moment.
+"""Backups of a workspace in use: a folder that is itself a workspace, as it was at one moment.
 
-The graph is copied first, as of one moment. What it names was written before and never changes, so the files of the
-arrays can be copied while others write further ones.
+The graph is copied first, at one moment. The files it names were written before and never change, so they can be copied
+while others write further ones.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from odin_graph.progress import progress_bar
 from odin_graph.stores import Stores
 
 _TRIES: Final = 50
-"""A purge or compaction meanwhile removes files that the copy of the graph names: then what is new is copied again."""
+"""A concurrent purge or compaction removes files that the copied graph names: then new files are copied again."""
 _GOING: Final = 10.0
-"""Seconds in which what is being removed is gone."""
+"""Seconds after which a file that is being removed is gone."""
 _OWNER: Final = "workspace.json"
 
 
@@ -121,9 +121,9 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
         partial.mkdir(parents=True, mode=0o700)
         with progress_bar(f"restore {backup.name}", len(files), show=progress) as advance:
             for file in [*files, backup / MARK]:
-                into = partial / file.relative_to(backup)
-                into.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, into)
+                destination = partial / file.relative_to(backup)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, destination)
                 advance(1 if file.name != MARK else 0)
         _sync(partial)
         partial.rename(target)
@@ -134,7 +134,7 @@ def restore(backup: Path, target: Path, *, progress: bool = True) -> None:
 
 
 def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, int]:
-    """Copy what stands below the arrays' root now; the bytes of each file or segment that was copied, by its uri."""
+    """Copy the current files below the root of the arrays; return the bytes of each copied file or segment, by URI."""
     raw, listed = stores.arrays.raw, _listed(stores)
     copied: dict[str, int] = {}
     with progress_bar("back up arrays", len(listed), show=progress) as advance:
@@ -143,7 +143,7 @@ def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, i
                 copied[file.uri] = size
             advance(1)
     target.mkdir(parents=True, exist_ok=True)
-    for stale in target.glob("*/*"):  # of an earlier try: purged since, and so not to live on in a copy
+    for stale in target.glob("*/*"):  # from an earlier try, purged since: must not survive in the copy
         if stale.relative_to(target).as_posix() not in copied:
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     (target / _OWNER).write_bytes(raw.read(_OWNER))
@@ -151,9 +151,9 @@ def _copy_arrays(stores: Stores, target: Path, *, progress: bool) -> dict[str, i
 
 
 def _copied(raw: Files, uri: str, target: Path) -> int | None:
-    """Copy a file or segment, and give its bytes; None where it is purged, or collected as garbage, meanwhile.
+    """Copy a file or segment and return its bytes; None if it is purged or collected as garbage meanwhile.
 
-    That takes a moment, in which some of it is gone: whether it goes on being there is waited for.
+    A removal takes a moment: this waits until an incomplete segment is gone.
     """
     until = time.monotonic() + _GOING
     while True:
@@ -172,13 +172,13 @@ def _copy(raw: Files, uri: str, target: Path) -> int:
     path = raw.path(uri)
     tree = raw.tree(path)
     for name, size in tree:
-        into = target / uri / name if name else target / uri
-        if into.is_file() and into.stat().st_size == size:
-            continue  # of a call that was interrupted: what is stored never changes
-        into.parent.mkdir(parents=True, exist_ok=True)
-        fresh = into.with_name(into.name + ".part")
-        fresh.write_bytes(raw.get(f"{path}/{name}" if name else path))
-        fresh.replace(into)
+        destination = target / uri / name if name else target / uri
+        if destination.is_file() and destination.stat().st_size == size:
+            continue  # from an interrupted call: stored files never change
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial_file = destination.with_name(destination.name + ".part")
+        partial_file.write_bytes(raw.get(f"{path}/{name}" if name else path))
+        partial_file.replace(destination)
     if sorted(raw.tree(path)) != sorted(tree):
         raise StoreError(f"{path} changes while it is copied.")
     return sum(size for _, size in tree)
@@ -189,7 +189,7 @@ def _listed(stores: Stores) -> list[StoredFile]:
 
 
 def _sync(folder: Path) -> None:
-    """Let what was copied outlive a crash of the machine."""
+    """Flush the copied files to the disk, to survive a crash of the machine."""
     for path, _, names in os.walk(folder):
         for name in [*names, "."]:
             handle = os.open(os.path.join(path, name), os.O_RDONLY)  # noqa: PTH118 - thousands of files

@@ -52,19 +52,19 @@ def serve(
         from odin_graph.server import Settings, config_of, create_app
     except ImportError as error:
         raise MissingExtraError('Serving needs FastAPI and uvicorn: pip install "odin-graph[server]".') from error
-    with listening(host, port) as line, opened(workspace, graph, arrays) as db:
+    with listening(host, port) as listener, opened(workspace, graph, arrays) as db:
         scheme = "https" if certificate is not None else "http"
         name = f"[{host}]" if ":" in host else host
-        typer.echo(f"{scheme}://{name}:{line.getsockname()[1]}/docs describes the API. Ctrl-C stops it.", err=True)
+        typer.echo(f"{scheme}://{name}:{listener.getsockname()[1]}/docs describes the API. Ctrl-C stops it.", err=True)
         _keep_small()
         settings = Settings(cypher=cypher, trust_source=trust_source)
         config = config_of(create_app(db, settings), settings, ssl_certfile=certificate, ssl_keyfile=key)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[line])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _keep_small() -> None:
-    """Have what is freed given back: a server lives long, and its largest request is not its usual one."""
+    """Return freed memory to the system: a server lives long, and its largest request is not its usual one."""
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
@@ -84,17 +84,17 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         QueryError: The port is taken, or the host is none of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as line:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            line.bind((host, port))
-            line.listen()  # whoever calls before the server is up waits
+            listener.bind((host, port))
+            listener.listen()  # a client that connects before the server is up waits
         except OSError as error:
             raise QueryError(
                 f"Nothing can listen at {host}, port {port} ({error.strerror or error}): give another --port, or 0 for "
                 "any that is free."
             ) from error
-        yield line
+        yield listener
 
 
 def check_listening(host: str, *, tls: bool, insecure: bool) -> None:

@@ -33,11 +33,11 @@ def list_(workspace: Workspace = None, graph: Graph = None, arrays: Arrays = Non
     from odin_graph.catalog.records.tokens import tokens
 
     with opened(workspace, graph, arrays) as db:
-        for held in tokens(db._stores):  # noqa: SLF001
+        for token in tokens(db._stores):  # noqa: SLF001
             until = ""
-            if held.expires_at is not None:
-                until = f"  {'expired' if held.expired else 'until'} {held.expires_at:%Y-%m-%d %H:%M} UTC"
-            typer.echo(f"{held.id}  {held.scope}  made {held.created_at:%Y-%m-%d %H:%M} UTC{until}")
+            if token.expires_at is not None:
+                until = f"  {'expired' if token.expired else 'until'} {token.expires_at:%Y-%m-%d %H:%M} UTC"
+            typer.echo(f"{token.id}  {token.scope}  made {token.created_at:%Y-%m-%d %H:%M} UTC{until}")
 
 
 @app.command()

@@ -24,7 +24,7 @@ def up(
 
 
 def wait() -> None:
-    """Until Ctrl-C or SIGTERM."""
+    """Block until Ctrl-C or SIGTERM."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:

@@ -24,7 +24,7 @@ Arrays = Annotated[
 
 @contextmanager
 def opened(workspace: Path | None, graph: str | None = None, arrays: str | None = None) -> Iterator[Opened]:
-    """The workspace, which must be there.
+    """Open a workspace, which must exist.
 
     Raises:
         WorkspaceError: None is named, or two are.

@@ -36,12 +36,12 @@ class RemoteExecutor:
         return wire.from_json(self._link.post("/v1/query/check", {"query": wire.to_json(plan)})["query"])
 
     def examples(self, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
-        """What a search begins with; files and pixels travel, and the layer's model runs on them there."""
+        """The examples of a search; files and pixels are sent, and the server runs the layer's model on them."""
         if not given:
             return ()
-        body = {"given": [_sent(one) for one in given], "by": None if by is None else asdict(by)}
+        body = {"given": [_example_to_json(example) for example in given], "by": None if by is None else asdict(by)}
         found = self._link.post("/v1/query/examples", body)["examples"]
-        return tuple(Example(one["image"], None if one["vector"] is None else tuple(one["vector"])) for one in found)
+        return tuple(Example(row["image"], None if row["vector"] is None else tuple(row["vector"])) for row in found)
 
     def execute(self, plan: Plan) -> Iterator[pa.RecordBatch]:
         """The answer in order, in batches, as they come."""
@@ -59,20 +59,20 @@ class RemoteExecutor:
 
     def explain(self, plan: Plan, *, run: bool = False) -> Explanation:
         """What runs at the server, and why."""
-        said = self._link.post("/v1/query/explain", {"query": wire.to_json(plan), "run": run})
-        return Explanation.from_json(said["parts"])
+        response = self._link.post("/v1/query/explain", {"query": wire.to_json(plan), "run": run})
+        return Explanation.from_json(response["parts"])
 
     def ran(self) -> bool:
-        """What has run, and whether it still holds, is known at the server."""
+        """Always false: only the server knows what has run, and whether its answer is still valid."""
         return False
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement."""
-        said = self._link.post("/v1/query/cypher", {"query": wire.to_json(plan)})
-        return Statement(said["text"], from_json(said["parameters"]))
+        response = self._link.post("/v1/query/cypher", {"query": wire.to_json(plan)})
+        return Statement(response["text"], from_json(response["parameters"]))
 
 
-def _sent(given: Given) -> dict[str, Any]:
+def _example_to_json(given: Given) -> dict[str, Any]:
     if isinstance(given, Stored):
         return {"id": given.id, "key": given.key}
     if isinstance(given, File):

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 WARNINGS: Final = "Odin-Warnings"
-"""The header of an answer that there is something to know of."""
+"""The header that has the warnings of an answer."""
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 300.0
-"""In which the next piece has to come; how long an answer may take is the server's to say, and ``timeout=``'s."""
+"""Limit for the next piece of an answer; the whole answer is limited by the server and by ``timeout=``."""
 _BUSY_SECONDS: Final = 30.0
-"""For which a busy server is asked again."""
+"""How long a request to a busy server is repeated."""
 
 
 class Link:
@@ -47,33 +47,33 @@ class Link:
         self.address = address
         headers = {} if address.token is None else {"Authorization": f"Bearer {address.token}"}
         verify = ssl.create_default_context(cafile=address.certificate) if address.certificate else True
-        self._opened = partial(httpx.Client, base_url=address.url, headers=headers, verify=verify)
+        self._new_client = partial(httpx.Client, base_url=address.url, headers=headers, verify=verify)
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
 
     @classmethod
     def at(cls, address: Remote) -> Link:
         """The link of this process to a server, made if there is none."""
-        asked = (os.getpid(), address, address.token, address.certificate)
+        key = (os.getpid(), address, address.token, address.certificate)
         with _lock:
-            if asked not in _links:
-                _links[asked] = cls(address)
-            return _links[asked]
+            if key not in _links:
+                _links[key] = cls(address)
+            return _links[key]
 
     def close(self) -> None:
-        """Close the connections; whoever asks again opens new ones."""
+        """Close the connections; the next request opens new ones."""
         with self._lock:
-            held, self._client = self._client, None
-        if held is not None:
-            held.close()
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def get(self, path: str, **query: Any) -> Any:
         """The values of a GET; raises as `post` does."""
-        return from_json(self._json(self._asked("GET", path, params=query)))
+        return from_json(self._json(self._request("GET", path, params=query)))
 
     def get_bytes(self, path: str, **query: Any) -> bytes:
         """The bytes of a GET; raises as `post` does."""
-        return self._asked("GET", path, params=query).content
+        return self._request("GET", path, params=query).content
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON of a POST.
@@ -83,7 +83,7 @@ class Link:
             LoginError: The server refuses the token.
             UnreachableError: Nobody answers.
         """
-        return self._json(self._asked("POST", path, json=_timed(body)))
+        return self._json(self._request("POST", path, json=_with_timeout(body)))
 
     def batches(self, path: str, body: dict[str, Any]) -> Iterator[pa.RecordBatch]:
         """The Arrow stream of a POST, a batch at a time; raises as `post` does.
@@ -92,23 +92,23 @@ class Link:
             UnreachableError: The server goes away before the end: what came until then is a part of the answer.
         """
         with (
-            self._sent("POST", path, json=_timed(body), headers={"Accept": ARROW}) as answer,
-            self._reached(),
+            self._stream("POST", path, json=_with_timeout(body), headers={"Accept": ARROW}) as answer,
+            self._errors_translated(),
             pa.ipc.open_stream(_Incoming(answer.iter_bytes())) as reader,
         ):
             yield from reader
 
     def arrays(self, path: str, body: dict[str, Any], number: int) -> list[NDArray[Any]]:
         """So many arrays of a POST, one NumPy file after another; raises as `batches` does."""
-        with self._sent("POST", path, json=body) as answer, self._reached():
+        with self._stream("POST", path, json=body) as answer, self._errors_translated():
             pieces = _Incoming(answer.iter_bytes())
             try:
                 return [np.lib.format.read_array(pieces, allow_pickle=False) for _ in range(number)]
             except ValueError as error:
                 raise UnreachableError(f"The pixels of {self.address} were cut short: ask again ({error}).") from error
 
-    def _asked(self, method: str, path: str, **what: Any) -> httpx.Response:
-        with self._sent(method, path, **what) as answer, self._reached():
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._stream(method, path, **options) as answer, self._errors_translated():
             answer.read()
             return answer
 
@@ -121,7 +121,7 @@ class Link:
             ) from error
 
     @contextmanager
-    def _sent(self, method: str, path: str, **what: Any) -> Iterator[httpx.Response]:
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
         """A request, sent again while the server is busy; its answer, whose body has not been read yet."""
         import httpx
 
@@ -130,15 +130,15 @@ class Link:
             left = remaining()
             read = _READ_SECONDS if left is None else left + 1.0  # the server says it first
             limits = httpx.Timeout(read, connect=min(read, _CONNECT_SECONDS))
-            with self._reached():
-                client = self._connected()
-                answer = client.send(_built(client, method, path, timeout=limits, **what), stream=True)
+            with self._errors_translated():
+                client = self._open_client()
+                answer = client.send(_build_request(client, method, path, timeout=limits, **options), stream=True)
             try:
                 if answer.status_code < 400:
                     _warn(answer)
                     yield answer
                     return
-                with self._reached():
+                with self._errors_translated():
                     answer.read()
                 if answer.status_code != 429 or time.monotonic() > until:
                     raise self._error(answer)
@@ -146,17 +146,17 @@ class Link:
                 answer.close()
             time.sleep(float(answer.headers.get("retry-after", "1")) / 2)
 
-    def _connected(self) -> httpx.Client:
+    def _open_client(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                self._client = self._opened()
+                self._client = self._new_client()
             return self._client
 
     def _error(self, answer: httpx.Response) -> OdinError:
         """The server's error, of its own class where it is one of ours."""
         try:
-            said = answer.json()["error"]
-            kind, message, id_ = str(said["type"]), str(said["message"]), str(said["request_id"])
+            details = answer.json()["error"]
+            kind, message, id_ = str(details["type"]), str(details["message"]), str(details["request_id"])
         except (ValueError, KeyError, TypeError):
             return UnreachableError(
                 f"{self.address} answers {answer.status_code}, and not as `odin serve` does: is it another port?"
@@ -164,26 +164,26 @@ class Link:
         if answer.status_code == 401:
             why = "give token=, or ODIN_GRAPH_TOKEN, of `odin token create` there."
             return LoginError(f"{self.address} refuses the token: {message if 'expired' in message else why}")
-        found = getattr(
+        class_ = getattr(
             errors, {"NotThereError": "UnknownNameError", "RequestError": "QueryError"}.get(kind, kind), None
         )
-        if found is TimeLimitError and (ours := nearly_over()) is not None:
+        if class_ is TimeLimitError and (ours := nearly_over()) is not None:
             return ours
-        if isinstance(found, type) and issubclass(found, OdinError):
-            error = found(message)
-            if said.get("drawing"):
-                error.add_note(str(said["drawing"]))
+        if isinstance(class_, type) and issubclass(class_, OdinError):
+            error = class_(message)
+            if details.get("drawing"):
+                error.add_note(str(details["drawing"]))
             return error
         return EngineError(f"{message} ({self.address}, request {id_})")
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _errors_translated(self) -> Iterator[None]:
         import httpx
 
         try:
             yield
         except httpx.TimeoutException as error:
-            remaining()  # where a timeout= was said, its error
+            remaining()  # raises the time limit's error, if timeout= was given
             raise UnreachableError(f"{self.address} does not answer in time.") from error
         except httpx.HTTPError as error:
             raise UnreachableError(
@@ -195,17 +195,17 @@ class Link:
 
 
 def _warn(answer: httpx.Response) -> None:
-    """Say what the server has to say of its answer."""
+    """Give the server's warnings about its answer."""
     with suppress(ValueError, TypeError):  # another server's header
         for kind, text in json.loads(answer.headers.get(WARNINGS, "[]")):
-            found = getattr(errors, str(kind), None)
-            if isinstance(found, type) and issubclass(found, Warning):
-                warn(str(text), found)
+            category = getattr(errors, str(kind), None)
+            if isinstance(category, type) and issubclass(category, Warning):
+                warn(str(text), category)
 
 
-def _built(client: httpx.Client, method: str, path: str, **what: Any) -> httpx.Request:
+def _build_request(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.Request:
     try:
-        return client.build_request(method, path, **what)
+        return client.build_request(method, path, **options)
     except ValueError as error:
         raise QueryError(
             "The query contains a value that does not work over HTTP: NaN, infinity, or half a character in a "
@@ -224,7 +224,7 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, into: Any) -> int:
-        """As much of a piece as there is room for; 0 at the end."""
+        """Copy as much of a piece as fits; return 0 at the end."""
         while not len(self._rest):
             piece = next(self._pieces, None)
             if piece is None:
@@ -235,7 +235,7 @@ class _Incoming(io.RawIOBase):
         return n
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes, fewer only at the end: Arrow takes fewer for a cut."""
+        """Exactly ``size`` bytes, fewer only at the end: Arrow would take fewer for the end."""
         parts: list[bytes] = []
         left = size if size is not None and size >= 0 else 1 << 62
         while left:
@@ -247,7 +247,7 @@ class _Incoming(io.RawIOBase):
         return b"".join(parts)
 
 
-def _timed(body: dict[str, Any]) -> dict[str, Any]:
+def _with_timeout(body: dict[str, Any]) -> dict[str, Any]:
     left = remaining()
     return body if left is None else {**body, "timeout": left}
 
@@ -255,7 +255,7 @@ def _timed(body: dict[str, Any]) -> dict[str, Any]:
 def quoted(id_: str) -> str:
     """An id as a part of a path."""
     coded = quote(id_, safe="")
-    return coded.replace(".", "%2E") if coded in (".", "..") else coded  # as they are, they are steps of a path
+    return coded.replace(".", "%2E") if coded in (".", "..") else coded  # unquoted, they are steps of a path
 
 
 _links: dict[tuple[int, Remote, str | None, str | None], Link] = {}

@@ -1,4 +1,4 @@
-"""Pixels of a workspace that is served elsewhere, sent as NumPy's .npy, one image after another."""
+"""Pixels of a remote workspace, sent as NumPy's .npy, one image after another."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ _SIDE: Final = 512
 
 @dataclass(frozen=True)
 class RemotePixels:
-    """Reads pixels at a server."""
+    """Reads pixels from a server."""
 
     link: Link
 
     def shapes(self, keys: NDArray[np.int64]) -> list[tuple[int, ...]]:
-        """Of each image."""
+        """The shape of each image."""
         body = {"arguments": {"keys": np.asarray(keys).tolist()}}
         found: list[tuple[int, ...]] = from_json(self.link.post("/v1/ask/pixels.shapes_of", body)["answer"])
         return found
 
     def read(self, keys: NDArray[np.int64]) -> NDArray[Any]:
-        """As one array, of images of one shape and dtype."""
+        """The pixels of images of one shape and dtype, as one array."""
         return np.stack(self.read_list(keys))
 
     def read_list(self, keys: NDArray[np.int64]) -> list[NDArray[Any]]:
         """All pixels (h, w, bands) of each image."""
-        return self._sent("/v1/pixels", np.asarray(keys).tolist())
+        return self._fetch("/v1/pixels", np.asarray(keys).tolist())
 
     def read_boxes(self, keys: NDArray[np.int64], boxes: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
-        """Those of a box of each; boxes that follow each other and are alike come together."""
-        every, given = np.asarray(keys).tolist(), [to_json(box) for box in boxes]
+        """The pixels of a box of each image; runs of equal boxes are fetched together."""
+        all_keys, json_boxes = np.asarray(keys).tolist(), [to_json(box) for box in boxes]
         found: list[NDArray[Any]] = []
-        while len(found) < len(every):
+        while len(found) < len(all_keys):
             start = len(found)
-            alike = next((n for n in range(start, len(every)) if given[n] != given[start]), len(every))
-            found += self._sent("/v1/pixels", every[start:alike], box=given[start])
+            end = next((n for n in range(start, len(all_keys)) if json_boxes[n] != json_boxes[start]), len(all_keys))
+            found += self._fetch("/v1/pixels", all_keys[start:end], box=json_boxes[start])
         return found
 
     def read_displayed(self, keys: NDArray[np.int64]) -> list[NDArray[Any]]:
-        """Of each 512 pixels at most on the longer side; above 8 bits they are values of the image."""
-        return self._sent("/v1/thumbnails", np.asarray(keys).tolist(), size=_SIDE)
+        """Each image, at most 512 pixels on the longer side; above 8 bits with the image's own values."""
+        return self._fetch("/v1/thumbnails", np.asarray(keys).tolist(), size=_SIDE)
 
-    def _sent(self, path: str, keys: list[int], **more: Any) -> list[NDArray[Any]]:
+    def _fetch(self, path: str, keys: list[int], **more: Any) -> list[NDArray[Any]]:
         found: list[NDArray[Any]] = []
         for start in range(0, len(keys), _AT_ONCE):
             part = keys[start : start + _AT_ONCE]

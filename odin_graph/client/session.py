@@ -1,4 +1,4 @@
-"""`Session`: the one seam below the objects. They ask it the same, whether the workspace is open here or far away."""
+"""`Session`: what all objects use, whether the workspace is open in this process or at a server."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ T = TypeVar("T")
 
 
 class Session(Protocol):
-    """What objects ask of a workspace."""
+    """What objects need of a workspace."""
 
     @property
     def address(self) -> Address | Remote:
-        """Where it is: two sessions of one address are of one workspace."""
+        """The address: two sessions of one address belong to one workspace."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class Session(Protocol):
         ...
 
     def executor(self, answer: Held | None = None) -> Executor:
-        """What checks and answers plans: see `Executor`.
+        """The executor, which checks and answers plans.
 
         Args:
             answer: Where the answer of the one plan that is asked about is kept.
@@ -56,7 +56,7 @@ class Session(Protocol):
         ...
 
     def ask(self, function: Callable[Concatenate[Stores, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """What a function that is served gives: facts, relatives, results ...; raises what it raises."""
+        """Call a served function: facts, relatives, results ...; raises what it raises."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class LocalSession:
 
     @property
     def address(self) -> Address:
-        """Of the stores."""
+        """The address of the stores."""
         return self.stores.address
 
     def executor(self, answer: Held | None = None) -> LocalExecutor:
@@ -94,7 +94,7 @@ class LocalSession:
 
     @property
     def pixels(self) -> SegmentedArray:
-        """As they lie."""
+        """The stored pixels."""
         return self.stores.columns.array(ARRAY)
 
     def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
@@ -114,12 +114,12 @@ class RemoteSession:
 
     @property
     def address(self) -> Remote:
-        """Of the server."""
+        """The address of the server."""
         return self.link.address
 
     @property
     def stores(self) -> Stores:
-        """None here: this is where everything that writes ends far away.
+        """A remote session has none: whatever writes fails here.
 
         Raises:
             RemoteError: Always; names what the user called.
@@ -138,8 +138,8 @@ class RemoteSession:
         """Have the server call it."""
         name = name_of(function)
         assert name in SERVED, f"{name} is not served"
-        given = signature(function).bind(None, *args, **kwargs).arguments
-        body = {"arguments": {key: travel.argument_to_json(value) for key, value in list(given.items())[1:]}}
+        bound = signature(function).bind(None, *args, **kwargs).arguments
+        body = {"arguments": {key: travel.argument_to_json(value) for key, value in list(bound.items())[1:]}}
         found: Any
         if get_type_hints(function)["return"] is pa.Table:
             found = pa.Table.from_batches(self.link.batches(f"/v1/ask/{name}", body))
@@ -150,19 +150,19 @@ class RemoteSession:
 
     @property
     def pixels(self) -> RemotePixels:
-        """Sent when they are asked for."""
+        """They are fetched when they are read."""
         return RemotePixels(self.link)
 
     def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
         """Have it run, where the server allows it."""
         with deadline(timeout):
             try:
-                said = self.link.post("/v1/cypher", {"statement": statement, "parameters": to_json(parameters)})
+                response = self.link.post("/v1/cypher", {"statement": statement, "parameters": to_json(parameters)})
             except QueryError as error:
                 if str(error) != "Not Found":
                     raise
                 raise ReadOnlyError("This server answers no Cypher: `odin serve --cypher` does.") from error
-        rows: list[dict[str, Any]] = from_json(said["rows"])
+        rows: list[dict[str, Any]] = from_json(response["rows"])
         return Records(list(rows[0]) if rows else [], rows)
 
     def close(self) -> None:

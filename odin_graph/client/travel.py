@@ -35,11 +35,11 @@ from odin_graph.served import TRAVELS
 
 
 def to_json(value: Any, most: int) -> Any:
-    """What a function gave.
+    """The JSON form of a function's result.
 
     Args:
-        value: Any of what the module names.
-        most: Bytes in it, of which a value takes 16 at least.
+        value: Of the types that the module's docstring lists.
+        most: The largest number of bytes; each value counts as at least 16.
 
     Raises:
         QueryError: There are more.
@@ -48,7 +48,7 @@ def to_json(value: Any, most: int) -> Any:
 
 
 class _Packing:
-    """Counts what it has packed."""
+    """Packs values and counts their bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = self._left = most
@@ -59,16 +59,16 @@ class _Packing:
             case np.ndarray():
                 return self._array(value)
             case pa.Table():
-                return {"$table": self._coded(_stream_of(value))}
+                return {"$table": self._base64(_stream_of(value))}
             case list():
-                return [self.of(one) for one in value]
+                return [self.of(item) for item in value]
             case tuple():
-                return {"$tuple": [self.of(one) for one in value]}
+                return {"$tuple": [self.of(item) for item in value]}
             case Mapping() if not hasattr(value, "element_id"):
-                return {"$items": [[self.of(key), self.of(one)] for key, one in value.items()]}
+                return {"$items": [[self.of(key), self.of(item)] for key, item in value.items()]}
         if is_dataclass(value) and TRAVELS.get(type(value).__name__) is type(value):
-            held = {field.name: self.of(getattr(value, field.name)) for field in fields(value) if field.init}
-            return {"$object": [type(value).__name__, held]}
+            values = {field.name: self.of(getattr(value, field.name)) for field in fields(value) if field.init}
+            return {"$object": [type(value).__name__, values]}
         if isinstance(value, Task):
             return {"$task": spell_task(value)}
         if isinstance(value, str | bytes):
@@ -80,9 +80,9 @@ class _Packing:
             return {"$objects": self.of(array.tolist())}
         out = io.BytesIO()
         np.save(out, array, allow_pickle=False)
-        return {"$array": self._coded(out.getbuffer())}
+        return {"$array": self._base64(out.getbuffer())}
 
-    def _coded(self, data: bytes | memoryview) -> str:
+    def _base64(self, data: bytes | memoryview) -> str:
         self._take(len(data))
         return base64.b64encode(data).decode()
 
@@ -103,13 +103,13 @@ def _stream_of(table: pa.Table) -> memoryview:
 
 
 def from_json(data: Any) -> Any:
-    """What `to_json` was given.
+    """The value that `to_json` was given.
 
     Raises:
         QueryError: It holds what this odin_graph does not know: the server's is newer.
     """
     if isinstance(data, list):
-        return [from_json(one) for one in data]
+        return [from_json(item) for item in data]
     if not isinstance(data, dict) or len(data) != 1:
         return json_values.from_json(data)
     ((tag, packed),) = data.items()
@@ -117,24 +117,24 @@ def from_json(data: Any) -> Any:
 
 
 def _objects(packed: Any) -> NDArray[Any]:
-    found = np.empty(len(packed), object)
-    found[:] = from_json(packed)
-    return found
+    array = np.empty(len(packed), object)
+    array[:] = from_json(packed)
+    return array
 
 
 def _dataclass(packed: Any) -> Any:
     name, values = packed
     if name not in TRAVELS:
         raise QueryError(f"The answer holds a {name}, which this odin_graph does not know: upgrade it.")
-    return TRAVELS[name](**{field: from_json(one) for field, one in values.items()})
+    return TRAVELS[name](**{field: from_json(item) for field, item in values.items()})
 
 
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "$array": lambda packed: np.load(io.BytesIO(base64.b64decode(packed)), allow_pickle=False),
     "$objects": _objects,
     "$table": lambda packed: pa.ipc.open_stream(base64.b64decode(packed)).read_all(),
-    "$tuple": lambda packed: tuple(from_json(one) for one in packed),
-    "$items": lambda packed: {from_json(key): from_json(one) for key, one in packed},
+    "$tuple": lambda packed: tuple(from_json(item) for item in packed),
+    "$items": lambda packed: {from_json(key): from_json(item) for key, item in packed},
     "$task": parse_task,
     "$object": _dataclass,
 }
@@ -147,5 +147,5 @@ def argument_to_json(value: Any) -> Any:
     if isinstance(value, Part):
         return TypeAdapter(type(value)).dump_python(value, mode="json")
     if isinstance(value, list | tuple):
-        return [argument_to_json(one) for one in value]
+        return [argument_to_json(item) for item in value]
     return json_values.to_json(value)

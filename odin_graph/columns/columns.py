@@ -38,7 +38,7 @@ _LOOK_UP_COST: Final = 4
 _OF_IMAGES: Final = ("pixels", "originals")
 """Arrays with a row an image."""
 _LASTING: Final = ("key", "id", "digest")
-"""What an image has for as long as it is there."""
+"""Fields that never change while an image exists."""
 _MOST_STATISTICS: Final = 4096
 """Statistics of frozen columns that are kept."""
 # One clause a step, so that ArcadeDB begins at the deletions, which are few.
@@ -56,12 +56,12 @@ Probabilities: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float32]]"
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Snapshot:
     token: ChangeToken
     table: pa.Table
-    """Sorted by key; any of the names."""
+    """Sorted by key; with any of the fields."""
     statistics: dict[str, Statistics] = field(default_factory=dict)
-    """Of its columns, those that were asked for."""
+    """By column, for those whose statistics were requested."""
 
 
 class Columns:
@@ -77,11 +77,11 @@ class Columns:
         self._graph = graph
         self._arrays = arrays
         self._folder = folder
-        self._held: dict[str, _Held] = {}
+        self._snapshots: dict[str, _Snapshot] = {}
         self._loading = threading.RLock()
         self._tables: Recent[pa.Table] = Recent(arrays.budget.memory // 8, lambda table: int(table.nbytes))
         self._probabilities: Recent[Probabilities] = Recent(
-            arrays.budget.memory // 8, lambda held: held[0].nbytes + held[1].nbytes
+            arrays.budget.memory // 8, lambda entry: entry[0].nbytes + entry[1].nbytes
         )
         self._frozen: dict[tuple[str, ...], Statistics] = {}
         self._gone: tuple[ChangeToken, NDArray[np.int64]] | None = None
@@ -108,53 +108,56 @@ class Columns:
     def images_at(
         self, names: Sequence[str], keys: NDArray[np.int64] | None = None, at: Moment | None = None
     ) -> tuple[pa.Table, ChangeToken | None]:
-        """What `images` gives, and of which moment it is; None where others wrote without end and it is of several."""
+        """What `images` gives, and its moment; None where others kept writing and the rows are of several moments."""
         wanted = list(dict.fromkeys(["key", *names]))
         with self._loading:
             now = at.token if at is not None else self._graph.change_token()
-            held, token = self._current("Image", now), cast("ChangeToken | None", now)
-            missing = [name for name in wanted if held is None or name not in held.column_names]
+            current, token = self._current("Image", now), cast("ChangeToken | None", now)
+            missing = [name for name in wanted if current is None or name not in current.column_names]
             if missing and keys is not None and self._are_few(keys):
                 return self._read(lambda: self._load_keys("Image", keys, self._types("Image", wanted)))
             if missing:
-                held, token = self._refresh("Image", wanted, () if held is None else held.column_names)
-            assert held is not None
-            table = held.select(wanted)
+                current, token = self._refresh("Image", wanted, () if current is None else current.column_names)
+            assert current is not None
+            table = current.select(wanted)
         return (table if keys is None else _only(table, keys)), token
 
     def known(self, name: str, at: Moment) -> Statistics | None:
-        """The statistics of a field of images, where its column is held and current; nothing is read for them."""
+        """The statistics of a field of images, if its column is cached and current; reads nothing."""
         with self._loading:
-            if self._current("Image", at.token) is None or name not in (held := self._held["Image"]).table.column_names:
+            if (
+                self._current("Image", at.token) is None
+                or name not in (snapshot := self._snapshots["Image"]).table.column_names
+            ):
                 return None
-            if name not in held.statistics:
-                held.statistics[name] = statistics_of(_whole(held.table.column(name)))
-            return held.statistics[name]
+            if name not in snapshot.statistics:
+                snapshot.statistics[name] = statistics_of(_whole(snapshot.table.column(name)))
+            return snapshot.statistics[name]
 
     def known_of(self, array: str, name: str, at: Moment) -> Statistics:
-        """The statistics of a column of what is frozen: a data set's label, what a prediction set says."""
+        """The statistics of a frozen column: a data set's label, or a column of a prediction set."""
         segments = self.segments(array, at)
-        kept = (*(info.id for info in segments), name)
-        if kept not in self._frozen:
+        key = (*(info.id for info in segments), name)
+        if key not in self._frozen:
             if len(self._frozen) >= _MOST_STATISTICS:
                 self._frozen.clear()
-            self._frozen[kept] = statistics_of(_whole(self._table(array, at).column(name)))
-        return self._frozen[kept]
+            self._frozen[key] = statistics_of(_whole(self._table(array, at).column(name)))
+        return self._frozen[key]
 
     def lasting(self, keys: NDArray[np.int64]) -> pa.Table:
         """The columns ``key``, ``id`` and ``digest`` of images that are not deleted, sorted by key.
 
-        These are the same for as long as an image is there: a table that was read at any time will do for the images it
-        has, and only what was deleted since and what is new are looked up. Whoever has just written is spared reading
-        all images again.
+        These never change while an image exists: a table that was read at any time serves the images that it has, and
+        only deletions since then and new images are looked up. So a caller that has just written does not read all
+        images again.
         """
         with self._loading:
-            held = self._held.get("Image")
-            if held is None or not {*_LASTING} <= {*held.table.column_names}:
+            snapshot = self._snapshots.get("Image")
+            if snapshot is None or not {*_LASTING} <= {*snapshot.table.column_names}:
                 return self.images(_LASTING, keys)
-            if held.token == self._graph.change_token():
-                return _only(held.table.select(_LASTING), keys)
-            table = _only(held.table.select(_LASTING), keys)
+            if snapshot.token == self._graph.change_token():
+                return _only(snapshot.table.select(_LASTING), keys)
+            table = _only(snapshot.table.select(_LASTING), keys)
             new = np.setdiff1d(keys, table.column("key").to_numpy())
             if len(new) and not self._are_few(new):
                 return self.images(_LASTING, keys)
@@ -174,15 +177,15 @@ class Columns:
             keys: Only these images. Where columns are stale and the images few, nothing else is read.
         """
         with self._loading:
-            held = self._current(_ROOTS, self._graph.change_token())
-            if held is None and keys is not None and self._are_few(keys):
+            table = self._current(_ROOTS, self._graph.change_token())
+            if table is None and keys is not None and self._are_few(keys):
                 return self._read(lambda: _only(_rooted(self._ups(keys)), keys))[0]
-            if held is None:
-                held, token = self._read(self._load_roots)
+            if table is None:
+                table, token = self._read(self._load_roots)
                 if token is not None:
-                    self._held[_ROOTS] = _Held(token, held)
-                    snapshot_file.save(self._file(_ROOTS), held, str(token))
-        return held if keys is None else _only(held, keys)
+                    self._snapshots[_ROOTS] = _Snapshot(token, table)
+                    snapshot_file.save(self._file(_ROOTS), table, str(token))
+        return table if keys is None else _only(table, keys)
 
     def segments(self, array: str, at: Moment | None = None) -> tuple[SegmentInfo, ...]:
         """The segments of an array that the graph names, in the order they were made in."""
@@ -218,7 +221,7 @@ class Columns:
         keys = np.unique(keys)
         try:
             (row,) = self._graph.read("MATCH (i:Image {key: $key}) RETURN i.id AS id", {"key": int(keys[0])})
-        except (OdinError, ValueError):  # what was to be said comes first
+        except (OdinError, ValueError):  # the caller's own message matters more
             row = {"id": None}
         name = f"of key {keys[0]}" if row["id"] is None else f"{row['id']!r} (key {keys[0]})"
         return f"image {name}" if len(keys) == 1 else f"{len(keys):,} images of which the first is {name}"
@@ -228,13 +231,13 @@ class Columns:
         return self._table(f"Dataset/{dataset}/members", at)
 
     def deleted(self, at: Moment | None = None) -> NDArray[np.int64]:
-        """The keys of all images that were deleted, sorted: asked for once, until somebody writes."""
+        """The keys of all deleted images, sorted; read once, until somebody writes."""
         token = at.token if at is not None else self._graph.change_token()
-        held = self._gone
-        if held is None or held[0] != token:
+        cached = self._gone
+        if cached is None or cached[0] != token:
             keys = np.sort(np.array((at or self._graph).read(_GONE)[0]["keys"], np.int64))
-            held = self._gone = (token, keys)
-        return held[1]
+            cached = self._gone = (token, keys)
+        return cached[1]
 
     def present(self, table: pa.Table, at: Moment | None = None) -> pa.Table:
         """The rows of a table with ``key`` whose image was not deleted, in their order."""
@@ -272,54 +275,54 @@ class Columns:
         return self._tables.get(segments, lambda: self._read_table(segments))
 
     def _after_fork(self) -> None:
-        """In a forked child: whoever held the lock is not here."""
+        """In a forked child: the thread that holds the lock does not exist here."""
         self._loading = threading.RLock()
 
     def _read_table(self, segments: tuple[SegmentInfo, ...]) -> pa.Table:
-        """Cached by the segments themselves: those never change."""
+        """Read a table, which can be cached by its segments: those never change."""
         tables = [self._arrays.read_table(info) for info in segments]
         if len(tables) > 1:
             tables = [pa.concat_tables(tables, promote_options="permissive").sort_by("key")]
         return canonical_table(tables[0])
 
     def _current(self, kind: str, token: ChangeToken) -> pa.Table | None:
-        held = self._held.get(kind)
-        if held is not None and held.token == token:
-            return held.table
+        snapshot = self._snapshots.get(kind)
+        if snapshot is not None and snapshot.token == token:
+            return snapshot.table
         saved = snapshot_file.load(self._file(kind), str(token))
         if saved is not None:
-            self._held[kind] = _Held(token, saved)
+            self._snapshots[kind] = _Snapshot(token, saved)
         return saved
 
     def _refresh(self, kind: str, names: Sequence[str], others: Iterable[str]) -> tuple[pa.Table, ChangeToken | None]:
-        """Read all images, and keep them where they are of one moment, which is returned.
+        """Read all images, and cache them if they are of one moment, which is returned.
 
         Args:
             kind: Their label.
             names: Fields that are asked for.
-            others: Fields that are read as well, if they are still there.
+            others: Fields that are read as well, if they still exist.
         """
 
         def load() -> pa.Table:
             known = self.fields(kind)
-            every = dict.fromkeys([*names, *(name for name in others if name in known)])
-            return self._load(kind, self._types(kind, every))
+            requested = dict.fromkeys([*names, *(name for name in others if name in known)])
+            return self._load(kind, self._types(kind, requested))
 
         table, token = self._read(load)
         if token is not None:
             snapshot_file.save(self._file(kind), table, str(token))
             mapped = snapshot_file.load(self._file(kind), str(token))
-            # Another process may have put its own in the place of ours: of the same moment, and with other fields.
+            # Another process may have saved its own table there: of the same moment, and with other fields.
             if mapped is not None and {*table.column_names} <= {*mapped.column_names}:
                 table = mapped
-            self._held[kind] = _Held(token, table)
+            self._snapshots[kind] = _Snapshot(token, table)
         return table, token
 
     def _read(self, load: Callable[[], pa.Table]) -> tuple[pa.Table, ChangeToken | None]:
-        """Read, and read again where somebody wrote meanwhile, so that a table is of one moment, which is returned.
+        """Read, again where somebody wrote meanwhile, so that a table is of one moment, which is returned.
 
-        Where others never stop, the last reading is what a scan by the engine would be: every row as it was committed,
-        none older than this call, of more moments than one. It is not kept, as nobody could say what it is of.
+        Where others never stop writing, the last table is returned without a moment and not cached: every row as it was
+        committed, none older than this call, but of several moments, as in a scan by the engine.
         """
         until, tries = time.monotonic() + _PATIENCE, 0
         while True:
@@ -401,9 +404,9 @@ class Columns:
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """As one array, of plain values."""
-    one = column.combine_chunks()
-    return one.dictionary_decode() if pa.types.is_dictionary(one.type) else one
+    """The column as one array of plain values."""
+    array = column.combine_chunks()
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.Table:
@@ -432,21 +435,21 @@ def _rooted(rows: Iterable[Sequence[Any]]) -> pa.Table:
 
 
 def _ends(up: Mapping[int, Sequence[int | str]], key: int) -> set[int | str]:
-    """Where all chains from a key end; of a circle, which has no end, all that is on it."""
-    ends, passed, left = set[int | str](), set[int | str](), [*up[key]]
-    while left:
-        one = left.pop()
-        if not isinstance(one, int) or one not in up:
-            ends.add(one)
-        elif one not in passed:
-            passed.add(one)
-            left += up[one]
-    return ends or passed
+    """The ends of all chains from a key; of a cycle, which has no end, all its nodes."""
+    ends, visited, pending = set[int | str](), set[int | str](), [*up[key]]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, int) or node not in up:
+            ends.add(node)
+        elif node not in visited:
+            visited.add(node)
+            pending += up[node]
+    return ends or visited
 
 
 def _only(table: pa.Table, keys: NDArray[np.int64]) -> pa.Table:
-    """The rows of these keys, which a table sorted by key holds."""
-    held, wanted = table.column("key").to_numpy(), np.unique(keys)
-    first, end = (np.searchsorted(held, wanted, side) for side in ("left", "right"))
+    """The rows of these keys, from a table sorted by key."""
+    stored, wanted = table.column("key").to_numpy(), np.unique(keys)
+    first, end = (np.searchsorted(stored, wanted, side) for side in ("left", "right"))
     number = end - first
     return table.take(pa.array(np.arange(number.sum()) + np.repeat(first - np.cumsum(number) + number, number)))

@@ -40,7 +40,7 @@ _PYTHON: Final[Mapping[FieldType, frozenset[type]]] = {
     FieldType.BOOL: frozenset({bool}),
     FieldType.STRING: frozenset({str}),
 }
-"""Values of these classes need no look one by one; temporals do, for their zone."""
+"""Values of these classes need no conversion; temporals do, for their zone."""
 
 
 def fields(graph: Reader, kind: str) -> dict[str, FieldType]:
@@ -59,8 +59,8 @@ def arrow_type(field: FieldType) -> pa.DataType:
 
 def column(values: Sequence[Any], field: FieldType) -> pa.Array:
     """Values from the driver as an Arrow array; one of another type than the recorded is null."""
-    held = {type(value) for value in values} - {type(None)}
-    large = field is FieldType.FLOAT and int in held  # Arrow refuses integers that a float cannot hold exactly
-    if large or not held <= _PYTHON.get(field, frozenset()):
+    classes = {type(value) for value in values} - {type(None)}
+    large = field is FieldType.FLOAT and int in classes  # Arrow refuses integers that a float cannot hold exactly
+    if large or not classes <= _PYTHON.get(field, frozenset()):
         values = [decode(value, field) for value in values]
     return canonical(pa.array(values, arrow_type(field)))

@@ -16,20 +16,20 @@ import pyarrow.compute as pc
 T = TypeVar("T", pa.Array, pa.ChunkedArray, pa.Scalar)
 
 
-def canonical(found: T) -> T:
+def canonical(values: T) -> T:
     """The same values, floats without -0.0 and NaN; in lists as well."""
-    if pa.types.is_list(found.type) and pa.types.is_floating(found.type.value_type):
-        return _of_lists(found)
-    if not pa.types.is_floating(found.type):
-        return found
-    nan = pc.is_nan(found)
+    if pa.types.is_list(values.type) and pa.types.is_floating(values.type.value_type):
+        return _of_lists(values)
+    if not pa.types.is_floating(values.type):
+        return values
+    nan = pc.is_nan(values)
     if pc.any(nan).as_py() if not isinstance(nan, pa.Scalar) else nan.as_py():
-        found = pc.if_else(nan, pa.scalar(None, found.type), found)
-    return pc.add(found, pa.scalar(0.0, found.type))
+        values = pc.if_else(nan, pa.scalar(None, values.type), values)
+    return pc.add(values, pa.scalar(0.0, values.type))
 
 
 def canonical_table(table: pa.Table) -> pa.Table:
-    """A table, each of its columns so."""
+    """A table with all its columns canonical."""
     for position, name in enumerate(table.column_names):
         column = table.column(position)
         if (made := canonical(column)) is not column:
@@ -37,18 +37,18 @@ def canonical_table(table: pa.Table) -> pa.Table:
     return table
 
 
-def _of_lists(found: T) -> T:
-    """Lists are few and short: those with an odd number are made anew, one by one."""
-    if isinstance(found, pa.ChunkedArray):
-        return pa.chunked_array([_of_lists(chunk) for chunk in found.chunks], found.type)
-    rows = [found.as_py()] if isinstance(found, pa.Scalar) else None
+def _of_lists(values: T) -> T:
+    """Rebuild lists with -0.0 or NaN, item by item: they are few and short."""
+    if isinstance(values, pa.ChunkedArray):
+        return pa.chunked_array([_of_lists(chunk) for chunk in values.chunks], values.type)
+    rows = [values.as_py()] if isinstance(values, pa.Scalar) else None
     if rows is None:
-        items = pc.drop_null(pc.list_flatten(found)).to_numpy()
+        items = pc.drop_null(pc.list_flatten(values)).to_numpy()
         if not (np.isnan(items) | ((items == 0) & np.signbit(items))).any():
-            return found
-        rows = found.to_pylist()
-    made = pa.array([None if row is None else list(map(_item, row)) for row in rows], found.type)
-    return made[0] if isinstance(found, pa.Scalar) else made
+            return values
+        rows = values.to_pylist()
+    rebuilt = pa.array([None if row is None else list(map(_item, row)) for row in rows], values.type)
+    return rebuilt[0] if isinstance(values, pa.Scalar) else rebuilt
 
 
 def _item(value: float | None) -> float | None:

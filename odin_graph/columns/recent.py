@@ -1,4 +1,4 @@
-"""What was used last, under a budget of bytes; by the segments that it comes from, which never change."""
+"""A cache of what was used last, under a budget of bytes, by segments, which never change."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """Keeps what was used last.
+    """Cache that drops what was not used for longest.
 
     Args:
-        budget: Bytes that all together may take; the last one stays in any case.
-        size: The bytes of one.
+        budget: Bytes that all entries together may take; the last entry stays in any case.
+        size: The bytes of an entry.
     """
 
     def __init__(self, budget: int, size: Callable[[T], int]) -> None:
         self._budget, self._size = budget, size
-        self._held: OrderedDict[tuple[str, ...], T] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, ...], T] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def get(self, segments: tuple[SegmentInfo, ...], load: Callable[[], T]) -> T:
-        """What is held for these segments, or loaded now. Two threads may load the same at once; one is kept."""
-        name = tuple(info.id for info in segments)
+        """The entry of these segments, loaded if it is missing. Two threads may load it at once; one result is kept."""
+        key = tuple(info.id for info in segments)
         with self._lock:
-            if name in self._held:
-                self._held.move_to_end(name)
-                return self._held[name]
-        found = load()
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        value = load()
         with self._lock:
-            if name not in self._held:
-                self._held[name] = found
-                self._bytes += self._size(found)
-            while self._bytes > self._budget and len(self._held) > 1:
-                self._bytes -= self._size(self._held.popitem(last=False)[1])
-        return found
+            if key not in self._entries:
+                self._entries[key] = value
+                self._bytes += self._size(value)
+            while self._bytes > self._budget and len(self._entries) > 1:
+                self._bytes -= self._size(self._entries.popitem(last=False)[1])
+        return value

@@ -1,4 +1,4 @@
-"""The segments that the graph names, read whole while others compact them."""
+"""The segments that the graph names, read completely while others compact them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def segment_rows(
 ) -> Sequence[Mapping[str, Any]]:
     """The rows of a statement that gives properties of segments as ``s``.
 
-    Neo4j reads what is committed when it comes to a node: a segment that was found, and replaced before or while its
-    properties were read, has none or some of them, and what took its place may have been missed. Then all of it is
-    asked again, until it is whole, or has lacked the same so often that somebody removed it.
+    Neo4j reads what is committed when it reaches a node: a segment that was found, and replaced before or while its
+    properties were read, has none or some of them, and its replacement may have been missed. Then the statement runs
+    again, until all rows are complete, or lacked the same so often that somebody removed it.
 
     Args:
-        reader: Who is asked first.
-        again: Who is asked where an answer is torn: not a moment, which keeps its answers.
+        reader: Asked first.
+        again: Asked where rows are incomplete: not a moment, which caches its rows.
         cypher: The statement.
         params: Its parameters.
     """
     rows = reader.read(cypher, params)
     same = 0
     while same < _TRIES and not all(row["s"].keys() >= _WHOLE for row in rows):
-        before, rows = rows, again.read(cypher, params)
-        same = same + 1 if rows == before else 0
+        previous, rows = rows, again.read(cypher, params)
+        same = same + 1 if rows == previous else 0
     return rows

@@ -25,11 +25,11 @@ def load(file: Path, token: str) -> pa.Table | None:
 
 
 def save(file: Path, table: pa.Table, token: str) -> None:
-    """Save a table under a token, in the place of the one before. Where that fails, only time is lost."""
+    """Save a table under a token, in the place of the one before. A failure costs only time."""
     with contextlib.suppress(OSError):
         make_near(file.parent)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as fresh:
-            # As it is: mapped, columns take no memory of ours, and pages that nobody looks at are never read.
-            held = table.replace_schema_metadata({_TOKEN: token.encode()})
-            feather.write_feather(held, fresh, compression="uncompressed", chunksize=max(1, table.num_rows))
-        Path(fresh.name).replace(file)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+            # Uncompressed: a mapped table takes no memory of ours, and pages that nobody reads are never loaded.
+            tagged = table.replace_schema_metadata({_TOKEN: token.encode()})
+            feather.write_feather(tagged, temporary, compression="uncompressed", chunksize=max(1, table.num_rows))
+        Path(temporary.name).replace(file)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _SAMPLE: Final = 16_384
-"""Values that are looked at, at equal distances."""
+"""Values in a sample, evenly spaced."""
 _COMMON: Final = 64
 """Values whose share is kept."""
 _BINS: Final = 64
@@ -19,7 +19,7 @@ _BINS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one column. All but the counts are estimates from a sample."""
+    """Statistics of one column. All but the counts are estimates from a sample."""
 
     rows: int
     nulls: int
@@ -61,15 +61,15 @@ def statistics_of(values: pa.Array) -> Statistics:
     if not len(sample) or pa.types.is_nested(values.type):
         return Statistics(rows, nulls, 0, {}, (), width)
     counts = pc.value_counts(sample)
-    several, seen = counts.field("values"), counts.field("counts").to_numpy()
-    first = np.argsort(-seen, kind="stable")[:_COMMON]
-    # One that was met once says nothing of its share among many rows.
-    first = first[(seen[first] > 1) | (step == 1)]
+    uniques, frequencies = counts.field("values"), counts.field("counts").to_numpy()
+    top = np.argsort(-frequencies, kind="stable")[:_COMMON]
+    # A value that was seen once says nothing of its share among many rows.
+    top = top[(frequencies[top] > 1) | (step == 1)]
     present = 1 - nulls / rows
-    shares = seen[first] / len(sample) * present
-    common = dict(zip(several.take(pa.array(first)).to_pylist(), shares.tolist(), strict=True))
-    # Of a sample in which most values are met once, the values of all rows are as many times more.
-    distinct = len(several) if step == 1 or len(several) < len(sample) / 2 else len(several) * step
+    shares = frequencies[top] / len(sample) * present
+    common = dict(zip(uniques.take(pa.array(top)).to_pylist(), shares.tolist(), strict=True))
+    # Where most values of a sample are seen once, all rows have as many times more distinct values.
+    distinct = len(uniques) if step == 1 or len(uniques) < len(sample) / 2 else len(uniques) * step
     return Statistics(rows, nulls, distinct, common, _histogram(sample), width)
 
 
@@ -84,5 +84,5 @@ def _histogram(sample: pa.Array) -> tuple[Any, ...]:
 def _position(bounds: tuple[Any, ...], value: Any, side: str) -> float:
     from bisect import bisect_left, bisect_right
 
-    place = bisect_left(bounds, value) if side == "left" else bisect_right(bounds, value)
-    return min(max(place - 0.5 if 0 < place < len(bounds) else place, 0), len(bounds) - 1) / (len(bounds) - 1)
+    index = bisect_left(bounds, value) if side == "left" else bisect_right(bounds, value)
+    return min(max(index - 0.5 if 0 < index < len(bounds) else index, 0), len(bounds) - 1) / (len(bounds) - 1)

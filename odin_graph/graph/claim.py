@@ -12,9 +12,9 @@ from odin_graph.graph.locks import leads_to, seize
 
 WAIT_SECONDS: Final = 0.05
 REFUSED: Final = "odin_graph refuses: "
-"""Begins the line of the log in which a keeper says why it does not serve a folder."""
+"""Begins the line of the log in which a keeper says why it refuses a folder."""
 CHECKING: Final = "odin_graph checks a copy, which takes as long as reading the graph."
-"""The line of the log for which whoever waits for the start waits longer."""
+"""The line of the log that makes a process which waits for the start wait longer."""
 
 
 class RefusedError(Exception):
@@ -24,8 +24,8 @@ class RefusedError(Exception):
 class Claim:
     """The lock of a folder's keeper, until the process ends, however it ends.
 
-    In the file of the lock stands which folder's engine was started and did not stop cleanly since: a copy of the
-    folder has the words with it, and is known by them.
+    The lock file names the folder whose engine was started and did not stop cleanly since: a copy of the folder brings
+    this text along, and is recognized by it.
     """
 
     def __init__(self, folder: Path, lock: int) -> None:
@@ -65,14 +65,14 @@ class Claim:
         """Note that it stopped cleanly."""
         self._write(b"")
 
-    def stands(self) -> bool:
+    def is_in_place(self) -> bool:
         """Whether the folder is where it was."""
         return leads_to(self.folder, self._folder) and leads_to(self.folder / LOCK, self._lock)
 
     def _ours(self) -> bytes:
         return b"%d %d" % self.place
 
-    def _write(self, words: bytes) -> None:
+    def _write(self, text: bytes) -> None:
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, words, 0)
+        os.pwrite(self._lock, text, 0)
         os.fsync(self._lock)

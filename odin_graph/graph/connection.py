@@ -32,13 +32,13 @@ from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.values import parameters, plain, sending
 
 T = TypeVar("T")
-logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it says of broken connections, our errors say
+logging.getLogger("neo4j").addHandler(logging.NullHandler())  # our errors report broken connections
 
 RETRY_SECONDS: Final = 30.0
-"""How long a transaction that lost against another is run again, as the driver's managed ones are."""
+"""Seconds in which a transaction that lost a conflict is run again, as in the driver's managed ones."""
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 20.0
-"""In which an engine that takes a connection greets, or a connection becomes free."""
+"""Time in which an engine that takes a connection greets, or a connection becomes free."""
 _APPROVED: Final = 256
 """Statements of users whose explanation is remembered."""
 LIVES: Final = 2
@@ -53,11 +53,11 @@ class Transaction:
         self._required: list[Callable[[], bool]] = []
 
     def require(self, check: Callable[[], bool]) -> None:
-        """Have something looked at just before the commit; where it does not hold, the transaction is run again."""
+        """Have something checked just before the commit; if it fails, the transaction is run again."""
         self._required.append(check)
 
     def check(self) -> None:
-        """Look at what was required.
+        """Check what was required.
 
         Raises:
             TransientError: Of the driver, as where an engine says that another transaction was faster.
@@ -84,7 +84,7 @@ class Transaction:
         return Records(names, rows)
 
     def explain(self, cypher: str) -> statements.Explained:
-        """What the engine would do for a statement, which does not run."""
+        """The engine's plan for a statement, which does not run."""
         with sending():
             result = self._open.run(statements.EXPLAIN + cypher)
         summary = result.consume()
@@ -113,7 +113,7 @@ class Graph:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the engine is; another place after it was started again."""
+        """The endpoint of the engine, which changes when it is started again."""
         return self._reach.now[0]
 
     @property
@@ -141,14 +141,14 @@ class Graph:
             with self._session() as session:
                 session.run("RETURN 1").consume()
 
-        self._living(ask)
+        self._again_if_lost(ask)
 
     def driver(self) -> neo4j.Driver:
         """The driver that writes. A forked child gets one of its own: a connection cannot be shared."""
         return self._driver(reader=False)
 
     def ensure(self) -> None:
-        """Have an embedded engine started again, if it was ended; for connections that are not made here."""
+        """Start an embedded engine again if it has ended; for connections that are not made here."""
         self._reach.ensure()
 
     def read(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ class Graph:
         return self._managed(lambda tx: tx.run(cypher, params), access=neo4j.WRITE_ACCESS)
 
     def execute(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` in one write transaction, and again where it lost against another: it must bear that."""
+        """Run ``work`` in one write transaction, again where it lost a conflict: ``work`` must allow that."""
         return self._managed(work, access=neo4j.WRITE_ACCESS)
 
     def stream(
@@ -196,7 +196,7 @@ class Graph:
             with self._session() as session:
                 session.run(cypher).consume()
 
-        self._living(run)
+        self._again_if_lost(run)
         self._moment = None
 
     def user_read(
@@ -226,7 +226,7 @@ class Graph:
         )
 
     def change_token(self) -> ChangeToken:
-        """What changes when anybody writes, and only then."""
+        """A token that changes when anybody writes, and only then."""
         if self.endpoint.http is not None:
             return self._embedded_token()
         with translated(self.endpoint), self._session(neo4j.READ_ACCESS) as session:
@@ -234,11 +234,11 @@ class Graph:
             return ChangeToken("", "|".join(sorted(session.last_bookmarks().raw_values)))
 
     def moment(self) -> Moment:
-        """The state of the graph now, with what was asked about it before."""
-        token, held = self.change_token(), self._moment
-        if held is None or held.token != token:
-            held = self._moment = Moment(self, token)
-        return held
+        """The state of the graph now, with what was read of it before."""
+        token, current = self.change_token(), self._moment
+        if current is None or current.token != token:
+            current = self._moment = Moment(self, token)
+        return current
 
     @property
     def held_moment(self) -> Moment | None:
@@ -259,7 +259,7 @@ class Graph:
             return reserve()
 
     def at_close(self, call: Callable[[], None]) -> None:
-        """Have something done just before the connections are closed."""
+        """Have something called just before the connections are closed."""
         self._at_close.append(call)
 
     def close(self) -> None:
@@ -284,8 +284,8 @@ class Graph:
                     raise
         return embedded_token(*self._reach.now)
 
-    def _living(self, work: Callable[[], T]) -> T:
-        """Do what may be done twice, again where an embedded engine was ended meanwhile."""
+    def _again_if_lost(self, work: Callable[[], T]) -> T:
+        """Run what may run twice; again where an embedded engine ended meanwhile."""
         lives = LIVES
         with translated(self.endpoint):
             while True:
@@ -298,16 +298,16 @@ class Graph:
                         raise
 
     def _check_reads(self, cypher: str, timeout: float | None) -> None:
-        """Have the engine explain a user's statement; what only reads is asked about once."""
+        """Have the engine explain a user's statement; one that only reads is remembered."""
         if cypher in self._only_read:
             return
 
         def explained(tx: Transaction) -> tuple[statements.Explained, str | None, frozenset[str]]:
             if self.endpoint.http is not None:
                 return tx.explain(cypher), None, frozenset()
-            (said,) = tx.run("CALL db.info() YIELD name RETURN name")
+            (info,) = tx.run("CALL db.info() YIELD name RETURN name")
             plugins = tx.run("SHOW FUNCTIONS YIELD name, isBuiltIn WHERE NOT isBuiltIn RETURN name")
-            return tx.explain(cypher), str(said["name"]), frozenset(row["name"] for row in plugins)
+            return tx.explain(cypher), str(info["name"]), frozenset(row["name"] for row in plugins)
 
         statements.check_reads(cypher, *self._managed(explained, neo4j.READ_ACCESS, reader=True, timeout=timeout))
         self._only_read[cypher] = None
@@ -325,7 +325,7 @@ class Graph:
         repeatable: bool = False,
         theirs: bool = False,
     ) -> T:
-        """As the driver's own managed transactions, which do not know ArcadeDB's conflicts, nor engines that return.
+        """Like the driver's managed transactions, which do not know ArcadeDB's conflicts, nor engines that start again.
 
         Args:
             work: What is done in a transaction; again, where nothing of it can have been written.
@@ -402,15 +402,15 @@ class Graph:
             return self._drivers[which]
 
     def _forget(self) -> None:
-        """In a forked child: the parent's drivers are not ours to use or to close, its lock may be held for ever."""
+        """In a forked child: the parent's drivers must not be used or closed, and its lock may be held for ever."""
         self._opening = threading.Lock()
         self._reach.forget()
         _PARENTS.append(dict(self._drivers))
         self._drivers.clear()
 
 
-def _least(*times: float | None) -> float | None:
-    return min((time_ for time_ in times if time_ is not None), default=None)
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _row(names: Sequence[str], record: neo4j.Record) -> dict[str, Any]:

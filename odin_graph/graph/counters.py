@@ -1,4 +1,4 @@
-"""Numbers that are given once, to whoever asks first."""
+"""Counters: each number is given only once."""
 
 from __future__ import annotations
 

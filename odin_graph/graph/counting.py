@@ -1,7 +1,7 @@
-"""The embedded engine's counters of writes, told by its keeper over a socket of this user's: a look takes 0.1 ms.
+"""The embedded engine's counters of writes, read from its keeper over a socket of this user: a read takes 0.1 ms.
 
-Over the engine's HTTP port it takes 5 to 9 ms, most of them for figures that nobody asked for, and every question
-begins with a look.
+Over the engine's HTTP port it takes 5 to 9 ms, most of them for unused figures, and every question begins with a
+read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Final
 COUNTERS: Final = ("createRecord", "updateRecord", "deleteRecord", "writeTx")
 """ArcadeDB's counters that change on writes, and only on writes.
 
-Those of records change while a transaction is open, that of transactions after what one wrote can be seen: of columns
-that were read meanwhile, the token is of the past once it is committed.
+Counters of records change while a transaction is open, the counter of transactions after its writes are visible:
+columns that were read meanwhile have a token that is outdated once it is committed.
 """
 _ANSWER: Final = struct.Struct(f"<{len(COUNTERS)}q")
 
@@ -31,41 +31,41 @@ Counts = tuple[int, ...]
 
 
 def socket_path() -> Path:
-    """Of a new socket, in a folder of this user's and not in the workspace: not all that copies folders copies sockets.
+    """The path of a new socket, in a folder of this user and not in the workspace: not every tool can copy sockets.
 
     Raises:
         OSError: There is no folder that is this user's alone.
     """
     folder = Path(tempfile.gettempdir()) / f"odin-graph-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    held = folder.lstat()
-    if not stat.S_ISDIR(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{folder} is somebody else's")
-    for left in folder.glob("*.sock"):
-        _sweep(left)
+    for stale in folder.glob("*.sock"):
+        _sweep(stale)
     return folder / f"{secrets.token_hex(8)}.sock"
 
 
-def _sweep(left: Path) -> None:
-    """Remove a socket whose keeper was killed: nobody answers."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+def _sweep(stale: Path) -> None:
+    """Remove a socket whose keeper was killed, so that nobody answers."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         try:
-            asked.settimeout(0.1)
-            asked.connect(str(left))
+            client.settimeout(0.1)
+            client.connect(str(stale))
         except ConnectionRefusedError:
-            left.unlink()
+            stale.unlink()
 
 
 def serve(path: Path, read: Callable[[], Counts]) -> str:
-    """Answer whoever asks, on threads that end with the process.
+    """Answer clients, on threads that end with the process.
 
     Args:
         path: The socket's; the caller's umask keeps it to this user.
         read: The counters now.
 
     Returns:
-        The path; empty where no socket can be made (a path of more than 100 bytes, a system without them): those who
-        ask go by HTTP then.
+        The path; empty where no socket can be made (a path of more than 100 bytes, a system without them): clients use
+        HTTP then.
     """
 
     class Answer(socketserver.BaseRequestHandler):
@@ -85,12 +85,12 @@ def serve(path: Path, read: Callable[[], Counts]) -> str:
 
 
 class CounterClient:
-    """Asks a keeper, over one connection that stays and that threads share. A forked process makes its own client."""
+    """Asks a keeper over one open connection, which threads share. A forked process makes its own client."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: socket.socket | None = None
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
 
     def read(self) -> Counts:
         """The counters now.
@@ -98,9 +98,9 @@ class CounterClient:
         Raises:
             OSError: The keeper does not answer.
         """
-        with self._asking:
+        with self._lock:
             try:
-                answer = self._asked()
+                answer = self._request()
             except OSError:
                 self.close()
                 raise
@@ -108,7 +108,7 @@ class CounterClient:
         return counts
 
     def close(self) -> None:
-        """Hang up; asked again, it calls again."""
+        """Close the connection; the next read opens another one."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -116,7 +116,7 @@ class CounterClient:
     def __del__(self) -> None:
         self.close()
 
-    def _asked(self) -> bytes:
+    def _request(self) -> bytes:
         if self._connection is None:
             self._connection = socket.socket(socket.AF_UNIX)
             self._connection.settimeout(30)

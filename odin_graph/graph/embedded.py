@@ -21,21 +21,21 @@ from odin_graph.graph.endpoint import FILE, LEAST_SPACE, Endpoint, loopback
 from odin_graph.graph.locks import alone, hold, leads_to, release
 
 START_SECONDS: Final = 180.0
-"""After which a start has failed. It takes two or three on an idle machine, and minutes on one that is overloaded."""
+"""Seconds after which a start has failed. It takes two or three on an idle machine, minutes on an overloaded one."""
 LOG_LINES: Final = 15
 LOG_BYTES: Final = 1 << 20
-"""Above which a log is put aside at the next start, in place of the one before."""
+"""A larger log is put aside at the next start, in place of the one before."""
 EXHAUSTED: Final = "java.lang.OutOfMemoryError"
-"""Stands in the log of an engine that ended because a statement took all its memory."""
+"""The word in the log of an engine that ended because a statement took all its memory."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 class Attachment:
-    """The use of the engine of a folder, from `open_embedded` to `close`; a forked child shares it.
+    """The use of a folder's engine, from `open_embedded` to `close`; a forked child shares it.
 
-    The engine stays up while any process holds the folder's users' lock, and stops by itself a few seconds after the
-    last one has gone, however it went.
+    The engine runs while any process holds the lock ``users.lock`` of the folder, and stops a few seconds after the
+    last of them has ended, in whatever way.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Attachment:
         self._user = hold(self._users)
 
     def check_place(self) -> None:
-        """Refuse where the folder is not the one any more that was opened.
+        """Refuse a folder that is no longer the one that was opened.
 
         Raises:
             WorkspaceError: It was moved, deleted, or replaced by another.
@@ -53,14 +53,14 @@ class Attachment:
             raise moved(self.folder.parent)
 
     def endpoint(self) -> Endpoint:
-        """Where the engine is now; started, if nobody runs it.
+        """The endpoint of the engine; starts it if it does not run.
 
         Raises:
             EngineStartError: It did not start; the message ends with the end of its log.
             WorkspaceError: The folder was moved or deleted, cannot be written to, or is in use on another machine.
         """
         self.check_place()
-        with _said_plainly(self.folder):
+        with _plain_errors(self.folder):
             endpoint = self._running()
             if endpoint is None:
                 with alone(self.folder / "start.lock"):  # of two that start at once, the second attaches
@@ -68,8 +68,8 @@ class Attachment:
         return endpoint
 
     def was_exhausted(self, endpoint: Endpoint) -> bool:
-        """Whether the engine that was there ended because a statement took all its memory."""
-        return EXHAUSTED in _said(self.folder / "engine.log", endpoint.log)
+        """Whether the engine that ran there ended because a statement took all its memory."""
+        return EXHAUSTED in _log_text(self.folder / "engine.log", endpoint.log)
 
     def close(self) -> None:
         """Stop using it."""
@@ -92,7 +92,7 @@ def open_embedded(folder: Path) -> tuple[Endpoint, Attachment]:
         EngineStartError: It did not start; the message ends with the end of its log.
         WorkspaceError: The folder cannot be written to.
     """
-    with _said_plainly(folder):
+    with _plain_errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
         attachment = Attachment(folder)
     try:
@@ -103,7 +103,7 @@ def open_embedded(folder: Path) -> tuple[Endpoint, Attachment]:
 
 
 def moved(workspace: Path | str) -> WorkspaceError:
-    """What is said of a folder that is not there any more."""
+    """The error for a folder that is gone."""
     return WorkspaceError(
         f"{workspace} is not the folder any more that was opened: it was moved, deleted or replaced meanwhile. Nothing "
         "is written there; open the workspace where it is now, with og.connect(...)."
@@ -111,8 +111,8 @@ def moved(workspace: Path | str) -> WorkspaceError:
 
 
 @contextmanager
-def _said_plainly(folder: Path) -> Iterator[None]:
-    """An error of the system about a file of the engine's folder, as one of ours."""
+def _plain_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError about the engine's folder into one of our errors."""
     try:
         yield
     except OdinError:
@@ -153,7 +153,7 @@ def _start(folder: Path) -> Endpoint:
     # It outlives this call, and may outlive this process. Should it end first, somebody has to collect it.
     threading.Thread(target=keeper.wait, name="keeper of the graph engine", daemon=True).start()
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until or CHECKING in _said(log, begins):
+    while time.monotonic() < until or CHECKING in _log_text(log, begins):
         ended = keeper.poll() is not None  # asked first: a keeper ends where another one has come to serve
         endpoint = Endpoint.read(folder)
         if endpoint is not None:
@@ -166,19 +166,19 @@ def _start(folder: Path) -> Endpoint:
 
 
 def _failed(folder: Path, log: Path, begins: int, how: str) -> OdinError:
-    """Why it failed: a full disk, which the log itself cannot tell, what the keeper says, or the end of the log."""
-    said = _said(log, begins)
-    for line in said.splitlines():
+    """Why a start failed: a full disk, which the log cannot tell, the keeper's refusal, or the end of the log."""
+    text = _log_text(log, begins)
+    for line in text.splitlines():
         if line.startswith(REFUSED):
             return WorkspaceError(line.removeprefix(REFUSED))
     full = shutil.disk_usage(folder).free < LEAST_SPACE
     room = f"No space is left at {folder}: make room, and open the workspace again.\n" if full else ""
-    end = "\n".join(said.splitlines()[-LOG_LINES:])
+    end = "\n".join(text.splitlines()[-LOG_LINES:])
     return EngineStartError(f"The graph engine of {folder} {how}.\n{room}The end of {log}:\n{end}")
 
 
-def _said(log: Path, begins: int) -> str:
-    """What stands in a log from there on."""
+def _log_text(log: Path, begins: int) -> str:
+    """The text of a log from a position on."""
     try:
         with log.open("rb") as file:
             file.seek(begins)

@@ -1,4 +1,4 @@
-"""How an engine is reached: an address, a log-in that writes, and one that only reads where the engine has one."""
+"""How to reach an engine: an address, a log-in that writes, and one that only reads if the engine supports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST_SPACE: Final = 1 << 20
 """Bytes that an embedded engine cannot work without."""
 FILE: Final = "endpoint.json"
 LOCK: Final = "keeper.lock"
-"""Which the keeper of the engine in a folder has for itself as long as it lives."""
+"""The keeper of a folder's engine locks it as long as it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Endpoint:
     address: str
     user: str
     password: str = field(repr=False)
-    """Of the embedded engine: made anew at each start, so that no other engine, and no later one, takes it."""
+    """Of the embedded engine: new at each start, so that no other engine, and no later one, accepts it."""
     database: str | None = None
     reader: str | None = None
     """The log-in that only reads; None where the engine has no such users (Neo4j Community)."""
@@ -37,19 +37,19 @@ class Endpoint:
     generation: str = ""
     """Of the change counters: they start again at 0 with the engine."""
     counted: tuple[int, ...] = ()
-    """What the counters stood at when the engine was stopped cleanly the last time."""
+    """The counters when the engine was last stopped cleanly."""
     folder: str = ""
     """The embedded engine's own, on this machine, as its keeper knows it."""
     place: tuple[int, int] = (0, 0)
     """Device and inode of that folder. Its keeper has it open, so that no other folder can have them."""
     loopback: str = ""
-    """Whose loopback the address is on."""
+    """The loopback interface that the address is on."""
     pid: int = 0
     """The keeper's."""
     counters: str = ""
     """The keeper's socket that tells the engine's counters; empty where there is none."""
     log: int = 0
-    """Where the log of this engine begins in ``engine.log``."""
+    """The offset of this engine's log in ``engine.log``."""
 
     def write(self, folder: Path) -> None:
         """Write it into an engine's folder, whole or not at all, readable by this user alone."""
@@ -68,14 +68,14 @@ class Endpoint:
     def read(cls, folder: Path) -> Self | None:
         """The endpoint of an engine's folder whose keeper lives; None where there is none.
 
-        That of another folder, which a copy has with it, is none, and neither is one whose keeper knows the folder
-        under a name that it no longer has: such a keeper ends by itself.
+        None as well for the endpoint of another folder, which a copy brings along, and if the keeper knows the folder
+        by a former name: such a keeper ends by itself.
         """
         try:
-            held = json.loads((folder / FILE).read_text())
-            endpoint = cls(**{**held, "counted": tuple(held["counted"]), "place": tuple(held["place"])})
-            there = Path(endpoint.folder).stat()
-            if place_of(folder) != endpoint.place or (there.st_dev, there.st_ino) != endpoint.place:
+            stored = json.loads((folder / FILE).read_text())
+            endpoint = cls(**{**stored, "counted": tuple(stored["counted"]), "place": tuple(stored["place"])})
+            status = Path(endpoint.folder).stat()
+            if place_of(folder) != endpoint.place or (status.st_dev, status.st_ino) != endpoint.place:
                 return None
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -91,8 +91,8 @@ class Endpoint:
 
 def place_of(folder: Path) -> tuple[int, int]:
     """Device and inode of a folder."""
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def loopback() -> str:

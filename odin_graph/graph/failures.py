@@ -1,4 +1,4 @@
-"""The driver's errors become ours here, and only here."""
+"""Turns the driver's errors into ours; nothing else does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
 
 
 def ours(error: Neo4jError | DriverError, endpoint: Endpoint) -> OdinError:
-    """The error of ours that says what the driver's means."""
+    """Our error for an error of the driver."""
     address = endpoint.address
     if is_full(endpoint.folder) and not isinstance(
         error, CypherSyntaxError
@@ -120,7 +120,7 @@ def is_lost(error: Neo4jError | DriverError) -> bool:
 
 
 def exhausted() -> MemoryLimitError:
-    """What is said of a statement with which the embedded engine ran out of memory."""
+    """The error for a statement with which the embedded engine ran out of memory."""
     return MemoryLimitError(
         "The graph engine ran out of memory while this statement ran, and was started again. Acknowledged changes "
         "are stored, and nothing of this statement. It, or another one at the same time, needs too much at once: "

@@ -21,7 +21,7 @@ from odin_graph.graph.connection import Graph
 
 _LASTING: Final = (LoginError, ReadOnlyError, UnreachableError)
 _PATIENCE: Final = 30.0
-"""Seconds in which several that install at once have done so, one after another."""
+"""Seconds in which several processes that install at once finish, one after another."""
 _MAKE: Final = (
     "MERGE (o:Counter {id: 'workspace'}) SET o.locked = true "
     "WITH o OPTIONAL MATCH (w:Workspace) WITH o, count(w) AS there "
@@ -29,7 +29,7 @@ _MAKE: Final = (
     "CREATE (:Workspace {id: $id, schema_version: $version})) "
     "WITH o MATCH (w:Workspace) RETURN w.id AS id"
 )
-"""The counter is one for all by its constraint, and locked: so the workspace is made once."""
+"""Its constraint allows one counter, and it is locked: so only one workspace is made."""
 
 
 def install(graph: Graph) -> str:
@@ -51,24 +51,24 @@ def install(graph: Graph) -> str:
 
 
 def _install(graph: Graph) -> str:
-    found = version(graph)
-    if found is not None and found > schema.VERSION:
+    current = version(graph)
+    if current is not None and current > schema.VERSION:
         raise SchemaVersionError(
-            f"The workspace at {graph.address} has schema version {found}, this odin_graph knows {schema.VERSION}: "
+            f"The workspace at {graph.address} has schema version {current}, this odin_graph knows {schema.VERSION}: "
             "upgrade odin_graph (pip install --upgrade odin-graph)."
         )
-    if found != schema.VERSION:
+    if current != schema.VERSION:
         for statement in schema.constraints():
             graph.autocommit(statement)
-        for reached, statements in schema.migrations(found if found is not None else schema.VERSION):
+        for reached, statements in schema.migrations(current if current is not None else schema.VERSION):
             for statement in statements:
                 graph.write(statement)
             graph.write("MATCH (w:Workspace) SET w.schema_version = $version", {"version": reached})
-    if found is None:
-        (held,) = graph.write(_MAKE, {"id": uuid.uuid4().hex, "version": schema.VERSION})
+    if current is None:
+        (row,) = graph.write(_MAKE, {"id": uuid.uuid4().hex, "version": schema.VERSION})
     else:
-        (held,) = graph.read("MATCH (w:Workspace) RETURN w.id AS id")
-    return str(held["id"])
+        (row,) = graph.read("MATCH (w:Workspace) RETURN w.id AS id")
+    return str(row["id"])
 
 
 def version(graph: Graph) -> int | None:

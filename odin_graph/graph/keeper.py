@@ -31,11 +31,11 @@ from odin_graph.graph.locks import seize
 DATABASE: Final = "odin"
 READER: Final = "reader"
 IDLE_SECONDS: Final = 3.0
-"""How long nobody must have used the engine before it stops: two scripts in a row share one start."""
+"""Seconds without any user after which the engine stops: two scripts in a row share one start."""
 HEAP: Final = "768m"
 JVM: Final = (
     "-XX:+UseSerialGC",
-    # An engine that ran out of memory goes on half-dead. Ended, it is started again by whoever calls next.
+    # An engine that ran out of memory works only in part. It is ended, and the next call starts it again.
     "-XX:+ExitOnOutOfMemoryError",
     # The optimizing compiler waits for what is called five times as often as usual: the start takes a second less of
     # two cores, and a long write is as fast.
@@ -49,9 +49,9 @@ LOGGING: Final = """handlers = java.util.logging.ConsoleHandler
 java.util.logging.ConsoleHandler.level = INFO
 java.util.logging.ConsoleHandler.formatter = com.arcadedb.utility.AnsiLogFormatter
 """
-"""To the console, which is engine.log: ArcadeDB's own choice is a folder `log` wherever it is started."""
+"""Logs to the console, which is engine.log; by default, ArcadeDB makes a folder `log` in the working directory."""
 STOP_SECONDS: Final = 30.0
-"""After which an engine that does not stop is ended: its log of writes is on disk, and the next start replays it."""
+"""Seconds after which an engine that does not stop is ended: its log is on disk, and the next start replays it."""
 
 _ALL = ["createRecord", "readRecord", "updateRecord", "deleteRecord"]
 GROUPS: Final = {
@@ -119,7 +119,7 @@ def _serve(claim: Claim, log: int) -> None:
     late = threading.Timer(STOP_SECONDS, os._exit, [1])
     late.daemon = True
     late.start()
-    # Held until the process ends: whoever waits to use the engine finds no endpoint then, and starts the next one.
+    # The lock is held until the process ends: who waits for it finds no endpoint then, and starts the next engine.
     # Where a signal stops it under its users, they may write until the end: then the token is not known.
     if alone or seize(users):
         with suppress(OSError):  # without a token the next start begins a new generation
@@ -203,8 +203,8 @@ def _counter(server: Any) -> Callable[[], Counts]:
     database = _database(server)
 
     def read() -> Counts:
-        held = database.getStats()
-        return tuple(int(held.get(name)) for name in COUNTERS)
+        stats = database.getStats()
+        return tuple(int(stats.get(name)) for name in COUNTERS)
 
     return read
 
@@ -220,7 +220,7 @@ def _wait_until_unused(claim: Claim, users: Path, wanted: threading.Event) -> in
     """The users' lock, taken when nobody has held it for a while; None on a signal."""
     unused_since: float | None = None
     while not wanted.wait(0.25):
-        if not claim.stands():  # moved or deleted: it ends as if it were killed, and writes nothing at the old place
+        if not claim.is_in_place():  # moved or deleted: end as if killed, and write nothing at the old place
             os._exit(0)
         handle = seize(users)
         if handle is None:
@@ -247,10 +247,10 @@ def _take_token(claim: Claim) -> tuple[str, tuple[int, ...]]:
     """The stored token, which this engine continues; a new generation after an unclean stop, and of a copy."""
     file = claim.folder / "token.json"
     try:
-        held = json.loads(file.read_text())
-        if tuple(held["place"]) != claim.place:
+        stored = json.loads(file.read_text())
+        if tuple(stored["place"]) != claim.place:
             raise ValueError("of another folder, which goes on from there too")
-        generation, counted = str(held["generation"]), tuple(int(n) for n in held["counted"])
+        generation, counted = str(stored["generation"]), tuple(int(n) for n in stored["counted"])
         if len(counted) != len(COUNTERS):
             raise ValueError("counted by another release")
     except (FileNotFoundError, ValueError, TypeError, KeyError):
@@ -261,16 +261,16 @@ def _take_token(claim: Claim) -> tuple[str, tuple[int, ...]]:
 
 def _keep_token(claim: Claim, endpoint: Endpoint, counts: Callable[[], Counts]) -> None:
     counted = [base + now for base, now in zip(endpoint.counted, counts(), strict=True)]
-    fresh = claim.folder / ".token.json"
-    fresh.write_text(json.dumps({"generation": endpoint.generation, "counted": counted, "place": claim.place}))
-    fresh.replace(claim.folder / "token.json")
+    temporary = claim.folder / ".token.json"
+    temporary.write_text(json.dumps({"generation": endpoint.generation, "counted": counted, "place": claim.place}))
+    temporary.replace(claim.folder / "token.json")
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 if __name__ == "__main__":

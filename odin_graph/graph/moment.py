@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from odin_graph.graph.token import ChangeToken
 
 _MOST: Final = 4096
-"""Answers that are kept."""
+"""Results that are cached."""
 
 
 class Reader(Protocol):
@@ -19,29 +19,29 @@ class Reader(Protocol):
 
 
 class Moment:
-    """What was said since a token was looked up; as long as it stands, nobody has written, and it is said again.
+    """Caches what was read since a token was looked up; while the token is the same, nobody has written.
 
-    A question that is asked while somebody writes may be answered by what is there after it. It is not said for long:
-    with the write the token changes.
+    A statement that is read while somebody writes may return the state after the write. It is not cached for long: the
+    write changes the token.
 
     Args:
-        graph: Who is asked what was not asked before.
+        graph: Reads what is not cached.
         token: Looked up before the first question.
     """
 
     def __init__(self, graph: Reader, token: ChangeToken) -> None:
         self.token = token
         self._graph = graph
-        self._said: dict[tuple[str, str], Sequence[Mapping[str, Any]]] = {}
+        self._rows: dict[tuple[str, str], Sequence[Mapping[str, Any]]] = {}
         self.worked_out: dict[Any, Any] = {}
-        """What others found out about this state, by names of their own; whoever keeps something bounds it."""
+        """What other code computed from this state, under keys of its own; whoever caches something here bounds it."""
 
     def read(self, cypher: str, params: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """The rows of a statement, which are not to be changed. For few rows: they are kept."""
-        asked = (cypher, repr(params))
-        rows = self._said.get(asked)
+        """The rows of a statement, which must not be changed. For few rows: they are cached."""
+        key = (cypher, repr(params))
+        rows = self._rows.get(key)
         if rows is None:
-            if len(self._said) >= _MOST:
-                self._said.clear()
-            rows = self._said[asked] = self._graph.read(cypher, params)
+            if len(self._rows) >= _MOST:
+                self._rows.clear()
+            rows = self._rows[key] = self._graph.read(cypher, params)
         return rows

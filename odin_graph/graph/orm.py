@@ -1,4 +1,4 @@
-"""neomodel's connection is one per process: which workspace it belongs to at the moment."""
+"""Which workspace owns neomodel's connection at the moment: there is one per process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _holder: Graph | None = None
 
 
 class LentDriver:
-    """The driver of a graph as neomodel has it: its sessions are of the engine that runs now."""
+    """A graph's driver for neomodel: its sessions are of the engine that runs now."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     def session(self, **config: Any) -> neo4j.Session:
-        """As the driver's own."""
+        """Open a session of the current driver."""
         self.graph.ensure()
         return self.graph.driver().session(**config)
 

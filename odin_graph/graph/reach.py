@@ -1,4 +1,4 @@
-"""Where the engine of an open workspace is at this moment: the embedded one comes back elsewhere when it was ended."""
+"""Where the engine of an open workspace runs now: an embedded engine that ended comes back at another address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
 
 GOING_SECONDS: Final = 2.0
-"""In which a process that is being ended has gone: until then its connections break, and its lock is there."""
+"""In which a process that is being ended is gone: until then its connections break while its lock still exists."""
 
 
 class Reach:
@@ -24,7 +24,7 @@ class Reach:
 
     def __init__(self, endpoint: Endpoint, attachment: Attachment | None) -> None:
         self.now = endpoint, _client(endpoint)
-        """Together, so that nobody adds what one engine counts to where another one began."""
+        """Replaced together, so that nobody adds one engine's counts to where another one began."""
         self._attachment = attachment
         self._renewing = threading.Lock()
 
@@ -34,7 +34,7 @@ class Reach:
             self._attachment.check_place()
 
     def ensure(self) -> None:
-        """Have the engine started again, if it has ended."""
+        """Start the engine again if it has ended."""
         endpoint = self.now[0]
         if self._attachment is not None and not self._runs(endpoint):
             self.renew(endpoint)
@@ -54,7 +54,7 @@ class Reach:
         """
         if self._attachment is None:
             return False
-        with self._renewing:  # of many threads that notice, one starts it
+        with self._renewing:  # only one of the threads that notice starts it
             if self.now[0] != endpoint:
                 return True
             self._attachment.check_place()
@@ -63,9 +63,9 @@ class Reach:
                 if time.monotonic() > until:
                     return False
                 time.sleep(0.02)
-            found = self._attachment.endpoint()
+            renewed = self._attachment.endpoint()
             _, client = self.now
-            self.now = found, _client(found)
+            self.now = renewed, _client(renewed)
             if client is not None:
                 client.close()
             return True
@@ -75,7 +75,7 @@ class Reach:
         return self._attachment is not None and self._attachment.was_exhausted(endpoint)
 
     def forget(self) -> None:
-        """In a forked child: connections are the parent's, and its threads are not here."""
+        """In a forked child: connections are the parent's, and its threads do not exist here."""
         self._renewing = threading.Lock()
         endpoint, _ = self.now
         self.now = endpoint, _client(endpoint)

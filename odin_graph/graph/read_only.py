@@ -1,4 +1,4 @@
-"""Work for somebody who may only read: every write of ours is refused while it lasts."""
+"""A context in which every write of ours is refused, for somebody who may only read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _read_only: ContextVar[bool] = ContextVar("odin_graph.read_only", default=False)
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Nothing that is done in here changes the graph."""
+    """Nothing changes the graph inside this block."""
     token = _read_only.set(True)
     try:
         yield
@@ -22,12 +22,12 @@ def read_only() -> Iterator[None]:
 
 
 def forbid_writing() -> None:
-    """From here on to the end of the context (of a request's task) nothing changes the graph."""
+    """Refuse writes until the context (of a request's task) ends."""
     _read_only.set(True)
 
 
 def is_read_only() -> bool:
-    """Whether a write would be refused: what is mere upkeep is left to somebody else then."""
+    """Whether a write would be refused: upkeep is left to others then."""
     return _read_only.get()
 
 

@@ -1,4 +1,4 @@
-"""What `db.cypher` returns: rows, and the same as Arrow or pandas."""
+"""The result of `db.cypher`: rows, and their conversion to Arrow and pandas."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class Records(Sequence[dict[str, Any]]):
 def _flat(value: Any) -> Any:
     match value:
         case Node() | Relationship():
-            return {name: plain(held) for name, held in value.items()}
+            return {name: plain(item) for name, item in value.items()}
         case Path():
             return [_flat(node) for node in value.nodes]
         case list():
-            return [_flat(held) for held in value]
+            return [_flat(item) for item in value]
         case dict():
-            return {name: _flat(held) for name, held in value.items()}
+            return {name: _flat(item) for name, item in value.items()}
     return plain(value)

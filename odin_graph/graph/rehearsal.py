@@ -19,7 +19,7 @@ from odin_graph.graph.keeper import JVM, start
 from odin_graph.graph.locks import release, seize
 
 _RELEASES: Final = 3
-"""So many archives are kept: of other environments of this user, too."""
+"""Archives that are kept, including those of this user's other environments."""
 
 
 def main() -> None:

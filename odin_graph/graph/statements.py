@@ -18,7 +18,7 @@ _ARCADEDB: Final = "ArcadeDB."
 _ARCADEDB_CALL: Final = re.compile(r"^\s*\+ CALL ([^(\s]+)\(", re.MULTILINE)
 _ARCADEDB_LOAD: Final = re.compile(r"^\s*\+ LOAD CSV", re.MULTILINE)
 _REACHES_OUT: Final = ("LoadCSV", "Show", "Terminate", "Transaction", "Administration")
-"""How Neo4j's operators begin that tell of the server, act on it, or fetch, and are of type "r" all the same."""
+"""Prefixes of Neo4j's operators that report on the server, act on it, or fetch, although their type is "r"."""
 _PROCEDURES: Final = (
     "db.labels",
     "db.relationshiptypes",
@@ -31,14 +31,14 @@ _PROCEDURES: Final = (
     "meta.",
     "path.",
 )
-"""What tells of the graph and of nothing else; a name that ends in a dot stands for all below it."""
+"""Procedures that read the graph and nothing else; a name that ends in a dot covers all below it."""
 _ESCAPE: Final = re.compile(r"\\u+([0-9a-fA-F]{4})")
 _NO_NAME: Final = re.compile(r"[^\w.]")
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What an engine says of a statement that it has not run."""
+    """The engine's explanation of a statement that it has not run."""
 
     kind: str | None
     """``r``, ``w``, ``rw`` or ``s``; of ArcadeDB always ``w``."""
@@ -50,41 +50,41 @@ class Explained:
         if self.plan is not None and self.plan["operatorType"].startswith(_ARCADEDB):
             return {name.lower() for name in _ARCADEDB_CALL.findall(_text(self.plan))}
         return {
-            _details(one).partition("(")[0].strip().replace("`", "").lower()
-            for one in _operators(self.plan)
-            if _name(one) == "ProcedureCall"
+            _details(operator).partition("(")[0].strip().replace("`", "").lower()
+            for operator in _operators(self.plan)
+            if _name(operator) == "ProcedureCall"
         }
 
 
-def check_reads(cypher: str, said: Explained, database: str | None, plugins: frozenset[str]) -> None:
-    """Refuse what changes something, fetches something, or tells of the server instead of the graph.
+def check_reads(cypher: str, explained: Explained, database: str | None, plugins: frozenset[str]) -> None:
+    """Refuse a statement that changes something, fetches something, or reports on the server instead of the graph.
 
-    On the embedded engine a write is stopped by a log-in that only reads, and addresses are fetched for nobody.
+    On the embedded engine a log-in that only reads stops writes, and addresses are fetched for nobody.
 
     Args:
         cypher: The statement.
-        said: What the engine said of it.
+        explained: The engine's explanation of it.
         database: The one that may be read; None for any.
-        plugins: The functions that are none of the engine's own.
+        plugins: The functions that are not the engine's own.
 
     Raises:
         ReadOnlyError: It is one of these.
     """
-    if said.plan is None:
+    if explained.plan is None:
         raise ReadOnlyError(
             "The statement is one to the server (SHOW, TERMINATE, COMMIT and the like), which reading may not: "
             "use write=True."
         )
-    if said.plan["operatorType"].startswith(_ARCADEDB):
-        loads = bool(_ARCADEDB_LOAD.search(_text(said.plan)))
+    if explained.plan["operatorType"].startswith(_ARCADEDB):
+        loads = bool(_ARCADEDB_LOAD.search(_text(explained.plan)))
     else:
-        if said.kind != "r":
+        if explained.kind != "r":
             raise ReadOnlyError("The statement writes, and reading was asked for: use write=True.")
-        loads = _check_operators(said.plan, database)
-        _check_functions(cypher, said.plan, plugins)
+        loads = _check_operators(explained.plan, database)
+        _check_functions(cypher, explained.plan, plugins)
     if loads:
         raise ReadOnlyError("LOAD CSV reads files and addresses, which reading through db.cypher may not: write=True.")
-    for name in sorted(said.procedures):
+    for name in sorted(explained.procedures):
         if not any(
             name == known or (known.endswith((".", "query")) and name.startswith(known)) for known in _PROCEDURES
         ):
@@ -95,8 +95,8 @@ def check_reads(cypher: str, said: Explained, database: str | None, plugins: fro
 
 def _check_operators(plan: Mapping[str, Any], database: str | None) -> bool:
     loads = False
-    for one in _operators(plan):
-        name, _, where = one["operatorType"].partition("@")
+    for operator in _operators(plan):
+        name, _, where = operator["operatorType"].partition("@")
         if database is not None and where and where.lower() != database.lower():
             raise ReadOnlyError(f"The statement reads the database {where}, and not {database}: use write=True.")
         loads = loads or name == "LoadCSV"
@@ -109,7 +109,7 @@ def _check_operators(plan: Mapping[str, Any], database: str | None) -> bool:
 
 
 def _check_functions(cypher: str, plan: Mapping[str, Any], plugins: frozenset[str]) -> None:
-    """A plug-in's function may do anything, also run a statement. Plans show calls, though not in every operator."""
+    """Refuse functions of plug-ins, which may even run a statement. Plans show calls, but not in every operator."""
     if not plugins:
         return
     spelled = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), cypher)
@@ -120,11 +120,11 @@ def _check_functions(cypher: str, plan: Mapping[str, Any], plugins: frozenset[st
 
 
 def _operators(plan: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    left = [plan] if plan is not None else []
-    while left:
-        one = left.pop()
-        yield one
-        left += one.get("children") or []
+    pending = [plan] if plan is not None else []
+    while pending:
+        operator = pending.pop()
+        yield operator
+        pending += operator.get("children") or []
 
 
 def _name(operator: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ def _stoppable(session: neo4j.Session, sessions: Sessions, seconds: float | None
 class _Running:
     """The statements of one transaction, which are known to the engine by the connection they came over.
 
-    The next transaction has the same connection: none is terminated after this one has ended.
+    The next transaction uses the same connection: none is terminated after this one has ended.
     """
 
     def __init__(self, sessions: Sessions, addresses: tuple[str, ...]) -> None:
@@ -90,15 +90,15 @@ class _Running:
                     session.run("TERMINATE TRANSACTIONS $ids", ids=ids).consume()
 
     def ended(self) -> None:
-        """Nothing runs any more; waits for a termination that is under way."""
+        """Mark the transaction as ended; waits for a termination that is under way."""
         with self._lock:
             self._open = False
 
 
 def _client_address(session: neo4j.Session) -> tuple[str, ...]:
-    """How the engine may write our end of the session's connection, for which the driver has no public name.
+    """How the engine may write our end of the session's connection; the driver has no public attribute for it.
 
-    The id of the connection would be shorter, but ArcadeDB tells the driver another one than it lists.
+    The id of the connection would be shorter, but ArcadeDB tells the driver another id than it lists.
     """
     connection: Any = getattr(session, "_connection", None)
     try:
@@ -109,5 +109,5 @@ def _client_address(session: neo4j.Session) -> tuple[str, ...]:
 
 
 def _timed_out(error: Exception) -> bool:
-    """Whether the engine itself ended it, which it was told the time as well."""
+    """Whether the engine itself ended the statement: it knows the time limit, too."""
     return "TransactionTimedOut" in (getattr(error, "code", None) or "")

@@ -23,7 +23,7 @@ class ChangeToken:
     """ArcadeDB's counters, or Neo4j's bookmark."""
 
     def __str__(self) -> str:
-        """A name that can stand in a file name."""
+        """A text that is safe in a file name."""
         counters = self.counters if isinstance(self.counters, str) else "-".join(map(str, self.counters))
         return f"{self.generation}.{counters}".replace("/", "_").replace(":", "_").replace("=", "_")
 
@@ -42,11 +42,13 @@ def embedded_token(endpoint: Endpoint, client: CounterClient | None) -> ChangeTo
         now = counters_over_http(endpoint) if client is None else client.read()
     except OSError as error:
         raise UnreachableError(f"The embedded engine at {endpoint.http} does not answer: {error}") from error
-    return ChangeToken(endpoint.generation, tuple(base + one for base, one in zip(endpoint.counted, now, strict=True)))
+    return ChangeToken(
+        endpoint.generation, tuple(base + count for base, count in zip(endpoint.counted, now, strict=True))
+    )
 
 
 def counters_over_http(endpoint: Endpoint) -> Counts:
-    """What the engine has counted since it started, as it says itself.
+    """The engine's counters since it started, read over HTTP.
 
     Raises:
         OSError: It does not answer.

@@ -20,15 +20,15 @@ def plain(value: Any) -> Any:
         case Date() | DateTime() | Time():
             return value.to_native()
         case list():
-            return [plain(held) for held in value]
+            return [plain(item) for item in value]
         case dict():
-            return {name: plain(held) for name, held in value.items()}
+            return {name: plain(item) for name, item in value.items()}
     return value
 
 
 @contextmanager
 def sending() -> Iterator[None]:
-    """Turn what the driver raises of a value that it cannot send, which it does before it sends any, into ours.
+    """Turn the driver's errors about values that it cannot send, raised before it sends any, into ours.
 
     Raises:
         QueryError: A value of a type that no graph has.
@@ -36,7 +36,7 @@ def sending() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError:
-        raise  # `translated` says it
+        raise  # `translated` turns it into ours
     except (ValueError, TypeError, OverflowError) as error:
         raise QueryError(
             f"A parameter cannot be sent to the graph ({error}): give numbers, texts, bools, dates and times, bytes, "
@@ -45,7 +45,7 @@ def sending() -> Iterator[None]:
 
 
 def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A user's parameters, as what is stored compares with them: a datetime in UTC, without its zone.
+    """A user's parameters in the form in which values are stored: a datetime in UTC, without its zone.
 
     The driver reads past the end of a datetime whose zone is a ``zoneinfo.ZoneInfo``, which crashes or is an hour off.
 
@@ -68,7 +68,7 @@ def _sent(value: Any) -> Any:
                     "zone."
                 ) from error
         case list() | tuple():
-            return [_sent(held) for held in value]
+            return [_sent(item) for item in value]
         case dict():
             return parameters(value)
     return value

@@ -20,13 +20,13 @@ BATCH: Final = 10_000
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The items in lists of up to ``size``."""
-    held = iter(items)
-    while batch := list(islice(held, size)):
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
         yield batch
 
 
 def quoted(name: str) -> str:
-    """A label, type or property name as it stands in Cypher.
+    """A label, type or property name, quoted for Cypher.
 
     Raises:
         QueryError: It is empty or holds a character that no quoting makes safe on both engines.
@@ -42,27 +42,27 @@ def quoted(name: str) -> str:
 def create_nodes(
     tx: Transaction, labels: Sequence[str], rows: Iterable[Mapping[str, Any]], shared: Mapping[str, Any] | None = None
 ) -> None:
-    """Create a node a row. A value of None is a property that is not there.
+    """Create a node for each row. A value of None is left out.
 
     Args:
         tx: The transaction.
         labels: Of every node.
         rows: A node's properties.
-        shared: Those that all nodes have alike. A time above all: the driver takes 40 us to pack one.
+        shared: Properties that all nodes have alike. A time above all: the driver takes 40 us to pack one.
     """
     shared = {name: value for name, value in (shared or {}).items() if value is not None}
-    alike_all = "".join(f", {quoted(name)}: $shared.{quoted(name)}" for name in sorted(shared))
-    alike: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    shared_properties = "".join(f", {quoted(name)}: $shared.{quoted(name)}" for name in sorted(shared))
+    groups: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     orders: dict[tuple[str, ...], tuple[str, ...]] = {}  # sorting the names of each row would cost more than sending it
     for row in rows:
-        held = row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
-        order = tuple(held)
+        present = row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
+        order = tuple(present)
         if order not in orders:
             orders[order] = tuple(sorted(order))
-        alike[orders[order]].append(held)
+        groups[orders[order]].append(present)
     label = "".join(f":{quoted(name)}" for name in labels)
-    for names, members in alike.items():
-        cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}{alike_all}}})"
+    for names, members in groups.items():
+        cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}{shared_properties}}})"
         for batch in batches(members):
             tx.run(cypher, {"rows": batch, "shared": shared})
 
@@ -74,7 +74,7 @@ def create_edges(
     end: tuple[str, str],
     rows: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Create an edge a row, between nodes that exist.
+    """Create an edge for each row, between nodes that exist.
 
     Args:
         tx: The transaction.
@@ -83,12 +83,12 @@ def create_edges(
         end: The same for ``row["end"]``.
         rows: ``start``, ``end``, and the edge's own properties.
     """
-    alike: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        alike[
+        groups[
             tuple(sorted(name for name, value in row.items() if value is not None and name not in ("start", "end")))
         ].append(row)
-    for names, members in alike.items():
+    for names, members in groups.items():
         properties = f" {{{_properties(names)}}}" if names else ""
         cypher = (
             f"UNWIND $rows AS r MATCH (a:{quoted(start[0])} {{{quoted(start[1])}: r.start}}) "

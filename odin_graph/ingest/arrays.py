@@ -14,7 +14,7 @@ from odin_graph.ingest.formats.pillow import pixels_of_picture
 
 
 def pixels_of(id_: str, given: Any) -> NDArray[Any] | Any:
-    """Pixels as an array; what is read where it is sliced stays what it is.
+    """Pixels as an array; arrays that are read when they are sliced are returned as they are.
 
     Raises:
         ShapeError: It is no array of numbers.

@@ -29,7 +29,7 @@ from odin_graph.ingest.room import Room
 
 _SHARE: Final = 16
 _AHEAD_SHARE: Final = 32
-"""Of the budget's memory: what files take that are decoded ahead, of which each takes a few times its pixels."""
+"""Share of the budget's memory for files that are decoded ahead; each takes a few times its pixels."""
 _AT_ONCE: Final = 256 << 20
 """Bytes of pixels that a row of tiles, or a strip, of a file may take: so many, or a share of the budget."""
 _SMALL: Final = 64 << 10
@@ -52,7 +52,7 @@ class Decoded:
     """The file was stored before, byte for byte: it was not decoded."""
     error: OdinError | None = None
     digest: str | None = None
-    """Of the pixels."""
+    """Digest of the pixels."""
 
 
 _Job: TypeAlias = Callable[[], Decoded]
@@ -82,14 +82,14 @@ def decoded(
             while waiting:
                 yield from decoder.result(*waiting.popleft())
         finally:
-            decoder.room.turn(1 << 62)  # who waits for room goes on, and ends
+            decoder.room.turn(1 << 62)  # threads that wait for room go on, and end
             for _, left in waiting:
                 if isinstance(left, Future):
                     left.cancel()
 
 
 class _Decoder:
-    """What every file of a call is decoded with."""
+    """Decodes the files of a call."""
 
     def __init__(self, readers: Readers, budget: Budget, keep_data: bool) -> None:
         self._readers, self._budget, self._keep_data = readers, budget, keep_data
@@ -100,7 +100,7 @@ class _Decoder:
         self._digest_of_files = lru_cache(budget.threads + 1)(_digest_of_files)
 
     def job(self, entry: Entry, known: str | None, turn: int) -> tuple[_Job, bool]:
-        """What decodes an entry, and whether that is worth a thread."""
+        """A function that decodes an entry, and whether that is worth a thread."""
         try:
             if entry.error is not None:
                 raise entry.error
@@ -124,7 +124,7 @@ class _Decoder:
     def _array(self, entry: Entry) -> Decoded:
         try:
             pixels = pixels_of(entry.id, entry.pixels)
-            check_pixels(entry.id, pixels)  # before it loses a mask
+            check_pixels(entry.id, pixels)  # while it still has its mask
             pixels = lazily(pixels, self._budget.huge)
         except OdinError as error:
             return Decoded(entry, error=error)

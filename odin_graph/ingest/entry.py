@@ -17,7 +17,7 @@ from odin_graph.schema.metadata.plain import plain
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Part:
-    """Where an image lies that is not alone in a file."""
+    """The place of an image that is not alone in a file."""
 
     thing: str
     """The id of the file or series."""
@@ -40,7 +40,7 @@ class Entry:
     name: str = ""
     """Of the file: its path below the folder that was given, or as the manifest has it."""
     part: Part | None = None
-    """Of what was looked into before."""
+    """Given where the file was looked into before."""
     error: OdinError | None = None
     """Why its file cannot be read."""
 

@@ -34,7 +34,7 @@ def file_size(path: Path) -> int:
 
 
 def read_small(path: Path, size: int) -> bytes:
-    """The bytes of a file of about so many bytes, in three calls of the system and none of Python's files."""
+    """Read a file of about so many bytes, in three system calls and without Python's file objects."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         data = os.read(file, size + 1)

@@ -40,23 +40,23 @@ def entries_of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     return entries, sorted(notes)
 
 
-def _files(top: Path, here: Path, above: tuple[str, ...], ways: dict[str, list[str]]) -> Iterator[Path]:
-    real = os.path.realpath(here)
+def _files(top: Path, current: Path, above: tuple[str, ...], ways: dict[str, list[str]]) -> Iterator[Path]:
+    real = os.path.realpath(current)
     if real in above:  # a link in a circle
         return
-    ways.setdefault(real, []).append(here.relative_to(top).as_posix())
+    ways.setdefault(real, []).append(current.relative_to(top).as_posix())
     try:
-        inside = sorted(os.scandir(here), key=lambda entry: entry.name)
+        inside = sorted(os.scandir(current), key=lambda entry: entry.name)
     except OSError:
-        yield here  # reading it fails, by name and with the reason, as any other file's
+        yield current  # reading it fails, by name and with the reason, as any other file's
         return
     for entry in inside:
         if entry.name.startswith("."):
             continue
         if _is_folder(entry):
-            yield from _files(top, here / entry.name, (*above, real), ways)
+            yield from _files(top, current / entry.name, (*above, real), ways)
         else:
-            yield here / entry.name
+            yield current / entry.name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

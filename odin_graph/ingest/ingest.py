@@ -1,4 +1,4 @@
-"""Entries become stored images, batch by batch; what is acknowledged stands, and a repeated call goes on."""
+"""Entries become stored images, batch by batch; what is acknowledged stays, and a repeated call continues."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BATCH: Final = 10_000
 """Images a transaction, unless their pixels reach the other limit before."""
 BATCH_BYTES: Final = 128 << 20
 _SHARE: Final = 32
-"""Of the budget's memory: a batch takes so much at most, is copied on its way, and the next is read meanwhile."""
+"""Share of the budget's memory for a batch, which is copied on its way while the next one is read."""
 
 
 def ingest(
@@ -74,7 +74,7 @@ def ingest(
         ConflictError: An id is there with other pixels, or twice in what was given.
     """
     _check_call(entries, on_error, batch_size)
-    # All of them fit each other, before any of them is stored.
+    # All metadata must fit together before any of it is stored.
     types = NewValues.of("Image", _given(entries), own=("label",)).types
     given, (entries, stacked) = entries, without_stacks(entries)
     report = IngestReport(notes=list(notes))
@@ -86,25 +86,27 @@ def ingest(
         read = _read(stores, entries, keep_originals)
         for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
             good = [item for item in batch if not item.known]
-            there = [item for item in batch if item.known]
+            existing = [item for item in batch if item.known]
             if not doubted:  # once is enough
                 doubted = _remark(
                     report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
                 )
-            keys = stored_keys(stores, [item.entry.id for item in there])
+            keys = stored_keys(stores, [item.entry.id for item in existing])
             if good:
                 try:
-                    said = add_images(stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types)
-                except UnreadableImageError as error:  # of a huge one, which is a batch of its own
+                    result = add_images(
+                        stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types
+                    )
+                except UnreadableImageError as error:  # of a huge image, which is a batch by itself
                     if on_error == "raise" or len(good) > 1:
                         raise
                     report.errors.append((good[0].entry.id, str(error)))
                     continue
-                there += _count(report, good, said, keys)
+                existing += _count(report, good, result, keys)
             release(getattr(entries, "images", None))
             report.already_there += len(batch) - len(good)
-            if there:
-                _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
+            if existing:
+                _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
             advance(len(batch))
         compact_pixels(stores)
     for items in stacked:
@@ -123,7 +125,7 @@ def _store_stack(
     keep_originals: bool,
     progress: bool,
 ) -> None:
-    """Store the frames of a thing as a volume or a video, whole or not at all."""
+    """Store the frames of a file or series as a volume or a video, whole or not at all."""
     thing = items[0].part.thing if items[0].part else items[0].id
     try:
         if keep_originals:
@@ -149,29 +151,29 @@ def _store_stack(
     report.already_there += len(items) - added
     if added < len(items):
         keys = stored_keys(stores, [item.id for item in items])
-        there = [Decoded(item) for item in items if item.id in keys]
-        _compare(stores, report, there, np.array([keys[item.entry.id] for item in there]), on_conflict)
+        existing = [Decoded(item) for item in items if item.id in keys]
+        _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
 
 
-def _count(report: IngestReport, items: Sequence[Decoded], said: AddReport, keys: dict[str, int]) -> list[Decoded]:
-    """Add what became of a batch to the report. Those that are there with the same pixels, and their keys."""
-    left = {*said.others, *said.deleted}
-    report.added += said.added
-    report.already_there += said.skipped - len(left)
-    report.revised += said.revised
-    report.others += [items[place].entry.id for place in said.others]
-    report.deleted += [items[place].entry.id for place in said.deleted]
-    if said.skipped == len(left):
+def _count(report: IngestReport, items: Sequence[Decoded], result: AddReport, keys: dict[str, int]) -> list[Decoded]:
+    """Add the result of a batch to the report; return existing images with the same pixels, and add their keys."""
+    left = {*result.others, *result.deleted}
+    report.added += result.added
+    report.already_there += result.skipped - len(left)
+    report.revised += result.revised
+    report.others += [items[place].entry.id for place in result.others]
+    report.deleted += [items[place].entry.id for place in result.deleted]
+    if result.skipped == len(left):
         return []
     kept = [place for place in range(len(items)) if place not in left]
-    keys |= {items[place].entry.id: int(said.keys[place]) for place in kept}
+    keys |= {items[place].entry.id: int(result.keys[place]) for place in kept}
     return [items[place] for place in kept]
 
 
 def _compare(
     stores: Stores, report: IngestReport, items: Sequence[Decoded], keys: NDArray[np.int64], on_conflict: OnConflict
 ) -> None:
-    """Say which images that are there have another label or other metadata, or give them what is new."""
+    """Report existing images that have another label or other metadata, or update them."""
     columns = _columns(items)
     places = differing(stores, keys, columns)
     if on_conflict != "update" or not places:
@@ -232,7 +234,7 @@ def _batched(
             yield [item]
             continue
         batch.append(item)
-        size += _held_bytes(item)
+        size += _memory_of(item)
         if len(batch) >= most or size >= most_bytes:
             yield batch
             batch, size = [], 0
@@ -245,17 +247,17 @@ def _with_remedy(error: OdinError) -> OdinError:
     return type(error)(f"{str(error).rstrip('.')}. {remedy}")
 
 
-def _held_bytes(item: Decoded) -> int:
-    """What an item keeps in memory: pixels that are read by rows are not."""
+def _memory_of(item: Decoded) -> int:
+    """Bytes of memory that an item takes: pixels that are read by rows take none."""
     return (item.pixels.nbytes if isinstance(item.pixels, np.ndarray) else 0) + len(item.data or b"")
 
 
 def _remark(report: IngestReport, doubts: Iterable[str]) -> bool:
-    """Warn, and keep it; whether there is anything."""
+    """Warn of doubts, and add them to the notes; return whether there are any."""
     found = list(doubts)
-    for one in found:
-        report.notes.append(one)
-        warn(one, LayoutWarning)
+    for doubt in found:
+        report.notes.append(doubt)
+        warn(doubt, LayoutWarning)
     return bool(found)
 
 

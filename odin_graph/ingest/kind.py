@@ -21,33 +21,33 @@ def entries_of_kind(kind: type[Image], entries: Sequence[Entry]) -> Sequence[Ent
     if not (isinstance(kind, type) and issubclass(kind, Image)):
         raise DataError(f"kind= takes a subclass of og.schema.Image, not {kind!r}.")
     ours = {name for name, _ in Image.__all_properties__}
-    declared = {name: held for name, held in kind.__all_properties__ if name not in ours}
+    declared = {name: prop for name, prop in kind.__all_properties__ if name not in ours}
     if not declared:
         return entries
-    # What has no image has an error, and nothing that it lacks is a reason to stop.
+    # An entry with an error has no image, so what it lacks is no reason to stop.
     return [entry if entry.error is not None else _filled(kind, declared, entry) for entry in entries]
 
 
 def _filled(kind: type[Image], declared: Mapping[str, Any], entry: Entry) -> Entry:
     values = dict(entry.metadata)
-    for name, held in declared.items():
+    for name, prop in declared.items():
         value = values.pop(name, None)
-        if value is None and held.has_default:
-            value = held.default_value()
+        if value is None and prop.has_default:
+            value = prop.default_value()
         if value is None:
-            if held.required:
+            if prop.required:
                 raise MetadataError(
                     f"{entry.id!r} has no {name!r}, which {kind.__name__} requires: add it to the metadata."
                 )
             continue
         try:
-            stored = held.deflate(value, None)
+            stored = prop.deflate(value, None)
             if isinstance(value, float) and stored != value:
                 raise ValueError("digits would be lost")  # neomodel makes 1 of 1.5
         except (TypeError, ValueError) as error:  # neomodel's DeflateError is a ValueError
             raise MetadataError(
-                f"{name!r} of {entry.id!r} is {value!r}, which {type(held).__name__} of {kind.__name__} refuses: "
+                f"{name!r} of {entry.id!r} is {value!r}, which {type(prop).__name__} of {kind.__name__} refuses: "
                 "correct the value, or the class."
             ) from error
-        values[held.get_db_property_name(name)] = stored
+        values[prop.get_db_property_name(name)] = stored
     return replace(entry, metadata=values)

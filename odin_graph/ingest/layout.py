@@ -1,4 +1,4 @@
-"""Arrays whose axes are probably meant in another order: stored as they are, and said."""
+"""Arrays whose axes are probably meant in another order: stored as they are, with a remark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEAST = 17
 
 
 def remarks(pixels: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    """What to say of images, by id and pixels, whose first axis looks like the channels of PyTorch."""
+    """A remark on images, by id and pixels, whose first axis looks like the channels of PyTorch."""
     turned = [(id_, image.shape) for id_, image in pixels if _channels_first(image.shape)]
     if turned:
         id_, shape = turned[0]
@@ -22,7 +22,7 @@ def remarks(pixels: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 
 def remark_on_stack(shape: Sequence[int]) -> str | None:
-    """What to say of an array (n, h, w) that looks like one image (h, w, bands)."""
+    """A remark on an array (n, h, w) that looks like one image (h, w, bands)."""
     if len(shape) == 3 and shape[2] in _CHANNELS[1:] and min(shape[:2]) >= _LEAST:
         return (
             f"images= has shape {tuple(shape)} and was stored as {shape[0]} gray images of {shape[1]} x {shape[2]} "
@@ -32,7 +32,7 @@ def remark_on_stack(shape: Sequence[int]) -> str | None:
 
 
 def remark_on_volume(what: str, shape: Sequence[int]) -> str | None:
-    """What to say of a volume or video (n, h, w, bands), one of whose first two axes looks like the channels."""
+    """A remark on a volume or video (n, h, w, bands), one of whose first two axes looks like the channels."""
     for axis in (1, 0):
         if len(shape) == 4 and shape[axis] in _CHANNELS and min(shape[2:]) >= _LEAST:
             return (

@@ -18,7 +18,7 @@ from odin_graph.schema.metadata import FieldType, plain, widen
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Entries of images, where there were entries of files."""
+    """Entries of images, found in entries of files."""
 
     entries: Sequence[Entry]
     notes: Sequence[str] = ()
@@ -41,7 +41,7 @@ def look(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> d
         path = Path(source)
         entries = entries_of_folder(path)[0] if path.is_dir() else [_entry(path)]
     else:
-        entries = [_entry(Path(one)) for one in source]
+        entries = [_entry(Path(file)) for file in source]
     readers = Readers.installed()
     found: dict[str, Opened] = {}
     for id_, files, group in _things(readers, entries):

@@ -129,12 +129,12 @@ def values_of(column: pd.Series[Any]) -> list[Any]:
 
 
 def typed(columns: Mapping[str, Sequence[Any]], types: Types) -> dict[str, Sequence[Any]]:
-    """The columns, those that are named as the type that was asked for.
+    """The columns, with those that are named in `types` converted.
 
     Raises:
         MetadataError: Values that are not of it; lists the first.
     """
-    return {name: _as_asked(name, held, types[name]) if name in types else held for name, held in columns.items()}
+    return {name: _as_asked(name, values, types[name]) if name in types else values for name, values in columns.items()}
 
 
 def _read_text(path: Path, delimiter: str) -> tuple[list[str], list[Sequence[str]]]:
@@ -173,17 +173,17 @@ def _check_columns(names: Sequence[str], types: Types, name: str) -> None:
 
 def _as_asked(name: str, values: Sequence[Any], to: FieldType) -> list[Any]:
     read: list[Any] = []
-    strange: list[str] = []
+    invalid: list[str] = []
     for row, value in enumerate(values):
         try:
             read.append(convert(value, to))
         except (ValueError, OverflowError):
             read.append(None)
-            strange.append(f"{value!r:.60} (row {row + 1})")
-    if strange:
+            invalid.append(f"{value!r:.60} (row {row + 1})")
+    if invalid:
         raise MetadataError(
-            f"{len(strange):,} of {len(values):,} values of {name!r} are not of type {to}, first "
-            f"{', '.join(strange[:_SHOWN])}: correct them, or leave {name!r} out of types=."
+            f"{len(invalid):,} of {len(values):,} values of {name!r} are not of type {to}, first "
+            f"{', '.join(invalid[:_SHOWN])}: correct them, or leave {name!r} out of types=."
         )
     return read
 

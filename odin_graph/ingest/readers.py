@@ -91,7 +91,9 @@ class Readers:
                 f"the readers {' and '.join(found)} both take it for theirs: uninstall the package of one, or have one "
                 "say that it goes before the other (Reader.before)"
             )
-        raise UnreadableImageError(why_not(file.head, [name for one in self.by_name.values() for name in one.formats]))
+        raise UnreadableImageError(
+            why_not(file.head, [name for reader in self.by_name.values() for name in reader.formats])
+        )
 
     def _open(self, files: Sequence[File]) -> Contents:
         reader = self._of(files[0])
@@ -100,7 +102,7 @@ class Readers:
         except UnreadableImageError as error:
             if known_as(files[0].head) is None:
                 raise
-            formats = [name for one in self.by_name.values() for name in one.formats]
+            formats = [name for other in self.by_name.values() for name in other.formats]
             raise UnreadableImageError(why_not(files[0].head, formats)) from error  # a DICOM may begin as a TIFF does
 
 
@@ -119,7 +121,7 @@ class Opened:
         """A frame, not yet decoded.
 
         Raises:
-            UnreadableImageError: It is none, or is there no more.
+            UnreadableImageError: There is no such frame, or no longer.
         """
         return _named(self.name, self._frame, index)
 
@@ -262,7 +264,7 @@ def _named(name: object, call: Callable[[Any], T], argument: Any) -> T:
         raise UnreadableImageError(f"{printable(name)}: there is not enough memory to decode it") from error
     except OSError as error:
         raise UnreadableImageError(f"{printable(name)}: {error.strerror or error}") from error
-    except MetadataError:  # of a field that cannot be, whatever the file
+    except MetadataError:  # of a field with a name or type that no field has, whatever the file
         raise
     except Exception as error:  # a broken file makes decoders raise anything
         raise UnreadableImageError(f"{printable(name)}: {broken(error)}") from error

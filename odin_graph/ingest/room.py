@@ -6,7 +6,7 @@ from threading import Condition
 
 
 class Room:
-    """So many bytes. Who comes first in the order always gets what it needs, so that nobody waits for ever."""
+    """A number of bytes. The first in the order always gets what it needs, so that none waits for ever."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -15,7 +15,7 @@ class Room:
         self._changed = Condition()
 
     def take(self, size: int, turn: int) -> None:
-        """Wait until there are so many bytes, or until it is this one's turn."""
+        """Wait until there are so many bytes, or until the turn has come."""
         with self._changed:
             self._changed.wait_for(lambda: turn <= self._first or self._taken + size <= self._size)
             self._taken += size
@@ -27,7 +27,7 @@ class Room:
             self._changed.notify_all()
 
     def turn(self, turn: int) -> None:
-        """Who is first in the order now."""
+        """Set whose turn it is: the first in the order."""
         with self._changed:
             self._first = turn
             self._changed.notify_all()

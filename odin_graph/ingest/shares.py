@@ -101,17 +101,17 @@ def _classes(
         if not is_missing(value):
             places.setdefault(value_key(value), []).append(place)
     lacking, absent, uneven = [], [], []
-    for (_, text), here in sorted(places.items()):
-        counts = np.bincount(part[here], minlength=len(names))
+    for (_, text), members in sorted(places.items()):
+        counts = np.bincount(part[members], minlength=len(names))
         unlearned = np.count_nonzero(counts) == 1 if folds else counts[np.argmax(asked)] == 0
-        said = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True) if count)
-        bare = (counts == 0) & (stratified or asked * len(here) >= (np.inf if folds else 1))
+        listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True) if count)
+        bare = (counts == 0) & (stratified or asked * len(members) >= (np.inf if folds else 1))
         if bare.any() and (stratified or not unlearned):
-            absent.append(f"{text!r} ({said} of {len(here):,})")
+            absent.append(f"{text!r} ({listed} of {len(members):,})")
         elif unlearned:
-            lacking.append(f"{text!r} ({said} of {len(here):,})")
+            lacking.append(f"{text!r} ({listed} of {len(members):,})")
         elif stratified and (_off(counts, asked) > CLASS_OFF).any():
-            uneven.append(f"{text!r} ({said} of {len(here):,})")
+            uneven.append(f"{text!r} ({listed} of {len(members):,})")
     learned = "more than one fold" if folds else names[int(np.argmax(asked))]
     found = [
         f"{len(values):,} values of {field!r} are not in {where}: {_listed(values)}."

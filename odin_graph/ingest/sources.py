@@ -37,7 +37,7 @@ class Given:
 
     entries: Sequence[Entry]
     notes: Sequence[str] = ()
-    """What the reader of a manifest has to say, and what differs from what is in the files."""
+    """Notes of the reader of a manifest, and differences from what is in the files."""
 
 
 def entries_of(
@@ -157,18 +157,18 @@ def _of_arrays(
     free = dict(metadata) if metadata is not None else {}
     for name in free:
         check_name("Image", name)
-    made = (f"{prefix}/{position:06d}" for position in range(n))
-    held = [id_of(id_) for id_ in in_order("ids", ids)] if ids is not None else list(made)
+    default_ids = (f"{prefix}/{position:06d}" for position in range(n))
+    all_ids = [id_of(id_) for id_ in in_order("ids", ids)] if ids is not None else list(default_ids)
     given: dict[str, Sequence[Any]] = {
         name: values_of(pd.Series(list(in_order(name, column)), dtype=object)) for name, column in free.items()
     }
     if absent := [name for name in types if name not in given and name != "label"]:
         raise DataError(f"types= names {absent[0]!r}, and metadata= has no such column.")
-    said: Sequence[Any] = list(in_order("labels", labels)) if labels is not None else [None] * n
+    all_labels: Sequence[Any] = list(in_order("labels", labels)) if labels is not None else [None] * n
     given = typed(given, types)
-    said = typed({"label": said}, types)["label"]
-    columns: dict[str, Sequence[Any]] = {"ids": held, "labels": said, **given}
+    all_labels = typed({"label": all_labels}, types)["label"]
+    columns: dict[str, Sequence[Any]] = {"ids": all_ids, "labels": all_labels, **given}
     for name, column in columns.items():
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
-    return ArrayEntries(held, images, said, given)
+    return ArrayEntries(all_ids, images, all_labels, given)

@@ -107,7 +107,7 @@ def _any_finite(values: Sequence[float]) -> bool:
 
 
 def _note(texts: Sequence[str], name: str) -> str:
-    """Said of a column that stays text, though all of it can be read as numbers."""
+    """A note for a column that stays text, though all of it can be read as numbers."""
     if not any(_DIGIT.search(text) for text in texts):
         return ""
     try:

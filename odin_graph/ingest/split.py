@@ -97,7 +97,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 
 def _codes(values: Sequence[Any], order: Positions, *, alone: bool = False) -> Positions:
-    """In that order, a number for each distinct value, the same for any order; with ``alone`` each None is its own."""
+    """In that order, a number for each distinct value, the same for any order; with ``alone`` one for each None."""
     if len(values) != len(order):
         raise DataError(f"{len(order)} images, but {len(values)} values to split by.")
     keys = [
@@ -124,28 +124,28 @@ def _deal_times(
     # A moment goes to the part that the middle of its images falls into.
     counts = np.bincount(codes, minlength=len(known))
     middles = (np.cumsum(counts) - counts / 2) / max(1, len(time))
-    of_moment = np.minimum(np.searchsorted(np.cumsum(shares), middles, side="right"), len(shares) - 1)
+    moment_parts = np.minimum(np.searchsorted(np.cumsum(shares), middles, side="right"), len(shares) - 1)
     # It is not before a part that an earlier moment is in, nor after one that a later moment is in.
     has = kept != _NEW
     first, last = np.zeros(len(known), np.int64), np.full(len(known), len(shares) - 1)
     np.maximum.at(first, codes[has], kept[has])
     np.minimum.at(last, codes[has], kept[has])
     first, last = np.maximum.accumulate(first), np.minimum.accumulate(last[::-1])[::-1]
-    return np.where(has, kept, np.clip(of_moment, first, np.maximum(first, last))[codes])
+    return np.where(has, kept, np.clip(moment_parts, first, np.maximum(first, last))[codes])
 
 
 def _deal(strata: Positions, shares: NDArray[np.float64], draw: np.random.Generator, kept: Positions) -> Positions:
     part = kept.copy()
     wanted, given = np.zeros(len(shares)), np.zeros(len(shares))
     for stratum in np.unique(strata):
-        here = np.flatnonzero(strata == stratum)
-        new = draw.permutation(here[kept[here] == _NEW])
-        has = np.bincount(kept[here][kept[here] != _NEW], minlength=len(shares))
-        wanted += shares * len(here)
+        members = np.flatnonzero(strata == stratum)
+        new = draw.permutation(members[kept[members] == _NEW])
+        has = np.bincount(kept[members][kept[members] != _NEW], minlength=len(shares))
+        wanted += shares * len(members)
         given += has
         if not len(new):
             continue
-        lacking = np.maximum(shares * len(here) - has, 0)
+        lacking = np.maximum(shares * len(members) - has, 0)
         counts = np.floor(lacking * (len(new) / lacking.sum()) + 1e-9).astype(np.int64)
         for _ in range(len(new) - counts.sum()):  # what is left over goes where most is owed so far
             counts[np.argmax(wanted - given - counts)] += 1
@@ -172,22 +172,22 @@ def _deal_groups(
     table = np.zeros((number, int(strata.max()) + 1))
     np.add.at(table, (groups, strata), 1)
     wanted = shares[:, None] * table.sum(axis=0)
-    of_group = _sides_of_groups(groups, kept, number, names, values)
+    group_parts = _sides_of_groups(groups, kept, number, names, values)
     given = np.zeros_like(wanted)
-    has = of_group != _NEW
-    np.add.at(given, of_group[has], table[has])
+    has = group_parts != _NEW
+    np.add.at(given, group_parts[has], table[has])
     order = draw.permutation(number)
     order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
-    order = order[of_group[order] == _NEW]
+    order = order[group_parts[order] == _NEW]
     for left, group in zip(range(len(order), 0, -1), order, strict=True):
         # The change of the squared distance to what is wanted, if the group went to each part.
         cost = (table[group] * (table[group] + 2 * (given - wanted))).sum(axis=1)
         bare = given.sum(axis=1) == 0
         if bare.sum() == left:  # every part gets a group
             cost = np.where(bare, cost, np.inf)
-        of_group[group] = np.argmin(cost)
-        given[of_group[group]] += table[group]
-    return of_group[groups]
+        group_parts[group] = np.argmin(cost)
+        given[group_parts[group]] += table[group]
+    return group_parts[groups]
 
 
 def _sides_of_groups(

@@ -20,7 +20,7 @@ from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.schema.reserved import check_name
 
 _SHARE: Final = 32
-"""Of the budget's memory: frames that together take less are decoded once, and others again when they are stored."""
+"""Frames that together take less than this share of the budget's memory are decoded once, others twice."""
 
 
 class FrameArray:
@@ -40,7 +40,7 @@ class FrameArray:
 
 
 def without_stacks(entries: Sequence[Entry]) -> tuple[Sequence[Entry], list[list[Entry]]]:
-    """The entries of images that stand for themselves; and those of each volume and video.
+    """The entries of single images, and those of each volume and video.
 
     Raises:
         MetadataError: A name that metadata of a volume or a video may not have.

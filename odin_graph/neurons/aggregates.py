@@ -43,7 +43,7 @@ def aggregate(name: str, weights: Any = None) -> Measure:
 
 @AGGREGATES.register("sum")
 class Sum(Measure):
-    """Of all units."""
+    """The sum of all units."""
 
     def value(self, values: NDArray[Any]) -> Floats:
         """(n,) of values (G, n)."""
@@ -60,7 +60,7 @@ class Sum(Measure):
 
 @AGGREGATES.register("mean")
 class Mean(Sum):
-    """Of all units."""
+    """The mean of all units."""
 
     def value(self, values: NDArray[Any]) -> Floats:
         """(n,) of values (G, n)."""

@@ -1,4 +1,4 @@
-"""What the engine answers."""
+"""The engine's answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Work:
     verified: int
     """Images whose exact values were asked for."""
     rounds: int = 0
-    """How often they were asked for."""
+    """How often exact values were asked for."""
     beyond: int = 0
     """Verified images whose values lie further from the codes than the noise says: it was measured too small."""
 
@@ -67,7 +67,7 @@ class Decision:
     missing: Keys
     """Those whose value is missing: they satisfy no condition."""
     tied: Keys
-    """Those of which it rests on less than the noise, on whichever side they are."""
+    """Images whose side rests on less than the noise."""
     uncovered: Keys
     work: Work
 

@@ -1,4 +1,4 @@
-"""What is asked of a group of units, and the images that may be in the answer.
+"""A question to a group of units, and the images that may be in its answer.
 
 This is the first phase of the VA-file (Weber, Schek, Blott, VLDB 1998). It has two passes here: a sketch of all images
 by straight lines, in float32, leaves a few hundred, of which the tables of intervals are read in float64.
@@ -22,7 +22,7 @@ from odin_graph.neurons.sketched import Sketched, largest, sketch_of
 
 
 class Asked:
-    """What is asked, checked, with the images that pass."""
+    """A checked question, with the images that pass its filters."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Asked:
                 sketched.append((passing, Sketched(passing, sketch, sign, self.threads)))
         if sketched:
             edge = self._edge(k, sketched, tight)
-            tight += [self._tight(passing, sign, held.reaching(edge)) for passing, held in sketched]
+            tight += [self._tight(passing, sign, rough.reaching(edge)) for passing, rough in sketched]
         return kept(Bounds.joined(tight), k)
 
     def _edge(self, k: int, sketched: Sequence[tuple[Passing, Sketched]], tight: Sequence[Bounds]) -> float:
         """A value that k images surely reach."""
-        ends = [held.best_low(k) for _, held in sketched] + [one.low[~np.isnan(one.low)] for one in tight]
+        ends = [rough.best_low(k) for _, rough in sketched] + [bounds.low[~np.isnan(bounds.low)] for bounds in tight]
         every = np.concatenate(ends)
         return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else -np.inf
 
@@ -99,7 +99,7 @@ class Asked:
             low, high, beyond = self._near(keys, wide)
             value = sign * self.measure(np.clip(wide, low, high))
             with np.errstate(invalid="ignore", over="ignore"):
-                ends = self.measure.box(low, high)  # a unit of infinity stands still, and others may decide
+                ends = self.measure.box(low, high)  # an infinite unit stays as it is, and others may decide
             least, most = ends if sign > 0 else (-ends[1], -ends[0])
             still = ~np.isfinite(value) & ~np.isfinite(wide).all(axis=0)
             return Looked(value, np.where(still, value, least), np.where(still, value, most), beyond)
@@ -107,26 +107,29 @@ class Asked:
         return look
 
     def _near(self, keys: Keys, again: Floats) -> tuple[Floats, Floats, int]:
-        """Where captured units lie (G, n): near what was run again, and where their codes say, if both can be.
+        """Bounds of captured units (G, n): near the values run again, within their codes' intervals where these meet.
 
-        Also of how many images both cannot be.
+        Also the number of images where they do not meet.
         """
         assert self._noise is not None
         low, high = again - self._noise, again + self._noise
         beyond = np.zeros(len(keys), np.bool_)
         for passing in self.passing:
             if isinstance(passing.part, Block):
-                at, here = positions(passing.part.keys, keys)
+                at, present = positions(passing.part.keys, keys)
                 least, most = intervals(passing.part, at)
-                least, most = np.fmax(low[:, here], least), np.fmin(high[:, here], most)
+                least, most = np.fmax(low[:, present], least), np.fmin(high[:, present], most)
                 apart = least > most
-                beyond[here] = apart.any(axis=0)
-                low[:, here], high[:, here] = np.where(apart, low[:, here], least), np.where(apart, high[:, here], most)
+                beyond[present] = apart.any(axis=0)
+                low[:, present], high[:, present] = (
+                    np.where(apart, low[:, present], least),
+                    np.where(apart, high[:, present], most),
+                )
         return low, high, int(beyond.sum())
 
 
 def kept(found: Bounds, k: int) -> Bounds:
-    """Without images that k others surely come before, also by key."""
+    """Drop images that k others surely come before, by value or by key."""
     if len(found.keys) <= k:
         return found
     gone = np.isnan(found.low)

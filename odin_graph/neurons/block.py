@@ -1,4 +1,4 @@
-"""What the engine is given of a group of units: codes with their intervals, or values, segment by segment."""
+"""A group of units as the engine reads it: codes with their intervals, or values, segment by segment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_VALUE: Final = 255
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What is stored of a group of G units over the n images of one segment."""
+    """The stored codes of a group of G units over the n images of one segment."""
 
     keys: Keys
     """(n,), sorted, distinct."""
@@ -76,7 +76,7 @@ Part: TypeAlias = Block | Values
 
 
 class Exact(Protocol):
-    """Where values come from that codes cannot decide: finer columns, or the model run again."""
+    """The source of values that codes cannot decide: finer columns, or the model run again."""
 
     def __call__(self, keys: Keys) -> NDArray[np.float32]:
         """The values (n, G) of the group for n sorted keys."""

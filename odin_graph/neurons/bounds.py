@@ -22,7 +22,7 @@ _ROUNDING: Final = 2.0**-50
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """Images and the ends of where their values lie; both are one array where all values are known."""
+    """Images with bounds of their values; one array is both ends where all values are known."""
 
     keys: Keys
     low: Floats
@@ -33,7 +33,7 @@ class Bounds:
         return self._of(self.keys[at], lambda ends: ends[at])
 
     def negative(self) -> Bounds:
-        """Of the values with the other sign."""
+        """Bounds of the values with the other sign."""
         turned = self._of(self.keys, np.negative)
         return Bounds(self.keys, turned.high, turned.low)
 
@@ -43,13 +43,13 @@ class Bounds:
 
     @classmethod
     def joined(cls, every: Sequence[Bounds]) -> Bounds:
-        """Those of all parts, one after the other."""
+        """The bounds of all parts, one after the other."""
         if len(every) == 1:  # no copy: fresh memory takes longer than all that is done with it
             return every[0]
         return cls(
-            np.concatenate([one.keys for one in every] or [np.empty(0, np.int64)]),
-            np.concatenate([one.low for one in every] or [np.empty(0)]),
-            np.concatenate([one.high for one in every] or [np.empty(0)]),
+            np.concatenate([part.keys for part in every] or [np.empty(0, np.int64)]),
+            np.concatenate([part.low for part in every] or [np.empty(0)]),
+            np.concatenate([part.high for part in every] or [np.empty(0)]),
         )
 
 
@@ -92,5 +92,5 @@ def _around(values: NDArray[Any], error: Floats) -> tuple[Floats, Floats]:
     """The ends of where captured values lie (G, n): as near as that, and anywhere where one is not finite."""
     wide, away = values.astype(np.float64), error[:, None]
     finite = np.isfinite(wide)
-    away = away + np.abs(np.where(finite, wide, 0)) * _ROUNDING  # what the sum itself loses
+    away = away + np.abs(np.where(finite, wide, 0)) * _ROUNDING  # what the sum itself rounds
     return np.where(finite, wide - away, -np.inf), np.where(finite, wide + away, np.inf)

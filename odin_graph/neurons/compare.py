@@ -57,12 +57,12 @@ def compare(
     if len(open_.keys):
         open_ = open_.take(np.argsort(open_.keys))
         verified = len(open_.keys)
-        held = reconciled(asked.look(1)(open_.keys), open_, strict=asked.strict)
-        beyond = held.beyond
-        by_ends = truth(op, held.low, held.high, threshold)
-        by_value = truth(op, held.value, held.value, threshold)
-        missing = np.isnan(held.value)
-        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(held.low))]
+        looked = reconciled(asked.look(1)(open_.keys), open_, strict=asked.strict)
+        beyond = looked.beyond
+        by_ends = truth(op, looked.low, looked.high, threshold)
+        by_value = truth(op, looked.value, looked.value, threshold)
+        missing = np.isnan(looked.value)
+        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(looked.low))]
         sides.add(open_.keys, *by_value, missing)
     work = Work(asked.images, verified, verified, int(verified > 0), beyond)
     return Decision(*sides.sorted(), np.sort(sides.tied), asked.uncovered, work)
@@ -71,7 +71,7 @@ def compare(
 def compare_estimate(
     parts: Sequence[Part], measure: Measure, op: Op, threshold: float, *, among: Keys | None = None
 ) -> DecisionEstimate:
-    """As `compare`, from what is stored alone: what it does not decide is said."""
+    """As `compare`, from what is stored alone; images that it does not decide are listed."""
     asked = Asked(parts, measure, among)
     sides = _sides(asked, op, threshold)
     return DecisionEstimate(*sides.sorted(), np.sort(sides.open.keys), asked.uncovered)
@@ -98,7 +98,7 @@ def truth(op: Op, low: Floats, high: Floats, threshold: float) -> tuple[Truth, T
 
 
 class _Sides:
-    """Keys by what is known of them."""
+    """Keys, grouped by what is known of their values."""
 
     def __init__(self) -> None:
         self.true: list[Keys] = []
@@ -109,7 +109,7 @@ class _Sides:
 
     @property
     def open(self) -> Bounds:
-        """Those of which nothing is known for sure."""
+        """Those that are still undecided."""
         return Bounds.joined(self.undecided)
 
     def add(self, keys: Keys, true: Truth, false: Truth, missing: Truth) -> None:
@@ -126,7 +126,7 @@ class _Sides:
 
 
 def _sides(asked: Asked, op: Op, threshold: float) -> _Sides:
-    """What stored codes and values decide."""
+    """Group images by what stored codes and values decide."""
     if op not in OPS:
         raise QueryError(f"{op!r} is not a comparison: write one of {' '.join(OPS)}.")
     if not isinstance(threshold, int | float | np.number):

@@ -61,7 +61,7 @@ class Cosine(Measure):
         return near, far
 
     def sketch(self, fit: Fit) -> Sketch | None:
-        """Of the angles between values and query; None for a query of zeros."""
+        """The sketch of the angles between values and query; None for a query of zeros."""
         if self.nowhere:
             return None
         cone = _Cone(Lines(fit.slope, fit.base, fit.half), self._along, self._weights, self._length)
@@ -81,7 +81,7 @@ class Cosine(Measure):
         return found
 
     def _by_angle(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """The box lies in a ball around its middle, seen from 0 under an angle; NaN where that says nothing."""
+        """Bounds by a ball around the middle of the box, seen from 0 under an angle; NaN where it bounds nothing."""
         middle = low / 2 + high / 2
         length = self._lengths(middle)
         radius = self._lengths((high - middle) * (1 + 2.0**-40) + np.abs(middle) * 2.0**-50)
@@ -126,7 +126,7 @@ class _Cone(Sketch):
         cos *= self._cosine
         sin = np.sqrt(np.maximum(1 - cos * cos, 0))
         wide = self._radius / length + self._slack  # the sine of the cone's angle
-        open_ = (wide >= 1) | (square <= _ROUGH)  # any angle, and perhaps none
+        open_ = (wide >= 1) | (square <= _ROUGH)  # any angle, and perhaps a vector of zeros
         np.minimum(wide, 1, out=wide)
         narrow = np.sqrt(1 - wide * wide)
         sin *= wide

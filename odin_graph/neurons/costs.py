@@ -14,10 +14,10 @@ Codec: TypeAlias = Literal["u8", "f16", "f32", "rows"]
 """How values are kept: by unit as codes, halves or floats; or by image, as embeddings are."""
 
 CODECS: Final[tuple[Codec, ...]] = ("u8", "f16", "f32")
-"""That can be made for the sake of a question."""
+"""Codecs that can be made to answer a question."""
 BYTES: Final[dict[Codec, int]] = {"u8": 1, "f16": 2, "f32": 4, "rows": 4}
 NEAR: Final = 1.05
-"""What costs so little more and takes fewer bytes is better."""
+"""An option that costs up to so many times the least, and takes fewer bytes, is better."""
 TILE: Final = 1 << 16
 """Values that are decoded together: of one unit, or of some that follow each other where there are few images."""
 _TILE_UNITS: Final = 64
@@ -32,7 +32,7 @@ _LEFT: Final[dict[Codec, float]] = {"u8": 40.0, "f16": 20.0}
 
 @dataclass(frozen=True, slots=True)
 class MachineSpeeds:
-    """Of the machine; as it comes, what two cores did."""
+    """Speeds of the machine; the defaults were measured on two cores."""
 
     begin: Mapping[str, float] = field(
         default_factory=lambda: {"u8": 0.011, "f16": 0.011, "f32": 0.008, "rows": 0.006},
@@ -53,16 +53,16 @@ class MachineSpeeds:
     write: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-8, "f16": 8e-9, "f32": 8e-9})
     """Seconds a value that is written, by codec."""
     ratios: Mapping[str, float] = field(default_factory=dict)
-    """What was seen as a multiple of what is reckoned, by what was done and how long it took, see `name_of`: of the
+    """Measured seconds as a multiple of reckoned ones, by what was done and how long it took, see `name_of`: of the
     machine, and of the layer that is asked."""
 
     def seen(self, what: str, seconds: float) -> float:
-        """What is to be expected, where so many seconds were reckoned: as what took about as long turned out.
+        """The seconds to expect where so many were reckoned, by the ratio of work that took about as long.
 
-        What took much more or much less time says less: of its ratio counts the root, and the root of that.
+        The ratio of what took much more or much less time counts less: its root, and the root of that.
         """
         split = [(name.rpartition(" "), ratio) for name, ratio in self.ratios.items()]
-        like = {int(size): ratio for (said, _, size), ratio in split if said == what}
+        like = {int(size): ratio for (done, _, size), ratio in split if done == what}
         if not like:
             return seconds
         nearest = min(like, key=lambda size: abs(size - _size(seconds)))
@@ -72,7 +72,7 @@ class MachineSpeeds:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpeeds:
-    """Of a model, run as far as a layer."""
+    """Speeds of a model that is run as far as a layer."""
 
     image: float
     """Seconds an image of a large batch."""
@@ -81,7 +81,7 @@ class ModelSpeeds:
     load: float = 0.0
     """Seconds until it can be run, where it is not loaded."""
     width: int = 1
-    """Numbers that the layer says of an image."""
+    """Numbers that the layer gives for an image."""
     left: Mapping[str, float] = field(default_factory=dict)
     """Images that bounds left to the model, by codec and kind of question, where it was seen."""
 
@@ -92,7 +92,7 @@ class ModelSpeeds:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a group of units."""
+    """A question to a group of units."""
 
     images: int
     units: int
@@ -111,17 +111,17 @@ class Held:
     rows: int = 0
     """Images of the segments that are read for it: columns are read whole."""
     segments: int = 0
-    """In so many segments."""
+    """The number of these segments."""
     cold: int | None = None
     """Units of the group whose columns the cache lacks; None for all of them."""
 
     @property
     def done(self) -> str:
-        """What reading it is called among what was seen."""
+        """The name of this reading among the ratios."""
         return f"read {self.codec}{'' if self.cold == 0 else ' cold'}"
 
     def reckoned(self, units: int, width: int, machine: MachineSpeeds) -> float:
-        """Seconds of reading a group of so many units, of all that the layer has, before what was seen."""
+        """Seconds of reading a group of so many units, of all that the layer has, before ratios are applied."""
         if self.codec == "rows":
             decoded = float(self.rows * width)
         else:
@@ -139,13 +139,13 @@ class Option:
     way: Literal["run", "read", "store"]
     """Run the model, read what is stored (and run the model on what is not), or store what is missing and read it."""
     codec: Codec | None
-    """Of what is read; None where only the model is run."""
+    """Codec of what is read; None where only the model is run."""
     once: float
     """Seconds that are spent the first time alone."""
     each: float
     """Seconds of every such question."""
     bytes: int = 0
-    """That it adds to what is stored, at most."""
+    """Bytes that it adds to the store, at most."""
 
     def cost(self, later: float) -> float:
         """Seconds a question, where so many more are asked."""
@@ -153,24 +153,24 @@ class Option:
 
 
 def options(
-    question: Question, held: Sequence[Held], model: ModelSpeeds, machine: MachineSpeeds, *, loaded: bool
+    question: Question, stored: Sequence[Held], model: ModelSpeeds, machine: MachineSpeeds, *, loaded: bool
 ) -> list[Option]:
     """Every way to answer a question.
 
     Args:
         question: What is asked.
-        held: What is stored, one a codec at most.
+        stored: What the store has of the layer, one a codec at most.
         model: Its speeds.
         machine: Its speeds.
         loaded: Whether the model is.
     """
     load = 0.0 if loaded else model.load
     found = [Option("run", None, load, _run(question.images, model, machine))]
-    by_codec = {one.codec: one for one in held}
-    for one in held:
-        if one.missing < question.images:
-            once = load if one.missing or _left(question, one.codec, model) else 0.0
-            found.append(Option("read", one.codec, once, _read(question, one, model, machine)))
+    by_codec = {item.codec: item for item in stored}
+    for item in stored:
+        if item.missing < question.images:
+            once = load if item.missing or _left(question, item.codec, model) else 0.0
+            found.append(Option("read", item.codec, once, _read(question, item, model, machine)))
     for codec in CODECS:
         before = by_codec.get(codec, Held(codec, question.images))
         if before.missing:
@@ -182,9 +182,12 @@ def options(
 
 
 def best(given: Sequence[Option], later: float) -> Option:
-    """The one that costs least; of those that cost hardly more the one that takes the fewest bytes."""
-    least = min(one.cost(later) for one in given)
-    return min((one for one in given if one.cost(later) <= NEAR * least), key=lambda one: (one.bytes, one.cost(later)))
+    """The option that costs least; of those that cost hardly more the one that takes the fewest bytes."""
+    least = min(option.cost(later) for option in given)
+    return min(
+        (option for option in given if option.cost(later) <= NEAR * least),
+        key=lambda option: (option.bytes, option.cost(later)),
+    )
 
 
 def storing(images: int, codec: Codec, model: ModelSpeeds, machine: MachineSpeeds) -> float:
@@ -193,7 +196,7 @@ def storing(images: int, codec: Codec, model: ModelSpeeds, machine: MachineSpeed
 
 
 def name_of(what: str, seconds: float) -> str:
-    """What was done, and within a factor of two how long it was reckoned to take."""
+    """The name of a ratio: what was done, and the reckoned seconds to within a factor of two."""
     return f"{what} {_size(seconds)}"
 
 
@@ -214,15 +217,15 @@ def _run(images: float, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     return machine.seen("run", model.running(images)) if images else 0.0
 
 
-def _read(question: Question, held: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
-    there = question.images - held.missing
-    seconds = machine.seen(held.done, held.reckoned(question.units, model.width, machine))
-    left = min(float(there), _left(question, held.codec, model))
-    return seconds + _run(left, model, machine) + _run(held.missing, model, machine)
+def _read(question: Question, stored: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
+    present = question.images - stored.missing
+    seconds = machine.seen(stored.done, stored.reckoned(question.units, model.width, machine))
+    left = min(float(present), _left(question, stored.codec, model))
+    return seconds + _run(left, model, machine) + _run(stored.missing, model, machine)
 
 
 def _left(question: Question, codec: Codec, model: ModelSpeeds) -> float:
-    """Images that what is stored leaves to the model."""
+    """Images whose values the stored ones do not decide, so that the model is run on them."""
     if codec not in _LEFT:
         return 0.0
     if question.kind == "every":

@@ -1,4 +1,4 @@
-"""Distances between what a group of units says of an image and a query. An extension point."""
+"""Distances between the values of a group of units for an image and a query. An extension point."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def distance(metric: str, query: Any, weights: Any = None) -> Measure:
             f"The value to search with is {to[unit]} at unit {unit} of the group, and nothing is near to that: leave "
             "out the unit, or search with another image."
         )
-    held = None if weights is None else checked_weights(weights, negative=False)
-    if held is not None and len(held) != len(to):
-        raise ShapeError(f"There are {len(to)} units, and {len(held)} weights: give one each.")
-    return make(to, held)
+    checked = None if weights is None else checked_weights(weights, negative=False)
+    if checked is not None and len(checked) != len(to):
+        raise ShapeError(f"There are {len(to)} units, and {len(checked)} weights: give one each.")
+    return make(to, checked)

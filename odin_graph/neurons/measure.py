@@ -19,7 +19,7 @@ from odin_graph.neurons.sketch import Sketch
 
 SMALLEST: Final = float(np.finfo(np.float32).tiny)
 LARGEST: Final = float(np.finfo(np.float32).max)
-"""Of weights that are not 0: so that no product of three numbers leaves float64."""
+"""Sizes of weights that are not 0: so that no product of three numbers leaves float64."""
 
 
 class Measure(ABC):
@@ -28,15 +28,15 @@ class Measure(ABC):
     units: int | None = None
     """G, where it is fixed by weights or a query."""
     nowhere: bool = False
-    """Whether it is missing of every image, as an angle to a vector of zeros is."""
+    """Whether it is missing for every image, as an angle to a vector of zeros is."""
 
     def __call__(self, values: NDArray[Any]) -> Floats:
-        """Of values (G, n), of any float type: (n,). NaN where a unit is NaN, or infinities cancel."""
+        """The numbers (n,) of values (G, n) of any float type. NaN where a unit is NaN, or infinities cancel."""
         with np.errstate(invalid="ignore", over="ignore"):
             return self.value(values)
 
     def bounds(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """Of units that lie in [low, high], both (G, n): the ends (n,) of where it lies.
+        """Bounds (n,) of the numbers, of units that lie in [low, high], both (G, n).
 
         Both are NaN where it surely is missing. They are -inf and inf where it may be anything, missing too, as where a
         unit's interval is not finite.
@@ -68,18 +68,18 @@ def checked_weights(weights: Any, *, negative: bool) -> Floats:
         ShapeError: They are no vector.
         QueryError: One is not finite, too large or too small for float32, or negative where none may be.
     """
-    held: Floats = np.array(weights, dtype=np.float64)
-    if held.ndim != 1 or not len(held):
-        raise ShapeError(f"Weights are one number a unit, not of shape {held.shape}.")
-    size = np.abs(held) if negative else held
-    bad = (held != 0) & ~((size >= SMALLEST) & (size <= LARGEST))
+    array: Floats = np.array(weights, dtype=np.float64)
+    if array.ndim != 1 or not len(array):
+        raise ShapeError(f"Weights are one number a unit, not of shape {array.shape}.")
+    size = np.abs(array) if negative else array
+    bad = (array != 0) & ~((size >= SMALLEST) & (size <= LARGEST))
     if bad.any():
         sign = "" if negative else " and not below 0"
         raise QueryError(
             f"Weights are 0 or of a size of {SMALLEST:.3g} to {LARGEST:.3g}{sign}: that of unit {int(bad.argmax())} of "
-            f"the group is {held[bad][0]}."
+            f"the group is {array[bad][0]}."
         )
-    return held
+    return array
 
 
 def summed(terms: NDArray[Any]) -> Floats:

@@ -57,7 +57,7 @@ class Norm(Measure):
         return (np.sqrt(ends[0]), np.sqrt(ends[1])) if self.kind == "l2" else ends
 
     def sketch(self, fit: Fit) -> Sketch:
-        """Of the distances of lines to the center: by the triangle inequality off by the length of the half widths."""
+        """The distances of lines to the center: by the triangle inequality off by the length of the half widths."""
         units = len(fit.slope)
         center = np.zeros(units) if self._center is None else self._center[:, 0]
         weights = np.ones(units) if self._weights is None else self._weights[:, 0]
@@ -109,7 +109,7 @@ class _NormSketch(Sketch):
 
 
 def length(kind: Kind, away: Floats, weights: Floats) -> float:
-    """Of one vector (G,) of distances."""
+    """The length of one vector (G,) of distances."""
     if kind == "linf":
         return float((weights * away).max())
     total = float(summed((weights * (away * away if kind == "l2" else away))[:, None])[0])

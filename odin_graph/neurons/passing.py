@@ -26,7 +26,7 @@ class Passing:
         return len(self.part.keys) - (0 if self.gone is None else len(self.gone))
 
     def positions(self) -> NDArray[np.int64] | None:
-        """Those that pass; None for all."""
+        """Positions that pass; None for all."""
         if self.gone is None:
             return self.at
         return np.delete(np.arange(len(self.part.keys)), self.gone)
@@ -38,28 +38,28 @@ def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> t
         passing = [Passing(part, None) for part in parts if len(part.keys)]
         uncovered = np.empty(0, np.int64)
     else:
-        passing, held = [], np.zeros(len(among), np.bool_)
+        passing, covered = [], np.zeros(len(among), np.bool_)
         for part in parts:
             if len(part.keys):
                 first, last = np.searchsorted(among, [part.keys[0], part.keys[-1] + 1])
-                at, here = positions(part.keys, among[first:last])
-                held[first:last] |= here
+                at, present = positions(part.keys, among[first:last])
+                covered[first:last] |= present
                 passing.append(Passing(part, None if len(at) == len(part.keys) else at))
-        uncovered = among[~held]
+        uncovered = among[~covered]
     if exclude is not None and len(exclude):
-        passing = [_without(one, exclude) for one in passing]
+        passing = [_without(part, exclude) for part in passing]
         uncovered = uncovered[~np.isin(uncovered, exclude)]
-    return [one for one in passing if len(one)], uncovered
+    return [part for part in passing if len(part)], uncovered
 
 
 def positions(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where wanted keys (sorted) stand among sorted keys, at least one, and which of them do."""
-    if keys[-1] - keys[0] == len(keys) - 1:  # without a gap, as images are that were stored together
-        here = (wanted >= keys[0]) & (wanted <= keys[-1])
-        return wanted[here] - keys[0], here
+    """Positions of wanted keys (sorted) among sorted keys (at least one), and which of the wanted are found."""
+    if keys[-1] - keys[0] == len(keys) - 1:  # without a gap, as of images that were stored together
+        present = (wanted >= keys[0]) & (wanted <= keys[-1])
+        return wanted[present] - keys[0], present
     found = np.searchsorted(keys, wanted)
-    here = keys[np.minimum(found, len(keys) - 1)] == wanted
-    return found[here], here
+    present = keys[np.minimum(found, len(keys) - 1)] == wanted
+    return found[present], present
 
 
 def _without(passing: Passing, exclude: Keys) -> Passing:

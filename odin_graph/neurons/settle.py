@@ -1,8 +1,8 @@
 """Which of the images that bounds leave are the k best: as few of them as possible are looked at exactly.
 
-The second phase of the VA-file. Let each image count by the best that it may be, and a known one by what it is: whoever
-then is among the k best has to be looked at by any method that knows no more. So those are asked for, until none is
-left; together, since a model is run on a batch in the time of one image.
+The second phase of the VA-file. Let each image count by the best that it may be, and a known one by what it is: an
+image that then is among the k best has to be looked at by any method that knows no more. So those are asked for, until
+none is left; together, since a model is run on a batch in the time of one image.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Settling:
         self.known = self.missing | (self.low == self.high)
         self.value[self.known] = bounds.low[self.known]
         self._doubted = np.zeros(len(bounds.keys), np.bool_)
-        """Those that are missing as far as the noise lets one see."""
+        """Images whose value is missing when run again, though the captured one may not be."""
         self.verified = self.rounds = self.beyond = 0
         self._look, self._strict = look, strict
 
@@ -81,7 +81,7 @@ class Settling:
         return found
 
     def _promising(self, rest: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-        """Of the others those that are not known and may still be among the k best."""
+        """The other images that are not known and may still be among the k best."""
         rest = rest[~self.known[rest]]
         if len(self.low) <= k:
             return rest
@@ -90,7 +90,7 @@ class Settling:
         return promising
 
     def look_at(self, at: NDArray[np.int64]) -> None:
-        """Ask for the exact values of images, and keep what they say.
+        """Ask for the exact values of images, and store them.
 
         Raises:
             StoreError: A value lies outside of its code's interval, and nothing was run again that could explain it.
@@ -98,12 +98,12 @@ class Settling:
         at = at[np.argsort(self.keys[at])]
         looked = self._look(self.keys[at])
         self.verified, self.rounds = self.verified + len(at), self.rounds + 1
-        held = reconciled(looked, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
-        self.beyond += held.beyond
-        missing = np.isnan(held.value)
-        self.missing[at], self.known[at], self.value[at] = missing, True, held.value
-        self._doubted[at] = missing & ~np.isnan(held.low)
-        self.low[at], self.high[at] = np.where(missing, -np.inf, held.low), np.where(missing, -np.inf, held.high)
+        agreed = reconciled(looked, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
+        self.beyond += agreed.beyond
+        missing = np.isnan(agreed.value)
+        self.missing[at], self.known[at], self.value[at] = missing, True, agreed.value
+        self._doubted[at] = missing & ~np.isnan(agreed.low)
+        self.low[at], self.high[at] = np.where(missing, -np.inf, agreed.low), np.where(missing, -np.inf, agreed.high)
 
     def tied(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the place of each of these known images rests on less than the noise."""
@@ -123,7 +123,7 @@ class Settling:
 
 
 def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
-    """What looking and codes say together: a captured value lies where both say.
+    """Combine exact values with what codes say: a captured value lies within both.
 
     Raises:
         StoreError: They contradict each other, and no noise could explain it.

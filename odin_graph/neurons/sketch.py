@@ -34,7 +34,7 @@ class Sketch(ABC):
 
 
 class Linear(Sketch):
-    """Of a weighted sum: codes times slopes.
+    """The sketch of a weighted sum: codes times slopes.
 
     Args:
         weights: (G,)
@@ -85,7 +85,7 @@ class Lines:
 
 
 class Extreme(Sketch):
-    """Of the largest or the smallest unit."""
+    """The sketch of the largest or the smallest unit."""
 
     def __init__(self, lines: Lines, *, largest: bool) -> None:
         self._lines, self._largest = lines, largest

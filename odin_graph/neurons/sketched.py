@@ -31,7 +31,7 @@ _DEEP: Final = 32
 _WIDE: Final = 8
 """Values of which only the largest is looked at first, and how many such are worth it for each that is wanted."""
 _ALONE: Final = 1 << 22
-"""Of fewer codes one thread is done before another has begun."""
+"""Codes below which one thread is done before another has begun."""
 
 
 Rates = TypeVar("Rates", NDArray[np.float32], Floats)
@@ -52,14 +52,14 @@ class Sketched:
         assert isinstance(block, Block)
         dense = at is None or len(at) > _DENSE * len(block.keys)
         self._at = None if dense else at
-        """What stands at a position of the arrays; None for the block's own positions."""
+        """Positions in the block of the arrays' entries; None where the arrays cover the whole block."""
         least, most, self._open, self._missing = _rated(block, self._at, sketch, threads)
         if sign < 0:
             turned = np.negative(most, out=most)
             least, most = turned, turned if most is least else np.negative(least, out=least)
         self._least, self._most, self._sketch, self._sign = least, most, sketch, sign
         self._hidden: NDArray[np.bool_] | NDArray[np.int64] | None = passing.gone if at is None else None
-        """What does not pass, where all of a block is sketched."""
+        """Images that do not pass, where all of a block is sketched."""
         if dense and at is not None:
             hidden = np.ones(len(block.keys), np.bool_)
             hidden[at] = False
@@ -93,11 +93,11 @@ class Sketched:
         below = self._most < _below((middle - self._sketch.margin) / self._sketch.scale)
         for unsure in (self._open, self._missing):
             above[unsure] = below[unsure] = False
-        every = above, below, ~(above | below)
-        for one in every:
+        masks = above, below, ~(above | below)
+        for mask in masks:
             if self._hidden is not None:
-                one[self._hidden] = False
-        first, second, third = (np.flatnonzero(one) for one in every)
+                mask[self._hidden] = False
+        first, second, third = (np.flatnonzero(mask) for mask in masks)
         return (first, second, third) if self._at is None else (self._at[first], self._at[second], self._at[third])
 
 
@@ -112,7 +112,7 @@ def sketch_of(passing: Passing, measure: Measure) -> Sketch | None:
 def largest(values: Rates, k: int) -> Rates:
     """The k largest of them (all, if they are fewer), in no order; none of them NaN."""
     columns = len(values) // _DEEP
-    if columns > _WIDE * k:  # as many columns reach the edge as there are values wanted, so no value below it is
+    if columns > _WIDE * k:  # at least k columns reach the edge, so values below it are not among the k
         tops = values[: _DEEP * columns].reshape(_DEEP, columns).max(axis=0)
         edge = np.partition(tops, columns - k)[columns - k]
         values = values[values >= edge]
@@ -131,7 +131,7 @@ def _rated(
     missing: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
 
     def rate(first: int, last: int) -> None:
-        held = np.empty(block.units * step, np.float32)
+        buffer = np.empty(block.units * step, np.float32)
         for start in range(first, last, step):
             check()
             stop = min(start + step, last)
@@ -140,7 +140,7 @@ def _rated(
                 open_.append(start + np.flatnonzero((codes == NO_VALUE).any(axis=0)))
             if sketch.zero_is_missing:
                 missing.append(start + np.flatnonzero(codes.max(axis=0) == 0))
-            floats = held[: block.units * (stop - start)].reshape(block.units, stop - start)
+            floats = buffer[: block.units * (stop - start)].reshape(block.units, stop - start)
             np.copyto(floats, codes)
             low, high = sketch.rate(floats)
             least[start:stop] = low

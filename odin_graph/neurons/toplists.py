@@ -48,25 +48,25 @@ class TopLists:
             check()
             for row in slab.astype(np.float32, copy=False):
                 top, bottom = _first(-row, kept), _first(row, kept)
-                for held, one in zip(ends, (keys[top], row[top], keys[bottom], row[bottom]), strict=True):
-                    held.append(one)
+                for rows, found in zip(ends, (keys[top], row[top], keys[bottom], row[bottom]), strict=True):
+                    rows.append(found)
                 present.append(len(row) - int(np.isnan(row).sum()))
-        width = max((len(one) for one in ends[0]), default=0)
-        top_keys, top_values, bottom_keys, bottom_values = (_padded(held, width) for held in ends)
+        width = max((len(row) for row in ends[0]), default=0)
+        top_keys, top_values, bottom_keys, bottom_values = (_padded(rows, width) for rows in ends)
         return cls(top_keys, top_values, bottom_keys, bottom_values, np.array(present, np.int64))
 
     @classmethod
     def merged(cls, lists: Sequence[Self], kept: int = KEPT) -> Self:
-        """Of the images of several segments, none of which is in two.
+        """Merge the lists of several segments, which share no image.
 
         Raises:
             ConflictError: They are of different units.
         """
-        if len({len(one.present) for one in lists}) != 1:
+        if len({len(part.present) for part in lists}) != 1:
             raise ConflictError("Lists of different numbers of units, or none at all, cannot be merged.")
-        top = _merged([(one.top_keys, one.top_values) for one in lists], kept, -1)
-        bottom = _merged([(one.bottom_keys, one.bottom_values) for one in lists], kept, 1)
-        present: NDArray[np.int64] = np.sum([one.present for one in lists], axis=0, dtype=np.int64)
+        top = _merged([(part.top_keys, part.top_values) for part in lists], kept, -1)
+        bottom = _merged([(part.bottom_keys, part.bottom_values) for part in lists], kept, 1)
+        present: NDArray[np.int64] = np.sum([part.present for part in lists], axis=0, dtype=np.int64)
         return cls(*top, *bottom, present)
 
     def first(
@@ -92,28 +92,28 @@ class TopLists:
             raise QueryError(f"There is no unit {unit}: they are numbered 0 to {len(self.present) - 1}.")
         keys = (self.top_keys if largest else self.bottom_keys)[unit]
         values = (self.top_values if largest else self.bottom_values)[unit]
-        held = keys != NO_KEY
-        whole = int(held.sum()) == self.present[unit]
+        valid = keys != NO_KEY
+        whole = int(valid.sum()) == self.present[unit]
         if among is not None:
-            held &= np.isin(keys, among, kind="sort")
-        if held.sum() < k and not whole:
+            valid &= np.isin(keys, among, kind="sort")
+        if valid.sum() < k and not whole:
             return None
-        return keys[held][:k], values[held][:k].astype(np.float64)
+        return keys[valid][:k], values[valid][:k].astype(np.float64)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What is to be stored, by name."""
+        """The arrays to store, by name."""
         return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod
-    def of_arrays(cls, held: Mapping[str, NDArray[Any]]) -> Self:
-        """What `arrays` gave.
+    def of_arrays(cls, stored: Mapping[str, NDArray[Any]]) -> Self:
+        """Read what `arrays` gave.
 
         Raises:
             StoreError: An array is missing.
         """
-        if lacking := [name for name in _NAMES if name not in held]:
+        if lacking := [name for name in _NAMES if name not in stored]:
             raise StoreError(f"Kept lists lack {', '.join(lacking)}: they are built again from their segment.")
-        return cls(*(np.asarray(held[name]) for name in _NAMES))
+        return cls(*(np.asarray(stored[name]) for name in _NAMES))
 
 
 _NAMES: Final = ("top_keys", "top_values", "bottom_keys", "bottom_values", "present")
@@ -122,7 +122,7 @@ _NAMES: Final = ("top_keys", "top_values", "bottom_keys", "bottom_values", "pres
 def _first(row: NDArray[np.float32], kept: int) -> NDArray[np.int64]:
     """Positions of the smallest values, ties by position; NaN is none of them."""
     columns = len(row) // _DEEP
-    if columns > _WIDE * kept:  # as many columns reach the edge as there are values wanted, so none beyond it is
+    if columns > _WIDE * kept:  # at least as many columns as are wanted reach the edge, so none beyond it is
         rough = np.partition(row[: _DEEP * columns].reshape(_DEEP, columns).min(axis=0), kept - 1)[kept - 1]
         if not np.isnan(rough):
             near = np.flatnonzero(row <= rough)
@@ -155,7 +155,7 @@ def _padded(rows: Sequence[NDArray[Any]], width: int) -> NDArray[Any]:
 def _merged(
     lists: Sequence[tuple[Keys, NDArray[np.float32]]], kept: int, sign: int
 ) -> tuple[Keys, NDArray[np.float32]]:
-    keys = np.concatenate([one for one, _ in lists], axis=1)
-    values = np.concatenate([one for _, one in lists], axis=1)
+    keys = np.concatenate([part for part, _ in lists], axis=1)
+    values = np.concatenate([part for _, part in lists], axis=1)
     order = np.lexsort((keys, sign * values), axis=1)[:, :kept]
     return np.take_along_axis(keys, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -1,1 +1,1 @@
-"""What users hold: queries, images, data sets, experiments, runs, models, layers; thin, over the floors below."""
+"""What users work with: queries, images, data sets, experiments, runs, models, layers. A thin layer over the others."""

@@ -186,7 +186,7 @@ def augmentation_json(augmentation: Augmentation) -> dict[str, Any]:
 def _read(step: Any) -> Augmentation:
     if isinstance(step, Mapping) and set(step) == {"augmentation", "parameters"}:
         kind: Any = AUGMENTATIONS.get(step["augmentation"])
-        known = [held.name for held in fields(kind)]
+        known = [item.name for item in fields(kind)]
         for name in step["parameters"]:
             if name not in known:
                 raise UnknownNameError.of(f"parameter of the augmentation {step['augmentation']!r}:", name, known)
@@ -201,5 +201,5 @@ def _read(step: Any) -> Augmentation:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): _plain(held) for name, held in value.items()}
-    return [_plain(held) for held in value] if isinstance(value, tuple | list) else value
+        return {str(name): _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -45,12 +45,12 @@ class Clahe:
         if pixels.dtype.kind not in "uif" or pixels.dtype.kind == "i":
             raise DataError(f"clahe takes unsigned integers or floats, not {pixels.dtype}: put a to-float before it.")
         top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1.0
-        held = pixels / top
-        if held.min() < 0 or held.max() > 1:
+        scaled = pixels / top
+        if scaled.min() < 0 or scaled.max() > 1:
             raise DataError("clahe takes floats from 0 to 1: put a to-float before it.")
         tile = [max(1, side // self.tiles) for side in pixels.shape[:2]]
         bands = []
         for band in range(pixels.shape[2]):
-            flat = held[:, :, band].min() == held[:, :, band].max()  # which has no contrast to spread
-            bands.append(held[:, :, band] if flat else equalize_adapthist(held[:, :, band], tile, self.clip))
+            flat = scaled[:, :, band].min() == scaled[:, :, band].max()  # which has no contrast to spread
+            bands.append(scaled[:, :, band] if flat else equalize_adapthist(scaled[:, :, band], tile, self.clip))
         return to_dtype(np.stack(bands, axis=-1) * top, pixels.dtype)

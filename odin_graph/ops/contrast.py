@@ -38,6 +38,6 @@ class Contrast:
         if pixels.dtype == np.bool_:
             raise DataError("A bool image has no contrast: put a to-float before it.")
         working = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-        held = pixels.astype(working, copy=False)
-        mean = held.mean(axis=(-3, -2), keepdims=True, dtype=np.float64).astype(working)
-        return to_dtype(mean + np.asarray(self.factor, working) * (held - mean), pixels.dtype)
+        values = pixels.astype(working, copy=False)
+        mean = values.mean(axis=(-3, -2), keepdims=True, dtype=np.float64).astype(working)
+        return to_dtype(mean + np.asarray(self.factor, working) * (values - mean), pixels.dtype)

@@ -58,24 +58,24 @@ class Geometry:
 
 def geometry_of(op: Any, height: int, width: int) -> Geometry:
     """The geometry of an operation on an image of a size; of one that says nothing, that of leaving pixels in place."""
-    said = getattr(op, "geometry", None)
-    if said is None:
+    method = getattr(op, "geometry", None)
+    if method is None:
         return Geometry.same(height, width)
-    where: Geometry = said(height, width)
+    where: Geometry = method(height, width)
     return where
 
 
 def composed(ops: Iterable[Any], height: int, width: int) -> Geometry:
     """The geometry of operations in a row, from the last result to the image."""
-    held = Geometry.same(height, width)
+    geometry = Geometry.same(height, width)
     for op in ops:
-        held = held.then(geometry_of(op, held.height, held.width))
-    return held
+        geometry = geometry.then(geometry_of(op, geometry.height, geometry.width))
+    return geometry
 
 
 def _moved(matrix: Matrix, points: ArrayLike) -> NDArray[np.float64]:
-    held = np.asarray(points, np.float64).reshape(-1, 2)
-    return held @ matrix[:2, :2].T + matrix[:2, 2]
+    array = np.asarray(points, np.float64).reshape(-1, 2)
+    return array @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def _corners(box: ArrayLike) -> NDArray[np.float64]:

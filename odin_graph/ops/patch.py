@@ -136,5 +136,5 @@ class Patches:
 
 
 def _both(size: int | Sequence[int]) -> tuple[int, int]:
-    held = read_size("patches", size)
-    return (held, held) if isinstance(held, int) else held
+    sides = read_size("patches", size)
+    return (sides, sides) if isinstance(sides, int) else sides

@@ -49,12 +49,12 @@ class Pipeline:
         """
         try:
             form = json.loads(text)
-            held, steps = form["format"], [(step["op"], step["parameters"]) for step in form["ops"]]
+            written, steps = form["format"], [(step["op"], step["parameters"]) for step in form["ops"]]
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{text[:80]!r} is not a pipeline's JSON form: write it with Pipeline.to_json()."
             ) from error
-        if held > FORMAT:
+        if written > FORMAT:
             raise DataError(
                 f"The pipeline was written by odin_graph {form.get('odin')}: install that version or a newer one."
             )
@@ -67,10 +67,10 @@ class Pipeline:
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Apply to one image, (h, w, bands) or (h, w)."""
-        held = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+        result = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
         for op in self.ops:
-            held = op(held)
-        return held
+            result = op(result)
+        return result
 
     def batch(self, pixels: Pixels) -> Pixels:
         """Apply to images of one shape, (n, h, w, bands); the same values as one by one."""

@@ -49,14 +49,14 @@ class Rotate:
             raise DataError('A bool image has no values in between: rotate it with method="nearest".')
         where = self.geometry(height, width)
         working = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-        held = pixels.astype(working)
+        values = pixels.astype(working)
         # SciPy counts (row, column) from the middle of the first pixel.
         (a, b, shift_x), (c, d, shift_y), _ = where.to_parent
         matrix = np.array([[d, c], [b, a]])
         offset = np.array([shift_y, shift_x]) + matrix @ [0.5, 0.5] - 0.5
         bands = [
             ndimage.affine_transform(
-                held[:, :, band],
+                values[:, :, band],
                 matrix,
                 offset,
                 (where.height, where.width),
@@ -64,7 +64,7 @@ class Rotate:
                 mode="grid-constant",
                 cval=self.fill,
             )
-            for band in range(held.shape[2])
+            for band in range(values.shape[2])
         ]
         return to_dtype(np.stack(bands, axis=-1), pixels.dtype)
 

@@ -58,10 +58,10 @@ class Executor(Protocol):
         """A plan from elsewhere, bound as if it were written here."""
 
     def examples(self, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
-        """What a search begins with, looked up; raises as `find_examples` does."""
+        """The examples that a search begins with, looked up; raises as `find_examples` does."""
 
     def execute(self, plan: Plan) -> Iterator[pa.RecordBatch]:
-        """The answer in order: ``key``, and what the steps added. At least one batch, which tells the schema."""
+        """The answer in order: ``key``, and what the steps added. At least one batch, which gives the schema."""
 
     def columns(self, plan: Plan, wanted: Wanted, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The answer with these columns, or with every stored field where none is named, so many rows at a time."""
@@ -73,7 +73,7 @@ class Executor(Protocol):
         """What would run, on which engine, and why; with actual rows and times if it is run."""
 
     def ran(self) -> bool:
-        """Whether the answer is there already."""
+        """Whether the answer is cached already."""
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement; raises as `to_cypher` does."""
@@ -81,7 +81,7 @@ class Executor(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """The last answer of a query and the state of the graph that it is of: what is asked again is not run again."""
+    """The last answer of a query and the state of the graph that it is of, so that the same query is not run again."""
 
     token: ChangeToken | None = None
     table: pa.Table | None = None
@@ -96,12 +96,12 @@ class LocalExecutor:
 
     Args:
         stores: The open workspace.
-        held: Where the answer of the one plan that is asked about is kept.
+        cache: Holds the answer of the one plan that this executor runs.
     """
 
-    def __init__(self, stores: Stores, held: Held | None = None) -> None:
+    def __init__(self, stores: Stores, cache: Held | None = None) -> None:
         self._stores = stores
-        self._held = held
+        self._cache = cache
 
     def bind(self, plan: Plan, step: Step) -> Step:
         """The step, its names bound to what they read after the plan so far."""
@@ -112,7 +112,7 @@ class LocalExecutor:
         return bind_plan(self._stores, plan)
 
     def examples(self, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
-        """What a search begins with, looked up."""
+        """The examples that a search begins with, looked up."""
         return find_examples(self._stores, given, by)
 
     def execute(self, plan: Plan, rows: int = BATCH, first: int = 0) -> Iterator[pa.RecordBatch]:
@@ -125,8 +125,8 @@ class LocalExecutor:
         """The answer with these columns, the key of images first and what the steps added last.
 
         Args:
-            plan: A bound plan; of groups there are the columns that they have.
-            wanted: Empty for every stored field; for none where the plan has said ``select``.
+            plan: A bound plan; groups have their own columns.
+            wanted: Empty for every stored field; none where the plan has a ``select``.
             rows: Of a batch at most.
             first: The row that the first batch begins with.
         """
@@ -138,13 +138,13 @@ class LocalExecutor:
             yield from self.execute(plan, rows, first)
             return
 
-        def begun(at: Moment, exact: bool) -> tuple[pa.Table, pa.Table, Callable[[pa.Table], pa.Table]]:
-            """The answer, its first batch, and what makes the others: by then all that they read is there."""
+        def begin(at: Moment, exact: bool) -> tuple[pa.Table, pa.Table, Callable[[pa.Table], pa.Table]]:
+            """The answer, its first batch, and a function that makes the others from what has been read by then."""
             scope = Scope(self._stores, plan, at)
-            every = wanted or _every(plan, scope)
-            snapshot = snapshot_of(self._stores, plan, at, _read_too(scope, every), exact=exact)
+            columns = wanted or _every(plan, scope)
+            snapshot = snapshot_of(self._stores, plan, at, _read_too(scope, columns), exact=exact)
             answer = self._answer(plan, at, exact, snapshot).slice(first)
-            add = tuple(column for column in every if column.name not in answer.column_names)
+            add = tuple(column for column in columns if column.name not in answer.column_names)
             key = ["key"] if plan.kind == "Image" else []
             names = [*key, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
             if not add:
@@ -152,17 +152,17 @@ class LocalExecutor:
             extended = extension(snapshot, bind_columns(scope, add))
             return answer, extended(answer.slice(0, rows)).select(names), lambda part: extended(part).select(names)
 
-        answer, part, made = self._of_one_moment(begun, plan)
+        answer, part, make = self._of_one_moment(begin, plan)
         yield from _batches(part, rows)
         for start in range(rows, answer.num_rows, rows):
-            yield from _batches(made(answer.slice(start, rows)), rows)
+            yield from _batches(make(answer.slice(start, rows)), rows)
 
     def count(self, plan: Plan) -> int:
-        """How many rows the plan gives; orders and columns at its end are not computed for that."""
-        if self._held is not None and self._held.table is not None:
-            held = self._held.at(self._stores.graph.change_token())
-            if held is not None:
-                return int(held.num_rows)
+        """How many rows the plan gives; orders and columns at its end are not computed."""
+        if self._cache is not None and self._cache.table is not None:
+            cached = self._cache.at(self._stores.graph.change_token())
+            if cached is not None:
+                return int(cached.num_rows)
         steps = plan.steps
         while steps and isinstance(steps[-1], OrderBy | WithColumns):
             steps = steps[:-1]
@@ -181,8 +181,8 @@ class LocalExecutor:
         return self._of_one_moment(explained, plan)
 
     def ran(self) -> bool:
-        """Whether the answer that is kept is of this state of the graph."""
-        return self._held is not None and self._held.at(self._stores.graph.change_token()) is not None
+        """Whether the cached answer is of this state of the graph."""
+        return self._cache is not None and self._cache.at(self._stores.graph.change_token()) is not None
 
     def cypher(self, plan: Plan) -> Statement:
         """The plan as one Cypher statement, where it has that form."""
@@ -192,12 +192,12 @@ class LocalExecutor:
         return to_cypher(plan, Scope(self._stores, plan))
 
     def _answer(self, plan: Plan, at: Moment, exact: bool, snapshot: Snapshot | None = None) -> pa.Table:
-        held = None if self._held is None else self._held.at(at.token)
-        if held is None:
-            held = self._run(plan, at, exact, snapshot)
-            if self._held is not None and exact:
-                self._held.token, self._held.table = at.token, held
-        return held
+        cached = None if self._cache is None else self._cache.at(at.token)
+        if cached is None:
+            cached = self._run(plan, at, exact, snapshot)
+            if self._cache is not None and exact:
+                self._cache.token, self._cache.table = at.token, cached
+        return cached
 
     def _run(self, plan: Plan, at: Moment, exact: bool, snapshot: Snapshot | None = None) -> pa.Table:
         table = physical(snapshot or snapshot_of(self._stores, plan, at, exact=exact), plan).run()
@@ -206,7 +206,7 @@ class LocalExecutor:
         return table
 
     def _of_one_moment(self, answer: Callable[[Moment, bool], T], plan: Plan) -> T:
-        """An answer of one moment; where a field that the plan reads has another type by now, an error that says so."""
+        """An answer of one moment; if a field that the plan reads has changed its type, an error that says so."""
         try:
             return of_one_moment(self._stores.graph, answer)
         except (pa.ArrowException, TypeError, ValueError, LookupError) as error:
@@ -216,7 +216,7 @@ class LocalExecutor:
 
 
 def _asks_the_graph(plan: Plan) -> bool:
-    """Whether an answer comes of statements, not of columns alone, which say themselves what moment they are of."""
+    """Whether an answer comes from statements, and not only from columns, which know their moment."""
     return not isinstance(plan.source, AllImages | Members | Keys) or any(
         isinstance(field, Relation) for field in plan_fields(plan)
     )

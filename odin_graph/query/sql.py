@@ -1,4 +1,4 @@
-"""SQL over Arrow tables, through DuckDB in memory: it reads what it is handed, and nothing else."""
+"""SQL over Arrow tables, through DuckDB in memory: it reads the given tables, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_sql(
     Args:
         sql: The statement; values go in as ``$name``.
         params: The values.
-        tables: What there is, by name; made only where the statement holds the name.
+        tables: The tables by name; made only if the statement contains the name.
         budget: For DuckDB's memory and threads.
         timeout: Seconds after which it is given up.
 
@@ -62,7 +62,7 @@ def run_sql(
 def _check(base: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         statements = base.extract_statements(read_text("The SQL", sql))
-    except (duckdb.Error, TypeError) as error:  # the latter of half a character
+    except (duckdb.Error, TypeError) as error:  # a TypeError for a lone surrogate
         raise QueryError(f"The SQL cannot be read: {error!s:.300}") from error
     if len(statements) != 1 or statements[0].type not in _READ:
         raise ReadOnlyError("db.sql() runs one SELECT; data is changed through db.images, db.datasets and the like.")

@@ -1,4 +1,4 @@
-"""Activation sets: what a layer of a checkpoint said of images."""
+"""Activation sets: the outputs of a layer of a checkpoint for images."""
 
 from __future__ import annotations
 

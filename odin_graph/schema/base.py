@@ -50,10 +50,10 @@ class Node(StructuredNode):
         super()._pre_action_check(action)
 
     def _check_workspace(self) -> None:
-        held: str | None = vars(self).get("_workspace")
-        if held is not None and held != keys.owner():
+        workspace: str | None = vars(self).get("_workspace")
+        if workspace is not None and workspace != keys.owner():
             raise MismatchError(
-                f"This {type(self).__name__} is from the workspace at {held}, and the ORM is connected to "
+                f"This {type(self).__name__} is from the workspace at {workspace}, and the ORM is connected to "
                 f"{keys.owner() or 'no workspace'}: call orm() of its own workspace first."
             )
 
@@ -99,7 +99,7 @@ def atomic(node: type[StructuredNode]) -> Iterator[None]:
         else:
             yield
     except (ConstraintValidationFailed, ConstraintError) as error:  # ArcadeDB raises its own at the commit
-        unique = [name for name, held in node.__all_properties__ if held.unique_index]
+        unique = [name for name, prop in node.__all_properties__ if prop.unique_index]
         raise ConflictError(
             f"{node.__name__}: another node has the same {' or '.join(unique)} already. "
             "Take another, or change the one there is: nodes.get(...)."

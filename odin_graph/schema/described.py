@@ -35,7 +35,7 @@ class Described(Tombstoned, Record):
         """From the driver's node: our properties, those that a subclass declares, and metadata."""
         node: Self = super().inflate(graph_entity)
         if isinstance(graph_entity, Node):
-            declared = {held.get_db_property_name(name) for name, held in cls.__all_properties__}
+            declared = {prop.get_db_property_name(name) for name, prop in cls.__all_properties__}
             for name in graph_entity.keys() - declared:
                 setattr(node, f"{name}_" if hasattr(cls, name) else name, decode(graph_entity[name]))
         return node
@@ -107,7 +107,7 @@ class Described(Tombstoned, Record):
     @classmethod
     def _ours(cls) -> list[str]:
         """The stored names of our properties on that kind, sorted."""
-        return sorted(held.get_db_property_name(name) for name, held in _roots(cls)[-1].__all_properties__)
+        return sorted(prop.get_db_property_name(name) for name, prop in _roots(cls)[-1].__all_properties__)
 
     @classmethod
     def _metadata(cls, row: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -122,9 +122,9 @@ class Described(Tombstoned, Record):
     def _declared(cls, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """(stored name, stored value) of what a user's subclass declares."""
         ours = dict(_roots(cls)[0].__all_properties__)
-        for name, held in cls.__all_properties__:
+        for name, prop in cls.__all_properties__:
             if name not in ours and row.get(name) is not None:
-                yield held.get_db_property_name(name), held.deflate(row[name])
+                yield prop.get_db_property_name(name), prop.deflate(row[name])
 
 
 def _roots(cls: type[StructuredNode]) -> list[type[StructuredNode]]:

@@ -184,15 +184,15 @@ def edge(type: str, start: str | None = None, end: str | None = None) -> Edge:  
     Raises:
         UnknownNameError: There is no such edge, or more than one; the message lists those there are.
     """
-    of_type = [known for known in EDGES if known.type == type]
-    if not of_type:
+    candidates = [known for known in EDGES if known.type == type]
+    if not candidates:
         raise UnknownNameError.of("edge type", type, TYPES)
-    found = [known for known in of_type if _holds(start, known.start) and _holds(end, known.end)]
+    found = [known for known in candidates if _holds(start, known.start) and _holds(end, known.end)]
     if len(found) != 1:
         asked = f"(:{start or ''})-[:{type}]->(:{end or ''})"
         raise UnknownNameError(
             f"{'There is no edge' if not found else 'More than one edge is'} {asked}. "
-            f"There is: {', '.join(map(str, found or of_type))}."
+            f"There is: {', '.join(map(str, found or candidates))}."
         )
     return found[0]
 

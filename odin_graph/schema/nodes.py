@@ -58,4 +58,4 @@ LABELS: Final = tuple(node.__label__ for node in NODES)
 def stored_properties(label: str) -> tuple[str, ...]:
     """The names of the properties that are ours on nodes of a label, as the graph has them, sorted."""
     node = {known.__label__: known for known in NODES}[label]
-    return tuple(sorted(held.get_db_property_name(name) for name, held in node.__all_properties__))
+    return tuple(sorted(prop.get_db_property_name(name) for name, prop in node.__all_properties__))

@@ -1,4 +1,4 @@
-"""Prediction sets: what one checkpoint, or another source, said of one data set version."""
+"""Prediction sets: the predictions of one checkpoint, or another source, for one data set version."""
 
 from __future__ import annotations
 

@@ -35,18 +35,18 @@ def migrations(found: int) -> list[tuple[int, tuple[str, ...]]]:
 def _statements() -> Iterator[str]:
     for node in NODES:
         label = node.__label__
-        for name, held in _own_properties(node):
-            stored = held.get_db_property_name(name)
-            if held.unique_index or getattr(held, "unique", False):
+        for name, prop in _own_properties(node):
+            stored = prop.get_db_property_name(name)
+            if prop.unique_index or getattr(prop, "unique", False):
                 yield (
                     f"CREATE CONSTRAINT {label}_{stored}_unique IF NOT EXISTS "
                     f"FOR (n:{label}) REQUIRE n.{stored} IS UNIQUE"
                 )
-            elif held.index:
+            elif prop.index:
                 yield f"CREATE INDEX {label}_{stored} IF NOT EXISTS FOR (n:{label}) ON (n.{stored})"
 
 
 def _own_properties(node: type[StructuredNode]) -> Iterator[tuple[str, Property[Any]]]:
     """Without those of a label above it: a crop is an image too, and its id is unique among all images."""
     above = {name for base in node.__mro__[1:] if base in NODES for name in dict(base.__all_properties__)}
-    return ((name, held) for name, held in node.__all_properties__ if name not in above)
+    return ((name, prop) for name, prop in node.__all_properties__ if name not in above)

@@ -1,4 +1,4 @@
-"""Who asks, and what of: the dependencies of routes."""
+"""The dependencies of routes: the workspace, the settings, the cached answers, and the token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 
 from odin_graph.catalog.records.tokens import TokenRecord
 from odin_graph.graph import forbid_writing
-from odin_graph.server.held import HeldAnswers
+from odin_graph.server.held import AnswerCache
 from odin_graph.server.settings import Settings
 from odin_graph.workspace import Workspace
 
@@ -20,46 +20,46 @@ _bearer = HTTPBearer(auto_error=False, description="A token of `odin token creat
 
 def workspace(request: Request) -> Workspace:
     """The workspace that is served."""
-    held: Workspace = request.app.state.workspace
-    return held
+    open_workspace: Workspace = request.app.state.workspace
+    return open_workspace
 
 
 def settings(request: Request) -> Settings:
     """What the server allows."""
-    held: Settings = request.app.state.settings
-    return held
+    limits: Settings = request.app.state.settings
+    return limits
 
 
-def answers(request: Request) -> HeldAnswers:
-    """The last answers that were given."""
-    held: HeldAnswers = request.app.state.answers
-    return held
+def answers(request: Request) -> AnswerCache:
+    """The cache of the last answers."""
+    cache: AnswerCache = request.app.state.answers
+    return cache
 
 
-AnswersDep = Annotated[HeldAnswers, Depends(answers)]
+AnswersDep = Annotated[AnswerCache, Depends(answers)]
 WorkspaceDep = Annotated[Workspace, Depends(workspace)]
 SettingsDep = Annotated[Settings, Depends(settings)]
 
 
 class JsonRequest(Request):
-    """A request whose JSON the gate has read."""
+    """A request whose JSON the gate has parsed."""
 
     async def json(self) -> Any:
-        """What it says."""
+        """The parsed body."""
         return self.scope["odin_json"]
 
 
 class JsonRoute(APIRoute):
-    """A route that takes what the gate has read of a request, and reads nothing itself."""
+    """A route that takes the body that the gate has parsed, and reads none itself."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, given such a request."""
+        """The handler, which gets a `JsonRequest`."""
         handle = super().get_route_handler()
 
-        async def given(request: Request) -> Response:
+        async def handle_parsed(request: Request) -> Response:
             return await handle(JsonRequest(request.scope, request.receive))
 
-        return given
+        return handle_parsed
 
 
 def reader(request: Request, allowed: SettingsDep, _: Annotated[Any, Security(_bearer)] = None) -> TokenRecord | None:

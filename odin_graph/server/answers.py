@@ -19,21 +19,21 @@ from odin_graph.query.plan.json_values import to_json
 
 ARROW = "application/vnd.apache.arrow.stream"
 _WARNINGS: Final = 5
-"""In a header, which is of a few KB."""
+"""Warnings in a header, which may have only a few KB."""
 _ROWS: Final = 256
-"""That are made Python's own at once."""
+"""Rows that are converted to Python at once."""
 _PIECE: Final = 1 << 20
-"""Bytes of an Arrow stream that are held at once."""
+"""Bytes of an Arrow stream that are in memory at once."""
 
 
 def warning_headers(found: Iterable[Warning]) -> dict[str, str]:
-    """A header of what is to be known of an answer: JSON, a class and a text each."""
-    listed = [[type(one).__name__, f"{one!s:.1000}"] for one in found]
+    """The header for the warnings of an answer: JSON, a class and a text each."""
+    listed = [[type(warning).__name__, f"{warning!s:.1000}"] for warning in found]
     return {WARNINGS: json.dumps(listed[:_WARNINGS])} if listed else {}
 
 
 def json_answer(content: Any) -> Response:
-    """An answer in JSON, written where it is called, which is not the thread that serves everybody."""
+    """An answer in JSON, encoded by the caller's thread, not by the event loop."""
     return Response(_bytes(_text(content)), media_type="application/json")
 
 
@@ -82,14 +82,14 @@ def arrow_stream(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch], secon
             rows = max(1, batch.num_rows * _PIECE // max(batch.nbytes, _PIECE))
             for start in range(0, max(1, batch.num_rows), rows):
                 writer.write_batch(batch.slice(start, rows))
-                yield sink.taken()
+                yield sink.take()
             with deadline(seconds):
                 batch = next(batches, None)
-    yield sink.taken()
+    yield sink.take()
 
 
 class _Sink:
-    """What a stream is written to, and taken from in pieces."""
+    """A file-like buffer that a stream is written to, and that is emptied piece by piece."""
 
     closed = False
 
@@ -101,25 +101,25 @@ class _Sink:
         return len(self._parts[-1])
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is buffered elsewhere."""
 
     def close(self) -> None:
-        """What was written can still be taken."""
+        """Keep the rest: it can still be taken."""
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         data = b"".join(self._parts)
         self._parts.clear()
         return data
 
 
 def write_cursor(query: dict[str, Any], state: str, start: int) -> str:
-    """Where the next page of an answer begins."""
-    said = json.dumps([_digest(query), _digest(state), start])
-    return base64.urlsafe_b64encode(said.encode()).decode()
+    """The cursor of the next page of an answer."""
+    fields = json.dumps([_digest(query), _digest(state), start])
+    return base64.urlsafe_b64encode(fields.encode()).decode()
 
 
 def read_cursor(cursor: str | None, query: dict[str, Any], state: str) -> int:
-    """Where a page begins.
+    """The row at which a page begins.
 
     Raises:
         QueryError: It is no cursor, or one of another query.
@@ -128,17 +128,17 @@ def read_cursor(cursor: str | None, query: dict[str, Any], state: str) -> int:
     if cursor is None:
         return 0
     try:
-        of, was, start = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        query_digest, state_digest, start = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if type(start) is not int or start < 0:
             raise ValueError(start)
     except (ValueError, TypeError, binascii.Error) as error:
         raise QueryError("The cursor is none: give the one of the page before as it is.") from error
-    if of != _digest(query):
+    if query_digest != _digest(query):
         raise QueryError("The cursor is of another query: begin without one.")
-    if was != _digest(state):
+    if state_digest != _digest(state):
         raise ConflictError("The data have changed since the page before: begin again without a cursor.")
     return start
 
 
-def _digest(of: Any) -> str:
-    return sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()[:24]
+def _digest(value: Any) -> str:
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:24]

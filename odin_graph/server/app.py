@@ -12,10 +12,10 @@ from odin_graph.server import problems
 from odin_graph.server.access import permitted
 from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
-from odin_graph.server.held import HeldAnswers
+from odin_graph.server.held import AnswerCache
 from odin_graph.server.routes import asked, cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
-from odin_graph.server.strangers import Strangers
+from odin_graph.server.strangers import Authenticator
 from odin_graph.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
         responses=_REFUSALS,
     )
     app.state.workspace, app.state.settings = workspace, allowed
-    app.state.answers = HeldAnswers(workspace._stores)  # noqa: SLF001
+    app.state.answers = AnswerCache(workspace._stores)  # noqa: SLF001
     app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
     problems.install(app, problems.hidden(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
     routers = [query.router, lookups.router, similar.router, images.router, images.arrays, things.router, asked.router]
     for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:
         app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
-    app.add_middleware(Gate, settings=allowed, strangers=Strangers(workspace._stores))  # noqa: SLF001
+    app.add_middleware(Gate, settings=allowed, authenticator=Authenticator(workspace._stores))  # noqa: SLF001
     return app

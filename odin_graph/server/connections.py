@@ -1,4 +1,4 @@
-"""Connections that cannot be kept for nothing: what uvicorn leaves unlimited of headers, waiting and reading."""
+"""Limits on connections that uvicorn does not have: on headers, waiting and reading."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIPELINED: Final = 8
 
 
 def config_of(app: ASGIApp, settings: Settings, **how: Any) -> uvicorn.Config:
-    """How uvicorn serves the application within its limits.
+    """The configuration of uvicorn for the application and its limits.
 
     Args:
         app: The application.
@@ -31,7 +31,7 @@ def config_of(app: ASGIApp, settings: Settings, **how: Any) -> uvicorn.Config:
         how: More for uvicorn: certificates, port.
     """
     protocol = type("Connection", (Connection,), {"settings": settings, "waiting": OrderedDict()})
-    given = {
+    defaults = {
         "http": protocol,
         "loop": "asyncio",
         "ws": "none",
@@ -42,7 +42,7 @@ def config_of(app: ASGIApp, settings: Settings, **how: Any) -> uvicorn.Config:
         "timeout_keep_alive": 15,
         "timeout_graceful_shutdown": 10,
     }
-    return uvicorn.Config(app, **{**given, **how})
+    return uvicorn.Config(app, **{**defaults, **how})
 
 
 class Connection(HttpToolsProtocol):
@@ -50,7 +50,7 @@ class Connection(HttpToolsProtocol):
 
     settings: ClassVar[Settings]
     waiting: ClassVar[OrderedDict[Connection, None]]
-    """Those of a server that wait for their client, the one that has waited longest first."""
+    """All connections of a server that wait for their client, the longest waiting first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for it, and begin to wait for a request."""
@@ -62,13 +62,13 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self.waiting[self] = None
-        self._within(self.settings.head_seconds)
+        self._abort_after(self.settings.head_seconds)
         if len(self.connections) > self.settings.connections:
             next(iter(self.waiting)).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._over(self._timer, self._stalled)
+        self._cancel(self._timer, self._stalled)
         self._timer = self._stalled = None
         self.waiting.pop(self, None)
         super().connection_lost(exc)
@@ -84,18 +84,18 @@ class Connection(HttpToolsProtocol):
             self.send_400_response("The request's headers are too long.")
         else:
             if not self._in_request and self._timer is None:
-                self._within(self.settings.head_seconds)
+                self._abort_after(self.settings.head_seconds)
             super().data_received(data)
             if not self._in_request and self._received > self.settings.head_bytes:
                 self.send_400_response("The request's headers are too long.")
 
     def eof_received(self) -> None:
-        """The client says no more; its request is answered."""
+        """The client sends no more; its request is answered."""
         if self._ending:
             self._real.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One more of them."""
+        """Count the headers of a request."""
         if len(self.headers) >= _HEADERS:
             raise ValueError("headers")  # the parser's caller answers 400
         super().on_header(name, value)
@@ -106,7 +106,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("pipelined")  # the parser's caller answers 400
         self._in_request = True
         self.waiting.pop(self, None)
-        self._over(self._timer)
+        self._cancel(self._timer)
         self._timer = None
         super().on_headers_complete()
 
@@ -128,21 +128,21 @@ class Connection(HttpToolsProtocol):
         self._stalled = self.loop.call_later(self.settings.write_seconds, self._real.abort)
 
     def resume_writing(self) -> None:
-        """It has taken some of it."""
-        self._over(self._stalled)
+        """The client has taken some of it."""
+        self._cancel(self._stalled)
         self._stalled = None
         super().resume_writing()
 
     def shutdown(self) -> None:
-        """The server stops: who waits is let go, who is answered gets the answer."""
+        """The server stops: close idle connections, and finish the current answer of the others."""
         if self.cycle is None or self.cycle.response_complete:
             self._real.abort()
         else:
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Say that it is no request, once, with the headers that every answer has."""
-        if self.ending:  # the parser has said so already
+        """Answer 400, once, with the headers of every answer."""
+        if self.ending:  # the parser has answered already
             return
         error = {"type": "RequestError", "message": msg, "drawing": None, "request_id": ""}
         body = json.dumps({"error": error}).encode()
@@ -168,26 +168,26 @@ class Connection(HttpToolsProtocol):
         if self._real.can_write_eof():
             self._real.write_eof()
         self._real.resume_reading()
-        self._within(self.settings.body_seconds)
+        self._abort_after(self.settings.body_seconds)
 
     @property
     def ending(self) -> bool:
         """Whether its last answer is on its way."""
         return self._ending or self._real.is_closing()
 
-    def _within(self, seconds: float) -> None:
-        self._over(self._timer)
+    def _abort_after(self, seconds: float) -> None:
+        self._cancel(self._timer)
         self._timer = self.loop.call_later(seconds, self._real.abort)
 
     @staticmethod
-    def _over(*timers: asyncio.TimerHandle | None) -> None:
+    def _cancel(*timers: asyncio.TimerHandle | None) -> None:
         for timer in timers:
             if timer is not None:
                 timer.cancel()
 
 
 class _Ending:
-    """A transport as uvicorn sees it, which it closes when it has written its answer."""
+    """The transport that uvicorn gets: when it closes this after its answer, `Connection.end` decides how."""
 
     def __init__(self, real: asyncio.Transport, connection: Connection) -> None:
         self._real = real

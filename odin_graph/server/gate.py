@@ -1,4 +1,4 @@
-"""What every request passes before any route: who asks, a place among those that are answered, a sane body."""
+"""What every request passes before its route: the check of its token, the limits, and the parsing of its body."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from odin_graph.server.ids import unquoted
 from odin_graph.server.parsing import json_in
 from odin_graph.server.problems import RefusedError, problem
 from odin_graph.server.settings import Settings
-from odin_graph.server.strangers import Strangers
+from odin_graph.server.strangers import Authenticator
 
 GUARDED: Final = "/v1/"
-"""What asks for a token. Everything else is the same for everybody."""
+"""Paths that need a token. All others are public."""
 _ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _LARGE: Final = 256 << 10
-"""Bytes of a body above which it is read and answered while no other one is."""
+"""Bytes of a body above which it is read and answered alone, without another large one."""
 _PIECE: Final = 64 << 10
 """Bytes of an answer that are handed on at once: the next ones wait until the client has taken some."""
 
@@ -36,13 +36,13 @@ class Gate:
     Args:
         app: What answers.
         settings: The limits.
-        strangers: Tells who asks.
+        authenticator: Checks tokens.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, strangers: Strangers) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, authenticator: Authenticator) -> None:
         self._app = app
         self._settings = settings
-        self._strangers = strangers
+        self._authenticator = authenticator
         self._inside = 0
         self._answering = asyncio.Semaphore(settings.answering)
         self._pixels = asyncio.Semaphore(settings.pixels)
@@ -55,8 +55,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+        sent_id = headers.get(b"x-request-id", b"")
+        request_id = sent_id.decode() if _ID.fullmatch(sent_id) else uuid.uuid4().hex
         scope["odin_request_id"] = request_id
         send = _complete(send, request_id, scope["path"])
         try:
@@ -65,13 +65,13 @@ class Gate:
                 await self._app(scope, _Rest(receive, b""), send)
                 return
             if self._settings.auth:
-                scope["odin_token"] = await self._strangers.token(headers.get(b"authorization"))
-            async with self._place(), AsyncExitStack() as held:
-                scope["odin_json"] = await self._said(headers, receive, held)
+                scope["odin_token"] = await self._authenticator.token(headers.get(b"authorization"))
+            async with self._place(), AsyncExitStack() as stack:
+                scope["odin_json"] = await self._read_json(headers, receive, stack)
                 if scope["path"].endswith("/pixels"):  # of which one may be larger than all other answers
-                    await held.enter_async_context(_within(self._pixels, self._settings.seconds))
-                await held.enter_async_context(_within(self._answering, self._settings.seconds))
-                # `JsonRequest` has what it said; that it is there at all is all that is asked of it.
+                    await stack.enter_async_context(_within(self._pixels, self._settings.seconds))
+                await stack.enter_async_context(_within(self._answering, self._settings.seconds))
+                # `JsonRequest` has the parsed body; of this one FastAPI only checks that it is not empty.
                 await self._app(scope, _Rest(receive, b"{}"), send)
                 scope["odin_json"] = None
         except RefusedError as why:
@@ -88,12 +88,12 @@ class Gate:
         finally:
             self._inside -= 1
 
-    async def _said(self, headers: dict[bytes, bytes], receive: Receive, held: AsyncExitStack) -> Any:
+    async def _read_json(self, headers: dict[bytes, bytes], receive: Receive, stack: AsyncExitStack) -> Any:
         """The JSON of a request; None where it has no body, or another one."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                await self._read(body, headers, receive, held)
+                await self._read(body, headers, receive, stack)
             kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
             if not body or not (kind == b"application/json" or kind.endswith(b"+json")):
                 return None
@@ -103,9 +103,11 @@ class Gate:
                 408, f"The request did not come in within {self._settings.body_seconds:g} seconds."
             ) from error
         finally:
-            body.clear()  # an error's frames may hold it until the collector comes
+            body.clear()  # an error's frames may keep it until the garbage collector runs
 
-    async def _read(self, body: bytearray, headers: dict[bytes, bytes], receive: Receive, held: AsyncExitStack) -> None:
+    async def _read(
+        self, body: bytearray, headers: dict[bytes, bytes], receive: Receive, stack: AsyncExitStack
+    ) -> None:
         most = self._settings.body_bytes
         too_large = RefusedError(413, f"A request has at most {most:,} bytes.")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -125,13 +127,13 @@ class Gate:
                 raise too_large
             if len(body) > _LARGE and not alone:
                 alone = True
-                await held.enter_async_context(_within(self._large, self._settings.body_seconds))
-                held.callback(gc.collect)  # what was made of it may hold itself, as errors do
+                await stack.enter_async_context(_within(self._large, self._settings.body_seconds))
+                stack.callback(gc.collect)  # what was made of it may be in reference cycles, as errors are
 
 
 @asynccontextmanager
 async def _within(places: asyncio.Semaphore, seconds: float) -> AsyncIterator[None]:
-    """A place, waited for so long."""
+    """Wait at most so long for a place, and keep it in the block."""
     try:
         async with asyncio.timeout(seconds):
             await places.acquire()
@@ -150,7 +152,7 @@ def _busy() -> RefusedError:
 
 
 def _path(scope: Scope) -> str:
-    """The path as it was sent: what is encoded in it belongs to an id, also a slash.
+    """The path as it was sent: encoded characters belong to an id, also a slash.
 
     Raises:
         RefusedError: It is no text.
@@ -167,9 +169,9 @@ def _path(scope: Scope) -> str:
 
 
 class _Rest:
-    """A body in place of the one that was read, or that nobody reads; and then, when it is so, that the client left.
+    """Replaces `receive`, whose body was read already or is not wanted; after the body, only a disconnect follows.
 
-    Whoever asks again waits: an answer that watches for the client's leaving would else keep the event loop for ever.
+    A second call waits for it: an answer that watches for a disconnect would otherwise block the event loop.
     """
 
     def __init__(self, receive: Receive, body: bytes) -> None:
@@ -190,7 +192,7 @@ def _complete(send: Send, request_id: str, path: str) -> Send:
     ours = [(b"x-request-id", request_id.encode()), *headers_for(path)]
     names = {name for name, _ in ours}
 
-    async def sent(message: Message) -> None:
+    async def send_complete(message: Message) -> None:
         if message["type"] == "http.response.start":
             theirs = [pair for pair in message.get("headers", ()) if pair[0].lower() not in names]
             message = {**message, "headers": [*theirs, *ours]}
@@ -203,4 +205,4 @@ def _complete(send: Send, request_id: str, path: str) -> Send:
             more = message.get("more_body", False) or start + _PIECE < len(body)
             await send({"type": "http.response.body", "body": bytes(view[start : start + _PIECE]), "more_body": more})
 
-    return sent
+    return send_complete

@@ -1,4 +1,4 @@
-"""Headers of every answer: what a browser may make of it is nothing, and of the pages that describe the API little."""
+"""Headers of every answer: a browser may run nothing of it, and little of the pages that describe the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last answers, by plan: the next page of one is not computed again."""
+"""A cache of the last answers, by plan, so that the next page is not computed again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from odin_graph.stores import Stores
 _MANY: Final = 16
 
 
-class HeldAnswers:
-    """Executors that know the answer of a plan for as long as the graph does not change; safe between threads."""
+class AnswerCache:
+    """Executors that keep the answer of a plan until the graph changes; safe to share between threads."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._held: OrderedDict[Plan, Held] = OrderedDict()
+        self._answers: OrderedDict[Plan, Held] = OrderedDict()
         self._lock = threading.Lock()
 
     def executor(self, plan: Plan) -> LocalExecutor:
-        """What answers a bound plan, and no other one."""
+        """The executor of this bound plan; it answers no other plan."""
         with self._lock:
-            held = self._held.setdefault(plan, Held())
-            self._held.move_to_end(plan)
-            while len(self._held) > _MANY:
-                self._held.popitem(last=False)
-        return LocalExecutor(self._stores, held)
+            answer = self._answers.setdefault(plan, Held())
+            self._answers.move_to_end(plan)
+            while len(self._answers) > _MANY:
+                self._answers.popitem(last=False)
+        return LocalExecutor(self._stores, answer)

@@ -1,4 +1,4 @@
-"""Ids in addresses: whatever an id holds, percent-encoded it is one and no other."""
+"""Ids in paths, percent-encoded, so that an id may contain any character."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 
 def unquoted(text: str) -> str:
-    """A part of an address as the id it stands for.
+    """The id of a part of a path.
 
     Raises:
         ValueError: It is no text in UTF-8.
@@ -17,7 +17,7 @@ def unquoted(text: str) -> str:
 
 
 class _Id(Convertor[str]):
-    """An id, also with slashes: a route that says more after it comes first, and an encoded slash is the id's own."""
+    """An id, also with slashes: longer routes are matched first, and an encoded slash belongs to the id."""
 
     regex = ".*"
 

@@ -11,7 +11,7 @@ from odin_graph.server.settings import Settings
 
 
 def json_in(body: bytearray, settings: Settings) -> Any:
-    """What a body says.
+    """The JSON value of a body.
 
     Each bound is checked by counting bytes: what JSON makes of a body can be thirty times as large.
 
@@ -29,19 +29,19 @@ def json_in(body: bytearray, settings: Settings) -> Any:
             413, f"A request has at most {settings.values:,} values: send fewer at once, or save a data set or a view."
         )
     try:
-        found = from_json(body, allow_inf_nan=False, cache_strings="none")
+        value = from_json(body, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
         if "recursion limit" in str(error):
             raise _deep(settings.depth) from error
         raise RefusedError(422, f"The body is not JSON: {error}.") from error
     if opening > settings.depth:
-        _check_depth(found, settings.depth)
-    return found
+        _check_depth(value, settings.depth)
+    return value
 
 
-def _check_depth(found: Any, most: int) -> None:
-    """Nested lists and objects are read, checked and printed by functions that call themselves."""
-    level = [found]
+def _check_depth(value: Any, most: int) -> None:
+    """Refuse deep nesting, since what reads, checks and prints the value later is recursive."""
+    level = [value]
     for _ in range(most + 1):
         level = (
             [

@@ -43,7 +43,7 @@ class RefusedError(Exception):
 
 
 class NotThereError(errors.UnknownNameError):
-    """Of the address that was asked for, not of the body."""
+    """An unknown name in the path, not in the body."""
 
 
 def status_of(error: errors.OdinError) -> int:
@@ -62,15 +62,15 @@ def problem(
 
 
 def hidden(stores: Stores) -> list[str]:
-    """What no answer may hold: where the engines are, and how one logs in."""
+    """Texts that no answer may contain: addresses of the engines, and their logins."""
     endpoint, address = stores.graph.endpoint, stores.address
-    said = [endpoint.address, endpoint.address.partition("://")[2], endpoint.http, endpoint.folder, endpoint.password]
-    said += [endpoint.reader_password, endpoint.counters, address.arrays, address.folder, address.graph]
-    return sorted({str(one) for one in said if one and len(str(one)) > 3}, key=len, reverse=True)
+    texts = [endpoint.address, endpoint.address.partition("://")[2], endpoint.http, endpoint.folder, endpoint.password]
+    texts += [endpoint.reader_password, endpoint.counters, address.arrays, address.folder, address.graph]
+    return sorted({str(text) for text in texts if text and len(str(text)) > 3}, key=len, reverse=True)
 
 
 def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> str:
-    """What somebody far away is told: what they can do, and nothing of the machine."""
+    """The message for a client: what they can do, and nothing about the machine."""
     if status == 503:
         return (
             "The graph engine of the server does not answer, or failed: ask again, or ask who runs the server, whose "
@@ -92,7 +92,7 @@ def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> 
 
 
 def install(app: FastAPI, secrets: Sequence[str]) -> None:
-    """Have every error of a route answered so, without what is secret."""
+    """Answer every error of a route in this form, without the secrets."""
 
     def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.OdinError)

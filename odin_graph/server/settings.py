@@ -14,41 +14,41 @@ class Settings:
     cypher: bool = False
     """Answer ``POST /v1/cypher``."""
     trust_source: bool = False
-    """Run models whose code was captured from a script or notebook, or is none that says what it makes."""
+    """Run models whose code was captured from a script or notebook, or that are exported programs."""
     body_bytes: int = 16 << 20
-    """Of a request."""
+    """The largest request."""
     text_bytes: int = 4 << 20
-    """Of a request with other characters than ASCII, each of whose may take four bytes once it is read."""
+    """The largest request that is not ASCII: in memory each of its characters may take four bytes."""
     values: int = 250_000
-    """Of JSON in a request: numbers, texts, lists and objects together."""
+    """The most values in the JSON of a request: numbers, texts, lists and objects together."""
     depth: int = 100
-    """Of brackets in JSON."""
+    """The deepest nesting of JSON."""
     body_seconds: float = 20.0
-    """In which a request's body has to come in."""
+    """The time for a request's body to arrive."""
     head_bytes: int = 16 << 10
-    """Of a request's first line and headers."""
+    """The largest first line and headers of a request."""
     head_seconds: float = 10.0
-    """In which they have to come in."""
+    """The time for them to arrive."""
     write_seconds: float = 20.0
-    """In which a client has to take some of an answer."""
+    """The longest time without the client reading some of its answer."""
     connections: int = 512
-    """At once; the one that has waited longest for its client is closed for the next one."""
+    """The most open connections; for a further one, the connection that has been idle longest is closed."""
     seconds: float = 30.0
-    """That an answer may take; what runs at the engine is stopped then."""
+    """The longest time for an answer; then the engine's work for it is stopped."""
     concurrency: int = 64
-    """Requests with a token at once; the next one is told to come again."""
+    """The most requests with a token at once; a further one is refused with 429."""
     answering: int = 8
-    """Of those, as many are computed and sent at once; the others wait."""
+    """How many of these are answered at once; the others wait."""
     pixels: int = 2
-    """Of those, as many may be whole images."""
+    """How many of these may be answered with whole images."""
     rows: int = 10_000
-    """Of one page of JSON, and of an answer to Cypher. Arrow streams have no pages."""
+    """The most rows of a page of JSON, and of an answer to Cypher. Arrow streams have no pages."""
     page_bytes: int = 2 << 20
-    """Of the rows of one page of JSON."""
+    """The largest page of JSON."""
     answer_bytes: int = 64 << 20
-    """Of what an object asks for; a table is streamed, and has no limit."""
+    """The largest answer of a served function. Tables are streamed, without a limit."""
 
 
 def within(settings: Settings, timeout: float | None) -> float:
-    """The seconds that an answer may take: the server's limit, or the nearer one of who asks."""
+    """The seconds that an answer may take: the server's limit, or the client's if it is shorter."""
     return settings.seconds if timeout is None else min(settings.seconds, timeout)

@@ -1,4 +1,4 @@
-"""Who asks: looked up before anything else of a request is read."""
+"""Checks the token of a request before anything else of it is read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from odin_graph.stores import Stores
 
 _log = logging.getLogger(__name__)
 _SECONDS: Final = 10.0
-"""In which the graph has to say whose a token is."""
+"""The time for the graph to find a token."""
 _AT_ONCE: Final = 4
 _WAITING: Final = 256
 
 
-class Strangers:
-    """Tells the tokens of a workspace from everything else.
+class Authenticator:
+    """Finds the tokens of a workspace, and refuses everything else.
 
-    Threads of its own do it, few of them: an engine that hangs keeps neither routes nor the server's health waiting.
+    It has a few threads of its own: an engine that hangs blocks neither routes nor the server's health.
     """
 
     def __init__(self, stores: Stores) -> None:

@@ -32,7 +32,7 @@ Rows = NDArray[Any]
 
 
 class SegmentStore(Protocol):
-    """What is asked of a store; `odin_graph.arrays.ArrayStore` says what each does."""
+    """What the tests call of a store; `odin_graph.arrays.ArrayStore` describes each method."""
 
     def write_dense(self, array: str, keys: NDArray[np.int64], rows: Rows) -> SegmentInfo: ...
     def write_ragged(self, array: str, keys: NDArray[np.int64], rows: Sequence[Rows]) -> SegmentInfo: ...
@@ -79,8 +79,8 @@ class SegmentStoreConformance:
             rows = data.draw(rows_of(len(keys), dtype, shape))
             info = store.write_dense("pixels", np.array(keys), rows)
             assert (info.rows, info.dtype, info.shape) == (len(keys), dtype, shape)
-            asked = np.array(data.draw(st.lists(st.integers(0, len(keys) - 1), max_size=40)), np.int64)
-            found, expected = store.read(info, asked), rows[np.argsort(keys)][asked]
+            wanted = np.array(data.draw(st.lists(st.integers(0, len(keys) - 1), max_size=40)), np.int64)
+            found, expected = store.read(info, wanted), rows[np.argsort(keys)][wanted]
             assert found.dtype == expected.dtype
             assert found.tobytes() == expected.tobytes()
 
@@ -95,11 +95,11 @@ class SegmentStoreConformance:
             shape = st.tuples(st.integers(0, 4), st.integers(0, 3))
             rows = [data.draw(rows_of(*size[:1], dtype, size[1:])) for size in (data.draw(shape) for _ in keys)]
             info = store.write_ragged("pixels", np.array(keys), rows)
-            asked = data.draw(st.lists(st.sampled_from(keys), max_size=20))
+            wanted = data.draw(st.lists(st.sampled_from(keys), max_size=20))
             _same(
-                SegmentedArray(store, [info]).read_list(np.array(asked, np.int64)),
+                SegmentedArray(store, [info]).read_list(np.array(wanted, np.int64)),
                 dict(zip(keys, rows, strict=True)),
-                asked,
+                wanted,
             )
             assert store.check(info, deep=True) == []
 
@@ -120,11 +120,11 @@ class SegmentStoreConformance:
                 model |= dict(zip(keys, rows, strict=True))
             array = SegmentedArray(store, segments)
             assert array.coverage().tolist() == sorted(model)
-            asked = data.draw(st.lists(st.sampled_from(sorted(model)), min_size=1, max_size=30))
-            _same(list(array.read(np.array(asked))), model, asked)
-            assert array.missing(np.array([*asked, 77])).tolist() == [77]
+            wanted = data.draw(st.lists(st.sampled_from(sorted(model)), min_size=1, max_size=30))
+            _same(list(array.read(np.array(wanted))), model, wanted)
+            assert array.missing(np.array([*wanted, 77])).tolist() == [77]
             with pytest.raises(StoreError, match="77"):
-                array.read(np.array([*asked, 77]))
+                array.read(np.array([*wanted, 77]))
             whole = compact(store, segments)
             assert len(whole) == 1
             _same(SegmentedArray(store, whole).read_list(np.array(sorted(model))), model, sorted(model))
@@ -150,12 +150,12 @@ class SegmentStoreConformance:
         assert store.check(info) == store.check(nothing) == []
 
     def test_what_cannot_be_stored_is_refused(self, tmp_path: Path) -> None:
-        store, one = self.open(tmp_path), np.zeros((1, 2), np.uint8)
+        store, row = self.open(tmp_path), np.zeros((1, 2), np.uint8)
         refused: list[tuple[Rows, Rows]] = [
             (np.array([1, 1]), np.zeros((2, 2), np.uint8)),
-            (np.array([1, 2]), one),
-            (np.array([1.5]), one),
-            (np.array([], np.int64), one[:0]),
+            (np.array([1, 2]), row),
+            (np.array([1.5]), row),
+            (np.array([], np.int64), row[:0]),
             (np.array([1]), np.zeros((1, 0), np.uint8)),
             (np.array([1]), np.zeros((1, 1), np.complex64)),
             (np.array([1]), np.array([[object()]])),
@@ -164,7 +164,7 @@ class SegmentStoreConformance:
             with pytest.raises(ShapeError):
                 store.write_dense("pixels", keys, rows)
         with pytest.raises(ShapeError):
-            store.write_ragged("pixels", np.array([1, 2]), [one, one.astype(np.float32)])
+            store.write_ragged("pixels", np.array([1, 2]), [row, row.astype(np.float32)])
         with pytest.raises(ShapeError):
             store.write_table("table", pa.table({"label": ["a"]}))
 
@@ -193,8 +193,8 @@ class SegmentStoreConformance:
         assert "missing" in store.check(info)[0]
 
 
-def _same(found: Sequence[Rows], model: Mapping[int, Rows], asked: Sequence[int]) -> None:
-    assert len(found) == len(asked)
-    for key, row in zip(asked, found, strict=True):
+def _same(found: Sequence[Rows], model: Mapping[int, Rows], wanted: Sequence[int]) -> None:
+    assert len(found) == len(wanted)
+    for key, row in zip(wanted, found, strict=True):
         assert (row.shape, row.dtype) == (model[key].shape, model[key].dtype)
         assert row.tobytes() == model[key].tobytes()

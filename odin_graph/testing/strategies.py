@@ -45,7 +45,7 @@ ODD: Final[Mapping[str, tuple[Any, ...]]] = {
 def values(of: str) -> st.SearchStrategy[Any]:
     """A value of metadata of a type (``int``, ``list[float]``): missing, small or odd."""
     if of.startswith("list["):
-        item = values(of[5:-1]).filter(lambda one: one is not None and one == one)
+        item = values(of[5:-1]).filter(lambda value: value is not None and value == value)
         return st.none() | st.lists(item, max_size=3)
     return st.none() | st.sampled_from(ODD[of]) | _USUAL[of]
 
@@ -72,8 +72,10 @@ def rows_of(n: int, dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[NDA
 
 
 def units_of(units: int, n: int) -> st.SearchStrategy[NDArray[np.float32]]:
-    """What units say of images (units, n): of both signs or of a ReLU, subnormal, large, constant, NaN, infinite."""
+    """Values of units over images (units, n): of both signs or of a ReLU, subnormal, large, constant, NaN, infinite."""
     odd = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan, 1.0])
     signed = st.floats(width=32) | st.floats(-1, 1, width=32) | odd.map(np.float32).map(float)
     relu = st.just(0.0) | st.floats(0, 10, width=32)
-    return st.sampled_from([signed, relu]).flatmap(lambda said: npst.arrays(np.float32, (units, n), elements=said))
+    return st.sampled_from([signed, relu]).flatmap(
+        lambda elements: npst.arrays(np.float32, (units, n), elements=elements)
+    )

@@ -64,7 +64,7 @@ class UnitConformance:
 
     @pytest.mark.parametrize("codec", CODECS)
     def test_columns_hold_what_was_said(self, tmp_path: Path, codec: UnitCodec) -> None:
-        """Of any group, in any order, also twice: f32 to the bit, f16 and codes within what they promise."""
+        """For any group, in any order, with repeats: f32 to the bit, f16 and codes within their bounds."""
         store = self.open(tmp_path)
 
         @settings(max_examples=EXAMPLES, deadline=None)
@@ -120,7 +120,7 @@ class UnitConformance:
         @settings(max_examples=EXAMPLES, deadline=None)
         @given(data=st.data(), parts=st.lists(key_sets(10), min_size=1, max_size=4))
         def check(data: st.DataObject, parts: list[list[int]]) -> None:
-            """Whatever the segments and their scales, of a key that is there twice the last one counts."""
+            """Whatever the segments and their scales, the last row of a key counts."""
             model: dict[int, Floats] = {}
             segments = []
             for keys in parts:
@@ -132,13 +132,13 @@ class UnitConformance:
             assert array.coverage().tolist() == sorted(model)
             assert array.missing(np.array([*sorted(model), 77])).tolist() == [77]
             group = np.array(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=5)))
-            _assert_holds(store, segments, group, {key: said[group] for key, said in model.items()})
+            _assert_holds(store, segments, group, {key: row[group] for key, row in model.items()})
 
         check()
 
     @pytest.mark.parametrize("codec", CODECS)
     def test_what_is_left_without_some_keys_is_sound(self, tmp_path: Path, codec: UnitCodec) -> None:
-        """As after a purge; ends that only what went may have said are no ends any more."""
+        """As after a purge: the smallest and largest values may have been those of removed keys."""
         store = self.open(tmp_path)
 
         @settings(max_examples=EXAMPLES, deadline=None)
@@ -147,7 +147,7 @@ class UnitConformance:
             values = data.draw(units_of(4, len(keys)))
             info = _put(store, values, codec, np.array(keys))
             gone = data.draw(st.sets(st.sampled_from(keys), min_size=1))
-            left = {key: said for key, said in zip(keys, values.T, strict=True) if key not in gone}
+            left = {key: row for key, row in zip(keys, values.T, strict=True) if key not in gone}
             new = without(store, info, np.array(sorted(gone)))
             assert len(new) == bool(left)
             if left:
@@ -211,7 +211,7 @@ def _assert_holds(
     *,
     again: bool = False,
 ) -> None:
-    """Each key is in one block, with what was said of it (G,), as well as the codec tells it."""
+    """Each key is in one block, with its values (G,) as exactly as the codec keeps them."""
     seen: list[int] = []
     for block in UnitArray(store, segments).blocks(group):
         seen += block.keys.tolist()

@@ -25,16 +25,16 @@ from odin_graph.vectors.library import faiss, threads
 from odin_graph.vectors.metric import prepared
 
 KIND: Final = "lists"
-"""What an index of today is called in the graph: one of another kind is built anew."""
+"""The kind of today's indexes in the graph: an index of another kind is built anew."""
 SAMPLED: Final = 32
-"""Of so many vectors one is in the sample."""
+"""One vector in so many is in the sample."""
 _NEAREST: Final = 39
 """Vectors of the sample by which a query is judged, at least; more for a recall near 1, or a large k. Of 39, 38 are
 95 % in expectation."""
 _SHARE: Final = 4
-"""Of the vectors of a sample that pass, no more than one in so many may be called the nearest."""
+"""Among the vectors of a sample that pass, at most one in so many may be called the nearest."""
 _WIDE: Final = 0.25
-"""Where lists hold more than this share of the vectors, all that passes is scanned: in order, that is faster."""
+"""If lists contain more than this share of the vectors, everything is scanned: reading in order is faster."""
 _PER_LIST: Final = 64
 """Vectors that a center is found by."""
 
@@ -70,7 +70,7 @@ class SegmentIndex:
 
     @classmethod
     def of(cls, part: Part, centers: NDArray[np.float32], place: NDArray[np.int32]) -> SegmentIndex:
-        """Of a segment whose vectors were placed before."""
+        """The index of a segment whose vectors were placed before."""
         n = len(part.keys)
         drawn = np.sort(np.random.default_rng(0).choice(n, -(-n // SAMPLED), replace=False))
         return cls(centers, place, Part.of(drawn, np.ascontiguousarray(part.rows[drawn])))
@@ -129,31 +129,31 @@ class Approximate:
         rows = vectors.checked(queries, k)
         passing = vectors.passing(among)
         n = min(k, vectors.number(passing))
-        keys, away, how = np.empty((len(rows), n), np.int64), np.empty((len(rows), n)), "nothing passes"
+        keys, distance, how = np.empty((len(rows), n), np.int64), np.empty((len(rows), n)), "nothing passes"
         for at, query in enumerate(rows if n else ()):
             chosen, how = self._choose(query, n, passing, recall)
-            looked = passing if chosen is None else self._in_lists(chosen, passing)
-            if vectors.number(looked) < n:
-                looked, how = passing, "scanned, since the lists hold too few: exact"
-            keys[at], away[at] = vectors.nearest(query, n, looked)
-        return keys, away, how
+            searched = passing if chosen is None else self._in_lists(chosen, passing)
+            if vectors.number(searched) < n:
+                searched, how = passing, "scanned, since the lists hold too few: exact"
+            keys[at], distance[at] = vectors.nearest(query, n, searched)
+        return keys, distance, how
 
     def _choose(
         self, query: NDArray[Any], k: int, passing: Sequence[Keys | None], recall: float
     ) -> tuple[Keys | None, str]:
         """The lists to look into, numbered through all segments; None for a scan of all that passes. And why."""
-        asked = self.vectors.scored(query)
-        scores, held = self._sampled(asked, passing)
+        prepared_query = self.vectors.scored(query)
+        scores, sample_lists = self._sampled(prepared_query, passing)
         judges = max(
-            _NEAREST, math.ceil(2 * k / SAMPLED), math.ceil(recall / (1 - recall)) if recall < 1 else len(held)
+            _NEAREST, math.ceil(2 * k / SAMPLED), math.ceil(recall / (1 - recall)) if recall < 1 else len(sample_lists)
         )
-        if judges * _SHARE > len(held) or not asked.any():
-            return None, f"scanned, since {len(held):,} vectors of the sample pass, which say too little: exact"
-        order = self._by_nearness(asked)
+        if judges * _SHARE > len(sample_lists) or not prepared_query.any():
+            return None, f"scanned, since {len(sample_lists):,} vectors of the sample pass, which say too little: exact"
+        order = self._by_nearness(prepared_query)
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         wanted = min(judges, math.ceil(recall * (judges + 1)))
-        ranks = rank[held[np.argpartition(scores, judges - 1)[:judges]]]
+        ranks = rank[sample_lists[np.argpartition(scores, judges - 1)[:judges]]]
         chosen = order[: int(np.partition(ranks, wanted - 1)[wanted - 1]) + 1]
         sizes = np.concatenate([index.sizes for index in self.indexes])
         share = float(sizes[chosen].sum() / sizes.sum())
@@ -162,27 +162,31 @@ class Approximate:
             return None, f"scanned, since the neighbors are in {where}: exact"
         return np.sort(chosen), (
             f"looked into {where} ({share:.1%} of the vectors), which hold {(ranks < len(chosen)).sum()} of the "
-            f"{judges} nearest of a sample of {len(held):,}: a recall of {recall:.0%} is expected"
+            f"{judges} nearest of a sample of {len(sample_lists):,}: a recall of {recall:.0%} is expected"
         )
 
-    def _sampled(self, asked: NDArray[np.float32], passing: Sequence[Keys | None]) -> tuple[NDArray[np.float32], Keys]:
+    def _sampled(
+        self, prepared_query: NDArray[np.float32], passing: Sequence[Keys | None]
+    ) -> tuple[NDArray[np.float32], Keys]:
         """The scores of the sample's vectors that pass, and the list of each."""
         scores, lists, first = [], [], 0
         for index, at in zip(self.indexes, passing, strict=True):
             drawn = index.sample.keys
-            there = np.ones(len(drawn), bool) if at is None else np.isin(drawn, at, assume_unique=True)
+            passes = np.ones(len(drawn), bool) if at is None else np.isin(drawn, at, assume_unique=True)
             blocks = range(0, len(drawn), BLOCK)
-            scores.append(np.concatenate([self.vectors.score(asked, index.sample, at, None) for at in blocks])[there])
-            lists.append(index.place[drawn[there]] + first)
+            scores.append(
+                np.concatenate([self.vectors.score(prepared_query, index.sample, at, None) for at in blocks])[passes]
+            )
+            lists.append(index.place[drawn[passes]] + first)
             first += len(index.centers)
         return np.concatenate(scores), np.concatenate(lists).astype(np.int64)
 
-    def _by_nearness(self, asked: NDArray[np.float32]) -> Keys:
+    def _by_nearness(self, prepared_query: NDArray[np.float32]) -> Keys:
         """All lists, that with the nearest center first."""
         centers = np.concatenate([index.centers for index in self.indexes])
         product = self.vectors.metric == "inner-product"
-        away = -(centers @ asked) if product else ((centers - asked) ** 2).sum(axis=1)
-        return np.argsort(away, kind="stable")
+        distance = -(centers @ prepared_query) if product else ((centers - prepared_query) ** 2).sum(axis=1)
+        return np.argsort(distance, kind="stable")
 
     def _in_lists(self, chosen: Keys, passing: Sequence[Keys | None]) -> list[Keys | None]:
         """The positions of each part that are in those lists and pass."""

@@ -25,9 +25,9 @@ Keys = NDArray[np.int64]
 BLOCK: Final = 65_536
 """Vectors that one thread scores at once."""
 _DENSE: Final = 0.3
-"""Where more than this share of a block passes, all of it is scored: in order, memory is read three times as fast."""
+"""If more than this share of a block passes, all of it is scored: memory is read three times as fast in order."""
 _ALONE: Final = 4_096
-"""Of fewer vectors one thread is done before another has begun."""
+"""For fewer vectors, one thread finishes before another one has started."""
 _SPARE: Final = 16
 """Roundings of a score beside the d of its sum: of the length, the quotient, the query."""
 _EXACT: Final = 4_096
@@ -71,16 +71,16 @@ class Part:
         return cls(keys, rows, lengths)
 
     def positions(self, among: Keys | None) -> Keys | None:
-        """Where the keys that pass (sorted, each once) stand; None where all do."""
+        """The positions of the keys that pass (sorted, each once); None where all do."""
         if among is None:
             return None
         first, last = np.searchsorted(among, [self.keys[0], self.keys[-1] + 1])
-        here = among[first:last]
+        candidates = among[first:last]
         if self.keys[-1] - self.keys[0] == len(self.keys) - 1:  # without a gap, as images are that were stored together
-            found = here - self.keys[0]
+            found = candidates - self.keys[0]
         else:
-            found = np.searchsorted(self.keys, here)
-            found = found[self.keys[found] == here]
+            found = np.searchsorted(self.keys, candidates)
+            found = found[self.keys[found] == candidates]
         return None if len(found) == len(self.keys) else found
 
 
@@ -126,10 +126,10 @@ class Vectors:
         rows = self.checked(queries, k)
         passing = self.passing(among)
         n = min(k, self.number(passing))
-        keys, away = np.empty((len(rows), n), np.int64), np.empty((len(rows), n))
+        keys, distance = np.empty((len(rows), n), np.int64), np.empty((len(rows), n))
         for at, query in enumerate(rows):
-            keys[at], away[at] = self.nearest(query, n, passing)
-        return keys, away
+            keys[at], distance[at] = self.nearest(query, n, passing)
+        return keys, distance
 
     def checked(self, queries: NDArray[Any], k: int) -> NDArray[Any]:
         """Queries as rows (m, d), if they can be searched with."""
@@ -145,7 +145,7 @@ class Vectors:
         return rows
 
     def passing(self, among: Keys | None) -> list[Keys | None]:
-        """Of each part the positions that pass; None where all do."""
+        """The positions that pass in each part; None where all do."""
         if among is not None and not (np.diff(among) > 0).all():
             among = np.unique(among)
         return [part.positions(among) for part in self.parts]
@@ -159,34 +159,39 @@ class Vectors:
         check()
         number = self.number(passing)
         k = min(k, number)
-        keys, away = np.empty(0, np.int64), np.empty(0)
+        keys, distance = np.empty(0, np.int64), np.empty(0)
         if not k:
-            return keys, away
+            return keys, distance
         query = query.astype(np.float32)
-        asked = self.scored(query)
+        prepared_query = self.scored(query)
         blocks = list(self._blocks(passing))
         with ExitStack() as stack:
-            every: Map = map
+            map_blocks: Map = map
             if len(blocks) > 1 and number > _ALONE:
-                every = stack.enter_context(ThreadPoolExecutor(self._threads)).map
-            scores = list(every(lambda block: self.score(asked, *block), blocks))
-        least = np.concatenate([np.partition(some, k - 1)[:k] if len(some) > k else some for some in scores])
+                map_blocks = stack.enter_context(ThreadPoolExecutor(self._threads)).map
+            scores = list(map_blocks(lambda block: self.score(prepared_query, *block), blocks))
+        least = np.concatenate(
+            [
+                np.partition(block_scores, k - 1)[:k] if len(block_scores) > k else block_scores
+                for block_scores in scores
+            ]
+        )
         bound = float(np.partition(least, k - 1)[k - 1])
         bound += 2 * self._error(bound)
-        for (part, first, at), some in zip(blocks, scores, strict=True):
-            near = np.flatnonzero(some <= bound)
+        for (part, first, at), block_scores in zip(blocks, scores, strict=True):
+            near = np.flatnonzero(block_scores <= bound)
             for start in range(0, len(near), _EXACT):
                 check()
                 chosen = near[start : start + _EXACT]
                 rows = chosen + first if at is None else at[chosen]
                 keys = np.concatenate([keys, part.keys[rows]])
-                away = np.concatenate([away, distances(query, part.rows[rows], self.metric)])
-                order = np.lexsort((keys, away))[:k]
-                keys, away = keys[order], away[order]
-        return keys, away
+                distance = np.concatenate([distance, distances(query, part.rows[rows], self.metric)])
+                order = np.lexsort((keys, distance))[:k]
+                keys, distance = keys[order], distance[order]
+        return keys, distance
 
     def scored(self, query: NDArray[Any]) -> NDArray[np.float32]:
-        """What `score` takes: of products the length of the query changes nothing in their order."""
+        """The query as `score` takes it: for products without its length, which changes nothing in their order."""
         found: NDArray[np.float32] = prepared(query[None], "l2" if self.metric == "l2" else "cosine")[0]
         return found
 
@@ -207,22 +212,22 @@ class Vectors:
         pointer, d = library.swig_ptr, part.rows.shape[1]
         if at is None or len(at) > _DENSE * len(rows):
             scores = np.empty(len(rows), np.float32)
-            whole = library.fvec_L2sqr_ny if self.metric == "l2" else library.fvec_inner_products_ny
-            whole(pointer(scores), pointer(query), pointer(rows), d, len(rows))
+            kernel = library.fvec_L2sqr_ny if self.metric == "l2" else library.fvec_inner_products_ny
+            kernel(pointer(scores), pointer(query), pointer(rows), d, len(rows))
             places: Any = slice(first, first + len(rows))
             if at is not None:
                 scores, places = scores[at - first], at
         else:
             scores, places = np.empty(len(at), np.float32), at
-            some = library.fvec_L2sqr_by_idx if self.metric == "l2" else library.fvec_inner_products_by_idx
+            kernel = library.fvec_L2sqr_by_idx if self.metric == "l2" else library.fvec_inner_products_by_idx
             with one_thread():
-                some(pointer(scores), pointer(query), pointer(part.rows), pointer(at), d, 1, len(at))
+                kernel(pointer(scores), pointer(query), pointer(part.rows), pointer(at), d, 1, len(at))
         if self.metric == "l2":
             return scores
         if self.metric == "cosine":
             lengths = part.lengths[places]
             if not query.any():
-                return np.where(lengths > 0, np.float32(0), np.float32(-1))  # the zero vectors are its like
+                return np.where(lengths > 0, np.float32(0), np.float32(-1))  # zero vectors are equal to it
             scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
         return -scores
 

@@ -1,4 +1,4 @@
-"""The nearest neighbors of each vector among the others: what clusters, near duplicates and outliers are told by."""
+"""The nearest neighbors of each vector among the others: the base of clusters, near duplicates and outliers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SHORT: Final = 64
 _DRAWN: Final = 4_096
 """Vectors whose longest directions are found."""
 _FEW: Final = 2_000
-"""Pairs of a block that are settled one by one; of more the whole vectors are multiplied."""
+"""Pairs of a block that are checked one by one; for more, the whole vectors are multiplied."""
 _VAIN: Final = 16
-"""Blocks in which shortened vectors told nothing, after which they are not asked any more."""
+"""Blocks in which shortened vectors excluded nothing, after which they are not used any more."""
 DISTANCES: Final = ("cosine", "l2")
 
 
@@ -51,9 +51,9 @@ def neighbors_of_each(
         own[~own.any(axis=1), -1] = True  # among many alike the vector itself may be left out: then the last goes
         positions[start : start + len(part)] = found[~own].reshape(len(part), k)
         done(len(part))
-    away = _apart(vectors, np.repeat(np.arange(n), k), positions.reshape(-1), metric).reshape(n, k)
-    order = np.argsort(away, axis=1, kind="stable")
-    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(away, order, axis=1)
+    distance = _apart(vectors, np.repeat(np.arange(n), k), positions.reshape(-1), metric).reshape(n, k)
+    order = np.argsort(distance, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, axis=1), np.take_along_axis(distance, order, axis=1)
 
 
 def nearest_of_each(
@@ -63,22 +63,22 @@ def nearest_of_each(
     rows, _ = _rows(vectors, metric)
     n = len(rows)
     product_of = _Products(rows, metric)
-    best, place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
+    best, position = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
     for first, second in _blocks(n, done):
         product = product_of(first, second)
         if first == second:
             np.fill_diagonal(product, -np.inf)
-        # The place is looked for where there is a better one alone: which are fewer with each block.
-        most = product.max(axis=1)
-        better = np.flatnonzero(most > best[first : first + len(most)])
-        best[first + better] = most[better]
-        place[first + better] = product[better].argmax(axis=1) + second
+        # Positions are searched only in rows with a better product, which are fewer with each block.
+        maximum = product.max(axis=1)
+        better = np.flatnonzero(maximum > best[first : first + len(maximum)])
+        best[first + better] = maximum[better]
+        position[first + better] = product[better].argmax(axis=1) + second
         if first != second:
-            most = product.max(axis=0)
-            better = np.flatnonzero(most > best[second : second + len(most)])
-            best[second + better] = most[better]
-            place[second + better] = product[:, better].argmax(axis=0) + first
-    return _apart(vectors, np.arange(n), place, metric)
+            maximum = product.max(axis=0)
+            better = np.flatnonzero(maximum > best[second : second + len(maximum)])
+            best[second + better] = maximum[better]
+            position[second + better] = product[:, better].argmax(axis=0) + first
+    return _apart(vectors, np.arange(n), position, metric)
 
 
 def pairs_within(
@@ -97,7 +97,7 @@ def pairs_within(
     rough = _Products(_shortened(rows), metric) if rows.shape[1] >= 2 * _SHORT and len(rows) > _BLOCK else None
     vain = 0
     for first, second in _blocks(len(rows), done):
-        left, right, open_ = np.empty(0, np.int64), np.empty(0, np.int64), None
+        left, right, undecided = np.empty(0, np.int64), np.empty(0, np.int64), None
         if rough is not None:
             left, right, _ = _reaching(rough(first, second), least - slack, first == second, _FEW)
             vain += len(left) >= _FEW
@@ -105,10 +105,10 @@ def pairs_within(
                 rough = None
         if rough is None or len(left) >= _FEW:
             left, right, score = _reaching(whole(first, second), least - slack, first == second)
-            open_ = np.flatnonzero(score < least + slack)
+            undecided = np.flatnonzero(score < least + slack)
         left, right = left + first, right + second
         kept = np.ones(len(left), bool)
-        at = slice(None) if open_ is None else open_
+        at = slice(None) if undecided is None else undecided
         kept[at] = _apart(vectors, left[at], right[at], metric) <= within
         yield left[kept], right[kept]
 
@@ -116,7 +116,7 @@ def pairs_within(
 def _reaching(
     product: NDArray[np.float32], least: float, diagonal: bool, enough: int | None = None
 ) -> tuple[Keys, Keys, NDArray[np.float32]]:
-    """Rows, columns and scores of a block that reach so much, above the diagonal; not all where there are enough."""
+    """Rows, columns and scores of at least ``least``, above the diagonal; not all where there are enough."""
     if diagonal:
         product[np.tril_indices(len(product))] = -np.inf
     near = np.flatnonzero(product.max(axis=1) >= least)
@@ -125,12 +125,12 @@ def _reaching(
 
 
 def _shortened(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Along the directions in which some of them are longest, and the length of the rest: no distance is larger."""
+    """Rows along their longest directions, and the length of the rest: no distance becomes larger."""
     from scipy.linalg import eigh  # a third of a second that opening a workspace need not wait for
 
-    some = rows[:: max(1, len(rows) // _DRAWN)].astype(np.float64)
+    sample = rows[:: max(1, len(rows) // _DRAWN)].astype(np.float64)
     d = rows.shape[1]
-    _, axes = eigh(some.T @ some, subset_by_index=(d - _SHORT, d - 1))
+    _, axes = eigh(sample.T @ sample, subset_by_index=(d - _SHORT, d - 1))
     short = np.empty((len(rows), _SHORT + 1), np.float32)
     for start in range(0, len(rows), _EXACT):
         part = rows[start : start + _EXACT].astype(np.float64)
@@ -141,7 +141,7 @@ def _shortened(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _blocks(n: int, done: Callable[[int], None]) -> Iterator[tuple[int, int]]:
-    """Where the blocks on and above the diagonal begin."""
+    """The beginnings of the blocks on and above the diagonal."""
     for first in range(0, n, _BLOCK):
         for second in range(first, n, _BLOCK):
             check()
@@ -150,9 +150,9 @@ def _blocks(n: int, done: Callable[[int], None]) -> Iterator[tuple[int, int]]:
 
 
 class _Products:
-    """Blocks of numbers of which more is nearer: products, or minus half the squared distances.
+    """Blocks of scores, of which more is nearer: products, or minus half the squared distances.
 
-    Each block takes the place of the one before.
+    Each block overwrites the one before.
     """
 
     def __init__(self, rows: NDArray[np.float32], metric: str) -> None:
@@ -185,7 +185,7 @@ def check_distance(metric: str) -> None:
 
 
 def _rows(vectors: NDArray[Any], metric: str) -> tuple[NDArray[np.float32], float]:
-    """What products tell distances by, and the scale of those: directions, or vectors less their mean, none long.
+    """Vectors whose products give distances, and their scale: directions, or scaled vectors less their mean.
 
     The mean and the scale change nothing in the order of distances, and save digits.
     """

@@ -1,4 +1,4 @@
-"""What near means."""
+"""The metrics: what near means."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ def directions(vectors: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def distances(query: NDArray[Any], vectors: NDArray[Any], metric: str) -> NDArray[np.float64]:
-    """From one query (d,), or from one for each (n, d), to vectors (n, d), in float64.
+    """Distances from one query (d,), or from one for each (n, d), to vectors (n, d), in float64.
 
     A distance is 0 between equal vectors, also by cosine. A zero vector has no direction: by cosine it is at distance 0
     from another zero vector, and at 1 from everything else.
     """
     wide, to = vectors.astype(np.float64), np.atleast_2d(query).astype(np.float64)
     if metric == "inner-product":
-        # Summed row by row, so that equal rows have equal sums whatever stands beside them.
+        # Summed row by row, so that equal rows have equal sums whatever the other rows are.
         product: NDArray[np.float64] = -(wide * to).sum(axis=1)
         return product
     if metric == "l2":
-        away: NDArray[np.float64] = np.sqrt(((wide - to) ** 2).sum(axis=1))
-        return away
-    one = (lengths_of(wide) == 0) != (lengths_of(to) == 0)
+        euclidean: NDArray[np.float64] = np.sqrt(((wide - to) ** 2).sum(axis=1))
+        return euclidean
+    one_is_zero = (lengths_of(wide) == 0) != (lengths_of(to) == 0)
     # Half the square between directions is 1 - cos, without what 1 - 1 loses.
-    apart: NDArray[np.float64] = ((directions(wide) - directions(to)) ** 2).sum(axis=1) / 2
-    return np.where(one, 1.0, apart)
+    cosine: NDArray[np.float64] = ((directions(wide) - directions(to)) ** 2).sum(axis=1) / 2
+    return np.where(one_is_zero, 1.0, cosine)
 
 
 def with_directions(*vectors: NDArray[Any], dtype: Any = np.float32) -> list[NDArray[Any]]:
     """Directions whose products are 1 - `distances` by cosine, also of zeros.
 
-    Those point along an axis of their own, which is added where there are any.
+    Zero vectors point along an axis of their own, which is added where there are any.
     """
     units = [np.concatenate([directions(part).astype(dtype) for part in _blocks(rows)]) for rows in vectors]
     zero = [~rows.any(axis=1, keepdims=True) for rows in units]
@@ -73,5 +73,5 @@ def with_directions(*vectors: NDArray[Any], dtype: Any = np.float32) -> list[NDA
 
 
 def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    """So that only a part of them is held in float64."""
+    """Blocks of rows, so that only one of them is in float64 at a time."""
     return [rows[start : start + 8_192] for start in range(0, max(1, len(rows)), 8_192)]

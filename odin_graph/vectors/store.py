@@ -90,7 +90,7 @@ class VectorStore:
         if f"indexes/{hashlib.sha256(data).hexdigest()}.npz" != uri:
             raise StoreError(f"The index {uri} was altered or cut short: remove its file, and it is built again.")
         part = self._part(info)
-        with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            if "place" not in held or not np.array_equal(held["keys"], part.keys):
+        with np.load(io.BytesIO(data), allow_pickle=False) as saved:
+            if "place" not in saved or not np.array_equal(saved["keys"], part.keys):
                 raise StoreError(f"The index {uri} is of other vectors: remove its file, and it is built again.")
-            return SegmentIndex.of(part, held["centers"], held["place"])
+            return SegmentIndex.of(part, saved["centers"], saved["place"])

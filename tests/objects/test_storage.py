@@ -10,7 +10,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
-from odin_graph.catalog.activations.storage import make_room, told_bytes
+from odin_graph.catalog.activations.storage import human_size, make_room
 from odin_graph.catalog.activations.usage import record
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.objects.collections.storage import size_of
@@ -116,7 +116,7 @@ def test_the_report_is_read(db: og.Workspace) -> None:
     assert "never" in lines[1]
     assert "2126-03-01 12:05      2  pinned" in lines[3]
     assert lines[3].endswith(" s")
-    total = told_bytes(db.storage.report().bytes)
+    total = human_size(db.storage.report().bytes)
     assert lines[4] == f'3 sets take {total}; there is no budget, db.storage.budget = "20 GB" sets one.'
     db.storage.budget = "20 GB"
     assert str(db.storage.report()).endswith(f"3 sets take {total} of a budget of 20.0 GB.")
@@ -134,7 +134,7 @@ def test_a_budget_that_is_too_small_is_told_and_drops_nothing_by_itself(db: og.W
     assert len(report) == 3
     assert report.over == report.bytes - 1000
     assert str(report).endswith(
-        f"3 sets take {told_bytes(report.bytes)}, over the budget of 1.0 kB by {told_bytes(report.over)}: the first of "
+        f"3 sets take {human_size(report.bytes)}, over the budget of 1.0 kB by {human_size(report.over)}: the first of "
         "these go when room is needed."
     )
     db.storage.pin(report[2])

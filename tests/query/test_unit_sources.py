@@ -192,14 +192,14 @@ def test_what_reading_took_is_known_of_layer_and_machine(retina: og.Workspace, m
     )
     retina.experiment("small-cnn/1").layer("features").materialize(retina.images("retina-test"), codec="u8")
     calibrate(retina, 1e-6)
-    loaded._held.clear()
+    loaded._entries.clear()
     monkeypatch.setattr(Runnable, "load", slow)
     with answering("run"):
         mean.keys()
     with answering("read", "u8"):
         most.keys()
     assert times == 1
-    loaded._held.clear()
+    loaded._entries.clear()
     with answering("read", "u8"):
         least.keys()
     held = Calibration(retina._stores)

@@ -35,9 +35,9 @@ def loads(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Runn
         return made[-1]
 
     monkeypatch.setattr(Runnable, "load", noted)
-    loaded._held.clear()
+    loaded._entries.clear()
     yield made
-    loaded._held.clear()
+    loaded._entries.clear()
 
 
 def test_a_model_is_loaded_once_by_whatever_name_its_device_goes(stores: Stores, loads: list[Runnable]) -> None:

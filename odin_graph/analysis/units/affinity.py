@@ -69,7 +69,7 @@ class Affinity(UnitTable):
 class _Test:
     hypothesis: str
     measure: Measure
-    said: Prepared
+    prepared: Prepared
 
 
 def affinity(slabs: Slabs, hypotheses: Mapping[str, Any], *, summary: str = "max") -> Affinity:
@@ -95,9 +95,9 @@ def affinity(slabs: Slabs, hypotheses: Mapping[str, Any], *, summary: str = "max
     stream = checked(slabs, maps=None)
     first = next(stream)
     tests = [
-        _Test(name, measure, measure.prepare(name, held.values))
-        for name, held in ((name, hypothesis_of(values)) for name, values in hypotheses.items())
-        for measure in held.measures()
+        _Test(name, measure, measure.prepare(name, hypothesis.values))
+        for name, hypothesis in ((name, hypothesis_of(values)) for name, values in hypotheses.items())
+        for measure in hypothesis.measures()
     ]
     _check(tests, first)
     units: list[NDArray[np.int64]] = []
@@ -112,10 +112,10 @@ def affinity(slabs: Slabs, hypotheses: Mapping[str, Any], *, summary: str = "max
 def _check(tests: Sequence[_Test], first: Slab) -> None:
     n = first.values.shape[1]
     for test in tests:
-        if len(test.said.present) != n:
+        if len(test.prepared.present) != n:
             raise ShapeError(
-                f"The hypothesis {test.hypothesis!r} has {len(test.said.present):,} values, and the units are looked "
-                f"at for {n:,} images: give one an image, in the order of their keys, None where there is none."
+                f"The hypothesis {test.hypothesis!r} has {len(test.prepared.present):,} values, and the units are "
+                f"looked at for {n:,} images: give one an image, in the order of their keys, None where there is none."
             )
         if test.measure.maps and first.values.ndim == 2:
             raise QueryError(
@@ -125,22 +125,22 @@ def _check(tests: Sequence[_Test], first: Slab) -> None:
 
 
 def _tested(values: NDArray[np.float32], tests: Sequence[_Test], summary: str) -> NDArray[np.float64]:
-    """Of some units (u, n, ...): (tests, u, 5) effect, strength, statistic, p and n."""
+    """The columns of some units (u, n, ...): (tests, u, 5) effect, strength, statistic, p and n."""
     found = np.full((len(tests), len(values), 5), np.nan)
     found[..., 4] = 0
     by_images: dict[tuple[bool, bytes], list[int]] = {}
     for place, test in enumerate(tests):
-        by_images.setdefault((test.measure.maps, test.said.present.tobytes()), []).append(place)
+        by_images.setdefault((test.measure.maps, test.prepared.present.tobytes()), []).append(place)
     flat = values if values.ndim == 2 else np.asarray(SUMMARIES[summary](values, axis=(2, 3)), np.float32)
     for (maps, _), places in by_images.items():
-        held, present = values if maps else flat, tests[places[0]].said.present
-        for rows, images in _complete(held, present):
+        inputs, present = values if maps else flat, tests[places[0]].prepared.present
+        for rows, images in _complete(inputs, present):
             if images.sum() < LEAST:
                 continue
-            of = Rows(held[np.ix_(rows, np.flatnonzero(images))])  # shared: its ranks are computed once
+            units = Rows(inputs[np.ix_(rows, np.flatnonzero(images))])  # shared: its ranks are computed once
             for place in places:
-                said = tests[place].measure(of, tests[place].said.values[images])
-                found[place, rows] = _columns(tests[place].measure, said, len(rows), int(images.sum()))
+                effects = tests[place].measure(units, tests[place].prepared.values[images])
+                found[place, rows] = _columns(tests[place].measure, effects, len(rows), int(images.sum()))
     return found
 
 
@@ -153,19 +153,21 @@ def _complete(
         yield np.arange(len(values)), present
         return
     whole = finite.reshape(*values.shape[:2], -1).all(axis=2) & present
-    patterns, of = np.unique(whole, axis=0, return_inverse=True)
+    patterns, pattern_of = np.unique(whole, axis=0, return_inverse=True)
     for place, pattern in enumerate(patterns):
-        yield np.flatnonzero(of.ravel() == place), pattern
+        yield np.flatnonzero(pattern_of.ravel() == place), pattern
 
 
-def _columns(measure: Measure, said: Effects, units: int, n: int) -> NDArray[np.float64]:
+def _columns(measure: Measure, effects: Effects, units: int, n: int) -> NDArray[np.float64]:
     for name in ("effect", "strength", "statistic", "p"):
-        if getattr(said, name).shape != (units,):
+        if getattr(effects, name).shape != (units,):
             raise ShapeError(
-                f"The measure {measure.name!r} gave {name} {getattr(said, name).shape} of {units} units: one number a "
-                "unit is needed."
+                f"The measure {measure.name!r} gave {name} {getattr(effects, name).shape} of {units} units: one number "
+                "a unit is needed."
             )
-    return np.stack([said.effect, said.strength, said.statistic, said.p, np.full(len(said.p), n)], axis=1)
+    return np.stack(
+        [effects.effect, effects.strength, effects.statistic, effects.p, np.full(len(effects.p), n)], axis=1
+    )
 
 
 def _table(units: NDArray[np.int64], found: NDArray[np.float64], tests: Sequence[_Test], images: int) -> Affinity:
@@ -182,8 +184,8 @@ def _table(units: NDArray[np.int64], found: NDArray[np.float64], tests: Sequence
     order = np.lexsort((unit, test, -strength, p))
     columns = {
         "unit": unit,
-        "hypothesis": _named([one.hypothesis for one in tests], test),
-        "measure": _named([one.measure.name for one in tests], test),
+        "hypothesis": _named([each.hypothesis for each in tests], test),
+        "measure": _named([each.measure.name for each in tests], test),
         "effect": effect,
         "strength": strength,
         "statistic": statistic,
@@ -195,7 +197,7 @@ def _table(units: NDArray[np.int64], found: NDArray[np.float64], tests: Sequence
     return Affinity(pa.table(columns).take(pa.array(order)), images, tests=int(made.sum()))
 
 
-def _named(names: Sequence[str], of: NDArray[np.int64]) -> pa.DictionaryArray:
+def _named(names: Sequence[str], index: NDArray[np.int64]) -> pa.DictionaryArray:
     known = list(dict.fromkeys(names))
     places = np.array([known.index(name) for name in names], np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(places[of]), pa.array(known))
+    return pa.DictionaryArray.from_arrays(pa.array(places[index]), pa.array(known))

@@ -15,7 +15,7 @@ from odin_graph.analysis.units.hypotheses import HYPOTHESES, Effects, Prepared, 
 from odin_graph.errors import DataError, ShapeError
 
 _CELLS: Final = 2**17
-"""Pixels of enlarged maps that are held at once."""
+"""Pixels of enlarged maps in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Iou:
             raise ShapeError(f"The masks of {name!r} are of different sizes, {listed}: resize them to one.")
         present = np.array([mask is not None for mask in values], bool)
         enough(name, present)
-        held = np.zeros((len(present), *sizes.pop()), bool)
+        masks = np.zeros((len(present), *sizes.pop()), bool)
         for place in np.flatnonzero(present):
-            held[place] = values[place] != 0
-        inside = held[present]
+            masks[place] = values[place] != 0
+        inside = masks[present]
         if inside.all() or not inside.any():
             covers = "everything" if inside.all() else "nothing"
             raise DataError(f"The masks of {name!r} cover {covers} in every image, so no channel can lie on them.")
-        return Prepared(held, present)
+        return Prepared(masks, present)
 
     def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
@@ -84,28 +84,28 @@ class Iou:
 
 def enlarged(maps: NDArray[np.float32], high: int, wide: int) -> NDArray[np.float64]:
     """Maps (u, n, h, w) as (u, n, high, wide), bilinearly between the middles of positions."""
-    held = maps.astype(np.float64)
+    result = maps.astype(np.float64)
     for axis, many in ((2, high), (3, wide)):
-        held = _between(held, axis, many)
-    return held
+        result = _between(result, axis, many)
+    return result
 
 
-def _between(held: NDArray[np.float64], axis: int, many: int) -> NDArray[np.float64]:
-    few = held.shape[axis]
+def _between(values: NDArray[np.float64], axis: int, many: int) -> NDArray[np.float64]:
+    few = values.shape[axis]
     if few == many:
-        return held
+        return values
     at = np.clip((np.arange(many) + 0.5) * few / many - 0.5, 0, few - 1)
     below = np.floor(at).astype(np.int64)
-    low, high = held.take(below, axis), held.take(np.minimum(below + 1, few - 1), axis)
-    share = (at - below).reshape(-1, *[1] * (held.ndim - 1 - axis))
+    low, high = values.take(below, axis), values.take(np.minimum(below + 1, few - 1), axis)
+    share = (at - below).reshape(-1, *[1] * (values.ndim - 1 - axis))
     # Not low * (1 - share) + high * share: between equal values it may exceed both, and a channel's plateau, such as
     # what it says of a black background, is often its threshold.
-    found: NDArray[np.float64] = low + (high - low) * share
-    return found
+    result: NDArray[np.float64] = low + (high - low) * share
+    return result
 
 
 def _exceeded(values: NDArray[np.float32], top: float) -> NDArray[np.float64]:
-    """What a share ``top`` of each row (u, m) exceeds, interpolated between values."""
+    """The value that a share ``top`` of each row (u, m) exceeds, interpolated between values."""
     if not 0 < top < 1:
         raise DataError(f"A channel is high at a share of its positions between 0 and 1, not at top={top!r}.")
     place = (1 - top) * (values.shape[1] - 1)

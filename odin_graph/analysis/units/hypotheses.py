@@ -36,7 +36,7 @@ class Rows:
 
     @cached_property
     def constant(self) -> NDArray[np.bool_]:
-        """(u,) which units never change, so that nothing can be said of them."""
+        """(u,) which units never change, so that no test of them is possible."""
         axes = tuple(range(1, self.values.ndim))
         same: NDArray[np.bool_] = self.values.max(axis=axes) == self.values.min(axis=axes)
         return same
@@ -58,14 +58,14 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """What a measure says of u units; NaN where it can say nothing, as of a constant unit."""
+    """The results of a measure for u units; NaN where there is none, as for a constant unit."""
 
     effect: NDArray[np.float64]
     """The effect size, with its sign or its neutral value as the field has it: a correlation, an AUC."""
     strength: NDArray[np.float64]
-    """The same from 0, no relation, to 1."""
+    """The effect size scaled from 0, no relation, to 1."""
     statistic: NDArray[np.float64]
-    """Of the test."""
+    """The statistic of the test."""
     p: NDArray[np.float64]
     """How probable at least such a statistic is where there is no relation."""
 
@@ -75,11 +75,11 @@ class Measure(Protocol):
 
     @property
     def name(self) -> str:
-        """As results call it."""
+        """Its name in results."""
 
     @property
     def effect(self) -> str:
-        """What its effect size is called."""
+        """The name of its effect size."""
 
     @property
     def maps(self) -> bool:

@@ -31,8 +31,8 @@ class TopUnits(UnitTable):
         return f"The {counted(len(self), 'unit')} of the highest values"
 
     def _notes(self) -> list[str]:
-        said = f"- {counted(self.missing, 'unit')} of value NaN left out"
-        return super()._notes() + ([said] if self.missing else [])
+        note = f"- {counted(self.missing, 'unit')} of value NaN left out"
+        return super()._notes() + ([note] if self.missing else [])
 
 
 @travels
@@ -63,10 +63,10 @@ def top_units(units: NDArray[np.int64], values: NDArray[np.float32], k: int) -> 
         ShapeError: Not as many values as units.
     """
     _check(units, values, k)
-    held = np.flatnonzero(~np.isnan(values))
-    order = held[np.lexsort((units[held], -values[held].astype(np.float64)))[:k]]
+    valid = np.flatnonzero(~np.isnan(values))
+    order = valid[np.lexsort((units[valid], -values[valid].astype(np.float64)))[:k]]
     table = pa.table({"unit": units[order], "value": values[order]})
-    return TopUnits(table, 1, missing=len(values) - len(held))
+    return TopUnits(table, 1, missing=len(values) - len(valid))
 
 
 def unusual_units(
@@ -93,10 +93,10 @@ def unusual_units(
     order = np.argsort(units, kind="stable")
     known, own = units[order], values[order]
 
-    def compared(of: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        place = np.minimum(np.searchsorted(known, of), max(len(known) - 1, 0))
-        here = known[place] == of if len(known) else np.zeros(len(of), bool)
-        return _against(of[here], own[place[here]], rows[here])
+    def compared(block: NDArray[np.int64], rows: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        place = np.minimum(np.searchsorted(known, block), max(len(known) - 1, 0))
+        here = known[place] == block if len(known) else np.zeros(len(block), bool)
+        return _against(block[here], own[place[here]], rows[here])
 
     images: list[int] = []
     parts = over_blocks(_noting(slabs, images), compared)
@@ -106,7 +106,7 @@ def unusual_units(
     away, off = np.abs(columns["z"]), np.abs(columns["percentile"] - 50)
     first, second = (away, off) if by == "z" else (off, away)
     chosen = np.lexsort((columns["unit"], -second, -first))[:k]
-    return UnusualUnits(pa.table({name: held[chosen] for name, held in columns.items()}), images[0])
+    return UnusualUnits(pa.table({name: column[chosen] for name, column in columns.items()}), images[0])
 
 
 def _noting(slabs: Slabs, images: list[int]) -> Slabs:
@@ -127,7 +127,7 @@ def _against(
 ) -> dict[str, NDArray[Any]]:
     finite = not_finite(values)
     n, mean, deviation = moments(values, finite)
-    held = own.astype(np.float64)
+    value = own.astype(np.float64)
     less, same = values < own[:, None], values == own[:, None]
     low = np.where(finite, values, np.inf).min(axis=1) if finite is not None else values.min(axis=1)
     high = np.where(finite, values, -np.inf).max(axis=1) if finite is not None else values.max(axis=1)
@@ -137,10 +137,10 @@ def _against(
         less &= finite
         same &= finite
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(held == mean, 0.0, (held - mean) / deviation)
+        z = np.where(value == mean, 0.0, (value - mean) / deviation)
         percentile = 100 * (less.sum(axis=1) + same.sum(axis=1) / 2) / n
     z[n == 0] = np.nan
-    percentile[np.isnan(held)] = np.nan
+    percentile[np.isnan(value)] = np.nan
     return {
         "unit": units, "value": own, "mean": mean, "deviation": deviation, "z": z, "percentile": percentile, "n": n
     }  # fmt: skip

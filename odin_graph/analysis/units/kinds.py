@@ -33,13 +33,13 @@ class Hypothesis:
     """Names of registered measures, or measures."""
 
     def measures(self) -> tuple[Measure, ...]:
-        """Those it is to be tested by.
+        """The measures to test it by.
 
         Raises:
-            UnknownNameError: One has no such name; lists those there are.
+            UnknownNameError: There is no measure of a name; lists the existing ones.
         """
-        asked = self.by if isinstance(self.by, tuple) else (self.by,)
-        return tuple(HYPOTHESES.get(each) if isinstance(each, str) else each for each in asked)
+        requested = self.by if isinstance(self.by, tuple) else (self.by,)
+        return tuple(HYPOTHESES.get(measure) if isinstance(measure, str) else measure for measure in requested)
 
 
 def hypothesis_of(values: Any) -> Hypothesis:

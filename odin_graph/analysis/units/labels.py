@@ -44,16 +44,16 @@ class Classes:
 
         if hasattr(labels, "to_pandas"):
             labels = labels.to_pandas()
-        held = pd.Series(labels)
+        series = pd.Series(labels)
         if (
-            held.dtype == object
-            and held.map(lambda value: isinstance(value, (list, tuple, set, dict, np.ndarray))).any()
+            series.dtype == object
+            and series.map(lambda value: isinstance(value, (list, tuple, set, dict, np.ndarray))).any()
         ):
             raise DataError(
                 f"An image has several classes in {what}: ask about one class at a time, whether it is among an "
                 "image's, as a hypothesis that is true or false."
             )
-        codes, found = pd.factorize(held, use_na_sentinel=True)
+        codes, found = pd.factorize(series, use_na_sentinel=True)
         names = [name.item() if isinstance(name, np.generic) else name for name in found]
         try:
             order = sorted(range(len(names)), key=names.__getitem__)

@@ -31,20 +31,20 @@ class Correlation:
 
     def prepare(self, name: str, values: Any) -> Prepared:
         """See `Measure`."""
-        held = numbers(name, values)
-        present = np.isfinite(held)
+        column = numbers(name, values)
+        present = np.isfinite(column)
         enough(name, present)
-        if (held[present] == held[present][0]).all():
-            raise constant(name, float(held[present][0]))
-        return Prepared(held, present)
+        if (column[present] == column[present][0]).all():
+            raise constant(name, float(column[present][0]))
+        return Prepared(column, present)
 
     def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
         from scipy import special
 
-        said = _ranks(values) if self.ranked else values
+        y = _ranks(values) if self.ranked else values
         x = _direction(units.ranks if self.ranked else units.values.astype(np.float64))
-        r = np.clip(x @ _direction(said[None])[0], -1, 1)
+        r = np.clip(x @ _direction(y[None])[0], -1, 1)
         r[units.constant | (values == values[0]).all()] = np.nan
         n = len(values)
         # Student's t of r with n - 2 degrees of freedom as the incomplete beta function, which is exact near r = 1.
@@ -65,17 +65,17 @@ class Auc:
 
     def prepare(self, name: str, values: Any) -> Prepared:
         """See `Measure`."""
-        held = numbers(name, values)
-        present = np.isfinite(held)
+        column = numbers(name, values)
+        present = np.isfinite(column)
         enough(name, present)
-        if not np.isin(held[present], (0, 1)).all():
+        if not np.isin(column[present], (0, 1)).all():
             raise DataError(
                 f"The hypothesis {name!r} must be true or false for an image, but has other numbers: compare it, "
                 "as in F('age') > 60, or leave out by=."
             )
-        if (held[present] == held[present][0]).all():
-            raise constant(name, bool(held[present][0]))
-        return Prepared(held, present)
+        if (column[present] == column[present][0]).all():
+            raise constant(name, bool(column[present][0]))
+        return Prepared(column, present)
 
     def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
@@ -109,17 +109,17 @@ class KruskalWallis:
 
     def prepare(self, name: str, values: Any) -> Prepared:
         """See `Measure`."""
-        held = Classes.of(values, f"the hypothesis {name!r}")
-        present = held.codes >= 0
+        classes = Classes.of(values, f"the hypothesis {name!r}")
+        present = classes.codes >= 0
         enough(name, present)
-        if len(held.names) == 1:
-            raise constant(name, held.names[0])
-        if len(held.names) == present.sum():
+        if len(classes.names) == 1:
+            raise constant(name, classes.names[0])
+        if len(classes.names) == present.sum():
             raise DataError(
                 f"The hypothesis {name!r} has another category for each of {present.sum():,} images, so it groups "
                 "nothing: give a field with fewer values."
             )
-        return Prepared(held.codes, present)
+        return Prepared(classes.codes, present)
 
     def __call__(self, units: Rows, values: NDArray[Any]) -> Effects:
         """See `Measure`."""
@@ -152,19 +152,19 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
     if hasattr(values, "to_pandas"):
         values = values.to_pandas()
     try:
-        held = pd.Series(values).astype("Float64").to_numpy(np.float64, na_value=np.nan)
+        column = pd.Series(values).astype("Float64").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise DataError(f"The hypothesis {name!r} does not contain numbers ({error}): leave out by=.") from error
-    return np.asarray(held, np.float64)
+    return np.asarray(column, np.float64)
 
 
 def nothing(units: int) -> Effects:
-    """What can be said where there is nothing to compare."""
+    """The effects where there is nothing to compare: all NaN."""
     return Effects(*(np.full(units, np.nan) for _ in range(4)))
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """As of units, but of float64, of which float32 would make some equal."""
+    """Ranks as for units, but of float64: float32 would make some values equal."""
     _, place, number = np.unique(values, return_inverse=True, return_counts=True)
     ranks: NDArray[np.float64] = (np.cumsum(number) - (number - 1) / 2)[place]
     return ranks

@@ -44,7 +44,7 @@ class Selectivity(UnitTable):
     """Images without a label, which are left out."""
     bins: int
     label_entropy: float
-    """Of the labels in nats: no unit can say more."""
+    """The entropy of the labels in nats, which bounds the mutual information of a unit."""
 
     def auc(self, of: Any) -> NDArray[np.float64]:
         """The AUC of each row's unit for a class against the rest.
@@ -63,8 +63,8 @@ class Selectivity(UnitTable):
 
     def _notes(self) -> list[str]:
         without = int(np.isnan(self["selectivity"]).sum())
-        said = f"- {counted(without, 'unit')} without a selectivity: dead, or the mean of a class is negative"
-        return super()._notes() + ([said] if without else [])
+        note = f"- {counted(without, 'unit')} without a selectivity: dead, or the mean of a class is negative"
+        return super()._notes() + ([note] if without else [])
 
 
 def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
@@ -82,44 +82,44 @@ def selectivity(slabs: Slabs, labels: Any, *, bins: int = BINS) -> Selectivity:
     """
     if (number := whole(bins)) is None or number < 2:
         raise QueryError(f"A mutual information takes bins, at least 2, not bins={bins!r}.")
-    held = Classes.of(labels, "the label")
-    known = np.flatnonzero(held.codes >= 0)
-    _check(held, len(known))
+    classes = Classes.of(labels, "the label")
+    known = np.flatnonzero(classes.codes >= 0)
+    _check(classes, len(known))
     # Images in the order of their classes: the values of a class lie side by side, and none without a label is there.
-    by_class = known[np.argsort(held.codes[known], kind="stable")]
-    codes, sizes = held.codes[by_class], np.bincount(held.codes[known])
-    parts = over_blocks(slabs, partial(_of_rows, by_class, codes, sizes, bins), len(held.codes))
-    unit, index, best, information, auc = (np.concatenate(held) for held in zip(*parts, strict=True))
+    by_class = known[np.argsort(classes.codes[known], kind="stable")]
+    codes, sizes = classes.codes[by_class], np.bincount(classes.codes[known])
+    parts = over_blocks(slabs, partial(_of_rows, by_class, codes, sizes, bins), len(classes.codes))
+    unit, index, best, information, auc = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     columns = {
         "unit": unit,
         "selectivity": index,
-        "class": pa.DictionaryArray.from_arrays(pa.array(best, pa.int32(), mask=best < 0), held.values),
+        "class": pa.DictionaryArray.from_arrays(pa.array(best, pa.int32(), mask=best < 0), classes.values),
         "mutual_information": information,
-        **{f"auc={name}": np.ascontiguousarray(auc[:, place]) for place, name in enumerate(held.names)},
+        **{f"auc={name}": np.ascontiguousarray(auc[:, place]) for place, name in enumerate(classes.names)},
     }
     share = sizes / sizes.sum()
     return Selectivity(
         pa.table(columns),
         len(known),
-        classes=held.names,
-        unlabeled=len(held.codes) - len(known),
+        classes=classes.names,
+        unlabeled=len(classes.codes) - len(known),
         bins=bins,
         label_entropy=float(-(share * np.log(share)).sum()),
     )
 
 
-def _check(held: Classes, known: int) -> None:
+def _check(classes: Classes, known: int) -> None:
     if known < _LEAST:
         raise DataError(
-            f"{known} of {len(held.codes):,} images have a label, and selectivity needs {_LEAST} at least: set labels, "
-            "or give another field, by=..."
+            f"{known} of {len(classes.codes):,} images have a label, and selectivity needs {_LEAST} at least: set "
+            "labels, or give another field, by=..."
         )
-    if len(held.names) < 2:
+    if len(classes.names) < 2:
         raise DataError(
-            f"All {known:,} images that have a label are of the class {held.names[0]!r}, so no unit can tell classes "
-            "apart: ask about images of two classes at least."
+            f"All {known:,} images that have a label are of the class {classes.names[0]!r}, so no unit can tell "
+            "classes apart: ask about images of two classes at least."
         )
-    if len(held.names) == known:
+    if len(classes.names) == known:
         raise DataError(
             f"Each of {known:,} images is of a class of its own, so the label groups nothing: give a field with "
             "fewer values, or ask for the affinity to a number."
@@ -174,13 +174,13 @@ def _by_ranks(
     m = sizes.sum(axis=1)
     # What is no finite number was sorted to the end: as a bin and a rank of its own, which are left out.
     bin_ = np.where(place < m[row], place * bins // np.maximum(m, 1)[row], bins)
-    of = np.repeat((row * (bins + 1) + bin_) * c, lengths)
-    of += payloads(both).ravel()
-    joint = np.bincount(of, minlength=u * (bins + 1) * c).reshape(u, bins + 1, c)[:, :bins]
-    of = np.repeat(row * c, lengths)
-    of += payloads(both).ravel()
+    cell = np.repeat((row * (bins + 1) + bin_) * c, lengths)
+    cell += payloads(both).ravel()
+    joint = np.bincount(cell, minlength=u * (bins + 1) * c).reshape(u, bins + 1, c)[:, :bins]
+    cell = np.repeat(row * c, lengths)
+    cell += payloads(both).ravel()
     midrank = np.where(place < m[row], place + (lengths + 1) / 2, 0)
-    ranks = np.bincount(of, np.repeat(midrank, lengths), minlength=u * c).reshape(u, c)
+    ranks = np.bincount(cell, np.repeat(midrank, lengths), minlength=u * c).reshape(u, c)
     pairs = sizes * (m[:, None] - sizes)
     above = ranks - sizes * (sizes + 1) / 2
     return _information(joint), np.divide(above, pairs, out=np.full((u, c), np.nan), where=pairs > 0)

@@ -23,9 +23,9 @@ from odin_graph.served import travels
 MOST: Final = 1_000_000
 """Pairs: more are refused, since nobody reads them and they may be half the square of the units."""
 _STRIP: Final = 2**26
-"""Bytes of the rows that are multiplied with others at once; a few such strips are held, and their product."""
+"""Bytes of the rows that are multiplied with others at once; a few such strips are in memory, and their product."""
 _ROWS: Final = 2**12
-"""Of a strip at most, since the product of two is the square of that."""
+"""The most rows of a strip: the product of two strips has the square of that."""
 _CELLS: Final = 2**18
 """Values as float64 that are worked on at once."""
 _MEMORY: Final = 2**30
@@ -58,12 +58,12 @@ class SimilarUnits(UnitTable):
         )
 
     def _notes(self) -> list[str]:
-        said = super()._notes()
+        notes = super()._notes()
         for group in self.duplicates[:3]:
-            said.append(f"- exactly equal: {', '.join(map(str, group[:12]))}{' ...' if len(group) > 12 else ''}")
+            notes.append(f"- exactly equal: {', '.join(map(str, group[:12]))}{' ...' if len(group) > 12 else ''}")
         for why, left in (("constant", self.constant), ("not finite for every image", self.not_finite)):
-            said += [f"- left out: {counted(len(left), 'unit')}, {why}"] if len(left) else []
-        return said
+            notes += [f"- left out: {counted(len(left), 'unit')}, {why}"] if len(left) else []
+        return notes
 
 
 def similar_units(
@@ -78,7 +78,7 @@ def similar_units(
         slabs: Units over all images.
         threshold: Above 0, at most 1.
         folder: Where the temporary file goes; by default the system's.
-        memory: Bytes of values that are held.
+        memory: Bytes of values that stay in memory.
 
     Raises:
         QueryError: There is no unit, fewer than 3 images, a threshold of another size, or a million pairs are beyond
@@ -88,33 +88,33 @@ def similar_units(
     if not isinstance(threshold, int | float | np.number) or not 0 < threshold <= 1:
         raise QueryError(f"Correlations are compared with a threshold above 0, at most 1, not {threshold!r}.")
     with ExitStack() as stack:
-        held = _Held(stack, folder, memory)
+        distinct = _DistinctUnits(stack, folder, memory)
         for slab in checked(slabs):
             if slab.values.shape[1] < _LEAST:
                 raise QueryError(
                     f"Two units always correlate over {slab.values.shape[1]} images: ask about {_LEAST} at least."
                 )
             for units, values in blocks(slab):
-                held.add(units, values)
-        pairs = _pairs(held, threshold)
-    of = np.array(held.units, np.int64)
-    first, second = np.sort(of[pairs[0]].reshape(2, -1), axis=0)
+                distinct.add(units, values)
+        pairs = _pairs(distinct, threshold)
+    numbers = np.array(distinct.units, np.int64)
+    first, second = np.sort(numbers[pairs[0]].reshape(2, -1), axis=0)
     order = np.lexsort((second, first, -np.abs(pairs[1])))
     groups = sorted(
-        (tuple(sorted(group)) for group in held.equal.values() if len(group) > 1), key=lambda g: (-len(g), g)
+        (tuple(sorted(group)) for group in distinct.equal.values() if len(group) > 1), key=lambda g: (-len(g), g)
     )
     return SimilarUnits(
         pa.table({"unit": first[order], "other": second[order], "r": pairs[1][order]}),
-        held.images,
+        distinct.images,
         threshold=threshold,
-        units=held.seen,
+        units=distinct.seen,
         duplicates=tuple(groups),
-        constant=np.array(held.constant, np.int64),
-        not_finite=np.array(held.not_finite, np.int64),
+        constant=np.array(distinct.constant, np.int64),
+        not_finite=np.array(distinct.not_finite, np.int64),
     )
 
 
-class _Held:
+class _DistinctUnits:
     """Values of distinct units that vary, in memory or beyond that in a file."""
 
     def __init__(self, stack: ExitStack, folder: Path | None, memory: int) -> None:
@@ -199,11 +199,11 @@ class _Strip:
     means: NDArray[np.float64]
     lengths: NDArray[np.float64]
 
-    def unit(self, of: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Some of them about their means, of length 1."""
-        wide = self.rows[of].astype(np.float64)
-        wide -= self.means[of, None]
-        wide /= self.lengths[of, None]
+    def unit(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Some rows, less their means and scaled to length 1."""
+        wide = self.rows[places].astype(np.float64)
+        wide -= self.means[places, None]
+        wide /= self.lengths[places, None]
         return wide
 
     def short(self) -> NDArray[np.float32]:
@@ -211,16 +211,16 @@ class _Strip:
         found = np.empty(self.rows.shape, np.float32)
         few = max(1, _CELLS // self.rows.shape[1])
         for first in range(0, len(found), few):
-            of = np.arange(first, min(first + few, len(found)))
-            found[of] = self.unit(of)
+            places = np.arange(first, min(first + few, len(found)))
+            found[places] = self.unit(places)
         return found
 
 
-def _pairs(held: _Held, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _pairs(distinct: _DistinctUnits, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Places (2, p) and r (p,) of all pairs: float32 finds those that may be, float64 decides."""
     # A sum of n products of rows of length 1, in whatever order, is off by n roundings of their sizes at most.
-    spare = (held.images + 8) * float(np.finfo(np.float32).eps)
-    strips = held.strips()
+    spare = (distinct.images + 8) * float(np.finfo(np.float32).eps)
+    strips = distinct.strips()
     places, found, number = [np.empty((2, 0), np.int64)], [np.empty(0)], 0
     for at, strip in enumerate(strips):
         short = strip.short()
@@ -229,8 +229,8 @@ def _pairs(held: _Held, threshold: float) -> tuple[NDArray[np.int64], NDArray[np
             near = np.abs(short @ (short if other is strip else other.short()).T) >= threshold - spare
             if other is strip:
                 near = np.triu(near, 1)
-            one, two = np.nonzero(near)
-            r = _products(strip, other, one, two)
+            left_rows, right_rows = np.nonzero(near)
+            r = _products(strip, other, left_rows, right_rows)
             decided = np.abs(r) >= threshold
             number += int(decided.sum())
             if number > MOST:
@@ -238,21 +238,25 @@ def _pairs(held: _Held, threshold: float) -> tuple[NDArray[np.int64], NDArray[np
                     f"More than {MOST:,} pairs of units have |r| >= {threshold:g}: raise the threshold, or ask about "
                     "fewer units."
                 )
-            places.append(np.stack([one[decided] + strip.first, two[decided] + other.first]))
+            places.append(np.stack([left_rows[decided] + strip.first, right_rows[decided] + other.first]))
             found.append(r[decided])
     return np.concatenate(places, axis=1), np.concatenate(found)
 
 
-def _products(left: _Strip, right: _Strip, one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.float64]:
+def _products(
+    left: _Strip, right: _Strip, left_rows: NDArray[np.int64], right_rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Pearson's r of pairs of rows, in float64; within -1 and 1."""
-    if not len(one):
+    if not len(left_rows):
         return np.empty(0)
-    (of_left, at_left), (of_right, at_right) = (np.unique(rows, return_inverse=True) for rows in (one, two))
+    (of_left, at_left), (of_right, at_right) = (
+        np.unique(rows, return_inverse=True) for rows in (left_rows, right_rows)
+    )
     a, b = left.unit(of_left), right.unit(of_right)
     few = max(1, _CELLS // a.shape[1])
     parts = [
         np.einsum("pn,pn->p", a[at_left[first : first + few]], b[at_right[first : first + few]])
-        for first in range(0, len(one), few)
+        for first in range(0, len(left_rows), few)
     ]
     found: NDArray[np.float64] = np.clip(np.concatenate(parts), -1, 1)
     return found

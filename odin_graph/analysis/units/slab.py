@@ -1,4 +1,4 @@
-"""What questions about units read: slabs of some units over all images, so that memory is bounded for any layer."""
+"""Slabs: the values of some units over all images, so that the memory for any layer is bounded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 _CELLS: Final = 2**18
 """Values that one thread works on at once: 2 MiB as float64, so that what is computed of them stays in its cache."""
 _OF_MAPS: Final = 2**21
-"""Of maps more: channels that are looked at together share the masks."""
+"""For maps more, since channels of one block share the masks."""
 _MAPS: Final = 4
 """Axes of maps: units, images, height, width."""
 
@@ -83,18 +83,18 @@ def checked(slabs: Slabs, images: int | None = None, *, maps: bool | None = Fals
 def over_blocks(
     slabs: Slabs, work: Callable[[NDArray[np.int64], NDArray[np.float32]], T], images: int | None = None
 ) -> list[T]:
-    """What ``work(units, values)`` gives of blocks of rows, in their order, computed on all cores.
+    """Call ``work(units, values)`` on blocks of rows, on all cores, and return the results in order.
 
     Args:
         slabs: The stream, of values (u, n).
         work: Of some units (b,) and their values (b, n) as float32, C-contiguous.
         images: How many images there must be; None for whatever the first slab has.
     """
-    found: list[T] = []
+    results: list[T] = []
     with workers() as pool:
         for slab in checked(slabs, images):
-            found.extend(pool.map(lambda block: work(*block), blocks(slab)))
-    return found
+            results.extend(pool.map(lambda block: work(*block), blocks(slab)))
+    return results
 
 
 @contextmanager

@@ -36,14 +36,14 @@ class UnitStats(UnitTable):
         return found
 
     def _head(self) -> str:
-        said = [f"{counted(len(self), 'unit')} over {counted(self.images, 'image')}"]
-        said += [f"{int(self[name].sum()):,} {name}" for name in ("dead", "constant") if self[name].any()]
-        return ", ".join(said)
+        parts = [f"{counted(len(self), 'unit')} over {counted(self.images, 'image')}"]
+        parts += [f"{int(self[name].sum()):,} {name}" for name in ("dead", "constant") if self[name].any()]
+        return ", ".join(parts)
 
     def _notes(self) -> list[str]:
         lost = int((self["nan"] + self["infinite"] > 0).sum())
-        said = f"- {counted(lost, 'unit')} with values that are no finite number, which are left out: see nan, infinite"
-        return super()._notes() + ([said] if lost else [])
+        note = f"- {counted(lost, 'unit')} with values that are no finite number, which are left out: see nan, infinite"
+        return super()._notes() + ([note] if lost else [])
 
 
 def unit_stats(slabs: Slabs) -> UnitStats:
@@ -125,7 +125,7 @@ def _of_rows(units: NDArray[np.int64], values: NDArray[np.float32]) -> dict[str,
 
 
 def _quantile(ordered: NDArray[np.float32], n: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-    """Between the two values around the place ``share * (n - 1)``, as NumPy has it; NaN where n is 0."""
+    """Quantiles, interpolated around the position ``share * (n - 1)`` as in NumPy; NaN where n is 0."""
     place = share * np.maximum(n - 1, 0)
     below = np.floor(place).astype(np.int64)
     above = np.minimum(below + 1, np.maximum(n - 1, 0))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN: Final = 10
-"""Rows that are printed, and columns: more are said to be there, never silently left out."""
+"""Rows that are printed; a note tells how many more there are, and how many columns."""
 _COLUMNS: Final = 16
 
 
@@ -25,7 +25,7 @@ class UnitTable:
     """Rows about units, in an order that `sorted` changes."""
 
     table: pa.Table
-    """As it was computed or sorted."""
+    """The rows, in the order of the computation or of `sorted`."""
     images: int
     """How many images were looked at."""
 
@@ -39,8 +39,8 @@ class UnitTable:
         Raises:
             UnknownNameError: There is no such column; lists those there are.
         """
-        held: NDArray[Any] = self._column(column).to_numpy()
-        return held
+        values: NDArray[Any] = self._column(column).to_numpy()
+        return values
 
     def sorted(self, by: str, *, descending: bool = False) -> Self:
         """The same in another order; equal rows keep theirs, and what is NaN comes last.
@@ -66,7 +66,7 @@ class UnitTable:
         return frame
 
     def __str__(self) -> str:
-        """What it is, and the first rows."""
+        """A headline, and the first rows."""
         rows = self._first().to_string(index=False, float_format=_short, na_rep="-") if len(self) else ""
         return "\n".join(part for part in (self._head(), rows, *self._notes()) if part)
 
@@ -74,8 +74,8 @@ class UnitTable:
 
     def _repr_html_(self) -> str:
         rows = self._first().to_html(index=False, float_format=_short, na_rep="-", border=0) if len(self) else ""
-        said = "<br>".join(escape(note) for note in self._notes())
-        return f"<b>{escape(self._head())}</b>{rows}{said}"
+        notes = "<br>".join(escape(note) for note in self._notes())
+        return f"<b>{escape(self._head())}</b>{rows}{notes}"
 
     def _head(self) -> str:
         return f"{len(self):,} rows of {self.images:,} images"

@@ -1,1 +1,1 @@
-"""Stored activations and vectors: what there is, what it takes, and how it is read."""
+"""Stored activations and vectors: which sets there are, how much space they take, and how they are read."""

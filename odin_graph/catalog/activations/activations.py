@@ -1,4 +1,4 @@
-"""Activation sets: rows of a layer by key, in segments; a ready set grows by further ones."""
+"""Activation sets: rows of a layer by key, in segments; a ready set can be extended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 MANY = 8
-"""A set of more segments is compacted."""
+"""A set with more segments is compacted."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ def rows_of(stores: Stores, set_id: str) -> SegmentedArray:
 
 @contextmanager
 def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
-    """The set, made if there is none, while no other process adds to it; it is ready afterwards.
+    """Create the set if there is none, and lock it for adding; it is ready afterwards.
 
-    Another process that is at it is waited for: what it computes need not be computed here.
+    Waits for another process that is adding to it: what that computes need not be computed here.
     """
     _create(stores, ref)
     lease = wait_for(stores, ref.set_id)
     with lease:
-        is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
+        exists(stores, ref.set_id)  # restores it if another process has dropped it meanwhile; from now on none can
         growth = Growth(stores, ref.set_id, lease)
         with settled(stores, ref.set_id, rows_array(ref.set_id)):
             yield growth
@@ -72,7 +72,7 @@ def growing(stores: Stores, ref: LayerRef) -> Iterator[Growth]:
 
 @contextmanager
 def settled(stores: Stores, set_id: str, array: str) -> Iterator[None]:
-    """What fails in here leaves no set that is being built: what was stored is ready, and a set of nothing is none."""
+    """If the block fails, make the set ready with what is stored, or remove it if it is empty."""
 
     def settle() -> None:
         if segments_of(stores, array):
@@ -83,8 +83,8 @@ def settled(stores: Stores, set_id: str, array: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        with suppress(OdinError):  # the engine is gone: `odin gc` removes it
-            Context().run(settle)  # beyond the time limit, which may be what failed
+        with suppress(OdinError):  # the engine has stopped: `odin gc` removes it
+            Context().run(settle)  # without the time limit, which may be what failed
         raise
 
 
@@ -101,22 +101,22 @@ class Growth:
         return rows_of(self.stores, self.set_id).missing(keys)
 
     def add(self, keys: NDArray[np.int64], rows: NDArray[np.float32], *, seconds: float = 0.0) -> None:
-        """Write a further segment and name it: a crash later loses nothing of it.
+        """Write a further segment and name it in the graph: a later crash does not lose it.
 
         Args:
             keys: The images.
-            rows: What the layer said of them (n, d).
-            seconds: What computing them took; writing them is added.
+            rows: The output of the layer for them (n, d).
+            seconds: The time of computing them; the time of writing is added.
 
         Raises:
-            ConflictError: Another process took over; or images among them were purged meanwhile.
+            ConflictError: Another process took over, or images among them were purged meanwhile.
         """
         began = time.perf_counter()
         segment = self.stores.arrays.write_dense(rows_array(self.set_id), keys, rows)
         name_grown(self.stores, self.lease, segment, seconds + time.perf_counter() - began)
 
     def finish(self) -> None:
-        """Compact if there are many segments; make the set ready."""
+        """Compact many segments into few; make the set ready."""
         segments: list[SegmentInfo] = segments_of(self.stores, rows_array(self.set_id))
         if len(segments) > MANY:
             swap_segments(self.stores, segments, compact(self.stores.arrays, segments))
@@ -129,10 +129,10 @@ class Growth:
 
 
 def name_grown(stores: Stores, lease: Lease, segment: SegmentInfo, seconds: float) -> None:
-    """Name a segment that was written for the set of a lease.
+    """Add a written segment to the set of a lease.
 
     Raises:
-        ConflictError: Another process took over; or images that it holds were purged meanwhile. It is removed again.
+        ConflictError: Another process took over, or images in it were purged meanwhile. The segment is removed.
     """
 
     def name(tx: Transaction) -> None:
@@ -157,16 +157,16 @@ def _refuse_purged(stores: Stores, tx: Transaction, segment: SegmentInfo) -> Non
         "AND i.key >= $low AND i.key <= $high RETURN i.key AS key",
         {"low": segment.min_key, "high": segment.max_key},
     )
-    gone = np.array([row["key"] for row in rows], np.int64)
-    if len(gone) and np.isin(gone, stores.arrays.keys(segment)).any():
+    purged = np.array([row["key"] for row in rows], np.int64)
+    if len(purged) and np.isin(purged, stores.arrays.keys(segment)).any():
         raise ConflictError(
             "Images were purged while their activations were computed, so what was computed is not kept: make the "
             "same call again."
         )
 
 
-def is_there(stores: Stores, set_id: str) -> bool:
-    """Whether a set has a node; that of a deleted one comes back to life, to be computed again."""
+def exists(stores: Stores, set_id: str) -> bool:
+    """Whether a set has a node. The node of a deleted set is restored first, to be computed again."""
     rows = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.deleted AS deleted", {"id": set_id})
     if rows and rows[0]["deleted"]:
         stores.graph.write(
@@ -178,7 +178,7 @@ def is_there(stores: Stores, set_id: str) -> bool:
 
 
 def _create(stores: Stores, ref: LayerRef) -> None:
-    if is_there(stores, ref.set_id):
+    if exists(stores, ref.set_id):
         return
     row = {
         "id": ref.set_id,
@@ -201,14 +201,14 @@ def _create(stores: Stores, ref: LayerRef) -> None:
 
 
 def wait_for(stores: Stores, set_id: str) -> Lease:
-    """The lease of a set; another process that holds it is waited for."""
-    told = False
+    """Acquire the lease of a set; waits for another process that has it."""
+    warned = False
     while True:
         try:
             return leases.acquire(stores.graph, "ActivationSet", set_id)
         except ConflictError as busy:
-            if not told:
+            if not warned:
                 _log.warning("Waiting: %s", busy)
-                told = True
+                warned = True
             check()
             time.sleep(0.5)

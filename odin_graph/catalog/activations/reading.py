@@ -1,7 +1,7 @@
-"""Who reads which set on this machine: a file lock a set, which the kernel frees with its process.
+"""Which process of this machine reads which set: one file lock a set, which the kernel frees with its process.
 
-Readers share it, and whoever takes a set away to make room needs it alone. Where files cannot be locked nobody is kept
-from reading; a set whose lock cannot be had is not taken away.
+Readers share the lock; dropping a set to make room needs it alone. If files cannot be locked, everybody may read, and
+a set whose lock is not available is not dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # pragma: no cover - Windows, where a graph engine is a ser
 
 _FOLDER: Final = "reading"
 _SUFFIX: Final = ".lock"
-"""What a purge, which empties the cache, leaves in it."""
+"""A purge empties the cache, but leaves these files."""
 _TURN: Final = "room"
 
 _log = logging.getLogger(__name__)
@@ -33,59 +33,59 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def reading(stores: Stores, set_ids: Iterable[str]) -> Iterator[None]:
-    """No process of this machine takes these sets away while the block runs; whether they are there is asked in it.
+    """Keep other processes of this machine from dropping these sets. Check inside the block whether they exist.
 
-    It takes some ten microseconds a set, may be nested, and every thread has locks of its own. A set that is being
-    taken away right now is waited for, and is gone then.
+    It takes about ten microseconds a set, may be nested, and each thread has its own locks. If a set is being dropped
+    right now, this waits, and the set does not exist afterwards.
 
     Args:
         stores: The open workspace.
-        set_ids: Ids of activation sets, of which there need not be any.
+        set_ids: Ids of activation sets, which need not exist.
     """
-    held: list[int] = []
+    handles: list[int] = []
     process = os.getpid()
     try:
         for set_id in dict.fromkeys(set_ids):
             if (handle := _locked(stores, _digest(set_id), "LOCK_SH")) is not None:
-                held.append(handle)  # noqa: PERF401 - those of before are let go where the next one fails
+                handles.append(handle)  # noqa: PERF401 - the earlier ones are released if the next one fails
         yield
     finally:
-        for handle in held:
-            _let_go(handle, process)
+        for handle in handles:
+            _release(handle, process)
 
 
 @contextmanager
 def unread(stores: Stores, set_id: str) -> Iterator[bool]:
-    """Whether nobody on this machine reads a set; whoever begins to waits until the block ends then."""
+    """Whether nobody on this machine reads a set; if so, new readers wait until the block ends."""
     handle, process = _locked(stores, _digest(set_id), "LOCK_EX", wait=False), os.getpid()
     try:
         yield handle is not None or fcntl is None
     finally:
         if handle is not None:
-            _let_go(handle, process)
+            _release(handle, process)
 
 
 @contextmanager
 def turn(stores: Stores) -> Iterator[None]:
-    """One process of this machine at a time decides what is kept."""
+    """Let one process of this machine at a time decide which sets are dropped."""
     handle, process = _locked(stores, _TURN, "LOCK_EX"), os.getpid()
     try:
         yield
     finally:
         if handle is not None:
-            _let_go(handle, process)
+            _release(handle, process)
 
 
 def _locked(stores: Stores, name: str, how: str, *, wait: bool = True) -> int | None:
-    """The descriptor of a lock; None where it is not to be had."""
+    """The file descriptor of a lock; None if it is not available."""
     if fcntl is None:  # pragma: no cover - Windows
         return None
     handle = None
     try:
-        handle = _opened(stores.cache / _FOLDER, f"{name}{_SUFFIX}")
+        handle = _open(stores.cache / _FOLDER, f"{name}{_SUFFIX}")
         fcntl.flock(handle, getattr(fcntl, how) | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        if not isinstance(error, BlockingIOError):  # a folder that cannot be written costs no answer
+        if not isinstance(error, BlockingIOError):  # a read-only folder is no reason to fail
             _log.debug("%s cannot be locked: %s", name, error)
         if handle is not None:
             os.close(handle)
@@ -97,7 +97,7 @@ def _locked(stores: Stores, name: str, how: str, *, wait: bool = True) -> int | 
     return handle
 
 
-def _opened(folder: Path, name: str) -> int:
+def _open(folder: Path, name: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         return os.open(folder / name, flags, 0o600)
@@ -106,8 +106,8 @@ def _opened(folder: Path, name: str) -> int:
         return os.open(folder / name, flags, 0o600)
 
 
-def _let_go(handle: int, process: int) -> None:
-    # A child that was forked meanwhile has the descriptor too: it neither keeps the lock nor takes it from us.
+def _release(handle: int, process: int) -> None:
+    # A child that was forked meanwhile has the descriptor too: it must not release our lock.
     if os.getpid() == process:
         fcntl.flock(handle, fcntl.LOCK_UN)
     os.close(handle)

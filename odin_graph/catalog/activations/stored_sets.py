@@ -1,4 +1,4 @@
-"""Every activation set that takes room, what keeping it is worth, and which of them go when there is too little."""
+"""Every stored activation set, how useful it is, and which sets to drop when space is needed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def stored_sets(stores: Stores) -> list[StoredSet]:
     for row in segment_rows(stores.graph, stores.graph, _SEGMENTS, {"word": _WORD}):
         info = SegmentInfo.from_node(row["s"])
         segments.setdefault(info.array.removeprefix(_WORD).rpartition("/")[0], []).append(info)
-    uris = {set_id: {info.uri for info in held} for set_id, held in segments.items()}
+    uris = {set_id: {info.uri for info in infos} for set_id, infos in segments.items()}
     for row in stores.graph.read(_INDEXES):
         uris.setdefault(row["id"], set()).update(row["uris"])
     sizes = {file.uri: file.bytes for folder in ("segments", "indexes") for file in stores.arrays.raw.list(folder)}
@@ -99,39 +99,39 @@ def stored_sets(stores: Stores) -> list[StoredSet]:
 
 
 def least_useful_first(sets: Sequence[StoredSet], at: datetime | None = None) -> list[StoredSet]:
-    """By the seconds that keeping a byte saves; of equal ones first what was not asked for longest."""
+    """Sort by the seconds that keeping a byte saves; equal sets by their last use, the oldest first."""
     moment = at or datetime.now(UTC)
-    return sorted(sets, key=lambda one: (one.worth(moment), one.usage.last or one.created, one.id))
+    return sorted(sets, key=lambda stored: (stored.worth(moment), stored.usage.last or stored.created, stored.id))
 
 
 def to_drop(
     sets: Sequence[StoredSet], needed: int, spare: Collection[str] = (), at: datetime | None = None
 ) -> list[StoredSet] | None:
-    """Which sets give so many bytes back: the least useful, and none that could be left out.
+    """Choose the sets to drop to free so many bytes: the least useful ones, and no more than needed.
 
     Args:
-        sets: All that there are.
-        needed: Bytes; none go where it is 0 or less.
-        spare: Ids of sets that stay; so do those that are pinned or being written.
-        at: The moment; by default now.
+        sets: All sets.
+        needed: Bytes to free; nothing is chosen if it is 0 or less.
+        spare: Ids of sets to keep. Pinned sets and sets being written are kept too.
+        at: The time for the weights; by default now.
 
     Returns:
-        None where all that may go give less.
+        None if all sets that may be dropped free less than that.
     """
     chosen: list[StoredSet] = []
     freed = 0
-    for one in least_useful_first(sets, at):
+    for stored in least_useful_first(sets, at):
         if freed >= needed:
             break
-        if one.bytes and not (one.pinned or one.busy or one.id in spare):
-            chosen.append(one)
-            freed += one.bytes
+        if stored.bytes and not (stored.pinned or stored.busy or stored.id in spare):
+            chosen.append(stored)
+            freed += stored.bytes
     if freed < needed:
         return None
-    for one in reversed(list(chosen)):  # a large one may have made it needless that smaller ones go: the best of them
-        if freed - one.bytes >= needed:
-            chosen.remove(one)
-            freed -= one.bytes
+    for stored in reversed(list(chosen)):  # a large set may free enough without the smaller ones
+        if freed - stored.bytes >= needed:
+            chosen.remove(stored)
+            freed -= stored.bytes
     return chosen
 
 
@@ -140,10 +140,10 @@ def _images(stores: Stores, segments: Sequence[SegmentInfo]) -> int:
         return segments[0].rows if segments else 0
     try:
         return len(np.unique(np.concatenate([stores.arrays.keys(info) for info in segments])))
-    except StoreError:  # it went while we looked
+    except StoreError:  # it was dropped meanwhile
         return max(info.rows for info in segments)
 
 
 def _is_live(row: dict[str, Any]) -> bool:
-    held = leases.of_row(row)
-    return held is not None and held.live
+    holder = leases.of_row(row)
+    return holder is not None and holder.live

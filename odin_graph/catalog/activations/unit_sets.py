@@ -1,7 +1,7 @@
-"""Unit sets: what every unit of a layer said of images, in segments by unit; a ready set grows by further ones.
+"""Unit sets: the values of every unit of a layer for images, in segments by unit; a ready set can be extended.
 
-They are (:ActivationSet) nodes like sets of rows. A set's id is made of the digest of what feeds its layer, so that
-checkpoints that agree on that share it, and an edge leads to each of them.
+Like row sets, they are (:ActivationSet) nodes. The id of a set is made of the digest of the sub-network that feeds its
+layer, so that checkpoints with the same sub-network share the set; an edge leads to each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
 from odin_graph.arrays.units import UnitCodec
-from odin_graph.catalog.activations.activations import is_there, name_grown, settled, wait_for
+from odin_graph.catalog.activations.activations import exists, name_grown, settled, wait_for
 from odin_graph.catalog.records.deletion import delete
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
@@ -43,10 +43,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UnitRef:
-    """Which set: what feeds the layer, how its output became units, and how they are kept."""
+    """Identifies a set: the sub-network before the layer, the pooling of its output, and the codec."""
 
     digest: str
-    """Of the sub-network, and of where it runs: see `runtime.subnetwork`."""
+    """Digest of the sub-network and of the device it runs on: see `runtime.subnetwork`."""
     pooling: str = "units"
     codec: UnitCodec = "u8"
 
@@ -68,25 +68,25 @@ class UnitSetRecord:
     codec: UnitCodec
     digest: str
     shape: tuple[int, ...]
-    """Of the output for one image, whose numbers in C order are the units; of channels (c,)."""
+    """Shape of the output for one image, whose numbers in C order are the units; for channels (c,)."""
     device: str
 
     @property
     def units(self) -> int:
-        """How many there are."""
+        """The number of units."""
         return prod(self.shape)
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Self:
-        """From what `_RETURN` gives."""
-        held = {name: row[name] for name in ("id", "state", "layer", "pooling", "codec", "digest", "device")}
-        return cls(**held, shape=tuple(int(size) for size in row["shape"]))
+        """From a row of `_RETURN`."""
+        fields = {name: row[name] for name in ("id", "state", "layer", "pooling", "codec", "digest", "device")}
+        return cls(**fields, shape=tuple(int(size) for size in row["shape"]))
 
 
 def unit_sets(
     stores: Stores, checkpoint: str | None = None, layer: str | None = None, pooling: str | None = None
 ) -> list[UnitSetRecord]:
-    """The ready sets, oldest first; by default all, else those of a checkpoint, and of what it calls a layer."""
+    """The ready sets, oldest first: all, or those of a checkpoint, and of a layer by its name in that checkpoint."""
     edge = "MATCH (s)-[e:DERIVED_FROM]->(:Checkpoint {id: $checkpoint}) WHERE $layer IS NULL OR e.layer = $layer"
     rows = stores.graph.read(
         "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL "
@@ -97,7 +97,7 @@ def unit_sets(
 
 
 def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitSetRecord]:
-    """The ready sets of whatever checkpoint whose layer is fed by the same sub-network, oldest first."""
+    """The ready sets of any checkpoint whose layer is fed by the same sub-network, oldest first."""
     rows = stores.graph.read(
         "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest = $digest AND s.pooling = $pooling "
         f"AND s.deleted IS NULL {_RETURN}",
@@ -107,7 +107,7 @@ def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitS
 
 
 def unit_set_of(stores: Stores, set_id: str) -> UnitSetRecord | None:
-    """The record of a set in any state; None where there is none, or it was deleted."""
+    """The record of a set in any state; None if there is none, or if it was deleted."""
     rows = stores.graph.read(
         f"MATCH (s:ActivationSet {{id: $id}}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL {_RETURN}",
         {"id": set_id},
@@ -117,7 +117,7 @@ def unit_set_of(stores: Stores, set_id: str) -> UnitSetRecord | None:
 
 @dataclass(frozen=True, eq=False)
 class UnitSet:
-    """A ready set, to be read. Its segments are those that the graph names when they are asked for."""
+    """A ready set, for reading. Its segments are read from the graph on each access."""
 
     stores: Stores
     record: UnitSetRecord
@@ -131,12 +131,12 @@ class UnitSet:
         """
         record = unit_set_of(stores, set_id)
         if record is None or record.state != "ready":
-            raise UnknownNameError.of("unit set", set_id, (held.id for held in unit_sets(stores)))
+            raise UnknownNameError.of("unit set", set_id, (existing.id for existing in unit_sets(stores)))
         return cls(stores, record)
 
     @property
     def array(self) -> UnitArray:
-        """Its columns, over the segments that it has now."""
+        """The columns of its current segments."""
         return units_of(self.stores, self.record.id)
 
     def coverage(self) -> Keys:
@@ -148,27 +148,27 @@ class UnitSet:
         return self.array.missing(keys)
 
     def blocks(self, group: Numbers, *, keep: bool = True) -> Iterator[Columns]:
-        """What a group of units said, as it is stored, a segment at a time; each key once."""
+        """The stored values of a group of units, one segment at a time; each key once."""
         return self.array.blocks(group, keep=keep)
 
     def values(self, group: Numbers, keys: Keys) -> NDArray[np.float32]:
-        """Of f16 and f32: what a group said of images (n, G), in the order of the keys, which may repeat."""
+        """The values of a group for images (n, G), in the order of the keys, which may repeat; only for f16 and f32."""
         return self.array.values(group, keys)
 
     def noise(self, group: Numbers) -> NDArray[np.float64]:
-        """How far a value may lie from what a run of today gives (G,)."""
+        """How far a value may differ from that of a new run (G,)."""
         return self.array.noise(group)
 
     def error(self, group: Numbers) -> NDArray[np.float64]:
-        """How far a stored value may lie from the one that was captured (G,): 0 of f32; of codes, see their tables."""
+        """How far a stored value may differ from the captured one (G,): 0 for f32; for codes see their tables."""
         return self.array.error(group)
 
     def not_finite(self) -> tuple[int, int]:
-        """How many NaN and how many infinities it holds, of all units."""
+        """How many NaN and how many infinities it contains, over all units."""
         return self.array.not_finite()
 
     def bytes(self) -> int:
-        """What its segments take on the disk."""
+        """The size of its segments on the disk."""
         uris = {info.uri for info in self.array.segments}
         return sum(file.bytes for file in self.stores.arrays.files() if file.uri in uris)
 
@@ -179,12 +179,12 @@ def units_array(set_id: str) -> str:
 
 
 def units_of(stores: Stores, set_id: str) -> UnitArray:
-    """The columns that are stored, of a set in any state."""
+    """The stored columns of a set in any state."""
     return UnitArray(stores.arrays, segments_of(stores, units_array(set_id)))
 
 
 def drop(stores: Stores, set_id: str, *, why: str | None = None) -> None:
-    """Take a set away: it is computed again when it is asked for. Its files are garbage from now on.
+    """Delete a set: it is computed again when it is needed. Its files become garbage.
 
     Raises:
         ConflictError: A live process adds to it.
@@ -197,14 +197,14 @@ def drop(stores: Stores, set_id: str, *, why: str | None = None) -> None:
 def growing_units(
     stores: Stores, ref: UnitRef, *, checkpoint: str, layer: str, shape: tuple[int, ...], device: str
 ) -> Iterator[UnitGrowth]:
-    """The set, made if there is none, while no other process adds to it; it is ready afterwards.
+    """Create the set if there is none, and lock it for adding; it is ready afterwards.
 
-    Another process that is at it is waited for: what it computes need not be computed here.
+    Waits for another process that is adding to it: what that computes need not be computed here.
     """
     _create(stores, ref, layer, shape, device)
     with wait_for(stores, ref.set_id) as lease:
-        is_there(stores, ref.set_id)  # another process may have dropped it meanwhile; from now on none can
-        _keep_shape(stores, ref.set_id, layer, shape)
+        exists(stores, ref.set_id)  # restores it if another process has dropped it meanwhile; from now on none can
+        _check_shape(stores, ref.set_id, layer, shape)
         link(stores, ref.set_id, checkpoint, layer)
         growth = UnitGrowth(stores, ref, lease)
         with settled(stores, ref.set_id, units_array(ref.set_id)):
@@ -213,7 +213,7 @@ def growing_units(
 
 
 def link(stores: Stores, set_id: str, checkpoint: str, layer: str) -> None:
-    """Let an edge lead from a set to a checkpoint that shares it, once."""
+    """Create the edge from a set to a checkpoint that shares it, if it is missing."""
     ids = {"id": set_id, "checkpoint": checkpoint, "layer": layer}
 
     def make(tx: Transaction) -> None:
@@ -242,7 +242,7 @@ class UnitGrowth:
 
     @property
     def array(self) -> str:
-        """Where its segments belong."""
+        """The name of the array of its segments."""
         return units_array(self.ref.set_id)
 
     def missing(self, keys: Keys) -> Keys:
@@ -250,14 +250,14 @@ class UnitGrowth:
         return units_of(self.stores, self.ref.set_id).missing(keys)
 
     def add(self, segment: SegmentInfo, *, seconds: float = 0.0) -> None:
-        """Name a segment that was written: a crash later loses nothing of it.
+        """Add a written segment to the set: a later crash does not lose it.
 
         Args:
-            segment: What was written.
-            seconds: What computing and writing it took.
+            segment: The written segment.
+            seconds: The time of computing and writing it.
 
         Raises:
-            ConflictError: Another process took over; or images that it holds were purged meanwhile.
+            ConflictError: Another process took over, or images in it were purged meanwhile.
         """
         name_grown(self.stores, self.lease, segment, seconds)
 
@@ -271,16 +271,16 @@ class UnitGrowth:
         self.stores.graph.execute(ready)
 
 
-def _keep_shape(stores: Stores, set_id: str, layer: str, shape: tuple[int, ...]) -> None:
-    """A set is of outputs of one shape: unit 3 is the same one in all of its segments."""
+def _check_shape(stores: Stores, set_id: str, layer: str, shape: tuple[int, ...]) -> None:
+    """Check that the shape is that of the set: unit 3 must be the same unit in all segments."""
     (row,) = stores.graph.read("MATCH (s:ActivationSet {id: $id}) RETURN s.odin_shape AS shape", {"id": set_id})
-    held = tuple(int(size) for size in row["shape"])
-    if held == shape:
+    old = tuple(int(size) for size in row["shape"])
+    if old == shape:
         return
     if units_of(stores, set_id).segments:
         raise ShapeError(
             f"The layer {layer!r} gives outputs of shape {shape} of these images, and what is stored of it is of shape "
-            f"{held}, since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
+            f"{old}, since their sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
         )
     stores.graph.write(
         "MATCH (s:ActivationSet {id: $id}) SET s.odin_shape = $shape", {"id": set_id, "shape": list(shape)}
@@ -288,7 +288,7 @@ def _keep_shape(stores: Stores, set_id: str, layer: str, shape: tuple[int, ...])
 
 
 def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], device: str) -> None:
-    if is_there(stores, ref.set_id):
+    if exists(stores, ref.set_id):
         return
     row = {
         "id": ref.set_id,

@@ -1,8 +1,8 @@
-"""What has been asked of an activation set on this machine: a small file a set, in the cache, replaced as a whole.
+"""How often an activation set was used on this machine: a small file for each set, in the cache.
 
-A cache as any other: a file that is missing or broken is no error, and what is lost costs a worse choice of what is
-kept. Old use counts less: what was saved counts half after seven days, so that a set which everybody asked last month
-gives way to one that is asked now.
+A missing or broken file is no error, as in any cache: it only makes the choice of sets worse. Old use counts less:
+saved time counts half after seven days, so that a set which everybody used last month gives way to one that is used
+now.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 HALF_LIFE: Final = 7 * 86_400.0
-"""Seconds after which what was saved counts half."""
+"""Seconds after which saved time counts half."""
 
 
 @travels
@@ -63,27 +63,27 @@ class Usage:
 
 
 def record(stores: Stores, set_id: str, saved: float, *, at: datetime | None = None) -> None:
-    """Note that a question was answered from a set: some microseconds, and once a second a file is written.
+    """Record that a query was answered from a set. Takes microseconds; a file is written at most once a second.
 
     Args:
         stores: The open workspace.
         set_id: The set.
-        saved: Seconds that the question would have taken more without it.
-        at: When, with a zone; by default now.
+        saved: Seconds that the query would have taken longer without it.
+        at: The time, with a time zone; by default now.
     """
     once = Usage.once(saved, at or datetime.now(UTC))
     change(_file(stores, set_id), lambda facts: (_usage(facts) + once).facts())
 
 
 def usage_of(stores: Stores, set_id: str) -> Usage:
-    """What was noted of a set on this machine; nothing where nothing was, or where it cannot be read."""
+    """The recorded usage of a set on this machine; empty if there is none, or if it cannot be read."""
     return _usage(read(_file(stores, set_id)))
 
 
 def _usage(facts: Facts) -> Usage:
-    """What a file says; nothing of what makes no sense."""
+    """The usage from the facts of a file; empty if they make no sense."""
     try:
-        found = Usage(
+        usage = Usage(
             int(facts["asked"]),
             datetime.fromtimestamp(float(facts["last"]), UTC),
             float(facts["saved"]),
@@ -91,7 +91,7 @@ def _usage(facts: Facts) -> Usage:
         )
     except (ValueError, TypeError, KeyError, OverflowError, OSError):
         return Usage()
-    return found if found.asked > 0 and all(0 <= sum_ < math.inf for sum_ in (found.saved, found.lasting)) else Usage()
+    return usage if usage.asked > 0 and all(0 <= sum_ < math.inf for sum_ in (usage.saved, usage.lasting)) else Usage()
 
 
 def _file(stores: Stores, set_id: str) -> Path:
@@ -99,5 +99,5 @@ def _file(stores: Stores, set_id: str) -> Path:
 
 
 def _share(passed: timedelta) -> float:
-    """What a second that was saved still counts, so long after; more than one for a moment before."""
+    """The weight of a saved second after some time; more than 1 for a time before it."""
     return math.pow(0.5, max(passed.total_seconds() / HALF_LIFE, -1_000.0))

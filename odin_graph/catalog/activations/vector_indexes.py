@@ -1,4 +1,4 @@
-"""Indexes over vectors, for searches that name a recall: derived from segments, and built again where they are gone."""
+"""Indexes over vectors, for approximate search with a given recall: derived from segments, and rebuilt if missing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND, Approximate, lists_of
 
 LEAST: Final = 20_000
-"""Of fewer vectors a scan is faster than an index."""
+"""With fewer vectors a scan is faster than an index."""
 PRICE: Final = 0.5
-"""Scans that building an index costs, for each of its lists: it is built when so many have been made."""
+"""Cost of building an index, in scans for each of its lists: it is built after that many scans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose vectors they are: an ActivationSet or a VectorSet."""
+    """The set that owns the vectors: an ActivationSet or a VectorSet."""
 
     label: str
     id: str
@@ -35,37 +35,41 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class IndexRecord:
-    """What the graph says of an index."""
+    """The node of an index."""
 
     kind: str
     segments: tuple[str, ...]
     uris: tuple[str, ...]
-    """Of the segments, in their order."""
+    """URIs of the index files, in the order of the segments."""
 
 
 def ensure_index(
     stores: Stores, owner: Owner, segments: Sequence[SegmentInfo], metric: str, *, progress: bool = True
 ) -> Approximate | str:
-    """The vectors with an index of each segment; segments that are new are indexed, the others stay as they are.
+    """The vectors with an index of each segment; only new segments are indexed.
 
     Args:
         stores: The open workspace.
-        owner: Whose they are.
-        segments: All that there are, at least one.
-        metric: What near means.
+        owner: The set that owns them.
+        segments: All segments, at least one.
+        metric: The distance metric.
         progress: Show a bar.
 
     Returns:
-        Where they are better scanned, why: they are few, or only reading is allowed, or so few searches were made that
-        building an index would have cost more than they did. This search is counted.
+        If a scan is better, the reason: there are few vectors, only reading is allowed, or there were too few
+        searches for an index to pay. This search is counted.
     """
     segments = [info for info in segments if info.rows]
     if (number := sum(info.rows for info in segments)) < LEAST:
         return f"scanned, since there are {number:,} vectors: exact"
-    held = index_of(stores, owner, metric)
-    there = {} if held is None else dict(zip(held.segments, held.uris, strict=True))
-    there = {info.id: there[info.id] for info in segments if info.id in there and _opens(stores, there[info.id], info)}
-    missing = [info for info in segments if info.id not in there]
+    record = index_of(stores, owner, metric)
+    index_uris = {} if record is None else dict(zip(record.segments, record.uris, strict=True))
+    index_uris = {
+        info.id: index_uris[info.id]
+        for info in segments
+        if info.id in index_uris and _opens(stores, index_uris[info.id], info)
+    }
+    missing = [info for info in segments if info.id not in index_uris]
     if missing and is_read_only():
         return "scanned, since there is no index, and this may only read: exact"
     if missing:
@@ -74,15 +78,15 @@ def ensure_index(
         if (scans := stores.vectors.scans[owner.index(metric)]) <= price:
             return f"scanned, since an index pays after {price:,.0f} searches, and this is number {scans:,}: exact"
         with progress_bar(f"index of {owner.id}", sum(info.rows for info in missing), show=progress) as done:
-            there |= {info.id: stores.vectors.build_index(info, metric, done) for info in missing}
-        uris = tuple(there[info.id] for info in segments)
+            index_uris |= {info.id: stores.vectors.build_index(info, metric, done) for info in missing}
+        uris = tuple(index_uris[info.id] for info in segments)
         name_index(stores, owner, metric, IndexRecord(KIND, tuple(info.id for info in segments), uris))
-    indexes = tuple(stores.vectors.open_index(there[info.id], info) for info in segments)
+    indexes = tuple(stores.vectors.open_index(index_uris[info.id], info) for info in segments)
     return Approximate(stores.vectors.open(segments, metric), indexes)
 
 
 def index_of(stores: Stores, owner: Owner, metric: str) -> IndexRecord | None:
-    """What the graph says of the index over somebody's vectors; None if there is none, or one of an older kind."""
+    """The index over the vectors of a set; None if there is none, or only one of an older kind."""
     rows = stores.graph.read(
         "MATCH (v:VectorIndex {id: $id, state: 'ready', kind: $kind}) RETURN v.segments AS segments, v.uris AS uris",
         {"id": owner.index(metric), "kind": KIND},
@@ -91,7 +95,7 @@ def index_of(stores: Stores, owner: Owner, metric: str) -> IndexRecord | None:
 
 
 def name_index(stores: Stores, owner: Owner, metric: str, index: IndexRecord) -> None:
-    """Name an index that was built, in place of an older one, whose files are left to `odin gc`."""
+    """Store a built index in the graph, in place of an older one, whose files `odin gc` removes."""
     id_ = owner.index(metric)
     row = {
         "id": id_,
@@ -111,12 +115,12 @@ def name_index(stores: Stores, owner: Owner, metric: str, index: IndexRecord) ->
 
     try:
         stores.graph.execute(make)
-    except ConflictError:  # another process made the node a moment ago: it is there to be set now
+    except ConflictError:  # another process has just created the node: now it can be set
         stores.graph.execute(make)
 
 
 def _opens(stores: Stores, uri: str, info: SegmentInfo) -> bool:
-    """Not where the file is gone, cut short or altered: it is built again."""
+    """Whether an index file can be opened. A damaged file is removed, to be built again."""
     try:
         stores.vectors.open_index(uri, info)
     except StoreError:

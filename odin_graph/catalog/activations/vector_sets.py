@@ -1,4 +1,4 @@
-"""Vectors that users hand in under a name: rows by key, in segments; a set grows by further ones."""
+"""Vectors that users store under a name: rows by key, in segments; a set can be extended."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Keys = NDArray[np.int64]
 
 LABEL: Final = "VectorSet"
 MANY: Final = 8
-"""A set of more segments is compacted."""
+"""A set with more segments is compacted."""
 _BYTES: Final = 256 * 2**20
-"""Rows of one segment: all that a crash costs."""
+"""Size of the rows of one segment: at most this is lost in a crash."""
 _READY: Final = "MATCH (v:VectorSet {state: 'ready'})"
 
 
@@ -61,28 +61,28 @@ def vector_set_of(stores: Stores, name: str) -> VectorSetRecord:
     Raises:
         UnknownNameError: There is none; lists those there are.
     """
-    found = {held.id: held for held in vector_sets(stores)}
+    found = {existing.id: existing for existing in vector_sets(stores)}
     if name not in found:
         raise UnknownNameError.of("vector set", name, found, remedy="db.vectors.add(name, ids, array) makes one.")
     return found[name]
 
 
 def rows_of(stores: Stores, name: str) -> SegmentedArray:
-    """The rows that are stored."""
+    """The stored rows."""
     return SegmentedArray(stores.arrays, segments_of(stores, rows_array(name)))
 
 
 def add_vectors(
     stores: Stores, name: str, keys: Keys, rows: NDArray[Any], *, replace: bool = False, progress: bool = True
 ) -> int:
-    """Keep vectors under a name, in pieces: a call that was interrupted goes on where it stopped when it is made again.
+    """Store vectors under a name, in segments: repeat an interrupted call, and it continues where it stopped.
 
     Args:
         stores: The open workspace.
-        name: Of the set, which is made if there is none.
+        name: Name of the set, which is created if there is none.
         keys: The images (n,), each once.
         rows: Their vectors (n, d), as float32.
-        replace: Of images that have another vector already.
+        replace: Replace the vectors of images that already have another one.
         progress: Show a progress bar.
 
     Returns:
@@ -95,15 +95,15 @@ def add_vectors(
     _check(name, keys, rows)
     _create(stores, name, rows.shape[1])
     with leases.acquire(stores.graph, LABEL, name) as lease:
-        held = rows_of(stores, name)
-        there = ~np.isin(keys, held.missing(keys))
-        changed = _changed(held, keys, rows, there)
+        stored = rows_of(stores, name)
+        known = ~np.isin(keys, stored.missing(keys))
+        changed = _changed(stored, keys, rows, known)
         if len(changed) and not replace:
             raise ConflictError(
                 f"{len(changed)} images have another vector in {name!r} already, the first of key "
                 f"{keys[changed[0]]}: give replace=True, or add them under another name."
             )
-        fresh = np.concatenate([np.flatnonzero(~there), changed])
+        fresh = np.concatenate([np.flatnonzero(~known), changed])
         step = max(1, _BYTES // (rows.shape[1] * 4))
         with progress_bar(f"vectors {name}", len(fresh), show=progress) as done:
             for start in range(0, len(fresh), step):
@@ -115,7 +115,7 @@ def add_vectors(
 
 
 def delete_vectors(stores: Stores, name: str) -> None:
-    """Take a set away; its files are garbage from now on."""
+    """Delete a set; its files become garbage."""
     vector_set_of(stores, name)
 
     def delete(tx: Transaction) -> None:
@@ -159,27 +159,27 @@ def _create(stores: Stores, name: str, length: int) -> None:
         return int(found[0]["length"]) if found else length
 
     try:
-        held = stores.graph.execute(make)
+        stored = stores.graph.execute(make)
     except ConflictError:  # another process made it a moment ago
-        held = stores.graph.execute(make)
-    if held != length:
+        stored = stores.graph.execute(make)
+    if stored != length:
         raise ShapeError(
-            f"The vectors of {name!r} have {held} numbers, these have {length}: add them under another name."
+            f"The vectors of {name!r} have {stored} numbers, these have {length}: add them under another name."
         )
 
 
-def _changed(held: SegmentedArray, keys: Keys, rows: NDArray[Any], there: NDArray[np.bool_]) -> Keys:
-    """Positions of the vectors that differ from those that are stored."""
-    at = np.flatnonzero(there)
+def _changed(stored: SegmentedArray, keys: Keys, rows: NDArray[Any], known: NDArray[np.bool_]) -> Keys:
+    """Positions of the vectors that differ from the stored ones."""
+    at = np.flatnonzero(known)
     if not len(at):
         return at
-    same = (held.read(keys[at]) == np.asarray(rows[at], np.float32)).all(axis=1)
+    same = (stored.read(keys[at]) == np.asarray(rows[at], np.float32)).all(axis=1)
     changed: Keys = at[~same]
     return changed
 
 
 def _write(stores: Stores, lease: Lease, name: str, keys: Keys, rows: NDArray[np.float32], *, swap: bool) -> None:
-    """Name a further segment; where it replaces rows, in one transaction with what is left of the others."""
+    """Write a segment and name it in the graph; if it replaces rows, all segments are swapped in one transaction."""
     segment = stores.arrays.write_dense(rows_array(name), keys, rows)
     if swap and (old := segments_of(stores, rows_array(name))):
         merged = compact(stores.arrays, [*old, segment])

@@ -33,14 +33,14 @@ RETURN n.id AS id, n.version AS version, n.digest AS digest, n.state AS state, {
 
 @dataclass(frozen=True)
 class Derivation:
-    """What made a data set: a query in its JSON form, and the version that it read, if it read one."""
+    """How a data set was made: the query as JSON, and the version that it read, if any."""
 
     query: Mapping[str, Any]
     parent: str | None = None
 
 
 def members_array(id: str) -> str:  # noqa: A002 - the users' word for it
-    """The array that holds a version's keys and labels, in its order."""
+    """The array of the keys and labels of a version, in its order."""
     return f"Dataset/{id}/members"
 
 
@@ -65,41 +65,41 @@ def create_dataset(
         label: The field that is the truth; None for a set without labels.
         labels: The labels themselves, in place of the field's values; ``label`` then only names them.
         derived: The query that made it.
-        revise: Make the next version where the id holds other content.
+        revise: Make the next version if the id has other content.
         revises: The version that it is a REVISION_OF; by default the latest.
         metadata: Free metadata of the version.
 
     Returns:
-        The id with its version. The same content again gives the version that holds it.
+        The id with its version. The same content again gives the existing version.
 
     Raises:
-        FrozenError: The id holds other content and ``revise`` is false.
+        FrozenError: The id has other content and ``revise`` is false.
         ConflictError: Another process is making it.
-        DataError: An image twice, an image that is not there, one without a label, or an id that is none.
+        DataError: An image twice, an unknown image, an image without a label, or an invalid id.
     """
     check_base(base)
     content = freeze(stores, keys, label, labels)
     values = NewValues.of("Dataset", {name: [value] for name, value in (metadata or {}).items()})
-    held = stores.graph.read(_VERSIONS, {"base": base})
-    kept = [row for row in held if row["state"] != "deleted"]
-    for row in kept:
+    versions = stores.graph.read(_VERSIONS, {"base": base})
+    existing = [row for row in versions if row["state"] != "deleted"]
+    for row in existing:
         if row["digest"] == content.digest:
             if row["state"] == "ready":
                 return str(row["id"])
             return _complete(stores, str(row["id"]), content)
-    unfinished = [row for row in kept if row["state"] != "ready"]
+    unfinished = [row for row in existing if row["state"] != "ready"]
     for row in unfinished:
         if (holder := leases.of_row(row)) is not None and holder.live:
             raise leases.busy("Dataset", row["id"], holder)
-    ready = [row for row in kept if row["state"] == "ready"]
+    ready = [row for row in existing if row["state"] == "ready"]
     if ready and not revise:
         latest = ready[-1]["id"]
         raise FrozenError(
             f"The data set {base!r} exists with other images, another order or other labels "
             f"(latest version: {latest}). "
-            f"A version is frozen: give another id, or revise=True to make {base}@{held[-1]['version'] + 1}."
+            f"A version is frozen: give another id, or revise=True to make {base}@{versions[-1]['version'] + 1}."
         )
-    version = held[-1]["version"] + 1 if held else 1
+    version = versions[-1]["version"] + 1 if versions else 1
     before = revises or (ready[-1]["id"] if ready else None)
     id_ = _begin(stores, base, version, content, label, derived, before, values, given=labels is not None)
     return _complete(stores, id_, content)
@@ -107,7 +107,7 @@ def create_dataset(
 
 @served
 def resolve(stores: Stores, dataset: Any) -> str:
-    """The id with its version: ``"mnist"`` is the latest, ``"mnist@1"`` that one.
+    """The id with its version: ``"mnist"`` is the latest version, ``"mnist@1"`` the first.
 
     Args:
         stores: The open workspace.
@@ -136,7 +136,7 @@ def resolve(stores: Stores, dataset: Any) -> str:
 
 
 def check_base(base: str) -> None:
-    """Refuse what is no data set id.
+    """Refuse an invalid data set id.
 
     Raises:
         DataError: Empty, or with an @, which versions end with.
@@ -197,13 +197,13 @@ def _begin(
 
 
 def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None = None) -> None:  # noqa: A002
-    """Draw the edges from a version to members of it, each with the label that was frozen.
+    """Create the edges from a version to its members, each with the frozen label.
 
     Args:
         stores: The open workspace.
         id: The version's.
         members: ``key`` and ``label``.
-        lease: Ours, of the version; None where it is ready.
+        lease: Our lease on the version; None if it is ready.
     """
     labels = members.column("label").to_pylist()
     rows = [
@@ -226,14 +226,14 @@ def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None
 
 
 def _complete(stores: Stores, id_: str, content: Content) -> str:
-    """Write what is missing of a building version, and make it ready in one last transaction."""
+    """Write the missing parts of a building version, and make it ready in one last transaction."""
     with leases.acquire(stores.graph, "Dataset", id_) as lease:
         if not segments_of(stores, members_array(id_)):
             name_leased(stores, lease, [stores.arrays.write_table(members_array(id_), content.table)])
-        there = stores.graph.read(
+        rows = stores.graph.read(
             "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
         )
-        missing = np.flatnonzero(~np.isin(content.keys, np.asarray(there[0]["keys"] if there else [], np.int64)))
+        missing = np.flatnonzero(~np.isin(content.keys, np.asarray(rows[0]["keys"] if rows else [], np.int64)))
         draw_members(stores, id_, content.table.take(pa.array(missing)), lease)
 
         def finish(tx: Transaction) -> None:

@@ -1,8 +1,8 @@
-"""Data set versions as files: out with everything that makes their digest, and in again, or refused.
+"""Data set versions as files: export with everything that makes their digest; an import checks it.
 
-Three formats hold the same ``manifest.parquet`` (a row an image: id, label, digest, metadata) and differ in where the
-pixels are: in the Parquet itself, in class folders, or in the tar files of WebDataset. Pixels are lossless: PNG where
-it holds the dtype and bands exactly (uint8 with 1 or 3 bands, uint16 with 1), NumPy's .npy for all else.
+All three formats have the same ``manifest.parquet`` (a row an image: id, label, digest, metadata) and differ in where
+the pixels are: in the Parquet itself, in class folders, or in the tar files of WebDataset. Pixels are lossless: PNG if
+it can store the dtype and bands exactly (uint8 with 1 or 3 bands, uint16 with 1), otherwise the .npy format of NumPy.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ _OURS: Final = (
 __all__ = ["FORMATS", "MANIFEST", "Format", "export", "load"]
 _REVISION: Final = re.compile(r"^(.*)@(\d+)$", re.DOTALL)
 _BASE: Final = "odin_base_digest"
-"""A column of the manifest: of a revision, the digest of the image that it is a revision of."""
+"""Manifest column: for a revision, the digest of the image that it revises."""
 _DIGESTS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id, i.digest AS digest"
 _UNLINKED: Final = """
 UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE NOT (i)-[:REVISION_OF]->(:Image) RETURN collect(i.id) AS ids
 """
 _KEYS: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.key) AS keys"
-_THERE: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.id) AS ids"
+_EXISTING: Final = "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN collect(i.id) AS ids"
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the manifest says of the version."""
+    """The header of the manifest, which describes the version."""
 
     base: str
     digest: str
@@ -104,17 +104,17 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
         "label_field": own.get("label_field"),
         "format": kind,
         "tags": list(own.get("tags") or ()),
-        "metadata": _spelt(stores, own),
+        "metadata": _metadata_to_json(stores, own),
     }
     fresh = path.with_name(f".{path.name}.part")
     with writing_to(path):
         try:
-            shutil.rmtree(fresh, ignore_errors=True)  # of a call that was ended from outside
+            shutil.rmtree(fresh, ignore_errors=True)  # from a call that was killed
             fresh.mkdir(parents=True)
             _write(stores, rows, head, kind, fresh, dataset, progress)
             if path.exists():
                 path.rmdir()
-            fresh.rename(path)  # whole, or not under its name
+            fresh.rename(path)  # so that a folder of this name is always complete
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
@@ -138,85 +138,85 @@ def _write(
 
 
 def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True) -> str:
-    """Store what `export` wrote; the id of the version, with its version.
+    """Import what `export` wrote; return the id with its version.
 
-    Images that are there already, by id and pixels, are the same images; where they have another label or other
-    metadata they keep theirs, and a `DataWarning` says so. A revision ``ID@2`` is the revision ``ID@2``.
+    Images that exist already, by id and pixels, are left as they are; if their label or metadata differ from the
+    export, a `DataWarning` says so. A revision ``ID@2`` stays the revision ``ID@2``.
 
     Raises:
-        ConflictError: An id is there with other pixels.
-        DataError: It is no such folder, or its content is not what its digest says; then no data set is made.
+        ConflictError: An id exists with other pixels.
+        DataError: The folder is not an export, or its content does not match its digest; then no data set is made.
     """
     file = path / MANIFEST
     if not file.exists():
         raise DataError(
             f"{path} has no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
         )
-    source = pq.ParquetFile(file)
-    head = _read_head(source, file)
+    manifest = pq.ParquetFile(file)
+    head = _read_head(manifest, file)
     keys: list[NDArray[np.int64]] = []
     labels: list[Any] = []
     digests: list[str] = []
-    other: list[str] = []
+    others: list[str] = []
     _check_bases(
-        stores, pq.read_table(file, columns=[name for name in ("id", _BASE) if name in source.schema_arrow.names])
+        stores, pq.read_table(file, columns=[name for name in ("id", _BASE) if name in manifest.schema_arrow.names])
     )
-    with progress_bar(f"import {head.base}", source.metadata.num_rows, show=progress) as advance:
-        for shard in range(source.num_row_groups):
-            part = source.read_row_group(shard)
+    with progress_bar(f"import {head.base}", manifest.metadata.num_rows, show=progress) as advance:
+        for shard in range(manifest.num_row_groups):
+            part = manifest.read_row_group(shard)
             images = list(read_pixels(part, head.format, path))
-            said = part.column("label").to_pylist()
+            part_labels = part.column("label").to_pylist()
             free = [name for name in part.column_names if name not in (*_OURS, _BASE, "file", "pixels")]
             ids = part.column("id").to_pylist()
             batch = ImageBatch(
                 ids=ids,
                 pixels=images,
-                labels=said,
+                labels=part_labels,
                 metadata={name: part.column(name).to_pylist() for name in free},
                 versions=True,
             )
             stored = add_images(stores, batch)
             if stored.skipped:
-                places = differing(stores, stored.keys, {"label": said, **batch.metadata})
-                other += [ids[place] for place in places]
+                positions = differing(stores, stored.keys, {"label": part_labels, **batch.metadata})
+                others += [ids[position] for position in positions]
             keys.append(stored.keys)
-            labels += said
+            labels += part_labels
             digests += part.column("digest").to_pylist()
             advance(part.num_rows)
     _check(stores, head, np.concatenate(keys), labels, digests, path)
     _link_revisions(stores, pq.read_table(file, columns=["id"]).column("id").to_pylist())
-    if other:
+    if others:
         warn(
-            f"{len(other):,} images of {path} are here with another label or other metadata, first {other[0]!r}, and "
+            f"{len(others):,} images of {path} are here with another label or other metadata, first {others[0]!r}, and "
             "were left as they are: db.labels.set(...) and db.images.update(...) change them.",
             DataWarning,
         )
-    none = head.label_field is None
-    made = create_dataset(
+    unlabeled = head.label_field is None
+    dataset = create_dataset(
         stores,
         base or head.base,
         np.concatenate(keys),
         label=head.label_field,
-        labels=None if none else pa.array(labels, pa.null() if all(label is None for label in labels) else None),
+        labels=None if unlabeled else pa.array(labels, pa.null() if all(label is None for label in labels) else None),
     )
-    _describe(stores, made, head)
-    return made
+    _describe(stores, dataset, head)
+    return dataset
 
 
-def _spelt(stores: Stores, own: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The free metadata of a version, as type and value that JSON holds."""
+def _metadata_to_json(stores: Stores, own: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The free metadata of a version, each value with its type, as JSON."""
     types = recorded_types(stores.graph, "Dataset")
-    found: dict[str, list[Any]] = {}
+    result: dict[str, list[Any]] = {}
     for name in types.keys() & own.keys():
         value = decode(own[name], types[name])
         if value is not None:
             text = convert(value, FieldType.STRINGS if types[name].is_list else FieldType.STRING)
-            found[name] = [types[name].value, text]
-    return found
+            result[name] = [types[name].value, text]
+    return result
 
 
 def _describe(stores: Stores, dataset: str, head: Head) -> None:
-    """Give a version the tags and metadata that it was exported with; what it has already stays."""
+    """Add the exported tags and metadata to a version; existing metadata is kept."""
     (row,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS own", {"id": dataset})
     tags = list(dict.fromkeys([*(row["own"].get("tags") or ()), *head.tags]))
     if tags:
@@ -226,8 +226,8 @@ def _describe(stores: Stores, dataset: str, head: Head) -> None:
 
 
 def _check_bases(stores: Stores, table: pa.Table) -> None:
-    """Refuse a revision of an image that is another one here, before anything is stored."""
-    if _BASE not in table.column_names:  # written before it was kept
+    """Refuse revisions of an image that has other pixels here, before anything is stored."""
+    if _BASE not in table.column_names:  # an export of an older version
         return
     bases = {
         found[1]: digest
@@ -244,7 +244,7 @@ def _check_bases(stores: Stores, table: pa.Table) -> None:
 
 
 def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
-    """Make each revision a REVISION_OF the nearest earlier version that is here."""
+    """Make each revision a REVISION_OF its latest earlier version that exists here."""
     numbers = {id_: (found[1], int(found[2])) for id_ in ids if (found := _REVISION.match(id_))}
     for part in batches(list(numbers), AT_ONCE):
 
@@ -255,13 +255,13 @@ def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
                 for id_, (base, version) in numbers.items()
                 if id_ in row["ids"]
             }
-            known = sorted({name for names in earlier.values() for name in names})
-            (found,) = tx.run(_THERE, {"ids": known}) or ({"ids": []},)
-            there = set(found["ids"])
+            candidates = sorted({name for names in earlier.values() for name in names})
+            (row,) = tx.run(_EXISTING, {"ids": candidates}) or ({"ids": []},)
+            existing = set(row["ids"])
             edges = [
                 {"start": id_, "end": before[-1]}
                 for id_, names in earlier.items()
-                if (before := [name for name in names if name in there])
+                if (before := [name for name in names if name in existing])
             ]
             create_edges(tx, "REVISION_OF", ("Image", "id"), ("Image", "id"), edges)
             linked = tx.run(_KEYS, {"ids": [edge["start"] for edge in edges]}) or [{"keys": []}]
@@ -274,17 +274,17 @@ def _link_revisions(stores: Stores, ids: Sequence[str]) -> None:
 def _manifest(stores: Stores, dataset: str) -> pa.Table:
     members = Members.of(stores, dataset)
     names = [name for name in stores.columns.fields("Image") if name not in ("key", "label")]
-    held = stores.columns.images(names, members.keys)
-    place = pa.compute.index_in(pa.array(members.keys), held.column("key"))
-    if place.null_count:
+    images = stores.columns.images(names, members.keys)
+    positions = pa.compute.index_in(pa.array(members.keys), images.column("key"))
+    if positions.null_count:
         raise DataError(
-            f"{place.null_count} images of {dataset} were deleted, so that the export would not be the version. "
+            f"{positions.null_count} images of {dataset} were deleted, so that the export would not be the version. "
             "Revise it, which leaves them out: dataset.revise()."
         )
-    rows = held.take(place)
-    kept = [name for name in names if name in ("id", "digest", "height", "width", "bands", "dtype")]
+    rows = images.take(positions)
+    fixed = [name for name in names if name in ("id", "digest", "height", "width", "bands", "dtype")]
     free = [name for name in names if name not in _OURS]
-    columns = {"key": rows.column("key"), **{name: rows.column(name) for name in kept}}
+    columns = {"key": rows.column("key"), **{name: rows.column(name) for name in fixed}}
     columns["label"] = stores.columns.members(dataset).column("label")
     columns[_BASE] = _base_digests(stores, rows.column("id").to_pylist())
     return pa.table({**columns, **{name: rows.column(name) for name in free}})
@@ -300,18 +300,18 @@ def _base_digests(stores: Stores, ids: Sequence[str]) -> pa.Array:
 
 def _read_head(source: pq.ParquetFile, file: Path) -> Head:
     try:
-        said = json.loads(source.schema_arrow.metadata[_HEAD])
-        metadata = {name: _unspelt(type_, text) for name, (type_, text) in said.get("metadata", {}).items()}
-        tags = said.get("tags", ())
-        head = Head(said["base"], said["digest"], said["label_field"], said["format"], tags, metadata)
+        data = json.loads(source.schema_arrow.metadata[_HEAD])
+        metadata = {name: _metadata_from_json(type_, text) for name, (type_, text) in data.get("metadata", {}).items()}
+        tags = data.get("tags", ())
+        head = Head(data["base"], data["digest"], data["label_field"], data["format"], tags, metadata)
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"{file} is a table, but not the manifest of an exported data set.") from error
-    if said["version"] > _VERSION:
+    if data["version"] > _VERSION:
         raise DataError(f"{file} was written by a newer odin_graph: update this one.")
     return head
 
 
-def _unspelt(type_: str, text: Any) -> Any:
+def _metadata_from_json(type_: str, text: Any) -> Any:
     to = FieldType(type_)
     if to.scalar is FieldType.STRING:
         return text
@@ -321,17 +321,17 @@ def _unspelt(type_: str, text: Any) -> Any:
 def _check(
     stores: Stores, head: Head, keys: NDArray[np.int64], labels: list[Any], digests: list[str], path: Path
 ) -> None:
-    """Compare what is stored now with what was exported."""
-    held = stores.columns.images(["id", "digest"], keys)
-    by_key = dict(zip(held.column("key").to_pylist(), held.column("digest").to_pylist(), strict=True))
-    found = [by_key[key] for key in keys.tolist()]
-    for place, (stored, exported) in enumerate(zip(found, digests, strict=True)):
+    """Compare the stored images with the exported ones."""
+    images = stores.columns.images(["id", "digest"], keys)
+    by_key = dict(zip(images.column("key").to_pylist(), images.column("digest").to_pylist(), strict=True))
+    stored_digests = [by_key[key] for key in keys.tolist()]
+    for position, (stored, exported) in enumerate(zip(stored_digests, digests, strict=True)):
         if stored != exported:
             raise StoreError(
-                f"{path} is damaged: the pixels of image {place} are others than when it was exported. No data set "
+                f"{path} is damaged: the pixels of image {position} are others than when it was exported. No data set "
                 "is made. Export it again."
             )
-    if content_digest(found, labels) != head.digest:
+    if content_digest(stored_digests, labels) != head.digest:
         raise StoreError(
             f"{path} is damaged: its images and labels do not make the digest {head.digest[:12]} that it was exported "
             "with, so a label, an image or the order was changed. No data set is made. Export it again, or add the "

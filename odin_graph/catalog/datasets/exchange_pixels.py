@@ -24,17 +24,17 @@ AT_ONCE: Final = 1_000
 
 
 def folder_names(labels: Sequence[Any]) -> dict[str, str]:
-    """A folder for each class, by the class as text: two whose names come out alike (<5mm, >5mm) have two folders."""
-    found: dict[str, str] = {}
+    """A folder name for each class, by the class as text; unique even for classes like <5mm and >5mm."""
+    names: dict[str, str] = {}
     taken: set[str] = set()
     for label in sorted({str(label) for label in labels}):
         name, number = _safe(label), 1
-        while name.casefold() in taken:  # not every file system tells A from a
+        while name.casefold() in taken:  # some file systems ignore case
             number += 1
             name = f"{_safe(label)}-{number}"
         taken.add(name.casefold())
-        found[label] = name
-    return found
+        names[label] = name
+    return names
 
 
 def with_pixels(
@@ -45,7 +45,7 @@ def with_pixels(
     shard: int,
     folders: Mapping[str, str],
 ) -> pa.Table:
-    """Write the images of a shard; the table with a column that says where they are, or that holds them."""
+    """Write the images of a shard; return the table with a column of their files, or of their pixels."""
     if kind == "parquet":
         return part.append_column("pixels", pa.array([image.tobytes() for image in images], pa.large_binary()))
     rows = part.to_pylist()
@@ -63,11 +63,11 @@ def with_pixels(
     with tarfile.open(folder / tar, "w") as out:
         for at, (row, image) in enumerate(zip(rows, images, strict=True), start=first):
             data, suffix = _encoded(image)
-            said = json.dumps({name: value for name, value in row.items() if value is not None}, default=str)
-            for name, held in ((f"{at:09}{suffix}", data), (f"{at:09}.json", said.encode())):
+            metadata = json.dumps({name: value for name, value in row.items() if value is not None}, default=str)
+            for name, content in ((f"{at:09}{suffix}", data), (f"{at:09}.json", metadata.encode())):
                 entry = tarfile.TarInfo(name)
-                entry.size = len(held)
-                out.addfile(entry, io.BytesIO(held))
+                entry.size = len(content)
+                out.addfile(entry, io.BytesIO(content))
     return part.append_column("file", pa.array([tar] * len(rows), pa.string()))
 
 
@@ -87,8 +87,8 @@ def read_pixels(part: pa.Table, kind: Format, folder: Path) -> Iterator[NDArray[
         return
     with tarfile.open(folder / part.column("file")[0].as_py()) as tar:
         for entry in tar:
-            if not entry.name.endswith(".json") and (held := tar.extractfile(entry)) is not None:
-                yield _decoded(held.read(), Path(entry.name).suffix)
+            if not entry.name.endswith(".json") and (content := tar.extractfile(entry)) is not None:
+                yield _decoded(content.read(), Path(entry.name).suffix)
 
 
 def _encoded(image: NDArray[Any]) -> tuple[bytes, str]:
@@ -107,12 +107,12 @@ def _decoded(data: bytes, suffix: str) -> NDArray[Any]:
     from PIL import Image
 
     if suffix == ".npy":
-        held: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-        return held
+        array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+        return array
     image = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
     return image.astype(np.uint16) if image.dtype.kind in "iu" and image.dtype.itemsize > 1 else image
 
 
 def _safe(name: str) -> str:
-    """As a part of a path, on any system."""
+    """Make a name safe as a part of a path on any system."""
     return re.sub(r"[^\w.\-]+", "_", name)[:100].strip(".") or "_"

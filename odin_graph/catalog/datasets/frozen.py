@@ -36,7 +36,7 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     """Look up digests and labels of the images, and check that the set can be frozen.
 
     Raises:
-        DataError: No image, one twice, one that is not there, or one without a label.
+        DataError: No image, an image twice, an unknown image, or an image without a label.
     """
     keys = np.asarray(keys, np.int64)
     if not len(keys):
@@ -60,26 +60,26 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
 
 def content_digest(digests: Sequence[str], labels: Sequence[Any]) -> str:
     """SHA-256 over (image digest, label) in order, hexadecimal. A label counts by value and type, as JSON has it."""
-    text: dict[Any, bytes] = {}
+    encoded: dict[Any, bytes] = {}
     total = hashlib.sha256()
     for digest, label in zip(digests, labels, strict=True):
         # 1, 1.0 and True are one key of a dict, and three labels.
-        known = (type(label), label if not isinstance(label, list) else json.dumps(label))
-        if known not in text:
-            text[known] = json.dumps(label, ensure_ascii=False, default=str).encode() + b"\n"
+        typed = (type(label), label if not isinstance(label, list) else json.dumps(label))
+        if typed not in encoded:
+            encoded[typed] = json.dumps(label, ensure_ascii=False, default=str).encode() + b"\n"
         total.update(bytes.fromhex(digest))
-        total.update(text[known])
+        total.update(encoded[typed])
     return total.hexdigest()
 
 
 def _positions(images: pa.Table, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    held = images.column("key").to_numpy()
-    position = np.minimum(np.searchsorted(held, keys), max(0, len(held) - 1))
-    found = held[position] == keys if len(held) else np.zeros(len(keys), bool)
+    image_keys = images.column("key").to_numpy()
+    position = np.minimum(np.searchsorted(image_keys, keys), max(0, len(image_keys) - 1))
+    found = image_keys[position] == keys if len(image_keys) else np.zeros(len(keys), bool)
     if not found.all():
-        strange = keys[~found][:5].tolist()
+        unknown = keys[~found][:5].tolist()
         raise DataError(
-            f"No image has the key {', '.join(map(str, strange))}: give images of this workspace that are not deleted."
+            f"No image has the key {', '.join(map(str, unknown))}: give images of this workspace that are not deleted."
         )
     return position
 

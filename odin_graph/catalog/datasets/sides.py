@@ -1,4 +1,4 @@
-"""The part of a split that images are in already: what a later split of the same data set keeps."""
+"""The part of a split that each image already belongs to, for a later split of the same data set to keep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RETURN i.key AS key, o.key AS before ORDER BY key, before DESC
 
 
 def value_key(value: Any) -> tuple[str, str]:
-    """Sorts, and is the same for values that are one group: 0.0 and -0.0 are one, 1 and "1" are two."""
+    """A sortable key of a group value: equal for 0.0 and -0.0, different for 1 and "1"."""
     if isinstance(value, float) and value == 0:
         value = 0.0
     return type(value).__name__, str(value)
@@ -40,10 +40,10 @@ def sides_of(
     keys: NDArray[np.int64],
     group: tuple[str, Sequence[Any]] | None = None,
 ) -> list[str | None] | None:
-    """The part that each image is in, by the versions of the parts, the newest first; None where there are no versions.
+    """The part that each image is in, from the versions of the parts, newest first; None if there are no versions.
 
-    An image that was in no version of a part, but whose earlier pixels (REVISION_OF) or whose group was, is on their
-    side: what a model may have learned from stays away from what judges it.
+    An image that was in no version of a part, but whose earlier pixels (REVISION_OF) or whose group was, stays on that
+    side, so that a model is never evaluated on what it may have learned from.
 
     Args:
         stores: The open workspace.
@@ -61,8 +61,8 @@ def sides_of(
     sides = [known.get(key) for key in keys.tolist()]
     new = [key for key, side in zip(keys.tolist(), sides, strict=True) if side is None]
     before: dict[int, str] = {}
-    for some in batches(new):
-        for row in stores.graph.read(_BEFORE, {"keys": some}):
+    for batch in batches(new):
+        for row in stores.graph.read(_BEFORE, {"keys": batch}):
             if row["before"] in known:
                 before.setdefault(row["key"], known[row["before"]])
     sides = [side or before.get(key) for key, side in zip(keys.tolist(), sides, strict=True)]
@@ -77,15 +77,17 @@ def _with_groups(
     field: str,
     values: Sequence[Any],
 ) -> list[str | None]:
-    """With the sides of groups whose images all left the data set."""
-    gone = np.setdiff1d(np.fromiter(known, np.int64, len(known)), keys)
-    held = stores.columns.images([field], gone).to_pydict()
+    """Add the sides of groups whose images were all removed from the data set."""
+    removed = np.setdiff1d(np.fromiter(known, np.int64, len(known)), keys)
+    columns = stores.columns.images([field], removed).to_pydict()
     left: dict[tuple[str, str], str] = {}
-    for key, value in zip(held["key"], held[field], strict=True):
+    for key, value in zip(columns["key"], columns[field], strict=True):
         if not is_missing(value):
             left.setdefault(value_key(value), known[key])
-    here = {value_key(value) for value, side in zip(values, sides, strict=True) if side is not None}
+    present = {value_key(value) for value, side in zip(values, sides, strict=True) if side is not None}
     return [
-        left.get(value_key(value)) if side is None and not is_missing(value) and value_key(value) not in here else side
+        left.get(value_key(value))
+        if side is None and not is_missing(value) and value_key(value) not in present
+        else side
         for value, side in zip(values, sides, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Is a version still what was frozen, and are two versions the same: equal, or the first difference."""
+"""Check that a version is still what was frozen, and compare two versions: equal, or the first difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from odin_graph.stores import Stores
 
 Rows: TypeAlias = list[tuple[str, str | None, Any]]
 _AT_ONCE: Final = 1_024
-"""Images whose pixels are held at once."""
+"""Images whose pixels are in memory at once."""
 _IMAGES: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN collect([i.key, i.id, i.digest]) AS rows"
 
 
@@ -68,17 +68,17 @@ def verify(stores: Stores, dataset: str, *, deep: bool = False, progress: bool =
     return Verified(dataset, None)
 
 
-def compare(one: tuple[str, Rows], other: tuple[str, Rows]) -> Verified:
+def compare(this: tuple[str, Rows], other: tuple[str, Rows]) -> Verified:
     """Compare two versions, of one workspace or of two, by `rows_of`: pixels by digest, and labels, in order."""
-    first, second = one[1], other[1]
-    for place, (mine, theirs) in enumerate(zip(first, second, strict=False)):
+    rows, other_rows = this[1], other[1]
+    for index, (mine, theirs) in enumerate(zip(rows, other_rows, strict=False)):
         if mine[1] != theirs[1]:
-            return Verified(one[0], f"image {place}: {mine[0]!r} here, {theirs[0]!r} in {other[0]}, other pixels")
+            return Verified(this[0], f"image {index}: {mine[0]!r} here, {theirs[0]!r} in {other[0]}, other pixels")
         if type(mine[2]) is not type(theirs[2]) or mine[2] != theirs[2]:
-            return Verified(one[0], f"image {place}, {mine[0]!r}: label {mine[2]!r} here, {theirs[2]!r} in {other[0]}")
-    if len(first) != len(second):
-        return Verified(one[0], f"{len(first):,} images here, {len(second):,} in {other[0]}")
-    return Verified(one[0], None)
+            return Verified(this[0], f"image {index}, {mine[0]!r}: label {mine[2]!r} here, {theirs[2]!r} in {other[0]}")
+    if len(rows) != len(other_rows):
+        return Verified(this[0], f"{len(rows):,} images here, {len(other_rows):,} in {other[0]}")
+    return Verified(this[0], None)
 
 
 @served
@@ -93,18 +93,18 @@ def rows_of(stores: Stores, dataset: str) -> Rows:
 
 
 def _images(stores: Stores, members: Members) -> dict[int, tuple[str, str | None]]:
-    """Id and digest by key; of deleted images as well, whose pixels are still there."""
+    """Id and digest by key, also of deleted images, whose pixels still exist."""
     found: dict[int, tuple[str, str | None]] = {}
     for part in batches(members.keys.tolist()):
-        (answer,) = stores.graph.read(_IMAGES, {"keys": part})
-        found.update({key: (id_, digest) for key, id_, digest in answer["rows"]})
+        (row,) = stores.graph.read(_IMAGES, {"keys": part})
+        found.update({key: (id_, digest) for key, id_, digest in row["rows"]})
     return found
 
 
 def _first_bad(
     stores: Stores, members: Members, images: dict[int, tuple[str, str | None]], progress: bool
 ) -> str | None:
-    # What is stored, not what was decoded once.
+    # Uncached: check the stored files, not cached pixels.
     pixels = SegmentedArray(stores.arrays.uncached(), stores.columns.segments(ARRAY))
     with progress_bar("verify pixels", len(members), show=progress) as advance:
         for at in range(0, len(members), _AT_ONCE):

@@ -36,16 +36,16 @@ class Members:
 
     @classmethod
     def of(cls, stores: Stores, dataset: str) -> Members:
-        """Those of a version."""
+        """The members of a version."""
         table = stores.columns.members(dataset)
         return cls(table.column("key").to_numpy(), tuple(table.column("label").to_pylist()))
 
     @classmethod
     def alive(cls, stores: Stores, dataset: str) -> Members:
-        """Those of a version that were not deleted since: what a new version can be made of."""
-        every = cls.of(stores, dataset)
-        gone = deleted_members(stores, dataset)
-        return every.take(np.flatnonzero(~np.isin(every.keys, list(gone)))) if gone else every
+        """The members of a version that were not deleted since: those that a new version can have."""
+        members = cls.of(stores, dataset)
+        deleted = deleted_members(stores, dataset)
+        return members.take(np.flatnonzero(~np.isin(members.keys, list(deleted)))) if deleted else members
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -55,12 +55,12 @@ class Members:
         return dict(zip(self.keys.tolist(), self.labels, strict=True))
 
     def take(self, positions: NDArray[np.int64]) -> Members:
-        """Those at some positions, in that order."""
+        """The members at these positions, in this order."""
         return Members(self.keys[positions], tuple(self.labels[at] for at in positions.tolist()))
 
     @classmethod
     def from_dict(cls, labels: Mapping[int, Any]) -> Members:
-        """Of labels by key."""
+        """Make members of labels by key."""
         return cls(np.fromiter(labels, np.int64, len(labels)), tuple(labels.values()))
 
 
@@ -87,8 +87,8 @@ class Diff:
         rows = list(self._rows())
         return pa.table(
             {
-                name: pa.array([row[place] for row in rows], pa.string())
-                for place, name in enumerate(("change", "image", "before", "after"))
+                name: pa.array([row[position] for row in rows], pa.string())
+                for position, name in enumerate(("change", "image", "before", "after"))
             }
         )
 
@@ -126,13 +126,13 @@ def members_of(stores: Stores, dataset: str) -> pa.Table:
 
 @served
 def alive_members(stores: Stores, dataset: str) -> Members:
-    """Those that are there."""
+    """The members that were not deleted since."""
     return Members.alive(stores, dataset)
 
 
 @served
 def combined(stores: Stores, how: Combination, one: str, other: str) -> Members:
-    """Of the members of two versions that are there: those in both, in any, in one alone, or not in the other."""
+    """Combine the members of two versions that were not deleted since, as a set operation."""
     a, b = Members.alive(stores, one), Members.alive(stores, other)
     match how:
         case "union":
@@ -147,107 +147,107 @@ def combined(stores: Stores, how: Combination, one: str, other: str) -> Members:
 
 @served
 def diff_of(stores: Stores, before: str, after: str) -> Diff:
-    """What changes from one version to another."""
+    """The changes from one version to another."""
     return diff(stores, (before, Members.of(stores, before)), (after, Members.of(stores, after)))
 
 
 def diff(stores: Stores, before: tuple[str, Members], after: tuple[str, Members]) -> Diff:
-    """Compare members; names stand in the answer."""
+    """Compare members; the given names appear in the result."""
     old, new = before[1].as_dict(), after[1].as_dict()
     added = [key for key in new if key not in old]
     removed = [key for key in old if key not in new]
     relabeled = {key: (old[key], new[key]) for key in new if key in old and not _same(old[key], new[key])}
-    both = [[key for key in held if key in other] for held, other in ((old, new), (new, old))]
-    names = ids_of(stores, [*added, *removed, *relabeled])
+    common = [[key for key in these if key in those] for these, those in ((old, new), (new, old))]
+    ids = ids_of(stores, [*added, *removed, *relabeled])
     return Diff(
         before[0],
         after[0],
-        added=tuple(names[key] for key in added),
-        removed=tuple(names[key] for key in removed),
-        relabeled={names[key]: labels for key, labels in relabeled.items()},
-        reordered=both[0] != both[1],
+        added=tuple(ids[key] for key in added),
+        removed=tuple(ids[key] for key in removed),
+        relabeled={ids[key]: labels for key, labels in relabeled.items()},
+        reordered=common[0] != common[1],
     )
 
 
 def revised(
     members: Members, *, add: Mapping[int, Any] | None = None, remove: Sequence[int] = (), relabel: Mapping[int, Any]
 ) -> Members:
-    """Members changed: some taken out, some relabeled in their places, some appended.
+    """Remove some members, relabel some in place, and append some.
 
     Raises:
-        DataError: One to be removed or relabeled is no member, or one to be added is.
+        DataError: An image to remove or relabel is not a member, or an image to add already is one.
     """
-    held = members.as_dict()
+    labels = members.as_dict()
     for what, keys in (("removed", remove), ("relabeled", relabel)):
-        if strange := [key for key in keys if key not in held]:
+        if unknown := [key for key in keys if key not in labels]:
             raise DataError(
-                f"{len(strange)} images to be {what} are not members of the version, first keys "
-                f"{', '.join(map(str, strange[:5]))}: look at dataset.images()."
+                f"{len(unknown)} images to be {what} are not members of the version, first keys "
+                f"{', '.join(map(str, unknown[:5]))}: look at dataset.images()."
             )
-    if there := [key for key in add or {} if key in held and key not in set(remove)]:
+    if existing := [key for key in add or {} if key in labels and key not in set(remove)]:
         raise DataError(
-            f"{len(there)} images to be added are members already, first keys {', '.join(map(str, there[:5]))}: "
+            f"{len(existing)} images to be added are members already, first keys {', '.join(map(str, existing[:5]))}: "
             "relabel= changes the label of a member."
         )
-    gone = set(remove)
-    changed = {key: relabel.get(key, label) for key, label in held.items() if key not in gone}
+    removed = set(remove)
+    changed = {key: relabel.get(key, label) for key, label in labels.items() if key not in removed}
     return Members.from_dict({**changed, **(add or {})})
 
 
 def union(stores: Stores, a: Members, b: Members) -> Members:
-    """Those of both, the first in their order, then what the second adds. The labels of common ones must agree."""
+    """The members of both: the first in their order, then the new ones of the second. Common labels must agree."""
     _agree(stores, a, b)
     return Members.from_dict({**a.as_dict(), **{k: v for k, v in b.as_dict().items() if k not in a.as_dict()}})
 
 
 def intersection(stores: Stores, a: Members, b: Members) -> Members:
-    """Those in both, in the order of the first. Their labels must agree."""
+    """The members in both, in the order of the first. Their labels must agree."""
     _agree(stores, a, b)
-    return _kept(a, b, lambda inside: inside)
+    return _select(a, b, lambda inside: inside)
 
 
 def difference(a: Members, b: Members) -> Members:
-    """Those of the first that the second does not have, with the labels of the first."""
-    return _kept(a, b, lambda inside: ~inside)
+    """The members of the first that are not in the second."""
+    return _select(a, b, lambda inside: ~inside)
 
 
 def symmetric_difference(a: Members, b: Members) -> Members:
-    """Those in just one of them."""
+    """The members in exactly one of them."""
     return Members.from_dict({**difference(a, b).as_dict(), **difference(b, a).as_dict()})
 
 
-def same_world(one: Stores, other: Stores) -> None:
+def check_same_workspace(a: Stores, b: Stores) -> None:
     """Refuse to combine sets of different workspaces, whose keys mean other images.
 
     Raises:
         MismatchError: They are of different workspaces.
     """
-    if not one.same_workspace(other):
+    if not a.same_workspace(b):
         raise MismatchError(
-            f"The data sets are of different workspaces ({one.address} and {other.address}), whose images are not the "
+            f"The data sets are of different workspaces ({a.address} and {b.address}), whose images are not the "
             "same. Export one of them and import it into the other: dataset.export(path), db.datasets.load(path)."
         )
 
 
 def ids_of(stores: Stores, keys: Sequence[int]) -> dict[int, str]:
-    """The ids of images by key; of one that was purged the key as text."""
-    held = stores.columns.images(["id"], np.asarray(keys, np.int64)).to_pydict()
-    known = dict(zip(held["key"], held["id"], strict=True))
+    """The ids of images by key; for a purged image the key as text."""
+    images = stores.columns.images(["id"], np.asarray(keys, np.int64)).to_pydict()
+    known = dict(zip(images["key"], images["id"], strict=True))
     return {key: known.get(key, f"key {key}") for key in keys}
 
 
 def labels_array(labels: Any) -> pa.Array:
-    """Labels as a column; of text, numbers and truth values, or of whatever else metadata may be.
+    """Labels as an Arrow column, of any type that metadata can have.
 
     Raises:
-        DataError: They are of several types, or of one that is not stored.
+        DataError: They have several types, or a type that is not stored.
     """
     kinds = set() if isinstance(labels, np.ndarray) and labels.dtype.kind in "biufU" else set(map(type, labels))
     if not kinds <= _PLAIN:
         labels = [encode(label, name="a label") for label in labels]
         kinds = set(map(type, labels))
     try:
-        if {date, datetime} <= kinds:  # Arrow cuts the times off
+        if {date, datetime} <= kinds:  # Arrow would cut off the times
             raise pa.ArrowTypeError("dates and datetimes")
         return pa.array(labels, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -256,7 +256,7 @@ def labels_array(labels: Any) -> pa.Array:
         raise DataError(f"A label is beyond 64 bits, or contains half a character ({error}): give another.") from error
 
 
-def _kept(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Members:
+def _select(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Members:
     return a.take(np.flatnonzero(choose(np.isin(a.keys, b.keys))))
 
 
@@ -264,12 +264,12 @@ def _agree(stores: Stores, a: Members, b: Members) -> None:
     other = b.as_dict()
     clash = [key for key, label in a.as_dict().items() if key in other and not _same(label, other[key])]
     if clash:
-        said = ", ".join(f"{name!r}" for name in ids_of(stores, clash[:5]).values())
+        listed = ", ".join(f"{name!r}" for name in ids_of(stores, clash[:5]).values())
         raise DataError(
-            f"{len(clash)} images have another label in the second data set, first {said}: relabel one of them with "
+            f"{len(clash)} images have another label in the second data set, first {listed}: relabel one of them with "
             "dataset.revise(relabel={...}), or look at a.diff(b)."
         )
 
 
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and one == other
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a == b

@@ -1,4 +1,4 @@
-"""`odin doctor`: graph, arrays and indexes checked against each other. Reads only, unless it is to repair."""
+"""`odin doctor`: check graph, arrays and indexes against each other. Only reads, unless it repairs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Report:
 
 
 def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Report:
-    """Check the workspace. What cannot be checked is a fault of its own.
+    """Check the workspace. A check that cannot run is reported as a fault.
 
     Args:
         stores: The open workspace.
@@ -81,24 +81,24 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
 
     Raises:
         WorkspaceError: The folder was moved or deleted since it was opened.
-        StoreError: The object store that the arrays are in is away: nothing of them is damaged by that.
+        StoreError: The object store of the arrays cannot be reached, which says nothing about the arrays.
     """
     stores.graph.check_place()
     stores.arrays.raw.reach()
     faults = tuple(_faults(stores, deep=deep))
-    repaired = tuple(_mended(faults)) if repair else ()
+    repaired = tuple(_repair(faults)) if repair else ()
     if repaired:
         faults = tuple(_faults(stores, deep=deep))
-    counts = {label: _tried(0, partial(_count, stores, label)) for label in _COUNTED}
+    counts = {label: _value_or(0, partial(_count, stores, label)) for label in _COUNTED}
     return Report(
         workspace=str(stores.address),
         checked={
             **{f"{label} nodes": number for label, number in counts.items()},
-            "segments": _tried(0, lambda: len(all_segments(stores))),
+            "segments": _value_or(0, lambda: len(all_segments(stores))),
         },
         faults=faults,
-        unfinished=_tried((), lambda: tuple(_unfinished(stores))),
-        garbage=_tried(0, lambda: len(collect_garbage(stores, dry_run=True, grace=0.0).files)),
+        unfinished=_value_or((), lambda: tuple(_unfinished(stores))),
+        garbage=_value_or(0, lambda: len(collect_garbage(stores, dry_run=True, grace=0.0).files)),
         repaired=repaired,
     )
 
@@ -131,7 +131,7 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     for name, check in checks.items():
         try:
             yield from check()
-        except Exception as error:  # noqa: BLE001 - whatever stands in a damaged graph, the other checks go on
+        except Exception as error:  # noqa: BLE001 - whatever a damaged graph contains, the other checks continue
             reason = str(error).strip().rstrip(".") or type(error).__name__
             yield Fault(
                 name,
@@ -140,7 +140,7 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
             )
 
 
-def _mended(faults: Iterable[Fault]) -> Iterator[str]:
+def _repair(faults: Iterable[Fault]) -> Iterator[str]:
     for fault in faults:
         if fault.mend is not None:
             try:
@@ -149,12 +149,12 @@ def _mended(faults: Iterable[Fault]) -> Iterator[str]:
                 yield f"{fault.thing} could not be repaired: {error}"
 
 
-def _tried(otherwise: T, call: Callable[[], T]) -> T:
-    """Of a count that a fault, which the report lists, may make impossible."""
+def _value_or(default: T, call: Callable[[], T]) -> T:
+    """The result of a call; the default if it fails because of a fault, which the report lists."""
     try:
         return call()
     except Exception:  # noqa: BLE001 - as above
-        return otherwise
+        return default
 
 
 def _count(stores: Stores, label: str) -> int:

@@ -1,4 +1,4 @@
-"""Experiments: begun with what went in, ended with a state, reopened by id."""
+"""Experiments: started with their inputs, ended with a state, continued by id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from odin_graph.stores import Stores
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
 
 _ATTEMPTS = 100
-_HELD = """
+_RECORDED = """
 MATCH (e:Experiment {id: $id})
 OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
 WITH e, collect([u.role, d.id]) AS datasets
@@ -52,7 +52,7 @@ class Setup:
         """The parameters as JSON.
 
         Raises:
-            DataError: A value that JSON does not hold.
+            DataError: A value that JSON cannot represent.
         """
         if self.parameters is None:
             return None
@@ -70,16 +70,16 @@ class Setup:
 
 
 def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool = False) -> Lease:  # noqa: A002
-    """Begin an experiment, or go on with the unfinished one of that id. The lease that is returned has its id.
+    """Start an experiment, or continue the unfinished one with that id. The returned lease has its id.
 
     Args:
         stores: The open workspace.
-        setup: What goes in. For an id that exists: what is given must be what is recorded; new roles are added.
+        setup: The inputs. For an existing id they must match the recorded ones; new roles are added.
         id: The experiment's id; None numbers it: MODEL/1, MODEL/2 ...
-        resume: Go on with one that is finished, too.
+        resume: Continue even a finished one.
 
     Raises:
-        ConflictError: The id exists with other content or is finished, or a live process runs it.
+        ConflictError: The id exists with other inputs or is finished, or a live process runs it.
         UnknownNameError: No such model, data set or experiment to be informed by.
     """
     _check_names(stores, setup)
@@ -100,7 +100,7 @@ def start(stores: Stores, setup: Setup, id: str | None = None, *, resume: bool =
 
 
 def end(stores: Stores, lease: Lease, state: State) -> None:
-    """Record how an experiment ended, and let go of it."""
+    """Record how an experiment ended, and release its lease."""
 
     def record(tx: Transaction) -> None:
         lease.check(tx)
@@ -113,15 +113,15 @@ def end(stores: Stores, lease: Lease, state: State) -> None:
         stores.graph.execute(record)
 
 
-def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
-    """Record on a running experiment what a loader gives it; the same again, as after a restart, is there once."""
+def add_loader(stores: Stores, lease: Lease, loader: Mapping[str, Any]) -> None:
+    """Record the description of a loader on a running experiment; a repeated one, as after a restart, only once."""
 
     def record(tx: Transaction) -> None:
         lease.check(tx)
         rows = tx.run("MATCH (e:Experiment {id: $id}) RETURN e.loaders AS held", {"id": lease.id})
-        held = json.loads(rows[0]["held"] or "[]")
-        if said not in held:
-            text = json.dumps([*held, said], ensure_ascii=False, sort_keys=True)
+        loaders = json.loads(rows[0]["held"] or "[]")
+        if loader not in loaders:
+            text = json.dumps([*loaders, loader], ensure_ascii=False, sort_keys=True)
             tx.run("MATCH (e:Experiment {id: $id}) SET e.loaders = $loaders", {"id": lease.id, "loaders": text})
 
     stores.graph.execute(record)
@@ -129,22 +129,22 @@ def add_loader(stores: Stores, lease: Lease, said: Mapping[str, Any]) -> None:
 
 @served
 def settle(stores: Stores) -> list[str]:
-    """Mark the running experiments whose process is gone as interrupted; their ids.
+    """Mark the running experiments whose process has ended as interrupted; return their ids.
 
-    Called whenever experiments are looked at: a process that was killed cannot say so itself. Where only reading is
-    allowed they stay as they are.
+    Called whenever experiments are read, since a killed process cannot do it itself. If only reading is allowed, they
+    stay as they are.
     """
     if is_read_only():
         return []
     rows = stores.graph.read(
         f"MATCH (n:Experiment {{state: 'running'}}) WHERE {alive('Experiment', 'n')} RETURN n.id AS id, {leases.FIELDS}"
     )
-    dead = [(row["id"], held) for row in rows if (held := leases.of_row(row)) is not None and not held.live]
-    for id_, held in dead:
+    dead = [(row["id"], holder) for row in rows if (holder := leases.of_row(row)) is not None and not holder.live]
+    for id_, holder in dead:
         stores.graph.write(
             "MATCH (e:Experiment {id: $id, state: 'running'}) WHERE e.lease_owner = $owner "
             "SET e.state = 'interrupted', e.lease_owner = null, e.lease_until = null",
-            {"id": id_, "owner": held.owner},
+            {"id": id_, "owner": holder.owner},
         )
     return [id_ for id_, _ in dead]
 
@@ -154,7 +154,7 @@ def check_experiment(stores: Stores, id: str) -> None:  # noqa: A002
     """Refuse an experiment that does not exist.
 
     Raises:
-        UnknownNameError: With those that do.
+        UnknownNameError: There is none; lists the existing ones.
     """
     _check(stores, "Experiment", "experiment", id, 'db.run(model, id="...") makes one.')
 
@@ -178,13 +178,13 @@ def _check(stores: Stores, label: str, kind: str, id_: str, remedy: str) -> None
 
 
 def _create(stores: Stores, setup: Setup, id_: str) -> bool:
-    """Create the node with its lineage; False if there is one of the id."""
+    """Create the node with its lineage; False if the id exists."""
     if stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.id AS id", {"id": id_}):
         return False
     values = NewValues.of("Experiment", {name: [value] for name, value in setup.metadata.items()})
     row = {
         "id": id_,
-        # Nobody holds it yet: should this process die here, it reads as interrupted.
+        # Nobody has the lease yet: if this process dies here, the experiment reads as interrupted.
         "state": "interrupted",
         "parameters": setup.parameters_json(),
         "seed": None if setup.seed is None else int(setup.seed),
@@ -205,7 +205,7 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
         if setup.informed_by is not None:
             origins.append(Origin("INFORMED_BY", "Experiment", setup.informed_by))
         draw(tx, "Experiment", id_, origins)
-        _come_from(tx, id_, origins)
+        _record_origins(tx, id_, origins)
 
     try:
         stores.graph.execute(make)
@@ -217,21 +217,21 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
 def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
     if (deleted := deletion_of(stores, "Experiment", id_)) is not None:
         raise deleted
-    held = stores.graph.read(_HELD, {"id": id_})[0]
-    used = {role: dataset for role, dataset in held["datasets"] if role is not None}
-    recorded = json.loads(held["parameters"]) if held["parameters"] else {}
+    existing = stores.graph.read(_RECORDED, {"id": id_})[0]
+    used = {role: dataset for role, dataset in existing["datasets"] if role is not None}
+    recorded = json.loads(existing["parameters"]) if existing["parameters"] else {}
     given = json.loads(setup.parameters_json() or "{}")
-    if setup.model is not None and held["models"] != [setup.model]:
-        raise _differs(id_, "model", ", ".join(held["models"]) or None, setup.model)
-    if setup.seed is not None and setup.seed != held["seed"]:
-        raise _differs(id_, "seed", held["seed"], setup.seed)
+    if setup.model is not None and existing["models"] != [setup.model]:
+        raise _differs(id_, "model", ", ".join(existing["models"]) or None, setup.model)
+    if setup.seed is not None and setup.seed != existing["seed"]:
+        raise _differs(id_, "seed", existing["seed"], setup.seed)
     for role, dataset in setup.datasets.items():
         if role in used and used[role] != dataset:
             raise _differs(id_, f"{role} data set", used[role], dataset)
     for name in sorted({*given, *recorded}) if setup.parameters is not None else ():
         if given.get(name) != recorded.get(name):
             raise _differs(id_, f"parameter {name!r}", recorded.get(name), given.get(name))
-    if held["state"] == "finished" and not resume:
+    if existing["state"] == "finished" and not resume:
         raise ConflictError(
             f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or "
             f"resume=True to continue it (db.run(id={id_!r}, resume=True)). Nothing was changed."
@@ -255,11 +255,11 @@ def _run(stores: Stores, id_: str) -> Lease:
 def _use(tx: Transaction, id_: str, datasets: Mapping[str, str]) -> None:
     origins = [Origin("USED", "Dataset", dataset, role) for role, dataset in datasets.items()]
     draw(tx, "Experiment", id_, origins)
-    _come_from(tx, id_, origins)
+    _record_origins(tx, id_, origins)
 
 
-def _come_from(tx: Transaction, id_: str, origins: Sequence[Origin]) -> None:
-    """Let the node say what edges it has got."""
+def _record_origins(tx: Transaction, id_: str, origins: Sequence[Origin]) -> None:
+    """Record on the node which edges it has."""
     tx.run(
         "MATCH (e:Experiment {id: $id}) SET e.odin_origins = coalesce(e.odin_origins, []) + $added",
         {"id": id_, "added": texts(origins) or []},

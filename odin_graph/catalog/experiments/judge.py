@@ -1,4 +1,4 @@
-"""Who is right: predictions against the labels that a data set version froze, as the task has it."""
+"""Judge predictions as right or wrong, by the labels that a data set version froze and by the task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from odin_graph.schema.tasks.reading import of_one_type
 from odin_graph.stores import Stores
 
 _CHECKED: Final = 4 << 20
-"""Probabilities that are checked together."""
+"""How many probabilities are checked at once."""
 _MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task, m.classes AS classes"
 
 
@@ -29,16 +29,16 @@ class Judge:
     stores: Stores
     task: Task
     classes: tuple[Any, ...] | None
-    """In the order of the probabilities; None where nobody has said them."""
+    """In the order of the probabilities; None if unknown."""
     dataset: str
     keys: NDArray[np.int64]
     """The members, in the order of the set."""
     labels: NDArray[Any]
-    """Of each member, as the task has them; None where it has none."""
+    """The label of each member, as the task reads it; None if there is none."""
 
     @property
     def task_name(self) -> str:
-        """The task, as it is recorded."""
+        """The task, as it is stored."""
         return spell_task(self.task)
 
     @classmethod
@@ -56,55 +56,55 @@ class Judge:
             stores: The open workspace.
             experiment: The experiment's id.
             dataset: The data set version's id.
-            task: A registered task; None takes the model's, else the one that the labels look like.
+            task: A registered task; None takes the task of the model, or else the one that fits the labels.
             classes: In the order of the probabilities; None takes the model's.
         """
         members = stores.columns.members(dataset)
         model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
-        said = reading.classes_in_order(classes) if classes is not None else model["classes"]
-        known = tuple(reading.as_list(said)) if said is not None and len(said) else None
-        judge = parse_task(task or model["task"] or task_like(members.column("label").type))
-        if known is not None or judge.needs_classes:
-            judge.columns(known or ())  # says what is wrong with them
-        labels = _read(judge, _labels(members.column("label")), known)
-        return cls(stores, judge, known, dataset, members.column("key").to_numpy(), labels)
+        given = reading.classes_in_order(classes) if classes is not None else model["classes"]
+        known = tuple(reading.as_list(given)) if given is not None and len(given) else None
+        parsed = parse_task(task or model["task"] or task_like(members.column("label").type))
+        if known is not None or parsed.needs_classes:
+            parsed.columns(known or ())  # raises if they are invalid
+        labels = _read(parsed, _labels(members.column("label")), known)
+        return cls(stores, parsed, known, dataset, members.column("key").to_numpy(), labels)
 
     def table(self, keys: NDArray[np.int64], predicted: Any, confidence: Any | None) -> pa.Table:
         """The columns key, predicted, confidence, wrong.
 
         Raises:
-            DataError: A key that is no member, a prediction that is missing, infinite, no class, or of another type
-                than the labels, or a confidence that is not between 0 and 1.
+            DataError: A key that is not a member, a prediction that is missing, infinite, not a class, or of another
+                type than the labels, or a confidence that is not between 0 and 1.
             ShapeError: Columns of other lengths.
         """
         for name, column in (("predictions", predicted), ("confidences", confidence)):
             if column is not None and len(column) != len(keys):
                 raise ShapeError(f"{len(keys)} images, but {len(column)} {name}: give one for each image.")
-        position = self._positions(keys)
-        said = _read(self.task, predicted, self.classes)
-        if any(value is None for value in said):
+        positions = self._positions(keys)
+        values = _read(self.task, predicted, self.classes)
+        if any(value is None for value in values):
             raise DataError("A prediction is missing (None or NaN): leave its image out.")
         if self.task.exclusive:
-            of_one_type(said, self.labels[position])
-        if (refused := self.task.refused(said, self.classes or ())) is not None:
-            place, reason = refused
-            raise DataError(f"The prediction of {self.name_of(keys, place)} is {reason}")
-        wrong = self.task.wrong(said, self.labels[position])
+            of_one_type(values, self.labels[positions])
+        if (refused := self.task.refused(values, self.classes or ())) is not None:
+            position, reason = refused
+            raise DataError(f"The prediction of {self.name_of(keys, position)} is {reason}")
+        wrong = self.task.wrong(values, self.labels[positions])
         return pa.table(
             {
                 "key": pa.array(keys, pa.int64()),
-                "predicted": pa.array(said.tolist()),
+                "predicted": pa.array(values.tolist()),
                 "confidence": self._confidence(confidence, keys),
                 "wrong": pa.array(wrong.data, mask=np.ma.getmaskarray(wrong)),
             }
         )
 
     def probabilities(self, keys: NDArray[np.int64], given: NDArray[Any]) -> NDArray[np.float32]:
-        """The probabilities as they are stored.
+        """Check probabilities, and return them as they are stored.
 
         Raises:
             ShapeError: Not one row an image and one column a class.
-            DataError: Nobody has said the classes, some are not between 0 and 1, or those of one class an image do not
+            DataError: The classes are unknown, some are not between 0 and 1, or those of one class an image do not
                 sum to one.
         """
         rows = _numbers(given, "probabilities")
@@ -115,16 +115,16 @@ class Judge:
                 f"The probabilities have shape {rows.shape}, "
                 f"which is not ({len(keys)} images, {len(self.classes)} classes)."
             )
-        held = np.empty(rows.shape, np.float32)
+        checked = np.empty(rows.shape, np.float32)
         step = max(1, _CHECKED // len(self.classes))
         for first in range(0, len(keys), step):
             part = slice(first, first + step)
-            held[part] = reading.checked_probabilities(
+            checked[part] = reading.checked_probabilities(
                 rows[part].astype(np.float64),
                 exclusive=self.task.exclusive,
                 name=partial(self.name_of, keys[part]),
             )
-        return held
+        return checked
 
     def _confidence(self, given: Any | None, keys: NDArray[np.int64]) -> pa.Array:
         if given is None:
@@ -133,16 +133,16 @@ class Judge:
         if values.shape != (len(keys),):
             raise ShapeError(f"The confidences have shape {values.shape}: give one number an image.")
         if (bad := ~reading.unit_interval(values)).any():
-            place = int(bad.argmax())
+            index = int(bad.argmax())
             raise DataError(
-                f"The confidence of {self.name_of(keys, place)} is {values[place]:g}, which is not between 0 and 1: "
+                f"The confidence of {self.name_of(keys, index)} is {values[index]:g}, which is not between 0 and 1: "
                 "give the probability of what was predicted, or leave confidence= out."
             )
         return pa.array(np.clip(values, 0.0, 1.0) + 0.0)
 
-    def name_of(self, keys: NDArray[np.int64], place: int) -> str:
-        """An image, for a message."""
-        key = keys[place : place + 1]
+    def name_of(self, keys: NDArray[np.int64], index: int) -> str:
+        """The name of an image for a message."""
+        key = keys[index : index + 1]
         ids = self.stores.columns.images(["id"], key).column("id").to_pylist()
         return f"image {ids[0]!r}" if ids else f"the image of key {key[0]}"
 
@@ -151,12 +151,12 @@ class Judge:
         return np.argsort(self.keys, kind="stable")
 
     def _positions(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        held = self.keys[self._order]
-        position = np.minimum(np.searchsorted(held, keys), len(held) - 1)
-        if (strange := held[position] != keys).any():
+        sorted_keys = self.keys[self._order]
+        position = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+        if (unknown := sorted_keys[position] != keys).any():
             raise DataError(
-                f"{int(strange.sum())} of the images are not in {self.dataset!r}, "
-                f"first keys {keys[strange][:5].tolist()}: predict a data set that contains them."
+                f"{int(unknown.sum())} of the images are not in {self.dataset!r}, "
+                f"first keys {keys[unknown][:5].tolist()}: predict a data set that contains them."
             )
         return self._order[position]
 
@@ -178,34 +178,34 @@ def _labels(column: pa.ChunkedArray) -> Any:
 
 
 def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[Any]:
-    """Values as the task has them, (n,) of object.
+    """Values as the task reads them, (n,) of object.
 
-    Values of the classes' own type stand for themselves: a data set may hold classes that a model does not know, and
-    is then wrong about. Only others (indexes, one-hot rows) need the classes.
+    Values of the type of the classes are taken as they are: a data set may have classes that a model does not know, and
+    predicts wrongly. Only other values (indexes, one-hot rows) need the classes.
     """
-    held = _as_column(values)
-    if held is None:  # rows, lists, or what only the task can say something about
+    column = _as_column(values)
+    if column is None:  # rows, lists, or what only the task understands
         return task.read_labels(values, None if _same_type(values, classes) else classes)
-    distinct = held.dictionary.to_pylist()
+    distinct = column.dictionary.to_pylist()
     known = None if _same_type(distinct, classes) else classes
     try:
-        read = task.read_labels(distinct, known)
+        distinct_read = task.read_labels(distinct, known)
     except DataError:
-        return task.read_labels(values, known)  # once more, for the message to say where
+        return task.read_labels(values, known)  # again with all values, for the position in the message
     # A few classes, many images: each class is read once.
-    position = held.indices.fill_null(len(distinct)).to_numpy()
-    values_read: NDArray[Any] = np.append(read, [None])[position]
+    positions = column.indices.fill_null(len(distinct)).to_numpy()
+    values_read: NDArray[Any] = np.append(distinct_read, [None])[positions]
     return values_read
 
 
 def _as_column(values: Any) -> pa.DictionaryArray | None:
-    """Plain values, each distinct one once; None where they are no such column."""
+    """Dictionary-encode plain values; None if they are no column of plain values."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype == object):
         return None
     if isinstance(values, list | tuple) and len({type(value) for value in values} - {type(None)}) > 1:
-        return None  # Arrow makes 1.0 of True beside a float
+        return None  # Arrow would convert True beside a float to 1.0
     try:
         column = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

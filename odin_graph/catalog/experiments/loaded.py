@@ -1,4 +1,4 @@
-"""Images that a run trained on and that are in no data set of it: their keys, as table segments of the experiment."""
+"""Keys of images that a run trained on and that are in none of its data sets, as table segments of the experiment."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from odin_graph.stores import Stores
 
 
 def loaded_keys(stores: Stores, experiments: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """The keys, sorted, of each experiment that has any."""
-    named = stores.columns.segments_of([_array(id_) for id_ in experiments])
-    held = {id_: [stores.arrays.keys(info) for info in named.get(_array(id_), ())] for id_ in experiments}
-    return {id_: np.unique(np.concatenate(keys)) for id_, keys in held.items() if keys}
+    """The sorted keys of each experiment that has any."""
+    segments = stores.columns.segments_of([_array(id_) for id_ in experiments])
+    parts = {id_: [stores.arrays.keys(info) for info in segments.get(_array(id_), ())] for id_ in experiments}
+    return {id_: np.unique(np.concatenate(keys)) for id_, keys in parts.items() if keys}
 
 
 def newly_loaded(
     stores: Stores, experiment: str, keys: NDArray[np.int64], datasets: Iterable[str]
 ) -> NDArray[np.int64]:
-    """The keys of a loader that no loader of the experiment had before, and no data set of it has.
+    """The keys of a loader that are new to the experiment: in no earlier loader and in none of its data sets.
 
     Args:
         stores: The open workspace.
         experiment: Its id.
-        keys: Of the loader's images.
-        datasets: The data set versions that the experiment has in any role.
+        keys: The images of the loader.
+        datasets: The data set versions of the experiment, in any role.
     """
     known = [stores.columns.members(id_).column("key").to_numpy() for id_ in datasets]
     return np.setdiff1d(
@@ -38,7 +38,7 @@ def newly_loaded(
 
 
 def keep_loaded(stores: Stores, lease: Lease, keys: NDArray[np.int64]) -> None:
-    """Keep on a running experiment what a loader gives it beyond its data sets."""
+    """Store the images of a loader that are in none of the data sets of a running experiment."""
     name_leased(stores, lease, [stores.arrays.write_table(_array(lease.id), pa.table({"key": keys}))])
 
 

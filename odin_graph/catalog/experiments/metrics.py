@@ -19,7 +19,7 @@ from odin_graph.served import served
 from odin_graph.stores import Stores
 
 SECONDS = 20.0
-"""A row is on disk after so long, or at the next checkpoint."""
+"""A row is on disk after this time, or at the next checkpoint."""
 
 SCHEMA = pa.schema(
     [
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 
 
 def log_array(experiment: str) -> str:
-    """The array that holds an experiment's log."""
+    """The array of the log of an experiment."""
     return f"Experiment/{experiment}/log"
 
 
@@ -47,15 +47,15 @@ def read_log(stores: Stores, experiment: str) -> pa.Table:
 
 
 def last_metrics(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What each experiment logged last, by name; the segments of all of them are looked up in one query."""
+    """The last value of each metric of each experiment. All segments are looked up in one query."""
     segments = stores.columns.segments_of([log_array(id_) for id_ in ids])
-    found: dict[str, dict[str, float]] = {}
+    last: dict[str, dict[str, float]] = {}
     for id_ in ids:
-        logged = [stores.arrays.read_table(segment) for segment in segments.get(log_array(id_), ())]
-        if logged:
-            log = pa.concat_tables(logged).sort_by("key")
-            found[id_] = dict(zip(log.column("name").to_pylist(), log.column("value").to_pylist(), strict=True))
-    return found
+        tables = [stores.arrays.read_table(segment) for segment in segments.get(log_array(id_), ())]
+        if tables:
+            table = pa.concat_tables(tables).sort_by("key")
+            last[id_] = dict(zip(table.column("name").to_pylist(), table.column("value").to_pylist(), strict=True))
+    return last
 
 
 class MetricLog:
@@ -63,17 +63,17 @@ class MetricLog:
 
     def __init__(self, stores: Stores, lease: Lease) -> None:
         self._stores, self._lease, self._experiment = stores, lease, lease.id
-        held = segments_of(stores, log_array(lease.id))
-        self._next = max((segment.max_key for segment in held), default=-1) + 1
+        segments = segments_of(stores, log_array(lease.id))
+        self._next = max((segment.max_key for segment in segments), default=-1) + 1
         self._rows: list[tuple[int, int | None, str, float, object]] = []
         self._lock = threading.Lock()
         self._written_at = time.monotonic()
 
     def add(self, metrics: Mapping[str, float], step: int | None) -> None:
-        """Log values; written at once if the last writing is long ago.
+        """Log values; they are written at once if the last write was long ago.
 
         Raises:
-            DataError: A value that is no number, or a step that is no whole one.
+            DataError: A value that is not a number, or a step that is not a whole number.
         """
         at = now()
         step = None if step is None else step_of(step)
@@ -86,7 +86,7 @@ class MetricLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is buffered as a segment; when this returns, it is stored."""
+        """Write the buffered rows as a segment; when this returns, they are stored."""
         with self._lock:
             self._written_at = time.monotonic()
             if not self._rows:
@@ -100,12 +100,12 @@ class MetricLog:
             self._rows.clear()
 
     def compact(self) -> None:
-        """Make one segment of all; called when the experiment ends."""
-        held = segments_of(self._stores, log_array(self._experiment))
-        if len(held) < 2:
+        """Merge all segments into one; called when the experiment ends."""
+        segments = segments_of(self._stores, log_array(self._experiment))
+        if len(segments) < 2:
             return
-        table = pa.concat_tables([self._stores.arrays.read_table(segment) for segment in held]).sort_by("key")
-        swap_segments(self._stores, held, [self._stores.arrays.write_table(log_array(self._experiment), table)])
+        table = pa.concat_tables([self._stores.arrays.read_table(segment) for segment in segments]).sort_by("key")
+        swap_segments(self._stores, segments, [self._stores.arrays.write_table(log_array(self._experiment), table)])
 
 
 def _number(name: str, value: object) -> float:
@@ -123,7 +123,7 @@ def _number(name: str, value: object) -> float:
 
 
 def step_of(given: Any) -> int:
-    """A step or an epoch; refused where it is given, since what is logged with it is written much later.
+    """Check a step or an epoch at the call, since it is written much later.
 
     Raises:
         DataError: It is no whole number of 64 bits.

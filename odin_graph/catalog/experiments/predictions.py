@@ -1,4 +1,4 @@
-"""Prediction sets: columns first, as segments under a parent in state ``building``; then nodes; then ``ready``."""
+"""Prediction sets: first columns, as segments under a parent in state ``building``; then nodes; then ``ready``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from odin_graph.stores import Stores
 
 FLUSH_ROWS = 131_072
 FLUSH_SECONDS = 30.0
-"""What is appended is on disk after so many rows or so long: all that a crash costs."""
+"""Appended rows are on disk after so many rows or this time: at most these are lost in a crash."""
 
 _UNFINISHED = f"""
 MATCH (n:PredictionSet {{state: 'building'}})-[:GENERATED_BY]->(:Experiment {{id: $experiment}}),
@@ -59,9 +59,9 @@ def latest_ready(stores: Stores, experiment: str, dataset: str, checkpoint: str 
 
 
 class PredictionBuild:
-    """A set that is being written. Nobody sees it before `finish`; what was flushed outlives a crash.
+    """A set that is being written. It is not visible before `finish`; flushed rows survive a crash.
 
-    Make one with `begin`. As a context manager it lets go at the end, so that the same call can go on with it.
+    Created by `begin`. As a context manager it releases its lease at the end, so that the same call can continue.
     """
 
     def __init__(self, stores: Stores, id: str, judge: Judge, lease: Lease, *, resumed: bool) -> None:  # noqa: A002
@@ -84,14 +84,14 @@ class PredictionBuild:
         checkpoint: str | None = None,
         judge: Judge | None = None,
     ) -> Self:
-        """Begin a set, or take over the unfinished one of the same experiment, data set version and checkpoint.
+        """Begin a set, or continue the unfinished one of the same experiment, data set version and checkpoint.
 
         Args:
             stores: The open workspace.
             experiment: The experiment's id.
             dataset: The data set version's id.
-            checkpoint: The checkpoint that is run; None for predictions from elsewhere.
-            judge: Says what is wrong; None takes the model's task and classes.
+            checkpoint: The checkpoint that predicts; None for imported predictions.
+            judge: Judges the predictions; None uses the task and classes of the model.
 
         Raises:
             ConflictError: A live process is writing it.
@@ -126,9 +126,9 @@ class PredictionBuild:
 
     def missing(self) -> NDArray[np.int64]:
         """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
-        gone = np.array(list(deleted_members(self._stores, self._judge.dataset)), np.int64)
-        held = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
-        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate([gone, *held]))]
+        deleted = np.array(list(deleted_members(self._stores, self._judge.dataset)), np.int64)
+        predicted = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
+        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate([deleted, *predicted]))]
 
     def append(
         self,
@@ -141,12 +141,12 @@ class PredictionBuild:
 
         Args:
             keys: The images.
-            predicted: The class, list of classes, or number of each.
-            confidence: Of each, if there is one.
-            probabilities: (n, classes), if there are any; of all rows of the set, or of none.
+            predicted: The class, list of classes, or number of each image.
+            confidence: One an image, if known.
+            probabilities: (n, classes), for all rows of the set or for none.
 
         Raises:
-            DataError: Images that are no members, or have a prediction already.
+            DataError: Images that are not members, or have a prediction already.
         """
         keys = np.asarray(keys, np.int64)
         self.append_columns(
@@ -155,10 +155,10 @@ class PredictionBuild:
         )
 
     def append_columns(self, table: pa.Table, probabilities: NDArray[np.float32] | None) -> None:
-        """The same, of what the judge has read already."""
+        """Add predictions that the judge has already checked."""
         keys: NDArray[np.int64] = table.column("key").to_numpy()
-        held = np.concatenate([self._stored, *(pending.column("key").to_numpy() for pending, _ in self._pending)])
-        if (twice := np.isin(keys, held)).any() or has_twice(keys):
+        predicted = np.concatenate([self._stored, *(pending.column("key").to_numpy() for pending, _ in self._pending)])
+        if (twice := np.isin(keys, predicted)).any() or has_duplicates(keys):
             first = keys[twice][:5].tolist() or keys[:5].tolist()
             raise DataError(f"Images have a prediction of this set already, keys {first}: give each image once.")
         self._pending.append((table, probabilities))
@@ -167,7 +167,7 @@ class PredictionBuild:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was appended as segments that the building set names."""
+        """Write the appended rows as segments of the set."""
         self._flushed_at = time.monotonic()
         if not self._pending:
             return
@@ -188,11 +188,11 @@ class PredictionBuild:
         self._pending_rows = 0
 
     def finish(self, *, nodes: bool = True, remarks: Sequence[str] = ()) -> str:
-        """Make the set ready: all of it is seen from now on. Returns its id.
+        """Make the set ready, and thereby visible. Returns its id.
 
         Args:
             nodes: Also write a (:Prediction) node an image, for lineage in Cypher.
-            remarks: What the set is to say of itself: sentences.
+            remarks: Warnings to store on the set, as sentences.
         """
         self.flush()
         if not len(self._stored):
@@ -214,7 +214,7 @@ class PredictionBuild:
         return self.id
 
     def release(self) -> None:
-        """Let go of the set, so that another call can go on with what was flushed."""
+        """Release the set, so that another call can continue with the flushed rows."""
         self._lease.release()
 
     def __enter__(self) -> Self:
@@ -239,10 +239,10 @@ class PredictionBuild:
 
 def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:
     """The keys that the segments of a set cover."""
-    held = [stores.arrays.keys(segment) for segment in segments_of(stores, columns_array(set_id))]
-    return np.concatenate([np.empty(0, np.int64), *held])
+    parts = [stores.arrays.keys(segment) for segment in segments_of(stores, columns_array(set_id))]
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
-def has_twice(keys: NDArray[np.int64]) -> bool:
-    """Whether a key is there twice."""
+def has_duplicates(keys: NDArray[np.int64]) -> bool:
+    """Whether a key occurs twice."""
     return bool((np.diff(np.sort(keys)) == 0).any())

@@ -1,4 +1,4 @@
-"""Prediction nodes: the projection of a set's columns into the graph, for lineage in Cypher."""
+"""Prediction nodes: the rows of a prediction set as nodes of the graph, for lineage in Cypher."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ RETURN e.id AS experiment, c.id AS checkpoint, d.id AS dataset, x.id AS deletion
 
 
 def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: bool) -> None:
-    """Write the nodes of a set as parts of ``parent``, which nobody sees yet; what is there already is left.
+    """Write the nodes of a set as parts of ``parent``, which is not visible yet; existing nodes are kept.
 
     Args:
         stores: The open workspace.
-        set_id: Whose columns are read, and whose id the nodes' ids begin with.
-        parent: The set in state ``building`` that they become parts of.
-        lease: Ours, of the parent.
-        resumed: Whether some nodes may be there.
+        set_id: The set whose columns are read, and whose id is the prefix of the ids of the nodes.
+        parent: The set in state ``building`` that gets the nodes.
+        lease: Our lease on the parent.
+        resumed: Whether some nodes may exist.
     """
     table = columns_of(stores, set_id)
     if table is None:
@@ -62,19 +62,19 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
 
 
 def _ahead(table: pa.Table, set_id: str) -> Iterator[list[dict[str, object]]]:
-    """Batches of rows, each made while the engine is at work on the one before."""
+    """Batches of rows, each prepared while the engine works on the previous one."""
     with ThreadPoolExecutor(1, thread_name_prefix="odin projection") as pool:
-        coming: Future[list[dict[str, object]]] | None = None
+        upcoming: Future[list[dict[str, object]]] | None = None
         for start in range(0, table.num_rows, BATCH):
-            made, coming = coming, pool.submit(_rows, table.slice(start, BATCH), set_id)
-            if made is not None:
-                yield made.result()
-        if coming is not None:
-            yield coming.result()
+            ready, upcoming = upcoming, pool.submit(_rows, table.slice(start, BATCH), set_id)
+            if ready is not None:
+                yield ready.result()
+        if upcoming is not None:
+            yield upcoming.result()
 
 
 def _rows(part: pa.Table, set_id: str) -> list[dict[str, object]]:
-    # Column by column: Arrow makes a row's dict in ten times the time.
+    # By columns: ten times as fast as the row dicts of Arrow.
     names = ("key", "predicted", "confidence", "wrong")
     return [
         {"id": f"{set_id}:{key}", "key": key, "predicted": predicted, "confidence": confidence, "wrong": wrong}
@@ -83,7 +83,7 @@ def _rows(part: pa.Table, set_id: str) -> list[dict[str, object]]:
 
 
 def columns_of(stores: Stores, set_id: str) -> pa.Table | None:
-    """All columns of a set, by key; of one that is still building, too. None if it has none yet."""
+    """All columns of a set by key, also of one that is still being built; None if it has none yet."""
     segments = segments_of(stores, f"PredictionSet/{set_id}/columns")
     if not segments:
         return None
@@ -91,9 +91,9 @@ def columns_of(stores: Stores, set_id: str) -> pa.Table | None:
 
 
 def to_graph(stores: Stores, set_id: str) -> None:
-    """Add the nodes of a ready set that was made without.
+    """Add the nodes to a ready set that was made without them.
 
-    They are gathered under a stand-in that is ``building``, which takes the set's place in one last transaction: a
+    They are written under a stand-in in state ``building``, which replaces the set in one last transaction: a
     reader of ready sets sees all of the nodes or none.
 
     Raises:
@@ -112,11 +112,11 @@ def to_graph(stores: Stores, set_id: str) -> None:
     resumed = not _make_stand_in(stores, stand_in)
     with leases.acquire(stores.graph, "PredictionSet", stand_in) as lease:
         project(stores, set_id, stand_in, lease, resumed=resumed)
-        stores.graph.execute(lambda tx: _take_place(tx, lease, stand_in, set_id))
+        stores.graph.execute(lambda tx: _replace_set(tx, lease, stand_in, set_id))
 
 
 def project_again(stores: Stores, set_id: str) -> None:
-    """Write the nodes of a ready set anew from its columns, in place of those that are there."""
+    """Write the nodes of a ready set again from its columns, in place of the existing ones."""
     stores.graph.write("MATCH (s:PredictionSet {id: $id}) SET s.nodes = false", {"id": set_id})
     while stores.graph.write(
         "MATCH (p:Prediction) WHERE p.id STARTS WITH $prefix WITH p LIMIT $batch DETACH DELETE p "
@@ -138,17 +138,17 @@ def _make_stand_in(stores: Stores, stand_in: str) -> bool:
         stores.graph.write(
             "CREATE (s:PredictionSet {id: $id, state: 'building', created_at: $at})", {"id": stand_in, "at": now()}
         )
-    except ConflictError:  # an earlier call left it: go on
+    except ConflictError:  # left by an earlier call: continue with it
         return False
     return True
 
 
-def _take_place(tx: Transaction, lease: Lease, stand_in: str, set_id: str) -> None:
+def _replace_set(tx: Transaction, lease: Lease, stand_in: str, set_id: str) -> None:
     lease.check(tx)
     ends = tx.run(_EDGES, {"id": set_id})[0]
-    (held,) = tx.run("MATCH (s:PredictionSet {id: $id}) RETURN properties(s) AS own", {"id": set_id})
+    (row,) = tx.run("MATCH (s:PredictionSet {id: $id}) RETURN properties(s) AS own", {"id": set_id})
     tx.run("MATCH (s:PredictionSet {id: $id}) DETACH DELETE s", {"id": set_id})
-    own = {**held["own"], "nodes": True}
+    own = {**row["own"], "nodes": True}
     tx.run("MATCH (s:PredictionSet {id: $id}) SET s = $own", {"id": stand_in, "own": own})
     for edge, label, end in (
         ("GENERATED_BY", "Experiment", ends["experiment"]),
@@ -166,5 +166,5 @@ def _projected(stores: Stores, parent: str) -> list[str]:
 
 
 def _without(table: pa.Table, ids: list[str], prefix: str) -> pa.Table:
-    there = np.array([int(id_.removeprefix(prefix)) for id_ in ids], np.int64)
-    return table.filter(pa.array(~np.isin(table.column("key").to_numpy(), there)))
+    projected = np.array([int(id_.removeprefix(prefix)) for id_ in ids], np.int64)
+    return table.filter(pa.array(~np.isin(table.column("key").to_numpy(), projected)))

@@ -1,4 +1,4 @@
-"""Which images of a batch are new: by id and digest, and by what the user wants of conflicts."""
+"""Find which images of a batch are new, by id and digest, and resolve conflicts as the user wants."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STORED = """
 UNWIND $ids AS id MATCH (i:Image {id: id})
 RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted
 """
-# One list comes in several times faster than as many records.
+# One list arrives several times faster than many records.
 _KEYS = f"""
 UNWIND $ids AS id MATCH (i:Image {{id: id}}) WHERE {alive("Image", "i")} RETURN collect([id, i.key]) AS held
 """
@@ -37,26 +37,26 @@ class Version:
     id: str
     key: int
     digest: str | None
-    """None of one that was deleted: it stands for no pixels any more."""
+    """None for a deleted image, which no longer has pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arrivals:
-    """A batch, sorted out."""
+    """The new and the existing images of a batch."""
 
     keys: NDArray[np.int64]
-    """Of each image; 0 where it is new."""
+    """The key of each image; 0 for a new one."""
     new: list[int]
     """Positions of the images to store, revisions among them."""
     before: dict[int, Version] = field(default_factory=dict)
-    """Of those that are revisions: the version that they follow."""
+    """For each revision, by position: the version before it."""
     others: list[int] = field(default_factory=list)
-    """Positions of those that are left out since other pixels are there under their id."""
+    """Positions of the images that are skipped since their id has other pixels."""
     deleted: list[int] = field(default_factory=list)
-    """Positions of those that are left out since they were deleted before."""
+    """Positions of the images that are skipped since they were deleted before."""
 
     def id_of(self, position: int, given: str) -> str:
-        """The id that a new image gets: its own, or that of the next version."""
+        """The id of a new image: its own, or that of the next version."""
         if (before := self.before.get(position)) is None:
             return given
         base, _, number = before.id.rpartition("@")
@@ -67,43 +67,43 @@ def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conf
     """Compare a batch with what is stored, in one query.
 
     Raises:
-        ConflictError: Ids that are there with other pixels, if that is to be an error.
+        ConflictError: Ids exist with other pixels, and ``on_conflict`` makes that an error.
     """
     known = _versions(stores, ids, digests)
-    found = Arrivals(np.zeros(len(ids), np.int64), [])
+    arrivals = Arrivals(np.zeros(len(ids), np.int64), [])
     refused: list[str] = []
     deleted: list[str] = []
     for position, (id_, digest) in enumerate(zip(ids, digests, strict=True)):
         versions = known.get(id_)
         if versions is None:
-            found.new.append(position)
+            arrivals.new.append(position)
         elif same := [version for version in versions if version.digest == digest]:
-            found.keys[position] = same[0].key
+            arrivals.keys[position] = same[0].key
         elif on_conflict == "skip":
-            found.keys[position] = versions[-1].key
-            (found.deleted if versions[-1].digest is None else found.others).append(position)
+            arrivals.keys[position] = versions[-1].key
+            (arrivals.deleted if versions[-1].digest is None else arrivals.others).append(position)
         elif on_conflict == "revise" or (on_conflict == "update" and versions[-1].digest is not None):
-            found.before[position] = versions[-1]
-            found.new.append(position)
+            arrivals.before[position] = versions[-1]
+            arrivals.new.append(position)
         else:
             (deleted if versions[-1].digest is None else refused).append(id_)
     if deleted:
         raise _deleted(deleted)
     if refused:
         raise _conflict(refused)
-    return found
+    return arrivals
 
 
 def stored_keys(stores: Stores, ids: Sequence[str]) -> dict[str, int]:
-    """The keys of the ids that are of an image, one that was not deleted."""
-    found: dict[str, int] = {}
+    """The keys of the ids that belong to an image that is not deleted."""
+    keys: dict[str, int] = {}
     for part in batches(ids):
-        found.update(stores.graph.read(_KEYS, {"ids": part})[0]["held"])
-    return found
+        keys.update(stores.graph.read(_KEYS, {"ids": part})[0]["held"])
+    return keys
 
 
 def _versions(stores: Stores, ids: Sequence[str], digests: Sequence[str]) -> dict[str, list[Version]]:
-    """The versions of each id that is known, oldest first. Revisions are looked up only where pixels differ."""
+    """The versions of each known id, oldest first. Revisions are only looked up if the pixels differ."""
     rows = stores.graph.read(_STORED, {"ids": list(ids)})
     found = {row["id"]: [Version(row["id"], row["key"], _digest(row))] for row in rows}
     differ = [id_ for id_, digest in zip(ids, digests, strict=True) if id_ in found and found[id_][0].digest != digest]

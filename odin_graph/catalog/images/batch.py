@@ -1,4 +1,4 @@
-"""A batch of images on its way in: what ingest makes of frames and `add_images` stores."""
+"""A batch of images to be stored: ingest makes it of frames, and `add_images` stores it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class ImageBatch:
     file_digests: Sequence[str | None] | None = None
     """SHA-256 of the bytes of each file, hexadecimal."""
     digests: Sequence[str | None] | None = None
-    """Of the pixels, where they are known already."""
+    """Digests of the pixels, if they are known already."""
     originals: Sequence[bytes | None] | None = None
-    """The encoded bytes themselves, where they are to be kept."""
+    """The encoded bytes, if they are to be stored."""
     versions: bool = False
-    """Whether ids may be those of revisions, ``ID@2``: of images that come from another workspace as they are there."""
+    """Whether ids may be ids of revisions, ``ID@2``: for images that are copied from another workspace."""
 
     def __post_init__(self) -> None:
         """Check that the columns fit each other.
 
         Raises:
-            ShapeError: Columns of other lengths, or pixels that are no image.
+            ShapeError: Columns of other lengths, or pixels that are not an image.
             DataError: An id that is empty, twice in the batch, or looks like a version.
         """
         columns = {"pixels": self.pixels, **self.metadata}
@@ -77,17 +77,17 @@ class ImageBatch:
         """The pixels, each (h, w, c), C-contiguous and of the machine's byte order.
 
         Args:
-            huge: Bytes from which an image is given as a source that is read by rows; by default those alone that are
-                one already.
+            huge: Size in bytes from which an image becomes a source that is read by rows; by default only those that
+                already are one.
         """
-        held = [image if huge is None else lazily(image, huge) for image in self.pixels]
-        return [image if is_rows(image) else _as_stored(np.asarray(image)) for image in held]
+        images = [image if huge is None else lazily(image, huge) for image in self.pixels]
+        return [image if is_rows(image) else _as_stored(np.asarray(image)) for image in images]
 
 
 def image_digest(pixels: Pixels | Rows) -> str:
     """SHA-256 over dtype, shape and pixels, hexadecimal; (h, w) and (h, w, 1) are the same image.
 
-    What is read by rows has the digest of the same pixels in memory.
+    An image that is read by rows has the same digest as its pixels in memory.
     """
     if is_rows(pixels):
         source = Digesting(pixels)
@@ -95,22 +95,22 @@ def image_digest(pixels: Pixels | Rows) -> str:
             source.rows(*part)
         return source.digest()
     assert isinstance(pixels, np.ndarray)
-    held = _as_stored(pixels)
-    digest = begin_digest(held.shape, held.dtype)
-    digest.update(held.astype(held.dtype.newbyteorder("<"), copy=False).data)
+    array = _as_stored(pixels)
+    digest = begin_digest(array.shape, array.dtype)
+    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     return digest.hexdigest()
 
 
 def _as_stored(pixels: Pixels) -> Pixels:
-    held = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
-    return np.ascontiguousarray(held, dtype=held.dtype.newbyteorder("="))
+    array = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def check_id(id_: Any, *, versions: bool = False) -> None:
-    """Refuse what is no id of an image; where `versions` are taken, that of a revision is one.
+    """Refuse an invalid id of an image; with ``versions`` the id of a revision is valid.
 
     Raises:
-        DataError: It is no string, empty, or looks like a version.
+        DataError: It is not a string, empty, or looks like a version.
     """
     if not isinstance(id_, str) or not id_:
         raise DataError(f"{id_!r} is not an image id: give a string that is not empty.")
@@ -119,27 +119,27 @@ def check_id(id_: Any, *, versions: bool = False) -> None:
 
 
 def check_pixels(id_: str, image: Any) -> None:
-    """Refuse what is no image.
+    """Refuse what is not an image.
 
     Raises:
-        ShapeError: Another number of axes, an axis without length, or no numbers.
-        DataError: Pixels that a mask says are missing.
+        ShapeError: Wrong number of axes, an axis of length 0, or no numbers.
+        DataError: Some pixels are masked.
     """
-    held = image if is_rows(image) or is_lazy(image) else np.asarray(image)
-    if not is_stored(held.dtype):
-        raise ShapeError(f"The pixels of {id_!r} are {held.dtype}: give integers, floats of up to 64 bits or bools.")
-    if len(held.shape) not in (2, 3) or 0 in held.shape:
+    array = image if is_rows(image) or is_lazy(image) else np.asarray(image)
+    if not is_stored(array.dtype):
+        raise ShapeError(f"The pixels of {id_!r} are {array.dtype}: give integers, floats of up to 64 bits or bools.")
+    if len(array.shape) not in (2, 3) or 0 in array.shape:
         raise ShapeError(
-            f"The pixels of {id_!r} have shape {held.shape}: give (height, width) or (height, width, bands)."
+            f"The pixels of {id_!r} have shape {array.shape}: give (height, width) or (height, width, bands)."
         )
     check_mask(id_, image)
 
 
 def check_mask(id_: str, image: Any) -> None:
-    """Refuse pixels that a mask says are missing: what lies below a mask would be taken for pixels.
+    """Refuse masked pixels: the values below the mask would be stored as pixels.
 
     Raises:
-        DataError: There are such.
+        DataError: Some pixels are masked.
     """
     if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
         missing = int(np.count_nonzero(np.ma.getmaskarray(image)))

@@ -20,7 +20,7 @@ from odin_graph.served import served
 from odin_graph.stores import Stores
 
 _NAME: Final = re.compile(r"[^\s#/@]+")
-_THERE: Final = """
+_EXISTING: Final = """
 UNWIND $rows AS r MATCH (d:Image {id: r.id}) OPTIONAL MATCH (d)-[e:DERIVED_FROM]->(p:Image)
 RETURN r.at AS at, d.id AS id, d.key AS key, d.deleted AS deleted, e.op AS op, e.params AS params, p.key AS of
 """
@@ -33,20 +33,20 @@ class Recipe:
     """How derived images are made of their parents."""
 
     name: str
-    """What stands after the # in their ids."""
+    """The part of their ids after the #."""
     op: str
-    """Registered name of the operation; ``pipeline`` of several, ``python`` of a user's function."""
+    """Registered name of the operation; ``pipeline`` for several, ``python`` for a function of the user."""
     params: Mapping[str, Any]
     code: str
-    """The packages, with versions, whose code it is. The same parameters in a newer version are the same recipe."""
+    """The packages of the code, with versions. The same parameters in a newer version are the same recipe."""
     place: str = ""
-    """Which of several images of one parent it is."""
+    """Tells apart several images of one parent."""
 
     def __post_init__(self) -> None:
         """Check the name.
 
         Raises:
-            DataError: It would make ids that read as something else.
+            DataError: The name would make ids that look like other ids.
         """
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DataError(
@@ -56,56 +56,56 @@ class Recipe:
 
     @cached_property
     def params_text(self) -> str:
-        """As the edge holds them: keys sorted, so that equal parameters are equal text."""
+        """The text on the edge: keys sorted, so that equal parameters are equal text."""
         return json.dumps(self.params, ensure_ascii=False, sort_keys=True)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the nodes."""
+        """The labels of the nodes."""
         return tuple((Crop if self.op in _CROPS else Image).inherited_labels())
 
     def id_of(self, parent: str) -> str:
-        """The id of what is made of a parent."""
+        """The id of the image made of a parent."""
         return f"{parent}#{self.name}" + (f"/{self.place}" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image that is to be made."""
+    """A derived image to be made."""
 
     key: int
-    """Of its parent."""
+    """Key of the parent."""
     id: str
-    """Of its parent."""
+    """Id of the parent."""
     recipe: Recipe
 
     @property
     def made_id(self) -> str:
-        """Its own."""
+        """The id of the derived image."""
         return self.recipe.id_of(self.id)
 
 
 def derivatives(stores: Stores, wanted: Sequence[Wanted]) -> dict[int, int | None]:
-    """What was made already: keys by the place in the list; None of one that was deleted since.
+    """The existing ones: keys by position in the list; None for an image that was deleted since.
 
     Raises:
-        ConflictError: An id is taken by an image that was made in another way.
+        ConflictError: An id belongs to an image that was made in another way.
     """
     found: dict[int, int | None] = {}
-    others: list[tuple[Wanted, str]] = []
+    conflicts: list[tuple[Wanted, str]] = []
     for part in batches(enumerate(wanted)):
-        rows = [{"at": at, "id": one.made_id} for at, one in part]
-        for row in stores.graph.read(_THERE, {"rows": rows}):
-            one = wanted[row["at"]]
-            if (row["of"], row["op"], row["params"]) == (one.key, one.recipe.op, one.recipe.params_text):
+        rows = [{"at": at, "id": item.made_id} for at, item in part]
+        for row in stores.graph.read(_EXISTING, {"rows": rows}):
+            item = wanted[row["at"]]
+            if (row["of"], row["op"], row["params"]) == (item.key, item.recipe.op, item.recipe.params_text):
                 found[row["at"]] = None if row["deleted"] else row["key"]
             else:
-                others.append((one, "added as an image" if row["op"] is None else f"{row['op']} {row['params']}"))
-    if others:
-        listed = ", ".join(f"{one.made_id!r} ({how})" for one, how in others[:_SHOWN])
-        recipe = others[0][0].recipe
+                conflicts.append((item, "added as an image" if row["op"] is None else f"{row['op']} {row['params']}"))
+    if conflicts:
+        listed = ", ".join(f"{item.made_id!r} ({how})" for item, how in conflicts[:_SHOWN])
+        recipe = conflicts[0][0].recipe
         raise ConflictError(
-            f"{len(others)} images of the name {recipe.name!r} were made in another way than {recipe.op} "
+            f"{len(conflicts)} images of the name {recipe.name!r} were made in another way than {recipe.op} "
             f"{recipe.params_text}, first {listed}: give these another name."
         )
     return found
@@ -114,25 +114,27 @@ def derivatives(stores: Stores, wanted: Sequence[Wanted]) -> dict[int, int | Non
 def add_derived(
     stores: Stores, wanted: Sequence[Wanted], pixels: Sequence[Pixels], columns: Mapping[str, Sequence[Any]]
 ) -> AddReport:
-    """Store what was made of parents, with its lineage, in one transaction.
+    """Store derived images, with their lineage, in one transaction.
 
     Args:
         stores: The open workspace.
-        wanted: What it is, one an image; all of recipes with the same labels.
+        wanted: The description of each image; all recipes must have the same labels.
         pixels: (h, w) or (h, w, bands), one an image.
-        columns: What they inherit: ``label`` and free metadata by name.
+        columns: The inherited values: ``label`` and free metadata by name.
     """
-    roots = roots_of(stores, sorted({one.key for one in wanted}))
+    roots = roots_of(stores, sorted({item.key for item in wanted}))
     inherited = dict(columns)
-    batch = ImageBatch([one.made_id for one in wanted], pixels, labels=inherited.pop("label", None), metadata=inherited)
+    batch = ImageBatch(
+        [item.made_id for item in wanted], pixels, labels=inherited.pop("label", None), metadata=inherited
+    )
 
     def relate(tx: Transaction, new: Sequence[tuple[int, int]]) -> None:
-        made = []
+        edges = []
         for position, key in new:
-            one = wanted[position]
-            said = {"op": one.recipe.op, "params": one.recipe.params_text, "code": one.recipe.code}
-            made.append({"start": key, "end": one.key, **said})
-        create_edges(tx, "DERIVED_FROM", ("Image", "key"), ("Image", "key"), made)
+            item = wanted[position]
+            properties = {"op": item.recipe.op, "params": item.recipe.params_text, "code": item.recipe.code}
+            edges.append({"start": key, "end": item.key, **properties})
+        create_edges(tx, "DERIVED_FROM", ("Image", "key"), ("Image", "key"), edges)
         give_roots(tx, [(key, wanted[position].key) for position, key in new], roots)
 
     return add_images(stores, batch, labels=wanted[0].recipe.labels, relate=relate)
@@ -140,9 +142,9 @@ def add_derived(
 
 @served
 def parent_of(stores: Stores, key: int) -> tuple[int, str, str] | None:
-    """The key of the image that an image was made of, the operation and its parameters; None of one that came in.
+    """The key of the parent of a derived image, the operation and its parameters; None for an original image.
 
-    What was made of a slice of a volume has that slice; a slice itself has none here.
+    A slice of a volume has no parent here, but is the parent of what was made of it.
     """
     rows = stores.graph.read(
         "MATCH (i:Image {key: $key}) MATCH (i)-[e:DERIVED_FROM]->(p:Image) "

@@ -16,15 +16,15 @@ from odin_graph.stores import Stores
 
 
 def differing(stores: Stores, keys: NDArray[np.int64], columns: Mapping[str, Sequence[Any]]) -> list[int]:
-    """The places of images that are stored with other values than those given. A missing value says nothing.
+    """The positions of images whose stored values differ from the given ones. Missing values are ignored.
 
     Args:
         stores: The open workspace.
-        keys: Of the images.
-        columns: The values given for each, by name; the label among them.
+        keys: The keys of the images.
+        columns: The given values for each image, by name, including the label.
 
     Raises:
-        MetadataError: A name that is no metadata name, or a value that nothing stores.
+        MetadataError: An invalid metadata name, or a value that cannot be stored.
     """
     names = list(columns)
     for name in names:
@@ -35,11 +35,11 @@ def differing(stores: Stores, keys: NDArray[np.int64], columns: Mapping[str, Seq
         f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) RETURN i.key AS key, [{values}] AS held",
         {"keys": keys.tolist()},
     )
-    held = {row["key"]: [decode(value) for value in row["held"]] for row in rows}
-    found = []
-    for place, key in enumerate(keys.tolist()):
-        given = (encode(columns[name][place]) for name in names)
-        pairs = zip(given, held.get(key, ()), strict=False)
+    stored = {row["key"]: [decode(value) for value in row["held"]] for row in rows}
+    positions = []
+    for position, key in enumerate(keys.tolist()):
+        given = (encode(columns[name][position]) for name in names)
+        pairs = zip(given, stored.get(key, ()), strict=False)
         if any(new is not None and not same_label(new, old) for new, old in pairs):
-            found.append(place)
-    return found
+            positions.append(position)
+    return positions

@@ -1,4 +1,4 @@
-"""Images in: pixels first, as segments that no node names, then one graph transaction that names them."""
+"""Store images: pixels first, as segments that no node names, then one graph transaction that names them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from odin_graph.catalog.images.pixels import write_originals, write_pixels
 from odin_graph.catalog.images.roots import give_roots, roots_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.segments import discard, name_segments
-from odin_graph.catalog.records.tombstones import told_of_image
+from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges, create_nodes
@@ -30,7 +30,7 @@ _ATTEMPTS = 4
 _ALIVE = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive('Image', 'i')} RETURN collect(key) AS keys"
 
 Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
-"""Given the transaction, and of each new image its position in the batch and its key."""
+"""Called with the transaction, and the position in the batch and the key of each new image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +65,21 @@ def add_images(
 ) -> AddReport:
     """Store a batch: when this returns, all of it is stored; when it raises, none.
 
-    The same id with the same pixels is the same image and is left as it is, so that a repeated call goes on where
+    The same id with the same pixels is the same image and is left as it is, so that a repeated call continues where
     it stopped.
 
     Args:
         stores: The open workspace.
         batch: The images.
-        on_conflict: For an id that is there with other pixels: ``"error"``, ``"skip"`` keeps the old image,
+        on_conflict: For an id that exists with other pixels: ``"error"``, ``"skip"`` keeps the old image,
             ``"revise"`` makes a new image ``ID@2`` that is a REVISION_OF the one before, and so does ``"update"``,
-            but not of one that was deleted.
-        labels: The node's labels, ``Image`` among them.
+            but not for a deleted image.
+        labels: The labels of the nodes, including ``Image``.
         known: The types of the columns of the whole call, of which this is a batch.
-        relate: Called in the same transaction, once the nodes are there, to name what the new ones came from.
+        relate: Called in the same transaction, after the nodes are created, to add the lineage of the new ones.
 
     Raises:
-        ConflictError: Ids that are there with other pixels; the message lists the first.
+        ConflictError: Ids that exist with other pixels; the message lists the first.
         MetadataError: A metadata name or type is refused.
         DataError: The pixels of a huge image changed while they were read.
         SpaceError: No space is left.
@@ -87,27 +87,27 @@ def add_images(
     if on_conflict not in ("error", "skip", "revise", "update"):
         raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip", "revise" or "update".')
     arrays = batch.arrays(stores.budget.huge)
-    given = batch.digests or [None] * len(batch)
-    digests = [digest or image_digest(image) for digest, image in zip(given, arrays, strict=True)]
+    known_digests = batch.digests or [None] * len(batch)
+    digests = [digest or image_digest(image) for digest, image in zip(known_digests, arrays, strict=True)]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
     values = NewValues.of("Image", columns, own=("label",), known=known)
     for attempt in range(_ATTEMPTS):
         try:
             return _add_once(stores, batch, arrays, digests, values, on_conflict, labels, relate)
-        except _OvertakenError as error:  # another writer stored one of the ids in the meantime: look again
+        except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
             if attempt == _ATTEMPTS - 1:
                 raise ConflictError(str(error)) from error.__cause__
     raise AssertionError("unreachable")
 
 
 def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
-    """The keys of images, given as objects with a ``key``, as ids, or as keys; a single one may stand alone.
+    """The keys of images, given as objects with a ``key``, as ids, or as keys; also of a single one.
 
     Raises:
-        DataError: Ids that are of no image, or what is no image.
+        DataError: Unknown ids, or something that is not an image.
     """
-    alone = hasattr(images, "key") or not is_several(images)
-    listed: list[Any] = [images] if alone else list(images)
+    single = hasattr(images, "key") or not is_several(images)
+    listed: list[Any] = [images] if single else list(images)
     for image in listed:
         key: object = getattr(image, "key", image)
         if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
@@ -115,19 +115,19 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     ids = [image for image in listed if isinstance(image, str)]
     by_id = stored_keys(stores, ids)
     if absent := [id_ for id_ in ids if id_ not in by_id]:
-        told = told_of_image(stores, absent[0])
+        deleted = deletion_message(stores, absent[0])
         what = f"{len(absent)} ids do not exist, first {', '.join(map(repr, absent[:5]))}"
         raise DataError(
-            f"{what}. {told}" if told else f"{what}: add the images with db.images.add(...), or correct the ids."
+            f"{what}. {deleted}" if deleted else f"{what}: add the images with db.images.add(...), or correct the ids."
         )
     return as_keys(listed, by_id)
 
 
 def as_keys(images: Iterable[Any], by_id: Mapping[str, int]) -> NDArray[np.int64]:
-    """The keys of images that are said by id, by key or as themselves; whether those keys exist is not asked.
+    """The keys of images that are given by id, by key or as objects; the keys are not checked.
 
     Raises:
-        DataError: A number that no key can be.
+        DataError: A number that cannot be a key.
     """
     keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
     if beyond := [key for key in keys if not 0 <= key < 2**63]:
@@ -136,15 +136,15 @@ def as_keys(images: Iterable[Any], by_id: Mapping[str, int]) -> NDArray[np.int64
 
 
 def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
-    """Refuse keys that are of no image, or of one that was deleted.
+    """Refuse keys of unknown or deleted images.
 
     Raises:
         DataError: Lists the first.
     """
-    there: set[int] = set()
+    existing: set[int] = set()
     for part in batches(keys.tolist()):
-        there.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
-    if absent := [key for key in keys.tolist() if key not in there]:
+        existing.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
+    if absent := [key for key in keys.tolist() if key not in existing]:
         raise DataError(
             f"{len(absent)} keys do not exist, or were deleted, first {absent[:5]}: correct them, or give ids."
         )
@@ -171,15 +171,15 @@ def _add_once(
     )
     if batch.originals is not None:
         segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
-    alone = relate is None  # made of nothing that is stored
+    is_original = relate is None  # made of no stored image
     rows = [
         {
             **_own_properties(batch, position, arrays[position]),
             "id": found.id_of(position, batch.ids[position]),
             "key": int(keys[position]),
             "digest": digests[position],
-            # Else its id would say that it is derived and has lost its edge.
-            "odin_origins": [] if alone and "#" in batch.ids[position] and position not in found.before else None,
+            # Otherwise its id would look like that of a derived image which lost its edge.
+            "odin_origins": [] if is_original and "#" in batch.ids[position] and position not in found.before else None,
         }
         for position in new
     ]
@@ -190,8 +190,8 @@ def _add_once(
 
     def name(tx: Transaction) -> None:
         free = values.record(tx, len(batch))
-        held = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
-        create_nodes(tx, labels, held, shared={"created_at": at})
+        nodes = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
+        create_nodes(tx, labels, nodes, shared={"created_at": at})
         name_segments(tx, segments)
         if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)

@@ -1,4 +1,4 @@
-"""Label corrections: today's truth changes, its history stays, and what was frozen is as it was."""
+"""Label corrections: the current label changes, its history is kept, and frozen labels stay as they were."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from odin_graph.schema.properties import now
 from odin_graph.served import travels
 from odin_graph.stores import Stores
 
-# Written before it is read, so that on Neo4j nobody else corrects it meanwhile; ArcadeDB notices at the commit.
+# Writes before it reads: Neo4j then locks the node, and ArcadeDB notices a conflict at the commit.
 _BEFORE: Final = f"""
 UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive("Image", "i")}
 SET i.odin_lock = true SET i.odin_lock = null
@@ -83,21 +83,21 @@ def set_labels(
 ) -> LabelReport:
     """Correct the labels of images, and keep who did it, when, from what and why.
 
-    A `DataWarning` says where a new class is spelt all but like a frequent one, and the report keeps it.
+    If a new class is spelled almost like a frequent one, there is a `DataWarning`, which the report keeps.
 
-    Data set versions, and what was predicted over them, keep the labels that they froze. Up to 50,000 images are one
-    transaction; more are written batch by batch, and a repeated call finds those that are done.
+    Data set versions and their predictions keep the frozen labels. Up to 50,000 images are one
+    transaction; more are written in batches, and a repeated call continues after an interruption.
 
     Args:
         stores: The open workspace.
         keys: The images, each once.
-        labels: One an image; None takes its label away.
-        by: Who says so; by default the user's login name.
+        labels: One an image; None removes the label.
+        by: Who makes the correction; by default the login name of the user.
         why: The reason, for the history.
 
     Raises:
-        MetadataError: A label of another type than labels have here.
-        DataError: An image twice, or one that is not there.
+        MetadataError: A label of another type than the existing labels.
+        DataError: An image twice, or an unknown image.
     """
     keys = np.asarray(keys, np.int64)
     if len(keys) != len(labels):
@@ -105,16 +105,16 @@ def set_labels(
     if len(np.unique(keys)) != len(keys):
         raise DataError("An image is in the correction twice: give each image one label.")
     values = NewValues.of("Image", {"label": labels}, own=("label",))
-    said = {"by": who(by), "why": why, "at": now()}
+    provenance = {"by": who(by), "why": why, "at": now()}
     changed = 0
     for start in range(0, len(keys), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        changed += _correct(stores, keys[part].tolist(), values.part(part), said)
+        changed += _correct(stores, keys[part].tolist(), values.part(part), provenance)
     return LabelReport(changed, len(keys) - changed, warn_of_spelling(stores, values.columns.get("label", ())))
 
 
 def history(stores: Stores, keys: NDArray[np.int64]) -> list[Correction]:
-    """Every correction of these images, in the order they were made in, whatever the clocks said."""
+    """Every correction of these images in the order they were made, independent of the clocks."""
     rows: list[dict[str, Any]] = []
     for part in batches(np.asarray(keys, np.int64).tolist()):
         rows += stores.graph.read(_HISTORY, {"keys": part})
@@ -125,7 +125,7 @@ def history(stores: Stores, keys: NDArray[np.int64]) -> list[Correction]:
     return [Correction(*(row[name] for name in names)) for row in rows]
 
 
-def _correct(stores: Stores, keys: list[int], values: NewValues, said: dict[str, Any]) -> int:
+def _correct(stores: Stores, keys: list[int], values: NewValues, provenance: dict[str, Any]) -> int:
     def correct(tx: Transaction) -> int:
         after = [row.get("label") for row in values.record(tx, len(keys))]
         before: dict[int, Any] = {}
@@ -137,21 +137,21 @@ def _correct(stores: Stores, keys: list[int], values: NewValues, said: dict[str,
                 "No label was changed: leave them out."
             )
         new = [(key, label) for key, label in zip(keys, after, strict=True) if not same_label(before[key], label)]
-        # Numbered while nobody else can correct these images: clocks of clients may be slow, and go back.
+        # Numbered under the lock of these images: clocks of clients may be slow, or go back.
         numbers = stores.graph.reserve_keys(len(new), counter="label change") if new else ()
         rows = [
             {"id": fresh_name(), "number": number, "key": key, "before": before[key], "after": label}
             for number, (key, label) in zip(numbers, new, strict=True)
         ]
         for changes in batches(rows, BATCH):
-            tx.run(_CHANGE, {"rows": changes, **said})
+            tx.run(_CHANGE, {"rows": changes, **provenance})
         return len(rows)
 
     return stores.graph.execute(correct)
 
 
 def same_label(a: Any, b: Any) -> bool:
-    """Whether two labels are the same: by value, where a truth value is no number."""
+    """Whether two labels are equal by value; unlike in Python, a bool never equals a number."""
     if isinstance(a, bool) != isinstance(b, bool):
         return False
     return bool(a == b)

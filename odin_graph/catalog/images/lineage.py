@@ -1,4 +1,4 @@
-"""Walks along lineage: what an image was made from, and what was made from it."""
+"""Walk along lineage: what an image was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SCHEMA: Final = pa.schema(
         ("next", pa.string()),
     ]
 )
-"""``next`` is the id of what it was reached from, one step nearer to where the walk began."""
+"""``next`` is the id of the node it was reached from, one step nearer to the start."""
 
 _KINDS: Final = ("Volume", "Video", "Image")
-"""Of a node's labels, the one that says what it is; a crop is an image."""
+"""The labels that name the kind of a node; a crop is an image."""
 _STEP: Final[Mapping[Direction, str]] = {
     "ancestors": "UNWIND $keys AS key MATCH (i:Image {key: key})-[r:DERIVED_FROM|REVISION_OF]->(p) ",
     "descendants": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[r:DERIVED_FROM|REVISION_OF]-(p:Image) ",
@@ -48,12 +48,12 @@ def walk(stores: Stores, keys: Sequence[int], direction: Direction, *, revisions
 
     Args:
         stores: The open workspace.
-        keys: Where to begin; these images are not part of the answer, unless one is reached from another.
+        keys: The images to start from. They are not in the result, unless one is reached from another.
         direction: ``ancestors`` follows the arrows to causes, ``descendants`` goes against them.
-        revisions: Whether new pixels of an image are reached from the old, and the old from the new.
+        revisions: Whether to follow REVISION_OF, too.
 
     Returns:
-        Of `SCHEMA`, each thing once, at its least depth, nearest first.
+        A table of `SCHEMA`, each node once, at its smallest depth, nearest first.
     """
     level = sorted({int(key) for key in keys})
     seen: set[str] = set()
@@ -76,7 +76,7 @@ def walk(stores: Stores, keys: Sequence[int], direction: Direction, *, revisions
 
 @served
 def derived_of(stores: Stores, kind: Literal["Volume", "Video"], ids: list[str]) -> pa.Table:
-    """The images that were derived from volumes or videos, at any depth; of `SCHEMA`."""
+    """The images that were derived from volumes or videos, at any depth, as a table of `SCHEMA`."""
     first = stores.graph.read(_PARENT_STEP.format(kind=kind) + _RETURN, {"ids": ids})
     rows = [_row(row, 1) for row in first]
     deeper = walk(stores, [row["key"] for row in first], "descendants")

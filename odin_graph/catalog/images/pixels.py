@@ -1,4 +1,4 @@
-"""Pixels into segments: uniform images together, odd ones as ragged rows, huge ones alone; small segments made one."""
+"""Write pixels as segments: uniform images together, odd ones as ragged rows, huge ones alone; merge small segments."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ARRAY = "pixels"
 ORIGINALS = "originals"
 
 UNIFORM = 16
-"""So many images of one shape and dtype get a dense segment of their own; fewer go with the odd ones."""
+"""At least so many images of one shape and dtype get their own dense segment; fewer are stored with the odd ones."""
 ROWS = 262_144
-"""No segment is compacted beyond so many images."""
+"""Compaction makes no segment with more images."""
 
 
 def write_pixels(
@@ -34,8 +34,8 @@ def write_pixels(
     Args:
         stores: The open workspace.
         keys: One an image.
-        arrays: The pixels, of any shapes and dtypes; of huge images what is read by rows.
-        digests: Theirs, which huge ones, read a second time now, must still have.
+        arrays: The pixels, of any shapes and dtypes; huge images as sources that are read by rows.
+        digests: Their digests. Huge images are read a second time here and must still match.
 
     Raises:
         DataError: The pixels of a huge image are no longer those of its digest.
@@ -53,8 +53,8 @@ def write_pixels(
                         "nothing of the batch was stored: wait until they are written, and call again."
                     )
         if small:
-            held = [arrays[position] for position in small]
-            written += _write_small(stores, keys[small], [image for image in held if isinstance(image, np.ndarray)])
+            images = [arrays[position] for position in small]
+            written += _write_small(stores, keys[small], [image for image in images if isinstance(image, np.ndarray)])
     except BaseException:
         discard(stores, written)
         raise
@@ -86,26 +86,26 @@ def shapes_of(stores: Stores, keys: list[int]) -> list[tuple[int, ...]]:
 
 
 def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence[bytes | None]) -> list[SegmentInfo]:
-    """Write the encoded bytes of the images that have any."""
-    held = [position for position, original in enumerate(originals) if original is not None]
-    if not held:
+    """Write the encoded bytes of the images that have some."""
+    positions = [position for position, original in enumerate(originals) if original is not None]
+    if not positions:
         return []
-    rows = [np.frombuffer(originals[position] or b"", np.uint8) for position in held]
-    return [stores.arrays.write_ragged(ORIGINALS, keys[held], rows)]
+    rows = [np.frombuffer(originals[position] or b"", np.uint8) for position in positions]
+    return [stores.arrays.write_ragged(ORIGINALS, keys[positions], rows)]
 
 
 def compact_pixels(stores: Stores) -> int:
-    """Make one segment of many small ones; called when a job ends. Returns how many segments became fewer.
+    """Merge small segments; called when a job ends. Returns by how many the number of segments shrank.
 
-    A new segment is written, then one transaction swaps the nodes, and the files of the old ones go: who had listed
-    them before reads the new one. What cannot be made one stays as it is: the images of the job are stored.
+    A new segment is written, then one transaction swaps the nodes, then the old files are removed: a reader that had
+    listed them reads the new one. Segments that cannot be merged stay as they are: nothing is lost.
     """
     saved = 0
     for array in (ARRAY, ORIGINALS):
         for group in _groups(segments_of(stores, array), most_bytes=stores.budget.memory // 8):
             try:
                 new = compact(stores.arrays, group)
-            except StoreError:  # another process was faster, there is no room, or a file is gone, which doctor says
+            except StoreError:  # another process was faster, no space is left, or a file is missing
                 continue
             if swap_segments(stores, group, new):
                 discard(stores, group)
@@ -137,7 +137,7 @@ def _groups(segments: Sequence[SegmentInfo], most_bytes: int) -> list[list[Segme
 
 
 def _most_rows(segment: SegmentInfo, most_bytes: int) -> int:
-    # A ragged row has no size of its own: count what an image of a megapixel takes.
-    row = math.prod(segment.shape) if segment.codec == "dense" else 2**20
-    held = row * int(np.dtype(segment.dtype).itemsize)
-    return min(ROWS, max(2, most_bytes // max(1, held)))
+    # A ragged row has no fixed size: assume an image of a megapixel.
+    numbers = math.prod(segment.shape) if segment.codec == "dense" else 2**20
+    row_bytes = numbers * int(np.dtype(segment.dtype).itemsize)
+    return min(ROWS, max(2, most_bytes // max(1, row_bytes)))

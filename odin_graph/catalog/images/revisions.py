@@ -1,4 +1,4 @@
-"""New pixels for images that are there: each is a new image, a REVISION_OF the one before, with its metadata."""
+"""New pixels for existing images: each is a new image, a REVISION_OF the version before, with its metadata."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def revise_images(
 ) -> AddReport:
     """Store new pixels of images as their next versions: ``a.png@2``, then ``a.png@3``.
 
-    Label and free metadata are those of the version before, as far as nothing else is given. Pixels that one of the
-    versions has are that version.
+    Label and free metadata are copied from the version before, unless given here. Pixels that equal those of an
+    existing version are that version.
 
     Args:
         stores: The open workspace.
         ids: The images, by the id of any of their versions.
         pixels: (h, w) or (h, w, bands), one an image.
-        metadata: Free metadata that is to be other than before, by name.
+        metadata: Free metadata that changes, by name.
 
     Raises:
         UnknownNameError: No such image.
         DataError: An image twice.
-        ShapeError: Pixels that are no image.
+        ShapeError: Pixels that are not an image.
     """
     bases = [_VERSION.sub("", id_) for id_ in ids]
     before = _latest(stores, bases)
@@ -51,10 +51,10 @@ def revise_images(
     kinds = {tuple(sorted(before[id_]["labels"], key=lambda label: (label != "Image", label))) for id_ in bases}
     if len(kinds) > 1:
         raise DataError("The images are of several kinds (node labels): revise those of one kind at a time.")
-    ours = set(reserved("Image"))
-    held = [{name: value for name, value in before[id_]["own"].items() if name not in ours} for id_ in bases]
-    names = dict.fromkeys(name for row in held for name in row)
-    columns: dict[str, Sequence[Any]] = {name: [decode(row.get(name)) for row in held] for name in names}
+    fixed = set(reserved("Image"))
+    rows = [{name: value for name, value in before[id_]["own"].items() if name not in fixed} for id_ in bases]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns: dict[str, Sequence[Any]] = {name: [decode(row.get(name)) for row in rows] for name in names}
     labels = [before[id_]["own"].get("label") for id_ in bases]
     batch = ImageBatch(bases, pixels, labels=labels, metadata={**columns, **(metadata or {})})
     report = add_images(stores, batch, "revise", labels=next(iter(kinds), ("Image",)))
@@ -63,8 +63,8 @@ def revise_images(
 
 
 def _latest(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    latest: dict[str, dict[str, Any]] = {}
     for row in stores.graph.read(_LATEST, {"ids": list(dict.fromkeys(ids))}):
-        if row["id"] not in found or row["key"] > found[row["id"]]["key"]:
-            found[row["id"]] = row
-    return found
+        if row["id"] not in latest or row["key"] > latest[row["id"]]["key"]:
+            latest[row["id"]] = row
+    return latest

@@ -1,4 +1,4 @@
-"""Huge images on their way in: read by rows, and never held whole."""
+"""Huge images to be stored: read by rows, and never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class ArraySource:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In the machine's byte order."""
-        held: np.dtype[Any] = np.dtype(self.array.dtype).newbyteorder("=")
-        return held
+        """The dtype in the byte order of the machine."""
+        native: np.dtype[Any] = np.dtype(self.array.dtype).newbyteorder("=")
+        return native
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """A copy of pixels (end - first, w, bands)."""
-        held = np.array(self.array[first:end], self.dtype, order="C")
+        pixels = np.array(self.array[first:end], self.dtype, order="C")
         release(self.array)
-        return held[:, :, np.newaxis] if held.ndim == 2 else held
+        return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
 
 
 class Digesting:
-    """A source that digests what is read from it; it is read once, from its first row to its last."""
+    """A source that updates a digest with every row that is read. It must be read once, from first to last row."""
 
     def __init__(self, source: Rows) -> None:
         self._source = source
@@ -59,22 +59,22 @@ class Digesting:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """The dtype of the pixels."""
         return self._source.dtype
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands)."""
-        held = self._source.rows(first, end)
-        self._digest.update(np.ascontiguousarray(held, held.dtype.newbyteorder("<")).data)
-        return held
+        pixels = self._source.rows(first, end)
+        self._digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data)
+        return pixels
 
     def digest(self) -> str:
-        """Of what was read."""
+        """The digest of the rows that were read."""
         return self._digest.hexdigest()
 
 
 def begin_digest(shape: Sequence[int], dtype: np.dtype[Any]) -> hashlib._Hash:
-    """SHA-256 of dtype and shape, to which the pixels are added in C order, little end first."""
+    """SHA-256 of dtype and shape. The caller adds the pixels, in C order and little endian."""
     return hashlib.sha256(f"{dtype.newbyteorder('<').str}{tuple(shape)}".encode())
 
 
@@ -84,20 +84,20 @@ def is_rows(pixels: Any) -> TypeGuard[Rows]:
 
 
 def is_lazy(pixels: Any) -> bool:
-    """Whether it is an array of another package that is read where it is sliced. A tensor's dtype is not NumPy's."""
+    """Whether it is an array of another package that is read in slices. A tensor is not: it has no NumPy dtype."""
     return not isinstance(pixels, np.ndarray) and isinstance(getattr(pixels, "dtype", None), np.dtype)
 
 
 def is_stored(dtype: np.dtype[Any]) -> bool:
-    """Whether arrays keep numbers of this type."""
+    """Whether numbers of this dtype can be stored."""
     return dtype.kind in "biuf" and dtype.itemsize <= _WIDEST
 
 
 def lazily(pixels: Any, huge: int) -> Any:
-    """Pixels as they are, or as a source that is read by rows where they take ``huge`` bytes or more.
+    """Pixels unchanged, or from ``huge`` bytes on as a source that is read by rows.
 
     Raises:
-        ShapeError: A large array that is no image.
+        ShapeError: A large array that is not an image.
     """
     if is_rows(pixels) or not (isinstance(pixels, np.ndarray) or is_lazy(pixels)):
         return pixels
@@ -112,9 +112,9 @@ def lazily(pixels: Any, huge: int) -> Any:
 
 
 def release(array: Any) -> None:
-    """Give the pages of a mapped file back: they would count as our memory until others need it."""
+    """Release the pages of a memory-mapped file, which count as memory of this process."""
     mapped = getattr(array, "_mmap", None)
-    # Of a private mapping ("c") the changes would be lost.
+    # A private mapping ("c") would lose its changes.
     if isinstance(mapped, mmap.mmap) and getattr(array, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
         with suppress(OSError, ValueError):
             mapped.madvise(mmap.MADV_DONTNEED)

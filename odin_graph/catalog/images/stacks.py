@@ -1,7 +1,7 @@
-"""Volumes and videos as records: their slices and frames are images, DERIVED_FROM them and with them as root.
+"""Volumes and videos as records. Their slices and frames are images, DERIVED_FROM them and with them as root.
 
-The node is written first, in state ``building``; then the images, batch by batch, each whole; then the node becomes
-``ready``. Interrupted, the same call goes on.
+The node is written first, in state ``building``; then the images, in batches, each complete; then the node becomes
+``ready``. If interrupted, the same call continues.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCH: Final = 10_000
 """Images a transaction, unless their pixels reach the other limit before."""
 BATCH_BYTES: Final = 256 << 20
 PARTS: Final[Mapping[str, str]] = {"Volume": "slice", "Video": "frame"}
-"""What their images are called: the operation on DERIVED_FROM, and the beginning of the names of metadata."""
+"""The name of a single image: the ``op`` of DERIVED_FROM, and the prefix of metadata names."""
 
 _IMAGES: Final = """
 MATCH (v:{kind} {{id: $id}}) MATCH (v)<-[e:DERIVED_FROM]-(i:Image) WHERE e.op = $op
@@ -49,14 +49,14 @@ RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted ORDER 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stack:
-    """A volume or a video on its way in."""
+    """A volume or a video to be stored."""
 
     kind: Kind
     id: str
     array: Any
-    """(depth, h, w) or (depth, h, w, bands), or the same of frames; what is sliced stays where it is."""
+    """(depth, h, w) or (depth, h, w, bands), or the same with frames; a lazy array is read in slices."""
     axis: int = 0
-    """That it is cut across."""
+    """The axis across which it is cut."""
     every: int = 1
     """Store each n-th image."""
     fps: float | None = None
@@ -65,20 +65,20 @@ class Stack:
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Metadata with a value for each stored image."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Metadata of the whole, which each image inherits."""
+    """Metadata of the volume or video, which each image inherits."""
     own: Mapping[str, Any] = field(default_factory=dict)
-    """Metadata of the whole alone."""
+    """Metadata of the volume or video alone."""
     paths: Sequence[str | None] | None = None
     """The file of each stored image."""
     node_labels: Sequence[str] = ("Image",)
-    """Of the nodes of the images."""
+    """The labels of the nodes of the images."""
 
     def __post_init__(self) -> None:
         """Check that it can be stored.
 
         Raises:
             ShapeError: It has no images, or columns have other lengths.
-            DataError: An id, axis, step or rate that is none, or pixels that a mask says are missing.
+            DataError: An invalid id, axis, step or rate, or masked pixels.
         """
         part, what = PARTS[self.kind], self.kind.lower()
         if not isinstance(self.id, str) or not self.id or "@" in self.id or "#" in self.id:
@@ -104,10 +104,10 @@ class Stack:
 
     def _check_columns(self) -> None:
         part = PARTS[self.kind]
-        given = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
+        columns = {**self.columns} if self.labels is None else {"labels": self.labels, **self.columns}
         if reserved := sorted({f"{part}_index", f"{part}_seconds"} & {*self.columns, *self.fields, *self.own}):
             raise DataError(f"{reserved[0]!r} is what we say of each {part}: give the metadata another name.")
-        for name, column in given.items():
+        for name, column in columns.items():
             in_order(name, column)
             if len(column) != len(self.indexes):
                 raise ShapeError(
@@ -120,40 +120,40 @@ class Stack:
 
     @property
     def indexes(self) -> range:
-        """Of the images that are stored, along the axis."""
+        """The indexes of the stored images along the axis."""
         return range(0, self.array.shape[self.axis], self.every)
 
     @property
     def ids(self) -> list[str]:
-        """Of the images: ``ID/000012`` has the index 12."""
+        """The ids of the images: ``ID/000012`` has the index 12."""
         return [f"{self.id}/{index:06d}" for index in self.indexes]
 
     def image(self, index: int) -> NDArray[Any]:
-        """The pixels (h, w) or (h, w, bands) at a place along the axis."""
+        """The pixels (h, w) or (h, w, bands) at an index along the axis."""
         where: tuple[Any, ...] = (slice(None),) * self.axis + (index,)
         return np.array(self.array[where], order="C")
 
     def digest(self, images: Sequence[str]) -> str:
-        """Over what it is and the digests of its images."""
+        """Digest over its description and the digests of its images."""
         return stack_digest(self.kind, self.array.shape, self.axis, self.every, images)
 
-    def told(self) -> dict[str, Any]:
-        """What the node says of the array from the beginning on."""
-        said = {
+    def properties(self) -> dict[str, Any]:
+        """The properties of the node that describe the array."""
+        values = {
             "shape": [int(size) for size in self.array.shape],
             "dtype": str(np.dtype(self.array.dtype)),
             "axis": self.axis,
             "every": self.every,
             "fps": None if self.fps is None else float(self.fps),
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> int:
-    """Store a volume or a video with its images, and say how many are new. The same again is the one that is there.
+    """Store a volume or a video with its images; return the number of new images. A repeated call changes nothing.
 
     Raises:
-        ConflictError: The id is taken by another one, or ids of images are; or it was deleted.
+        ConflictError: The id, or ids of its images, are taken; or it was deleted.
         MetadataError: A metadata name or type is refused.
         SpaceError: No space is left.
     """
@@ -167,10 +167,12 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> int:
             batch = _batch(stack, part)
 
             def relate(tx: Transaction, new: Sequence[tuple[int, int]], part: range = part) -> None:
-                params = [json.dumps({"axis": stack.axis, "index": stack.indexes[part[place]]}) for place, _ in new]
+                params = [
+                    json.dumps({"axis": stack.axis, "index": stack.indexes[part[position]]}) for position, _ in new
+                ]
                 rows = [
-                    {"start": key, "end": stack.id, "params": said, **edge}
-                    for (_, key), said in zip(new, params, strict=True)
+                    {"start": key, "end": stack.id, "params": text, **edge}
+                    for (_, key), text in zip(new, params, strict=True)
                 ]
                 create_edges(tx, "DERIVED_FROM", ("Image", "key"), (stack.kind, "id"), rows)
                 ends = [{"start": row["start"], "end": stack.id} for row in rows]
@@ -189,7 +191,7 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> int:
 
 
 def stack_digest(kind: Kind, shape: Sequence[int], axis: int, every: int, images: Sequence[str]) -> str:
-    """SHA-256, hexadecimal, over what a volume or video is and the digests of its images, in their order."""
+    """SHA-256, hexadecimal, over the description of a volume or video and the digests of its images, in their order."""
     head = json.dumps([kind, [int(size) for size in shape], axis, every])
     return hashlib.sha256("\n".join([head, *images]).encode()).hexdigest()
 
@@ -220,7 +222,7 @@ def stack_node(stores: Stores, kind: Kind, id: str) -> dict[str, Any]:  # noqa: 
 
 @served
 def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
-    """The volume or video that an image is a slice or a frame of: its kind and id."""
+    """The kind and id of the volume or video that an image is a slice or a frame of."""
     rows = stores.graph.read(
         "MATCH (i:Image {key: $key}) MATCH (i)-[:DERIVED_FROM]->(v) WHERE v:Volume OR v:Video "
         "RETURN labels(v) AS labels, v.id AS id",
@@ -231,13 +233,13 @@ def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
 
 @served
 def stack_ids(stores: Stores, kind: Kind) -> list[str]:
-    """Those that are ready, oldest first."""
+    """The ids of the ready ones, oldest first."""
     rows = stores.graph.read(f"MATCH (v:{kind}) WHERE v.state = 'ready' RETURN v.id AS id ORDER BY v.created_at, v.id")
     return [str(row["id"]) for row in rows]
 
 
 def _begin(stores: Stores, stack: Stack) -> str:
-    """The node's state: the one that is there, or a new one."""
+    """Create the node if there is none; return its state."""
     if (deleted := deletion_of(stores, stack.kind, stack.id)) is not None:
         raise deleted
     if (node := _read(stores, stack)) is None:
@@ -245,18 +247,18 @@ def _begin(stores: Stores, stack: Stack) -> str:
 
         def make(tx: Transaction) -> None:
             (free,) = values.record(tx)
-            row = {**free, **stack.told(), "id": stack.id, "state": "building", "created_at": now()}
+            row = {**free, **stack.properties(), "id": stack.id, "state": "building", "created_at": now()}
             create_nodes(tx, (stack.kind,), [row])
 
         try:
             stores.graph.execute(make)
-        except ConflictError:  # another process was faster: then it is as if it had been there
+        except ConflictError:  # another process was faster: continue as if the node had existed
             node = _read(stores, stack)
             if node is None:
                 raise
         else:
             return "building"
-    differ = [name for name, value in stack.told().items() if _plain(node.get(name)) != value]
+    differ = [name for name, value in stack.properties().items() if _plain(node.get(name)) != value]
     if not differ and node["state"] == "ready" and node["digest"] != stack.digest(_digests(stack)):
         differ = ["pixels"]
     if differ:
@@ -281,9 +283,11 @@ def _digests(stack: Stack) -> list[str]:
 
 
 def _parts(stack: Stack) -> Iterator[range]:
-    """Places among the stored images, in batches."""
-    held = int(stack.array.dtype.itemsize * np.prod(stack.array.shape, dtype=np.int64)) // stack.array.shape[stack.axis]
-    size = max(1, min(BATCH, BATCH_BYTES // max(1, held)))
+    """Positions among the stored images, in batches."""
+    image_bytes = (
+        int(stack.array.dtype.itemsize * np.prod(stack.array.shape, dtype=np.int64)) // stack.array.shape[stack.axis]
+    )
+    size = max(1, min(BATCH, BATCH_BYTES // max(1, image_bytes)))
     for first in range(0, len(stack.indexes), size):
         yield range(first, min(first + size, len(stack.indexes)))
 
@@ -291,23 +295,23 @@ def _parts(stack: Stack) -> Iterator[range]:
 def _batch(stack: Stack, part: range) -> ImageBatch:
     word = PARTS[stack.kind]
     metadata: dict[str, Sequence[Any]] = {name: [value] * len(part) for name, value in stack.fields.items()}
-    metadata |= {name: [column[place] for place in part] for name, column in stack.columns.items()}
-    metadata[f"{word}_index"] = [stack.indexes[place] for place in part]
+    metadata |= {name: [column[position] for position in part] for name, column in stack.columns.items()}
+    metadata[f"{word}_index"] = [stack.indexes[position] for position in part]
     if stack.fps is not None:
-        metadata[f"{word}_seconds"] = [stack.indexes[place] / stack.fps for place in part]
+        metadata[f"{word}_seconds"] = [stack.indexes[position] / stack.fps for position in part]
     return ImageBatch(
-        [stack.ids[place] for place in part],
-        [stack.image(stack.indexes[place]) for place in part],
-        labels=None if stack.labels is None else [stack.labels[place] for place in part],
+        [stack.ids[position] for position in part],
+        [stack.image(stack.indexes[position]) for position in part],
+        labels=None if stack.labels is None else [stack.labels[position] for position in part],
         metadata=metadata,
-        paths=None if stack.paths is None else [stack.paths[place] for place in part],
+        paths=None if stack.paths is None else [stack.paths[position] for position in part],
     )
 
 
 def _finish(stores: Stores, stack: Stack) -> None:
-    held = images_of(stores, stack.kind, stack.id, deleted=True)
-    if [row["id"] for row in held] != stack.ids:
-        absent = sorted(set(stack.ids) - {row["id"] for row in held})
+    images = images_of(stores, stack.kind, stack.id, deleted=True)
+    if [row["id"] for row in images] != stack.ids:
+        absent = sorted(set(stack.ids) - {row["id"] for row in images})
         raise ConflictError(
             f"{len(absent)} images were there before, and are not {PARTS[stack.kind]}s of the {stack.kind.lower()} "
             f"{stack.id!r}, first {', '.join(map(repr, absent[:3]))}: give it another id."
@@ -315,5 +319,5 @@ def _finish(stores: Stores, stack: Stack) -> None:
     stores.graph.write(
         f"MATCH (v:{stack.kind} {{id: $id, state: 'building'}}) SET v.state = 'ready', v.digest = $digest, "
         "v.size = $size",
-        {"id": stack.id, "digest": stack.digest([row["digest"] or "" for row in held]), "size": len(held)},
+        {"id": stack.id, "digest": stack.digest([row["digest"] or "" for row in images]), "size": len(images)},
     )

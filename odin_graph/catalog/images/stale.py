@@ -1,4 +1,4 @@
-"""What holds another label than today's: data set versions, and what was made of them. Whoever changed the label."""
+"""What still has a label that was corrected since: data set versions, and what was made of them."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ class Stale:
 
 @served
 def stale(stores: Stores) -> Stale:
-    """Compare the labels that ready versions froze with today's, label by label.
+    """Compare the frozen labels of ready versions with the current ones.
 
-    No history is asked: what another client of the graph has written counts as what `db.labels.set` did.
+    The history is not used, so changes by other clients of the graph count like those by `db.labels.set`.
     """
     at = stores.graph.moment()
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for version in stores.graph.read(_VERSIONS):
         table = stale_labels(stores, version["id"]).sort_by("key")
-        found += [{**row, "dataset": version["id"]} for row in table.to_pylist()]
-    names = dict(zip(*_ids(stores, [row["key"] for row in found], at), strict=True))
-    for row in found:
+        rows += [{**row, "dataset": version["id"]} for row in table.to_pylist()]
+    names = dict(zip(*_ids(stores, [row["key"] for row in rows], at), strict=True))
+    for row in rows:
         row["image"] = names.get(row["key"])
     datasets: dict[str, int] = {}
-    for row in found:
+    for row in rows:
         datasets[row["dataset"]] = datasets.get(row["dataset"], 0) + 1
     sets: dict[str, str] = {}
     experiments: dict[str, dict[str, str]] = {}
@@ -86,12 +86,12 @@ def stale(stores: Stores) -> Stale:
             used = experiments.setdefault(row["experiment"], {})
             if row["role"] != "predicted" or row["dataset"] not in used:
                 used[row["dataset"]] = row["role"]
-    return Stale(_table(found), datasets, dict(sorted(sets.items())), dict(sorted(experiments.items())))
+    return Stale(_table(rows), datasets, dict(sorted(sets.items())), dict(sorted(experiments.items())))
 
 
 def _ids(stores: Stores, keys: list[int], at: Moment) -> tuple[list[int], list[str]]:
-    held = stores.columns.images(["id"], np.array(keys, np.int64), at)
-    return held.column("key").to_pylist(), held.column("id").to_pylist()
+    images = stores.columns.images(["id"], np.array(keys, np.int64), at)
+    return images.column("key").to_pylist(), images.column("id").to_pylist()
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Which labels of one data set version are not today's: by comparing, whoever wrote them."""
+"""Which labels of a data set version differ from the current ones."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ RETURN d.odin_given AS given, count(before) AS origins, count(before.odin_given)
 
 
 def stale_labels(stores: Stores, dataset: str) -> pa.Table:
-    """Columns ``key``, ``frozen`` and ``today`` of the members that are there and have another label by now.
+    """Columns ``key``, ``frozen`` and ``today`` of the current members whose label has changed since.
 
-    None, where the labels were given by hand and the field has no value of any member. Of a version that was labeled by
-    the field, or was made from one, all are stale then.
+    Empty if the labels were given by hand and no member has a value of the label field. If the version was labeled by
+    the field, or made from one that was, all of them are stale then.
     """
     at = stores.graph.moment()
     members = stores.columns.present(stores.columns.members(dataset, at), at)
     frozen, keys = members.column("label").combine_chunks(), members.column("key").to_numpy()
     field = next((row["field"] for row in at.read(_FIELD, {"id": dataset})), None)
-    nothing = pa.table({"key": members.column("key"), "frozen": frozen, "today": frozen}).slice(0, 0)
+    empty = pa.table({"key": members.column("key"), "frozen": frozen, "today": frozen}).slice(0, 0)
     if field is None:
-        return nothing
+        return empty
     today = pa.nulls(len(frozen), frozen.type)
     if field in stores.columns.fields("Image", at):
-        held = stores.columns.images([field], keys, at)
-        today = held.column(field).take(pc.index_in(members.column("key"), held.column("key"))).combine_chunks()
+        images = stores.columns.images([field], keys, at)
+        today = images.column(field).take(pc.index_in(members.column("key"), images.column("key"))).combine_chunks()
         if pa.types.is_dictionary(today.type):
             today = today.dictionary_decode()
     if today.null_count == len(today) and _is_by_hand(at, dataset):
-        return nothing
+        return empty
     if today.type == frozen.type and not pa.types.is_nested(today.type):
         same = pc.or_kleene(pc.equal(frozen, today), pc.and_(pc.is_null(frozen), pc.is_null(today)))
         differ = pc.invert(pc.fill_null(same, False))
@@ -48,6 +48,6 @@ def stale_labels(stores: Stores, dataset: str) -> pa.Table:
 
 
 def _is_by_hand(at: Moment, dataset: str) -> bool:
-    """Whether the labels of a version, and of all that it was made from, are no field's."""
+    """Whether the labels of a version, and of all versions that it was made from, were given by hand."""
     (row,) = at.read(_BY_HAND, {"id": dataset})
     return bool(row["given"]) and row["origins"] == row["given_origins"]

@@ -35,20 +35,20 @@ RETURN c.id AS id, c.weights AS weights, c.epoch AS epoch, c.step AS step, c.bes
 @travels
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """A checkpoint's node, and the two that it comes from."""
+    """The node of a checkpoint, with its model and experiment."""
 
     id: str
     weights: str
     """SHA-256 of the file, hexadecimal."""
     model: str | None
-    """None where the experiment has no model: then the weights can be read, and not run."""
+    """None if the experiment has no model: then the weights can be read, but not run."""
     experiment: str | None
-    """None for weights from elsewhere."""
+    """None for imported weights."""
     epoch: int | None = None
     step: int | None = None
     best: bool = False
     not_finite: tuple[str, ...] = ()
-    """The names of the weights that hold NaN or infinity."""
+    """The names of the weights that contain NaN or infinity."""
 
 
 def add_checkpoint(
@@ -70,20 +70,20 @@ def add_checkpoint(
         model: The model that they are weights of.
         weights: A module, or its state dict.
         experiment: The experiment that made them.
-        id: Its id; by default ``<experiment>/<n>``, of imported weights ``<model>/<n>``.
+        id: Its id; by default ``<experiment>/<n>``, for imported weights ``<model>/<n>``.
         best: Whether they are the best so far.
-        epoch: Of the training.
-        step: Of the training.
-        lease: Of the experiment, checked in the transaction.
+        epoch: The epoch of the training.
+        step: The step of the training.
+        lease: The lease of the experiment, checked in the transaction.
 
     Returns:
-        The checkpoint's id. The same id with the same weights is what is there.
+        The id of the checkpoint. The same id with the same weights is the existing checkpoint.
 
-    A `DataWarning` says which weights hold NaN or infinity, and the checkpoint keeps it.
+    If weights contain NaN or infinity, a `DataWarning` lists them, and the checkpoint stores their names.
 
     Raises:
         ConflictError: The id exists with other weights.
-        ModelError: Something in them is no tensor.
+        ModelError: Something in them is not a tensor.
     """
     from odin_graph.catalog.models.weights import not_finite, to_safetensors  # torch
 
@@ -111,10 +111,10 @@ def add_checkpoint(
 
     if id is not None and (deleted := deletion_of(stores, "Checkpoint", id_)) is not None:
         raise deleted
-    held = _read(stores, id_)
-    if held is None:
+    existing = _read(stores, id_)
+    if existing is None:
         stores.graph.execute(make)
-    elif (held.weights, held.model, held.experiment) != (digest, model, experiment):
+    elif (existing.weights, existing.model, existing.experiment) != (digest, model, experiment):
         raise ConflictError(f"There is a checkpoint {id_!r} already, with other weights: give this one another id.")
     if broken:
         more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
@@ -144,10 +144,10 @@ def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
 
 
 def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Tensor]:
-    """The weights, on the CPU, after their digest was checked.
+    """The weights on the CPU; their digest is checked.
 
     Raises:
-        StoreError: The file is gone, or is not what it was.
+        StoreError: The file is missing or was changed.
     """
     from odin_graph.catalog.models.weights import from_safetensors  # torch
 

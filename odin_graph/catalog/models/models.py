@@ -1,4 +1,4 @@
-"""Models as records: the definition, what a dry run found, and how pixels become its input."""
+"""Models as records: the definition, the layers that a dry run found, and the preprocessing of pixels."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _VERSIONS: Final = """
 MATCH (m:Model) WHERE m.id = $id OR m.id STARTS WITH $prefix RETURN m.id AS id, m.deleted IS NOT NULL AS deleted
 """
 _BASE: Final = re.compile(r"@([2-9]|[1-9]\d+)$")
-"""How a version's id ends; the first has the bare id."""
+"""The end of the id of a version; the first version has the bare id."""
 _COMPARED = ("definition", "preprocess", "classes", "task", "input_shape")
 
 
 @travels
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model's node. Nested values are JSON text, as the graph holds them."""
+    """The node of a model. Nested values are JSON text, as in the graph."""
 
     id: str
     definition: str
     definition_digest: str
-    """Of what the definition builds, whatever its layout."""
+    """Digest of what the definition builds, independent of its layout."""
     tree: str
     """A list of layers, see `runtime.layers.LayerRow`."""
     preprocess: str
@@ -47,11 +47,11 @@ class ModelRecord:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what the model says of an image."""
+        """SHA-256 of everything that determines the output of the model for an image."""
         return hashlib.sha256(json.dumps(list(self._compared().values())).encode()).hexdigest()
 
     def differences(self, other: ModelRecord) -> list[str]:
-        """What decides what the model says, and is not the same in the other."""
+        """The names of the values that affect the output of the model and differ."""
         mine, theirs = self._compared(), other._compared()
         return [name for name in _COMPARED if mine[name] != theirs[name]]
 
@@ -72,7 +72,7 @@ class ModelRecord:
 
     @classmethod
     def of_node(cls, node: Mapping[str, Any]) -> Self:
-        """What `to_node` gave."""
+        """The record of the properties from `to_node`."""
         definition = json.loads(node["definition"])
         return cls(
             id=node["id"],
@@ -87,7 +87,7 @@ class ModelRecord:
         )
 
     def _compared(self) -> dict[str, Any]:
-        # The version of odin_graph that wrote a pipeline is a record, no part of what it does.
+        # Without the version of odin_graph that wrote the pipeline: it does not change what the pipeline does.
         steps = json.loads(self.preprocess)["ops"]
         values = (self.definition_digest, steps, self.classes, self.task, self.input_shape)
         return {name: json.loads(json.dumps(value)) for name, value in zip(_COMPARED, values, strict=True)}
@@ -96,7 +96,7 @@ class ModelRecord:
 def add_model(
     stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None, *, revises: str | None = None
 ) -> bool:
-    """Store a model; the same one again is what is there.
+    """Store a model; an equal one that exists is kept.
 
     Args:
         stores: The workspace.
@@ -108,8 +108,8 @@ def add_model(
         Whether it is new.
 
     Raises:
-        ConflictError: Another model has the id; says in what they differ.
-        MetadataError: A metadata name that is ours, or of another type than recorded.
+        ConflictError: Another model has the id; says how they differ.
+        MetadataError: A reserved metadata name, or a value of another type than recorded.
     """
     values = NewValues.of("Model", {name: [value] for name, value in (metadata or {}).items()})
     origins = [Origin("REVISION_OF", "Model", revises)] if revises is not None else []
@@ -122,16 +122,16 @@ def add_model(
 
     if (deleted := deletion_of(stores, "Model", record.id)) is not None:
         raise deleted
-    if (held := _read(stores, record.id)) is None:
+    if (existing := _read(stores, record.id)) is None:
         try:
             stores.graph.execute(make)
-        except ConflictError:  # another process was faster: then it is as if it had been there
-            held = _read(stores, record.id)
-            if held is None:
+        except ConflictError:  # another process was faster: continue as if the model had existed
+            existing = _read(stores, record.id)
+            if existing is None:
                 raise
         else:
             return True
-    if differ := held.differences(record):
+    if differ := existing.differences(record):
         raise ConflictError(
             f"There is a model {record.id!r} already, with other {', '.join(differ)}. Make it the next version with "
             "revise=True, or give it another id; other weights of the same model are a checkpoint."
@@ -140,22 +140,22 @@ def add_model(
 
 
 def revise_model(stores: Stores, record: ModelRecord, metadata: Mapping[str, Any] | None = None) -> str:
-    """Store a model as the next version of the one that has its id, or of which that id is a version: ``ID@2``.
+    """Store a model as the next version, ``ID@2``, of the model whose id, or id of a version, it has.
 
-    One of the versions again is that one.
+    A model that equals an existing version is that version.
 
     Returns:
         The id of the version.
     """
     base = _BASE.sub("", record.id)
     while True:
-        taken, standing = _numbers(stores, base)
-        for number in reversed(standing):
-            there = _read(stores, _version(base, number))
-            if there is not None and not there.differences(record):
-                return there.id
+        taken, current = _numbers(stores, base)
+        for number in reversed(current):
+            existing = _read(stores, _version(base, number))
+            if existing is not None and not existing.differences(record):
+                return existing.id
         fresh = replace(record, id=_version(base, max(taken, default=0) + 1))
-        before = _version(base, standing[-1]) if standing else None
+        before = _version(base, current[-1]) if current else None
         try:
             add_model(stores, fresh, metadata, revises=before)
         except ConflictError:  # another process made that version meanwhile
@@ -177,15 +177,15 @@ def _version(base: str, number: int) -> str:
 
 
 def _numbers(stores: Stores, base: str) -> tuple[list[int], list[int]]:
-    """The versions that a model ever had, and those that are there, ascending."""
+    """The numbers of all versions that a model ever had, and of those that are not deleted, ascending."""
     rows = stores.graph.read(_VERSIONS, {"id": base, "prefix": f"{base}@"})
-    numbers = {}
+    is_current = {}
     for row in rows:
         ending = row["id"].removeprefix(base).removeprefix("@")
         number = 1 if not ending else int(ending) if ending.isdecimal() else 0
-        if number and _version(base, number) == row["id"]:  # else it only begins alike
-            numbers[number] = not row["deleted"]
-    return sorted(numbers), sorted(number for number, stands in numbers.items() if stands)
+        if number and _version(base, number) == row["id"]:  # otherwise only the prefix is the same
+            is_current[number] = not row["deleted"]
+    return sorted(is_current), sorted(number for number, current in is_current.items() if current)
 
 
 @served

@@ -1,4 +1,4 @@
-"""Weights as safetensors, and from the files of others. Nothing is ever unpickled but tensors."""
+"""Weights as safetensors, and from other files. Only tensors are ever unpickled."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _ALIASES = "odin_aliases"
 
 
 def to_safetensors(weights: nn.Module | Mapping[str, Tensor]) -> bytes:
-    """A module's weights as a safetensors file; the same weights are the same bytes.
+    """The weights of a module as a safetensors file; equal weights give equal bytes.
 
-    A tensor that goes by several names (tied weights) is stored once, and its other names beside it.
+    A tensor with several names (tied weights) is stored once, with its other names as aliases.
 
     Raises:
-        ModelError: Something is no tensor, or no plain one.
+        ModelError: Something is not a plain tensor.
     """
-    held = state_of(weights)
+    state = state_of(weights)
     stored: dict[str, Tensor] = {}
     first: dict[tuple[Any, ...], str] = {}
     aliases: dict[str, str] = {}
-    for name, value in held.items():
+    for name, value in state.items():
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
             kind = f"a {value.layout} tensor" if isinstance(value, Tensor) else f"a {type(value).__qualname__}"
             raise ModelError(
                 f"The weights hold {name!r}, {kind}: only plain tensors are stored, so that nothing is ever unpickled."
             )
-        place = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
-        if value.numel() and place in first:
-            aliases[name] = first[place]
+        storage = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
+        if value.numel() and storage in first:
+            aliases[name] = first[storage]
             continue
-        first[place] = name
-        # A copy of its own: views of one storage (a fused projection) are refused by the format.
+        first[storage] = name
+        # Copied: the format refuses views of one storage (a fused projection).
         stored[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
     try:
         return save(stored, {_ALIASES: json.dumps(aliases, sort_keys=True)} if aliases else None)
@@ -49,7 +49,7 @@ def to_safetensors(weights: nn.Module | Mapping[str, Tensor]) -> bytes:
 
 
 def state_of(weights: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Weights by name: those of a module without what DataParallel and compile put around it, or as they are given.
+    """Weights by name: of a module, unwrapped from DataParallel and compile, or the given state dict itself.
 
     Raises:
         ModelError: It is neither a module nor a state dict.
@@ -69,10 +69,10 @@ def not_finite(weights: nn.Module | Mapping[str, Tensor]) -> list[str]:
 
 
 def from_safetensors(data: bytes) -> dict[str, Tensor]:
-    """What `to_safetensors` wrote.
+    """Read what `to_safetensors` wrote.
 
     Raises:
-        StoreError: It is no such file.
+        StoreError: It is not a safetensors file.
     """
     try:
         tensors = load(data)
@@ -83,7 +83,7 @@ def from_safetensors(data: bytes) -> dict[str, Tensor]:
 
 
 def import_weights(path: str | Path) -> dict[str, Tensor]:
-    """The weights in a ``.pth``, ``.pt`` or ``.safetensors`` file of others.
+    """Read the weights in a ``.pth``, ``.pt`` or ``.safetensors`` file from elsewhere.
 
     Raises:
         ModelError: It holds more than tensors, or cannot be read.
@@ -93,7 +93,7 @@ def import_weights(path: str | Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
                 return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dictionary
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"There is no file of weights {str(file)!r}.") from error
     except Exception as error:
@@ -103,51 +103,51 @@ def import_weights(path: str | Path) -> dict[str, Tensor]:
             "you made it, save only the weights: torch.save(model.state_dict(), path)."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
-            held = held[key]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ModelError(
             f"{str(file)!r} has no state dict: save only the weights, torch.save(model.state_dict(), path)."
         )
-    return {str(name): value for name, value in held.items()}
+    return {str(name): value for name, value in loaded.items()}
 
 
 def apply_weights(module: nn.Module, weights: Mapping[str, Tensor], *, what: str, strict: bool = True) -> None:
     """Put weights into a module.
 
     Args:
-        module: Takes them.
+        module: The module to load them into.
         weights: By name.
-        what: Whose they are, for the message.
-        strict: False to leave out what does not fit in name; shapes must fit always.
+        what: Their name in the message.
+        strict: False to ignore missing and unexpected names; shapes must always fit.
 
     Raises:
-        ModelError: Names what is missing, what is too much, and what has another shape.
+        ModelError: Names are missing or unexpected, or shapes differ; lists them.
     """
-    wanted = module.state_dict()
-    missing, unexpected = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
-    other = sorted(
-        f"{name} {tuple(weights[name].shape)} for {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & weights.keys()
-        if weights[name].shape != wanted[name].shape
+    expected = module.state_dict()
+    missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    misfits = sorted(
+        f"{name} {tuple(weights[name].shape)} for {tuple(expected[name].shape)}"
+        for name in expected.keys() & weights.keys()
+        if weights[name].shape != expected[name].shape
     )
-    faults = [("other shapes", other)]
+    faults = [("other shapes", misfits)]
     if strict:
         faults += [("missing", missing), ("unexpected", unexpected)]
-    if said := [f"{name}: {_listed(names)}" for name, names in faults if names]:
-        remedy = " Give the model that they were trained as" + ("." if other or not strict else ", or strict=False.")
-        raise ModelError(f"The weights of {what} do not fit {type(module).__qualname__}. {'; '.join(said)}.{remedy}")
+    if reasons := [f"{name}: {_listed(names)}" for name, names in faults if names]:
+        remedy = " Give the model that they were trained as" + ("." if misfits or not strict else ", or strict=False.")
+        raise ModelError(f"The weights of {what} do not fit {type(module).__qualname__}. {'; '.join(reasons)}.{remedy}")
     module.load_state_dict(dict(weights), strict=False)
 
 
 def _all_finite(value: Tensor) -> bool:
-    if value.element_size() == 1:  # floats of 8 bits, which torch does not ask
+    if value.element_size() == 1:  # isfinite of torch does not take 8-bit floats
         value = value.float()
     return bool(torch.isfinite(value).all())
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """The module itself, without what DataParallel and compile put around it."""
+    """The module itself, without the wrappers of DataParallel and compile."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -158,7 +158,7 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The header's free part; the format keeps it as JSON behind eight bytes of length."""
+    """The free metadata of the header, which is JSON after eight bytes of length."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return dict(header.get("__metadata__", {}))
 

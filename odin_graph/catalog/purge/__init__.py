@@ -1,1 +1,1 @@
-"""Purging: what is destroyed, in the graph, in arrays and in files."""
+"""Purge: destroy images in the graph, in arrays and in files."""

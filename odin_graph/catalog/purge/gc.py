@@ -1,4 +1,4 @@
-"""What no live node names is garbage: files of broken writers, of compactions, of parents that were abandoned."""
+"""Garbage is what no live node names: files of broken writers, of compactions, and of abandoned builds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 GRACE_SECONDS = 3_600.0
-"""A younger file may be one that its writer is about to name."""
+"""A younger file may be one that its writer will name soon."""
 ABANDONED_SECONDS = 7 * 86_400.0
-"""An unfinished parent is kept so long, for the same call to go on with it."""
+"""An unfinished parent is kept this long, so that the same call can continue."""
 
-# Where there was a lease its end counts, so that a long build is not old by its beginning.
+# With a lease its end counts, so that a long build is not old because of its start.
 _UNFINISHED = f"""
 MATCH (n:{{label}} {{{{state: 'building'}}}})
 RETURN n.id AS id, {leases.FIELDS},
@@ -66,15 +66,15 @@ def collect_garbage(
         stores: The open workspace.
         dry_run: Only say what would be removed.
         grace: Seconds for which a file is spared after it was written.
-        abandoned_after: Seconds for which an unfinished parent is kept after its writer was last heard of.
+        abandoned_after: Seconds for which an unfinished parent is kept after the last sign of its writer.
     """
     parents, spared = _sort_parents(stores, abandoned_after)
     if not dry_run:
         for label, id_ in parents:
             remove_unfinished(stores, label, id_)
-    # Listed before the names are read: a file that is written in between is not in the list.
+    # Listed before the names are read, so that a file written in between is not in the list.
     old = [file for file in stores.arrays.files() if file.age >= grace]
-    named = named_uris(stores) | _let_go_lately(stores, grace)
+    named = named_uris(stores) | _recently_deleted(stores, grace)
     garbage = tuple(file for file in old if file.uri not in named)
     if not dry_run:
         for file in garbage:
@@ -94,8 +94,8 @@ def named_uris(stores: Stores) -> set[str]:
     return named
 
 
-def _let_go_lately(stores: Stores, grace: float) -> set[str]:
-    """The files of activation sets that were deleted a moment ago: somebody may have begun to read them before."""
+def _recently_deleted(stores: Stores, grace: float) -> set[str]:
+    """The files of recently deleted activation sets, which somebody may still be reading."""
     rows = stores.graph.read(
         "MATCH (x:Deletion) WHERE x.files IS NOT NULL AND x.state IS NULL AND x.at >= $since "
         "UNWIND x.files AS uri RETURN uri",
@@ -105,7 +105,7 @@ def _let_go_lately(stores: Stores, grace: float) -> set[str]:
 
 
 def _sort_parents(stores: Stores, abandoned_after: float) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    """The unfinished parents that were abandoned, by label and id, and the ids of the others."""
+    """The abandoned unfinished parents, by label and id, and the ids of the others."""
     abandoned: list[tuple[str, str]] = []
     spared: list[str] = []
     before = now() - timedelta(seconds=abandoned_after)

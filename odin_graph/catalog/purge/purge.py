@@ -1,7 +1,7 @@
-"""Purge: the pixels of images, and all that was computed of them, are destroyed; what cannot be is said.
+"""Purge: destroy the pixels of images and all that was computed from them, and report what cannot be destroyed.
 
-A (:Deletion) in state ``purging`` gathers the images, and the addresses of what the swaps replaced, so that an
-interrupted purge is gone on with by the next one. The tombstones stay, without metadata.
+A (:Deletion) in state ``purging`` gathers the images and the URIs of replaced files, so that the next purge continues
+an interrupted one. The tombstones stay, without metadata.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.people import who
 from odin_graph.catalog.records.unfinished import PARENTS
-from odin_graph.catalog.records.uses import told, uses
+from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches
@@ -43,7 +43,7 @@ _MARK: Final = """
 MATCH (x:Deletion {id: $deletion}) UNWIND $keys AS key MATCH (n:Image {key: key})
 SET n.deleted = true CREATE (n)-[:INVALIDATED_BY]->(x)
 """
-_SAID: Final = """
+_PREDICTIONS: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(p:Prediction) DETACH DELETE p RETURN count(p) AS n
 """
 _CORRECTED: Final = """
@@ -78,7 +78,7 @@ class PurgeReport:
         lines += [f"- {number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
         if self.used:
             what = "It" if len(self.images) == 1 else "Of them"
-            lines.append(f"{what} {told(self.used)}: what is frozen keeps its digest, and reports what is missing.")
+            lines.append(f"{what} {joined(self.used)}: what is frozen keeps its digest, and reports what is missing.")
         lines += [f"Left: {sentence}" for sentence in self.left]
         return "\n".join(lines)
 
@@ -96,46 +96,46 @@ def purge(
 ) -> PurgeReport:
     """Destroy images: pixels, originals, activations, predictions, metadata, labels, indexes and caches.
 
-    What was derived from them goes with them. Their tombstones stay, with id and key alone. Data set versions that
-    held them keep their digest, order and length, without the label. Interrupted, it is gone on with by any next call.
+    Images derived from them are purged too. Their tombstones stay, with id and key alone. Data set versions that
+    contained them keep their digest, order and length, without the label. Any later call continues an interrupted one.
 
     Args:
         stores: The open workspace.
-        keys: The images; those that were deleted before, too.
+        keys: The images, also deleted ones.
         why: The reason, kept on the tombstone.
-        by: Who does it; by default the user's login name.
-        force: Purge also what is in a data set version.
-        dry_run: Only say what would be destroyed, and what could not.
+        by: Who purges; by default the login name of the user.
+        force: Also purge images in a data set version.
+        dry_run: Only report what would be destroyed, and what could not be.
 
     Raises:
-        FrozenError: A data set version holds them; says which.
-        ConflictError: Another process purges, or builds what may hold them.
+        FrozenError: A data set version contains them; says which.
+        ConflictError: Another process purges, or builds something that may contain them.
         UnknownNameError: No such images.
     """
-    given = np.unique(np.asarray(keys, np.int64))
-    ids = _ids(stores, given)
-    if absent := sorted(set(given.tolist()) - set(ids)):
+    requested = np.unique(np.asarray(keys, np.int64))
+    ids = _ids(stores, requested)
+    if absent := sorted(set(requested.tolist()) - set(ids)):
         raise UnknownNameError(f"No image has the key {', '.join(map(str, absent[:5]))}: nothing was purged.")
-    every = _with_derived(stores, given)
-    ids = _ids(stores, every)
-    used = stores.graph.execute(lambda tx: uses(tx, "Image", every.tolist()))
+    targets = _with_derived(stores, requested)
+    ids = _ids(stores, targets)
+    used = stores.graph.execute(lambda tx: uses(tx, "Image", targets.tolist()))
     if used and not force and not dry_run:
-        what = "The image" if len(every) == 1 else f"Of {len(every):,} images (derived ones count)"
+        what = "The image" if len(targets) == 1 else f"Of {len(targets):,} images (derived ones count)"
         raise FrozenError(
-            f"{what} {told(used)}. Nothing was purged. Purge anyway with force=True: the versions keep their "
+            f"{what} {joined(used)}. Nothing was purged. Purge anyway with force=True: the versions keep their "
             "digest, and report what is missing."
         )
-    derived = tuple(ids[key] for key in every.tolist() if key not in set(given.tolist()))
-    left = left_behind(stores, every)
+    derived = tuple(ids[key] for key in targets.tolist() if key not in set(requested.tolist()))
+    left = left_behind(stores, targets)
     report = PurgeReport(tuple(ids.values()), derived, left=left, used=tuple(used), dry_run=dry_run)
     if dry_run:
-        return replace(report, destroyed=dict(affected(stores, every)))
+        return replace(report, destroyed=dict(affected(stores, targets)))
     _refuse_builders(stores)
-    _begin(stores, every, why, who(by))
+    _begin(stores, targets, why, who(by))
     destroyed: Counter[str] = Counter()
     for deletion in unfinished_purges(stores):
         with leases.acquire(stores.graph, "Deletion", deletion) as lease:
-            more = _go_on(stores, deletion, lease, destroyed)
+            more = _continue_purge(stores, deletion, lease, destroyed)
         report = replace(report, left=(*report.left, *more))
     return replace(report, destroyed=dict(destroyed))
 
@@ -147,7 +147,7 @@ def unfinished_purges(stores: Stores) -> list[str]:
 
 
 def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) -> None:
-    """From here on no reader shows the images. Those that a purge has, or had, are its own."""
+    """Mark the images as deleted, so that no reader shows them. Images of an earlier purge stay with that purge."""
     row = {"deletion": fresh_name(), "at": now(), "by": by, "why": why}
 
     def mark(tx: Transaction) -> None:
@@ -166,17 +166,17 @@ def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) ->
     stores.graph.execute(mark)
 
 
-def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> list[str]:
-    """Every step may have been done before. Returns what is left."""
-    keys = _of_deletion(stores, deletion)
+def _continue_purge(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> list[str]:
+    """Run the steps of a purge, each of which may be done already. Returns what is left."""
+    keys = _keys_of_deletion(stores, deletion)
     destroyed += replace_segments(stores, keys, deletion, lease)
-    # A crop that was being made when the purge began: from now on there are no pixels to make one of.
+    # Crops that were being made when the purge began. From now on there are no pixels to make any from.
     while len(late := np.setdiff1d(_with_derived(stores, keys), keys)):
         stores.graph.write(_MARK, {"deletion": deletion, "keys": late.tolist()})
-        keys = _of_deletion(stores, deletion)
+        keys = _keys_of_deletion(stores, deletion)
         destroyed += replace_segments(stores, keys, deletion, lease)
     _drop_indexes(stores, deletion, lease, destroyed)
-    for name, cypher in (("predictions in the graph", _SAID), ("label corrections", _CORRECTED)):
+    for name, cypher in (("predictions in the graph", _PREDICTIONS), ("label corrections", _CORRECTED)):
         for part in batches(keys.tolist(), _FEW):
             destroyed[name] += stores.graph.write(cypher, {"keys": part})[0]["n"]
     for part in batches(keys.tolist(), _FEW):
@@ -201,7 +201,7 @@ def _go_on(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str])
     return left
 
 
-def _of_deletion(stores: Stores, deletion: str) -> NDArray[np.int64]:
+def _keys_of_deletion(stores: Stores, deletion: str) -> NDArray[np.int64]:
     rows = stores.graph.read(
         "MATCH (x:Deletion {id: $id}) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key", {"id": deletion}
     )
@@ -209,7 +209,7 @@ def _of_deletion(stores: Stores, deletion: str) -> NDArray[np.int64]:
 
 
 def _drop_indexes(stores: Stores, deletion: str, lease: Lease, destroyed: Counter[str]) -> None:
-    """Indexes hold vectors of many images, and are built again when they are asked for: all of them go."""
+    """Drop all indexes: each has vectors of many images, and is rebuilt when it is needed."""
 
     def drop(tx: Transaction) -> int:
         lease.check(tx)
@@ -226,7 +226,7 @@ def _drop_indexes(stores: Stores, deletion: str, lease: Lease, destroyed: Counte
 
 
 def _with_derived(stores: Stores, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The images and all that was made from them, by any number of steps."""
+    """The images and all images derived from them, in any number of steps."""
     known, new = set(keys.tolist()), keys.tolist()
     while new:
         found: set[int] = set()
@@ -248,18 +248,18 @@ def _ids(stores: Stores, keys: NDArray[np.int64]) -> dict[int, str]:
 
 
 def _refuse_builders(stores: Stores) -> None:
-    """What a live process is building may come to hold the images after this has looked."""
+    """Refuse while a live process builds something, which could later contain the images."""
     for label in PARENTS:
         for row in stores.graph.read(f"MATCH (n:{label} {{state: 'building'}}) RETURN n.id AS id, {leases.FIELDS}"):
-            if (held := leases.of_row(row)) is not None and held.live:
-                raise leases.busy(label, row["id"], held)
+            if (holder := leases.of_row(row)) is not None and holder.live:
+                raise leases.busy(label, row["id"], holder)
 
 
 def keys_of_any(stores: Stores, images: Sequence[Any]) -> NDArray[np.int64]:
-    """The keys of images, given as objects, ids or keys; tombstones too.
+    """The keys of images, given as objects, ids or keys, also of deleted images.
 
     Raises:
-        UnknownNameError: Ids that are of no image.
+        UnknownNameError: Unknown ids.
     """
     ids = [image for image in images if isinstance(image, str)]
     by_id: dict[str, int] = {}

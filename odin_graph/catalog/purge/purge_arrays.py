@@ -1,4 +1,4 @@
-"""The segments that hold images which are purged: each is written again without them, and its node swapped."""
+"""Rewrite the segments that contain purged images without them, and swap the nodes."""
 
 from __future__ import annotations
 
@@ -30,61 +30,61 @@ BY_IMAGE: Final = {
     "AttributionSet": "attribution maps",
     "VectorSet": "vectors of users",
 }
-"""The arrays whose keys are those of images, by the first word of their names."""
+"""Description of each array that is keyed by image, by the first word of its name."""
 
 
 def affected(stores: Stores, keys: Keys) -> Counter[str]:
-    """How many rows of each kind are of these images."""
+    """Count the rows of these images, by kind."""
     found: Counter[str] = Counter()
-    for info, held in _holding(stores, keys):
-        found[BY_IMAGE[_word(info)]] += held
+    for info, count in _holding(stores, keys):
+        found[BY_IMAGE[_word(info)]] += count
     return found
 
 
 def replace_segments(stores: Stores, keys: Keys, deletion: str, lease: Lease) -> Counter[str]:
-    """Write every segment that holds some of the images again without them; how many rows of each kind went.
+    """Rewrite every segment that contains some of the images without them; count the removed rows by kind.
 
-    One transaction a segment: it names the new ones, and notes on the (:Deletion) what is to be destroyed. Of a data
-    set version the row stays, since it has an order and a length; its label goes.
+    One transaction a segment: it names the new segments, and records on the (:Deletion) the file to destroy. In a data
+    set version the row stays, since order and length are frozen, but its label is removed.
     """
-    gone: Counter[str] = Counter()
-    passed: set[str] = set()
-    while found := [(info, held) for info, held in _holding(stores, keys) if info.id not in passed]:
-        for info, held in found:
+    removed: Counter[str] = Counter()
+    done: set[str] = set()
+    while holding := [(info, count) for info, count in _holding(stores, keys) if info.id not in done]:
+        for info, count in holding:
             word = _word(info)
             if word == "Dataset":
                 table = stores.arrays.read_table(info)
-                blank = _blank(table, keys)
-                passed.add(info.id)
-                if blank is table:
+                blanked = _blank(table, keys)
+                done.add(info.id)
+                if blanked is table:
                     continue
-                new = [stores.arrays.write_table(info.array, blank)]
-                passed.update(segment.id for segment in new)
+                new = [stores.arrays.write_table(info.array, blanked)]
+                done.update(segment.id for segment in new)
             else:
                 try:
                     new = without(stores.arrays, info, keys)
                 except StoreError:
                     if all_named(stores, [info]):
                         raise
-                    continue  # another process replaced it meanwhile: the next look finds what took its place
-            if _swap(stores, info, new, held, deletion, lease):
-                gone[BY_IMAGE[word]] += held
-    return gone
+                    continue  # another process replaced it meanwhile: the next pass finds the replacement
+            if _swap(stores, info, new, count, deletion, lease):
+                removed[BY_IMAGE[word]] += count
+    return removed
 
 
 def _holding(stores: Stores, keys: Keys) -> Iterator[tuple[SegmentInfo, int]]:
-    """The segments that hold some of the images, and how many."""
+    """The segments that contain some of the images, each with their number."""
     if not len(keys):
         return
     for info in all_segments(stores):
         if _word(info) not in BY_IMAGE or info.max_key < keys[0] or info.min_key > keys[-1]:
             continue
-        if held := int(np.isin(keys, stores.arrays.keys(info)).sum()):
-            yield info, held
+        if count := int(np.isin(keys, stores.arrays.keys(info)).sum()):
+            yield info, count
 
 
-def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], held: int, deletion: str, lease: Lease) -> bool:
-    """Whether it was swapped; where another process did so first, what was written is removed again."""
+def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], count: int, deletion: str, lease: Lease) -> bool:
+    """Swap a segment; False if another process did so first, and then the new files are removed."""
 
     def swap(tx: Transaction) -> bool:
         lease.check(tx)
@@ -101,7 +101,7 @@ def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], held: int, d
         if (word, part) in (("PredictionSet", "columns"), ("VectorSet", "rows")):
             tx.run(
                 f"MATCH (s:{word} {{id: $id}}) SET s.rows = CASE WHEN s.rows >= $n THEN s.rows - $n ELSE s.rows END",
-                {"id": set_id, "n": held},
+                {"id": set_id, "n": count},
             )
         return True
 
@@ -116,13 +116,13 @@ def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], held: int, d
 
 
 def _blank(table: pa.Table, keys: Keys) -> pa.Table:
-    """The members without the labels of these images; the table itself where they have none."""
+    """The members without the labels of these images; the same table if they have no labels."""
     label = table.column("label").combine_chunks()
-    ours = pa.array(np.isin(table.column("key").to_numpy(), keys))
-    if not pc.any(pc.and_(ours, pc.is_valid(label))).as_py():
+    is_purged = pa.array(np.isin(table.column("key").to_numpy(), keys))
+    if not pc.any(pc.and_(is_purged, pc.is_valid(label))).as_py():
         return table
-    place = table.schema.get_field_index("label")
-    return table.set_column(place, "label", pc.if_else(ours, pa.scalar(None, label.type), label))
+    position = table.schema.get_field_index("label")
+    return table.set_column(position, "label", pc.if_else(is_purged, pa.scalar(None, label.type), label))
 
 
 def _word(info: SegmentInfo) -> str:

@@ -1,4 +1,4 @@
-"""Files that a purge destroys: what its swaps replaced, what nothing names any more, and every local cache."""
+"""Remove the files that a purge destroys: replaced ones, unnamed ones with purged images, and all local caches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT: Final = ".lock"
 
 
 def remove_replaced(stores: Stores, deletion: str) -> int:
-    """Remove what the purge's own transactions took out of the graph; how many files."""
+    """Remove the files that the transactions of the purge replaced; return how many."""
     rows = stores.graph.read("MATCH (x:Deletion {id: $id}) RETURN x.files AS files", {"id": deletion})
     files = list(dict.fromkeys(rows[0]["files"] or ())) if rows else []
     for uri in files:
@@ -29,42 +29,45 @@ def remove_replaced(stores: Stores, deletion: str) -> int:
 
 
 def sweep(stores: Stores, keys: Keys) -> tuple[int, list[str]]:
-    """Remove what no node names and holds some of the images: how many files, and what may hold them and was left.
+    """Remove files that no node names and that contain some of the images.
 
-    Compactions and broken writers leave such files. Whoever may be about to name one cannot be about to name the
-    images: their segments have new names by now, and are no longer what a compaction began with.
+    Compactions and broken writers leave such files. A writer that will still name one cannot name purged images: their
+    segments have been replaced, so that a compaction of the old ones fails.
+
+    Returns:
+        The number of removed files, and sentences on files that were left.
     """
-    # Listed before the names are read: a file that is written in between is not in the list.
+    # Listed before the names are read, so that a file written in between is not in the list.
     files = stores.arrays.files()
     named = named_uris(stores)
-    removed, unsure = 0, 0
+    removed, unclear = 0, 0
     for file in files:
         if file.uri in named or file.uri.startswith(("keys/", "weights/", "programs/")):
             continue
-        holds = _holds(stores, file, keys)
-        if holds or (holds is None and (file.age >= GRACE_SECONDS or is_abandoned(file.uri))):
+        contains = _contains(stores, file, keys)
+        if contains or (contains is None and (file.age >= GRACE_SECONDS or is_abandoned(file.uri))):
             stores.arrays.remove(file.uri)
             removed += 1
-        elif holds is None:
-            unsure += 1
-    if not unsure:
+        elif contains is None:
+            unclear += 1
+    if not unclear:
         return removed, []
-    said = (
-        f"{unsure} files younger than an hour that nothing names and that do not say what they hold: another process "
+    message = (
+        f"{unclear} files younger than an hour that nothing names and that do not say what they hold: another process "
         "may be writing them. odin gc removes them later."
     )
-    return removed, [said]
+    return removed, [message]
 
 
 def remove_caches(stores: Stores) -> None:
-    """Drop this machine's decoded segments and saved columns: whoever has one mapped keeps it until they let go."""
+    """Remove the caches of this machine. A process that has a file mapped keeps it until it unmaps it."""
     for file in sorted(stores.cache.rglob("*")) if stores.cache.is_dir() else ():
         if file.is_file() and file.suffix != _KEPT:
             file.unlink(missing_ok=True)
 
 
-def _holds(stores: Stores, file: StoredFile, keys: Keys) -> bool | None:
-    """Whether a file that nothing names holds some of the images; None where nobody can say."""
+def _contains(stores: Stores, file: StoredFile, keys: Keys) -> bool | None:
+    """Whether an unnamed file contains some of the images; None if that cannot be determined."""
     try:
         if file.uri.startswith("indexes/"):
             with np.load(io.BytesIO(stores.arrays.raw.read(file.uri)), allow_pickle=False) as index:

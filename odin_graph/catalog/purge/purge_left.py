@@ -1,4 +1,4 @@
-"""What a purge cannot destroy: said, so that a person can."""
+"""List what a purge cannot destroy, so that a person can."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOWN: Final = 5
 
 
 def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
-    """What will outlive a purge of these images, each in a sentence. Ask before it: afterwards digests are gone."""
+    """Sentences on what will survive a purge of these images. Call it before the purge, which removes digests."""
     roles: dict[str, set[str]] = {}
     copies: dict[int, str] = {}
     revisions: dict[int, str] = {}
@@ -40,27 +40,29 @@ def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
             roles.setdefault(row["experiment"], set()).add(row["role"] or "")
         for cypher, found in ((_COPIES, copies), (_REVISIONS, revisions)):
             found.update((row["key"], row["id"]) for row in stores.graph.read(cypher, {"keys": part}))
-    ours = set(keys.tolist())
-    said: list[str] = []
+    purged = set(keys.tolist())
+    sentences: list[str] = []
     if trained := sorted(id_ for id_, used in roles.items() if used - {"test"}):
         weights = stores.graph.read(_WEIGHTS, {"ids": trained})[0]["n"]
-        said.append(
-            f"what {_some(trained)} trained or tuned on them, {weights:,} checkpoints here: weights may remember what "
+        sentences.append(
+            f"what {_join(trained)} trained or tuned on them, {weights:,} checkpoints here: weights may remember what "
             "they saw. Train them again without."
         )
     if roles:
-        said.append(f"metrics and hyper-parameters that were logged by {_some(sorted(roles))}.")
-    if others := sorted(id_ for key, id_ in copies.items() if key not in ours):
-        said.append(f"images with the same pixels under other ids: {_some(others)}. Purge them too if they should go.")
-    if others := sorted(id_ for key, id_ in revisions.items() if key not in ours):
-        said.append(f"other revisions of them: {_some(others)}. Purge them too if they should go.")
-    said.append(
+        sentences.append(f"metrics and hyper-parameters that were logged by {_join(sorted(roles))}.")
+    if others := sorted(id_ for key, id_ in copies.items() if key not in purged):
+        sentences.append(
+            f"images with the same pixels under other ids: {_join(others)}. Purge them too if they should go."
+        )
+    if others := sorted(id_ for key, id_ in revisions.items() if key not in purged):
+        sentences.append(f"other revisions of them: {_join(others)}. Purge them too if they should go.")
+    sentences.append(
         "pictures, tables and data sets that were exported; what running processes hold; caches of other machines; "
         "backups; what the graph engine's own files keep of overwritten records until it reuses their pages."
     )
-    return tuple(said)
+    return tuple(sentences)
 
 
-def _some(ids: list[str]) -> str:
+def _join(ids: list[str]) -> str:
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more

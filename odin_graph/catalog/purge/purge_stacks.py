@@ -1,4 +1,4 @@
-"""Purge of a volume or a video: its images go first, then what the node itself says."""
+"""Purge of a volume or a video: first its images, then the properties of its node."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def purge_stack(
     by: str | None = None,
     force: bool = False,
 ) -> PurgeReport:
-    """Destroy its images with all that was made of them, and strip its node to a tombstone. May be repeated.
+    """Destroy its images and all that was made of them, and reduce its node to a tombstone. May be repeated.
 
     Raises:
-        FrozenError: A data set version holds images of it; says which.
+        FrozenError: A data set version contains images of it; says which.
         UnknownNameError: There is no such thing.
     """
     keys = np.array([row["key"] for row in images_of(stores, kind, id, deleted=True)], np.int64)

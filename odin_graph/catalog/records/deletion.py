@@ -1,4 +1,4 @@
-"""Delete: a tombstone that no reader shows and lineage tells of; refused while something frozen uses the thing."""
+"""Delete things by tombstones, which readers hide and lineage keeps; refused while something frozen uses them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.people import who
-from odin_graph.catalog.records.updates import there
-from odin_graph.catalog.records.uses import told, uses
+from odin_graph.catalog.records.updates import existing
+from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
@@ -40,7 +40,7 @@ class DeletionReport:
         counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items() if number)
         lines = [f"Deleted {counts}."]
         if self.used:
-            lines.append(f"Still named by what is frozen: {told(self.used)}.")
+            lines.append(f"Still named by what is frozen: {joined(self.used)}.")
         return "\n".join(lines)
 
 
@@ -53,38 +53,38 @@ def delete(
     by: str | None = None,
     force: bool = False,
 ) -> DeletionReport:
-    """Put tombstones on things, in one transaction: all of them, or none and an error.
+    """Put tombstones on things, in one transaction: on all of them, or on none.
 
-    Nothing is destroyed but activations, which are computed again when they are asked for: the nodes stay, with
-    ``deleted = true`` and INVALIDATED_BY a (:Deletion). An experiment's checkpoints, predictions and activations go
-    with it, a checkpoint's activations with that.
+    Only activations are destroyed, which are computed again when they are needed: the nodes stay, with
+    ``deleted = true`` and INVALIDATED_BY a (:Deletion). The checkpoints, predictions and activations of an experiment
+    are deleted with it, and the activations of a checkpoint with the checkpoint.
 
     Args:
         stores: The open workspace.
-        label: Their kind, one that is deletable.
+        label: The kind of the things, a deletable one.
         things: The keys of images, the ids of the others.
-        why: The reason, for whoever meets the tombstone.
-        by: Who does it; by default the user's login name.
-        force: Delete also what something frozen uses.
+        why: The reason, stored on the tombstone.
+        by: Who deletes; by default the login name of the user.
+        force: Also delete things that something frozen uses.
 
     Raises:
         FrozenError: Something frozen uses them; says what.
         UnknownNameError: No such things.
-        ConflictError: A live process is at work on one of them.
+        ConflictError: A live process is writing to one of them.
     """
     listed = list(dict.fromkeys(things))
-    alive = there(stores, label, listed)
-    _check_known(stores, label, [thing for thing in listed if thing not in alive])
-    listed = [thing for thing in listed if thing in alive]
+    not_deleted = existing(stores, label, listed)
+    _check_known(stores, label, [thing for thing in listed if thing not in not_deleted])
+    listed = [thing for thing in listed if thing in not_deleted]
     if not listed:
         return DeletionReport("", {label: 0})
     for kind, ids in _leased(stores, label, listed):
         for id_ in ids:
-            if (held := leases.holder(stores.graph, kind, id_)) is not None and held.live:
-                raise leases.busy(kind, id_, held)
+            if (holder := leases.holder(stores.graph, kind, id_)) is not None and holder.live:
+                raise leases.busy(kind, id_, holder)
     row: dict[str, Any] = {"id": fresh_name(), "at": now(), "by": who(by), "why": why}
 
-    def bury(tx: Transaction) -> DeletionReport:
+    def mark_all(tx: Transaction) -> DeletionReport:
         used = uses(tx, label, listed)
         if used and not force:
             raise _refused(label, listed, used)
@@ -96,11 +96,11 @@ def delete(
             _refuse_live(tx, part, ids)
         return DeletionReport(str(row["id"]), counts, tuple(used))
 
-    return stores.graph.execute(bury)
+    return stores.graph.execute(mark_all)
 
 
 def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> int:
-    """Tombstones for those that have none; how many."""
+    """Put tombstones on the things that have none; return how many."""
     by = KINDS[label].key
     state = ", n.state = 'deleted'" if KINDS[label].ready else ""
     number = 0
@@ -112,7 +112,7 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
             "RETURN count(n) AS n",
             {"deletion": deletion, "things": part},
         )[0]["n"]
-        if label == "ActivationSet":  # what can be computed again takes no room: its files are garbage from now on
+        if label == "ActivationSet":  # it can be computed again, so its files become garbage
             for id_ in part:
                 gone = tx.run(
                     "MATCH (s:Segment) WHERE s.array STARTS WITH $prefix WITH s, s.uri AS uri DETACH DELETE s "
@@ -125,7 +125,7 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
                     {"id": id_},
                 )
                 uris = [row["uri"] for row in gone] + [uri for row in indexes for uri in row["uris"] or ()]
-                tx.run(  # whoever reads them goes on: gc spares what a deletion of the last hour names
+                tx.run(  # readers may continue: gc spares the files of deletions of the last hour
                     "MATCH (x:Deletion {id: $deletion}) SET x.files = coalesce(x.files, []) + $uris",
                     {"deletion": deletion, "uris": uris},
                 )
@@ -133,7 +133,7 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
 
 
 def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
-    """Once more, under the locks of the tombstones: a process may have begun since it was looked."""
+    """Check again under the locks of the tombstones: a process may have begun to write meanwhile."""
     if not KINDS[label].leased:
         return
     rows = tx.run(
@@ -142,13 +142,13 @@ def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
         {"things": list(things)},
     )
     for row in rows:
-        if (held := leases.of_row(row)) is not None and held.live:
-            raise leases.busy(label, row["thing"], held)
+        if (holder := leases.of_row(row)) is not None and holder.live:
+            raise leases.busy(label, row["thing"], holder)
 
 
 def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
     for part, pattern in KINDS[label].parts.items():
-        # What several checkpoints share goes with the last of them: those of this call have their tombstone by now.
+        # A shared set is deleted with its last checkpoint. Checkpoints of this call already have their tombstone.
         last = (
             f" AND NOT EXISTS {{ MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE {alive('Checkpoint', 'o')} }}"
             if part == "ActivationSet"
@@ -163,7 +163,7 @@ def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple
 
 
 def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
-    """What a live process may be at work on: the things themselves, and their parts."""
+    """The nodes that a live process may be writing: the things themselves, and their parts."""
     if KINDS[label].leased:
         yield label, list(things)
     for part, pattern in KINDS[label].parts.items():
@@ -176,7 +176,7 @@ def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple
 
 
 def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
-    """Refuse what never was; what was deleted before is left as it is."""
+    """Refuse unknown things; already deleted ones are left as they are."""
     if not absent:
         return
     by = KINDS[label].key
@@ -184,9 +184,9 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
         f"UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) RETURN thing", {"things": list(absent)}
     )
     known = {row["thing"] for row in rows}
-    if strange := [thing for thing in absent if thing not in known]:
+    if unknown := [thing for thing in absent if thing not in known]:
         raise UnknownNameError(
-            f"{len(strange)} things to delete do not exist, first {', '.join(map(repr, strange[:_SHOWN]))}. "
+            f"{len(unknown)} things to delete do not exist, first {', '.join(map(repr, unknown[:_SHOWN]))}. "
             "Nothing was deleted: correct them, or leave them out."
         )
 
@@ -204,13 +204,13 @@ def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenEr
         "Checkpoint": "Delete those first",
     }.get(label, "Leave it")
     return FrozenError(
-        f"{what} {told(used)}. Nothing was deleted. {remedy}, or delete anyway with force=True: what is frozen "
+        f"{what} {joined(used)}. Nothing was deleted. {remedy}, or delete anyway with force=True: what is frozen "
         "keeps its digest, opens as before, and reports what is missing."
     )
 
 
 def deletion_of(stores: Stores, label: str, id: str) -> ConflictError | None:  # noqa: A002 - the users' word for it
-    """The error of using an id whose thing was deleted; None where it was not."""
+    """The error of using the id of a deleted thing; None if it is not deleted."""
     rows = stores.graph.read(
         f"MATCH (n:{label} {{id: $id}})-[:INVALIDATED_BY]->(x:Deletion) WHERE n.deleted = true "
         "RETURN x.at AS at, x.by AS by, x.why AS why ORDER BY x.at",
@@ -218,8 +218,8 @@ def deletion_of(stores: Stores, label: str, id: str) -> ConflictError | None:  #
     )
     if not rows:
         return None
-    said = f": {rows[0]['why']}" if rows[0]["why"] else ""
+    reason = f": {rows[0]['why']}" if rows[0]["why"] else ""
     return ConflictError(
-        f"{label} {id!r} was deleted by {rows[0]['by']} on {str(rows[0]['at'])[:10]}{said}. Its tombstone keeps the "
+        f"{label} {id!r} was deleted by {rows[0]['by']} on {str(rows[0]['at'])[:10]}{reason}. Its tombstone keeps the "
         "id, so that lineage stays clear: give another id, or bring it back with undelete()."
     )

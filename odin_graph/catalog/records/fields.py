@@ -1,4 +1,4 @@
-"""The recorded types of free metadata: one type a name and kind, written with the values it is the type of."""
+"""The recorded types of free metadata: one for each kind and name, written in the same transaction as the values."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def recorded_types(graph: Graph, kind: str) -> dict[str, FieldType]:
 
 
 def counted(graph: Graph) -> list[tuple[str, str, str, int]]:
-    """Every field that something has a value of: kind, name, type, and how many things have one."""
-    found: list[tuple[str, str, str, int]] = []
+    """Every field that has values: kind, name, type, and the number of things with a value."""
+    fields: list[tuple[str, str, str, int]] = []
     for kind in DESCRIBED:
         types = recorded_types(graph, kind)
         if not types:
             continue
-        counts = ", ".join(f"count(n.{quoted(name)}) AS c{place}" for place, name in enumerate(types))
+        counts = ", ".join(f"count(n.{quoted(name)}) AS c{position}" for position, name in enumerate(types))
         (row,) = graph.read(f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN {counts}")
-        here = [(kind, name, type_.value, row[f"c{place}"]) for place, (name, type_) in enumerate(types.items())]
-        found += sorted(row for row in here if row[-1])
-    return found
+        rows = [(kind, name, type_.value, row[f"c{position}"]) for position, (name, type_) in enumerate(types.items())]
+        fields += sorted(row for row in rows if row[-1])
+    return fields
 
 
 @dataclass(frozen=True)
 class NewValues:
-    """Metadata columns on their way in: checked, typed, and not yet compared with what is recorded."""
+    """Metadata columns to be stored: checked and typed, but not yet compared with the recorded types."""
 
     kind: str
-    """What carries them: ``Image``, ``Dataset``, ``Model``, ``Experiment``."""
+    """The kind of the things: ``Image``, ``Dataset``, ``Model``, ``Experiment``."""
     columns: Mapping[str, Sequence[Any]]
     types: Mapping[str, FieldType]
     empty: tuple[str, ...] = ()
-    """Columns of empty lists alone, which say nothing of their type: the recorded one holds them."""
+    """Columns of only empty lists, which have no type of their own: they take the recorded one."""
     given: bool = True
-    """Whether there were columns, be it of missing values alone, which take values away."""
+    """Whether there were columns, even of only missing values, which remove values."""
 
     @classmethod
     def of(
@@ -57,24 +57,26 @@ class NewValues:
         own: Sequence[str] = (),
         known: Mapping[str, FieldType] | None = None,
     ) -> NewValues:
-        """Check names and find the types. A column of nothing but missing values is left out.
+        """Check names and find the types. A column of only missing values is left out.
 
         Args:
-            kind: What carries them.
+            kind: The kind of the things.
             columns: The values by name; None and NaN are missing.
-            own: Names of ours that have no fixed type, such as ``label``.
-            known: Types that the rest of a call has: a part of it may hold empty lists alone.
+            own: Reserved names without a fixed type, such as ``label``.
+            known: Types from the rest of the call, for parts of it that contain only empty lists.
 
         Raises:
-            MetadataError: A name that is ours, values that no single type holds, or one that a float would cut.
+            MetadataError: A reserved name, values of different types, or a number that a float cannot represent.
         """
         for name in columns:
             if name not in own:
                 check_name(kind, name)
-        found = {name: metadata.classify(values, f"{kind}.{name}") for name, values in columns.items()}
-        empty = [name for name, type_ in found.items() if type_ is None and any(_is_empty(v) for v in columns[name])]
-        found |= {name: known[name] for name in empty if known and name in known}
-        types = {name: type_ for name, type_ in found.items() if type_ is not None}
+        classified = {name: metadata.classify(values, f"{kind}.{name}") for name, values in columns.items()}
+        empty = [
+            name for name, type_ in classified.items() if type_ is None and any(_is_empty(v) for v in columns[name])
+        ]
+        classified |= {name: known[name] for name in empty if known and name in known}
+        types = {name: type_ for name, type_ in classified.items() if type_ is not None}
         for name in (name for name, type_ in types.items() if type_.scalar is FieldType.FLOAT):
             if metadata.plain_type(columns[name]) is FieldType.FLOAT:
                 continue
@@ -84,24 +86,24 @@ class NewValues:
         return cls(kind, {name: columns[name] for name in (*types, *untyped)}, types, untyped, bool(columns))
 
     def part(self, rows: slice) -> NewValues:
-        """The values of some of the nodes."""
+        """The values of a part of the nodes."""
         return replace(self, columns={name: values[rows] for name, values in self.columns.items()})
 
     def record(self, tx: Transaction, number: int = 1) -> list[dict[str, Any]]:
         """Record the types in the transaction that writes the values.
 
-        A field that nothing has a value of any more is forgotten, and takes the type that comes. Where a type is
-        changed before the transaction ends, the transaction is run again.
+        A field without values is forgotten, and takes the new type. If a type is changed before the transaction ends,
+        the transaction is run again.
 
         Args:
-            tx: That transaction.
+            tx: The transaction that writes the values.
             number: How many nodes there are.
 
         Returns:
-            For each node its properties, of the recorded types; what is missing is left out.
+            The properties of each node, in the recorded types; missing values are left out.
 
         Raises:
-            MetadataError: A type that clashes with the recorded one, or empty lists where no list is recorded.
+            MetadataError: A type that conflicts with the recorded one, or empty lists if no list type is recorded.
         """
         forget_unused(tx.run, self.kind, self.types)
         recorded = record_types(tx.run, self.kind, self.types) | list_types(tx.run, self.kind, self.empty)

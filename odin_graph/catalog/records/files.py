@@ -1,4 +1,4 @@
-"""Whole files below the arrays' root, named by the SHA-256 of what is in them: weights and exported programs."""
+"""Files below the root of the arrays, named by the SHA-256 of their content: weights and exported programs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from odin_graph.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file: the folder, and how the names end."""
+    """A kind of file: its folder and its suffix."""
 
     folder: str
     suffix: str
 
     def uri(self, digest: str) -> str:
-        """Where the file of that digest is, below the arrays' root."""
+        """The path of the file with that digest, below the root of the arrays."""
         return f"{self.folder}/{digest}{self.suffix}"
 
 
@@ -26,22 +26,22 @@ PROGRAMS = Kind("programs", ".pt2")
 
 
 def put(stores: Stores, kind: Kind, data: bytes) -> str:
-    """Write a file, whole or not at all. Returns its digest.
+    """Write a file atomically. Returns its digest.
 
     Raises:
         SpaceError: No space is left.
     """
     digest = hashlib.sha256(data).hexdigest()
-    # Also where it is there: an old file that nothing names yet would be taken for garbage before it is named.
+    # Also if it exists: an old unnamed file could be removed as garbage before it is named.
     stores.arrays.raw.write(kind.uri(digest), data)
     return digest
 
 
 def get(stores: Stores, kind: Kind, digest: str) -> bytes:
-    """Read a file, and check that it is what was written.
+    """Read a file, and check its digest.
 
     Raises:
-        StoreError: It is gone, or is not what was written.
+        StoreError: The file is missing or was changed.
     """
     data = stores.arrays.raw.read(kind.uri(digest))
     if hashlib.sha256(data).hexdigest() != digest:

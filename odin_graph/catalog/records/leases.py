@@ -1,8 +1,8 @@
-"""Who is writing: a lease on a node that is not finished.
+"""Leases: which process is writing to an unfinished node.
 
-A lease is two properties of the node, ``lease_owner`` and ``lease_until`` (seconds, by the engine's clock). A thread
-renews it. A lease that ran out, or whose owner was a process of this machine that is gone, is taken over by whoever
-makes the same call again.
+A lease is two properties of the node, ``lease_owner`` and ``lease_until`` (seconds, by the engine clock). A thread
+renews it. A lease that has expired, or whose owner was a process of this machine that has ended, is taken over by the
+next process that makes the same call.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from odin_graph.errors import ConflictError, OdinError
 from odin_graph.graph import Graph, Transaction
 
 SECONDS = 300.0
-"""How long a lease holds. Renewals are few, because each of them makes cached columns stale."""
+"""How long a lease is valid. Renewals are rare, because each of them makes cached columns stale."""
 
 LOCK = "odin_lock"
-"""A property that a transaction sets to lock a node, and takes away again before it commits."""
+"""A property that a transaction sets to lock a node, and removes before it commits."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds, or last held, a lease."""
+    """The current or last owner of a lease."""
 
     owner: str
     live: bool
 
     def __str__(self) -> str:
-        """The process, as a person looks for it."""
+        """The process, for people."""
         host, pid, *_ = self.owner.rsplit(":", 3)
         return f"process {pid} on {host.split('/')[0]}"
 
 
 class Lease:
-    """A held lease. Renewed by a daemon thread until it is released; also a context manager.
+    """An acquired lease. A daemon thread renews it until it is released; also a context manager.
 
     Args:
-        graph: The graph that holds the node.
-        label: The node's label, one of ours.
-        id: The node's id.
-        owner: Who holds it, as given to `acquire`.
-        seconds: How long a renewal lasts.
+        graph: The graph of the node.
+        label: The label of the node, one of ours.
+        id: The id of the node.
+        owner: The owner, from `new_owner`.
+        seconds: How long a renewal is valid.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Lease:
         threading.Thread(target=self._renew_until_stopped, name=f"lease of {id}", daemon=True).start()
 
     def check(self, tx: Transaction) -> None:
-        """Refuse to go on when another process has taken over. The node stays locked for the transaction.
+        """Raise if another process has taken over. The node stays locked for the transaction.
 
         Raises:
             ConflictError: The lease is not ours any more.
@@ -88,7 +88,7 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Stop renewing, and let go. The node may be finished, or gone, by then."""
+        """Stop renewing, and release the lease. The node may be finished, or deleted, by then."""
         self._stop.set()
         if self._lost or os.getpid() != self._pid:
             return
@@ -105,7 +105,7 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release it; where an error is on its way already, a failing release does not hide it."""
+        """Release it; a failing release does not hide an error of the block."""
         try:
             self.release()
         except OdinError:
@@ -116,16 +116,16 @@ class Lease:
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._seconds / 3):
             try:
-                held = self._graph.write(
+                renewed = self._graph.write(
                     f"MATCH (n:{self.label} {{id: $id}}) WHERE n.lease_owner = $owner "
                     "SET n.lease_until = timestamp() / 1000.0 + $seconds RETURN n.id AS id",
                     {"id": self.id, "owner": self.owner, "seconds": self._seconds},
                 )
-                if not held:
+                if not renewed:
                     return
                 if self.beat is not None:
                     self.beat()
-            except OdinError:  # the engine may come back before the lease runs out; `check` decides
+            except OdinError:  # the engine may answer again before the lease expires; `check` decides
                 _log.warning("The lease of %s %r could not be renewed.", self.label, self.id, exc_info=True)
 
 
@@ -135,17 +135,17 @@ def new_owner() -> str:
 
 
 def holder(graph: Graph, label: str, id: str) -> Holder | None:  # noqa: A002
-    """Who holds the lease of a node; None if nobody does."""
+    """The holder of the lease of a node; None if there is none."""
     rows = graph.read(f"MATCH (n:{label} {{id: $id}}) RETURN {FIELDS}", {"id": id})
     return of_row(rows[0]) if rows else None
 
 
 FIELDS = "n.lease_owner AS lease_owner, n.lease_until > timestamp() / 1000.0 AS lease_holds"
-"""What `of_row` reads of a node ``n``."""
+"""The columns of a node ``n`` for `of_row`."""
 
 
 def of_row(row: dict[str, object]) -> Holder | None:
-    """The holder that a row of `FIELDS` names."""
+    """The holder in a row of `FIELDS`."""
     owner = row["lease_owner"]
     if not isinstance(owner, str):
         return None
@@ -159,16 +159,16 @@ def acquire(
     *,
     seconds: float = SECONDS,
 ) -> Lease:
-    """Take the lease of a node that exists, over from a holder that is gone if need be.
+    """Acquire the lease of an existing node, if needed from a process that has ended.
 
     Raises:
-        ConflictError: A live process holds it.
+        ConflictError: A live process has it.
     """
     owner = new_owner()
-    seen = holder(graph, label, id)
-    if seen is not None and seen.live:
-        raise busy(label, id, seen)
-    previous = "" if seen is None else seen.owner
+    current = holder(graph, label, id)
+    if current is not None and current.live:
+        raise busy(label, id, current)
+    previous = "" if current is None else current.owner
 
     def take(tx: Transaction) -> bool:
         _lock(tx, label, id)
@@ -181,13 +181,13 @@ def acquire(
         )
 
     if not graph.execute(take):
-        now = holder(graph, label, id)
-        raise busy(label, id, now or Holder(owner, live=True))
+        winner = holder(graph, label, id)
+        raise busy(label, id, winner or Holder(owner, live=True))
     return Lease(graph, label, id, owner, seconds=seconds)
 
 
 def is_held(tx: Transaction, label: str, id: str, owner: str) -> bool:  # noqa: A002
-    """Whether the lease is the owner's, which it then is until the transaction ends."""
+    """Whether the owner has the lease, which then stays so until the transaction ends."""
     _lock(tx, label, id)
     return bool(
         tx.run(
@@ -196,22 +196,22 @@ def is_held(tx: Transaction, label: str, id: str, owner: str) -> bool:  # noqa: 
     )
 
 
-def busy(label: str, id: str, held: Holder) -> ConflictError:  # noqa: A002
-    """The error of finding a live holder."""
+def busy(label: str, id: str, writer: Holder) -> ConflictError:  # noqa: A002
+    """The error to raise when a live process has the lease."""
     return ConflictError(
-        f"{label} {id!r} is being written by {held}. Wait until it is finished, or end that process; "
+        f"{label} {id!r} is being written by {writer}. Wait until it is finished, or end that process; "
         f"a process that is not heard of for {SECONDS:.0f} seconds loses its claim."
     )
 
 
 def _lock(tx: Transaction, label: str, id_: str) -> None:
-    # Neo4j locks what is written, not what is read: a statement that reads after this one reads under the lock.
-    # ArcadeDB notices at the commit that both have written.
+    # Neo4j locks what is written, not what is read: later statements of the transaction read under this lock.
+    # ArcadeDB notices at the commit that two transactions have written.
     tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.{LOCK} = true SET n.{LOCK} = null", {"id": id_})
 
 
 def _host() -> str:
-    # Processes in containers may share a host's name and never see each other: a name ends at the pid namespace.
+    # Containers may share a host name without seeing each other's processes, so the name includes the pid namespace.
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:

@@ -1,4 +1,4 @@
-"""Files that nodes name and that are no segments: weights, programs and indexes."""
+"""Files that nodes name and that are not segments: weights, programs and indexes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from odin_graph.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file, and what names it."""
+    """A file and the thing that names it."""
 
     uri: str
     thing: str
     remedy: str
     mend: Callable[[], str] | None = None
-    """Where the file can be made again."""
+    """Repairs the graph if the file can be made again."""
 
 
 def named_files(stores: Stores) -> Iterator[NamedFile]:
-    """Every file that a node names and that is no segment."""
+    """Every file that a node names and that is not a segment."""
     for row in stores.graph.read(
         "MATCH (c:Checkpoint) WHERE c.weights IS NOT NULL RETURN c.id AS id, c.weights AS digest"
     ):
@@ -33,7 +33,7 @@ def named_files(stores: Stores) -> Iterator[NamedFile]:
     ):
         try:
             definition = json.loads(row["json"])
-        except (ValueError, TypeError):  # `check_models` says so
+        except (ValueError, TypeError):  # `check_models` reports it
             continue
         if isinstance(definition, dict) and definition.get("kind") == "program":
             yield NamedFile(

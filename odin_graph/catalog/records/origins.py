@@ -1,4 +1,4 @@
-"""The lineage a node is made with: edges, and the same on the node, by which `odin doctor` knows what is missing."""
+"""The lineage that a node is made with: edges, and a copy on the node, so that `odin doctor` finds missing edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
 
 LABELS: Final = ("Checkpoint", "Dataset", "Experiment", "Image", "Model", "PredictionSet")
-"""The labels whose nodes say so; of images the slices of volumes and frames of videos."""
+"""The labels of nodes with such a copy; of images only slices and frames have one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,14 +22,14 @@ class Origin:
     label: str
     id: str
     role: str | None = None
-    """Of a data set that an experiment used."""
+    """The role of a data set that an experiment used."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From the text on the node.
+        """Parse the text on the node.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not an origin.
         """
         parts = json.loads(text)
         if not isinstance(parts, list) or len(parts) not in (3, 4) or not all(isinstance(part, str) for part in parts):
@@ -42,7 +42,7 @@ class Origin:
 
 
 def texts(origins: Iterable[Origin]) -> list[str] | None:
-    """The property of a node; None where it came from nothing."""
+    """The property of the node; None if there are no origins."""
     return [str(origin) for origin in origins] or None
 
 
@@ -53,7 +53,7 @@ def draw(
     origins: Iterable[Origin],
     properties: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Create the edges of a node that is there; `properties` are those of edges, by their type."""
+    """Create the edges of an existing node, with further properties by the type of the edge."""
     for origin in origins:
         edge = {"start": id, "end": origin.id, "role": origin.role, **(properties or {}).get(origin.edge, {})}
         create_edges(tx, origin.edge, (label, "id"), (origin.label, "id"), [edge])

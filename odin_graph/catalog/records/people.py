@@ -1,4 +1,4 @@
-"""Who did it: the name that corrections and deletions are recorded under."""
+"""The name under which corrections and deletions are recorded."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from odin_graph.errors import DataError
 
 
 def who(by: str | None = None) -> str:
-    """The name that was given, else the user's login name.
+    """The given name, or else the login name of the user.
 
     Raises:
-        DataError: A name that is none.
+        DataError: The name is empty.
     """
     if by is not None:
         if not isinstance(by, str) or not by.strip():
@@ -20,5 +20,5 @@ def who(by: str | None = None) -> str:
         return by
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a user without a name, in a container
         return f"uid {os.getuid()}"

@@ -1,4 +1,4 @@
-"""Metadata of what comes back: its fields may have another type by now."""
+"""Convert the metadata of restored things, whose fields may have another type now."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _SHOWN: Final = 5
 
 
 def fit_types(tx: Transaction, kind: str, by: str, things: Sequence[Any]) -> dict[str, int]:
-    """Convert values to the types that their fields have now, without losing a digit; before the things are shown.
+    """Convert values to the current types of their fields, without losing a digit, before the things are visible.
 
-    A field of which nothing else has a value takes the type of what comes back.
+    A field without any other value takes the type of the restored values.
 
     Args:
-        tx: The transaction that takes the tombstones away.
-        kind: Of the things.
-        by: ``key`` or ``id``, by which they are given.
-        things: What comes back.
+        tx: The transaction that removes the tombstones.
+        kind: The kind of the things.
+        by: The property that identifies them, ``key`` or ``id``.
+        things: The restored things.
 
     Returns:
-        By field, how many values were converted.
+        The number of converted values by field.
 
     Raises:
-        ConflictError: Values fit neither; names them, and nothing is changed.
+        ConflictError: Values cannot be converted; lists them, and nothing is changed.
     """
-    tx.run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1")  # where writers of types meet
+    tx.run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1")  # locks the types against other writers
     fields = tx.run("MATCH (f:Field {kind: $kind}) RETURN f.name AS name, f.type AS type", {"kind": kind})
     types = {row["name"]: FieldType(row["type"]) for row in fields}
     converted = {}
-    for name, values in _others(tx, kind, by, things, types).items():
-        to = _free(tx, kind, name, [value for _, value in values]) or types[name]
-        rows, strange = [], []
+    for name, values in _mistyped(tx, kind, by, things, types).items():
+        to = _free_type(tx, kind, name, [value for _, value in values]) or types[name]
+        rows, failed = [], []
         for thing, value in values:
             try:
                 after = encode(convert(value, to), to)
-                if after is None:  # text that stands for nothing, "NA"
+                if after is None:  # text that means a missing value, "NA"
                     raise ValueError
                 rows.append({"thing": thing, "value": after})
             except (ValueError, OverflowError):
-                strange.append(f"{value!r:.60} of {thing!r}")
-        if strange:
+                failed.append(f"{value!r:.60} of {thing!r}")
+        if failed:
             raise ConflictError(
-                f"{kind}.{name} is {to} by now, and {len(strange):,} values of what is to come back are not, first "
-                f"{', '.join(strange[:_SHOWN])} ({by}s). Nothing was changed: call db.fields.retype({name!r}, str) "
+                f"{kind}.{name} is {to} by now, and {len(failed):,} values of what is to come back are not, first "
+                f"{', '.join(failed[:_SHOWN])} ({by}s). Nothing was changed: call db.fields.retype({name!r}, str) "
                 "first, to which all of them can be converted, or take the field from the others."
             )
         if to is not types[name]:
@@ -62,10 +62,10 @@ def fit_types(tx: Transaction, kind: str, by: str, things: Sequence[Any]) -> dic
     return converted
 
 
-def _others(
+def _mistyped(
     tx: Transaction, kind: str, by: str, things: Sequence[Any], types: dict[str, FieldType]
 ) -> dict[str, list[tuple[Any, Any]]]:
-    """By field, the values that are not of its type, each with its thing."""
+    """The values that do not have the type of their field, by field, each with its thing."""
     found: dict[str, list[tuple[Any, Any]]] = {}
     if not types:
         return found
@@ -73,15 +73,15 @@ def _others(
     statement = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) RETURN thing, [{values}] AS held"
     for part in batches(list(things), BATCH):
         for row in tx.run(statement, {"things": part}):
-            for (name, type_), held in zip(types.items(), row["held"], strict=True):
-                value = decode(held)
+            for (name, type_), stored in zip(types.items(), row["held"], strict=True):
+                value = decode(stored)
                 if value is not None and value != [] and type_of(value) is not type_:
                     found.setdefault(name, []).append((row["thing"], value))
     return found
 
 
-def _free(tx: Transaction, kind: str, name: str, values: Sequence[Any]) -> FieldType | None:
-    """The one type of the values, where nothing that is shown has one of the field."""
+def _free_type(tx: Transaction, kind: str, name: str, values: Sequence[Any]) -> FieldType | None:
+    """The common type of the values, if no visible thing has a value of the field; else None."""
     used = f"MATCH (n:{kind}) WHERE n.deleted IS NULL AND n.{quoted(name)} IS NOT NULL RETURN 1 AS n LIMIT 1"
-    of = {type_of(value) for value in values}
-    return of.pop() if len(of) == 1 and not tx.run(used) else None
+    types = {type_of(value) for value in values}
+    return types.pop() if len(types) == 1 and not tx.run(used) else None

@@ -1,4 +1,4 @@
-"""A field gets another type: every value of it is converted, in one transaction, or none and an error."""
+"""Change the type of a field: all of its values are converted in one transaction, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from odin_graph.stores import Stores
 
 _SHOWN: Final = 20
 _KEYS: Final = 20_000
-"""Images a statement that reads."""
+"""How many image keys one statement reads."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class RetypeReport:
 
 
 def retype(stores: Stores, name: str, to: FieldType, kind: str = "Image") -> RetypeReport:
-    """Convert every value of a field, and record its new type: all of it, or nothing.
+    """Convert every value of a field and record its new type, or change nothing.
 
-    What was frozen (labels of data set versions, the history of labels) keeps the values that it froze. Tombstones
-    are converted as far as they can be. Text that stands for nothing ("NA", "") is no value of another type: remove
-    it before.
+    Frozen values (labels of data set versions, the history of labels) are not converted. Values of tombstones
+    are converted where possible. Text that means a missing value ("NA", "") cannot be converted: remove
+    it first.
 
     Args:
         stores: The open workspace.
         name: The field: free metadata, or ``label``.
         to: The new type.
-        kind: What carries it.
+        kind: The kind of the things that have the field.
 
     Raises:
         UnknownNameError: There is no such kind or field.
-        MetadataError: The field is ours, or values do not fit: lists them, and nothing is changed.
+        MetadataError: The field is reserved, or values cannot be converted: lists them, and nothing is changed.
     """
     if kind not in DESCRIBED:
         raise UnknownNameError.of("kind that takes metadata", kind, DESCRIBED)
@@ -66,13 +66,13 @@ def retype(stores: Stores, name: str, to: FieldType, kind: str = "Image") -> Ret
 
 
 def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeReport:
-    tx.run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1")  # where writers of types meet
-    found = tx.run("MATCH (f:Field {id: $id}) RETURN f.type AS type", {"id": f"{kind}.{name}"})
-    if not found:
+    tx.run("MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1")  # locks the types against other writers
+    recorded = tx.run("MATCH (f:Field {id: $id}) RETURN f.type AS type", {"id": f"{kind}.{name}"})
+    if not recorded:
         raise MetadataError(f"{kind}.{name} was forgotten meanwhile, so that its type is free.")
-    before = FieldType(found[0]["type"])
+    before = FieldType(recorded[0]["type"])
     rows: list[dict[str, Any]] = []
-    strange: list[str] = []
+    failed: list[str] = []
     for row in _values(tx, kind, name):
         value = decode(row["value"])
         try:
@@ -81,13 +81,13 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
                 raise ValueError("nothing")
         except (ValueError, OverflowError):
             if not row["deleted"]:
-                strange.append(f"{value!r:.60} of {row['id']!r}")
+                failed.append(f"{value!r:.60} of {row['id']!r}")
             continue
         rows.append({"by": row["by"], "value": after})
-    if strange:
-        listed = ", ".join(strange[:_SHOWN]) + (f" and {len(strange) - _SHOWN:,} more" if strange[_SHOWN:] else "")
+    if failed:
+        listed = ", ".join(failed[:_SHOWN]) + (f" and {len(failed) - _SHOWN:,} more" if failed[_SHOWN:] else "")
         raise MetadataError(
-            f"{len(strange):,} values of {kind}.{name} are not of type {to}: {listed}. Nothing was changed: correct or "
+            f"{len(failed):,} values of {kind}.{name} are not of type {to}: {listed}. Nothing was changed: correct or "
             "remove them, and call again."
         )
     by = "key" if kind == "Image" else "id"
@@ -98,15 +98,15 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
 
 
 def _values(tx: Transaction, kind: str, name: str) -> Iterator[dict[str, Any]]:
-    """Every value of a field, those of tombstones too."""
+    """Every value of a field, including tombstones."""
     by = "key" if kind == "Image" else "id"
-    given = f"n.{by} AS by, n.id AS id, n.deleted AS deleted, n.{quoted(name)} AS value"
+    columns = f"n.{by} AS by, n.id AS id, n.deleted AS deleted, n.{quoted(name)} AS value"
     if kind != "Image":
-        yield from tx.run(f"MATCH (n:{kind}) WHERE n.{quoted(name)} IS NOT NULL RETURN {given}")
+        yield from tx.run(f"MATCH (n:{kind}) WHERE n.{quoted(name)} IS NOT NULL RETURN {columns}")
         return
-    (ends,) = tx.run("MATCH (n:Image) RETURN min(n.key) AS first, max(n.key) AS last")
+    (keys,) = tx.run("MATCH (n:Image) RETURN min(n.key) AS first, max(n.key) AS last")
     statement = (
-        f"MATCH (n:Image) WHERE n.key >= $first AND n.key < $end AND n.{quoted(name)} IS NOT NULL RETURN {given}"
+        f"MATCH (n:Image) WHERE n.key >= $first AND n.key < $end AND n.{quoted(name)} IS NOT NULL RETURN {columns}"
     )
-    for first in range(ends["first"] or 0, (ends["last"] if ends["last"] is not None else -1) + 1, _KEYS):
+    for first in range(keys["first"] or 0, (keys["last"] if keys["last"] is not None else -1) + 1, _KEYS):
         yield from tx.run(statement, {"first": first, "end": first + _KEYS})

@@ -1,4 +1,4 @@
-"""The (:Segment) nodes: what is named is part of the workspace, what is not is garbage."""
+"""The (:Segment) nodes: segments that they name are part of the workspace, others are garbage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def segments_of(stores: Stores, array: str) -> list[SegmentInfo]:
-    """The segments of an array that the graph names now, in the order they were made in."""
+    """The segments of an array that the graph names now, in the order they were made."""
     return list(stores.columns.segments(array))
 
 
@@ -36,10 +36,10 @@ def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
 
 
 def name_leased(stores: Stores, lease: Lease, segments: Sequence[SegmentInfo]) -> None:
-    """Name segments of a thing that a lease is of; where it has passed on to another process, their files go.
+    """Name segments of the thing of a lease. If another process has taken over, their files are removed.
 
     Raises:
-        ConflictError: The lease is another process's now, or one of the segments is named already.
+        ConflictError: Another process has the lease now, or one of the segments is named already.
     """
 
     def name(tx: Transaction) -> None:
@@ -54,17 +54,17 @@ def name_leased(stores: Stores, lease: Lease, segments: Sequence[SegmentInfo]) -
 
 
 def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[SegmentInfo]) -> bool:
-    """Name new segments in place of old ones, in one transaction; the old files are left to `odin gc`.
+    """Name new segments in place of old ones, in one transaction; `odin gc` removes the old files.
 
     Returns:
-        False if another process swapped some of the old ones first; the new files are removed again then.
+        False if another process swapped some of the old ones first; then the new files are removed.
     """
 
     def swap(tx: Transaction) -> bool:
         take_turn(tx)
         ids = [segment.id for segment in old]
-        gone = tx.run("MATCH (s:Segment) WHERE s.id IN $ids WITH s, s.id AS id DETACH DELETE s RETURN id", {"ids": ids})
-        if len(gone) != len(ids):
+        rows = tx.run("MATCH (s:Segment) WHERE s.id IN $ids WITH s, s.id AS id DETACH DELETE s RETURN id", {"ids": ids})
+        if len(rows) != len(ids):
             raise _SwappedAlreadyError
         name_segments(tx, new)
         return True
@@ -79,22 +79,22 @@ def swap_segments(stores: Stores, old: Sequence[SegmentInfo], new: Sequence[Segm
 def take_turn(tx: Transaction) -> None:
     """Let one transaction at a time swap segments, until it ends.
 
-    Neo4j gives a node that another transaction is deleting to both, so that its rows would be named twice.
+    Otherwise two transactions of Neo4j could both delete the same node, and its rows would be named twice.
     """
     tx.run("MATCH (w:Workspace) SET w.odin_swaps = coalesce(w.odin_swaps, 0) + 1")
 
 
 def all_named(stores: Stores, segments: Sequence[SegmentInfo]) -> bool:
-    """Whether the graph names all of them still."""
+    """Whether the graph still names all of them."""
     ids = [segment.id for segment in segments]
     (row,) = stores.graph.read("MATCH (s:Segment) WHERE s.id IN $ids RETURN count(s) AS number", {"ids": ids})
     return bool(row["number"] == len(set(ids)))
 
 
 def discard(stores: Stores, segments: Iterable[SegmentInfo]) -> None:
-    """Remove files that were written and will never be named; what cannot be removed is left to `odin gc`.
+    """Remove written files that will not be named; `odin gc` removes those that cannot be removed now.
 
-    A transaction whose commit was lost on the way is run again and then meets itself: what the graph names stays.
+    Files that the graph names are kept: a transaction may have been committed although it reported a conflict.
     """
     by_id = {segment.id: segment for segment in segments}
     named = stores.graph.read("MATCH (s:Segment) WHERE s.id IN $ids RETURN s.id AS id", {"ids": list(by_id)})

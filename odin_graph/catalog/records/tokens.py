@@ -1,4 +1,4 @@
-"""Tokens of the HTTP server: made once, shown once, kept as digests."""
+"""Tokens of the HTTP server: shown once, when they are made, and stored as digests."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class TokenRecord:
 
 
 def create_token(stores: Stores, name: str, scope: Scope = "read", days: float | None = None) -> str:
-    """Make a token. Its secret is returned, and cannot be had again.
+    """Make a token. Its secret is returned, and cannot be read later.
 
     Args:
         stores: The open workspace.
-        name: Whose it is, or what for; unique.
-        scope: ``read``, or ``write`` for what changes the workspace as well.
-        days: After which it is refused; None for never.
+        name: The owner or purpose of the token; unique.
+        scope: ``read``, or ``write`` to allow changes of the workspace, too.
+        days: Days until it expires; None for never.
 
     Raises:
-        QueryError: The name, the scope or the time is none.
+        QueryError: The name, the scope or the time is invalid.
         ConflictError: There is a token of that name.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST:
@@ -81,21 +81,21 @@ def tokens(stores: Stores) -> list[TokenRecord]:
 
 
 def token_of(stores: Stores, secret: str) -> TokenRecord | None:
-    """The token of a secret, also one that has expired; None if it is none of ours, or was revoked."""
+    """The token of a secret, even if it has expired; None if it is unknown or was revoked."""
     if not secret.startswith(_PREFIX) or len(secret) > _LONGEST:
         return None
-    asked = _digest(secret)
+    digest = _digest(secret)
     found = None
-    # All of them, at one state of the graph: a stranger's guesses are no questions to the engine, and as long each.
+    # Compares with all tokens of one state of the graph: guesses cause no queries, and all take the same time.
     for row in stores.graph.moment().read(_ROWS):
-        if compare_digest(str(row["digest"]), asked):
+        if compare_digest(str(row["digest"]), digest):
             found = _record(row)
     return found
 
 
 def revoke_token(stores: Stores, name: str) -> None:
-    """Take a token away; from the next request on it is refused."""
-    if name not in (known := [held.id for held in tokens(stores)]):
+    """Revoke a token; it is refused from the next request on."""
+    if name not in (known := [token.id for token in tokens(stores)]):
         raise UnknownNameError.of("token", name, known)
     stores.graph.write("MATCH (t:Token {id: $id}) DETACH DELETE t", {"id": name})
 

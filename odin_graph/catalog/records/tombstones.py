@@ -1,4 +1,4 @@
-"""What was deleted: told from the (:Deletion) nodes, so that it costs by what was deleted, not by what there is."""
+"""What was deleted, read from the (:Deletion) nodes: the cost depends on the deletions, not on the graph size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from odin_graph.schema.metadata import decode
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
-# One clause a step, so that ArcadeDB begins at the deletions, which are few.
+# One clause a step, so that ArcadeDB starts at the deletions, which are few.
 _MEMBERS: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
 WHERE d.id = $dataset AND i.deleted = true
@@ -32,12 +32,12 @@ def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
 
 
 def purged_members(stores: Stores, dataset: str) -> dict[int, str]:
-    """Those of which nothing is left: their ids by key. The digest of such a version cannot be computed again."""
+    """The members that were purged: their ids by key. The digest of such a version cannot be computed again."""
     return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset}) if row["purged"]}
 
 
-def told_of_image(stores: Stores, id: str) -> str:  # noqa: A002 - the users' word for it
-    """That an image was deleted: when, by whom and why, and what is left; empty where it was not."""
+def deletion_message(stores: Stores, id: str) -> str:  # noqa: A002 - the users' word for it
+    """A message when, by whom and why an image was deleted, and whether it can be restored; empty if it was not."""
     rows = stores.graph.read(_OF_ID, {"id": id})
     if not rows:
         return ""
@@ -51,11 +51,11 @@ def told_of_image(stores: Stores, id: str) -> str:  # noqa: A002 - the users' wo
 
 @served
 def deletions(stores: Stores) -> list[dict[str, Any]]:
-    """Every tombstone: kind, id, at (UTC), by, why, and whether it was purged; the oldest first."""
-    found: list[dict[str, Any]] = []
+    """Every tombstone, oldest first: kind, id, at (UTC), by, why, and whether it was purged."""
+    entries: list[dict[str, Any]] = []
     for rows in stores.graph.stream(_ALL):
         for row in rows:
             kind = _SHOWN_AS if _SHOWN_AS in row["labels"] else row["labels"][0]
-            said = {"kind": kind, "id": row["id"], "at": decode(row["at"]), "by": row["by"], "why": row["why"]}
-            found.append({**said, "purged": row["state"] == "purged"})
-    return sorted(found, key=lambda row: (row["at"], row["kind"], row["id"]))
+            entry = {"kind": kind, "id": row["id"], "at": decode(row["at"]), "by": row["by"], "why": row["why"]}
+            entries.append({**entry, "purged": row["state"] == "purged"})
+    return sorted(entries, key=lambda row: (row["at"], row["kind"], row["id"]))

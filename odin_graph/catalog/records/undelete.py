@@ -1,4 +1,4 @@
-"""Undelete: a tombstone taken away, so that readers show the thing again, as it was; not after a purge."""
+"""Undelete: remove tombstones, so that readers show the things again as they were. Not possible after a purge."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EMPTY: Final = """
 UNWIND $ids AS id MATCH (x:Deletion {id: id})
 WHERE NOT (x)<-[:INVALIDATED_BY]-() AND (x.files IS NULL OR size(x.files) = 0) DETACH DELETE x
 """
-# What a thing is a part of, or is about: without it, it would hang in the air.
+# What a thing belongs to: it cannot be restored while that is deleted.
 _WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "Checkpoint": (("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),),
     "PredictionSet": (
@@ -41,7 +41,7 @@ _WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "Experiment": (("model", "(t)-[:USED]->(w:Model)"),),
 }
-# Slices and frames are deleted in the call that deletes their stack, just before it: by the latest such deletion.
+# Slices and frames are deleted just before their stack, in the same call: by the latest such deletion.
 _SLICES: Final = """
 MATCH (t:{label} {{id: $thing}})-[:INVALIDATED_BY]->(s:Deletion)
 MATCH (t)<-[:HAS_ROOT]-(i:Image) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion)
@@ -69,22 +69,22 @@ class UndeletionReport:
 
 
 def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionReport:
-    """Take the tombstones from things, in one transaction: from all of them, or none and an error.
+    """Remove the tombstones of things, in one transaction: of all of them, or of none.
 
-    An experiment's checkpoints and predictions come back where they went with it, a volume's slices and a video's
-    frames too. Activations are computed again when they are asked for. Metadata whose field has another type by now is
-    converted, where no digit is lost.
+    Checkpoints and predictions that were deleted with an experiment are restored with it, as are the slices of a volume
+    and the frames of a video. Activations are computed again when they are needed. Metadata whose field has another
+    type now is converted, if no digit is lost.
 
     Args:
         stores: The open workspace.
-        label: Their kind, one that is deletable.
-        things: The keys of images, the ids of the others. What is not deleted is left as it is.
+        label: The kind of the things, a deletable one.
+        things: The keys of images, the ids of the others. Things that are not deleted stay as they are.
 
     Raises:
         UnknownNameError: No such things.
-        ConflictError: They were purged, something else has their id by now, what they are of is deleted, or values do
-            not fit the type that their field has by now.
-        QueryError: What is computed again has nothing that could come back.
+        ConflictError: They were purged, something else has their id now, what they belong to is deleted, or values do
+            not fit the current type of their field.
+        QueryError: The kind cannot be restored, since it is computed again.
     """
     if KINDS[label].computed or not KINDS[label].deletable:
         raise QueryError(
@@ -100,9 +100,9 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
         for part, pattern in KINDS[label].parts.items():
             if KINDS[part].computed:
                 continue
-            found = _parts(tx, label, pattern, rows)
-            counts[part] = _restore(tx, part, found, converted)
-            rows += found
+            parts = _parts(tx, label, pattern, rows)
+            counts[part] = _restore(tx, part, parts, converted)
+            rows += parts
         if slices:
             counts["Image"] = _restore(tx, "Image", slices, converted)
             rows += slices
@@ -114,7 +114,7 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
 
 
 def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict[str, Any]]:
-    """A row a deleted thing and deletion: ``thing``, ``deletion``."""
+    """One row for each deleted thing and deletion: ``thing``, ``deletion``."""
     by = _by(label)
     rows: list[dict[str, Any]] = []
     for part in batches(things, BATCH):
@@ -125,19 +125,19 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
             f"{len(absent)} things to bring back do not exist, first {_listed(absent)}. Nothing was changed: correct "
             "them (of a data set give the version, pets@1). db.deletions() lists what was deleted."
         )
-    gone = [row for row in rows if row["deleted"]]
-    if purged := [row["id"] for row in gone if row["state"] is not None]:
+    deleted = [row for row in rows if row["deleted"]]
+    if purged := [row["id"] for row in deleted if row["state"] is not None]:
         raise ConflictError(
             f"{len(purged)} things were purged, first {_listed(purged)}: nothing of them is left that could come back. "
             "Nothing was changed: leave them out."
         )
-    reused = tx.run(_REUSED.format(label=label), {"ids": [row["id"] for row in gone]}) if gone else []
+    reused = tx.run(_REUSED.format(label=label), {"ids": [row["id"] for row in deleted]}) if deleted else []
     if reused:
         raise ConflictError(
             f"{len(reused)} ids are of other things by now, first {_listed([row['id'] for row in reused])}. Nothing "
             "was changed: delete those first."
         )
-    return [{"thing": row["thing"], "deletion": row["deletion"]} for row in gone]
+    return [{"thing": row["thing"], "deletion": row["deletion"]} for row in deleted]
 
 
 def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:

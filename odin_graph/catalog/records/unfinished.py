@@ -1,4 +1,4 @@
-"""Parents in state ``building`` that nobody goes on with."""
+"""Parents in state ``building`` that no process continues."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from odin_graph.schema.kinds import labels_where
 from odin_graph.stores import Stores
 
 PARENTS: Final = labels_where("built")
-"""What is built under a parent that is not visible before it is ready."""
+"""The labels of parents that are not visible before they are ready."""
 
 _BATCH = 10_000
 
 
 def remove_unfinished(stores: Stores, label: str, id: str) -> None:  # noqa: A002 - the users' word for it
-    """Remove a building parent with all that it gathered; its files become garbage.
+    """Remove a building parent with all of its parts; its files become garbage.
 
     Done in batches, the parent last, so that an interrupted removal can be repeated.
     """

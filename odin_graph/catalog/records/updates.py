@@ -1,4 +1,4 @@
-"""Metadata of things that are there: checked as a whole by the metadata rules before anything of it is written."""
+"""Update metadata of existing things: all values are checked before any is written."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from odin_graph.stores import Stores
 Missing: TypeAlias = Literal["keep", "remove"]
 
 AT_ONCE: Final = 50_000
-"""So many things are updated in one transaction, all or none; more are written batch by batch."""
+"""At most so many things are updated in one transaction, all or none; more are written in batches."""
 _SHOWN: Final = 5
-_TELLS: Final = {"Image": "key"}
-"""The property by which a node of a kind is found; the others by their id."""
+_KEYS: Final = {"Image": "key"}
+"""The property that identifies a node of a kind; for other kinds it is the id."""
 _WORDS: Final = {"PredictionSet": "prediction set", "ActivationSet": "activation set", "Dataset": "data set version"}
 
 
@@ -49,20 +49,20 @@ def update_metadata(
 ) -> UpdateReport:
     """Set metadata of many things at once.
 
-    Names and types of all values are checked first. Up to `AT_ONCE` things are then one transaction: all of it is
-    stored or nothing. More are stored batch by batch; an interrupted call may be repeated, and ends as it would have.
+    Names and types of all values are checked first. Up to `AT_ONCE` things are then one transaction: everything is
+    stored or nothing. More are stored in batches; an interrupted call can be repeated.
 
     Args:
         stores: The open workspace.
-        kind: What carries the metadata: ``Image``, ``Dataset``, ``Model``, ``Experiment``, ``PredictionSet`` or
+        kind: The kind of the things: ``Image``, ``Dataset``, ``Model``, ``Experiment``, ``PredictionSet`` or
             ``ActivationSet``.
         things: The keys of images, the ids of the others; each once.
-        columns: The values by name, one a thing.
-        missing: What a missing value (None, NaN, NaT, NA) does: ``"keep"`` leaves what is there, ``"remove"`` takes
-            it away.
+        columns: The values by name, one for each thing.
+        missing: What a missing value (None, NaN, NaT, NA) does: ``"keep"`` keeps the existing value, ``"remove"``
+            removes it.
 
     Raises:
-        MetadataError: A name that is ours, or a type that clashes; nothing is written.
+        MetadataError: A reserved name, or a type that conflicts; nothing is written.
         DataError: A thing twice, or columns of other lengths.
         UnknownNameError: A thing that does not exist, or was deleted; nothing is written.
     """
@@ -71,21 +71,21 @@ def update_metadata(
     _check(kind, things, columns)
     values = NewValues.of(kind, columns)
     names = list(columns) if missing == "remove" else list(values.columns)
-    if len(things) > AT_ONCE:  # one transaction finds out by itself whether it found all of them
-        _check_there(stores, kind, things)
+    if len(things) > AT_ONCE:  # a single transaction checks this by itself
+        _check_existing(stores, kind, things)
     for start in range(0, len(things) if names else 0, AT_ONCE):
         part = slice(start, start + AT_ONCE)
         _write(stores, kind, things[part], names, values.part(part), missing)
     return UpdateReport(len(things) if names else 0, tuple(names))
 
 
-def there(stores: Stores, kind: str, things: Iterable[Any]) -> set[Any]:
-    """Those of the things that exist and were not deleted."""
-    by = _TELLS.get(kind, "id")
-    found_by = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) WHERE n.deleted IS NULL"
+def existing(stores: Stores, kind: str, things: Iterable[Any]) -> set[Any]:
+    """The things that exist and are not deleted."""
+    by = _KEYS.get(kind, "id")
+    match = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) WHERE n.deleted IS NULL"
     found: set[Any] = set()
     for part in batches(things):
-        found.update(stores.graph.read(f"{found_by} RETURN collect(thing) AS held", {"things": part})[0]["held"])
+        found.update(stores.graph.read(f"{match} RETURN collect(thing) AS held", {"things": part})[0]["held"])
     return found
 
 
@@ -107,9 +107,9 @@ def _check(kind: str, things: Sequence[Any], columns: Mapping[str, Sequence[Any]
         )
 
 
-def _check_there(stores: Stores, kind: str, things: Sequence[Any]) -> None:
-    held = there(stores, kind, things)
-    if absent := [thing for thing in things if thing not in held]:
+def _check_existing(stores: Stores, kind: str, things: Sequence[Any]) -> None:
+    known = existing(stores, kind, things)
+    if absent := [thing for thing in things if thing not in known]:
         word = _WORDS.get(kind, kind.lower())
         listed = ", ".join(map(repr, absent[:_SHOWN]))
         raise UnknownNameError(
@@ -121,13 +121,15 @@ def _check_there(stores: Stores, kind: str, things: Sequence[Any]) -> None:
 def _write(
     stores: Stores, kind: str, things: Sequence[Any], names: Sequence[str], values: NewValues, missing: Missing
 ) -> None:
-    by = _TELLS.get(kind, "id")
-    # Plain where every thing has a value: a third faster than to look at what was there.
-    whole = [missing == "remove" or not any(plain(value) is None for value in values.columns[name]) for name in names]
-    said = {True: "n.{0} = r.{0}", False: "n.{0} = coalesce(r.{0}, n.{0})"}
-    sets = ", ".join(said[all_].format(quoted(name)) for name, all_ in zip(names, whole, strict=True))
-    found_by = f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.odin_by}}) WHERE n.deleted IS NULL"
-    cypher = f"{found_by} SET {sets} RETURN count(n) AS n"
+    by = _KEYS.get(kind, "id")
+    # Plain assignment if every thing has a value: a third faster than coalesce.
+    overwrite = [
+        missing == "remove" or not any(plain(value) is None for value in values.columns[name]) for name in names
+    ]
+    assignments = {True: "n.{0} = r.{0}", False: "n.{0} = coalesce(r.{0}, n.{0})"}
+    sets = ", ".join(assignments[all_].format(quoted(name)) for name, all_ in zip(names, overwrite, strict=True))
+    match = f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.odin_by}}) WHERE n.deleted IS NULL"
+    cypher = f"{match} SET {sets} RETURN count(n) AS n"
 
     def write(tx: Transaction) -> None:
         found = 0
@@ -146,10 +148,10 @@ def _write(
     try:
         stores.graph.execute(write)
     except ConflictError:
-        _check_there(stores, kind, things)  # says which are not there
+        _check_existing(stores, kind, things)  # says which do not exist
         raise
 
 
 def constant(value: Any, number: int) -> list[Any]:
-    """The same value for every thing; a missing one is None."""
+    """The same value for every thing; None for a missing value."""
     return [plain(value)] * number

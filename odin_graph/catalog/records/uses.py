@@ -1,4 +1,4 @@
-"""What frozen things use: why a deletion is refused, said so that a person can act on it."""
+"""What uses a thing that is to be deleted: the reason for a refusal, in words for people."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SHOWN: Final = 5
 
 
 def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
-    """What uses them, each in a phrase: ``3 are in the data set version retina@1``; empty if nothing does.
+    """Phrases that say what uses the things: ``3 are in the data set version retina@1``; empty if nothing does.
 
     Args:
         tx: The transaction that is about to delete them.
-        label: Their kind.
+        label: The kind of the things.
         things: The keys of images, the ids of the others.
     """
-    found: list[str] = []
+    phrases: list[str] = []
     for phrase, pattern in KINDS[label].uses:
-        # Two clauses, so that ArcadeDB begins at the thing, and not at every member of every data set.
+        # Two clauses, so that ArcadeDB starts at the thing, not at every member of every data set.
         begin = f"UNWIND $things AS thing MATCH (t:{label} {{{KINDS[label].key}: thing}})"
         cypher = f"{begin} MATCH {pattern} RETURN u.id AS user, count(DISTINCT thing) AS n"
         users: dict[str, int] = {}
@@ -31,11 +31,11 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
                 users[row["user"]] = users.get(row["user"], 0) + row["n"]
         for user, number in sorted(users.items()):
             count = f"{number:,} " if len(things) > 1 else ""
-            found.append(f"{count}{'is' if number == 1 else 'are'} {phrase} {user}")
-    return found
+            phrases.append(f"{count}{'is' if number == 1 else 'are'} {phrase} {user}")
+    return phrases
 
 
-def told(phrases: Sequence[str]) -> str:
-    """The first few of them, for a message."""
+def joined(phrases: Sequence[str]) -> str:
+    """Join the first few phrases for a message."""
     more = f" and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else ""
     return "; ".join(phrases[:_SHOWN]) + more

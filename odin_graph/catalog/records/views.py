@@ -1,4 +1,4 @@
-"""Saved views: the JSON form of a query under a name, each other query under it a further version."""
+"""Saved views: the JSON form of a query under a name; saving another query under it makes a further version."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ViewRecord:
 
 
 def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
-    """Keep a query under a name; the same query as its latest version is that version.
+    """Save a query under a name; a query that equals the latest version is that version.
 
     Returns:
         The id, with its version.
 
     Raises:
-        QueryError: The name is none.
+        QueryError: The name is invalid.
     """
     _check_name(name)
     text = json.dumps(query, sort_keys=True, allow_nan=False)
@@ -49,9 +49,9 @@ def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
 
     def make(tx: Transaction) -> str:
         nonlocal tried
-        held = {row["version"]: row["query"] for row in tx.run(_LATEST, {"base": name})}
-        last = max(held, default=0)
-        if held and held[last] == text:
+        queries = {row["version"]: row["query"] for row in tx.run(_LATEST, {"base": name})}
+        last = max(queries, default=0)
+        if queries and queries[last] == text:
             return f"{name}@{last}"
         tried = f"{name}@{last + 1}"
         row = {"id": tried, "base": name, "version": last + 1, "query": text, "created_at": now()}
@@ -61,8 +61,8 @@ def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
     while True:
         try:
             return stores.graph.execute(make)
-        except ConflictError:  # another process took that version a moment ago, so that it at least came on
-            if all(held.id != tried for held in views(stores)):
+        except ConflictError:  # another process has just taken that version: try the next one
+            if all(view.id != tried for view in views(stores)):
                 raise
 
 
@@ -73,11 +73,11 @@ def view_of(stores: Stores, id_: str) -> ViewRecord:
     Raises:
         UnknownNameError: There is none; lists the names.
     """
-    every = views(stores)
-    fitting = [held for held in every if id_ in (held.id, held.base)]
-    if not fitting:
-        raise UnknownNameError.of("view", str(id_), {held.base for held in every})
-    return max(fitting, key=lambda held: held.version)
+    existing = views(stores)
+    matching = [view for view in existing if id_ in (view.id, view.base)]
+    if not matching:
+        raise UnknownNameError.of("view", str(id_), {view.base for view in existing})
+    return max(matching, key=lambda view: view.version)
 
 
 @served
@@ -94,13 +94,13 @@ def views(stores: Stores) -> list[ViewRecord]:
 
 
 def delete_view(stores: Stores, id_: str) -> None:
-    """Forget a version of a view, or with the bare name all of them: no image and no result hangs on one.
+    """Delete a version of a view, or with the bare name all versions. No image and no result depends on a view.
 
     Raises:
         UnknownNameError: There is none.
     """
-    held = view_of(stores, id_)
-    which = "base" if id_ == held.base else "id"
+    view = view_of(stores, id_)
+    which = "base" if id_ == view.base else "id"
     stores.graph.write(f"MATCH (v:View {{{which}: $id}}) DELETE v", {"id": id_})
 
 

@@ -16,14 +16,14 @@ _IN_XMP: Final = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """As EXIF has it; None where it says nothing."""
-    held = Image.Exif()
-    held.load(exif)
-    return valid(held.get(TAG))
+    """The orientation in EXIF; None where there is none."""
+    tags = Image.Exif()
+    tags.load(exif)
+    return valid(tags.get(TAG))
 
 
 def xmp_orientation(xmp: bytes) -> int | None:
-    """As XMP has it; None where it says nothing."""
+    """The orientation in XMP; None where there is none."""
     found = _IN_XMP.search(xmp)
     return int(found[1]) if found else None
 

@@ -32,7 +32,7 @@ _AS_IT_IS: Final = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _WITH_ALPHA: Final = {"L": "LA", "RGB": "RGBA"}
 _WIDE: Final = "I;16"
 """The start of Pillow's names for 16 bits of gray, in either byte order."""
-_HELD: Final = 12
+_DECODING: Final = 12
 """Bytes that Pillow and NumPy take for a pixel while it is decoded: four of Pillow's, and a copy on its way."""
 _FRAMES: Final = frozenset({*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7})
 """JPEG's marks of a frame."""
@@ -61,7 +61,7 @@ class PillowSource:
             height, width = image.height, image.width
         self.shape = upright_shape((height, width, bands), self._orientation)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self.takes = height * width * _HELD
+        self.takes = height * width * _DECODING
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
         """Pixels (end - first, w, bands)."""
@@ -101,7 +101,7 @@ def pixels_of_picture(picture: Image.Image) -> NDArray[Any]:
         raise frames_refused(frames)
     if picture.mode in ("LAB", "HSV", "YCbCr"):
         raise UnreadableImageError(f"its colors are {picture.mode}: give image.convert('RGB')")
-    picture.load()  # of TIFF Pillow turns it by itself, and forgets the orientation
+    picture.load()  # Pillow turns TIFF here by itself, and drops the orientation
     return upright(_pixels(picture), valid(picture.getexif().get(TAG)) or UPRIGHT)
 
 
@@ -128,7 +128,7 @@ def _pixels(image: Image.Image) -> NDArray[Any]:
 
 
 def _check_jpeg(data: bytes) -> None:
-    """Refuse JPEG of other depths and kinds, of which Pillow says that they are broken."""
+    """Refuse JPEG of other depths and kinds, which Pillow calls broken."""
     place = 2
     while place + 10 <= len(data) and data[place] == 0xFF:
         mark = data[place + 1]
@@ -150,8 +150,8 @@ def _check_jpeg(data: bytes) -> None:
 
 def _plain(error: Exception, format: str) -> str:  # noqa: A002
     """Pillow's message, without the name of an object of ours."""
-    said = str(error) or type(error).__name__
-    return f"Pillow finds no {format} in it" if "cannot identify image file" in said else said
+    message = str(error) or type(error).__name__
+    return f"Pillow finds no {format} in it" if "cannot identify image file" in message else message
 
 
 class PillowReader(Reader):

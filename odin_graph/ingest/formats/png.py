@@ -26,7 +26,7 @@ from odin_graph.ingest.reader import Reader
 
 try:
     import imagecodecs
-except ImportError:  # the same pixels come in twice the time
+except ImportError:  # without it the same pixels take twice the time
     imagecodecs = None  # type: ignore[assignment]
 
 _MARK: Final = b"\x89PNG\r\n\x1a\n"
@@ -38,7 +38,7 @@ _MODES: Final = {
     6: ("RGB", "RGB;16"),
     8: ("RGBA", "RGBA;16"),
 }
-"""Pillow's mode and packing of a pixel of so many bytes; of the last two each half of a number is asked for apart."""
+"""Pillow's mode and packing of a pixel of so many bytes; of the last two, each half of a number is read by itself."""
 _BOOL: Final = np.dtype(np.bool_)
 _UINT8: Final = np.dtype(np.uint8)
 _UINT16: Final = np.dtype(np.uint16)
@@ -115,7 +115,7 @@ class PngSource:
             whole: NDArray[Any] = imagecodecs.png_decode(data)  # libpng takes half the time, for the same pixels
             return whole.reshape(self._shape)
         if isinstance(self._origin, bytes) and len(self._places) == 1 and (stride + 1) * head.height <= _PART:
-            start, length = self._places[0]  # what is small is decoded as it lies there, in one step
+            start, length = self._places[0]  # a small file is decoded in one step
             body = self._origin[start : start + length]
             check(b"IDAT", body, self._origin[start + length : start + length + 4])
             return self._pixels(_decoded(body, head.height, stride, head.step), head.width)[first:end]
@@ -183,9 +183,9 @@ class _Reading:
                 raise broken(f"{got:,} of {size:,} bytes of its next rows are there")
             parts.append(piece)
             got += len(piece)
-        held = b"".join(parts)
-        self._rest = held[size:]
-        return held[:size]
+        data = b"".join(parts)
+        self._rest = data[size:]
+        return data[:size]
 
     def finish(self) -> None:
         """Read what is left, for its checksum."""

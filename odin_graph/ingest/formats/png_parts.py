@@ -1,4 +1,4 @@
-"""What a PNG says beside its pixels: size and depth, palette, transparency, which way up, and where the pixels lie."""
+"""The parts of a PNG beside its pixels (size, depth, palette, transparency, orientation), and where the pixels lie."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEPTHS: Final = {
 _FIRST: Final = 33
 """Where the part behind the header begins."""
 _TEXT: Final = 1 << 20
-"""Bytes of text beyond which nobody looks for an orientation in it."""
+"""Bytes of text beyond which it is not searched for an orientation."""
 _XMP: Final = b"XML:com.adobe.xmp"
 _PROFILE: Final = b"Raw profile type exif"
 
@@ -149,17 +149,17 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         file.seek(place)
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
-            return  # where it is cut off in its pixels is seen when they are decoded
+            return  # a file that is cut off in its pixels fails when they are decoded
         length, kind = struct.unpack(">I4s", head)
         yield kind, length
         place += 12 + length
 
 
 def _orientation(text: bytes) -> int | None:
-    """As EXIF or XMP has it."""
+    """The orientation in EXIF or XMP."""
     if text.startswith(_XMP):
         return xmp_orientation(text)
     if text.startswith(_PROFILE):  # ImageMagick's: hexadecimal, behind a name and a length
-        said = zlib.decompressobj().decompress(text[len(_PROFILE) + 2 :], _TEXT).split()
-        return exif_orientation(bytes.fromhex(b"".join(said[2:]).decode("ascii")))
+        words = zlib.decompressobj().decompress(text[len(_PROFILE) + 2 :], _TEXT).split()
+        return exif_orientation(bytes.fromhex(b"".join(words[2:]).decode("ascii")))
     return None

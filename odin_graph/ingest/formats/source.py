@@ -22,7 +22,7 @@ _MOST: Final = 2
 
 
 class Source(Protocol):
-    """What `odin_graph.arrays.Rows` has, and what decoding it takes."""
+    """`odin_graph.arrays.Rows`, and what decoding it takes."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,7 +58,7 @@ def _part(source: Source, box: Box) -> NDArray[Any]:
 
 
 def nbytes(source: Source) -> int:
-    """Of the pixels in memory."""
+    """Bytes of the pixels in memory."""
     return prod(source.shape) * source.dtype.itemsize
 
 
@@ -68,7 +68,7 @@ def opened(origin: Origin) -> BinaryIO:
 
 
 def broken(error: Exception | str) -> UnreadableImageError:
-    """What is said of a damaged file."""
+    """The error of a damaged file."""
     return UnreadableImageError(f"it is broken ({str(error) or type(error).__name__})")
 
 
@@ -87,7 +87,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def frames_refused(number: int) -> UnreadableImageError:
-    """What is said of a file that holds several images."""
+    """The error of a file that holds several images."""
     return UnreadableImageError(
         f"it has {number} frames: add them one by one as arrays, or all with db.volumes.add(...) or db.videos.add(...)"
     )

@@ -43,7 +43,7 @@ class TiffSource:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._lock = threading.Lock()
-        self._held: tuple[int, NDArray[Any]] | None = None
+        self._cached: tuple[int, NDArray[Any]] | None = None
         with opened(origin) as file, _tiff(file) as tiff:
             page = image_page(tiff)
             self._page = checked(page)
@@ -92,7 +92,7 @@ class TiffSource:
             raise broken(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_held": None}
+        return {**self.__dict__, "_lock": None, "_cached": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -105,20 +105,20 @@ class TiffSource:
             self._copy(found, first, end)
             return found
         with self._lock, opened(self._origin) as opened_file, _tiff(opened_file) as file:
-            held_page = image_page(file)
+            file_page = image_page(file)
             for start in range(first // page.tall * page.tall, end, page.tall):
-                if self._held is None or self._held[0] != start:
-                    self._held = None  # before the next one is made: two would be twice the memory
-                    self._held = (start, self._decoded(file, held_page, start, 0, page.width))
-                held = self._held[1]
-                low, high = max(first, start), min(end, start + len(held))
-                found[low - first : high - first] = held[low - start : high - start]
+                if self._cached is None or self._cached[0] != start:
+                    self._cached = None  # before the next one is made: two would be twice the memory
+                    self._cached = (start, self._decoded(file, file_page, start, 0, page.width))
+                block = self._cached[1]
+                low, high = max(first, start), min(end, start + len(block))
+                found[low - first : high - first] = block[low - start : high - start]
             if end == page.height or first == 0:
-                self._held = None
+                self._cached = None
         return found
 
     def _box(self, left: int, top: int, right: int, bottom: int) -> NDArray[Any]:
-        """A part of some rows, of numbers as the file has them; nothing is kept for what is asked next."""
+        """A part of some rows, of numbers as the file has them; nothing is cached."""
         own = self._page
         found = np.empty((bottom - top, right - left, own.bands), own.dtype)
         if own.offset is not None:  # a row at a time, as the whole width may be more than there is memory for
@@ -130,9 +130,9 @@ class TiffSource:
         with opened(self._origin) as opened_file, _tiff(opened_file) as file:
             page = image_page(file)
             for start in range(top // own.tall * own.tall, bottom, own.tall):
-                held = self._decoded(file, page, start, left, right)
-                low, high = max(top, start), min(bottom, start + len(held))
-                found[low - top : high - top] = held[low - start : high - start]
+                block = self._decoded(file, page, start, left, right)
+                low, high = max(top, start), min(bottom, start + len(block))
+                found[low - top : high - top] = block[low - start : high - start]
         return found
 
     def _copy(self, found: NDArray[Any], first: int, end: int) -> None:
@@ -191,7 +191,7 @@ def _segment(file: tifffile.TiffFile, page: tifffile.TiffPage, number: int) -> t
         raise broken(f"{len(data):,} of {size:,} bytes of its part {number:,} are there")
     try:
         part, place, _ = page.decode(data, number, jpegtables=page.jpegtables)
-    except (ImportError, NotImplementedError) as error:  # tifffile's own code for what imagecodecs would do better
+    except (ImportError, NotImplementedError) as error:  # raised by tifffile's own code, where imagecodecs is missing
         raise codec_missing(page) from error
     return part, place
 

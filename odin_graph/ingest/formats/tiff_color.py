@@ -103,7 +103,7 @@ class Color:
 def _photometric(page: tifffile.TiffPage) -> int:
     if _PHOTOMETRIC in page.tags:
         return int(page.photometric)
-    if page.samplesperpixel >= 3:  # what leaves it out is read as libtiff does
+    if page.samplesperpixel >= 3:  # a file without the tag is read as libtiff does
         return _RGB
     return _WHITE_IS_ZERO if page.compression in _FAX else _BLACK_IS_ZERO
 
@@ -115,7 +115,7 @@ def _palette(page: tifffile.TiffPage, bands: int) -> NDArray[Any]:
     if page.colormap is None or page.colormap.shape != (3, 1 << int(page.bitspersample)):
         raise broken("its palette is missing or cut off")
     table = np.ascontiguousarray(np.asarray(page.colormap, np.uint16).T)
-    if table.max() < 256:  # written by programs that took it for 8 bits
+    if table.max() < 256:  # some programs write colors of 8 bits
         return table.astype(np.uint8)
     high, low = table >> 8, table & 255
     return high.astype(np.uint8) if ((low == high) | (low == 0) | (low == 255)).all() else table
@@ -148,10 +148,10 @@ def _ycbcr(page: tifffile.TiffPage, plain: Color) -> Color:
 
 
 def _fractions(page: tifffile.TiffPage, tag: int, usual: tuple[float, ...]) -> tuple[float, ...]:
-    held = page.tags.valueof(tag)
-    if held is None:
+    stored = page.tags.valueof(tag)
+    if stored is None:
         return usual
-    given = np.ravel(held).astype(float)
+    given = np.ravel(stored).astype(float)
     if len(given) != 2 * len(usual):
         raise broken(f"its tag {tag} is cut off")
     found = tuple(np.round(given[::2] / given[1::2], 6).tolist())

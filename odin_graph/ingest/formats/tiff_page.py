@@ -1,4 +1,4 @@
-"""Which page of a TIFF is its image, how its numbers lie in the file, and why it is not read where it is not."""
+"""The page of a TIFF that is its image, how its numbers lie in the file, and why it is refused where it is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEEDED: Final = frozenset(
 """Tags without which pixels would be others."""
 REMEDY: Final = "save it as 8 or 16 bits of gray or RGB, or add its numbers as an array: images=[tifffile.imread(path)]"
 
-# What tifffile remarks on a damaged file goes to who asked for its log, and not to the terminal.
+# What tifffile remarks on a damaged file goes to its log, and not to the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
@@ -49,19 +49,19 @@ class Page:
     across: int
     """Pixels of a row of tiles, or of a strip's."""
     planes: int
-    """1, or as many as bands, where each lies by itself."""
+    """1, or the number of bands where each is stored by itself."""
     offset: int | None
     """Where the numbers begin, if they lie in the file as in memory."""
     orientation: int
     mask: Any
-    """Of numbers of a depth that NumPy has not: what stays of a sum of differences."""
+    """Mask for numbers of a depth that NumPy has not: the bits that stay of a sum of differences."""
     empty: Any
-    """What a tile that the file leaves out is full of."""
+    """The value of a tile that the file leaves out."""
     file_size: int
 
 
 def image_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    """The page that holds the image; smaller versions of it and masks may stand beside it.
+    """The page that holds the image; smaller versions of it and masks may be beside it.
 
     Raises:
         UnreadableImageError: There are several, or none.
@@ -69,7 +69,7 @@ def image_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     try:
         if not len(file.pages):
             raise broken("it has no image")
-        pages = [held.aspage() for held in file.pages] if len(file.pages) > 1 else [file.pages.first]
+        pages = [page.aspage() for page in file.pages] if len(file.pages) > 1 else [file.pages.first]
         full = [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)]
         planes = _planes(file)
         for page in full:
@@ -106,7 +106,7 @@ def checked(page: tifffile.TiffPage) -> Page:
 
 
 def codec_missing(page: tifffile.TiffPage) -> UnreadableImageError:
-    """What is said where imagecodecs is not installed, and of what it has no code for either."""
+    """The error where imagecodecs is not installed, or has no code for the file either."""
     what = f"it is compressed as {_name(page.compression)}"
     if page.compression in _PLAIN:
         what = f"its numbers are of {page.bitspersample} bits"
@@ -133,15 +133,17 @@ def _check_tags(page: tifffile.TiffPage) -> None:
 
 
 def _planes(file: tifffile.TiffFile) -> int:
-    """How many images a file of one page says it holds behind each other."""
+    """How many images a file of one page contains behind each other, by its metadata."""
     page = file.pages.first
     planes = 1
     if file.is_imagej:
-        said = file.imagej_metadata or {}
+        metadata = file.imagej_metadata or {}
         with suppress(TypeError, ValueError):
-            planes = max(planes, int(said.get("images", 1)))
+            planes = max(planes, int(metadata.get("images", 1)))
     if file.is_shaped or file.is_stk or file.is_lsm:
-        planes = max(planes, *(int(np.prod(held.shape)) // max(1, int(np.prod(page.shape))) for held in file.series))
+        planes = max(
+            planes, *(int(np.prod(series.shape)) // max(1, int(np.prod(page.shape))) for series in file.series)
+        )
     return planes
 
 

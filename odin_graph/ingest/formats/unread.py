@@ -56,12 +56,12 @@ _MARKS: Final[tuple[tuple[int, bytes, str], ...]] = (
 
 
 def known_as(head: bytes) -> str | None:
-    """What a file that is not read is by its marks; None where they say nothing."""
+    """The name of a format that is not read, by its marks; None where they are not known."""
     return next((name for at, mark, name in _MARKS if head.startswith(mark, at)), None)
 
 
 def why_not(head: bytes, formats: Collection[str]) -> str:
-    """What is said of a file that no reader accepts, beside the formats that are read."""
+    """The message for a file that no reader accepts, with the formats that are read."""
     if not head:
         return "it is not an image: it is empty"
     *others, last = sorted(formats, key=str.lower)

@@ -20,38 +20,38 @@ def map_things(
     stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
 ) -> pd.Series:
     """Values by id of things that are no images; see `Selection.map`."""
-    values = called(stores, function, things, list(map(repr, ids)))
+    values = call_each(stores, function, things, list(map(repr, ids)))
     if name is not None and ids:
         check_values(values)
         update_metadata(stores, kind, list(ids), {name: values}, missing="remove")
     return pd.Series(values, index=pd.Index(list(ids), name="id"), name=name)
 
 
-def called(
+def call_each(
     stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
 ) -> list[Any]:
-    """What the function gives of each; an error of it names the thing."""
+    """The function's result for each thing; an error names the thing."""
     calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
     return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
 
 
 def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:
     try:
-        said = function(thing)
+        result = function(thing)
     except OdinError:
         raise
     except Exception as error:
         raise DataError(f"The function failed at {name}: {type(error).__name__}: {error}") from error
     try:
-        if isinstance(said, str):
-            said.encode()
+        if isinstance(result, str):
+            result.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"The function gave a text with half a character at {name}: {said!r:.80}.") from error
-    return said.item() if isinstance(said, np.generic) or getattr(said, "shape", None) == () else said
+        raise DataError(f"The function gave a text with half a character at {name}: {result!r:.80}.") from error
+    return result.item() if isinstance(result, np.generic) or getattr(result, "shape", None) == () else result
 
 
 def check_values(values: Sequence[Any]) -> None:
-    """Refuse arrays where metadata is made."""
+    """Refuse arrays, which cannot be metadata."""
     for value in values:
         if isinstance(value, np.ndarray):
             raise DataError(

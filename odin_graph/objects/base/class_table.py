@@ -1,4 +1,4 @@
-"""The classes of things by name, loaded when one is made: what stands lower makes things whose classes stand on it."""
+"""The classes of things by name, imported when one is needed, since their modules import each other."""
 
 from __future__ import annotations
 

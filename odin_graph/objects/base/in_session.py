@@ -1,4 +1,4 @@
-"""What objects hold of their workspace: a session, the same near and far."""
+"""The base of all objects: the session of their workspace, local or remote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from odin_graph.stores import Stores
 
 
 class InSession:
-    """Taken in by whatever asks a session. What writes goes through `_stores`, which far away refuses."""
+    """The base of everything that uses a session. Writing goes through `_stores`, which a remote session refuses."""
 
     _session: Session
 

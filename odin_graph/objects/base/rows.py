@@ -1,4 +1,4 @@
-"""Tables that users hand in for things that are there: a column that says which, and the others."""
+"""Tables that users give for stored things: a column of ids or keys, and the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odin_graph.ingest.manifest import values_of
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.several import refuse_unordered
 
-_TELL: Final = ("id", "key")
+_ID_COLUMNS: Final = ("id", "key")
 
 
 def rows_of(source: Any) -> tuple[list[Any], dict[str, list[Any]]]:
@@ -30,20 +30,20 @@ def rows_of(source: Any) -> tuple[list[Any], dict[str, list[Any]]]:
         names = dict.fromkeys(str(name) for row in source.values() for name in row)
         return list(source), {name: [row.get(name) for row in source.values()] for name in names}
     columns = _columns_of(source)
-    tell = next((name for name in _TELL if name in columns), None)
-    if tell is None:
+    id_column = next((name for name in _ID_COLUMNS if name in columns), None)
+    if id_column is None:
         raise DataError(
             f"The rows have no id or key: give a column 'id' or 'key' (there is: {', '.join(columns) or 'none'})."
         )
-    things = columns.pop(tell)
-    if tell == "id":
+    things = columns.pop(id_column)
+    if id_column == "id":
         columns.pop("key", None)  # a table of ours has both, and they say the same
     if None in things:
-        raise DataError(f"Row {things.index(None) + 1} of the table has no {tell}: every row needs one.")
+        raise DataError(f"Row {things.index(None) + 1} of the table has no {id_column}: every row needs one.")
     for name, values in columns.items():
         if len(values) != len(things):
             raise DataError(f"The column {name!r} has {len(values)} values, and there are {len(things)} rows.")
-    return [_key(thing) for thing in things] if tell == "key" else [str(thing) for thing in things], columns
+    return [_key(thing) for thing in things] if id_column == "key" else [str(thing) for thing in things], columns
 
 
 def _key(given: Any) -> int:
@@ -57,7 +57,7 @@ def _key(given: Any) -> int:
 
 def _columns_of(source: Any) -> dict[str, list[Any]]:
     if isinstance(source, pd.DataFrame):
-        frame = source.reset_index() if source.index.name in _TELL and source.index.name not in source else source
+        frame = source.reset_index() if source.index.name in _ID_COLUMNS and source.index.name not in source else source
         names = [str(name) for name in frame.columns]
         if len(set(names)) != len(names):
             raise DataError(f"The table has columns of one name: {', '.join(sorted(names))}. Give each its own.")

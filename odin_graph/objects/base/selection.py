@@ -60,8 +60,8 @@ class Selection(InSession, Generic[T]):
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
         """Set the same metadata on all of them, in one transaction. None removes a field."""
-        said = {**(values or {}), **metadata}
-        columns = {name: constant(value, len(self)) for name, value in said.items()}
+        fields = {**(values or {}), **metadata}
+        columns = {name: constant(value, len(self)) for name, value in fields.items()}
         return update_metadata(self._stores, self.kind, self.ids, columns, missing="remove")
 
     def map(self, function: Callable[[T], Any], name: str | None = None) -> pd.Series:

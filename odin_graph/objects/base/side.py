@@ -1,4 +1,4 @@
-"""A data set version of a report about leaks: what the report shows of its images is asked when it is drawn."""
+"""A data set version in a report about leaks: ids and pixels are read when the report shows them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Side:
 
     session: Session
     dataset: str
-    """Its id."""
+    """The id of the version."""
     keys: NDArray[np.int64]
-    """Of its images, in its order."""
+    """The keys of its images, in its order."""
 
     @property
     def pixels(self) -> PixelReader:
-        """Of all images."""
+        """The pixels of all images."""
         return self.session.pixels
 
     def ids(self, keys: NDArray[np.int64]) -> list[str]:

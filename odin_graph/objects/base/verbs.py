@@ -57,7 +57,7 @@ class Deletable(InSession):
         return done
 
     def _forget(self) -> None:
-        """Drop what is remembered of the node."""
+        """Drop cached values of the node."""
 
 
 class Verbs(Deletable):
@@ -78,8 +78,8 @@ class Verbs(Deletable):
         Raises:
             MetadataError: A name that odin_graph uses itself, or a wrong type. Nothing is changed.
         """
-        said = read_fields("update()", values, metadata)
-        columns = {name: [value] for name, value in said.items()}
+        fields = read_fields("update()", values, metadata)
+        columns = {name: [value] for name, value in fields.items()}
         update_metadata(self._stores, self.KIND, [self.id], columns, missing="remove")
         self._forget()
         return self
@@ -146,8 +146,8 @@ class CollectionVerbs(InSession):
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
         """The ids of things that are given as they are or by id."""
         ids = [getattr(thing, "id", thing) for thing in things]
-        if strange := [id_ for id_ in ids if not isinstance(id_, str)]:
-            raise QueryError(f"{strange[0]!r:.80} is neither a {self.KIND} nor its id.")
+        if invalid := [id_ for id_ in ids if not isinstance(id_, str)]:
+            raise QueryError(f"{invalid[0]!r:.80} is neither a {self.KIND} nor its id.")
         return ids
 
 

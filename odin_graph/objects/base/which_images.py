@@ -30,7 +30,7 @@ _WHAT = "a query, a data set or its id, an image, its id or key, or several of t
 def keys_of_images(
     session: Session, images: Any, *, deleted: bool = False, named_sets: bool = True
 ) -> NDArray[np.int64]:
-    """The keys of images, however they are said, in their order.
+    """The keys of images, however they are given, in their order.
 
     Args:
         session: The workspace.
@@ -49,7 +49,7 @@ def keys_of_images(
     if isinstance(images, str) and named_sets and (id_ := session.ask(_named_set, images)) is not None:
         members: NDArray[np.int64] = class_of("Dataset")(session, id_).image_keys()
         return members
-    listed = [one if isinstance(one, str) else int(getattr(one, "key", one)) for one in _listed(images)]
+    listed = [image if isinstance(image, str) else int(getattr(image, "key", image)) for image in _listed(images)]
     return session.ask(_stored, listed, deleted)
 
 
@@ -59,7 +59,7 @@ def _stored(stores: Stores, images: list[str | int], deleted: bool) -> NDArray[n
     if deleted:
         return keys_of_any(stores, images)
     keys = keys_of(stores, images)
-    check_keys(stores, keys[[not isinstance(one, str) for one in images]])
+    check_keys(stores, keys[[not isinstance(image, str) for image in images]])
     return keys
 
 
@@ -90,8 +90,8 @@ def _listed(images: Any) -> list[Any]:
     if not is_several(images):
         raise QueryError(f"{images!r:.80} is not an image, id, or query of images: images are {_WHAT}.")
     listed = list(images)
-    for one in listed:
-        key: object = getattr(one, "key", one)
+    for image in listed:
+        key: object = getattr(image, "key", image)
         if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
-            raise DataError(f"An image is given as itself, by its id or by its key, not as {one!r:.80}.")
+            raise DataError(f"An image is given as itself, by its id or by its key, not as {image!r:.80}.")
     return listed

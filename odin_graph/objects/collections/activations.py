@@ -80,10 +80,10 @@ class ActivationSet(Verbs):
         return self.id
 
     def __repr__(self) -> str:
-        held = self._record()
+        record = self._record()
         return (
-            f"ActivationSet({self.id!r}: {held['layer']} of {held['checkpoint']}, {held['pooling']} as "
-            f"{held['codec']}, {len(self):,} images)"
+            f"ActivationSet({self.id!r}: {record['layer']} of {record['checkpoint']}, {record['pooling']} as "
+            f"{record['codec']}, {len(self):,} images)"
         )
 
     def _record(self) -> dict[str, Any]:
@@ -150,9 +150,9 @@ class ActivationSets(CollectionVerbs, Queried):
         return select(self._session, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> ActivationSet:  # noqa: A002 - the users' word for it
-        held = self._of(id)
-        held._record()  # noqa: SLF001 - refuses one that is not there
-        return held
+        activation_set = self._of(id)
+        activation_set._record()  # noqa: SLF001 - raises if it does not exist
+        return activation_set
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         return id in self.select().ids

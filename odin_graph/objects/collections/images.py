@@ -112,7 +112,7 @@ class Images(ImagesVerbs):
             labels=labels,
             ids=ids,
             metadata=metadata,
-            types={name: asked_type(asked) for name, asked in (types or {}).items()},
+            types={name: asked_type(type_) for name, type_ in (types or {}).items()},
             prefix=prefix,
             root=root,
             recorded=recorded_types(self._stores.graph, "Image").get,

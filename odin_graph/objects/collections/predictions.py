@@ -58,8 +58,8 @@ class PredictionSet(Verbs):
     @property
     def checkpoint(self) -> str | None:
         """The checkpoint that predicted; None for imported predictions."""
-        held: str | None = self._record()["checkpoint"]
-        return held
+        id_: str | None = self._record()["checkpoint"]
+        return id_
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -82,9 +82,9 @@ class PredictionSet(Verbs):
         return self.id
 
     def __repr__(self) -> str:
-        held = self._record()
-        by = held["checkpoint"] or "imported"
-        return f"PredictionSet({self.id!r}: {len(self):,} predictions over {held['dataset']}, {by}, {held['task']})"
+        record = self._record()
+        by = record["checkpoint"] or "imported"
+        return f"PredictionSet({self.id!r}: {len(self):,} predictions over {record['dataset']}, {by}, {record['task']})"
 
     def _record(self) -> dict[str, Any]:
         return self._session.ask(_record_of, self.id)
@@ -100,7 +100,7 @@ def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the u
 
 @served
 def _predictions_of(stores: Stores, id: str) -> pa.Table:  # noqa: A002
-    """Of images that are there, sorted by key."""
+    """The predictions of images that exist, sorted by key."""
     _record_of(stores, id)
     return stores.columns.present(stores.columns.predictions(id))
 
@@ -125,8 +125,8 @@ class PredictionSets(CollectionVerbs, Queried):
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
-        held = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        return self[held.log_predictions(dataset, predicted, **how)]
+        stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
+        return self[stored.log_predictions(dataset, predicted, **how)]
 
     def select(
         self,
@@ -150,9 +150,9 @@ class PredictionSets(CollectionVerbs, Queried):
         return select(self._session, self.KIND, self._of, conditions, equal)
 
     def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it
-        held = self._of(id)
-        held._record()  # noqa: SLF001 - refuses one that is not there
-        return held
+        prediction_set = self._of(id)
+        prediction_set._record()  # noqa: SLF001 - raises if it does not exist
+        return prediction_set
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         return id in self.select().ids

@@ -52,8 +52,8 @@ class StackObject(Verbs):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the pixels."""
-        held: np.dtype[Any] = np.dtype(str(self._node["dtype"]))
-        return held
+        dtype: np.dtype[Any] = np.dtype(str(self._node["dtype"]))
+        return dtype
 
     @property
     def digest(self) -> str:
@@ -171,8 +171,8 @@ class Video(StackObject):
     @property
     def fps(self) -> float | None:
         """Frames per second, if known."""
-        held: float | None = self._node.get("fps")
-        return held
+        fps: float | None = self._node.get("fps")
+        return fps
 
     @property
     def pixels(self) -> NDArray[Any]:
@@ -233,8 +233,8 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
 
     def _store(self, stack: Stack, progress: bool) -> S:
         add_stack(self._stores, stack, progress=progress)
-        if said := remark_on_volume(f"The {self.KIND.lower()} {stack.id!r}", stack.array.shape):
-            warn(said, LayoutWarning)
+        if remark := remark_on_volume(f"The {self.KIND.lower()} {stack.id!r}", stack.array.shape):
+            warn(remark, LayoutWarning)
         return self._one(stack.id)
 
     def _one(self, id_: str) -> S:

@@ -70,7 +70,7 @@ class Storage(InSession):
 
     def __repr__(self) -> str:
         budget = self.budget
-        return f"Storage(budget={None if budget is None else catalog.told_bytes(budget)!r})"
+        return f"Storage(budget={None if budget is None else catalog.human_size(budget)!r})"
 
 
 def size_of(size: str | int) -> int:
@@ -80,10 +80,10 @@ def size_of(size: str | int) -> int:
         QueryError: It is not a size.
     """
     if isinstance(size, str):
-        found = _SIZE.fullmatch(size)
-        if found is None or found[2] not in _UNITS:
+        match = _SIZE.fullmatch(size)
+        if match is None or match[2] not in _UNITS:
             raise _no_size(size)
-        return int(Decimal(found[1]) * _UNITS[found[2]])
+        return int(Decimal(match[1]) * _UNITS[match[2]])
     if isinstance(size, bool):
         raise _no_size(size)
     try:
@@ -99,10 +99,10 @@ def _no_size(given: object) -> QueryError:
     )
 
 
-def _id_of(held: Any) -> str:
-    id_ = getattr(held, "id", held)
+def _id_of(given: Any) -> str:
+    id_ = getattr(given, "id", given)
     if not isinstance(id_, str):
-        raise QueryError(f"{held!r:.80} is neither an activation set nor its id.")
+        raise QueryError(f"{given!r:.80} is neither an activation set nor its id.")
     return id_
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from odin_graph.catalog.activations.storage import told_bytes
+from odin_graph.catalog.activations.storage import human_size
 from odin_graph.catalog.activations.stored_sets import StoredSet
 from odin_graph.served import travels
 
@@ -29,7 +29,7 @@ _HEAD: Final = (
     "to compute again",
 )
 _LEFT: Final = frozenset(("layer", "pooling", "codec", "last used (UTC)", "pinned"))
-"""Columns of words; numbers stand to the right."""
+"""Columns of text; numbers are aligned to the right."""
 
 
 @travels
@@ -44,7 +44,7 @@ class StorageReport:
     @property
     def bytes(self) -> int:
         """Bytes that all sets together take."""
-        return sum(one.bytes for one in self.sets)
+        return sum(set_.bytes for set_ in self.sets)
 
     @property
     def over(self) -> int:
@@ -54,18 +54,18 @@ class StorageReport:
     def to_arrow(self) -> pa.Table:
         """One row for each set: times in UTC, sizes in bytes, and the ``seconds`` to compute it again."""
         columns = {
-            "id": (pa.string(), [one.id for one in self.sets]),
-            "layer": (pa.string(), [one.layer for one in self.sets]),
-            "checkpoints": (pa.list_(pa.string()), [list(one.checkpoints) for one in self.sets]),
-            "pooling": (pa.string(), [one.pooling for one in self.sets]),
-            "codec": (pa.string(), [one.codec for one in self.sets]),
-            "images": (pa.int64(), [one.images for one in self.sets]),
-            "bytes": (pa.int64(), [one.bytes for one in self.sets]),
-            "last_used": (pa.timestamp("us", tz="UTC"), [one.usage.last for one in self.sets]),
-            "asked": (pa.int64(), [one.usage.asked for one in self.sets]),
-            "saved": (pa.float64(), [one.usage.saved for one in self.sets]),
-            "pinned": (pa.bool_(), [one.pinned for one in self.sets]),
-            "seconds": (pa.float64(), [one.seconds for one in self.sets]),
+            "id": (pa.string(), [set_.id for set_ in self.sets]),
+            "layer": (pa.string(), [set_.layer for set_ in self.sets]),
+            "checkpoints": (pa.list_(pa.string()), [list(set_.checkpoints) for set_ in self.sets]),
+            "pooling": (pa.string(), [set_.pooling for set_ in self.sets]),
+            "codec": (pa.string(), [set_.codec for set_ in self.sets]),
+            "images": (pa.int64(), [set_.images for set_ in self.sets]),
+            "bytes": (pa.int64(), [set_.bytes for set_ in self.sets]),
+            "last_used": (pa.timestamp("us", tz="UTC"), [set_.usage.last for set_ in self.sets]),
+            "asked": (pa.int64(), [set_.usage.asked for set_ in self.sets]),
+            "saved": (pa.float64(), [set_.usage.saved for set_ in self.sets]),
+            "pinned": (pa.bool_(), [set_.pinned for set_ in self.sets]),
+            "seconds": (pa.float64(), [set_.seconds for set_ in self.sets]),
         }
         return pa.table({name: pa.array(values, type_) for name, (type_, values) in columns.items()})
 
@@ -87,9 +87,9 @@ class StorageReport:
         """The table, and the total size."""
         if not self.sets:
             return self._total()
-        lines = [_HEAD, *(_cells(one) for one in self.sets[:_SHOWN])]
+        lines = [_HEAD, *(_cells(set_) for set_ in self.sets[:_SHOWN])]
         widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
-        rows = ["  ".join(map(_put, _HEAD, line, widths)).rstrip() for line in lines]
+        rows = ["  ".join(map(_aligned, _HEAD, line, widths)).rstrip() for line in lines]
         return "\n".join([*rows, *self._more(), self._total()])
 
     __repr__ = __str__
@@ -97,7 +97,8 @@ class StorageReport:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in _HEAD)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(one)) + "</tr>" for one in self.sets[:_SHOWN]
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(set_)) + "</tr>"
+            for set_ in self.sets[:_SHOWN]
         )
         notes = "".join(f"<p>{escape(line)}</p>" for line in (*self._more(), self._total()))
         return f"<table><tr>{head}</tr>{body}</table>{notes}" if self.sets else notes
@@ -108,31 +109,31 @@ class StorageReport:
 
     def _total(self) -> str:
         number = "1 set takes" if len(self.sets) == 1 else f"{len(self.sets):,} sets take"
-        said = f"{number} {told_bytes(self.bytes)}"
+        total = f"{number} {human_size(self.bytes)}"
         if self.budget is None:
-            return f'{said}; there is no budget, db.storage.budget = "20 GB" sets one.'
+            return f'{total}; there is no budget, db.storage.budget = "20 GB" sets one.'
         if not self.over:
-            return f"{said} of a budget of {told_bytes(self.budget)}."
+            return f"{total} of a budget of {human_size(self.budget)}."
         return (
-            f"{said}, over the budget of {told_bytes(self.budget)} by {told_bytes(self.over)}: "
+            f"{total}, over the budget of {human_size(self.budget)} by {human_size(self.over)}: "
             "the first of these go when room is needed."
         )
 
 
-def _cells(one: StoredSet) -> tuple[str, ...]:
-    more = f" and {len(one.checkpoints) - 1} more" if len(one.checkpoints) > 1 else ""
+def _cells(set_: StoredSet) -> tuple[str, ...]:
+    more = f" and {len(set_.checkpoints) - 1} more" if len(set_.checkpoints) > 1 else ""
     return (
-        f"{one.layer} of {one.checkpoints[0]}{more}" if one.checkpoints else one.layer,
-        one.pooling,
-        one.codec,
-        f"{one.images:,}",
-        told_bytes(one.bytes),
-        "never" if one.usage.last is None else f"{one.usage.last:%Y-%m-%d %H:%M}",
-        f"{one.usage.asked:,}",
-        "pinned" if one.pinned else "",
-        f"{one.seconds:,.1f} s",
+        f"{set_.layer} of {set_.checkpoints[0]}{more}" if set_.checkpoints else set_.layer,
+        set_.pooling,
+        set_.codec,
+        f"{set_.images:,}",
+        human_size(set_.bytes),
+        "never" if set_.usage.last is None else f"{set_.usage.last:%Y-%m-%d %H:%M}",
+        f"{set_.usage.asked:,}",
+        "pinned" if set_.pinned else "",
+        f"{set_.seconds:,.1f} s",
     )
 
 
-def _put(name: str, cell: str, width: int) -> str:
+def _aligned(name: str, cell: str, width: int) -> str:
     return cell.ljust(width) if name in _LEFT else cell.rjust(width)

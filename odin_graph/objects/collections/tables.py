@@ -68,12 +68,12 @@ class Tables(InSession):
         Raises:
             QueryError: There are no predictions for the data set.
         """
-        held = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        if dataset is None and (dataset := held.datasets.get("test")) is None:
-            raise QueryError(f"The experiment {held.id!r} has no test set: give dataset=.")
-        layer = held.layer(activations) if isinstance(activations, str) else activations
+        stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
+        if dataset is None and (dataset := stored.datasets.get("test")) is None:
+            raise QueryError(f"The experiment {stored.id!r} has no test set: give dataset=.")
+        layer = stored.layer(activations) if isinstance(activations, str) else activations
         by = layer.node if isinstance(layer, Layer) else None
-        return self._session.ask(_per_image_of, held.id, self._session.ask(resolve, dataset), by)
+        return self._session.ask(_per_image_of, stored.id, self._session.ask(resolve, dataset), by)
 
     def __repr__(self) -> str:
         return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"
@@ -83,14 +83,14 @@ def sql(stores: Stores, statement: str, params: dict[str, Any], timeout: float |
     """Run a SELECT over the tables of a workspace; see `Workspace.sql`."""
     from odin_graph.query.sql import run_sql
 
-    made = {
+    loaders = {
         "images": lambda: tables.images_table(stores),
         "models": lambda: tables.models_table(stores),
         "experiments": lambda: tables.experiments_table(stores),
         "members": lambda: tables.members_table(stores),
         "predictions": lambda: tables.predictions_table(stores),
     }
-    return run_sql(statement, params, made, stores.budget, timeout=timeout)
+    return run_sql(statement, params, loaders, stores.budget, timeout=timeout)
 
 
 @served

@@ -122,7 +122,7 @@ class Vectors(InSession):
         return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        return (held.id for held in self._session.ask(vector_sets))
+        return (record.id for record in self._session.ask(vector_sets))
 
     def __len__(self) -> int:
         return len(self._session.ask(vector_sets))
@@ -131,7 +131,10 @@ class Vectors(InSession):
         """One row for each set: name, images, dimensions, created_at (UTC)."""
         import pandas as pd
 
-        rows = [(held.id, len(self[held.id]), held.length, held.created_at) for held in self._session.ask(vector_sets)]
+        rows = [
+            (record.id, len(self[record.id]), record.length, record.created_at)
+            for record in self._session.ask(vector_sets)
+        ]
         return pd.DataFrame(rows, columns=["name", "images", "dimensions", "created_at"])
 
     def __repr__(self) -> str:

@@ -41,27 +41,27 @@ class Views(InSession):
         save_view(self._stores, name, query.to_json())
 
     def __getitem__(self, name: str) -> AnyQuery:
-        held = self._session.ask(view_of, name)
+        view = self._session.ask(view_of, name)
         try:
-            return query_of(self._session, dict(held.query))
+            return query_of(self._session, dict(view.query))
         except OdinError as error:
             raise QueryError(
-                f"The view {held.id!r} uses something that is missing: {error} Save another query as {held.base!r}, or "
-                f"remove it: del db.views[{held.base!r}]."
+                f"The view {view.id!r} uses something that is missing: {error} Save another query as {view.base!r}, or "
+                f"remove it: del db.views[{view.base!r}]."
             ) from error
 
     def __delitem__(self, name: str) -> None:
         delete_view(self._stores, name)
 
     def __contains__(self, name: object) -> bool:
-        return any(name in (held.id, held.base) for held in self._session.ask(views))
+        return any(name in (view.id, view.base) for view in self._session.ask(views))
 
     def __iter__(self) -> Iterator[str]:
         """The names, sorted."""
-        return iter(sorted({held.base for held in self._session.ask(views)}))
+        return iter(sorted({view.base for view in self._session.ask(views)}))
 
     def __len__(self) -> int:
-        return len({held.base for held in self._session.ask(views)})
+        return len({view.base for view in self._session.ask(views)})
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each version: id, view, version, created_at (UTC), and the query as it was written."""
@@ -69,13 +69,13 @@ class Views(InSession):
 
         rows = [
             {
-                "id": held.id,
-                "view": held.base,
-                "version": held.version,
-                "created_at": held.created_at,
-                "query": _told(dict(held.query)),
+                "id": view.id,
+                "view": view.base,
+                "version": view.version,
+                "created_at": view.created_at,
+                "query": _written(dict(view.query)),
             }
-            for held in self._session.ask(views)
+            for view in self._session.ask(views)
         ]
         return pd.DataFrame(rows, columns=["id", "view", "version", "created_at", "query"])
 
@@ -101,7 +101,7 @@ def query_of(session: Session, data: Any) -> AnyQuery:
     return Query(address, plan) if plan.kind == "Image" else ThingQuery(address, plan)
 
 
-def _told(data: dict[str, Any]) -> str:
+def _written(data: dict[str, Any]) -> str:
     operations = data.pop("operations", [])
-    made = "".join(f".{one.get('op', '?')}(...)" for one in operations if isinstance(one, dict))
-    return outline(wire.from_json(data)) + made
+    calls = "".join(f".{operation.get('op', '?')}(...)" for operation in operations if isinstance(operation, dict))
+    return outline(wire.from_json(data)) + calls

@@ -113,7 +113,7 @@ def _found(
 
 @served
 def _embeddings_of(stores: Stores, by: LayerOf, keys: list[int], progress: bool) -> NDArray[np.float32]:
-    """The vectors of images; what is missing is computed first, where whoever asks may write."""
+    """The vectors of images; missing ones are computed first, if the client may write."""
     from odin_graph.runtime.passes.embed import embeddings
 
     return embeddings(stores, layer_ref(by), np.array(keys, np.int64), progress=progress)

@@ -45,19 +45,19 @@ class UnitEstimates:
 
     def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
         self._stores, self._group, self._keys = stores, group, keys
-        sets = [UnitSet(stores, one) for one in unit_sets(stores, group.checkpoint, group.layer, group.view)]
+        sets = [UnitSet(stores, stored) for stored in unit_sets(stores, group.checkpoint, group.layer, group.view)]
         if not sets:
             raise QueryError(
                 f"No activations of {group.layer!r} are stored, so there are no bounds: store them first with "
                 "layer.materialize(images)."
             )
         order = ("u8", "f16", "f32")
-        self._held = max(sets, key=lambda one: (-len(one.missing(keys)), order.index(one.record.codec)))
+        self._set = max(sets, key=lambda set_: (-len(set_.missing(keys)), order.index(set_.record.codec)))
 
     @cached_property
     def uncovered(self) -> Keys:
         """The keys of images without stored activations, sorted."""
-        return np.sort(self._held.missing(self._keys))
+        return np.sort(self._set.missing(self._keys))
 
     def bounds(self, aggregate: str = "mean", weights: Sequence[float] | None = None) -> pa.Table:
         """One row for each image, sorted by key: ``key``, ``low`` and ``high``.
@@ -141,23 +141,23 @@ class UnitEstimates:
 
     @cached_property
     def _parts(self) -> list[neurons.Part]:
-        held = self._held.record
-        with reading(self._stores, [held.id]):
-            array = self._held.array
+        stored = self._set.record
+        with reading(self._stores, [stored.id]):
+            array = self._set.array
             if not array.segments:
                 raise StoreError(f"The stored activations of {self._group.layer!r} were removed: call it again.")
-            parts = parts_of(array, held.codec, np.array(self._group.numbers, np.int64))
-        record(self._stores, held.id, 0.0)
+            parts = parts_of(array, stored.codec, np.array(self._group.numbers, np.int64))
+        record(self._stores, stored.id, 0.0)
         return parts
 
     def _measure(self, aggregate: str, weights: Sequence[float] | None) -> neurons.Measure:
-        said = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))
-        check_aggregate(said)
-        return measure_of(said)
+        node = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))
+        check_aggregate(node)
+        return measure_of(node)
 
     def __repr__(self) -> str:
         covered = len(self._keys) - len(self.uncovered)
-        return f"UnitEstimates({self._held.record.codec} of {covered:,} of {len(self._keys):,} images)"
+        return f"UnitEstimates({self._set.record.codec} of {covered:,} of {len(self._keys):,} images)"
 
 
 def _table(keys: Keys, low: NDArray[np.float64], high: NDArray[np.float64], **more: pa.Array) -> pa.Table:

@@ -26,39 +26,39 @@ class UnitExpressions(ABC):
 
     def mean(self) -> Expr:
         """Their mean, as an expression of a query."""
-        return self._said("mean")
+        return self._aggregate("mean")
 
     def sum(self) -> Expr:
         """Their sum."""
-        return self._said("sum")
+        return self._aggregate("sum")
 
     def max(self) -> Expr:
         """The largest value."""
-        return self._said("max")
+        return self._aggregate("max")
 
     def min(self) -> Expr:
         """The smallest value."""
-        return self._said("min")
+        return self._aggregate("min")
 
     def l1(self) -> Expr:
         """The sum of their absolute values."""
-        return self._said("l1")
+        return self._aggregate("l1")
 
     def l2(self) -> Expr:
         """The square root of the sum of their squares."""
-        return self._said("l2")
+        return self._aggregate("l2")
 
     def weighted(self, weights: Sequence[float]) -> Expr:
         """The weighted sum of their values."""
-        return self._said("weighted", weights)
+        return self._aggregate("weighted", weights)
 
     def aggregated(self, name: str, weights: Sequence[float] | None = None) -> Expr:
         """A registered aggregate, see `odin_graph.neurons.AGGREGATES`."""
-        return self._said(name, weights)
+        return self._aggregate(name, weights)
 
     def value(self) -> Expr:
         """The value of a single unit."""
-        return self._said("value")
+        return self._aggregate("value")
 
     def desc(self) -> SortKey:
         """The value of a single unit, the largest first."""
@@ -76,7 +76,7 @@ class UnitExpressions(ABC):
         """Whether the value of a single unit is NaN."""
         return self.value().is_null()
 
-    def _said(self, function: str, weights: Sequence[float] | None = None) -> Expr:
+    def _aggregate(self, function: str, weights: Sequence[float] | None = None) -> Expr:
         return Expr(UnitAggregate(self.node, function, None if weights is None else as_weights(weights)))
 
     def _compared(self, op: CompareOp, other: object) -> Expr:
@@ -109,8 +109,8 @@ def numbers_in(which: Any) -> list[int]:
     Raises:
         QueryError: They are not integers.
     """
-    given = list(which) if is_several(which) else [which]
-    for one in given:
-        if whole(one) is None:
-            raise QueryError(f"A unit is given by its number, not by {one!r:.40}.")
-    return [int(one) for one in given]
+    numbers = list(which) if is_several(which) else [which]
+    for number in numbers:
+        if whole(number) is None:
+            raise QueryError(f"A unit is given by its number, not by {number!r:.40}.")
+    return [int(number) for number in numbers]

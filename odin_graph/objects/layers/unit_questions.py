@@ -53,7 +53,7 @@ class UnitQuestions(InSession):
     @property
     @abstractmethod
     def node(self) -> LayerOf:
-        """As a plan holds it."""
+        """Its form in a plan."""
 
     def materialize(
         self, images: Any, *, codec: UnitCodec = "u8", view: UnitView = "units", **how: Any
@@ -119,16 +119,16 @@ class UnitQuestions(InSession):
             raise QueryError('Hypotheses need names: give a dict, as in {"age": F("age")}.')
         query = self._query(images, view)
         order = np.argsort(_unique_keys(query), kind="stable")
-        held: dict[str, Any] = {}
+        prepared: dict[str, Any] = {}
         maps = False
-        for name, said in hypotheses.items():
-            values = said.values if isinstance(said, Hypothesis) else said
+        for name, hypothesis in hypotheses.items():
+            values = hypothesis.values if isinstance(hypothesis, Hypothesis) else hypothesis
             maps |= getattr(values, "ndim", 1) == _MASKS
             values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
-            held[name] = Hypothesis(values, said.by) if isinstance(said, Hypothesis) else values
+            prepared[name] = Hypothesis(values, hypothesis.by) if isinstance(hypothesis, Hypothesis) else values
         summary = "mean" if view == "channels-mean" else "max"
         slabs = self._maps(query) if maps else self.slabs(query, view)
-        return affinity(slabs, held, summary=summary)
+        return affinity(slabs, prepared, summary=summary)
 
     def similar_units(self, images: Any = None, *, threshold: float = 0.95, view: UnitView = "units") -> SimilarUnits:
         """Pairs of correlated units (|r| at least the threshold), and duplicates, whose values are always equal.
@@ -153,7 +153,7 @@ class UnitQuestions(InSession):
                 f"No {view} of {self.name!r} are stored: give images, or store them first with "
                 "layer.materialize(images)."
             )
-        keys = max((UnitSet(self._stores, one).coverage() for one in sets), key=len)
+        keys = max((UnitSet(self._stores, stored).coverage() for stored in sets), key=len)
         return Query(self._session.address, Plan(Keys(tuple(keys.tolist()))))
 
     def _keys(self, images: Any) -> NDArray[np.int64]:
@@ -161,16 +161,16 @@ class UnitQuestions(InSession):
 
     def slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
         """The values of all units, some at a time, over the images by key."""
-        with self._held(query, view) as (keys, held):
+        with self._stored_values(query, view) as (keys, unit_set):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
-            for start in range(0, held.record.units, step):
-                units = np.arange(start, min(start + step, held.record.units))
-                yield Slab(units, _columns(held, units, keys))
+            for start in range(0, unit_set.record.units, step):
+                units = np.arange(start, min(start + step, unit_set.record.units))
+                yield Slab(units, _columns(unit_set, units, keys))
 
     def _maps(self, query: Query) -> Iterator[Slab]:
         """The maps of channels (u, n, h, w), some at a time, over the images by key."""
-        with self._held(query, "units") as (keys, held):
-            shape = held.record.shape
+        with self._stored_values(query, "units") as (keys, unit_set):
+            shape = unit_set.record.shape
             if len(shape) != 3:
                 raise QueryError(f"The layer {self.name!r} has no maps to compare with masks: its output is {shape}.")
             channels, height, width = shape
@@ -178,66 +178,66 @@ class UnitQuestions(InSession):
             step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
             for start in range(0, channels, step):
                 which = np.arange(start, min(start + step, channels))
-                values = _columns(held, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
+                values = _columns(unit_set, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
                 yield Slab(which, values.reshape(len(which), height, width, len(keys)).transpose(0, 3, 1, 2))
 
     @contextmanager
-    def _held(self, query: Query, view: UnitView) -> Iterator[tuple[NDArray[np.int64], UnitSet]]:
+    def _stored_values(self, query: Query, view: UnitView) -> Iterator[tuple[NDArray[np.int64], UnitSet]]:
         """The images, and the set of their values, which nobody drops while it is read."""
         keys = np.unique(query.keys())
         if not len(keys):
             raise QueryError("The query selects no images, so there are no values of units.")
         set_id = self.materialize(keys.tolist(), codec="f32", view=view).id
         with reading(self._stores, [set_id]):
-            self.materialize(keys.tolist(), codec="f32", view=view)  # where it was dropped between: now it stays
-            held = UnitSet.open(self._stores, set_id)
-            yield keys, held
+            self.materialize(keys.tolist(), codec="f32", view=view)  # it may have been dropped in between; now it stays
+            unit_set = UnitSet.open(self._stores, set_id)
+            yield keys, unit_set
             layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
             record(self._stores, set_id, 0.0 if layer is None else layer.running(len(keys)))
 
 
-def here(stores: Stores, of: LayerOf) -> UnitQuestions:
-    """The layer of a plan, beside the workspace."""
-    found: UnitQuestions = class_of("Layer")(
+def layer_of(stores: Stores, of: LayerOf) -> UnitQuestions:
+    """The layer of a plan, over open stores."""
+    layer: UnitQuestions = class_of("Layer")(
         LocalSession(stores), of.experiment, of.layer, checkpoint=of.checkpoint, pooling=of.pooling
     )
-    return found
+    return layer
 
 
-def asked(stores: Stores, layer: UnitQuestions, images: Plan | None, view: UnitView) -> Query:
-    """The images that a question is about: those of a plan, else those that are stored."""
+def queried_images(stores: Stores, layer: UnitQuestions, images: Plan | None, view: UnitView) -> Query:
+    """The images of a plan; without one, those with stored values."""
     return layer._query(None if images is None else Query(stores.address, images), view)  # noqa: SLF001 - of this file
 
 
 @served
 def _stats_of(stores: Stores, of: LayerOf, images: Plan | None, view: UnitView) -> UnitStats:
-    layer = here(stores, of)
-    return unit_stats(layer.slabs(asked(stores, layer, images, view), view))
+    layer = layer_of(stores, of)
+    return unit_stats(layer.slabs(queried_images(stores, layer, images, view), view))
 
 
 @served
 def _selectivity_of(
     stores: Stores, of: LayerOf, images: Plan | None, by: Column, view: UnitView, bins: int
 ) -> Selectivity:
-    layer = here(stores, of)
-    query = asked(stores, layer, images, view)
+    layer = layer_of(stores, of)
+    query = queried_images(stores, layer, images, view)
     return selectivity(layer.slabs(query, view), _values_of(query, Expr(by.value)), bins=bins)
 
 
 @served
 def _similar_of(stores: Stores, of: LayerOf, images: Plan | None, threshold: float, view: UnitView) -> SimilarUnits:
-    layer = here(stores, of)
-    return similar_units(layer.slabs(asked(stores, layer, images, view), view), threshold)
+    layer = layer_of(stores, of)
+    return similar_units(layer.slabs(queried_images(stores, layer, images, view), view), threshold)
 
 
-def _columns(held: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:
+def _columns(unit_set: UnitSet, units: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.float32]:
     """Values (u, n) of some units, in the order of sorted keys."""
-    found = np.empty((len(units), len(keys)), np.float32)
-    for block in held.blocks(units, keep=False):
+    values = np.empty((len(units), len(keys)), np.float32)
+    for block in unit_set.blocks(units, keep=False):
         place = np.searchsorted(keys, block.keys)
-        there = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == block.keys))
-        found[:, place[there]] = block.decoded()[:, there]
-    return found
+        present = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == block.keys))
+        values[:, place[present]] = block.decoded()[:, present]
+    return values
 
 
 def _unique_keys(query: Query) -> NDArray[np.int64]:
@@ -247,9 +247,9 @@ def _unique_keys(query: Query) -> NDArray[np.int64]:
     return keys
 
 
-def _values_of(query: Query, said: Expr) -> pa.Array:
+def _values_of(query: Query, expression: Expr) -> pa.Array:
     """An expression's values, by key."""
-    table = query.to_arrow("id", said=said).select(["key", "said"]).sort_by("key")
+    table = query.to_arrow("id", said=expression).select(["key", "said"]).sort_by("key")
     keys = table.column("key").to_numpy()
     first = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1 if len(keys) else 0))
     return table.column("said").combine_chunks().take(pa.array(first))

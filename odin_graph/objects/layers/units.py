@@ -18,7 +18,7 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.layers.unit_estimates import UnitEstimates
 from odin_graph.objects.layers.unit_expressions import UnitExpressions, numbers_in
-from odin_graph.objects.layers.unit_questions import asked, here
+from odin_graph.objects.layers.unit_questions import layer_of, queried_images
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
@@ -47,7 +47,7 @@ class Units(UnitExpressions):
     def __init__(self, layer: Layer, view: UnitView, numbers: Sequence[int] | None = None) -> None:
         self._layer, self._view = layer, view
         self._numbers = None if numbers is None else tuple(numbers)
-        """None is all."""
+        """None stands for all units."""
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
         """Some of these units, by number; in a group, by position in the group."""
@@ -55,13 +55,13 @@ class Units(UnitExpressions):
             return Units(self._layer, self._view, self.numbers[which])
         wanted = numbers_in(which)
         if self._numbers is not None:
-            held = self._numbers
-            if out := [one for one in wanted if not -len(held) <= one < len(held)]:
-                raise QueryError(f"There is no unit at position {out[0]}: the group has {len(held):,}.")
-            return Units(self._layer, self._view, [held[one] for one in wanted])
-        found = Units(self._layer, self._view, wanted)
-        check_group(found.node, self._layer.shape)
-        return found
+            numbers = self._numbers
+            if out := [number for number in wanted if not -len(numbers) <= number < len(numbers)]:
+                raise QueryError(f"There is no unit at position {out[0]}: the group has {len(numbers):,}.")
+            return Units(self._layer, self._view, [numbers[number] for number in wanted])
+        units = Units(self._layer, self._view, wanted)
+        check_group(units.node, self._layer.shape)
+        return units
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -86,8 +86,8 @@ class Units(UnitExpressions):
     @property
     def node(self) -> UnitGroup:
         """Its form in a plan."""
-        of = self._layer.node
-        return UnitGroup(of.experiment, of.layer, self.numbers, of.checkpoint, self._view)
+        layer = self._layer.node
+        return UnitGroup(layer.experiment, layer.layer, self.numbers, layer.checkpoint, self._view)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -105,7 +105,7 @@ class Units(UnitExpressions):
         return self._session.ask(_values_of, self.node, self._keys(images).tolist())
 
     def unusual(self, key: int, against: Any, k: int | None, by: Literal["z", "percentile"]) -> UnusualUnits:
-        """Those whose value of an image is the most unusual; see `Image.unusual_units`."""
+        """The units with the most unusual values for an image; see `Image.unusual_units`."""
         return self._session.ask(_unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, by)
 
     def estimate(self, images: Any) -> UnitEstimates:
@@ -150,7 +150,7 @@ class Units(UnitExpressions):
 
 @served
 def _values_of(stores: Stores, group: UnitGroup, keys: list[int]) -> NDArray[np.float32]:
-    """What units say of images (n, G)."""
+    """The values of units for images (n, G)."""
     wanted = np.array(keys, np.int64)
     return UnitReader(stores, bound_group(stores, group), np.unique(wanted)).values(wanted)
 
@@ -165,28 +165,31 @@ def _unusual_of(
     k: int | None,
     by: Literal["z", "percentile"],
 ) -> UnusualUnits:
-    layer = here(stores, of)
+    layer = layer_of(stores, of)
     own = _values_of(stores, group, [key])[0]
-    keys = [int(other) for other in np.unique(asked(stores, layer, against, group.view).keys()) if other != key]
-    slabs = layer.slabs(asked(stores, layer, Plan(Keys(tuple(keys))), group.view), group.view)
+    keys = [
+        int(other) for other in np.unique(queried_images(stores, layer, against, group.view).keys()) if other != key
+    ]
+    slabs = layer.slabs(queried_images(stores, layer, Plan(Keys(tuple(keys))), group.view), group.view)
     return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, by=by)
 
 
 @served
 def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool, NDArray[np.int64]]:
     """The k images of kept lists, if they reach so far; else all images that the units are stored for."""
-    held = unit_sets(stores, group.checkpoint, group.layer, group.view)
-    if not held:
+    records = unit_sets(stores, group.checkpoint, group.layer, group.view)
+    if not records:
         raise QueryError(
             f"No activations of {group.layer!r} are stored: give images, as in "
             f"units[3].top({k}, db.images(...)), or store them with layer.materialize(images)."
         )
-    widest = max((UnitSet(stores, one) for one in held), key=lambda one: len(one.coverage()))
+    widest = max((UnitSet(stores, set_) for set_ in records), key=lambda set_: len(set_.coverage()))
     found = first_of(widest, group.numbers[0], largest=largest) if len(group.numbers) == 1 else None
     if found is not None and len(found) >= k:
-        there = Query(stores.address, Plan(Keys(tuple(found.tolist())))).keys()[:k]  # some may have been deleted since
-        if len(there) == k:
-            return True, there
+        # Some may have been deleted since.
+        existing = Query(stores.address, Plan(Keys(tuple(found.tolist())))).keys()[:k]
+        if len(existing) == k:
+            return True, existing
     return False, widest.coverage()
 
 

@@ -63,7 +63,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         """Patches of the results; see `Query.patches`."""
         return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
 
-    # Which images: said of the parents, whose label and metadata the derived images have
+    # Which images: steps of the parents, whose label and metadata the derived images have
 
     def where(self, *predicates: Expr) -> DerivedQuery:
         """Keep the results of images for which every condition is true."""
@@ -228,5 +228,5 @@ def _spelt(op: ImageOp) -> str:
     if isinstance(op, Function):
         return f".apply({name_of_function(op.call).rpartition('.')[2]})"
     step = step_of(op)
-    given = ", ".join(f"{name}={value!r}" for name, value in step["parameters"].items())
-    return f".{step['op'].replace('-', '_')}({given})"
+    parameters = ", ".join(f"{name}={value!r}" for name, value in step["parameters"].items())
+    return f".{step['op'].replace('-', '_')}({parameters})"

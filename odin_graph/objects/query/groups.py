@@ -76,10 +76,10 @@ class Groups(Steps):
     def __getitem__(self, item: int | slice) -> dict[str, Any] | Groups:
         if isinstance(item, slice):
             return self._then(Slice.of(item))
-        found = list(self._then(Slice.of(item)))
-        if not found:
+        rows = list(self._then(Slice.of(item)))
+        if not rows:
             raise PositionError(f"There is no group at position {item}: there are {self.count():,}.")
-        return found[0]
+        return rows[0]
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Groups:

@@ -39,26 +39,26 @@ def huggingface_of(source: Callable[[], Iterable[Batch]], table: pa.Table) -> da
     first = next(iter(source())).images[0]
     picture = _is_picture(first)
     features: dict[str, Any] = {"image": datasets.Image() if picture else _array(datasets, first)}
-    said = [name for name in table.column_names if name != "key"]
-    for name in said:
+    fields = [name for name in table.column_names if name != "key"]
+    for name in fields:
         features[name] = _feature(datasets, name, table.column(name))
 
     def rows() -> Iterator[dict[str, Any]]:
         place = 0
         for batch in source():
-            part = table.slice(place, len(batch)).select(said).to_pylist()
+            part = table.slice(place, len(batch)).select(fields).to_pylist()
             place += len(batch)
             for row, pixels in zip(part, batch.images, strict=True):
                 yield {"image": _encoded(row["id"], pixels, first, picture), **row}
 
     try:
-        made = datasets.Dataset.from_generator(_Named(rows), features=datasets.Features(features))
-    except Exception as error:  # theirs says that something failed, and ours what
+        dataset = datasets.Dataset.from_generator(_Named(rows), features=datasets.Features(features))
+    except Exception as error:  # its error says that something failed, its cause says what
         if isinstance(error.__cause__, OdinError):
             raise error.__cause__ from None
         raise
-    assert isinstance(made, datasets.Dataset)
-    return made
+    assert isinstance(dataset, datasets.Dataset)
+    return dataset
 
 
 def _is_picture(pixels: NDArray[Any]) -> bool:
@@ -78,9 +78,9 @@ def _encoded(id_: str, pixels: NDArray[Any], first: NDArray[Any], picture: bool)
                 f"The image {id_!r} is {pixels.dtype} of shape {pixels.shape}, and the first is an 8-bit picture: "
                 "bring them to one kind with an operation (to_rgb, to_float), or take them from query.batches()."
             )
-        held = io.BytesIO()
-        PillowImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(held, "PNG")
-        return {"bytes": held.getvalue(), "path": None}
+        buffer = io.BytesIO()
+        PillowImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+        return {"bytes": buffer.getvalue(), "path": None}
     if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
         raise ShapeError(
             f"The image {id_!r} is {pixels.dtype} of shape {pixels.shape}, and the first is {first.dtype} of shape "
@@ -96,9 +96,9 @@ def _feature(hub: Any, name: str, column: pa.ChunkedArray) -> Any:
 
 
 class _Named:
-    """Rows for `datasets`, which takes the digest of whatever gives them for a name: here one that is given once.
+    """Rows for `datasets`, which would name its cache by the digest of their generator: this has a name of its own.
 
-    What gives them holds connections, which have none; and what a query selects may be other images tomorrow.
+    The generator has connections, which cannot be hashed; and the query may select other images tomorrow.
     """
 
     def __init__(self, rows: Callable[[], Iterator[dict[str, Any]]]) -> None:

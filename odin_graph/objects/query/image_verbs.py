@@ -47,11 +47,11 @@ class ImageVerbs(InSession):
             values: The metadata as a dict, for names that are not valid Python names.
             metadata: The metadata as keyword arguments.
         """
-        said = {name: plain(value) for name, value in read_fields("update()", values, metadata).items()}
-        columns = {name: [value] for name, value in said.items()}
+        changes = {name: plain(value) for name, value in read_fields("update()", values, metadata).items()}
+        columns = {name: [value] for name, value in changes.items()}
         update_metadata(self._stores, "Image", [int(self.key)], columns, missing="remove")
-        fields = {name: value for name, value in {**self.fields, **said}.items() if value is not None}
-        object.__setattr__(self, "fields", fields)  # what this object says is what is stored
+        fields = {name: value for name, value in {**self.fields, **changes}.items() if value is not None}
+        object.__setattr__(self, "fields", fields)  # this object shows what is stored
         return self
 
     def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
@@ -98,14 +98,14 @@ class QueryVerbs:
             values: The metadata as a dict, for names that are not valid Python names.
             metadata: The metadata as keyword arguments.
         """
-        said = {**(values or {}), **metadata}
-        computed = {f"c{place}": value for place, value in enumerate(said.values()) if isinstance(value, Expr)}
+        changes = {**(values or {}), **metadata}
+        computed = {f"c{place}": value for place, value in enumerate(changes.values()) if isinstance(value, Expr)}
         table = self.to_arrow("id", **computed) if computed else self.run()
         keys = table.column("key").to_pylist()
         columns: dict[str, Sequence[Any]] = {}
-        for place, (name, value) in enumerate(said.items()):
-            found = isinstance(value, Expr)
-            columns[name] = table.column(f"c{place}").to_pylist() if found else constant(value, len(keys))
+        for place, (name, value) in enumerate(changes.items()):
+            computes = isinstance(value, Expr)
+            columns[name] = table.column(f"c{place}").to_pylist() if computes else constant(value, len(keys))
         return update_metadata(self._stores, "Image", keys, columns, missing="remove")
 
     def delete(self: Any, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
@@ -171,7 +171,7 @@ class ImagesVerbs(InSession):
         Raises:
             FrozenError: Data set versions contain them. The message lists these.
         """
-        stores = self._stores  # far away this is refused before anything is looked up
+        stores = self._stores  # a remote session refuses here, before anything is looked up
         keys = self._keys_of(images).tolist()
         return deletion.delete(stores, "Image", keys, why=why, by=by, force=force)
 
@@ -249,7 +249,7 @@ class ImagesVerbs(InSession):
         return list(class_of("Image").of_keys(self._session, report.keys))
 
     def _keys_of(self, images: Any) -> NDArray[np.int64]:
-        """Those that were deleted, too. The id of a data set does not stand for its images where some are lost."""
+        """The keys of images, also of deleted ones. The id of a data set is refused, since images may be destroyed."""
         return keys_of_images(self._session, images, deleted=True, named_sets=False)
 
 

@@ -15,7 +15,7 @@ from odin_graph.catalog.images.derived import Recipe
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import DataError
-from odin_graph.objects.base.calling import called, check_values
+from odin_graph.objects.base.calling import call_each, check_values
 from odin_graph.progress import progress_bar
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.runtime.derive.derive import recipe_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _AT_ONCE = 256
-"""Images whose pixels are held together."""
+"""Images whose pixels are in memory together."""
 
 
 def map_images(
@@ -45,7 +45,7 @@ def map_images(
     with progress_bar("map", len(keys), show=progress) as advance:
         for block in _blocks(query, keys):
             ids += [image.id for image in block]
-            values += called(stores, function, block, [repr(image.id) for image in block], processes)
+            values += call_each(stores, function, block, [repr(image.id) for image in block], processes)
             advance(len(block))
     if name is not None and len(keys):
         check_values(values)
@@ -67,7 +67,7 @@ def map_groups(
     with progress_bar("map", table.num_rows, show=progress) as advance:
         for group, keys in groups.items():
             images = list(query._images_of(np.array(keys, np.int64)))  # noqa: SLF001 - of one package
-            values += called(stores, function, [images], [f"the group {group!r}"])
+            values += call_each(stores, function, [images], [f"the group {group!r}"])
             advance(len(keys))
     if name is not None and groups:
         check_values(values)
@@ -82,28 +82,30 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
         return False  # no name of derived images; the rules for metadata say the rest
     stores = query._stores  # noqa: SLF001 - of one package
     first = query[:1].to_arrow("id")
-    held = dict(zip(first.column("key").to_pylist(), first.column("id").to_pylist(), strict=True))
+    id_of = dict(zip(first.column("key").to_pylist(), first.column("id").to_pylist(), strict=True))
     recipe = _recipe(function, name)
     rows = stores.graph.read(
         "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id",
-        {"ids": [recipe.id_of(i) for i in held.values()]},
+        {"ids": [recipe.id_of(i) for i in id_of.values()]},
     )
     if rows:
         return True
-    said = called(
-        stores, function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, held.values()))
+    result = call_each(
+        stores, function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, id_of.values()))
     )[0]
-    return isinstance(said, np.ndarray) and said.ndim in (2, 3)
+    return isinstance(result, np.ndarray) and result.ndim in (2, 3)
 
 
 def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
     stores = query._stores  # noqa: SLF001 - of one package
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = called(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
-        for id_, one in zip(ids, made, strict=True):
-            if not isinstance(one, np.ndarray) or one.ndim not in (2, 3):
-                raise DataError(f"The function made an image of others, and of {id_!r} it made {type(one).__name__}.")
+        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
+        for id_, pixels in zip(ids, made, strict=True):
+            if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3):
+                raise DataError(
+                    f"The function made an image of others, and of {id_!r} it made {type(pixels).__name__}."
+                )
         return made
 
     parents = parents_of(query)
@@ -129,8 +131,8 @@ def _recipe(function: Callable[..., Any], name: str) -> Recipe:
 
 def _with_pixels(query: Query, keys: NDArray[np.int64], pixels: Sequence[NDArray[Any]]) -> list[Image]:
     images = list(query._images_of(keys))  # noqa: SLF001 - of one package
-    for image, held in zip(images, pixels, strict=True):
-        vars(image)["pixels"] = held  # read together, not one by one when the function asks
+    for image, image_pixels in zip(images, pixels, strict=True):
+        vars(image)["pixels"] = image_pixels  # read together, not one by one when the function asks
     return images
 
 

@@ -43,8 +43,8 @@ class Neighborhoods(Generic[T]):
         sides = {"a": (self.a, self.b), "b": (self.b, self.a)}
         if which not in sides:
             raise UnknownNameError.of("side", which, sides)
-        one, other = sides[which]
-        return one.difference(other)
+        own, other = sides[which]
+        return own.difference(other)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each neighbor: id, label, and its rank (from 1) and distance in each space."""

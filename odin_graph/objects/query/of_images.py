@@ -36,4 +36,4 @@ def _set_of(stores: Stores, name: str) -> str | None:
     try:
         return resolve(stores, name)
     except UnknownNameError:
-        return None  # it is said of images
+        return None  # it is then read as an image

@@ -13,7 +13,7 @@ from odin_graph.registry import PluginError
 from odin_graph.runtime.derive.function import Function
 
 Made = TypeVar("Made")
-"""What a step gives: the derived images, or the patches with one operation more."""
+"""The result of a step: the derived images, or the patches with one more operation."""
 
 
 @checked_calls
@@ -129,10 +129,10 @@ class Operations(ABC, Generic[Made]):
             """Find a registered operation by its name."""
             spelt = name.replace("_", "-")
             if name.startswith("_") or spelt not in OPS:
-                said = f"{type(self).__name__!r} has no attribute {name!r}."
+                message = f"{type(self).__name__!r} has no attribute {name!r}."
                 if not name.startswith("_"):
-                    said = f"{said} {UnknownNameError.of('image operation', spelt, OPS)}"
-                raise AttributeError(said)
+                    message = f"{message} {UnknownNameError.of('image operation', spelt, OPS)}"
+                raise AttributeError(message)
 
             def step(**parameters: Any) -> Made:
                 return self.apply(spelt, **parameters)

@@ -49,7 +49,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
     """Operations on each patch."""
 
     def __post_init__(self) -> None:
-        """Refuse what says nothing of places.
+        """Refuse operations that may move pixels in an unknown way.
 
         Raises:
             QueryError: A function of one's own comes before the cut.
@@ -168,8 +168,8 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return list(self._table.column(name).take(pa.array(self._cutting.parents[at])).to_pylist())
 
     def _pixels(self, at: NDArray[np.int64]) -> list[NDArray[Any]]:
-        found = self._cutting.read(self.query._session.pixels, self._keys, at)  # noqa: SLF001 - of one package
-        return apply(Budget.of_machine().threads, self.after, self._of_rows("id", at), found)
+        pixels = self._cutting.read(self.query._session.pixels, self._keys, at)  # noqa: SLF001 - of one package
+        return apply(Budget.of_machine().threads, self.after, self._of_rows("id", at), pixels)
 
     def _images(self, at: NDArray[np.int64]) -> list[DerivedImage]:
         parents = {image.key: image for image in self.query._images_of(np.unique(self._keys[at]))}  # noqa: SLF001
@@ -197,5 +197,5 @@ class PatchQuery(Operations["PatchQuery"], Training):
 
 
 def not_stored() -> QueryError:
-    """What is said where stored images are taken and these are given."""
+    """The error of calls that take stored images, and get these."""
     return QueryError("Images that operations make are not stored: store them first, as in query.store(name).")

@@ -36,14 +36,14 @@ def sheet_of(
         title: None is the query and its count.
         scale: That of the sheet, or ``image`` for one an image.
     """
-    said = predictions or _speaker(query.plan)
-    columns = {} if said is None else {name: getattr(said, name) for name in ("predicted", "confidence", "wrong")}
+    chosen = predictions or _first_predictions(query.plan)
+    columns = {} if chosen is None else {name: getattr(chosen, name) for name in ("predicted", "confidence", "wrong")}
     table = query.to_arrow("id", "label", **columns)
     if not table.num_rows:
         raise QueryError(f"{outline(query.plan)} selects no images, so there is nothing to show.")
     shown = table.slice(0, MOST)
     pixels = query._displayed(shown)  # noqa: SLF001 - as the images of the same module are
-    tiles = _asked_about(query)
+    tiles = _example_tiles(query)
     tiles += [
         Tile(
             image,
@@ -60,9 +60,9 @@ def sheet_of(
     return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title, scale=scale)
 
 
-def _asked_about(query: ImageAnswers[Any]) -> list[Tile]:
+def _example_tiles(query: ImageAnswers[Any]) -> list[Tile]:
     last = next((step for step in reversed(query.plan.steps) if isinstance(step, Nearest)), None)
-    keys = [] if last is None else [one.image for one in last.like if one.image is not None]
+    keys = [] if last is None else [example.image for example in last.like if example.image is not None]
     if not keys:
         return []
     images = query._images_of(np.array(keys, np.int64))  # noqa: SLF001
@@ -76,19 +76,19 @@ def html_of(query: ImageAnswers[Any], *, ran: bool) -> str:
         query: The query.
         ran: Whether its answer is there already.
     """
-    said = f"<code>{escape(outline(query.plan))}</code>"
+    head = f"<code>{escape(outline(query.plan))}</code>"
     if ran:
         first = query.to_pandas().head(_ROWS)
     elif any(isinstance(step, Nearest | FromVectors | Representative) for step in query.plan.steps):
-        return f"{said}<br>not run yet"
+        return f"{head}<br>not run yet"
     else:
         first = query[:_ROWS].to_pandas()
     if not any(isinstance(step, Select) for step in query.plan.steps):  # who selects columns wants them
         first = readable(first)
-    return f"{said}<br>{query.count():,} images{first.to_html(index=False, border=0)}"
+    return f"{head}<br>{query.count():,} images{first.to_html(index=False, border=0)}"
 
 
-def _speaker(plan: Plan) -> PredictionExpressions | None:
+def _first_predictions(plan: Plan) -> PredictionExpressions | None:
     for field in plan_fields(plan):
         if isinstance(field, PredictionField) and field.dataset is not None:
             return PredictionsOn(field.experiment, field.dataset)

@@ -34,8 +34,8 @@ class Batch:
 
     def __repr__(self) -> str:
         shapes = {(image.shape, str(image.dtype)) for image in self.images}
-        of = f"{next(iter(shapes))[0]} {next(iter(shapes))[1]}" if len(shapes) == 1 else f"{len(shapes)} kinds"
-        return f"Batch({len(self):,} images of {of}, first {', '.join(self.ids[:3]) or 'none'})"
+        kind = f"{next(iter(shapes))[0]} {next(iter(shapes))[1]}" if len(shapes) == 1 else f"{len(shapes)} kinds"
+        return f"Batch({len(self):,} images of {kind}, first {', '.join(self.ids[:3]) or 'none'})"
 
     def stack(self) -> NDArray[Any]:
         """All as one array (n, h, w, bands).
@@ -45,8 +45,10 @@ class Batch:
         """
         kinds = {(image.shape, str(image.dtype)) for image in self.images}
         if len(kinds) > 1:
-            said = ", ".join(f"{shape} {dtype}" for shape, dtype in sorted(kinds)[:3])
-            raise ShapeError(f"Images of {len(kinds)} kinds cannot be one array ({said} ...): use query.batches(...).")
+            listed = ", ".join(f"{shape} {dtype}" for shape, dtype in sorted(kinds)[:3])
+            raise ShapeError(
+                f"Images of {len(kinds)} kinds cannot be one array ({listed} ...): use query.batches(...)."
+            )
         return np.stack(self.images)
 
 

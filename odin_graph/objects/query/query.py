@@ -45,7 +45,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
     """
 
     _answer: Held = field(default_factory=Held, init=False)
-    """`len`, `explain` and a loop ask the same thing."""
+    """The answer, which `len`, `explain` and a loop share."""
 
     @overload
     def map(

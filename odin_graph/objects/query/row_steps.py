@@ -111,9 +111,9 @@ class ImageSteps(RowSteps):
             weights: For units: the weight of each unit, at least 0.
         """
         space, executor = space_of(by), self._executor
-        like, other = (executor.examples(read_examples(given), space) for given in (to, unlike))
-        held = None if weights is None else as_weights(weights)
-        return self._then(Nearest(space, k, like, other, metric, recall, held))
+        like, other = (executor.examples(read_examples(examples), space) for examples in (to, unlike))
+        unit_weights = None if weights is None else as_weights(weights)
+        return self._then(Nearest(space, k, like, other, metric, recall, unit_weights))
 
     def cluster(self, *, by: Any, k: int, seed: int = 0, metric: str = "cosine", name: str = "cluster") -> Self:
         """Group these images into k clusters of similar vectors. A column contains the cluster, 0 for the largest.

@@ -72,7 +72,7 @@ class Steps(InSession):
         """Keep the first image of each combination of values: ``distinct("patient")``. Missing values are equal."""
         if not by:
             raise QueryError('distinct() takes at least one field, as in distinct("patient").')
-        return self._then(Distinct(tuple(F(one).node if isinstance(one, str) else as_node(one) for one in by)))
+        return self._then(Distinct(tuple(F(field).node if isinstance(field, str) else as_node(field) for field in by)))
 
     def count(self, *, timeout: float | None = None) -> int:
         """The number of rows.
@@ -127,8 +127,8 @@ class Steps(InSession):
 
 def wanted_columns(names: Sequence[str], columns: Mapping[str, Any]) -> tuple[Column, ...]:
     """Fields by name, then named expressions."""
-    every = {name: F(name) for name in names} | dict(columns)
-    return tuple(Column(name, as_node(value)) for name, value in every.items())
+    expressions = {name: F(name) for name in names} | dict(columns)
+    return tuple(Column(name, as_node(value)) for name, value in expressions.items())
 
 
 def columns_of(names: Sequence[Any], columns: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -136,12 +136,12 @@ def columns_of(names: Sequence[Any], columns: Mapping[str, Any]) -> tuple[Column
     return tuple(map(_column, names)) + tuple(Column(name, as_node(value)) for name, value in columns.items())
 
 
-def _column(said: Any) -> Column:
-    if isinstance(said, str):
-        return Column(said, F(said).node)
-    if isinstance(said, Expr) and isinstance(said.node, ImageField | Added | PredictionField):
-        return Column(said.node.name, said.node)
-    raise QueryError(f'{said!r} has no name: give it one, as in decade=fn.floor(F("age") / 10).')
+def _column(value: Any) -> Column:
+    if isinstance(value, str):
+        return Column(value, F(value).node)
+    if isinstance(value, Expr) and isinstance(value.node, ImageField | Added | PredictionField):
+        return Column(value.node.name, value.node)
+    raise QueryError(f'{value!r} has no name: give it one, as in decade=fn.floor(F("age") / 10).')
 
 
 def _sort_key(key: Expr | SortKey | NamesUnits) -> SortKey:

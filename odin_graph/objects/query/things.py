@@ -125,7 +125,7 @@ class Queried(InSession):
         return self().where(*predicates)
 
     def _settle(self) -> None:
-        """Bring up to date what the graph says of them."""
+        """Update their state in the graph."""
 
 
 def select(
@@ -149,7 +149,7 @@ def select(
             raise ExpressionError(f'select() takes conditions, as in F("lr") < 0.01, not {condition!r:.80}.')
     same = [F(name) == value if value is not None else F(name).is_null() for name, value in equal.items()]
     query: ThingQuery[T] = ThingQuery(session.address, Plan(Things(KINDS[kind].label)))  # type: ignore[arg-type]
-    every = [*conditions, *same]
-    if every:
-        query = query.where(reduce(and_, every))
+    all_conditions = [*conditions, *same]
+    if all_conditions:
+        query = query.where(reduce(and_, all_conditions))
     return Selection(session, kind, query.ids, of)

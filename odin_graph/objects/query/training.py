@@ -50,7 +50,7 @@ class Training(ABC):
     def _operations(self) -> tuple[ImageOp, ...]: ...
 
     def _cut(self) -> Cutting | None:
-        """Where the images are patches of others."""
+        """How the images are cut, if they are patches of others."""
         return None
 
     def to_torch(
@@ -222,16 +222,16 @@ class Training(ABC):
             raise QueryError("Patches must be stored before they can be streamed: .store(name).loader(stream=True).")
 
     def _weights(self, name: str) -> NDArray[np.float64]:
-        held = self._columns(name).column(name)
-        if not (pa.types.is_integer(held.type) or pa.types.is_floating(held.type)):
+        column = self._columns(name).column(name)
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise QueryError(
-                f'{name!r} is {held.type}, but weights must be numbers: give a numeric field, or "balanced".'
+                f'{name!r} is {column.type}, but weights must be numbers: give a numeric field, or "balanced".'
             )
-        if held.null_count:
+        if column.null_count:
             raise DataError(
-                f"{held.null_count} of {len(held)} images have no {name!r}, which is their weight: give them one."
+                f"{column.null_count} of {len(column)} images have no {name!r}, which is their weight: give them one."
             )
-        return np.asarray(held.to_numpy(), np.float64)
+        return np.asarray(column.to_numpy(), np.float64)
 
 
 _AT_ONCE = 64

@@ -167,14 +167,16 @@ class Dataset(DatasetOps, Verbs):
         )
 
     def _forget(self) -> None:
-        self.__dict__.pop("_held", None)
+        self.__dict__.pop("_cached_record", None)
 
     @property
     def _record(self) -> Mapping[str, Any]:
-        held = self.__dict__.get("_held")
-        if held is None:
-            held = self.__dict__["_held"] = self._session.ask(_record_of, self.id)  # frozen, so it is read once
-        record: Mapping[str, Any] = held
+        cached = self.__dict__.get("_cached_record")
+        if cached is None:
+            cached = self.__dict__["_cached_record"] = self._session.ask(
+                _record_of, self.id
+            )  # frozen, so it is read once
+        record: Mapping[str, Any] = cached
         return record
 
 
@@ -286,7 +288,7 @@ class Datasets(CollectionVerbs, Queried):
         return Dataset(self._session, self._session.ask(catalog.resolve, id))
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return isinstance(id, str) and any(id in (held, held.rpartition("@")[0]) for held in self._ids())
+        return isinstance(id, str) and any(id in (version, version.rpartition("@")[0]) for version in self._ids())
 
     def __iter__(self) -> Iterator[str]:
         """The ids with their versions."""
@@ -331,8 +333,8 @@ def _ids_of(stores: Stores, tag: str | None = None) -> list[str]:
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:
-    held = labels.to_pylist() if isinstance(labels, pa.ChunkedArray) else labels
-    given = held if isinstance(held, pa.Array) else in_order("labels", held)
+    values = labels.to_pylist() if isinstance(labels, pa.ChunkedArray) else labels
+    given = values if isinstance(values, pa.Array) else in_order("labels", values)
     given = given if isinstance(given, pa.Array | np.ndarray) else list(given)
     if len(given) != number:
         raise DataError(f"There are {number} images and {len(given)} labels: give one for each image.")

@@ -79,12 +79,12 @@ class DatasetOps(InSession):
             raise DataError(f"{len(added)} images are added, but {len(labels)} labels given: give one for each.")
         field = self._record.get("label_field")
         known = labels if labels is not None else _today(self._stores, added, field)
-        given = relabel or {}
+        new_labels = relabel or {}
         changed = versions.revised(
             Members.alive(self._stores, self.id),
             add=dict(zip(added, known, strict=True)),
             remove=_keys(self._session, remove).tolist(),
-            relabel=dict(zip(_keys(self._session, given).tolist(), given.values(), strict=True)),
+            relabel=dict(zip(_keys(self._session, new_labels).tolist(), new_labels.values(), strict=True)),
         )
         made = catalog.create_dataset(
             self._stores,
@@ -100,8 +100,8 @@ class DatasetOps(InSession):
 
     def diff(self, other: Dataset | str) -> Diff:
         """The changes from this version to another: added, removed and relabeled images."""
-        held = self._other(other)
-        return self._session.ask(versions.diff_of, self.id, held.id)
+        target = self._other(other)
+        return self._session.ask(versions.diff_of, self.id, target.id)
 
     def today(self) -> Diff:
         """The changes if its query ran today, with the labels of today: added, removed and relabeled images.
@@ -143,13 +143,13 @@ class DatasetOps(InSession):
             DataError: The groups or the times cannot be split in this way.
         """
         check_fractions(fractions)
-        said = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
+        options = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
         bases = {part: f"{self.base}/{part}" for part in fractions}
         keep = bases if revise and not redraw else None
-        other = splitting.changed(self._stores, next(iter(bases.values()), ""), said) if keep else []
+        other = splitting.changed(self._stores, next(iter(bases.values()), ""), options) if keep else []
         parts, missed = splitting.deal(self, fractions, keep, stratify=stratify, group=group, time=time, seed=seed)
         made = {
-            part: self._part(bases[part], positions, {**said, "part": part}, revise=revise or redraw)
+            part: self._part(bases[part], positions, {**options, "part": part}, revise=revise or redraw)
             for part, positions in parts.items()
         }
         splitting.warn_of_split(self._stores, [self.id, *(part.id for part in made.values())], [*other, *missed])
@@ -191,12 +191,12 @@ class DatasetOps(InSession):
         every = np.arange(len(Members.alive(self._stores, self.id)))
         folds = []
         for fold, tested in parts.items():
-            said = {**options, "fold": int(fold)}
+            fold_options = {**options, "fold": int(fold)}
             chosen = {"train": np.setdiff1d(every, tested), "test": tested}
             folds.append(
                 {
                     role: self._part(
-                        f"{self.base}/fold-{fold}/{role}", at, {**said, "part": role}, revise=revise or redraw
+                        f"{self.base}/fold-{fold}/{role}", at, {**fold_options, "part": role}, revise=revise or redraw
                     )
                     for role, at in chosen.items()
                 }
@@ -241,8 +241,8 @@ class DatasetOps(InSession):
             ids=self._field("id"),
             seed=seed,
         )
-        said = {"number": number, "balanced": balanced, "weights": weights, "seed": seed}
-        return self._draft(members.take(positions), "sample", **said)
+        details = {"number": number, "balanced": balanced, "weights": weights, "seed": seed}
+        return self._draft(members.take(positions), "sample", **details)
 
     def __or__(self, other: Dataset) -> Draft:
         """The images of either data set. The labels of common images must agree."""
@@ -289,8 +289,8 @@ class DatasetOps(InSession):
         if other is not None and not deep:
             theirs = other._session.ask(checks.rows_of, other.id)  # noqa: SLF001 - of this class
             return checks.compare((self.id, self._session.ask(checks.rows_of, self.id)), (other.id, theirs))
-        held = self._session.ask(checks.verify, self.id, deep=deep, progress=progress)
-        return held if other is None or not held else self.verify(other)
+        verified = self._session.ask(checks.verify, self.id, deep=deep, progress=progress)
+        return verified if other is None or not verified else self.verify(other)
 
     def export(
         self,
@@ -313,7 +313,7 @@ class DatasetOps(InSession):
         exchange.export(self._stores, self.id, folder, format, progress=progress)
         return folder
 
-    def _part(self, base: str, positions: NDArray[np.int64], said: dict[str, Any], *, revise: bool) -> Dataset:
+    def _part(self, base: str, positions: NDArray[np.int64], options: dict[str, Any], *, revise: bool) -> Dataset:
         members = Members.alive(self._stores, self.id).take(positions)
         field = self._record.get("label_field")
         made = catalog.create_dataset(
@@ -322,18 +322,18 @@ class DatasetOps(InSession):
             members.keys,
             label=field,
             labels=None if field is None else labels_array(members.labels),
-            derived=Derivation({"odin_split": 1, "dataset": self.id, **said}, self.id),
+            derived=Derivation({"odin_split": 1, "dataset": self.id, **options}, self.id),
             revise=revise,
         )
         return self._at(made)
 
-    def _draft(self, members: Members, op: str, **said: Any) -> Draft:
-        known = {name.rstrip("_"): value for name, value in said.items() if value is not None}
+    def _draft(self, members: Members, op: str, **details: Any) -> Draft:
+        given = {name.rstrip("_"): value for name, value in details.items() if value is not None}
         return Draft(
             self._session,
             members,
             self._record.get("label_field"),
-            {"odin_draft": 1, "op": op, "dataset": self.id, **known},
+            {"odin_draft": 1, "op": op, "dataset": self.id, **given},
         )
 
     def _combined(self, how: Combination, other: Dataset) -> Draft:
@@ -350,7 +350,7 @@ class DatasetOps(InSession):
         if not isinstance(other, DatasetOps):
             raise QueryError(f"{other!r:.60} is not a data set: give db.datasets[id].")
         if self._session.address != other._session.address:  # noqa: SLF001 - of this class
-            versions.same_world(self._stores, other._stores)  # noqa: SLF001 - of this class
+            versions.check_same_workspace(self._stores, other._stores)  # noqa: SLF001 - of this class
         return other
 
     def _set_tags(self, words: Iterable[str]) -> tuple[str, ...]:
@@ -360,7 +360,7 @@ class DatasetOps(InSession):
         self._stores.graph.write(
             "MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": self.id, "tags": kept or None}
         )
-        self.__dict__.pop("_held", None)
+        self.__dict__.pop("_cached_record", None)
         return tuple(kept)
 
     def _field(self, name: str) -> list[Any]:
@@ -386,10 +386,10 @@ def _diff_of_today(stores: Stores, id: str) -> Diff:  # noqa: A002 - the users' 
     (row,) = stores.graph.read(
         "MATCH (d:Dataset {id: $id}) RETURN d.query AS query, d.label_field AS field", {"id": id}
     )
-    said = json.loads(row["query"] or "null")
-    if not said or "odin_query" not in said:
+    stored = json.loads(row["query"] or "null")
+    if not stored or "odin_query" not in stored:
         raise QueryError(f"{id} was made from listed images or by a split, not by a query: no query can run again.")
-    keys = Query(stores.address, wire.from_json(said)).keys()
+    keys = Query(stores.address, wire.from_json(stored)).keys()
     now = Members(keys, tuple(_today(stores, keys.tolist(), row["field"])))
     return versions.diff(stores, (id, Members.of(stores, id)), ("today", now))
 
@@ -398,6 +398,6 @@ def _today(stores: Stores, keys: list[int], field: str | None) -> list[Any]:
     """The values that a field has today, of images."""
     if field is None or not keys:
         return [None] * len(keys)
-    held = stores.columns.images([field], np.array(keys, np.int64)).to_pydict()
-    known = dict(zip(held["key"], held[field], strict=True))
+    columns = stores.columns.images([field], np.array(keys, np.int64)).to_pydict()
+    known = dict(zip(columns["key"], columns[field], strict=True))
     return [known.get(key) for key in keys]

@@ -61,8 +61,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def model(self) -> str | None:
         """The id of the model that it trains."""
-        held: str | None = self._summary()["model"]
-        return held
+        model: str | None = self._summary()["model"]
+        return model
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -72,8 +72,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def parameters(self) -> dict[str, Any]:
         """The hyperparameters."""
-        held = self._summary()["own"].get("parameters")
-        return dict(json.loads(held)) if held else {}
+        text = self._summary()["own"].get("parameters")
+        return dict(json.loads(text)) if text else {}
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -103,20 +103,20 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
     @property
     def commit(self) -> str | None:
         """The git commit of the folder that it ran in, with ``-dirty`` if files differed."""
-        held: str | None = self._summary()["own"].get("commit")
-        return held
+        commit: str | None = self._summary()["own"].get("commit")
+        return commit
 
     @property
     def seed(self) -> int | None:
         """The random seed that was given."""
-        held: int | None = self._summary()["own"].get("seed")
-        return held
+        seed: int | None = self._summary()["own"].get("seed")
+        return seed
 
     @property
     def group(self) -> str | None:
         """The name that several experiments share."""
-        held: str | None = self._summary()["own"].get("group")
-        return held
+        group: str | None = self._summary()["own"].get("group")
+        return group
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -153,9 +153,9 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             dataset: A data set that it has predictions for.
             by: A field to group by, such as the patient.
         """
-        over = self._dataset(dataset)
-        measured = self._session.ask(results, self.id, over, by=by, warns=True)
-        return replace(measured, seen=self._session.ask(warn_of_seen, self.id, over))
+        dataset_id = self._dataset(dataset)
+        measured = self._session.ask(results, self.id, dataset_id, by=by, warns=True)
+        return replace(measured, seen=self._session.ask(warn_of_seen, self.id, dataset_id))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
         """A layer of its best checkpoint, or of the given one."""
@@ -166,13 +166,13 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return self.id
 
     def __repr__(self) -> str:
-        held = self._summary()
-        used = ", ".join(f"{role} {id_}" for role, id_ in held["datasets"] if role is not None)
-        parts = [self.state, f"model {held['model']}" if held["model"] else "", used]
+        summary = self._summary()
+        used = ", ".join(f"{role} {id_}" for role, id_ in summary["datasets"] if role is not None)
+        parts = [self.state, f"model {summary['model']}" if summary["model"] else "", used]
         return f"Experiment({self.id!r}: {', '.join(part for part in parts if part)})"
 
     def _repr_html_(self) -> str:
-        said = {
+        facts = {
             "state": self.state,
             "model": self.model,
             **self.datasets,
@@ -181,7 +181,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             "prediction sets": len(self.predictions),
         }
         rows = "".join(
-            f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in said.items() if v is not None
+            f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v is not None
         )
         return f"<b>{escape(self.id)}</b><table>{rows}</table>"
 
@@ -236,10 +236,10 @@ class Experiments(CollectionVerbs, Queried):
                 ``informed_by``, and metadata, as in `Workspace.run`.
         """
         ours = ("params", "seed", "group", "tags", "informed_by")
-        said = {name: what.pop(name) for name in ours if name in what}
+        options = {name: what.pop(name) for name in ours if name in what}
         uses = what.pop("uses", None) or {}
         roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
-        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=what, **said)
+        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=what, **options)
         with run:
             if metrics:
                 run.log(metrics)
@@ -290,7 +290,7 @@ def _chosen_of(stores: Stores, id: str) -> str | None:  # noqa: A002
 @served
 def _sets_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
     """Its ready prediction sets, oldest first."""
-    return [held.id for held in sorted(sets_of(stores.graph, id), key=lambda held: held.number)]
+    return [record.id for record in sorted(sets_of(stores.graph, id), key=lambda record: record.number)]
 
 
 @served

@@ -19,7 +19,7 @@ from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.units.image import top_units
 from odin_graph.catalog.images.derived import parent_of
 from odin_graph.catalog.images.stacks import stack_of
-from odin_graph.catalog.records.tombstones import told_of_image
+from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.client import Session
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-_SAID = (
+_PREDICTIONS = (
     "MATCH (i:Image {key: $key})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'})"
     "-[:GENERATED_BY]->(e:Experiment) WHERE s.deleted IS NULL "
     "RETURN e.id AS experiment, s.id AS set, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong "
@@ -187,9 +187,9 @@ class Image(ImageVerbs):
     @property
     def parent(self) -> Image | Volume | Video | None:
         """The image that an operation made it from, or the volume or video that it belongs to; otherwise None."""
-        held = self._session.ask(parent_of, int(self.key))
-        if held is not None:
-            return next(Image.of_keys(self._session, np.array([held[0]], np.int64)))
+        origin = self._session.ask(parent_of, int(self.key))
+        if origin is not None:
+            return next(Image.of_keys(self._session, np.array([origin[0]], np.int64)))
         stack = self._session.ask(stack_of, int(self.key))
         return None if stack is None else class_of(stack[0])(self._session, stack[1])
 
@@ -199,10 +199,10 @@ class Image(ImageVerbs):
         Raises:
             QueryError: It has no parent image, or a function of your own made it.
         """
-        held = self._session.ask(parent_of, int(self.key))
-        if held is None:
+        origin = self._session.ask(parent_of, int(self.key))
+        if origin is None:
             raise QueryError(f"{self.id!r} was not made from another image: it has no position on a parent.")
-        key, op, params = held
+        key, op, params = origin
         (parent,) = Image.of_keys(self._session, np.array([key], np.int64))
         return geometry_to_parent(op, params, *parent.shape[:2])
 
@@ -299,7 +299,7 @@ def _fields_of(stores: Stores, keys: list[int]) -> pa.Table:
 
     def read(at: Moment, _exact: bool) -> pa.Table:
         names = [name for name in stores.columns.fields("Image", at) if name != "key"]
-        # One or two are looked up; whoever goes through many reads the columns once, not a part of them each time.
+        # A few images are looked up; for many, the whole columns are read once, not a part of them each time.
         return stores.columns.images(names, wanted if len(keys) <= _FEW else None)
 
     table = of_one_moment(stores.graph, read)
@@ -311,8 +311,8 @@ def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for
     """The key of an image that is there; raises as `Image.of_id` does."""
     rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
     if not rows or rows[0]["deleted"]:
-        if rows and (told := told_of_image(stores, id)):
-            raise UnknownNameError(told)
+        if rows and (message := deletion_message(stores, id)):
+            raise UnknownNameError(message)
         # The nearest names help; all of a million do not.
         known = stores.graph.read(
             "MATCH (i:Image) WHERE i.deleted IS NULL AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
@@ -330,7 +330,7 @@ def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for
 @served
 def said_of(stores: Stores, key: int) -> list[dict[str, Any]]:
     """The predictions of an image that are nodes, by experiment and set."""
-    return list(stores.graph.read(_SAID, {"key": key}))
+    return list(stores.graph.read(_PREDICTIONS, {"key": key}))
 
 
 @served

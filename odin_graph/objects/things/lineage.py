@@ -95,9 +95,9 @@ class Relatives(InSession):
     def __repr__(self) -> str:
         lines = [f"{len(self):,} {self.direction} of {self.of!r}"]
         for row in self._table.slice(0, _SHOWN).to_pylist():
-            said = f" by {row['op']}" if row["op"] else ""
+            operation = f" by {row['op']}" if row["op"] else ""
             lines.append(
-                f"{'  ' * row['depth']}{row['id']}{said}" + ("" if row["kind"] == "Image" else f" {row['kind']}")
+                f"{'  ' * row['depth']}{row['id']}{operation}" + ("" if row["kind"] == "Image" else f" {row['kind']}")
             )
         if len(self) > _SHOWN:
             lines.append(f"  and {len(self) - _SHOWN:,} more")

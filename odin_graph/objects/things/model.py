@@ -39,8 +39,8 @@ class Model(Verbs):
     @property
     def definition(self) -> dict[str, Any]:
         """How to build it: an importable factory with arguments, stored source, or an exported program."""
-        held: dict[str, Any] = json.loads(self._record().definition)
-        return held
+        definition: dict[str, Any] = json.loads(self._record().definition)
+        return definition
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
@@ -149,10 +149,10 @@ class Model(Verbs):
         """
         from odin_graph.catalog.models.weights import apply_weights, import_weights
 
-        held = import_weights(str(weights)) if isinstance(weights, str | PathLike) else weights
-        state = held if isinstance(held, Mapping) else held.state_dict()
+        loaded = import_weights(str(weights)) if isinstance(weights, str | PathLike) else weights
+        state = loaded if isinstance(loaded, Mapping) else loaded.state_dict()
         apply_weights(self.build(trust_source=trust_source), state, what=str(id or self.id))
-        return Checkpoint(self._session, catalog.add_checkpoint(self._stores, self.id, held, id=id))
+        return Checkpoint(self._session, catalog.add_checkpoint(self._stores, self.id, loaded, id=id))
 
     def __str__(self) -> str:
         return self.id

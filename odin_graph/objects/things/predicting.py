@@ -55,7 +55,7 @@ class Predicting(InSession):
         from odin_graph.runtime.passes.predict import predict_batches
 
         stores: Stores = self._stores
-        over = self._dataset(dataset)
+        dataset_id = self._dataset(dataset)
         given = None if checkpoint is None else str(getattr(checkpoint, "id", checkpoint))
         chosen = given or chosen_checkpoint(stores.graph, self.id)
         if chosen is None:
@@ -63,16 +63,16 @@ class Predicting(InSession):
                 f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "
                 "or store predictions with log_predictions()."
             )
-        if (held := latest_ready(stores, self.id, over, chosen)) is not None:
+        if (existing := latest_ready(stores, self.id, dataset_id, chosen)) is not None:
             if nodes:
-                to_graph(stores, held)
-            warn_of_seen(stores, self.id, over)
-            return held
-        with PredictionBuild.begin(stores, self.id, over, checkpoint=chosen) as build:
-            for keys, said in predict_batches(stores, chosen, build.missing(), progress=progress):
-                build.append(keys, said.predicted, said.confidence, said.probabilities)
+                to_graph(stores, existing)
+            warn_of_seen(stores, self.id, dataset_id)
+            return existing
+        with PredictionBuild.begin(stores, self.id, dataset_id, checkpoint=chosen) as build:
+            for keys, batch in predict_batches(stores, chosen, build.missing(), progress=progress):
+                build.append(keys, batch.predicted, batch.confidence, batch.probabilities)
             made = build.finish(nodes=nodes)
-        warn_of_seen(stores, self.id, over)
+        warn_of_seen(stores, self.id, dataset_id)
         return made
 
     def log_predictions(

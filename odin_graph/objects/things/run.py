@@ -83,12 +83,12 @@ class Run(Predicting):
         )
         reports = leaks.on_start(stores, setup.datasets)
         if reports and strict:
-            raise LeakError(_said(reports, "Take these images out of one of them, or leave strict=True out."))
+            raise LeakError(_leak_message(reports, "Take these images out of one of them, or leave strict=True out."))
         lease = catalog.start(stores, setup, id, resume=resume)
         leaks.keep(stores, lease.id, reports)
         if reports:
-            said = _said(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
-            warn(said, LeakWarning)
+            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            warn(message, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
         return cls(session, lease, log, strict=strict)
@@ -136,16 +136,16 @@ class Run(Predicting):
         experiment = self.experiment
         if experiment.model is not None:
             options.setdefault("model", experiment.model)
-        said = experiment.seed or 0 if seed is None else seed
+        run_seed = experiment.seed or 0 if seed is None else seed
         source = query_of_images(self._session, images) if isinstance(images, str) else images
-        made: Loader = source.loader(batch_size, seed=said, **options)
+        made: Loader = source.loader(batch_size, seed=run_seed, **options)
         used = experiment.datasets
         judges = [used[role] for role in JUDGING if role in used]
         new = newly_loaded(self._stores, self.id, made.epochs.keys, used.values())
         if self._strict:
             side = SideOf(self._stores, f"run.loader of {self.id} ({len(new):,} images)", new)
             if found := [report for judge in judges if (report := leaks.leaks(self._stores, side, judge))]:
-                raise LeakError(_said(found, "Load other images, or leave strict=True out."))
+                raise LeakError(_leak_message(found, "Load other images, or leave strict=True out."))
         catalog.add_loader(self._stores, self._lease, {"of": str(images), **made.describe()})
         if len(new):
             keep_loaded(self._stores, self._lease, new)
@@ -210,11 +210,11 @@ class Run(Predicting):
             lease=self._lease,
         )
         if best:
-            self._tell_choice(made, best)
+            self._warn_of_choice(made, best)
         self._logged.clear()
         return Checkpoint(self._session, made)
 
-    def _tell_choice(self, checkpoint: str, best: bool | str) -> None:
+    def _warn_of_choice(self, checkpoint: str, best: bool | str) -> None:
         named = isinstance(best, str)
         found = chosen_by_test(
             self._stores,
@@ -225,9 +225,9 @@ class Run(Predicting):
         )
         if found:
             keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)
-            said = ", ".join(f"{dataset} ({by})" for dataset, by in found.items())
+            listed = ", ".join(f"{dataset} ({by})" for dataset, by in found.items())
             warn(
-                f"The best checkpoint of {self.id!r} is chosen by what is to judge it: {said}. Results over it are "
+                f"The best checkpoint of {self.id!r} is chosen by what is to judge it: {listed}. Results over it are "
                 "better than they are on new images. Choose by a data set in the role validation. It is kept: "
                 "dataset.test_uses().",
                 LeakWarning,
@@ -279,6 +279,6 @@ def _experiment_of(thing: Any) -> str | None:
     return _id(made_by)
 
 
-def _said(reports: Sequence[Leaks], remedy: str) -> str:
+def _leak_message(reports: Sequence[Leaks], remedy: str) -> str:
     found = "\n".join(map(str, reports))
     return f"The experiment is evaluated on images that it learns from:\n{found}\n{remedy}"

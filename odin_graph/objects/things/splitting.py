@@ -1,4 +1,4 @@
-"""Splits of a data set version: fields looked up, sides kept, and what was not reached said and kept."""
+"""Splits of a data set version: they look up fields, keep images in their parts, and warn of what was not reached."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def deal(
     parts = split_positions(
         len(ids),
         fractions,
-        **{name: held for name, (_, held) in fields.items()},
+        **{name: column for name, (_, column) in fields.items()},
         sides=None if keep is None else sides_of(stores, keep, keys, fields.get("group")),
         ids=ids,
         seed=seed,
@@ -65,38 +65,38 @@ def deal(
     return parts, missed(parts, fractions, labels=labels, folds=folds, **fields)
 
 
-def changed(stores: Stores, base: str, said: Mapping[str, Any]) -> list[str]:
-    """A sentence where a part was split by other options than now: they decide what is new, since sides are kept.
+def changed(stores: Stores, base: str, options: Mapping[str, Any]) -> list[str]:
+    """A sentence if a part was split with other options: those of now apply only to new images, the others stay.
 
     Args:
         stores: The open workspace.
         base: The part's data set, without a version.
-        said: The options of now.
+        options: The options of now.
 
     Raises:
         DataError: It has another number of folds, among which images cannot keep theirs.
     """
     rows = stores.graph.read(_LAST, {"base": base})
-    held = json.loads(rows[0]["query"] or "{}") if rows else {}
-    if "odin_split" not in held:
+    last = json.loads(rows[0]["query"] or "{}") if rows else {}
+    if "odin_split" not in last:
         return []
-    other = {name: held.get(name) for name, value in said.items() if held.get(name) != value}
+    other = {name: last.get(name) for name, value in options.items() if last.get(name) != value}
     if "folds" in other:
         raise DataError(
-            f"{base!r} has {other['folds'] or 'no'} folds, so images cannot stay in their folds among {said['folds']}: "
-            "redraw=True draws everything again."
+            f"{base!r} has {other['folds'] or 'no'} folds, so images cannot stay in their folds among "
+            f"{options['folds']}: redraw=True draws everything again."
         )
     if not other:
         return []
-    now = ", ".join(f"{name}={said[name]!r} (it was {value!r})" for name, value in other.items())
+    now = ", ".join(f"{name}={options[name]!r} (it was {value!r})" for name, value in other.items())
     return [f"Images stay in their parts: {now} applies only to new images. redraw=True draws everything again."]
 
 
-def warn_of_split(stores: Stores, ids: Sequence[str], said: Sequence[str]) -> None:
-    """Say what was not reached, and keep it on the data sets."""
-    if said:
-        stores.graph.write(_KEEP, {"ids": list(ids), "said": list(said)})
-        text = "\n".join(said)
+def warn_of_split(stores: Stores, ids: Sequence[str], notes: Sequence[str]) -> None:
+    """Warn of what was not reached, and store it on the data sets."""
+    if notes:
+        stores.graph.write(_KEEP, {"ids": list(ids), "said": list(notes)})
+        text = "\n".join(notes)
         warn(
             f"The split of {ids[0]} is not as asked. {text}\nIt is kept: db.datasets[{ids[0]!r}].warnings.",
             SplitWarning,

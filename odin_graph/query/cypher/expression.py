@@ -56,7 +56,7 @@ _ON_NODES = frozenset({"predicted", "wrong", "confidence"})
 
 @dataclass
 class Names:
-    """What a statement calls its parameters and its predictions."""
+    """The names of a statement's parameters and predictions."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Names:
     aggregates: dict[Aggregate, str] = field(default_factory=dict)
     """The variables of aggregates that a line before computed."""
     type_of: TypeOf = field(default=lambda _: "null")
-    """The type of a field; those of the columns of groups are in:"""
+    """The type of a field; columns of groups have theirs in `types`."""
     types: dict[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     """Fields that are the id of another thing ``x``, by the pattern that leads to it from ``i``."""
@@ -76,7 +76,7 @@ class Names:
         return infer(node, lambda of: self.types.get(of.name, "null") if isinstance(of, Added) else self.type_of(of))
 
     def parameter(self, value: Any) -> str:
-        """Bind a value; what stands for it in the text."""
+        """Bind a value; returns its placeholder in the text."""
         name = f"p{len(self.parameters)}"
         self.parameters[name] = value
         return f"${name}"
@@ -96,7 +96,7 @@ def compile_expression(node: Node, names: Names) -> str:
 
 
 def sort_texts(keys: Sequence[SortKey], names: Names) -> list[str]:
-    """What an ORDER BY names. Cypher puts nulls last when ascending and first when descending: we want them last."""
+    """The terms of an ORDER BY. Cypher puts nulls last when ascending and first when descending: we want them last."""
     order = []
     for key in keys:
         by = compile_expression(key.by, names)
@@ -109,7 +109,7 @@ class _Compiler:
         self._names = names
 
     def visit(self, node: Node) -> str:
-        """The text of what is looked at: of a float without -0.0, which Neo4j says is below 0, and NaN is missing."""
+        """The text of an expression; floats without NaN, which is missing, and -0.0, which Neo4j orders below 0."""
         match node:
             case ImageField() | PredictionField() | Arithmetic() | Call() if self._names.type(node) == "float":
                 return f"head([v IN [{self._text(node)}] WHERE v = v | v + 0.0])"
@@ -167,24 +167,24 @@ class _Compiler:
             case IsNull(operand):
                 return f"({self.visit(operand)} IS NULL)"
             case Relation(name, to, role):
-                asked = f" WHERE u.role = {self._names.parameter(role)}" if role is not None else ""
-                return _RELATIONS[name].format(to=self._names.parameter(to), role=asked)
+                condition = f" WHERE u.role = {self._names.parameter(role)}" if role is not None else ""
+                return _RELATIONS[name].format(to=self._names.parameter(to), role=condition)
             case Added(name) if name in self._names.columns:
                 return self._names.columns[name]
             case Aggregate() if node in self._names.aggregates:
                 return self._names.aggregates[node]
             case Aggregate(function, operand):
-                of = AGGREGATES.get(function)
-                if of.cypher is None:
+                aggregate = AGGREGATES.get(function)
+                if aggregate.cypher is None:
                     raise QueryError(f"{spell(node)} has no form in Cypher: the aggregate has none. Run the query.")
-                return of.cypher.format("*" if operand is None else self.visit(operand))
+                return aggregate.cypher.format("*" if operand is None else self.visit(operand))
             case Added(name):
                 raise QueryError(f'F("{name}") has no form in Cypher: a step of the query adds it. Run the query.')
             case Call(function, operands):
-                held = FUNCTIONS.get(function)
-                if held.cypher is None:
+                registered = FUNCTIONS.get(function)
+                if registered.cypher is None:
                     raise QueryError(f"{spell(node)} has no form in Cypher: the function has none. Run the query.")
-                return f"({held.cypher.format(*map(self.visit, operands))})"
+                return f"({registered.cypher.format(*map(self.visit, operands))})"
         assert_never(node)
 
     def _beside_high(self, op: str, node: Node, text: str) -> str:
@@ -199,14 +199,16 @@ class _Compiler:
                 differs.append(f"{same}(?!\\x{{{ord(char):x}}})[\\x{{e000}}-\\x{{10ffff}}]")
                 if char > _HIGH:
                     below.append(f"{same}[\\x{{e000}}-\\x{{{ord(char) - 1:x}}}]")
-        meets, less = (self._names.parameter(f"(?s)(?:{'|'.join(each) or '(?!)'}).*") for each in (differs, below))
+        meets, less = (
+            self._names.parameter(f"(?s)(?:{'|'.join(patterns) or '(?!)'}).*") for patterns in (differs, below)
+        )
         return (
             f"head([v IN [{self.visit(node)}] | CASE WHEN v =~ {meets} "
             f"THEN {'NOT ' if '>' in op else ''}(v =~ {less}) ELSE v {op} {self._names.parameter(text)} END])"
         )
 
     def _beside(self, node: Node, other: Node) -> str:
-        """A side of a comparison. Beside an int a float beyond all is infinite: Neo4j takes 2**63 - 1 for 2**63."""
+        """A side of a comparison. Beside an int, a float beyond 64 bits is infinite: Neo4j takes 2**63 - 1 as 2**63."""
         text = self.visit(node)
         if {self._names.type(node), self._names.type(other)} != {"int", "float"} or self._names.type(node) == "int":
             return text

@@ -1,4 +1,4 @@
-"""Groups as Cypher: the lines that make them out of images, and the steps over them."""
+"""Groups as Cypher: the lines that make them from images, and the steps over them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from odin_graph.query.plan.plan import Column, GroupBy, OrderBy, Select, Slice, 
 
 
 def group_text(lines: list[str], step: GroupBy, after: Sequence[Step], names: Names) -> str:
-    """The lines that group the images of the lines so far, and the steps over the groups.
+    """Add the lines that group the images of the lines so far, and those of the steps over the groups.
 
     Every column is a variable that is carried to the end, so that what was selected away still orders the rows.
     """
     keys = [f"by{place}" for place in range(len(step.by))]
-    asked = list(dict.fromkeys(found for column in step.aggregates for found in aggregates(column.value)))
-    made = [f"{compile_expression(column.value, names)} AS {key}" for key, column in zip(keys, step.by, strict=True)]
-    made += [f"{compile_expression(found, names)} AS agg{place}" for place, found in enumerate(asked)]
-    lines = [*lines, f"WITH {', '.join(made)}"]
-    carried = [*keys, *(f"agg{place}" for place in range(len(asked)))]
-    names.aggregates = {found: f"agg{place}" for place, found in enumerate(asked)}
+    requested = list(dict.fromkeys(aggregate for column in step.aggregates for aggregate in aggregates(column.value)))
+    terms = [f"{compile_expression(column.value, names)} AS {key}" for key, column in zip(keys, step.by, strict=True)]
+    terms += [f"{compile_expression(aggregate, names)} AS agg{place}" for place, aggregate in enumerate(requested)]
+    lines = [*lines, f"WITH {', '.join(terms)}"]
+    carried = [*keys, *(f"agg{place}" for place in range(len(requested)))]
+    names.aggregates = {aggregate: f"agg{place}" for place, aggregate in enumerate(requested)}
     names.columns = {column.name: key for key, column in zip(keys, step.by, strict=True)}
     names.types = {column.name: names.type(column.value) for column in step.by}
     order = [part for key in keys for part in (f"{key} IS NULL", key)]
 
     def add(columns: Sequence[Column]) -> dict[str, str]:
-        """Compute columns under variables of their own; what is called by their names."""
-        told = {column.name: compile_expression(column.value, names) for column in columns}
+        """Compute columns under variables of their own; returns the variables by column name."""
+        texts = {column.name: compile_expression(column.value, names) for column in columns}
         names.types |= {column.name: names.type(column.value) for column in columns}
-        fresh = {name: f"col{len(carried) + place}" for place, name in enumerate(told)}
-        lines.append(f"WITH {', '.join([*carried, *(f'{text} AS {fresh[name]}' for name, text in told.items())])}")
-        carried.extend(fresh.values())
-        return fresh
+        variables = {name: f"col{len(carried) + place}" for place, name in enumerate(texts)}
+        lines.append(f"WITH {', '.join([*carried, *(f'{text} AS {variables[name]}' for name, text in texts.items())])}")
+        carried.extend(variables.values())
+        return variables
 
     names.columns |= add(step.aggregates)
-    for one in after:
-        match one:
+    for following in after:
+        match following:
             case Where(predicate):
                 lines += [f"WITH {', '.join(carried)}", f"WHERE {compile_expression(predicate, names)}"]
             case OrderBy(by):

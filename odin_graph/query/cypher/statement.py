@@ -57,7 +57,7 @@ class Statement:
 
 
 class Meanings(Protocol):
-    """What the names of a plan mean: a `Scope`."""
+    """The meaning of a plan's names: a `Scope`."""
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -75,7 +75,7 @@ def to_cypher(plan: Plan, scope: Meanings) -> Statement:
 
     Args:
         plan: The bound plan.
-        scope: What its names mean.
+        scope: The meaning of its names.
 
     Raises:
         QueryError: A part has no form in Cypher; names it and says why.
@@ -165,20 +165,20 @@ class _Writer:
 
     def _predictions(self) -> list[str]:
         lines = []
-        for said in plan_fields(self._plan):
-            if isinstance(said, ImageField) and said.name not in self._scope.fields:
-                raise QueryError(f"{spell(said)} has no form in Cypher: it is calculated. Run the query.")
-            if isinstance(said, PredictionField) and said.dataset is not None:
-                asked = (said.experiment, said.dataset)
-                if asked not in self._names.predictions:
-                    variable = self._names.prediction(*asked)
-                    held = self._scope.prediction_set(said)
-                    if not held.nodes:
+        for field in plan_fields(self._plan):
+            if isinstance(field, ImageField) and field.name not in self._scope.fields:
+                raise QueryError(f"{spell(field)} has no form in Cypher: it is calculated. Run the query.")
+            if isinstance(field, PredictionField) and field.dataset is not None:
+                key = (field.experiment, field.dataset)
+                if key not in self._names.predictions:
+                    variable = self._names.prediction(*key)
+                    ready_set = self._scope.prediction_set(field)
+                    if not ready_set.nodes:
                         raise QueryError(
-                            f"{spell(said)} has no form in Cypher: {held.id} was stored without nodes. "
+                            f"{spell(field)} has no form in Cypher: {ready_set.id} was stored without nodes. "
                             "Predict or log them again with nodes=True."
                         )
-                    set_id = self._names.parameter(held.id)
+                    set_id = self._names.parameter(ready_set.id)
                     lines.append(
                         f"OPTIONAL MATCH (i)<-[:OF]-({variable}:Prediction)"
                         f"-[:PART_OF]->(:PredictionSet {{id: {set_id}, state: 'ready'}})"

@@ -20,7 +20,7 @@ from odin_graph.query.expressions.functions.function import SCALARS
 from odin_graph.registry import Registry
 
 _SURE: Final = 0.999 * 2.0**63
-"""No group's sum is farther from 0 than the sum of what all are without their signs, which floats say well enough."""
+"""Bound for the sum of absolute values, which is at least that of any group; floats compute it well enough."""
 SKIP: Final = pc.ScalarAggregateOptions(skip_nulls=True, min_count=1)
 
 
@@ -29,19 +29,19 @@ class AggregateFunction:
     """One aggregate, computed by one of Arrow's kernels over all groups at once, or by a function of one group."""
 
     takes: Takes | None
-    """Of its values; None where it may stand without any, and counts rows then."""
+    """The type of its values; None if it may have none, and counts rows then."""
     gives: str | None
-    """The type of the result; None is the values' own."""
+    """The type of the result; None for that of the values."""
     cypher: str | None = None
     """Its form in Cypher, ``{0}`` for the values; None where it has none."""
     kernel: str | None = None
     options: Any = None
     prepare: Callable[[pa.Array], pa.Array] = field(default=lambda values: values)
-    """What the kernel is given for the values."""
+    """Prepares the values for the kernel."""
     compute: Callable[[pa.Array], Any] | None = None
-    """Of the values of one group, none of them missing and at least one."""
+    """Computes the result from the values of one group, none of them missing and at least one."""
     empty: Any = None
-    """Of a group without values."""
+    """The result for a group without values."""
 
     def result(self, of: str) -> str:
         """The type of the result for values of a type."""
@@ -75,7 +75,7 @@ def aggregate(
 
 
 def _named(like: Callable[..., Any], entry: AggregateFunction) -> AggregateFunction:
-    """With the module and name of its function, by which the registry tells entries apart."""
+    """Set the module and name of its function, by which the registry tells entries apart."""
     for attribute in ("__module__", "__qualname__", "__doc__"):
         object.__setattr__(entry, attribute, getattr(like, attribute, None))
     return entry
@@ -86,12 +86,12 @@ def _floats(values: pa.Array) -> pa.Array:
 
 
 def _summed(values: pa.Array) -> pa.Array:
-    """Numbers to be added. Arrow's sum of integers goes round beyond 64 bits without a word."""
+    """Numbers to be added. Arrow's sum of integers overflows beyond 64 bits without an error."""
     if pa.types.is_floating(values.type):
         return values
     numbers = values.cast(pa.int64())
-    most = pc.sum(pc.abs(unsafe(numbers, pa.float64()))).as_py() or 0.0
-    if most >= _SURE:
+    largest = pc.sum(pc.abs(unsafe(numbers, pa.float64()))).as_py() or 0.0
+    if largest >= _SURE:
         raise QueryError("A sum of these integers may leave 64 bits: multiply by 1.0 to add in floats.")
     return numbers
 

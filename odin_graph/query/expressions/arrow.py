@@ -1,7 +1,7 @@
 """Evaluates an expression over Arrow columns, by SQL's three values.
 
-One of two independent compilations; the other is `odin_graph.query.cypher.expression`. A differential test holds both
-against a plain Python loop.
+One of two independent compilations; the other is `odin_graph.query.cypher.expression`. A differential test compares
+both with a plain Python loop.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ class _Evaluator:
             case IsNull(operand):
                 return pc.is_null(self.visit(operand))
             case Call(function, operands):
-                held, given = FUNCTIONS.get(function), list(map(self.visit, operands))
-                if held.strict and _valueless(*given):
+                registered, arguments = FUNCTIONS.get(function), list(map(self.visit, operands))
+                if registered.strict and _valueless(*arguments):
                     return pa.scalar(None)
-                return canonical(held(*given))
+                return canonical(registered(*arguments))
         assert_never(node)
 
     def _fold(self, join: Callable[[Datum, Datum], Datum], operands: tuple[Node, ...]) -> Datum:
@@ -131,24 +131,24 @@ def _compare(op: str, left: Datum, right: Datum) -> Datum:
 
 def _divide(left: Datum, right: Datum) -> Datum:
     divisor = unsafe(right, pa.float64())
-    some = where(pc.not_equal(divisor, 0.0), divisor)
-    return pc.divide(unsafe(left, pa.float64()), some)
+    divisors = where(pc.not_equal(divisor, 0.0), divisor)
+    return pc.divide(unsafe(left, pa.float64()), divisors)
 
 
 def _calculate(op: str, left: Datum, right: Datum) -> Datum:
     return pa.scalar(None) if _valueless(left, right) else _CALCULATE[op](*alike(left, right))
 
 
-def _valueless(*given: Datum) -> bool:
-    """Whether one is a field of which no image has a value yet: what is made of it has neither value nor type."""
-    return any(pa.types.is_null(one.type) for one in given)
+def _valueless(*values: Datum) -> bool:
+    """Whether one is a field without any value yet: a result computed from it has neither value nor type."""
+    return any(pa.types.is_null(value.type) for value in values)
 
 
-def _is_in(found: Datum, values: tuple[Value, ...]) -> Datum:
+def _is_in(operand: Datum, values: tuple[Value, ...]) -> Datum:
     if not values:
         return pa.scalar(False)
-    if pa.types.is_null(found.type):
+    if pa.types.is_null(operand.type):
         return pa.scalar(None, pa.bool_())
-    held = nodes.alike(values, of_arrow(found.type))
-    belongs = pc.is_in(found, value_set=pa.array(held, found.type))
-    return pc.if_else(pc.is_null(found), pa.scalar(None, pa.bool_()), belongs)
+    members = nodes.alike(values, of_arrow(operand.type))
+    contained = pc.is_in(operand, value_set=pa.array(members, operand.type))
+    return pc.if_else(pc.is_null(operand), pa.scalar(None, pa.bool_()), contained)

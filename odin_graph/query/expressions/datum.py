@@ -10,17 +10,17 @@ import pyarrow.compute as pc
 Datum: TypeAlias = "pa.Array | pa.Scalar"
 
 _EXACT: Final = 2**53
-"""Up to here every integer is a float."""
+"""Up to here, floats represent every integer."""
 
 
-def cast(found: Datum, to: pa.DataType) -> Datum:
-    """The same in another type; a value that does not fit raises ``pa.ArrowInvalid``."""
-    return found if found.type == to else found.cast(to)
+def cast(values: Datum, to: pa.DataType) -> Datum:
+    """The values in another type; a value that does not fit raises ``pa.ArrowInvalid``."""
+    return values if values.type == to else values.cast(to)
 
 
-def unsafe(found: Datum, to: pa.DataType) -> Datum:
-    """The same in another type, rounded where it must be."""
-    return found if found.type == to else pc.cast(found, to, safe=False)
+def unsafe(values: Datum, to: pa.DataType) -> Datum:
+    """The values in another type, rounded if necessary."""
+    return values if values.type == to else pc.cast(values, to, safe=False)
 
 
 def where(condition: Datum, value: Datum) -> Datum:
@@ -31,7 +31,7 @@ def where(condition: Datum, value: Datum) -> Datum:
 def plain(column: pa.ChunkedArray) -> pa.Array:
     """One array of plain values: not chunked, not coded, no large strings."""
     values = column.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):  # older Arrow gives one of no chunks back for an empty column
+    if isinstance(values, pa.ChunkedArray):  # older Arrow returns one without chunks for an empty column
         values = pa.array([], values.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -39,7 +39,7 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 
 
 def alike(left: Datum, right: Datum) -> tuple[Datum, Datum]:
-    """Both sides in one type; an int beside a float becomes one, rounded beyond 2**53 as in Python."""
+    """Both sides in one type; an int beside a float becomes a float, rounded beyond 2**53 as in Python."""
     if pa.types.is_null(left.type):
         return _nulls_like(left, right.type), right
     if pa.types.is_null(right.type):
@@ -51,22 +51,22 @@ def alike(left: Datum, right: Datum) -> tuple[Datum, Datum]:
 
 
 def comparable(left: Datum, right: Datum) -> tuple[Datum, Datum]:
-    """Two columns that compare as both sides do: an int and a float by the numbers that they are, without rounding."""
-    for one, other in ((left, right), (right, left)):
-        if pa.types.is_integer(one.type) and pa.types.is_floating(other.type) and not _fits(one):
-            sign = _sign(unsafe(one, pa.int64()), unsafe(other, pa.float64()))
+    """Two columns that compare as both sides do: an int and a float by their exact values, without rounding."""
+    for side, other in ((left, right), (right, left)):
+        if pa.types.is_integer(side.type) and pa.types.is_floating(other.type) and not _fits(side):
+            sign = _sign(unsafe(side, pa.int64()), unsafe(other, pa.float64()))
             zero = pa.scalar(0, sign.type)
-            return (sign, zero) if one is left else (zero, sign)
+            return (sign, zero) if side is left else (zero, sign)
     return alike(left, right)
 
 
-def is_number(found: Datum) -> bool:
+def is_number(values: Datum) -> bool:
     """Whether it holds numbers."""
-    return bool(pa.types.is_integer(found.type) or pa.types.is_floating(found.type))
+    return bool(pa.types.is_integer(values.type) or pa.types.is_floating(values.type))
 
 
 def _fits(numbers: Datum) -> bool:
-    """Whether each of the integers is a float."""
+    """Whether floats represent each of the integers."""
     if isinstance(numbers, pa.Scalar):
         return numbers.as_py() is None or abs(numbers.as_py()) <= _EXACT
     ends = pc.min_max(numbers).as_py()
@@ -84,5 +84,5 @@ def _sign(number: Datum, other: Datum) -> Datum:
     return where(pc.is_valid(number), pc.if_else(high, -1, pc.if_else(low, 1, sign)))
 
 
-def _nulls_like(found: Datum, to: pa.DataType) -> Datum:
-    return pa.scalar(None, to) if isinstance(found, pa.Scalar) else pa.nulls(len(found), to)
+def _nulls_like(values: Datum, to: pa.DataType) -> Datum:
+    return pa.scalar(None, to) if isinstance(values, pa.Scalar) else pa.nulls(len(values), to)

@@ -42,7 +42,7 @@ class NamesUnits(Protocol):
 
     @property
     def node(self) -> UnitGroup:
-        """As a plan holds it."""
+        """The group as a plan has it."""
 
 
 Operand: TypeAlias = "Expr | NamesUnits | bool | int | float | str | date | datetime"
@@ -323,19 +323,19 @@ def _id(thing: object) -> str:
 
 
 def as_node(value: object) -> Node:
-    """The node of an expression, of what a unit says, or of a plain value."""
+    """The node of an expression, of a unit, or of a plain value."""
     found = value.node if isinstance(value, Expr) else unit_value(value)
     return as_value(value) if found is None else found
 
 
 def unit_value(value: object) -> UnitAggregate | None:
-    """What ``layer.units[3]`` says, where it is that; of several units binding says that they have no value."""
+    """The value of ``layer.units[3]``, if this is one unit; for several units, binding raises an error."""
     found = getattr(value, "node", None)
     return UnitAggregate(found, "value") if isinstance(found, UnitGroup) else None
 
 
 def as_value(value: object) -> Value:
-    """The literal of a plain value; scalars of NumPy, Arrow and pandas are taken as what they hold.
+    """The literal of a plain value; scalars of NumPy, Arrow and pandas become Python values.
 
     Raises:
         ExpressionError: Nothing compares with such a value.
@@ -369,7 +369,7 @@ def _time(value: datetime) -> Value:
 
 
 def _unwrapped(value: object) -> object:
-    """What a scalar of NumPy, Arrow or pandas holds; anything else as it is."""
+    """The Python value of a scalar of NumPy, Arrow or pandas; anything else as it is."""
     try:
         if getattr(getattr(value, "dtype", None), "kind", None) == "M":  # whose item() may be a number
             found = plain(value)
@@ -379,13 +379,13 @@ def _unwrapped(value: object) -> object:
                 value = getattr(value, unwrap)()
         if hasattr(value, "to_pydatetime"):
             return plain(value)  # refuses nanoseconds
-    except Exception as error:  # of somebody else's class
+    except Exception as error:  # raised by another library's class
         raise ExpressionError(f"No field compares with {value!r:.80}: give one value ({error}).") from error
     return None if type(value).__name__ == "NaTType" else value
 
 
-def _operands(kind: type[Both] | type[Either], said: Expr) -> tuple[Node, ...]:
-    return said.node.operands if isinstance(said.node, kind) else (said.node,)
+def _operands(kind: type[Both] | type[Either], expression: Expr) -> tuple[Node, ...]:
+    return expression.node.operands if isinstance(expression.node, kind) else (expression.node,)
 
 
 def _logical(other: object, op: str) -> Expr:

@@ -1,4 +1,4 @@
-"""An answer is of one moment of the graph, whoever writes while it is made: it is made again until it is."""
+"""Answers of one moment of the graph, although others may write: an answer is repeated until it is of one moment."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.moment import Moment
 
 _TRIES: Final = 4
-"""Answers that others may spoil by writing, at least, before the last is taken as it is."""
+"""Attempts that writes may spoil, at least, before the last one is taken as it is."""
 _PATIENCE: Final = 5.0
-"""Seconds of such answers, at least."""
+"""Seconds of such attempts, at least."""
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class MovedError(Exception):
     """What was read is of another moment than the rest of the answer. Never leaves `of_one_moment`.
 
     Args:
-        to: That moment, if it is known: what was read is kept, so that the rest can be read as of then.
+        to: That moment, if it is known: what was read is cached, so that the rest can be read at that moment.
     """
 
     def __init__(self, to: ChangeToken | None = None) -> None:
@@ -31,11 +31,10 @@ class MovedError(Exception):
 
 
 def of_one_moment(graph: Graph, answer: Callable[[Moment, bool], T]) -> T:
-    """What an answer says at a moment.
+    """The answer at one moment.
 
-    Where others never stop writing, the last try takes what it reads: every row as it was committed, none older than
-    this call. What went wrong while somebody wrote, as where a file that was just swapped away was to be read, is tried
-    again as well.
+    If others never stop writing, the last try takes what it reads: every row as it was committed, none older than this
+    call. An error while somebody wrote, such as a file that was just replaced, is tried again as well.
 
     Args:
         graph: The graph.

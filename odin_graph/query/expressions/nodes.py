@@ -27,7 +27,7 @@ INT64 = range(-(2**63), 2**63)
 _DEEPEST: Final = 180
 """Levels of an expression in JSON, whose readers stop at 200."""
 _LARGEST: Final = 100_000
-"""Parts of an expression; one that is used twice in itself, again and again, has soon more than there is memory."""
+"""Parts of an expression; one that contains itself twice, again and again, soon has more than memory can hold."""
 
 
 class Part:
@@ -39,15 +39,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Value(Part):
-    """A literal. Dates are held as ISO 8601 text and infinity as its name, so that a node is its JSON form."""
+    """A literal. Dates are ISO 8601 text and infinity is its name, so that a node is its JSON form."""
 
     type: ValueType
     value: bool | int | float | str
     node: Literal["value"] = "value"
 
     def __post_init__(self) -> None:
-        held = {"bool": bool, "int": int, "float": float}.get(self.type, str)
-        if type(self.value) is not held and not (self.type == "float" and self.value in _INFINITE):
+        expected = {"bool": bool, "int": int, "float": float}.get(self.type, str)
+        if type(self.value) is not expected and not (self.type == "float" and self.value in _INFINITE):
             raise ExpressionError(f"{self.value!r} is not of type {self.type}: give a value of that type.")
         if isinstance(self.value, float):
             object.__setattr__(self, "value", _canonical(self.value))
@@ -64,7 +64,7 @@ class Value(Part):
                 ) from error
 
     def python(self) -> Any:
-        """The value as Python has it."""
+        """The value as a Python object."""
         if self.type == "date":
             return date.fromisoformat(str(self.value))
         if self.type == "datetime":
@@ -85,7 +85,7 @@ def _canonical(number: float) -> float | str:
 
 
 def check_text(text: str) -> None:
-    """Refuse a text that is none: half of a character, which neither Arrow, the graph nor JSON takes.
+    """Refuse a text with a lone surrogate, which neither Arrow, the graph nor JSON takes.
 
     Raises:
         ExpressionError: It has a lone surrogate.
@@ -99,14 +99,16 @@ def check_text(text: str) -> None:
 
 
 def alike(values: Iterable[Value], of: str) -> list[Any]:
-    """Those of the values that something of a type can equal, as that type has them.
+    """The values that something of a type can equal, in that type.
 
     No int is 0.5, and no float is 2**53 + 1: an int and a float are equal where both are the same number.
     """
     plain = [value.python() for value in values]
     if of == "int":
-        return [int(one) for one in plain if math.isfinite(one) and one == int(one) and int(one) in INT64]
-    return [float(one) for one in plain if float(one) == one] if of == "float" else plain
+        return [
+            int(number) for number in plain if math.isfinite(number) and number == int(number) and int(number) in INT64
+        ]
+    return [float(number) for number in plain if float(number) == number] if of == "float" else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class ImageField(Part):
 
 @dataclass(frozen=True, slots=True)
 class FrozenLabel(Part):
-    """The label that a data set version froze for the image: what ``F("label")`` is over that data set."""
+    """The label that a data set version froze for the image: the meaning of ``F("label")`` over that data set."""
 
     dataset: str
     node: Literal["frozen-label"] = "frozen-label"
@@ -127,7 +129,7 @@ class FrozenLabel(Part):
 
 @dataclass(frozen=True, slots=True)
 class PredictionField(Part):
-    """What an experiment said of the image, in its chosen prediction set over a data set version."""
+    """An experiment's prediction for the image, in its chosen prediction set over a data set version."""
 
     experiment: str
     dataset: str | None
@@ -154,7 +156,7 @@ class UnitGroup(Part):
 
 @dataclass(frozen=True, slots=True)
 class UnitAggregate(Part):
-    """What a group of units says of the image, as one number."""
+    """The activations of a group of units for the image, as one number."""
 
     units: UnitGroup
     function: str
@@ -165,7 +167,7 @@ class UnitAggregate(Part):
 
 @dataclass(frozen=True, slots=True)
 class Relation(Part):
-    """Whether the image stands in a relation to something in the graph; never null."""
+    """Whether the image has a relation to something in the graph; never null."""
 
     name: RelationName
     to: str
@@ -263,7 +265,7 @@ class Call(Part):
 
 
 Field: TypeAlias = ImageField | FrozenLabel | PredictionField | UnitAggregate | Relation | Added | Aggregate
-"""What is read, not calculated from operands beside it."""
+"""Nodes that are read, not calculated from operands."""
 Node: TypeAlias = Annotated[
     Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Call, Discriminator("node")
 ]
@@ -313,9 +315,9 @@ def check_size(node: Node) -> None:
     Raises:
         ExpressionError: Says how to write it.
     """
-    left, parts = [(node, 1)], 0
-    while left:
-        one, depth = left.pop()
+    pending, parts = [(node, 1)], 0
+    while pending:
+        current, depth = pending.pop()
         parts += 1
         if depth > _DEEPEST or parts > _LARGEST:
             deep = depth > _DEEPEST
@@ -323,8 +325,8 @@ def check_size(node: Node) -> None:
             raise ExpressionError(
                 f"An expression is {what}: give a part of it a name with with_columns(), and continue from there."
             )
-        deeper = depth + (2 if isinstance(one, Both | Either | Call) else 1)  # a list and what is in it
-        left += [(child, deeper) for child in children(one)]
+        deeper = depth + (2 if isinstance(current, Both | Either | Call) else 1)  # a list and what is in it
+        pending += [(child, deeper) for child in children(current)]
 
 
 def fields(node: Node) -> Iterator[Field]:

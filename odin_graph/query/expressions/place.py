@@ -12,7 +12,7 @@ from odin_graph.query.expressions.spelling import spell
 
 @contextmanager
 def at_node(node: Node) -> Iterator[None]:
-    """An error in here is of this part of an expression, unless a smaller part has it already."""
+    """Assign errors in this block to this part of an expression, unless a smaller part has them already."""
     try:
         yield
     except QueryError as error:

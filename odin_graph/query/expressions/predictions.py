@@ -1,4 +1,4 @@
-"""What a model said, as expressions: ``exp.wrong``, ``exp.on("retina-test2").confidence``."""
+"""A model's predictions as expressions: ``exp.wrong``, ``exp.on("retina-test2").confidence``."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ class PredictionExpressions:
     @property
     def predicted(self) -> Expr:
         """What was predicted: the class, or the number of a regression."""
-        return self._said("predicted")
+        return self._expression("predicted")
 
     @property
     def wrong(self) -> Expr:
         """Whether the prediction differs from the label of the data set version it was made over."""
-        return self._said("wrong")
+        return self._expression("wrong")
 
     @property
     def confidence(self) -> Expr:
         """The probability of what was predicted."""
-        return self._said("confidence")
+        return self._expression("confidence")
 
     @property
     def margin(self) -> Expr:
         """The largest probability less the second largest."""
-        return self._said("margin")
+        return self._expression("margin")
 
     @property
     def entropy(self) -> Expr:
         """The entropy of the probabilities, in nats."""
-        return self._said("entropy")
+        return self._expression("entropy")
 
     @property
     def rank(self) -> Expr:
         """The place of the truth among the classes by probability: 1 where it was predicted, 2 where it was second."""
-        return self._said("rank")
+        return self._expression("rank")
 
     def probability(self, of: object) -> Expr:
         """The probability of one class."""
-        return self._said("probability", as_value(of))
+        return self._expression("probability", as_value(of))
 
     def on(self, dataset: Any) -> PredictionsOn:
         """The same expressions over a named data set: for queries whose source is no data set, or another one.
@@ -61,7 +61,7 @@ class PredictionExpressions:
         """
         return PredictionsOn(id=str(self.id), dataset=str(getattr(dataset, "id", dataset)))
 
-    def _said(self, name: PredictionName, argument: Value | None = None) -> Expr:
+    def _expression(self, name: PredictionName, argument: Value | None = None) -> Expr:
         return Expr(PredictionField(str(self.id), self._over(), name, argument))
 
     def _over(self) -> str | None:

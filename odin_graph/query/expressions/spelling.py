@@ -1,4 +1,4 @@
-"""An expression as its author would have written it: for `repr`, for `explain()` and for messages."""
+"""Expressions as Python code: for `repr`, for `explain()` and for messages."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
             given = "" if weights is None else f"[{some(f'{weight:g}' for weight in weights)}]"
             return spell_group(group) + ("" if function == "value" else f".{function.replace('-', '_')}({given})")
         case Relation(name, to, role):
-            said = f", role={role!r}" if role is not None else ""
-            return f"{name.replace('-', '_')}({to!r}{said})"
+            role_text = f", role={role!r}" if role is not None else ""
+            return f"{name.replace('-', '_')}({to!r}{role_text})"
         case Aggregate(function, operand):
             return f"{function.replace('-', '_')}()" if operand is None else _method(operand, function, ())
         case Added(name):
@@ -89,26 +89,26 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
 
 
 def _literal(value: Value) -> str:
-    """As the author had it: infinity is no text."""
+    """The literal as Python code: infinity is no text."""
     return repr(value.python() if value.type == "float" else value.value)
 
 
 def spell_group(group: UnitGroup) -> str:
     """Units as Python."""
     shown = some(map(str, group.numbers))
-    one = shown if len(group.numbers) == 1 else f"[{shown}]"
-    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{one}]"
+    index = shown if len(group.numbers) == 1 else f"[{shown}]"
+    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{index}]"
 
 
-def some(said: Iterable[str]) -> str:
+def some(texts: Iterable[str]) -> str:
     """The first of a list, and how many more there are."""
-    every = list(said)
-    more = f", ... {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + more
+    listed = list(texts)
+    more = f", ... {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
 
 
-def _method(of: Node, name: str, others: tuple[Node, ...]) -> str:
-    return f"{_bracketed(of)}.{name.replace('-', '_')}({', '.join(map(spell, others))})"
+def _method(operand: Node, name: str, others: tuple[Node, ...]) -> str:
+    return f"{_bracketed(operand)}.{name.replace('-', '_')}({', '.join(map(spell, others))})"
 
 
 def spell_key(key: SortKey) -> str:
@@ -117,5 +117,5 @@ def spell_key(key: SortKey) -> str:
 
 
 def _bracketed(node: Node) -> str:
-    said = spell(node)
-    return f"({said})" if isinstance(node, Compare | Arithmetic | Both | Either) else said
+    text = spell(node)
+    return f"({text})" if isinstance(node, Compare | Arithmetic | Both | Either) else text

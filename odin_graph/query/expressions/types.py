@@ -1,4 +1,4 @@
-"""The types of expressions, known when a step is built: a string is never compared with a number, not even silently."""
+"""The types of expressions, known when a step is built: comparing a string with a number is always an error."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def _infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
     assert_never(node)
 
 
-def of_arrow(held: pa.DataType) -> str:
+def of_arrow(arrow_type: pa.DataType) -> str:
     """The type of an Arrow column, in the words of `nodes.ValueType`."""
-    if pa.types.is_dictionary(held):
-        return of_arrow(held.value_type)
-    if pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held):
-        return f"list[{of_arrow(held.value_type)}]"
+    if pa.types.is_dictionary(arrow_type):
+        return of_arrow(arrow_type.value_type)
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type) or pa.types.is_fixed_size_list(arrow_type):
+        return f"list[{of_arrow(arrow_type.value_type)}]"
     tests: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
         ("bool", pa.types.is_boolean),
         ("int", pa.types.is_integer),
@@ -121,9 +121,9 @@ def of_arrow(held: pa.DataType) -> str:
         ("null", pa.types.is_null),
     )
     for name, test in tests:
-        if test(held):
+        if test(arrow_type):
             return name
-    return str(held)
+    return str(arrow_type)
 
 
 def _check_comparable(node: Node, op: str, left: str, right: str) -> None:
@@ -150,20 +150,20 @@ def _arithmetic(node: Node, op: str, left: str, right: str) -> str:
 
 
 def _call(node: Call, type_of: TypeOf) -> str:
-    held = FUNCTIONS.get(node.function)
-    said = node.function.replace("-", "_")
-    if len(node.operands) != len(held.takes):
-        raise ExpressionError(f"{said}() takes {len(held.takes)} values, not {len(node.operands)}.")
+    registered = FUNCTIONS.get(node.function)
+    name = node.function.replace("-", "_")
+    if len(node.operands) != len(registered.takes):
+        raise ExpressionError(f"{name}() takes {len(registered.takes)} values, not {len(node.operands)}.")
     found = [infer(operand, type_of) for operand in node.operands]
-    for takes, operand, of in zip(held.takes, node.operands, found, strict=True):
-        if of not in takes.types | {"null"}:
-            raise ExpressionError(f"{spell(node)}: {spell(operand)} is {_a(of)}, and {said}() takes {_any(takes)}.")
+    for takes, operand, type_ in zip(registered.takes, node.operands, found, strict=True):
+        if type_ not in takes.types | {"null"}:
+            raise ExpressionError(f"{spell(node)}: {spell(operand)} is {_a(type_)}, and {name}() takes {_any(takes)}.")
         if takes.literal and not isinstance(operand, Value):
-            raise ExpressionError(f"{spell(node)}: {said}() takes a plain value, not {spell(operand)}.")
+            raise ExpressionError(f"{spell(node)}: {name}() takes a plain value, not {spell(operand)}.")
     try:
-        if held.check is not None:
-            held.check([operand.python() if isinstance(operand, Value) else None for operand in node.operands])
-        return held.result(found)
+        if registered.check is not None:
+            registered.check([operand.python() if isinstance(operand, Value) else None for operand in node.operands])
+        return registered.result(found)
     except ExpressionError as error:
         raise ExpressionError(f"{spell(node)}: {error}.") from error
 
@@ -178,15 +178,15 @@ def counted(function: str, operand: Node, type_of: TypeOf) -> Node:
 
 def of_aggregate(node: Aggregate, type_of: TypeOf) -> str:
     """The type of an aggregate; raises as `infer` does."""
-    held, said = AGGREGATES.get(node.function), node.function.replace("-", "_")
+    registered, name = AGGREGATES.get(node.function), node.function.replace("-", "_")
     if node.operand is None:
-        if held.takes is not None:
-            raise ExpressionError(f'{said}() is of something, as in F("age").{said}().')
-        return held.result("null")
-    of, takes = infer(node.operand, type_of), held.takes or ANY
-    if of not in takes.types | {"null"}:
-        raise ExpressionError(f"{spell(node)}: {spell(node.operand)} is {_a(of)}, and {said}() takes {_any(takes)}.")
-    return held.result(of)
+        if registered.takes is not None:
+            raise ExpressionError(f'{name}() is of something, as in F("age").{name}().')
+        return registered.result("null")
+    type_, takes = infer(node.operand, type_of), registered.takes or ANY
+    if type_ not in takes.types | {"null"}:
+        raise ExpressionError(f"{spell(node)}: {spell(node.operand)} is {_a(type_)}, and {name}() takes {_any(takes)}.")
+    return registered.result(type_)
 
 
 def _any(takes: Takes) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The largest probability less the second largest; NaN where there is one class alone."""
+    """The largest probability less the second largest; NaN if there is only one class."""
     if probabilities.shape[1] < 2:
         return np.full(len(probabilities), np.nan)
     two = np.partition(probabilities, -2, axis=1)[:, -2:].astype(np.float64)
@@ -32,5 +32,5 @@ def rank(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArra
     """
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1])[None] < truth[:, None]
-    before: NDArray[np.int64] = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
-    return before + 1
+    smaller: NDArray[np.int64] = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return smaller + 1

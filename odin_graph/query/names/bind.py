@@ -93,11 +93,11 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
         QueryError: A name, a type or a number does not fit; names it, says why and what to do. The step is drawn in a
             note of the error.
     """
-    held = stores.graph.held_moment
-    if held is not None:
-        # What fitted the last state of the graph that was seen fits this one, or its run says so: no round trip.
+    moment = stores.graph.held_moment
+    if moment is not None:
+        # What fitted the last known state of the graph fits this one, or its run reports an error: no round trip.
         with suppress(QueryError, RecursionError):
-            return _bound(Scope(stores, plan, held), plan, step)
+            return _bound(Scope(stores, plan, moment), plan, step)
     try:
         with drawn(plan, step):
             return _bound(Scope(stores, plan), plan, step)
@@ -194,7 +194,7 @@ def _bind_combine(stores: Stores, scope: Scope, step: Combine, kind: str) -> Com
 
 def _bind_using(stores: Stores, step: Using, kind: str) -> Using:
     if kind == "Image" or not KINDS[kind].datasets:
-        known = ", ".join(name for name, held in KINDS.items() if held.datasets)
+        known = ", ".join(name for name, entry in KINDS.items() if entry.datasets)
         raise QueryError(f"using() keeps what used images: {known}. The query is of {_plural(kind)}.")
     images = bind_plan(stores, step.images)
     if images.grouped or images.kind != "Image":
@@ -225,10 +225,10 @@ def _check_name(name: str) -> None:
 def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
     _check_k("nearest", step.k)
     examples = (*step.like, *step.unlike)
-    if not step.like or any((one.image is None) == (one.vector is None) for one in examples):
+    if not step.like or any((example.image is None) == (example.vector is None) for example in examples):
         raise QueryError("nearest() takes at least one example, each of them an image or a vector.")
-    for one in examples:
-        if one.vector is not None and not (one.vector and all(map(isfinite, one.vector))):
+    for example in examples:
+        if example.vector is not None and not (example.vector and all(map(isfinite, example.vector))):
             raise QueryError("nearest() takes a vector of finite numbers.")
     if isinstance(step.by, UnitGroup):
         _check_by_units(step, step.by)
@@ -240,7 +240,7 @@ def _bind_nearest(stores: Stores, step: Nearest) -> Nearest:
         raise QueryError(
             f"recall= is the share of the k nearest that is enough, above 0 and at most 1, not {step.recall!r}."
         )
-    images = sorted({one.image for one in examples if one.image is not None})
+    images = sorted({example.image for example in examples if example.image is not None})
     if images:
         _check_images(stores, images)
     return replace(step, by=check_space(stores, step.by))
@@ -265,8 +265,9 @@ def _bind_from_vectors(stores: Stores, scope: Scope, step: FromVectors) -> FromV
 
 
 def _bind_registered(scope: Scope, step: RegisteredStep) -> RegisteredStep:
-    made = built(step)
-    output, needs = made.output(), tuple(Column(name, as_node(value)) for name, value in made.needs().items())
+    built_step = built(step)
+    output = built_step.output()
+    needs = tuple(Column(name, as_node(value)) for name, value in built_step.needs().items())
     for name, type_ in output.items():
         _check_name(name)
         if name in scope.added:
@@ -303,8 +304,8 @@ def _bind_representative(stores: Stores, scope: Scope, step: Representative, dat
             raise QueryError("A confused pair is a truth and a prediction: give both or none.")
         return replace(step, truth=scope.value(step.truth), predicted=scope.value(step.predicted))
     if dataset is None or not isinstance(by, LayerOf):
-        return step  # no experiment has said anything of these images: one group
-    if dataset not in {held.dataset for held in prediction_sets.sets_of(stores.graph, by.experiment)}:
+        return step  # no experiment has predictions for these images: one group
+    if dataset not in {ready.dataset for ready in prediction_sets.sets_of(stores.graph, by.experiment)}:
         return step
     predicted = scope.value(PredictionField(by.experiment, dataset, "predicted"))
     return replace(step, truth=FrozenLabel(dataset), predicted=predicted)

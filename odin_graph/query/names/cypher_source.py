@@ -38,9 +38,9 @@ def read_parameters(params: Mapping[str, Any]) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, _value(name, value)) for name, value in sorted(params.items()))
 
 
-def parameters(said: Cypher | Registered) -> dict[str, Any]:
+def parameters(source: Cypher | Registered) -> dict[str, Any]:
     """The parameters as the driver takes them."""
-    return {parameter.name: _python(parameter.value) for parameter in said.parameters}
+    return {parameter.name: _python(parameter.value) for parameter in source.parameters}
 
 
 def keys(graph: Graph, cypher: Cypher) -> NDArray[np.int64]:

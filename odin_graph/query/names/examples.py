@@ -1,4 +1,4 @@
-"""What a search for neighbors begins with: stored images, others, vectors, or several of them."""
+"""The examples of a search for neighbors: stored images, others, vectors, or several of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Given: TypeAlias = Stored | File | tuple[float, ...] | NDArray[Any]
 
 
 def read_examples(given: Any) -> list[Given]:
-    """What was given to ``nearest(...)``, told apart; files are read, nothing is looked up.
+    """Tell the kinds of arguments of ``nearest(...)`` apart; files are read, nothing is looked up.
 
     Raises:
         QueryError: It is none of what `nearest` takes.
@@ -54,7 +54,7 @@ def read_examples(given: Any) -> list[Given]:
 
 
 def find_examples(stores: Stores, given: Sequence[Given], by: Space | None = None) -> tuple[Example, ...]:
-    """As a plan holds them: stored images by key, of others the vector that the layer gives.
+    """The examples in a plan's form: stored images by key, of others the vector that the layer gives.
 
     Args:
         stores: The open workspace.
@@ -66,17 +66,17 @@ def find_examples(stores: Stores, given: Sequence[Given], by: Space | None = Non
         QueryError: The vectors are a user's, which no model of ours gives.
         UnreadableImageError: Bytes that are no image.
     """
-    keys = iter(_keys_of(stores, [one for one in given if isinstance(one, Stored)]))
+    keys = iter(_keys_of(stores, [item for item in given if isinstance(item, Stored)]))
     return tuple(
-        Example(image=next(keys)) if isinstance(one, Stored) else Example(vector=_found(stores, one, by))
-        for one in given
+        Example(image=next(keys)) if isinstance(item, Stored) else Example(vector=_found(stores, item, by))
+        for item in given
     )
 
 
 def _read(given: Any) -> Iterator[Given]:
     if isinstance(given, list | tuple) and not _is_vector(given):
-        for one in given:
-            yield from _read(one)
+        for item in given:
+            yield from _read(item)
     elif isinstance(given, str):
         yield Stored(id=given)
     elif hasattr(given, "key"):
@@ -92,9 +92,9 @@ def _read(given: Any) -> Iterator[Given]:
 
 def _keys_of(stores: Stores, stored: Sequence[Stored]) -> list[int]:
     try:
-        return [int(key) for key in keys_of(stores, [one.key if one.id is None else one.id for one in stored])]
+        return [int(key) for key in keys_of(stores, [image.key if image.id is None else image.id for image in stored])]
     except DataError as error:
-        if file := next((one.id for one in stored if one.id is not None and is_there(Path(one.id))), None):
+        if file := next((image.id for image in stored if image.id is not None and is_there(Path(image.id))), None):
             raise QueryError(f"{file!r} is not a stored image, but a file: give pathlib.Path({file!r}).") from error
         raise
 
@@ -109,11 +109,11 @@ def _found(stores: Stores, given: File | tuple[float, ...] | NDArray[Any], by: S
 
 
 def _is_vector(given: Any) -> bool:
-    return bool(given) and all(isinstance(one, int | float | np.number) for one in given)
+    return bool(given) and all(isinstance(number, int | float | np.number) for number in given)
 
 
 def _pixels(given: Any) -> NDArray[Any] | None:
-    """Of an image that is not stored, (h, w, bands); None where it is no image."""
+    """The pixels (h, w, bands) of an image that is not stored; None if it is no image."""
     if hasattr(given, "convert") and hasattr(given, "getbands"):  # PIL's
         given = pixels_of("the image", given)
     if isinstance(given, np.ndarray) and given.ndim in (2, 3):

@@ -1,4 +1,4 @@
-"""What experiments were run with, and what they logged, as fields: ``params.lr``, ``metrics.loss``."""
+"""The parameters and logged metrics of experiments as fields: ``params.lr``, ``metrics.loss``."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ class Parameters:
     kind = "Experiment"
 
     def types(self, _stores: Stores, at: Moment, /) -> Mapping[str, str]:
-        """One type a name: int widens to float, and what is of several other types is its text."""
+        """One type for each name: int widens to float, and other mixed types become text."""
         found: dict[str, str] = {}
-        for held in self._held(at).values():
-            for name, value in held.items():
+        for parameters in self._parameters(at).values():
+            for name, value in parameters.items():
                 word = _WORDS[type(value)]
-                before = found.setdefault(name, word)
-                if before != word:
-                    found[name] = "float" if {before, word} == {"int", "float"} else "string"
+                previous = found.setdefault(name, word)
+                if previous != word:
+                    found[name] = "float" if {previous, word} == {"int", "float"} else "string"
         return found
 
     def values(self, stores: Stores, at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
-        """As JSON has them."""
-        held, type_ = self._held(at), self.types(stores, at)[name]
-        said = [held.get(id_, {}).get(name) for id_ in ids]
+        """The values as JSON has them."""
+        parameters, type_ = self._parameters(at), self.types(stores, at)[name]
+        values = [parameters.get(id_, {}).get(name) for id_ in ids]
         if type_ == "string":
-            return [value if value is None or isinstance(value, str) else json.dumps(value) for value in said]
-        return [None if value is None else float(value) for value in said] if type_ == "float" else said
+            return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        return [None if value is None else float(value) for value in values] if type_ == "float" else values
 
-    def _held(self, at: Moment) -> dict[str, dict[str, Any]]:
+    def _parameters(self, at: Moment) -> dict[str, dict[str, Any]]:
         return {row["id"]: dict(_flat(json.loads(row["held"]))) for row in at.read(_PARAMETERS)}
 
 
 class Metrics:
-    """What was logged, the last value of each."""
+    """Logged metrics, the last value of each."""
 
     kind = "Experiment"
 
     def types(self, stores: Stores, at: Moment, /) -> Mapping[str, str]:
         """All are floats."""
         ids = [row["id"] for row in at.read(f"MATCH (i:Experiment) WHERE {alive('Experiment', 'i')} RETURN i.id AS id")]
-        return {name: "float" for held in last_metrics(stores, ids).values() for name in held}
+        return {name: "float" for metrics in last_metrics(stores, ids).values() for name in metrics}
 
     def values(self, stores: Stores, _at: Moment, name: str, ids: Sequence[str], /) -> Sequence[Any]:
         """The last that was logged; NaN is missing, as everywhere, and minus zero is zero."""
-        held = last_metrics(stores, ids)
-        values = [held.get(id_, {}).get(name) for id_ in ids]
+        metrics = last_metrics(stores, ids)
+        values = [metrics.get(id_, {}).get(name) for id_ in ids]
         return [None if value is None or value != value else value + 0.0 for value in values]
 
 
-def _flat(said: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in said.items():
+def _flat(nested: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in nested.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{path}{name}.")
         elif type(value) in _WORDS:

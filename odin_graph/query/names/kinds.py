@@ -1,6 +1,6 @@
 """The kinds of things that queries read beside images: models, experiments, checkpoints, data sets, prediction sets.
 
-They are few, thousands and not millions, so that the fields that a query reads are read whole.
+They are few, thousands and not millions, so that a query reads whole columns of them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS: Final = {label: kind for label, kind in EVERY.items() if kind.own}
 
 def fields_of(at: Reader, kind: str) -> dict[str, FieldType]:
     """Every field of a kind that is stored, with its type: properties of ours, links, then free metadata by name."""
-    held = KINDS[kind]
-    free = recorded(at, kind) if held.metadata else {}
+    entry = KINDS[kind]
+    free = recorded(at, kind) if entry.metadata else {}
     return {
-        **held.own,
-        **dict.fromkeys(held.links, FieldType.STRING),
+        **entry.own,
+        **dict.fromkeys(entry.links, FieldType.STRING),
         **{name: free[name] for name in free if name != "id"},
     }
 
@@ -45,17 +45,17 @@ def read_things(at: Reader, kind: str, names: Sequence[str]) -> pa.Table:
     Returns:
         ``key``, the row's number, and the fields.
     """
-    held, types = KINDS[kind], fields_of(at, kind)
-    wanted = [name for name in dict.fromkeys(["id", *names]) if name not in held.links]
+    entry, types = KINDS[kind], fields_of(at, kind)
+    wanted = [name for name in dict.fromkeys(["id", *names]) if name not in entry.links]
     values = ", ".join(f"i.{quoted(name)}" for name in wanted)
     (answer,) = at.read(
-        f"MATCH (i:{kind}) WHERE {alive(kind, 'i')} WITH i ORDER BY {held.order} RETURN collect([{values}]) AS rows"
+        f"MATCH (i:{kind}) WHERE {alive(kind, 'i')} WITH i ORDER BY {entry.order} RETURN collect([{values}]) AS rows"
     )
     rows: Sequence[Sequence[Any]] = answer["rows"]
     columns = list(zip(*rows, strict=True)) or [()] * len(wanted)
-    table = {name: column(said, types[name]) for name, said in zip(wanted, columns, strict=True)}
+    table = {name: column(cells, types[name]) for name, cells in zip(wanted, columns, strict=True)}
     for name in names:
-        if name in held.links:
+        if name in entry.links:
             found = {row["id"]: row["to"] for row in at.read(link_text(kind, name))}
             table[name] = pa.array([found.get(row[0]) for row in rows], pa.string())
     return pa.table({"key": pa.array(np.arange(len(rows))), **table})

@@ -1,7 +1,7 @@
-"""Which prediction set answers for an experiment over a data set.
+"""Which prediction set is used for an experiment over a data set.
 
 The latest ready set of the chosen checkpoint (the one marked best, else the last); else the latest imported set, which
-has no checkpoint. Sets of other checkpoints never stand in silently.
+has no checkpoint. Sets of other checkpoints are never used silently.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def choose(graph: Reader, experiment: str, dataset: str) -> ReadySet:
         QueryError: It has no set that fits; says how to make one.
     """
     ready = sets_of(graph, experiment)
-    over = [held for held in ready if held.dataset == dataset]
+    over = [ready_set for ready_set in ready if ready_set.dataset == dataset]
     chosen = chosen_checkpoint(graph, experiment)
     for checkpoint in (chosen, None):
-        fitting = [held for held in over if held.checkpoint == checkpoint]
+        fitting = [ready_set for ready_set in over if ready_set.checkpoint == checkpoint]
         if fitting:
-            return max(fitting, key=lambda held: held.number)
-    others = sorted({held.dataset for held in ready})
+            return max(fitting, key=lambda ready_set: ready_set.number)
+    others = sorted({ready_set.dataset for ready_set in ready})
     elsewhere = f" It has predictions over {', '.join(others)}." if others else ""
     stale = " Those it has over this data set are of other checkpoints." if over else ""
     of = f" of its checkpoint {chosen}" if chosen else ""
@@ -100,9 +100,11 @@ def check_experiment(graph: Reader, experiment: str) -> None:
 
 
 def chosen_checkpoint(graph: Reader, experiment: str) -> str | None:
-    """The checkpoint that speaks for an experiment: the best one, else the last; None if it has none."""
-    held = graph.read(_CHECKPOINTS, {"experiment": experiment})
-    if not held:
+    """The checkpoint that is used for an experiment: the best one, else the last; None if it has none."""
+    checkpoints = graph.read(_CHECKPOINTS, {"experiment": experiment})
+    if not checkpoints:
         return None
-    last = max(held, key=lambda row: (bool(row["best"]), str(row["created_at"] or ""), row["step"] or 0, row["id"]))
+    last = max(
+        checkpoints, key=lambda row: (bool(row["best"]), str(row["created_at"] or ""), row["step"] or 0, row["id"])
+    )
     return str(last["id"])

@@ -1,4 +1,4 @@
-"""Which images stand in a relation to something in the graph: members, what an experiment used, lineage."""
+"""Which images have a relation to something in the graph: members, what an experiment used, lineage."""
 
 from __future__ import annotations
 
@@ -28,43 +28,43 @@ _USED: Final = (
 )
 
 
-def bind(stores: Stores, said: Relation) -> Relation:
+def bind(stores: Stores, relation: Relation) -> Relation:
     """The relation to something that exists; a bare data set id becomes its latest version.
 
     Raises:
         UnknownNameError: There is no such thing.
     """
-    match said.name:
+    match relation.name:
         case "in-dataset":
-            return replace(said, to=resolve(stores, said.to))
+            return replace(relation, to=resolve(stores, relation.to))
         case "used-by":
-            check_experiment(stores.graph, said.to)
+            check_experiment(stores.graph, relation.to)
         case "derived-from" | "has-root":
-            if not stores.graph.read(_THINGS, {"id": said.to}):
+            if not stores.graph.read(_THINGS, {"id": relation.to}):
                 raise UnknownNameError(
-                    f"There is no image, volume or video {said.to!r}. db.images().to_pandas('id') lists the images."
+                    f"There is no image, volume or video {relation.to!r}. db.images().to_pandas('id') lists the images."
                 )
         case _:
-            assert_never(said.name)
-    return said
+            assert_never(relation.name)
+    return relation
 
 
-def related(stores: Stores, said: Relation) -> NDArray[np.int64]:
-    """The keys of the images that stand in a bound relation, sorted."""
-    match said.name:
+def related(stores: Stores, relation: Relation) -> NDArray[np.int64]:
+    """The keys of the images that have a bound relation, sorted."""
+    match relation.name:
         case "in-dataset":
-            return _members(stores, [said.to])
+            return _members(stores, [relation.to])
         case "used-by":
-            rows = stores.graph.read(_USED, {"id": said.to, "role": said.role})
+            rows = stores.graph.read(_USED, {"id": relation.to, "role": relation.role})
             return _members(stores, [row["id"] for row in rows])
         case "derived-from":
-            return _sorted(key for row in _things(stores, said.to) for key in _derived(stores, said.to, row))
+            return _sorted(key for row in _things(stores, relation.to) for key in _derived(stores, relation.to, row))
         case "has-root":
             roots = stores.columns.roots()
-            wanted = {_root(said.to, row) for row in _things(stores, said.to)}
-            held = zip(roots.column("key").to_pylist(), roots.column("root").to_pylist(), strict=True)
-            return _sorted(key for key, root in held if root in wanted)
-    assert_never(said.name)
+            wanted = {_root(relation.to, row) for row in _things(stores, relation.to)}
+            pairs = zip(roots.column("key").to_pylist(), roots.column("root").to_pylist(), strict=True)
+            return _sorted(key for key, root in pairs if root in wanted)
+    assert_never(relation.name)
 
 
 def _things(stores: Stores, id_: str) -> list[dict[str, Any]]:

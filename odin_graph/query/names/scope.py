@@ -1,4 +1,4 @@
-"""What names mean in one query: binds each field of an expression to what it reads, and knows its type.
+"""The meaning of names in a query: binds each field of an expression to what it reads, and knows its type.
 
 Binding makes a step's expression say exactly what it reads: ``F("label")`` over a data set becomes that version's
 frozen label, ``exp.wrong`` names the version it was predicted over. It is idempotent, so that a plan from JSON is
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from odin_graph.stores import Stores
 
 _MOST_SCHEMAS: Final = 1024
-"""Plans whose columns are kept at one moment."""
+"""Plans whose columns are cached at one moment."""
 
 
 class Scope:
@@ -73,34 +73,34 @@ class Scope:
     def added(self) -> dict[str, str]:
         """The columns that the plan's steps add, with their types.
 
-        Worked out step by step from the longest beginning of the plan that is known at this moment: a plan that grows
-        by a step costs one step more.
+        Computed step by step from the longest beginning of the plan that is cached at this moment: a plan that grows by
+        a step costs one step more.
         """
-        steps, kept = self._plan.steps, self.moment.worked_out
-        names = tuple(map(id, (self._plan.source, *steps)))
-        known = next((kept[names[:end]] for end in range(len(names), 1, -1) if names[:end] in kept), None)
+        steps, cache = self._plan.steps, self.moment.worked_out
+        ids = tuple(map(id, (self._plan.source, *steps)))
+        known = next((cache[ids[:end]] for end in range(len(ids), 1, -1) if ids[:end] in cache), None)
         found: dict[str, str] = {} if known is None else known[0]
         for position in range(0 if known is None else len(known[1].steps), len(steps)):
             found = self._before(position, found).output(steps[position])
-        if len(kept) >= _MOST_SCHEMAS:
-            kept.clear()
-        kept[names] = found, self._plan  # which holds what the names are of, so that no other step gets one of them
+        if len(cache) >= _MOST_SCHEMAS:
+            cache.clear()
+        cache[ids] = found, self._plan  # the plan keeps its steps alive, so that no other step gets one of the ids
         return found
 
     def output(self, step: Step) -> dict[str, str]:
         """The columns that there are after one step more, with their types."""
         if isinstance(step, GroupBy):
             return self.group_types(step)
-        held = {name: self.value_type(node) for name, node in added_by(step)}
+        columns = {name: self.value_type(node) for name, node in added_by(step)}
         if isinstance(step, Select):
-            return held
+            return columns
         if isinstance(step, Combine) and step.how == "union":
             theirs = Scope(self.stores, step.other, self.moment).added
-            held = {name: of for name, of in theirs.items() if of != "null"}
-        return {**self.added, **held} if held else self.added
+            columns = {name: of for name, of in theirs.items() if of != "null"}
+        return {**self.added, **columns} if columns else self.added
 
     def _before(self, position: int, added: dict[str, str]) -> Scope:
-        """The names that a step of the plan can use, those that the steps before it add being known."""
+        """The names that a step of the plan can use, given the columns that the steps before it add."""
         scope = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
         scope.added = added
         return scope
@@ -124,7 +124,7 @@ class Scope:
             keys: What the groups are made by, with its names.
 
         Raises:
-            ExpressionError: A field stands outside an aggregate, or an aggregate in another one.
+            ExpressionError: A field is outside an aggregate, or an aggregate in another one.
         """
         bound = self._grouped(node, keys)
         types.infer(bound, self._in_groups(keys))
@@ -133,8 +133,8 @@ class Scope:
     def group_types(self, step: GroupBy) -> dict[str, str]:
         """The columns of bound groups, with their types."""
         type_of = self._in_groups({column.value: column.name for column in step.by})
-        held = {column.name: self.value_type(column.value) for column in step.by}
-        return held | {column.name: types.infer(column.value, type_of) for column in step.aggregates}
+        columns = {column.name: self.value_type(column.value) for column in step.by}
+        return columns | {column.name: types.infer(column.value, type_of) for column in step.aggregates}
 
     def predicate(self, node: Node) -> Node:
         """Bind and check a condition.
@@ -222,17 +222,17 @@ class Scope:
         """The prediction set that a bound field reads, the same throughout one execution."""
         if field.dataset is None:
             raise QueryError(f"exp.{field.name} is not bound to a data set.")
-        asked = (field.experiment, field.dataset)
-        if asked not in self._chosen:
-            self._chosen[asked] = prediction_sets.choose(self.moment, *asked)
-        return self._chosen[asked]
+        key = (field.experiment, field.dataset)
+        if key not in self._chosen:
+            self._chosen[key] = prediction_sets.choose(self.moment, *key)
+        return self._chosen[key]
 
     def class_position(self, field: PredictionField) -> int:
-        """Where the class of ``exp.probability(c)`` stands among the probabilities.
+        """The position of the class of ``exp.probability(c)`` among the probabilities.
 
         Raises:
             UnknownNameError: The model has no such class.
-            QueryError: The set does not say its classes.
+            QueryError: The classes of the set are not known.
         """
         classes = self.prediction_set(field).classes
         if classes is None:
@@ -241,9 +241,9 @@ class Scope:
                 "logged without classes. Log them again with classes=."
             )
         given = field.argument.python() if field.argument else None
-        for place, name in enumerate(classes):
+        for position, name in enumerate(classes):
             if (type(name), name) == (type(given), given):  # True, 1 and "1" are three classes
-                return place
+                return position
         alike = [name for name in classes if str(name) == str(given)]
         remedy = f"The classes are of type {type(alike[0]).__name__}: give {alike[0]!r}." if alike else ""
         raise UnknownNameError.of(f"class of {field.experiment!r}", given, map(str, classes), remedy=remedy)
@@ -281,10 +281,10 @@ class Scope:
         return lambda field: of_keys[field.name] if isinstance(field, Added) else self.type_of(field)
 
     def _check_rank(self, field: PredictionField) -> None:
-        held = self.prediction_set(field)
-        if held.classes is None or types.of_arrow(self._label_type(held.dataset)).startswith("list["):
+        ready = self.prediction_set(field)
+        if ready.classes is None or types.of_arrow(self._label_type(ready.dataset)).startswith("list["):
             raise QueryError(
-                f"{field.experiment!r} has no rank of the truth over {held.dataset!r}: that takes one label an image, "
+                f"{field.experiment!r} has no rank of the truth over {ready.dataset!r}: that takes one label an image, "
                 "and predictions that say their classes (log_predictions(probabilities=..., classes=...))."
             )
 
@@ -294,7 +294,7 @@ class Scope:
     def _field(self, node: ImageField, name: str) -> Node:
         if self._plan.grouped and name not in self.added:
             raise UnknownNameError.of("column of the groups", name, self.added)
-        if name in self.added:  # the later meaning of a name is the one that stands, as in SQL and data frames
+        if name in self.added:  # the later meaning of a name wins, as in SQL and data frames
             return Added(name)
         if name in self.fields:
             return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
@@ -302,7 +302,7 @@ class Scope:
             return node
         kind = self._plan.kind
         if kind == "Experiment" and self._computed(f"params.{name}") is not None:
-            return replace(node, name=f"params.{name}")  # as it was said to run(params=...)
+            return replace(node, name=f"params.{name}")  # its name in run(params=...)
         known = {**self.fields, **self.added, **computed_fields.types_of(self.stores, self.moment, kind)}
         raise UnknownNameError.of("image field" if kind == "Image" else f"field of {kind}", name, known)
 
@@ -314,10 +314,10 @@ class Scope:
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
         over = dataset or self._dataset
         if over is None:
-            known = sorted({held.dataset for held in prediction_sets.sets_of(self.moment, experiment)})
-            there = f" It has predictions over {', '.join(known)}." if known else ""
+            known = sorted({ready_set.dataset for ready_set in prediction_sets.sets_of(self.moment, experiment)})
+            elsewhere = f" It has predictions over {', '.join(known)}." if known else ""
             raise QueryError(
-                f"Experiment {experiment!r} predicts over data sets, and this query reads none.{there} "
+                f"Experiment {experiment!r} predicts over data sets, and this query reads none.{elsewhere} "
                 f'Say which: exp.on("{known[0] if known else "mnist-test"}").{field.name}.'
             )
         version = over if over == self._dataset else resolve(self.stores, over)

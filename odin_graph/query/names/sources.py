@@ -55,36 +55,36 @@ def source(name: str, /, **parameters: Any) -> Registered:
     return Registered(name, cypher_source.read_parameters(parameters))
 
 
-def check_source(said: Registered) -> None:
-    """Whether there is such a source, and whether it takes these parameters.
+def check_source(spec: Registered) -> None:
+    """Check that there is such a source, and that it takes these parameters.
 
     Raises:
         UnknownNameError: There is none of that name.
         QueryError: It takes other parameters.
     """
-    found = SOURCES.get(said.name)
+    found = SOURCES.get(spec.name)
     try:
-        inspect.signature(found).bind(None, **cypher_source.parameters(said))
+        inspect.signature(found).bind(None, **cypher_source.parameters(spec))
     except TypeError as error:
         takes = ", ".join(list(inspect.signature(found).parameters)[1:])
         raise QueryError(
-            f"The image source {said.name!r} does not take these parameters ({error}): it takes {takes or 'none'}."
+            f"The image source {spec.name!r} does not take these parameters ({error}): it takes {takes or 'none'}."
         ) from error
 
 
-def compiled(said: Registered, at: Moment) -> Cypher | pa.Table:
-    """What a source makes of its parameters."""
-    return SOURCES.get(said.name)(at, **cypher_source.parameters(said))
+def compiled(spec: Registered, at: Moment) -> Cypher | pa.Table:
+    """The result of a source for its parameters."""
+    return SOURCES.get(spec.name)(at, **cypher_source.parameters(spec))
 
 
-def find(stores: Stores, said: Registered, at: Moment) -> NDArray[np.int64]:
+def find(stores: Stores, spec: Registered, at: Moment) -> NDArray[np.int64]:
     """The keys of the images that a source finds, each once, in its order.
 
     Raises:
         QueryError: It gives neither a statement nor a table of images.
         DataError: An id of its table is no image's.
     """
-    found = compiled(said, at)
+    found = compiled(spec, at)
     if isinstance(found, Cypher):
         return cypher_source.keys(stores.graph, found)
     names = found.column_names if isinstance(found, pa.Table) else []
@@ -96,6 +96,6 @@ def find(stores: Stores, said: Registered, at: Moment) -> NDArray[np.int64]:
         return np.asarray(keys_of(stores, ids), np.int64)
     columns = f" with the columns {', '.join(names)}" if names else ""
     raise QueryError(
-        f"The image source {said.name!r} gave {type(found).__name__}{columns}: a source gives cypher_source(...), or a "
+        f"The image source {spec.name!r} gave {type(found).__name__}{columns}: a source gives cypher_source(...), or a "
         "table with 'key' or 'id'."
     )

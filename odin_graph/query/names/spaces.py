@@ -1,4 +1,4 @@
-"""Where vectors come from: a layer of an experiment, computed where they are missing, or what a user handed in."""
+"""The sources of vectors: a layer of an experiment, computed where they are missing, or a user's own vectors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_UNITS: Final = 2**40
 
 
 def space_of(by: Any) -> Space:
-    """What a step is given: ``exp.layer("name")``, ``db.vectors["clip"]``, or their description.
+    """The space that a step was given: ``exp.layer("name")``, ``db.vectors["clip"]``, or their description.
 
     Raises:
         QueryError: It is neither.
@@ -50,7 +50,7 @@ def space_of(by: Any) -> Space:
 
 
 def check_space(stores: Stores, by: Space) -> Space:
-    """The same after looking it up: a plan says which checkpoint's layer it means.
+    """The space after looking it up: a layer is bound to a checkpoint.
 
     Raises:
         UnknownNameError: The experiment, the checkpoint, the layer or the set does not exist.
@@ -61,7 +61,7 @@ def check_space(stores: Stores, by: Space) -> Space:
         return by
     if isinstance(by, UnitGroup):
         return bound_group(stores, by)
-    from odin_graph.runtime.passes import embed  # torch is loaded where a layer is first spoken of
+    from odin_graph.runtime.passes import embed  # torch is loaded when a layer is first used
 
     prediction_sets.check_experiment(stores.graph, by.experiment)
     checkpoint = by.checkpoint or prediction_sets.chosen_checkpoint(stores.graph, by.experiment)
@@ -75,7 +75,7 @@ def check_space(stores: Stores, by: Space) -> Space:
 
 
 def bound_group(stores: Stores, group: UnitGroup) -> UnitGroup:
-    """Units after looking them up: they say which checkpoint they are of.
+    """Units after looking them up: bound to a checkpoint.
 
     Raises:
         UnknownNameError: The experiment, the checkpoint or the layer does not exist.
@@ -83,24 +83,24 @@ def bound_group(stores: Stores, group: UnitGroup) -> UnitGroup:
     """
     from odin_graph.runtime.passes import embed
 
-    of = check_space(stores, LayerOf(group.experiment, group.layer, group.checkpoint))
-    assert isinstance(of, LayerOf), "what was given"
-    bound = replace(group, checkpoint=of.checkpoint)
+    layer = check_space(stores, LayerOf(group.experiment, group.layer, group.checkpoint))
+    assert isinstance(layer, LayerOf), "what was given"
+    bound = replace(group, checkpoint=layer.checkpoint)
     if wrong := [number for number in group.numbers if not 0 <= number < _MOST_UNITS]:
         raise QueryError(f"There is no unit {wrong[0]}: those of {group.layer!r} are numbered from 0.")
-    check_group(bound, embed.check_layer(stores, layer_ref(of)).shape)
+    check_group(bound, embed.check_layer(stores, layer_ref(layer)).shape)
     return bound
 
 
 def spell_space(by: Space) -> str:
-    """As a plan's text names it."""
+    """The name of a space in a plan's text."""
     if isinstance(by, UnitGroup):
         return spell_group(by)
     return by.vectors if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
 
 
 def layer_ref(by: LayerOf) -> LayerRef:
-    """The bound layer as the catalog names it."""
+    """The bound layer, as the catalog identifies it."""
     if by.checkpoint is None:
         raise QueryError(f"The layer {by.layer!r} is not bound to a checkpoint.")
     return LayerRef(by.checkpoint, by.layer, by.pooling)
@@ -116,7 +116,7 @@ def segments_with(stores: Stores, by: LayerOf | NamedVectors, keys: Keys) -> Seq
 
 
 def owner_of(by: LayerOf | NamedVectors) -> Owner:
-    """Whose vectors they are, in the graph."""
+    """The node of the graph that the vectors belong to."""
     if isinstance(by, NamedVectors):
         return Owner("VectorSet", by.vectors)
     return Owner("ActivationSet", layer_ref(by).set_id)
@@ -164,20 +164,20 @@ def vector_of_pixels(stores: Stores, by: Space, pixels: NDArray[Any]) -> Vectors
 
 
 def _group_of_pixels(stores: Stores, group: UnitGroup, pixels: NDArray[Any]) -> Vectors:
-    """What a group says (G,) of an image, if the layer has as many units for it as for those that are stored."""
+    """The activations (G,) of a group for an image, if the layer has as many units for it as for stored images."""
     from odin_graph.runtime.layers.unit_pooling import shape_by, units_of_shape
     from odin_graph.runtime.passes.embed import check_layer
     from odin_graph.runtime.passes.unit_pass import Part, units_of_pixels
 
     assert group.checkpoint is not None, "bound before"
-    said = units_of_pixels(stores, group.checkpoint, Part(group.layer, group.view), pixels)
+    values = units_of_pixels(stores, group.checkpoint, Part(group.layer, group.view), pixels)
     shape = check_layer(stores, LayerRef(group.checkpoint, group.layer)).shape
-    held = unit_sets(stores, group.checkpoint, group.layer, group.view)
-    known = held[0].units if held else None if shape is None else units_of_shape(shape_by(group.view, shape))
-    if len(said) != known and (known is not None or max(group.numbers) >= len(said)):
+    sets = unit_sets(stores, group.checkpoint, group.layer, group.view)
+    known = sets[0].units if sets else None if shape is None else units_of_shape(shape_by(group.view, shape))
+    if len(values) != known and (known is not None or max(group.numbers) >= len(values)):
         expected = f"{known:,}" if known is not None else f"more than {max(group.numbers):,}"
         raise ShapeError(
-            f"The layer {group.layer!r} gives {len(said):,} numbers for an image of shape {pixels.shape}, but "
+            f"The layer {group.layer!r} gives {len(values):,} numbers for an image of shape {pixels.shape}, but "
             f"{expected} for the images to compare it with: resize it, or use a model whose preprocess= resizes."
         )
-    return said[np.array(group.numbers, np.int64)]
+    return values[np.array(group.numbers, np.int64)]

@@ -15,7 +15,7 @@ from odin_graph.query.plan.outline import bounds
 from odin_graph.query.plan.plan import Distinct, Select, Slice, WithColumns
 
 _FEW = 8
-"""Where fewer than one row in so many is left, the others are dropped before the next condition is looked at."""
+"""If fewer than one row in so many is left, the others are dropped before the next condition."""
 
 
 class Filter(Over):
@@ -61,7 +61,7 @@ class Sort(Over):
             name = f"by{position}"
             by[name] = found
             order.append((name, "descending" if key.descending else "ascending"))
-        # Of groups, which have no key, by the order that they had.
+        # Groups have no key: ties keep their order.
         by["key"] = table.column("key") if "key" in table.column_names else pa.array(np.arange(table.num_rows))
         order.append(("key", "ascending"))
         return table.take(pc.sort_indices(pa.table(by), sort_keys=order))  # Arrow, too, puts nulls last either way
@@ -95,8 +95,8 @@ class Choose(Over):
         self.step = step
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        held = {"key": table.column("key")} if "key" in table.column_names else {}
-        return pa.table(held | {column.name: self.values(column.value, table) for column in self.step.columns})
+        columns = {"key": table.column("key")} if "key" in table.column_names else {}
+        return pa.table(columns | {column.name: self.values(column.value, table) for column in self.step.columns})
 
 
 class FirstOfEach(Over):
@@ -123,8 +123,8 @@ class AddColumns(Over):
     why = "metadata, labels and predictions are Arrow columns by key"
 
     def __init__(self, snapshot: Snapshot, below: Operator, add: WithColumns) -> None:
-        said = ", ".join(f"{column.name} = {spell(column.value)}" for column in add.columns)
-        super().__init__(snapshot, below, f"columns {said}")
+        listed = ", ".join(f"{column.name} = {spell(column.value)}" for column in add.columns)
+        super().__init__(snapshot, below, f"columns {listed}")
         self.add = add
 
     def _apply(self, table: pa.Table) -> pa.Table:

@@ -25,7 +25,7 @@ class CombineImages(Operator):
 
     def run(self) -> pa.Table:
         """The images of both, as the step says."""
-        left, right = (one.run() for one in self.inputs)
+        left, right = (operator.run() for operator in self.inputs)
         start = time.perf_counter()
         return self._keep(start, self._combined(left, right))
 

@@ -1,4 +1,4 @@
-"""The operator of ``sample``: so many images by chance, the same ones whatever order they come in."""
+"""The operator of ``sample``: a random sample of images, the same one whatever order they come in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odin_graph.query.plan.plan import Sample
 
 
 class Draw(Over):
-    """So many rows by chance."""
+    """A random sample of rows."""
 
     engine = "columns"
     why = "each key has a number by the seed, and the smallest are drawn: the order of the images does not matter"
@@ -28,11 +28,11 @@ class Draw(Over):
 
 
 def scattered(keys: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """A number for each key, as if by chance: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    """A pseudorandom number for each key: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     with np.errstate(over="ignore"):
         mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        scattered: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return scattered
+        numbers: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return numbers

@@ -1,4 +1,4 @@
-"""The operator of ``group_by``: one row a combination of values, with the aggregates of its images."""
+"""The operator of ``group_by``: one row for each combination of values, with the aggregates of its images."""
 
 from __future__ import annotations
 
@@ -33,61 +33,63 @@ class GroupRows(Over):
         self.step = step
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        asked = list(dict.fromkeys(found for column in self.step.aggregates for found in aggregates(column.value)))
+        requested = list(
+            dict.fromkeys(aggregate for column in self.step.aggregates for aggregate in aggregates(column.value))
+        )
         by = [f"by{position}" for position in range(len(self.step.by))] or ["all"]
         keys = {name: self.values(column.value, table) for name, column in zip(by, self.step.by, strict=False)}
         rows = pa.table(keys or {"all": pa.repeat(pa.scalar(0), table.num_rows)})
-        groups, values = self._aggregated(rows, by, asked, table)
+        groups, values = self._aggregated(rows, by, requested, table)
         order = pc.sort_indices(groups, sort_keys=[(name, "ascending") for name in by])
         groups = groups.take(order)
-        held = {one: column.take(order) for one, column in values.items()}
+        ordered = {aggregate: column.take(order) for aggregate, column in values.items()}
         columns = {column.name: plain(groups.column(name)) for name, column in zip(by, self.step.by, strict=False)}
 
         def value(field: Field) -> pa.Array:
-            return columns[field.name] if isinstance(field, Added) else held[field]  # type: ignore[index]
+            return columns[field.name] if isinstance(field, Added) else ordered[field]  # type: ignore[index]
 
-        made = {column.name: evaluate(column.value, value, groups.num_rows) for column in self.step.aggregates}
-        return pa.table(columns | made)
+        results = {column.name: evaluate(column.value, value, groups.num_rows) for column in self.step.aggregates}
+        return pa.table(columns | results)
 
     def _aggregated(
-        self, rows: pa.Table, by: Sequence[str], asked: Sequence[Aggregate], table: pa.Table
+        self, rows: pa.Table, by: Sequence[str], requested: Sequence[Aggregate], table: pa.Table
     ) -> tuple[pa.Table, dict[Aggregate, pa.Array]]:
-        """The groups' own columns, and each aggregate with a value a group."""
+        """The key columns of the groups, and each aggregate with a value for each group."""
         if not self.step.by and not table.num_rows:
-            one = pa.table({"all": pa.array([0])})
-            return one, {found: pa.array([AGGREGATES.get(found.function).empty]) for found in asked}
+            single = pa.table({"all": pa.array([0])})
+            return single, {aggregate: pa.array([AGGREGATES.get(aggregate.function).empty]) for aggregate in requested}
         kernels: list[tuple[Any, str, Any]] = [(_ROW, "list", None)]
         rows = rows.append_column(_ROW, pa.array(np.arange(table.num_rows)))
         inputs: dict[Aggregate, pa.Array] = {}
-        for position, found in enumerate(asked):
-            held = AGGREGATES.get(found.function)
-            values = rows.column(_ROW) if found.operand is None else self.values(found.operand, table)
-            inputs[found] = values
-            if held.kernel is not None and not pa.types.is_null(values.type):
-                rows = rows.append_column(f"of{position}", held.prepare(values))
-                kernels.append((f"of{position}", held.kernel, held.options))
-        if all(AGGREGATES.get(found.function).kernel is not None for found in asked):
-            kernels = kernels[1:]  # whose rows are in a group is for those that have no kernel
-        # One thread: sums of floats do not depend on how the rows were dealt out.
-        made = rows.group_by(list(by), use_threads=False).aggregate(kernels)
+        for position, aggregate in enumerate(requested):
+            function = AGGREGATES.get(aggregate.function)
+            values = rows.column(_ROW) if aggregate.operand is None else self.values(aggregate.operand, table)
+            inputs[aggregate] = values
+            if function.kernel is not None and not pa.types.is_null(values.type):
+                rows = rows.append_column(f"of{position}", function.prepare(values))
+                kernels.append((f"of{position}", function.kernel, function.options))
+        if all(AGGREGATES.get(aggregate.function).kernel is not None for aggregate in requested):
+            kernels = kernels[1:]  # only aggregates without a kernel need the rows of each group
+        # One thread: sums of floats then do not depend on how the rows are divided.
+        grouped = rows.group_by(list(by), use_threads=False).aggregate(kernels)
         values_of = {}
-        for position, found in enumerate(asked):
-            held = AGGREGATES.get(found.function)
-            if pa.types.is_null(inputs[found].type):
-                values_of[found] = pa.array([held.empty] * made.num_rows)
-            elif held.kernel is not None:
-                values_of[found] = plain(made.column(f"of{position}_{held.kernel}"))
+        for position, aggregate in enumerate(requested):
+            function = AGGREGATES.get(aggregate.function)
+            if pa.types.is_null(inputs[aggregate].type):
+                values_of[aggregate] = pa.array([function.empty] * grouped.num_rows)
+            elif function.kernel is not None:
+                values_of[aggregate] = plain(grouped.column(f"of{position}_{function.kernel}"))
             else:
-                members = made.column(f"{_ROW}_list")
-                values_of[found] = pa.array(
-                    [self._one(found, plain_values) for plain_values in _each(inputs[found], members)]
+                members = grouped.column(f"{_ROW}_list")
+                values_of[aggregate] = pa.array(
+                    [self._of_group(aggregate, plain_values) for plain_values in _each(inputs[aggregate], members)]
                 )
-        return made.select(list(by)), values_of
+        return grouped.select(list(by)), values_of
 
-    def _one(self, found: Aggregate, values: pa.Array) -> Any:
-        held = AGGREGATES.get(found.function)
-        some = values.drop_null()
-        return held.compute(some) if held.compute is not None and len(some) else held.empty
+    def _of_group(self, aggregate: Aggregate, values: pa.Array) -> Any:
+        function = AGGREGATES.get(aggregate.function)
+        present = values.drop_null()
+        return function.compute(present) if function.compute is not None and len(present) else function.empty
 
 
 def _each(values: pa.Array, members: pa.ChunkedArray) -> Any:

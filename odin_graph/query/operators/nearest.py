@@ -19,7 +19,7 @@ from odin_graph.query.plan.plan import Example, Nearest
 from odin_graph.vectors import Approximate
 
 _AWAY: Final = 0.15 / 0.75
-"""How far from the examples that are unlike: the weights that Manning, Raghavan and Schütze give for Rocchio's rule
+"""Weight of the examples that are unlike: by the weights that Manning, Raghavan and Schütze give for Rocchio's rule
 (Introduction to Information Retrieval, 2008, section 9.1.1)."""
 
 
@@ -33,7 +33,7 @@ class NearestImages(Over):
 
     def __init__(self, snapshot: Snapshot, below: Operator, step: Nearest) -> None:
         super().__init__(
-            snapshot, below, f"{step.k} nearest to {asked(step)} by {spell_space(step.by)} ({step.metric})"
+            snapshot, below, f"{step.k} nearest to {described(step)} by {spell_space(step.by)} ({step.metric})"
         )
         assert not isinstance(step.by, UnitGroup), "an operator of its own"
         self.step, self.by = step, step.by
@@ -43,7 +43,7 @@ class NearestImages(Over):
     def _apply(self, table: pa.Table) -> pa.Table:
         step, stores, by = self.step, self.snapshot.stores, self.by
         keys = table.column("key").to_numpy()
-        examples = [one.image for one in (*step.like, *step.unlike) if one.image is not None]
+        examples = [example.image for example in (*step.like, *step.unlike) if example.image is not None]
         rows = np.flatnonzero(~np.isin(keys, examples))  # a stored image is not among its own neighbors
         allowed, first = np.unique(keys[rows], return_index=True)
         if not len(allowed):
@@ -58,21 +58,21 @@ class NearestImages(Over):
             index = ensure_index(stores, owner_of(by), segments, step.metric)
         if step.recall is None or isinstance(index, str):
             self.why = str(index)
-            found, away = stores.vectors.search(vectors, query, step.k, allowed)
+            found, distance = stores.vectors.search(vectors, query, step.k, allowed)
             self.bytes += vectors.number(vectors.passing(allowed)) * vectors.dimensions * 4
         else:
-            found, away, self.why = index.search(query, step.k, allowed, step.recall)
+            found, distance, self.why = index.search(query, step.k, allowed, step.recall)
         picked = rows[first[np.searchsorted(allowed, found[0])]]
-        return table.take(pa.array(picked)).append_column("distance", pa.array(away[0], pa.float64()))
+        return table.take(pa.array(picked)).append_column("distance", pa.array(distance[0], pa.float64()))
 
 
 def query_of(step: Nearest, length: int, read: Callable[[NDArray[np.int64]], NDArray[Any]]) -> NDArray[np.float32]:
-    """What is searched with (d,): the example; of several the mean, moved away from the mean of those that are unlike.
+    """The query vector (d,): the example, or the mean of several, moved away from the mean of those that are unlike.
 
     Rocchio, Relevance Feedback in Information Retrieval (1971).
 
     Args:
-        step: Says the examples.
+        step: With the examples.
         length: Of a vector.
         read: The vectors of stored images.
 
@@ -93,17 +93,17 @@ def query_of(step: Nearest, length: int, read: Callable[[NDArray[np.int64]], NDA
 def _vectors(
     step: Nearest, examples: Sequence[Example], length: int, read: Callable[[NDArray[np.int64]], NDArray[Any]]
 ) -> NDArray[np.float64]:
-    stored = np.array([one.image for one in examples if one.image is not None], np.int64)
+    stored = np.array([example.image for example in examples if example.image is not None], np.int64)
     rows = iter(read(stored) if len(stored) else ())
-    held = [next(rows) if one.vector is None else np.array(one.vector) for one in examples]
-    for vector in held:
+    vectors = [next(rows) if example.vector is None else np.array(example.vector) for example in examples]
+    for vector in vectors:
         if len(vector) != length:
             raise QueryError(f"The vector has {len(vector)} numbers, those of {spell_space(step.by)!r} have {length}.")
-    return np.stack(held).astype(np.float64)
+    return np.stack(vectors).astype(np.float64)
 
 
-def asked(step: Nearest) -> str:
-    """What the neighbors are of, in words."""
+def described(step: Nearest) -> str:
+    """What the neighbors are nearest to, in words."""
     if len(step.like) > 1 or step.unlike:
         unlike = f" and unlike {len(step.unlike)}" if step.unlike else ""
         return f"{len(step.like)} example{'s' if len(step.like) > 1 else ''}{unlike}"
@@ -112,7 +112,7 @@ def asked(step: Nearest) -> str:
 
 
 def _mean(vectors: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """Of directions where the metric is of directions."""
+    """The mean of the vectors; of their directions for cosine."""
     if metric == "cosine":
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(lengths == 0, 1, lengths)

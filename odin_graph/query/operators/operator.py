@@ -1,4 +1,4 @@
-"""Physical operators: what runs, on which engine, and why. Each gives a table of images, most of them out of another.
+"""Physical operators: what runs, on which engine, and why. Each makes a table of images, most of them from another.
 
 A table holds ``key`` in the order of the answer, and the columns that operators added (``distance``, ``stands_for``).
 """
@@ -39,9 +39,9 @@ class Operator(ABC):
 
     engine: ClassVar[str]
     why: str
-    """Of the class, or of this one where the planner had a reason of its own."""
+    """Of the class, or of this operator if the planner had another reason."""
     inputs: tuple[Operator, ...] = ()
-    """Where its images come from."""
+    """The operators that its images come from."""
 
     def __init__(self, snapshot: Snapshot, does: str) -> None:
         self.snapshot = snapshot
@@ -49,18 +49,18 @@ class Operator(ABC):
         self.rows: int | None = None
         """How many images came out, once it has run."""
         self.seconds: float | None = None
-        """How long it took, without the operators below."""
+        """Its own time, without the operators below."""
         self.expected: float | None = None
-        """How many images the planner thinks will come out; None where nobody can say."""
+        """How many images the planner expects to come out; None if it is unknown."""
         self.bytes = 0
-        """Of columns that it has read."""
+        """Bytes of the columns that it has read."""
 
     @abstractmethod
     def run(self) -> pa.Table:
         """Run what is below, then this; keeps rows and seconds for `explain()`."""
 
     def forecast(self) -> str | None:
-        """Before it has run: what it will choose, where that is up to it."""
+        """What it will choose when it runs, if it has a choice."""
         return None
 
     def _keep(self, start: float, table: pa.Table) -> pa.Table:
@@ -69,7 +69,7 @@ class Operator(ABC):
 
 
 class Scan(Operator):
-    """Where images come from."""
+    """A source of images."""
 
     def run(self) -> pa.Table:
         """The images."""
@@ -88,7 +88,7 @@ class Over(Operator):
         self.inputs = (below,)
 
     def run(self) -> pa.Table:
-        """What becomes of the images from below; one after the other, however many steps there are."""
+        """The table after the steps from below; one step after the other, not nested, however many there are."""
         chain: list[Over] = [self]
         while isinstance(below := chain[-1].inputs[0], Over) and type(below).run is Over.run:
             chain.append(below)
@@ -115,21 +115,21 @@ class Over(Operator):
         return evaluate(node, column, table.num_rows)
 
     def _measured(self, field: UnitAggregate, table: pa.Table) -> pa.Array:
-        """What units say of each row."""
+        """The value of a group of units for each row."""
         keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
         if not len(keys):
             return pa.array([], pa.float64())
         reader = self.snapshot.units(field.units, keys)
         found = reader.measured(measure_of(field), keys)
-        self.why = f"{type(self).why}; of units {reader.told(found.work)}"
+        self.why = f"{type(self).why}; of units {reader.summary(found.work)}"
         return pa.array(found.values[back], from_pandas=True)
 
     def _decided(self, node: Node, table: pa.Table, decided: dict[str, pa.Array]) -> Node:
-        """A condition in which what units are compared with is decided by bounds, as far as they decide it."""
-        said = unit_comparison(node)
-        if said is None:
+        """The condition with its comparisons of units replaced by columns, decided by bounds as far as they can."""
+        comparison = unit_comparison(node)
+        if comparison is None:
             return with_children(node, lambda child: self._decided(child, table, decided))
-        field, op, threshold = said
+        field, op, threshold = comparison
         name = f"units {len(decided)}"  # no column of a user's: those are checked before
         keys, back = np.unique(table.column("key").to_numpy(), return_inverse=True)
         if len(keys):
@@ -137,14 +137,14 @@ class Over(Operator):
             found = reader.compare(measure_of(field), op, threshold, keys)
             true, missing = np.isin(keys, found.true), np.isin(keys, found.missing)
             decided[name] = pa.array(true[back], mask=missing[back])
-            self.why = f"{type(self).why}; of units {reader.told(found.work, len(found.tied))}"
+            self.why = f"{type(self).why}; of units {reader.summary(found.work, len(found.tied))}"
         else:
             decided[name] = pa.array([], pa.bool_())
         return Added(name)
 
     @abstractmethod
     def _apply(self, table: pa.Table) -> pa.Table:
-        """What becomes of the images of a table."""
+        """The table after this step."""
 
 
 _FLIPPED: Final[dict[CompareOp, CompareOp]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}

@@ -15,7 +15,7 @@ from odin_graph.schema.metadata import FieldType
 
 
 class ApplyRegistered(Over):
-    """What the step of a package makes of the images."""
+    """Applies a package's step to the images."""
 
     engine = "plug-in"
     why = "a registered step says which images it leaves, and what it adds to them"
@@ -25,17 +25,17 @@ class ApplyRegistered(Over):
         self.step = step
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        given = table
+        images = table
         for column in self.step.needs:
-            given = given.append_column(column.name, self.values(column.value, table))
+            images = images.append_column(column.name, self.values(column.value, table))
         types = {column.name: arrow_type(FieldType(column.type)) for column in self.step.output}
-        made = applied(self.step, given, types)
-        rows = pc.index_in(made.column("key"), table.column("key").combine_chunks())
+        result = applied(self.step, images, types)
+        rows = pc.index_in(result.column("key"), table.column("key").combine_chunks())
         if rows.null_count:
             raise QueryError(
                 f"The query step {self.step.name!r} gave an image that did not come in: it leaves images out."
             )
         kept = table.take(rows)
         for name in types:
-            kept = kept.append_column(name, made.column(name))
+            kept = kept.append_column(name, result.column(name))
         return kept

@@ -31,7 +31,7 @@ class RepresentativeImages(Over):
         self.step = step
 
     def _apply(self, table: pa.Table) -> pa.Table:
-        truth, predicted = self._said(self.step.truth, table), self._said(self.step.predicted, table)
+        truth, predicted = self._column(self.step.truth, table), self._column(self.step.predicted, table)
         # Sorted by key first: the answer depends on which images there are, not on the order they came in.
         groups = list(_groups(truth, predicted, np.argsort(table.column("key").to_numpy(), kind="stable")))
         keys = table.column("key").to_numpy()
@@ -55,7 +55,7 @@ class RepresentativeImages(Over):
             result = result.append_column("pair_predicted", predicted.take(picked))
         return result
 
-    def _said(self, node: Node | None, table: pa.Table) -> pa.Array:
+    def _column(self, node: Node | None, table: pa.Table) -> pa.Array:
         return pa.nulls(table.num_rows) if node is None else self.values(node, table)
 
 
@@ -63,18 +63,18 @@ def _groups(truth: pa.Array, predicted: pa.Array, order: NDArray[np.int64]) -> I
     """The rows of each pair, the largest pair first, ties by truth and then prediction."""
     left, right = _codes(truth), _codes(predicted)
     pairs = np.stack([left, right], axis=1)[order]
-    unique, belongs, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    belongs = belongs.reshape(-1)
+    unique, pair_of_row, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    pair_of_row = pair_of_row.reshape(-1)
     for pair in sorted(range(len(unique)), key=lambda pair: (-sizes[pair], pair)):
-        yield order[belongs == pair]
+        yield order[pair_of_row == pair]
 
 
-def _codes(said: pa.Array) -> NDArray[np.int64]:
-    """Each value as its rank among the values there are; a missing one as -1."""
-    if pa.types.is_null(said.type):
-        return np.full(len(said), -1, np.int64)
-    if pa.types.is_nested(said.type):  # several labels an image: their text stands for them
-        said = pa.array([None if value is None else repr(value) for value in said.to_pylist()], pa.string())
-    ranked = pc.unique(said.drop_null()).sort()
-    ranks: NDArray[np.int64] = pc.fill_null(pc.index_in(said, value_set=ranked), -1).cast(pa.int64()).to_numpy()
+def _codes(values: pa.Array) -> NDArray[np.int64]:
+    """The rank of each value among the distinct ones; -1 for a missing value."""
+    if pa.types.is_null(values.type):
+        return np.full(len(values), -1, np.int64)
+    if pa.types.is_nested(values.type):  # several labels for an image are compared as text
+        values = pa.array([None if value is None else repr(value) for value in values.to_pylist()], pa.string())
+    ranked = pc.unique(values.drop_null()).sort()
+    ranks: NDArray[np.int64] = pc.fill_null(pc.index_in(values, value_set=ranked), -1).cast(pa.int64()).to_numpy()
     return ranks

@@ -1,4 +1,4 @@
-"""The operators that images come from."""
+"""The operators that are sources of images."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class ScanRegistered(Scan):
     engine = "plug-in"
     why = "a registered source says which images they are, by Cypher or as a table"
 
-    def __init__(self, snapshot: Snapshot, said: Registered) -> None:
-        super().__init__(snapshot, f"the source {said.name}")
-        self.said = said
+    def __init__(self, snapshot: Snapshot, source: Registered) -> None:
+        super().__init__(snapshot, f"the source {source.name}")
+        self.source = source
 
     def _scan(self) -> pa.Table:
-        keys = find(self.snapshot.stores, self.said, self.snapshot.at)
+        keys = find(self.snapshot.stores, self.source, self.snapshot.at)
         return _of_keys(keys[self.snapshot.alive(keys)])
 
 
@@ -98,7 +98,7 @@ class ScanThings(Scan):
 
 
 class Given(Scan):
-    """An answer that is there already."""
+    """An answer that was computed before."""
 
     engine = "columns"
     why = "it was computed before"

@@ -60,7 +60,7 @@ class Snapshot:
 
     Args:
         stores: The open workspace.
-        scope: What the plan's names mean.
+        scope: The meaning of the plan's names.
         fields: Every field that the plan reads.
         kind: What the rows are: ``Image``, or the label of other things, whose keys are the numbers of their rows.
         exact: Raise `MovedError` where the columns of images are of another moment than the scope's.
@@ -105,7 +105,7 @@ class Snapshot:
         return self._at
 
     def total(self) -> int:
-        """How many images there are, without reading them where they are not held."""
+        """How many images there are, without reading them if they are not cached."""
         known = self.stores.columns.known("key", self._at)
         if known is not None:
             return known.rows
@@ -116,7 +116,7 @@ class Snapshot:
         return int(self.stores.columns.members(dataset, self._at).num_rows)
 
     def known(self, node: Node) -> Statistics | None:
-        """The statistics of a field; None where there are none without reading what is not held."""
+        """The statistics of a field; None if there are none without reading a column that is not cached."""
         columns = self.stores.columns
         match node:
             case ImageField(name) if self.kind == "Image":
@@ -124,8 +124,8 @@ class Snapshot:
             case FrozenLabel(dataset):
                 return columns.known_of(f"Dataset/{dataset}/members", "label", self._at)
             case PredictionField(_, _, "predicted" | "wrong" | "confidence" as name):
-                held = self._scope.prediction_set(node)
-                return columns.known_of(f"PredictionSet/{held.id}/columns", name, self._at)
+                ready_set = self._scope.prediction_set(node)
+                return columns.known_of(f"PredictionSet/{ready_set.id}/columns", name, self._at)
         return None
 
     def members(self, dataset: str) -> Keys:
@@ -142,21 +142,21 @@ class Snapshot:
         return cypher_source.keys(self.stores.graph, cypher)
 
     def units(self, group: UnitGroup, keys: Keys) -> UnitReader:
-        """What a group of units says of images (sorted keys); what was opened for more of them serves."""
-        held = self._readers.get(group)
-        if held is None or not np.isin(keys, held.keys, assume_unique=True).all():
-            held = self._readers[group] = UnitReader(self.stores, group, keys)
-        return held
+        """A reader of a group of units for images (sorted keys); one that was opened for more of them is reused."""
+        reader = self._readers.get(group)
+        if reader is None or not np.isin(keys, reader.keys, assume_unique=True).all():
+            reader = self._readers[group] = UnitReader(self.stores, group, keys)
+        return reader
 
     def column(self, field: Field, keys: Keys) -> pa.Array:
         """The values of a field for these keys; null where there is none."""
-        held = self._columns.get(field)
-        if held is None:
-            held = self._columns[field] = self._load(field)
-        if held.keys is keys or np.array_equal(held.keys, keys):
-            return held.values
-        positions, found = _found(held.keys, keys)
-        return held.values.take(pa.array(positions, mask=~found))
+        loaded = self._columns.get(field)
+        if loaded is None:
+            loaded = self._columns[field] = self._load(field)
+        if loaded.keys is keys or np.array_equal(loaded.keys, keys):
+            return loaded.values
+        positions, found = _found(loaded.keys, keys)
+        return loaded.values.take(pa.array(positions, mask=~found))
 
     def _load(self, field: Field) -> _Column:
         match field:
@@ -181,19 +181,19 @@ class Snapshot:
                 raise AssertionError("a column of the answer is read from the answer")
         assert_never(field)
 
-    def _of_probabilities(self, field: PredictionField, keys: Keys, said: NDArray[np.float32]) -> pa.Array:
+    def _of_probabilities(self, field: PredictionField, keys: Keys, probabilities: NDArray[np.float32]) -> pa.Array:
         match field.name:
             case "margin":
-                return pa.array(margin(said), from_pandas=True)
+                return pa.array(margin(probabilities), from_pandas=True)
             case "entropy":
-                return pa.array(entropy(said), from_pandas=True)
+                return pa.array(entropy(probabilities), from_pandas=True)
             case "rank":
-                held = self._scope.prediction_set(field)
-                truth = self.column(FrozenLabel(held.dataset), keys).to_pylist()
-                place = {(type(name), name): position for position, name in enumerate(held.classes or ())}
+                ready_set = self._scope.prediction_set(field)
+                truth = self.column(FrozenLabel(ready_set.dataset), keys).to_pylist()
+                place = {(type(name), name): position for position, name in enumerate(ready_set.classes or ())}
                 at = np.array([place.get((type(label), label), -1) for label in truth], np.int64)
-                return pa.array(rank(said, np.maximum(at, 0)), mask=at < 0)
-        return pa.array(said[:, self._scope.class_position(field)].astype(np.float64), from_pandas=True)
+                return pa.array(rank(probabilities, np.maximum(at, 0)), mask=at < 0)
+        return pa.array(probabilities[:, self._scope.class_position(field)].astype(np.float64), from_pandas=True)
 
 
 def _keys(table: pa.Table) -> Keys:
@@ -201,13 +201,13 @@ def _keys(table: pa.Table) -> Keys:
     return keys
 
 
-def _found(held: Keys, asked: Keys) -> tuple[Keys, NDArray[np.bool_]]:
-    """Where the asked keys stand among the sorted held ones, and which of them are there."""
-    if not len(held):
-        return np.zeros(len(asked), np.int64), np.zeros(len(asked), bool)
-    if held[-1] - held[0] == len(held) - 1:  # without a gap, as images are that were stored one after the other
-        positions = asked - held[0]
-        there = (positions >= 0) & (positions < len(held))
-        return np.where(there, positions, 0), there
-    positions = np.minimum(np.searchsorted(held, asked), len(held) - 1)
-    return positions, held[positions] == asked
+def _found(stored: Keys, wanted: Keys) -> tuple[Keys, NDArray[np.bool_]]:
+    """The positions of the wanted keys among the sorted stored ones, and which of them were found."""
+    if not len(stored):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    if stored[-1] - stored[0] == len(stored) - 1:  # without a gap, as images are that were stored one after the other
+        positions = wanted - stored[0]
+        present = (positions >= 0) & (positions < len(stored))
+        return np.where(present, positions, 0), present
+    positions = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
+    return positions, stored[positions] == wanted

@@ -17,7 +17,7 @@ from odin_graph.query.plan.plan import Using
 from odin_graph.schema.kinds import alive
 
 _FEW: Final = 10_000
-"""Images whose data sets the graph is asked for; of more the members of each data set are compared."""
+"""Images whose data sets are read from the graph; for more, the members of each data set are compared."""
 _HOLDING: Final = (
     "UNWIND $keys AS key MATCH (:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WHERE d.state = 'ready' "
     "RETURN DISTINCT d.id AS id"
@@ -37,8 +37,8 @@ class KeepUsing(Operator):
         self.step = step
 
     def run(self) -> pa.Table:
-        """The things of below that use an image of the other."""
-        table, images = (one.run() for one in self.inputs)
+        """The things from below that use an image of the other operator."""
+        table, images = (operator.run() for operator in self.inputs)
         start = time.perf_counter()
         datasets = self._holding(images.column("key").to_numpy())
         users = self._users(datasets)
@@ -50,15 +50,15 @@ class KeepUsing(Operator):
         if len(keys) <= _FEW:
             parts = batches(np.unique(keys).tolist())
             return {row["id"] for part in parts for row in self.snapshot.stores.graph.read(_HOLDING, {"keys": part})}
-        every = at.read(f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id")
+        datasets = at.read(f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id")
         members = self.snapshot.stores.columns.members
-        return {row["id"] for row in every if np.isin(members(row["id"], at).column("key").to_numpy(), keys).any()}
+        return {row["id"] for row in datasets if np.isin(members(row["id"], at).column("key").to_numpy(), keys).any()}
 
     def _users(self, datasets: set[str]) -> set[str]:
         kind = KINDS[self.snapshot.kind]
         role = " AND u.role = $role" if self.step.role is not None else ""
-        said = {"datasets": sorted(datasets), **({"role": self.step.role} if role else {})}
+        params = {"datasets": sorted(datasets), **({"role": self.step.role} if role else {})}
         rows = self.snapshot.at.read(
-            f"MATCH {kind.datasets} WHERE d.id IN $datasets{role} RETURN DISTINCT i.id AS id", said
+            f"MATCH {kind.datasets} WHERE d.id IN $datasets{role} RETURN DISTINCT i.id AS id", params
         )
         return {row["id"] for row in rows}

@@ -1,4 +1,4 @@
-"""Where in a query an error stands: the query is drawn below the message, with the place marked.
+"""Where an error is in a query: the query is drawn below the message, with the place marked.
 
 The drawing is a note of the exception (PEP 678), so that tracebacks and notebooks show it, and its message stays short.
 """
@@ -18,7 +18,7 @@ _BEFORE = 40
 
 @contextmanager
 def drawn(plan: Plan, step: Step) -> Iterator[None]:
-    """An error in here is of a step after a plan: it gets both as a note, unless it has one."""
+    """Give an error in this block a note with the plan and the step, unless it has one."""
     try:
         yield
     except QueryError as error:
@@ -29,9 +29,9 @@ def drawn(plan: Plan, step: Step) -> Iterator[None]:
 
 def _drawing(plan: Plan, step: Step, place: str | None) -> str:
     before = outline(plan)
-    said = outline(plan.then(step))[len(before) :]
+    text = outline(plan.then(step))[len(before) :]
     if len(before) > _BEFORE:
         before = "..." + before[3 - _BEFORE :]
-    start = said.find(place) if place else -1
-    start, length = (start, len(place or "")) if start >= 0 else (0, len(said))
-    return f"\n    {before}{said}\n    {' ' * (len(before) + start)}{'^' * length}"
+    start = text.find(place) if place else -1
+    start, length = (start, len(place or "")) if start >= 0 else (0, len(text))
+    return f"\n    {before}{text}\n    {' ' * (len(before) + start)}{'^' * length}"

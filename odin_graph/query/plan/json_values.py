@@ -1,4 +1,4 @@
-"""Values in JSON, so that what is read is what was written: what JSON has no word for is an object of one tagged key.
+"""Values in JSON that are read as they were written: what JSON cannot express is an object of one tagged key.
 
 ========================  ==========================================================
 ``{"$float": "NaN"}``     also ``"Infinity"`` and ``"-Infinity"``
@@ -23,7 +23,7 @@ _FLOATS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any) -> Any:
-    """A value as JSON has it."""
+    """A value as a JSON value."""
     match value:
         case None | bool() | str() | int():
             return value
@@ -40,34 +40,34 @@ def to_json(value: Any) -> Any:
         case bytes() | bytearray():
             return {"$bytes": base64.b64encode(value).decode()}
         case list() | tuple() | set() | frozenset():
-            return [to_json(one) for one in value]
+            return [to_json(item) for item in value]
         case Mapping() if not hasattr(value, "element_id"):
             return _mapping(value)
     return _other(value)
 
 
 def from_json(value: Any) -> Any:
-    """The value that `to_json` wrote; of nodes and relationships what is to be seen of them."""
+    """The value that `to_json` wrote; nodes and relationships as dicts of their labels or type, and properties."""
     if isinstance(value, list):
-        return [from_json(one) for one in value]
+        return [from_json(item) for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
-        ((tag, held),) = value.items()
+        ((tag, content),) = value.items()
         if (read := _READ.get(tag)) is not None:
-            return read(held)
-    return {name: from_json(one) for name, one in value.items()}
+            return read(content)
+    return {name: from_json(item) for name, item in value.items()}
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    plain = {str(name): to_json(one) for name, one in value.items()}
+    plain = {str(name): to_json(item) for name, item in value.items()}
     return {"$map": plain} if len(plain) == 1 and next(iter(plain)).startswith("$") else plain
 
 
 def _other(value: Any) -> Any:
     """NumPy's scalars and arrays, and what the graph's driver gives."""
     if hasattr(value, "element_id"):
-        properties = {name: to_json(one) for name, one in value.items()}
+        properties = {name: to_json(item) for name, item in value.items()}
         if hasattr(value, "labels"):
             return {"$node": {"labels": sorted(value.labels), "properties": properties}}
         return {"$relationship": {"type": value.type, "properties": properties}}
@@ -78,8 +78,8 @@ def _other(value: Any) -> Any:
     return str(value)
 
 
-def _map(held: Any) -> Any:
-    return {name: from_json(one) for name, one in held.items()}
+def _map(content: Any) -> Any:
+    return {name: from_json(item) for name, item in content.items()}
 
 
 _READ: Final[dict[str, Callable[[Any], Any]]] = {

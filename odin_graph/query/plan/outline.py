@@ -1,4 +1,4 @@
-"""A plan as its author would have written it: for `repr` and for messages."""
+"""A plan as Python code: for `repr` and for messages."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def _source(source: Source) -> str:
         case Cypher(text):
             return f'images(cypher="{first_line(text)}")'
         case Registered(name, parameters):
-            given = "".join(f", {one.name}={_told(one.value)}" for one in parameters)
+            given = "".join(f", {parameter.name}={_literal(parameter.value)}" for parameter in parameters)
             return f'images(source("{name}"{given}))'
         case Things(kind):
             return f"{kind}s()"
     assert_never(source)
 
 
-def _told(value: Value | tuple[Value, ...] | None) -> str:
-    return repr([one.value for one in value] if isinstance(value, tuple) else None if value is None else value.value)
+def _literal(value: Value | tuple[Value, ...] | None) -> str:
+    return repr([item.value for item in value] if isinstance(value, tuple) else None if value is None else value.value)
 
 
 def _named(columns: tuple[Column, ...]) -> str:
@@ -81,12 +81,12 @@ def _named(columns: tuple[Column, ...]) -> str:
 
 
 def _examples(step: Nearest) -> str:
-    def said(examples: tuple[Example, ...]) -> str:
+    def described(examples: tuple[Example, ...]) -> str:
         if len(examples) > 1:
             return f"{len(examples)} examples"
         return "an image" if examples and examples[0].image is not None else "a vector"
 
-    return said(step.like) + (f", unlike={said(step.unlike)}" if step.unlike else "")
+    return described(step.like) + (f", unlike={described(step.unlike)}" if step.unlike else "")
 
 
 def _space(by: Space) -> str:
@@ -96,7 +96,7 @@ def _space(by: Space) -> str:
 
 
 def _how(step: Nearest) -> str:
-    """What of a search is not as it is without a word."""
+    """The settings of a search that are not the default."""
     recall = "" if step.recall is None else f", recall={step.recall:g}"
     weights = "" if step.weights is None else f", weights=[{some(f'{weight:g}' for weight in step.weights)}]"
     return _metric(step.metric) + recall + weights
@@ -132,11 +132,11 @@ def _step(step: Step) -> str:  # noqa: C901 - one case a step
             return f".nearest({_examples(step)}, by={_space(by)}, k={k}{_how(step)})"
         case FromVectors():
             settings = {"k": step.k, "within": step.within, "seed": step.seed or None}
-            said = "".join(f", {name}={value}" for name, value in settings.items() if value is not None)
-            return f".{step.function.replace('-', '_')}(by={_space(step.by)}{said}{_metric(step.metric)})"
+            settings_text = "".join(f", {name}={value}" for name, value in settings.items() if value is not None)
+            return f".{step.function.replace('-', '_')}(by={_space(step.by)}{settings_text}{_metric(step.metric)})"
         case Representative(by, k):
             return f".representative({k}, by={_space(by)}, seed={step.seed})"
         case RegisteredStep(name, parameters):
-            given = ", ".join(f"{one.name}={_told(one.value)}" for one in parameters)
+            given = ", ".join(f"{parameter.name}={_literal(parameter.value)}" for parameter in parameters)
             return f".{name.replace('-', '_')}({given})"
     assert_never(step)

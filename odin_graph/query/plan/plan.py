@@ -18,7 +18,7 @@ from odin_graph.query.expressions.nodes import Node, Part, SortKey, UnitGroup, V
 from odin_graph.query.plan.vector_columns import VECTOR_COLUMNS, Settings
 
 _MOST_ROWS: Final = 2**31 - 1
-"""No answer has more; and ArcadeDB cuts what follows SKIP and LIMIT to 32 bits without a word."""
+"""No answer has more; and ArcadeDB silently cuts what follows SKIP and LIMIT to 32 bits."""
 
 ThingKind: TypeAlias = Literal[
     "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
@@ -71,7 +71,7 @@ class Registered(Part):
     """The images that a package's source finds, each once, in its order."""
 
     name: str
-    """Of the source, as it is registered."""
+    """The registered name of the source."""
     parameters: tuple[Parameter, ...] = ()
     source: Literal["registered"] = "registered"
 
@@ -120,7 +120,7 @@ class Slice(Part):
 
     @classmethod
     def of(cls, item: object) -> Self:
-        """What stands in the brackets of ``query[...]``: a slice, or one position.
+        """The slice or position in the brackets of ``query[...]``.
 
         Raises:
             QueryError: It is neither.
@@ -155,12 +155,12 @@ class NamedVectors(Part):
 
 
 Space: TypeAlias = LayerOf | NamedVectors | UnitGroup
-"""Where the vectors of images come from."""
+"""The source of the vectors of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example(Part):
-    """What is searched with: a stored image, or a vector."""
+    """An example for a search: a stored image, or a vector."""
 
     image: int | None = None
     """Its key, or:"""
@@ -192,7 +192,7 @@ class FromVectors(Part):
     """A registered one: ``clusters``."""
     by: Space
     name: str
-    """Of the column."""
+    """The name of the column."""
     k: int | None = None
     within: float | None = None
     seed: int = 0
@@ -201,7 +201,7 @@ class FromVectors(Part):
 
     @property
     def settings(self) -> Settings:
-        """What it says beside the vectors."""
+        """The settings beside the vectors."""
         return Settings(self.k, self.within, self.seed, self.metric)
 
 
@@ -215,7 +215,7 @@ class Representative(Part):
     method: str = "facility-location"
     truth: Node | None = None
     predicted: Node | None = None
-    """None, both, where the experiment has said nothing of these images: they are one group then."""
+    """None, both, if the experiment has no predictions for these images: they are one group then."""
     step: Literal["representative"] = "representative"
 
 
@@ -314,10 +314,10 @@ class RegisteredStep(Part):
     """A step that a package adds; see `odin_graph.query.plan.registered_step`."""
 
     name: str
-    """As it is registered."""
+    """The registered name."""
     parameters: tuple[Parameter, ...] = ()
     needs: tuple[Column, ...] = ()
-    """What it reads of each image: bound, and worked out again wherever the plan is checked."""
+    """What it reads of each image: bound, and computed again whenever the plan is checked."""
     output: tuple[OutputColumn, ...] = ()
     """The columns that it adds, as `needs`."""
     step: Literal["registered"] = "registered"

@@ -1,4 +1,4 @@
-"""Steps that packages add to queries: ``db.images().thin(0.5)``. All that such a step is stands in its own class."""
+"""Steps that packages add to queries: ``db.images().thin(0.5)``. Its class contains everything about such a step."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def built(step: RegisteredStep) -> QueryStep:
 
 
 def arguments(step: RegisteredStep) -> dict[str, Any]:
-    """The parameters of a step as Python has them."""
+    """The parameters of a step as Python values."""
     return {
-        one.name: tuple(item.python() for item in one.value)
-        if isinstance(one.value, tuple)
-        else None if one.value is None else one.value.python()
-        for one in step.parameters
+        parameter.name: tuple(item.python() for item in parameter.value)
+        if isinstance(parameter.value, tuple)
+        else None if parameter.value is None else parameter.value.python()
+        for parameter in step.parameters
     }  # fmt: skip
 
 
@@ -103,20 +103,20 @@ def method(name: str) -> str:
 
 
 def applied(step: RegisteredStep, given: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
-    """What a step makes of images, checked: ``key``, and its columns of their types.
+    """The result of a step for images, checked: ``key``, and its columns of their types.
 
     Raises:
         QueryError: The step gives something else than it says.
     """
-    made = built(step).run(given)
-    if not isinstance(made, pa.Table):
-        raise QueryError(f"The query step {step.name!r} gave {type(made).__name__}: its run() gives a pyarrow.Table.")
-    if missing := [name for name in ("key", *types) if name not in made.column_names]:
+    result = built(step).run(given)
+    if not isinstance(result, pa.Table):
+        raise QueryError(f"The query step {step.name!r} gave {type(result).__name__}: its run() gives a pyarrow.Table.")
+    if missing := [name for name in ("key", *types) if name not in result.column_names]:
         raise QueryError(
             f"The query step {step.name!r} gave no column {missing[0]!r}: its run() gives 'key' and what output() says."
         )
     try:
-        columns = {name: made.column(name).cast(type_) for name, type_ in {"key": pa.int64(), **types}.items()}
+        columns = {name: result.column(name).cast(type_) for name, type_ in {"key": pa.int64(), **types}.items()}
     except pa.ArrowInvalid as error:
         raise DataError(f"The query step {step.name!r} gave other types than it says: {error}.") from error
     return pa.table(columns)

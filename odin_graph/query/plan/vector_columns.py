@@ -18,14 +18,14 @@ from odin_graph.vectors.metric import prepared
 
 _NEIGHBORS: Final = 20
 _PAIRS: Final = 2_000_000
-"""Pairs of near duplicates that are kept: there may be as many as n squared, and what they join is enough."""
+"""Pairs of near duplicates after which they are joined into groups: there may be as many as n squared."""
 _TINY: Final = 1e-10
 """Added to mean reachability distances, so that copies have a density: scikit-learn's, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a step says beside the vectors."""
+    """The settings of a step beside the vectors."""
 
     k: int | None
     within: float | None
@@ -39,11 +39,11 @@ class VectorColumn(Protocol):
     type: str
     """``int`` or ``float``."""
 
-    def check(self, said: Settings) -> None:
-        """Raise `QueryError` where the settings are none of its."""
+    def check(self, settings: Settings) -> None:
+        """Raise `QueryError` if the settings do not fit."""
 
-    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
-        """One value a vector (n, d), in the order of the images' keys; of integers -1 is a missing one."""
+    def __call__(self, vectors: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
+        """One value for each vector (n, d), in the order of the images' keys; of integers, -1 is a missing one."""
 
 
 VECTOR_COLUMNS: Registry[VectorColumn] = Registry("vector column", "odin_graph.vector_columns")
@@ -57,20 +57,20 @@ class Clusters:
 
     type = "int"
 
-    def check(self, said: Settings) -> None:
+    def check(self, settings: Settings) -> None:
         """See `VectorColumn`."""
-        if (number := whole(said.k)) is None or number < 1:
-            raise QueryError(f"cluster() takes a number of clusters, at least 1, not k={said.k!r}.")
-        if (number := whole(said.seed)) is None or not 0 <= number < 2**32:
-            raise QueryError(f"cluster() takes a seed from 0 to 4294967295, not {said.seed!r:.80}.")
+        if (number := whole(settings.k)) is None or number < 1:
+            raise QueryError(f"cluster() takes a number of clusters, at least 1, not k={settings.k!r}.")
+        if (number := whole(settings.seed)) is None or not 0 <= number < 2**32:
+            raise QueryError(f"cluster() takes a seed from 0 to 4294967295, not {settings.seed!r:.80}.")
 
-    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+    def __call__(self, vectors: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         from sklearn.cluster import KMeans
 
-        rows = prepared(vectors, said.metric)
-        k = min(said.k or 1, len(np.unique(rows, axis=0)))
-        found = KMeans(k, n_init=1, random_state=said.seed).fit_predict(rows)
+        rows = prepared(vectors, settings.metric)
+        k = min(settings.k or 1, len(np.unique(rows, axis=0)))
+        found = KMeans(k, n_init=1, random_state=settings.seed).fit_predict(rows)
         return _by_size(found)
 
 
@@ -79,17 +79,17 @@ class Duplicates:
 
     type = "int"
 
-    def check(self, said: Settings) -> None:
+    def check(self, settings: Settings) -> None:
         """See `VectorColumn`."""
-        if not is_number(said.within) or not (said.within or 0) >= 0:
-            raise QueryError(f"near_duplicates() takes a distance, at least 0, not within={said.within!r}.")
+        if not is_number(settings.within) or not (settings.within or 0) >= 0:
+            raise QueryError(f"near_duplicates() takes a distance, at least 0, not within={settings.within!r}.")
 
-    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+    def __call__(self, vectors: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         n = len(vectors)
         group, edges, waiting = np.arange(n), [], 0
         with progress_bar("near duplicates", n, show=True) as done:
-            for left, right in pairs_within(vectors, said.within or 0.0, said.metric, done):
+            for left, right in pairs_within(vectors, settings.within or 0.0, settings.metric, done):
                 apart = group[left] != group[right]
                 edges.append((left[apart], right[apart]))
                 waiting += int(apart.sum())
@@ -107,18 +107,18 @@ class Outliers:
 
     type = "float"
 
-    def check(self, said: Settings) -> None:
+    def check(self, settings: Settings) -> None:
         """See `VectorColumn`."""
-        if said.k is not None and ((number := whole(said.k)) is None or number < 1):
-            raise QueryError(f"outliers() takes a number of neighbors, at least 1, not k={said.k!r}.")
+        if settings.k is not None and ((number := whole(settings.k)) is None or number < 1):
+            raise QueryError(f"outliers() takes a number of neighbors, at least 1, not k={settings.k!r}.")
 
-    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+    def __call__(self, vectors: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         with progress_bar("outliers", len(vectors), show=True) as done:
-            near, away = neighbors_of_each(vectors, said.k or _NEIGHBORS, said.metric, done)
+            near, distance = neighbors_of_each(vectors, settings.k or _NEIGHBORS, settings.metric, done)
         if not near.shape[1]:
             return np.ones(len(vectors))
-        reach = np.maximum(away, away[near, -1])
+        reach = np.maximum(distance, distance[near, -1])
         density = 1.0 / (reach.mean(axis=1) + _TINY)
         factor: NDArray[np.float64] = density[near].mean(axis=1) / density
         return factor
@@ -129,19 +129,19 @@ class Uniqueness:
 
     type = "float"
 
-    def check(self, said: Settings) -> None:
+    def check(self, settings: Settings) -> None:
         """See `VectorColumn`."""
 
-    def __call__(self, vectors: NDArray[np.float32], said: Settings) -> NDArray[Any]:
+    def __call__(self, vectors: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
         """See `VectorColumn`."""
         with progress_bar("uniqueness", len(vectors), show=True) as done:
             if len(vectors) < 2:
                 return np.full(len(vectors), np.inf)
-            return nearest_of_each(vectors, said.metric, done)
+            return nearest_of_each(vectors, settings.metric, done)
 
 
 def _joined(group: NDArray[np.int64], edges: Sequence[tuple[Any, Any]]) -> NDArray[np.int64]:
-    """The groups (n,), from 0, of members of groups and of what edges join."""
+    """The groups (n,), numbered from 0, after joining those that edges connect."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -154,7 +154,7 @@ def _joined(group: NDArray[np.int64], edges: Sequence[tuple[Any, Any]]) -> NDArr
 
 
 def _by_size(group: NDArray[Any]) -> NDArray[np.int64]:
-    """Numbers from 0, the largest group first, of equal ones that whose first member comes first."""
+    """Number the groups from 0 by size, the largest first; ties by their first member."""
     _, first, place, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(sizes), np.int64)
     rank[np.lexsort((first, -sizes))] = np.arange(len(sizes))

@@ -18,10 +18,10 @@ VERSION = 4
 T = TypeVar("T")
 
 
-def to_json(said: Plan) -> dict[str, Any]:
+def to_json(plan: Plan) -> dict[str, Any]:
     """The plan as a JSON object: plain dicts, lists, strings, numbers and truth values."""
     try:
-        return {"odin_query": VERSION, **_adapter().dump_python(said, mode="json")}
+        return {"odin_query": VERSION, **_adapter().dump_python(plan, mode="json")}
     except (ValueError, RecursionError) as error:
         raise QueryError(f"The query has no JSON form: it is nested too deeply ({error}).") from error
 
@@ -47,8 +47,8 @@ def from_json(data: Any) -> Plan:
 
 def column_to_json(column: Column) -> dict[str, Any]:
     """A named expression as a JSON object; it has the version of the query that it goes with."""
-    held: dict[str, Any] = _column_adapter().dump_python(column, mode="json")
-    return held
+    result: dict[str, Any] = _column_adapter().dump_python(column, mode="json")
+    return result
 
 
 def column_from_json(data: Any) -> Column:
@@ -57,7 +57,7 @@ def column_from_json(data: Any) -> Column:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the JSON form; what types fit together it does not say."""
+    """The JSON Schema (draft 2020-12) of the JSON form; it does not say which types fit together."""
     plan = _adapter().json_schema(ref_template="#/$defs/{model}")
     shared = plan.pop("$defs")
     body = shared.pop("Plan") if "properties" not in plan else plan
@@ -69,7 +69,7 @@ def schema() -> dict[str, Any]:
         "properties": {"odin_query": {"const": VERSION}, **body["properties"]},
         "required": ["odin_query", *body["required"]],
     }
-    # Inside, a plan stands without a version: the other side of a set operation.
+    # A plan inside another one has no version: the other side of a set operation.
     return {**whole, "$defs": {**shared, "Plan": body}}
 
 
@@ -79,24 +79,28 @@ def _of_version_1(part: Any) -> Any:
         return [_of_version_1(item) for item in part]
     if not isinstance(part, dict):
         return part
-    held = {name: _of_version_1(value) for name, value in part.items()}
-    if held.get("node") != "text" or held.keys() != {"node", "op", "operand", "pattern"}:
-        return held
-    pattern = {"node": "value", "type": "string", "value": held["pattern"]}
-    return {"node": "call", "function": str(held["op"]).replace("_", "-"), "operands": [held["operand"], pattern]}
+    converted = {name: _of_version_1(value) for name, value in part.items()}
+    if converted.get("node") != "text" or converted.keys() != {"node", "op", "operand", "pattern"}:
+        return converted
+    pattern = {"node": "value", "type": "string", "value": converted["pattern"]}
+    return {
+        "node": "call",
+        "function": str(converted["op"]).replace("_", "-"),
+        "operands": [converted["operand"], pattern],
+    }
 
 
 def _of_version_2(part: Any) -> Any:
-    """Version 2 had one image or one vector that the neighbors were of."""
+    """Version 2 had a single image or vector as the example of a search."""
     if isinstance(part, list):
         return [_of_version_2(item) for item in part]
     if not isinstance(part, dict):
         return part
-    held = {name: _of_version_2(value) for name, value in part.items()}
-    if held.get("step") != "nearest" or "like" in held:
-        return held
-    example = {name: held.pop(name, None) for name in ("image", "vector")}
-    return {**held, "like": [example]}
+    converted = {name: _of_version_2(value) for name, value in part.items()}
+    if converted.get("step") != "nearest" or "like" in converted:
+        return converted
+    example = {name: converted.pop(name, None) for name in ("image", "vector")}
+    return {**converted, "like": [example]}
 
 
 def _read(adapter: TypeAdapter[T], body: Any) -> T:

@@ -34,11 +34,11 @@ from odin_graph.query.plan.registered_step import built
 from odin_graph.query.planner.selectivity import Known, selectivity
 
 _GROUPS = 100.0
-"""Of what nothing is known of."""
+"""Values of which nothing is known."""
 
 
 def of_source(source: Source, snapshot: Snapshot) -> float | None:
-    """The rows of a source; None where nobody can say."""
+    """The rows of a source; None if they are unknown."""
     match source:
         case AllImages():
             return float(snapshot.total())
@@ -82,5 +82,5 @@ def after(  # noqa: C901 - one case a step
 
 
 def _values(known: Known, node: object) -> float:
-    held = known(node)  # type: ignore[arg-type]
-    return _GROUPS if held is None else float(max(held.distinct + (held.nulls > 0), 1))
+    statistics = known(node)  # type: ignore[arg-type]
+    return _GROUPS if statistics is None else float(max(statistics.distinct + (statistics.nulls > 0), 1))

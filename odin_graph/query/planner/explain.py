@@ -1,4 +1,4 @@
-"""The physical plan as a person reads it: what runs where, why, what was expected and what came out."""
+"""The physical plan for a reader: what runs where, why, what was expected and what came out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 from odin_graph.query.operators.operator import Operator
 
 _DEEPEST = 30
-"""Operators whose place is drawn; those below stand under each other."""
+"""Operators whose depth is drawn; deeper ones are not indented further."""
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -42,13 +42,13 @@ class Explanation:
     @classmethod
     def of(cls, top: Operator) -> Self:
         """Explain an operator and those below it."""
-        found: list[Part] = []
-        left = [(top, 0)]
-        while left:
-            operator, depth = left.pop()
-            found.append(_part(operator, depth))
-            left += [(below, depth + 1) for below in reversed(operator.inputs)]
-        return cls(tuple(found))
+        parts: list[Part] = []
+        pending = [(top, 0)]
+        while pending:
+            operator, depth = pending.pop()
+            parts.append(_part(operator, depth))
+            pending += [(below, depth + 1) for below in reversed(operator.inputs)]
+        return cls(tuple(parts))
 
     @classmethod
     def from_json(cls, parts: Iterable[Mapping[str, Any]]) -> Self:
@@ -76,13 +76,13 @@ class Explanation:
 
 
 def _figures(part: Part) -> str:
-    """Expected, and where it has run what came out of it."""
+    """The expected rows, and the actual ones if it has run."""
     expected = "" if part.expected is None else f"about {part.expected:,}"
     if part.rows is None or part.seconds is None:
         return f"  → {expected} rows" if expected else ""
     read = f", {_bytes(part.bytes)} read" if part.bytes else ""
-    of = f" (expected {expected})" if expected else ""
-    return f"  → {part.rows:,} rows{of}{read} in {part.seconds * 1000:.1f} ms"
+    estimate = f" (expected {expected})" if expected else ""
+    return f"  → {part.rows:,} rows{estimate}{read} in {part.seconds * 1000:.1f} ms"
 
 
 def _bytes(number: int) -> str:
@@ -98,7 +98,7 @@ def _part(operator: Operator, depth: int) -> Part:
         depth,
         operator.does,
         operator.engine,
-        operator.why if ran or (said := operator.forecast()) is None else f"{operator.why}: {said}",
+        operator.why if ran or (forecast := operator.forecast()) is None else f"{operator.why}: {forecast}",
         None if operator.expected is None else round(operator.expected),
         operator.rows,
         operator.bytes if ran else None,

@@ -1,4 +1,4 @@
-"""From a logical plan to physical operators, after the plan was rewritten by the statistics of what it reads."""
+"""Makes physical operators of a logical plan, after rewriting it by the statistics of what it reads."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 def snapshot_of(
     stores: Stores, plan: Plan, at: Moment | None = None, add: WithColumns | None = None, *, exact: bool = False
 ) -> Snapshot:
-    """What a bound plan reads at a moment of the graph, and columns that are added to its answer: all read together."""
+    """The snapshot of what a bound plan, and columns added to its answer, read at a moment of the graph."""
     whole = plan if add is None else plan.then(add)
     return Snapshot(stores, Scope(stores, plan, at), plan_fields(whole), plan.kind, exact=exact)
 
@@ -111,7 +111,7 @@ def _physical(snapshot: Snapshot, plan: Plan) -> Operator:
 
 
 def _same(snapshot: Snapshot, plan: Plan) -> Snapshot:
-    """What another plan reads, at the same moment."""
+    """The snapshot for another plan, at the same moment."""
     return snapshot_of(snapshot.stores, plan, snapshot.at, exact=snapshot.exact)
 
 

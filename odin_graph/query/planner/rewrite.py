@@ -1,4 +1,4 @@
-"""The same question asked better: filters move before what they do not depend on, the most selective first.
+"""Rewrites plans: filters move before steps that they do not depend on, the most selective first.
 
 A filter commutes with an order (ties go by key either way) and with columns that it does not read. It does not with
 what looks at the other rows: slices, samples, neighbors, groups, distinct values.
@@ -12,7 +12,7 @@ from odin_graph.query.planner.selectivity import Known, ordered
 
 
 def rewritten(plan: Plan, known: Known) -> Plan:
-    """A plan of the same answer.
+    """A plan with the same answer.
 
     Args:
         plan: A bound plan.
@@ -32,8 +32,8 @@ def rewritten(plan: Plan, known: Known) -> Plan:
 
 
 def _earliest(steps: list[Step], filter_: Where) -> int:
-    """Where among the steps it may stand."""
-    read = {found.name for found in fields(filter_.predicate) if isinstance(found, Added)}
+    """The earliest position of a filter among the steps."""
+    read = {field.name for field in fields(filter_.predicate) if isinstance(field, Added)}
     place = len(steps)
     while place:
         match steps[place - 1]:

@@ -1,4 +1,4 @@
-"""How many rows a predicate keeps, by the statistics of the columns; what nothing is known of by usual shares.
+"""How many rows a predicate keeps, by the statistics of the columns, or by usual shares where there are none.
 
 Selinger et al., Access Path Selection in a Relational Database Management System (SIGMOD 1979), section 4, with
 histograms in place of its uniform distributions.
@@ -59,47 +59,47 @@ def _shares(node: Node, known: Known) -> tuple[float, float]:
             true, false = _shares(operand, known)
             return false, true
         case IsIn(operand, values):
-            held = known(operand)
-            if held is None:
+            statistics = known(operand)
+            if statistics is None:
                 share = _clipped(_EQUAL * len(values))
                 return share, 1 - share
-            share = sum(held.equal(_python(value)) for value in {*values})
-            return _clipped(share), _clipped(held.present - share)
+            share = sum(statistics.equal(_python(value)) for value in {*values})
+            return _clipped(share), _clipped(statistics.present - share)
         case IsNull(operand):
-            held = known(operand)
-            missing = _NULL if held is None else 1 - held.present
+            statistics = known(operand)
+            missing = _NULL if statistics is None else 1 - statistics.present
             return missing, 1 - missing
         case Call():
             return _OTHER, 1 - _OTHER
         case _:
-            held = known(node)
-            return (_OTHER, 1 - _OTHER) if held is None else (held.equal(True), held.equal(False))
+            statistics = known(node)
+            return (_OTHER, 1 - _OTHER) if statistics is None else (statistics.equal(True), statistics.equal(False))
 
 
 def cost(node: Node) -> float:
-    """What it takes to look at one row, in comparisons."""
+    """The cost of evaluating it for one row, in comparisons."""
     own = _COSTS.get(node.function, _CALL) if isinstance(node, Call) else 1.0
     return own + sum(cost(child) for child in children(node))
 
 
 def ordered(operands: tuple[Node, ...], known: Known) -> tuple[Node, ...]:
-    """Conditions that all have to hold: first what throws out most rows for its cost. Ties stay as they were."""
+    """Conditions that all have to hold: first what excludes most rows for its cost. Ties stay as they were."""
     return tuple(sorted(operands, key=lambda node: (selectivity(node, known) - 1) / cost(node)))
 
 
 def _compared(op: str, left: Node, right: Node, known: Known) -> tuple[float, float]:
-    """The share of rows of which it is true, and of those that have a value to compare."""
+    """The share of rows for which it is true, and of those that have a value to compare."""
     if isinstance(left, Value) and not isinstance(right, Value):
         return _compared(_FLIPPED[op], right, left, known)
     usual = _EQUAL if op == "==" else 1 - _EQUAL if op == "!=" else _RANGE
-    held = known(left) if isinstance(right, Value) else None
-    if held is None or not isinstance(right, Value):
+    statistics = known(left) if isinstance(right, Value) else None
+    if statistics is None or not isinstance(right, Value):
         return usual, 1.0
-    value, present = _python(right), held.present
+    value, present = _python(right), statistics.present
     if op in ("==", "!="):
-        equal = held.equal(value)
+        equal = statistics.equal(value)
         return (equal if op == "==" else present - equal), present
-    below = held.below(value)
+    below = statistics.below(value)
     if below is None:
         return usual, present
     return (below if op in ("<", "<=") else present - below), present
@@ -120,11 +120,11 @@ def _bounds(operands: tuple[Node, ...]) -> dict[Node, list[Compare]]:
 
 
 def _range(bounds: list[Compare], known: Known) -> float:
-    """The share between the ends: they are of one value, and no chances that would be multiplied."""
-    held = known(bounds[0].left)
-    present = 1.0 if held is None else held.present
+    """The share between the ends: they bound one value, so their shares are not multiplied."""
+    statistics = known(bounds[0].left)
+    present = 1.0 if statistics is None else statistics.present
     shares = [_shares(bound, known)[0] for bound in bounds]
-    if held is None:
+    if statistics is None:
         return prod(shares)
     return _clipped(present - sum(present - share for share in shares))
 

@@ -1,4 +1,4 @@
-"""The images at both ends of each unit, kept in the cache beside what is stored: `units[3].top(k)` at once."""
+"""The images at both ends of each unit, cached beside stored activations: `units[3].top(k)` at once."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from odin_graph.stores import Stores
 _SHARE: Final = 384
 """Images of a segment for each that is kept: lists take a sixteenth of its codes at most."""
 _LEAST: Final = 8
-"""Shorter lists are not kept: of so few images everything is looked at as fast."""
+"""Shorter lists are not kept: so few images are scanned as fast."""
 
 _UNITS: Final = 8192
-"""Of a layer at most: a list takes a third of a millisecond to make, which of millions of units would be the most of
-the time that storing takes."""
+"""Units of a layer at most: a list takes a third of a millisecond to make, which for millions of units would be most
+of the time that storing takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,57 +36,57 @@ class Keeping:
     """Makes the lists of a segment while it is written.
 
     Args:
-        folder: Of the lists of all segments.
-        keys: Of the segment's images, sorted.
-        units: How many it has.
+        folder: The folder of the lists of all segments.
+        keys: The keys of the segment's images, sorted.
+        units: The number of its units.
     """
 
     def __init__(self, folder: Path, keys: NDArray[np.int64], units: int) -> None:
         self._folder, self._keys = folder, keys
         self._kept = min(KEPT, len(keys) // _SHARE) if units <= _UNITS else 0
-        self._held: list[dict[str, NDArray[Any]]] = []
+        self._lists: list[dict[str, NDArray[Any]]] = []
 
     def passing(self, slabs: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """The same slabs, on their way to the disk."""
+        """Pass the slabs on, and make their lists."""
         for slab in slabs:
             if self._kept >= _LEAST:
-                made = TopLists.build(self._keys, [slab], self._kept).arrays()
-                self._held.append({name: _wide(array, self._kept) for name, array in made.items()})
+                lists = TopLists.build(self._keys, [slab], self._kept).arrays()
+                self._lists.append({name: _wide(array, self._kept) for name, array in lists.items()})
             yield slab
 
     def named(self, segment: SegmentInfo) -> None:
-        """Keep them. A cache that is full loses nothing: what lists do not answer is scanned."""
-        if not self._held:
+        """Save the lists. If that fails, nothing is lost: units without lists are scanned."""
+        if not self._lists:
             return
         place = _place(self._folder, segment)
-        made = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
+        temporary = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
         try:
-            make_near(made)
-            for name in self._held[0]:
-                np.save(made / f"{name}.npy", np.concatenate([one[name] for one in self._held]))
-            made.replace(place)
+            make_near(temporary)
+            for name in self._lists[0]:
+                np.save(temporary / f"{name}.npy", np.concatenate([part[name] for part in self._lists]))
+            temporary.replace(place)
         except OSError as error:
             _log.info("the lists of %s are not kept: %s", segment.uri, error)
             with suppress(OSError):
-                shutil.rmtree(made, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def keeping(stores: Stores) -> Callable[[NDArray[np.int64], int], Keeping]:
-    """What `materialize` is given, so that lists are kept."""
+    """The argument of `materialize` that keeps lists."""
     return lambda keys, units: Keeping(_folder(stores), keys, units)
 
 
-def first_of(held: UnitSet, unit: int, *, largest: bool) -> NDArray[np.int64] | None:
-    """Keys of the images of which a unit says the most, or least, as far as all lists reach; None without lists.
+def first_of(unit_set: UnitSet, unit: int, *, largest: bool) -> NDArray[np.int64] | None:
+    """Keys of the images with a unit's largest, or smallest, values, as far as all lists reach; None without lists.
 
     Values that are missing are in no list.
     """
-    segments = held.array.segments
-    lists = [_read(_folder(held.stores), segment, unit) for segment in segments]
-    every = [one for one in lists if one is not None]
-    if not every or len(every) < len(lists) or sum(info.rows for info in segments) != len(held.coverage()):
+    segments = unit_set.array.segments
+    lists = [_read(_folder(unit_set.stores), segment, unit) for segment in segments]
+    every = [part for part in lists if part is not None]
+    if not every or len(every) < len(lists) or sum(info.rows for info in segments) != len(unit_set.coverage()):
         return None
-    kept = min(one.top_keys.shape[1] for one in every)  # beyond it, one of them may lack an image
+    kept = min(part.top_keys.shape[1] for part in every)  # beyond it, a list may lack an image
     merged = TopLists.merged(every, kept)
     keys: NDArray[np.int64] = (merged.top_keys if largest else merged.bottom_keys)[0]
     found: NDArray[np.int64] = keys[keys != NO_KEY]
@@ -98,8 +98,8 @@ def _read(folder: Path, segment: SegmentInfo, unit: int) -> TopLists | None:
     if not place.is_dir():
         return None
     try:
-        held = {file.stem: np.array(np.load(file, mmap_mode="r")[unit : unit + 1]) for file in place.glob("*.npy")}
-        return TopLists.of_arrays(held)
+        arrays = {file.stem: np.array(np.load(file, mmap_mode="r")[unit : unit + 1]) for file in place.glob("*.npy")}
+        return TopLists.of_arrays(arrays)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a cache, the scan answers
         _log.info("the lists of %s cannot be read: %s", segment.uri, error)
         return None

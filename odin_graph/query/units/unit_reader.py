@@ -1,4 +1,4 @@
-"""What a group of units says of images, wherever it comes from: the questions of the neuron engine, and their times."""
+"""Activations of a group of units for images, from any source: the queries of the neuron engine, and their times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Keys = NDArray[np.int64]
 _Answer = TypeVar("_Answer", Answer, Decision, Measured)
 
 _LOOKS: Final = 3
-"""At what is stored: another process may drop a set between a look and the reading."""
+"""Attempts to read what is stored: another process may drop a set between its lookup and the reading."""
 _BOUNDS: Final = {"u8": "codes", "f16": "values of half precision"}
 
 
@@ -44,7 +44,7 @@ class UnitReader:
         self.keys = keys
         self._stores, self._group = stores, group
         self._opened: dict[Kind, Source] = {}
-        """By what was wanted; what was asked last is the last."""
+        """By kind of query; the one that was used last is at the end."""
 
     def highest(self, measure: neurons.Measure, k: int, keys: Keys, *, largest: bool) -> Answer:
         """The k images with the largest, or smallest, values."""
@@ -74,7 +74,7 @@ class UnitReader:
         return self._ask(lambda how: neurons.values(measure=measure, among=keys, **how), "every")
 
     def values(self, keys: Keys) -> NDArray[np.float32]:
-        """What each unit says of images (n, G), in the order of the keys, which may repeat."""
+        """The activations of each unit for images (n, G), in the order of the keys, which may repeat."""
         if not len(keys):
             return np.empty((0, len(self._group.numbers)), np.float32)
         distinct, back = np.unique(keys, return_inverse=True)
@@ -82,7 +82,7 @@ class UnitReader:
         for _ in range(_LOOKS):
             try:
                 source = Sources(self._stores, self._group, distinct).open("every")
-            except StoreError as error:  # what was seen is being taken away
+            except StoreError as error:  # the set is being dropped
                 lost = error
                 continue
             found = source.exact(distinct) if source.exact is not None else _gathered(source.parts, distinct)
@@ -91,8 +91,8 @@ class UnitReader:
                 return found[back]
         raise lost or self._lost()
 
-    def told(self, work: Work, tied: int = 0) -> str:
-        """What the last answer took, and why it came from there, for `explain`."""
+    def summary(self, work: Work, tied: int = 0) -> str:
+        """What the last answer took, and why it came from this source, for `explain`."""
         source = list(self._opened.values())[-1]
         ran = f"the model was run on {source.run:,} images" if source.run else ""
         if source.exact is None:
@@ -111,7 +111,7 @@ class UnitReader:
         for _ in range(_LOOKS):
             try:
                 source, fresh = self._open(kind)
-            except StoreError as error:  # what was seen is being taken away
+            except StoreError as error:  # the set is being dropped
                 lost = error
                 continue
             began = time.perf_counter()
@@ -126,39 +126,41 @@ class UnitReader:
         raise lost or self._lost()
 
     def _open(self, kind: Kind) -> tuple[Source, bool]:
-        """The source, and whether it is a new one."""
-        for other, held in self._opened.items():
-            if other == kind or held.exact is None:
+        """The source, and whether it is new."""
+        for other, source in self._opened.items():
+            if other == kind or source.exact is None:
                 self._opened[other] = self._opened.pop(other)
-                return held, False
+                return source, False
         self._opened[kind] = opened = Sources(self._stores, self._group, self.keys).open(kind)
         return opened, True
 
     def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, kind: Kind) -> None:
-        """What the next choice rests on."""
-        learnt = Calibration(self._stores)
-        stored, exact, layer = source.stored, source.exact, learnt.layer(self._group)
+        """Store the measured times, by which the next source is chosen."""
+        calibration = Calibration(self._stores)
+        stored, exact, layer = source.stored, source.exact, calibration.layer(self._group)
         took = source.seconds + seconds
 
         def after(seen: Seen) -> Seen:
-            if stored is not None and fresh and source.option.way == "read":  # not what lies warm from being written
-                reckoned = stored.held.reckoned(len(self._group.numbers), stored.width, machine_of(Seen()))
-                seen = ratio_of(seen, stored.held.done, reckoned, took)
+            if (  # not columns that were just written, which are still in memory
+                stored is not None and fresh and source.option.way == "read"
+            ):
+                reckoned = stored.cost_figures.reckoned(len(self._group.numbers), stored.width, machine_of(Seen()))
+                seen = ratio_of(seen, stored.cost_figures.done, reckoned, took)
             if stored is not None and exact is not None and kind != "every":
                 seen = after_bounds(seen, stored.codec, kind, verified, len(self.keys))
             return seen
 
         if stored is not None:
-            learnt.keep_machine(after(learnt.machine))
+            calibration.keep_machine(after(calibration.machine))
         if layer is not None:
             layer = replace(layer, seen=after(layer.seen))
             if exact is not None:
                 layer = layer.ran(exact.images, exact.seconds, load=exact.load)
-            learnt.keep(self._group, layer.asked(len(self.keys)))
+            calibration.keep(self._group, layer.asked(len(self.keys)))
         self._note(source, len(self.keys) - source.run - verified, took)
 
     def _note(self, source: Source, spared: int, took: float = 0.0) -> None:
-        """That a set was asked, and what it saved: the run of so many images."""
+        """Record that a set was used, and the time it saved: the run of so many images."""
         if source.stored is not None:
             layer = Calibration(self._stores).layer(self._group)
             run = 0.0 if layer is None or (source.exact is not None and not took) else layer.running(spared)
@@ -176,7 +178,7 @@ class UnitReader:
 
 
 def _spent(source: Source) -> float:
-    """Seconds that the model took so far to settle what was left open, loading and all."""
+    """Seconds that the model took so far for images that bounds leave open, with loading."""
     return 0.0 if source.exact is None else source.exact.seconds + (source.exact.load or 0.0)
 
 
@@ -187,7 +189,7 @@ def _gathered(parts: list[neurons.Part], keys: Keys) -> NDArray[np.float32] | No
     for part in parts:
         assert isinstance(part, neurons.Values), "as captured"
         place = np.searchsorted(keys, part.keys)
-        there = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == part.keys))
-        found[place[there]] = part.values[:, there].T
-        covered[place[there]] = True
+        matching = np.flatnonzero((place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == part.keys))
+        found[place[matching]] = part.values[:, matching].T
+        covered[place[matching]] = True
     return found if covered.all() else None

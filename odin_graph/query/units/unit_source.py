@@ -1,7 +1,7 @@
-"""Where an answer about units comes from: what is stored, the model run again, or what is stored for it now.
+"""Where the activations for an answer come from: stored sets, a run of the model, or a set that is stored for it now.
 
-Every way gives the same answer. A cost model (`odin_graph.neurons.costs`) says which is the fastest, by the speeds of
-this machine and by how often such questions were asked.
+Every way gives the same answer. A cost model (`odin_graph.neurons.costs`) chooses the fastest, by the speeds of this
+machine and by how many such queries there were.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arrays import UnitArray
 from odin_graph.catalog.activations.reading import reading
-from odin_graph.catalog.activations.storage import budget_of, make_room, told_bytes
+from odin_graph.catalog.activations.storage import budget_of, human_size, make_room
 from odin_graph.errors import SpaceError, StoreError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
@@ -35,35 +35,35 @@ Keys = NDArray[np.int64]
 Choose: TypeAlias = Callable[[Sequence[Option], float], Option]
 
 READ_ONLY_MOST: Final = 10_000
-"""Images on which the model is run for whoever may only read: what takes longer is stored by somebody who may write."""
+"""Images on which the model is run for a user who may not write; more have to be stored by a user who may."""
 FEWEST: Final = 64
-"""Images that are worth a segment of their own."""
+"""The fewest images that get a segment of their own."""
 _WARM: Final = 4
 """Images of the first run of a model, which takes longer than any other."""
 _FEW: Final = 16
 _LONG: Final = 0.03
-"""Seconds of a run that tell enough: a call is little beside them."""
+"""Seconds of a run that are enough to measure: a call takes little of them."""
 _MEMORY_SHARE: Final = 4
-"""What is run on the spot is held whole, in this part of the memory at most."""
+"""The part of the memory that activations may take that are computed without being stored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What the engine reads of a group."""
+    """What the engine reads for a group."""
 
     option: Option
     parts: list[Part]
     exact: Rerun | None
     """The model, for what bounds leave open; None where the parts are the values as captured."""
     noise: NDArray[np.float64] | None
-    """How far what is run again may lie from what was captured (G,)."""
+    """How far values of another run may differ from the captured ones (G,)."""
     stored: Stored | None
     run: int
     """Images on which the model was run to open it."""
     seconds: float
-    """That reading what is stored took."""
+    """Seconds that reading the stored values took."""
     why: str
-    """What was chosen, and what else there was."""
+    """The chosen option, and the others."""
 
 
 class Sources:
@@ -81,10 +81,10 @@ class Sources:
         self.calibration = Calibration(stores)
 
     def open(self, kind: Kind, *, choose: Choose | None = None) -> Source:
-        """What answers, made ready.
+        """The source of an answer, opened.
 
         Args:
-            kind: What is wanted.
+            kind: The kind of query.
             choose: Takes one of some options, where so many further questions are expected; by default `best`.
 
         Raises:
@@ -96,52 +96,57 @@ class Sources:
             check_may_write()
         while True:
             taken = (choose or best)(given, question.later)
-            why = told(taken, given, question.later)
+            why = explained(taken, given, question.later)
             try:
                 if taken.way == "store":
                     self._store(taken)
             except SpaceError:
-                self.__dict__.pop("_stored", None)  # what was dropped to make room is not there
-                given = [one for one in given if one.way != "store"]
+                self.__dict__.pop("_stored", None)  # sets may have been dropped to make room
+                given = [option for option in given if option.way != "store"]
                 if not given:
                     raise
                 continue
             return self._run(taken, why) if taken.codec is None else self._read(taken, taken.codec, why)
 
     def options(self, kind: Kind) -> tuple[Question, list[Option]]:
-        """The question, and every way that is open; the model is timed first where nobody knows how fast it is."""
+        """The question, and every possible option; the model is timed first if its speed is unknown."""
         number = len(self._keys)
-        held = [one.held for one in self._stored.values()]
-        whole = [one for one in held if not one.missing and one.codec in ("f32", "rows")]
+        stored_sets = [stored.cost_figures for stored in self._stored.values()]
+        whole = [stored for stored in stored_sets if not stored.missing and stored.codec in ("f32", "rows")]
         layer = self.calibration.layer(self._group)
         if layer is None and not whole and number >= _FEW:
             layer = self._timed()
         if layer is None:  # what is stored is as fast as anything, and few images are soon run, whatever the model is
             question = Question(number, len(self._numbers), kind)
-            return question, [Option("read", one.codec, 0.0, 0.0) for one in whole] or [Option("run", None, 0.0, 0.0)]
+            return question, [Option("read", stored.codec, 0.0, 0.0) for stored in whole] or [
+                Option("run", None, 0.0, 0.0)
+            ]
         question = Question(number, len(self._numbers), kind, layer.later(number))
-        return question, [one for one in self._all(question, held, layer) if self._is_open(one, kind)]
+        return question, [option for option in self._all(question, stored_sets, layer) if self._is_open(option, kind)]
 
     def forecast(self, images: int) -> str:
-        """In words what would be done for the first of an order of so many images; nothing is run for it."""
+        """Describe what would be done for the first images of an order; runs nothing."""
         layer = self.calibration.layer(self._group)
         if layer is None:
             return f"how fast the model is will be measured with the first question, on up to {PROBE} of its images"
         question = Question(images, len(self._numbers), later=layer.later(images))
-        covered = {one.codec: one.array.coverage() for one in self._stored.values()}
-        held = [replace(one.held, missing=max(0, images - len(covered[one.codec]))) for one in self._stored.values()]
-        found = self._all(question, held, layer)
-        return told(best(found, question.later), found, question.later)
+        covered = {stored.codec: stored.array.coverage() for stored in self._stored.values()}
+        stored_sets = [
+            replace(stored.cost_figures, missing=max(0, images - len(covered[stored.codec])))
+            for stored in self._stored.values()
+        ]
+        found = self._all(question, stored_sets, layer)
+        return explained(best(found, question.later), found, question.later)
 
-    def _all(self, question: Question, held: Sequence[Held], layer: Layer) -> list[Option]:
+    def _all(self, question: Question, stored_sets: Sequence[Held], layer: Layer) -> list[Option]:
         loaded = self._rerun().is_loaded
         machine = self.calibration.machine
         speeds = machine_of(machine, layer.seen)
-        return options(question, held, layer.speeds(machine), speeds, loaded=loaded)
+        return options(question, stored_sets, layer.speeds(machine), speeds, loaded=loaded)
 
     def _is_open(self, option: Option, kind: Kind) -> bool:
-        before = None if option.codec is None else self._stored.get(option.codec)
-        missing = len(self._keys if before is None else before.missing)
+        stored = None if option.codec is None else self._stored.get(option.codec)
+        missing = len(self._keys if stored is None else stored.missing)
         if option.way == "store":
             return missing >= FEWEST and not is_read_only()
         if kind == "every" and option.codec in ("u8", "f16"):  # bounds leave all of them to the model
@@ -150,15 +155,15 @@ class Sources:
         return (fits or missing < FEWEST) and (missing <= READ_ONLY_MOST or not is_read_only())
 
     def _timed(self) -> Layer:
-        """The model, run on a few images: of a fast one some more, to tell what a call takes beside its images."""
+        """Time the model on a few images, a fast one on more, to tell the cost of a call from that of images."""
         run, seconds = self._rerun(), dict[int, float]()
         for number in (_WARM, _FEW, PROBE):
-            some = self._keys[np.linspace(0, len(self._keys) - 1, min(number, len(self._keys))).astype(np.int64)]
-            run(some)  # the first batch of a size takes longer than the next
+            sample = self._keys[np.linspace(0, len(self._keys) - 1, min(number, len(self._keys))).astype(np.int64)]
+            run(sample)  # the first batch of a size takes longer than the next
             before = run.seconds
-            run(some)
-            seconds[len(some)] = run.seconds - before
-            if number != _WARM and seconds[len(some)] > _LONG:
+            run(sample)
+            seconds[len(sample)] = run.seconds - before
+            if number != _WARM and seconds[len(sample)] > _LONG:
                 break
         many = max(seconds)
         few = max((size for size in seconds if 4 * size <= many), default=many)  # far enough to tell them apart
@@ -180,20 +185,20 @@ class Sources:
         assert group.checkpoint is not None, "bound before"
         if stored is not None and stored.record is not None:
             return Rerun.of(self._stores, stored.record, group.checkpoint, group.layer, self._numbers)
-        again = Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
-        again.width = None if stored is None else stored.width  # of embeddings, which know no shape
-        return again
+        rerun = Rerun(self._stores, group.checkpoint, group.layer, self._numbers, pooling=group.view)
+        rerun.width = None if stored is None else stored.width  # of embeddings, which know no shape
+        return rerun
 
     def _run(self, option: Option, why: str) -> Source:
         parts = self._spot(self._keys, self._rerun())
         return Source(option, parts, None, None, None, len(self._keys), 0.0, why)
 
     def _spot(self, keys: Keys, run: Rerun) -> list[Part]:
-        """What the model says of images now."""
-        said = run(keys)
+        """Run the model on images now."""
+        values = run(keys)
         if (layer := self.calibration.layer(self._group)) is not None:
             self.calibration.keep(self._group, layer.ran(len(keys), run.seconds, load=run.load))
-        return [Values(keys, np.ascontiguousarray(said.T))]
+        return [Values(keys, np.ascontiguousarray(values.T))]
 
     def _read(self, option: Option, codec: Codec, why: str) -> Source:
         stored, began = self._stored.get(codec), time.perf_counter()
@@ -218,12 +223,12 @@ class Sources:
         codec = option.codec
         if group.checkpoint is None or codec is None or codec == "rows":
             raise AssertionError("what can be stored of a bound group")
-        before = self._stored.get(codec)
-        missing = len(self._keys if before is None else before.missing)
-        spare = [one.id for one in self._stored.values()]
+        current = self._stored.get(codec)
+        missing = len(self._keys if current is None else current.missing)
+        spare = [stored.id for stored in self._stored.values()]
         if budget_of(self._stores) is None and not make_room(self._stores, option.bytes, spare=spare):
             raise SpaceError(
-                f"A question would store up to {told_bytes(option.bytes)} of the units of {group.layer!r}, more than "
+                f"A question would store up to {human_size(option.bytes)} of the units of {group.layer!r}, more than "
                 "half of what is free on the disk: make room, ask for fewer images, or store it yourself with "
                 "layer.materialize(images)."
             )
@@ -240,11 +245,11 @@ class Sources:
         self.__dict__.pop("_stored", None)
 
 
-def told(taken: Option, given: Sequence[Option], later: float) -> str:
-    """A choice and its reason: what was taken, before what else there was."""
-    others = sorted((one for one in given if one != taken), key=lambda one: one.cost(later))
+def explained(taken: Option, given: Sequence[Option], later: float) -> str:
+    """A choice and its reason: the chosen option and its cost, then the others."""
+    others = sorted((option for option in given if option != taken), key=lambda option: option.cost(later))
     first = f"to {_way(taken)} takes about {_time(taken.cost(later))} a question"
-    rest = ", ".join(f"to {_way(one)} {_time(one.cost(later))}" for one in others)
+    rest = ", ".join(f"to {_way(option)} {_time(option.cost(later))}" for option in others)
     return f"{first}; {rest}" if rest else first
 
 

@@ -1,4 +1,4 @@
-"""What is stored of a layer, as far as it serves a question: sets by unit, and embeddings that are the same numbers."""
+"""What is stored of a layer that serves a query: sets by unit, and embeddings with the same numbers."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _EMBEDDINGS: Final = {"units": "flatten", "channels-mean": "mean", "channels-max
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A set, for some images."""
+    """A stored set, for some images."""
 
     codec: Codec
     id: str
     missing: Keys
-    """Those of the images that it lacks."""
+    """The images that it lacks."""
     rows: int
     """Images of its segments, whose columns are read whole."""
     segments: int
-    """That it is in."""
+    """The number of its segments."""
     cold: int | None
-    """Units of the group whose columns the cache lacks; None of embeddings."""
+    """Units of the group whose columns are not cached; None for embeddings."""
     width: int
-    """Numbers an image that it has."""
+    """Numbers for each image."""
     array: UnitArray | SegmentedArray
-    """Of units, or of embeddings; over the segments that were there when it was looked for."""
+    """Of units, or of embeddings; over the segments at the time of the lookup."""
     record: UnitSetRecord | None
-    """None of embeddings."""
+    """None for embeddings."""
 
     @classmethod
     def of_units(cls, record: UnitSetRecord, array: UnitArray, keys: Keys, numbers: Numbers) -> Self:
@@ -55,20 +55,20 @@ class Stored:
         return cls(record.codec, record.id, missing, rows, segments, cold, record.units, array, record)
 
     @property
-    def held(self) -> Held:
-        """As costs are reckoned."""
+    def cost_figures(self) -> Held:
+        """Its figures for the cost model."""
         return Held(self.codec, len(self.missing), self.rows, self.segments, self.cold)
 
     def parts(self, numbers: Numbers, keys: Keys) -> list[Part]:
-        """What it holds of a group, as the engine reads it."""
+        """Its parts for a group, as the engine reads them."""
         if isinstance(self.array, UnitArray):
             return parts_of(self.array, self.codec, numbers)
-        there = keys[~np.isin(keys, self.missing)]
-        return [Values(there, np.ascontiguousarray(self.array.read(there)[:, numbers].T))] if len(there) else []
+        present = keys[~np.isin(keys, self.missing)]
+        return [Values(present, np.ascontiguousarray(self.array.read(present)[:, numbers].T))] if len(present) else []
 
 
 def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stored]:
-    """Of each codec the set that lacks the fewest of the images."""
+    """For each codec, the set that lacks the fewest of the images."""
     assert group.checkpoint is not None, "bound before"
     numbers = np.array(group.numbers, np.int64)
     records = unit_sets(stores, group.checkpoint, group.layer, group.view)
@@ -82,30 +82,30 @@ def stored_for(stores: Stores, group: UnitGroup, keys: Keys) -> dict[Codec, Stor
         if " " in record.device:  # of half precision: other values, of which no other set is the same capture
             continue
         array = UnitArray(stores.arrays, segments.get(arrays[record.id], ()))
-        one = Stored.of_units(record, array, keys, numbers)
-        before = found.get(one.codec)
-        if before is None or len(one.missing) < len(before.missing):
-            found[one.codec] = one
-    held = segments.get(arrays[rows_id])
-    if held is not None and numbers.max(initial=-1) < held[0].shape[-1]:
-        rows = SegmentedArray(stores.arrays, held)
+        candidate = Stored.of_units(record, array, keys, numbers)
+        current = found.get(candidate.codec)
+        if current is None or len(candidate.missing) < len(current.missing):
+            found[candidate.codec] = candidate
+    row_segments = segments.get(arrays[rows_id])
+    if row_segments is not None and numbers.max(initial=-1) < row_segments[0].shape[-1]:
+        rows = SegmentedArray(stores.arrays, row_segments)
         missing = rows.missing(keys)
-        there, width = len(keys) - len(missing), held[0].shape[-1]
-        found["rows"] = Stored("rows", rows_id, missing, there, len(held), None, width, rows, None)
+        count, width = len(keys) - len(missing), row_segments[0].shape[-1]
+        found["rows"] = Stored("rows", rows_id, missing, count, len(row_segments), None, width, rows, None)
     return found
 
 
 def parts_of(array: UnitArray, codec: Codec, numbers: Numbers) -> list[Part]:
-    """What a set holds of some units, as the engine reads it."""
+    """The parts of a set for some units, as the engine reads them."""
     blocks = array.blocks(numbers)
     if codec == "u8":
-        return [Block(one.keys, one.values, *one.tables()) for one in blocks]
+        return [Block(block.keys, block.values, *block.tables()) for block in blocks]
     error = array.error(numbers) if codec == "f16" else None
-    return [Values(one.keys, one.decoded(), error) for one in blocks]
+    return [Values(block.keys, block.decoded(), error) for block in blocks]
 
 
 def _shared(stores: Stores, group: UnitGroup) -> list[UnitSetRecord]:
-    """Sets of other checkpoints that say the same, since the same weights feed their layer."""
+    """Sets of other checkpoints with the same values, since the same weights feed their layer."""
     from odin_graph.runtime.models.subnetwork import layer_digests
 
     assert group.checkpoint is not None, "bound before"

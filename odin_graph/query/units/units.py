@@ -1,4 +1,4 @@
-"""Groups of units in a plan: whether there are such, how they become one number, and what they say of new pixels."""
+"""Groups of units in a plan: whether they exist, and how they become one number."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def check_group(group: UnitGroup, shape: Sequence[int] | None) -> None:
-    """Whether a layer has these units.
+    """Check that a layer has these units.
 
     Args:
         group: Bound to a checkpoint.
-        shape: Of the layer's output for one image; None where nobody knows before it runs.
+        shape: Of the layer's output for one image; None if it is unknown before it runs.
 
     Raises:
         QueryError: There is no such unit, or none was named.
@@ -42,11 +42,13 @@ def check_group(group: UnitGroup, shape: Sequence[int] | None) -> None:
         )
 
 
-def check_aggregate(said: UnitAggregate) -> None:
-    """Whether there is such an aggregate of so many units; raises as `neurons.aggregate` does."""
-    measure_of(said)
-    if said.weights is not None and len(said.weights) != len(said.units.numbers):
-        raise QueryError(f"There are {len(said.units.numbers)} units, and {len(said.weights)} weights: give one each.")
+def check_aggregate(aggregate: UnitAggregate) -> None:
+    """Check that there is such an aggregate of so many units; raises as `neurons.aggregate` does."""
+    measure_of(aggregate)
+    if aggregate.weights is not None and len(aggregate.weights) != len(aggregate.units.numbers):
+        raise QueryError(
+            f"There are {len(aggregate.units.numbers)} units, and {len(aggregate.weights)} weights: give one each."
+        )
 
 
 def as_weights(given: Iterable[Any]) -> tuple[float, ...]:
@@ -61,16 +63,16 @@ def as_weights(given: Iterable[Any]) -> tuple[float, ...]:
         raise QueryError(f"Weights are numbers, one a unit, not {given!r:.80}.") from error
 
 
-def measure_of(said: UnitAggregate) -> neurons.Measure:
-    """How a group becomes one number.
+def measure_of(aggregate: UnitAggregate) -> neurons.Measure:
+    """The function that makes one number of a group.
 
     Raises:
         UnknownNameError: There is no such aggregate.
         QueryError: Weights are missing, or make no sense.
     """
-    if said.function == "value":
-        if len(said.units.numbers) != 1:
+    if aggregate.function == "value":
+        if len(aggregate.units.numbers) != 1:
             raise QueryError("Several units have no value: say mean(), sum(), max() or another aggregate of them.")
         return neurons.aggregate("sum")
-    AGGREGATES.get(said.function)
-    return neurons.aggregate(said.function, None if said.weights is None else np.array(said.weights))
+    AGGREGATES.get(aggregate.function)
+    return neurons.aggregate(aggregate.function, None if aggregate.weights is None else np.array(aggregate.weights))

@@ -27,7 +27,7 @@ from odin_graph.stores import Stores
 
 
 def recipe_of(ops: Sequence[ImageOp], name: str, place: str = "") -> Recipe:
-    """How operations are recorded.
+    """The recipe that records operations.
 
     Raises:
         QueryError: One that is not registered.
@@ -43,7 +43,7 @@ def recipe_of(ops: Sequence[ImageOp], name: str, place: str = "") -> Recipe:
 
 
 def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometry:
-    """Where what a recipe made lies on its parent.
+    """Where the result of a recipe lies on its parent.
 
     Args:
         op: As the edge DERIVED_FROM holds it.
@@ -54,8 +54,8 @@ def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometr
     Raises:
         QueryError: A user's function made it, which says nothing of places.
     """
-    said = json.loads(params)
-    steps = said["ops"] if op == "pipeline" else [{"op": op, "parameters": said}]
+    recorded = json.loads(params)
+    steps = recorded["ops"] if op == "pipeline" else [{"op": op, "parameters": recorded}]
     if any(step["op"] == "python" for step in steps):
         raise QueryError("The image was made by a function of your own, so the positions of its pixels are not known.")
     return composed([build_op(step["op"], step["parameters"]) for step in steps], height, width)
@@ -98,7 +98,7 @@ def derive(
         stores: The open workspace.
         parents: ``key``, ``id``, and what their derivatives inherit: ``label``, free metadata.
         ops: The operations, in order.
-        name: What stands after the # in the ids.
+        name: The part of the ids after the #.
         processes: For functions of a user's own; see `odin_graph.runtime.derive.parallel.run_all`.
         progress: Show a bar.
         acknowledge: Called with the last id of each batch once it is stored.
@@ -123,12 +123,12 @@ def _through(ops: Sequence[ImageOp], ids: Sequence[str], images: Images) -> list
         try:
             # Copies, so that one image that is kept does not keep its whole batch.
             return [np.array(image) for image in pipeline.batch(np.stack(images))]
-        except Exception:  # noqa: BLE001, S110 - whatever it is, one by one tells of which image
+        except Exception:  # noqa: BLE001, S110 - run one by one, which names the image that fails
             pass
-    return [_one(pipeline, id_, image) for id_, image in zip(ids, images, strict=True)]
+    return [_apply_one(pipeline, id_, image) for id_, image in zip(ids, images, strict=True)]
 
 
-def _one(pipeline: Pipeline, id_: str, image: NDArray[Any]) -> NDArray[Any]:
+def _apply_one(pipeline: Pipeline, id_: str, image: NDArray[Any]) -> NDArray[Any]:
     try:
         return np.array(pipeline(image))
     except OdinError as error:
@@ -140,14 +140,13 @@ def _one(pipeline: Pipeline, id_: str, image: NDArray[Any]) -> NDArray[Any]:
 def _code_of(op: ImageOp) -> str:
     module = (op.call if isinstance(op, Function) else type(op)).__module__ or ""
     package = module.partition(".")[0]
-    with suppress(
-        PackageNotFoundError
-    ):  # most are called as they are imported, and an editable install is known by that
+    # Most packages are imported by the name of their distribution; editable installs are known by that alone.
+    with suppress(PackageNotFoundError):
         return f"{package.replace('_', '-')} {version(package)}"
     for name in _distributions().get(package, ()):
         return f"{name} {version(name)}"
-    held = getattr(sys.modules.get(package), "__version__", None)
-    return f"{package} {held}" if held else package
+    declared = getattr(sys.modules.get(package), "__version__", None)
+    return f"{package} {declared}" if declared else package
 
 
 @cache

@@ -30,15 +30,15 @@ class Function:
         """
         shared = pixels.view()
         shared.flags.writeable = False
-        said = self.call(shared)
-        if not isinstance(said, np.ndarray) or said.ndim not in (2, 3):
-            kind = f"an array of shape {said.shape}" if isinstance(said, np.ndarray) else type(said).__name__
+        result = self.call(shared)
+        if not isinstance(result, np.ndarray) or result.ndim not in (2, 3):
+            kind = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
             raise DataError(
                 f"{name_of_function(self.call)} gave {kind}, which is not an image: return (h, w) or (h, w, bands), "
                 "or ask for values with query.map(...)."
             )
-        check_mask(f"what {name_of_function(self.call)} gave", said)
-        return said[:, :, np.newaxis] if said.ndim == 2 else said
+        check_mask(f"what {name_of_function(self.call)} gave", result)
+        return result[:, :, np.newaxis] if result.ndim == 2 else result
 
     def parameters(self) -> dict[str, str]:
         """What lineage records: the function's name, and the SHA-256 of its source with all that it uses."""

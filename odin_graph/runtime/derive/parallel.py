@@ -21,7 +21,7 @@ _IDLE_SECONDS = 10
 def run_all(
     function: Callable[..., T], calls: Iterable[tuple[object, ...]], *, threads: int, processes: int = 0
 ) -> list[T]:
-    """What the function gives for each call, in order.
+    """The results of the function for each call, in order.
 
     Args:
         function: Anything with threads. With processes it and what it is called with are pickled, functions of a
@@ -37,11 +37,11 @@ def run_all(
         raise DataError(f"processes={processes!r:.80} is not known: give how many, up to {_MOST}, or 0 for threads.")
     if processes:
         return _in_processes(function, calls, processes)
-    # One thread of BLAS a thread of ours: more wait for each other, and cost three times the time.
+    # One thread of BLAS for each of ours: with more they wait for each other, at three times the time.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, thread_name_prefix="odin") as pool:
         try:
             return [future.result() for future in [pool.submit(function, *call) for call in calls]]
-        except BaseException:  # Ctrl-C among them: what has not begun is not begun
+        except BaseException:  # Ctrl-C too: calls that have not begun are cancelled
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

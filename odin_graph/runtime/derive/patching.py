@@ -29,7 +29,7 @@ _BLOCK_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class Cutting:
-    """Which patch of which image stands at each place.
+    """Which patch of which image belongs to each place.
 
     Args:
         before: Operations on the whole image, before it is cut.
@@ -82,7 +82,7 @@ class Cutting:
         return len(self.patches)
 
     def take(self, at: NDArray[np.int64]) -> Cutting:
-        """Those at some places."""
+        """The patches at some places."""
         chosen = [self.patches[place] for place in at.tolist()]
         return replace(self, parents=self.parents[at], places=self.places[at], patches=chosen)
 
@@ -122,26 +122,26 @@ def store_patches(
         parents: ``key``, ``id``, and what their patches inherit.
         cutting: The patches, by the rows of that table.
         after: Operations on each patch.
-        name: What stands after the # in the ids.
+        name: The part of the ids after the #.
         progress: Show a bar.
         acknowledge: Called with the last id of each batch once it is stored.
     """
     ids, keys = parents.column("id").to_pylist(), parents.column("key").to_numpy()
-    of_place = keys[cutting.parents] if len(cutting) else np.array([], np.int64)
+    place_keys = keys[cutting.parents] if len(cutting) else np.array([], np.int64)
     recipes: dict[tuple[Patch, int, int], Any] = {}  # images of one size share theirs
     wanted: list[Wanted] = []
     for parent, (row, column), patch in zip(
         cutting.parents.tolist(), cutting.places.tolist(), cutting.patches, strict=True
     ):
-        said = (patch, row, column)
-        if said not in recipes:
-            recipes[said] = recipe_of([*cutting.before, patch, *after], name, f"{row}-{column}")
-        wanted.append(Wanted(int(keys[parent]), ids[parent], recipes[said]))
+        key = (patch, row, column)
+        if key not in recipes:
+            recipes[key] = recipe_of([*cutting.before, patch, *after], name, f"{row}-{column}")
+        wanted.append(Wanted(int(keys[parent]), ids[parent], recipes[key]))
     array = stores.columns.array(ARRAY)
 
     def make(missing: Sequence[int]) -> Iterator[tuple[Sequence[int], Images]]:
-        for block in _blocks(missing, cutting, of_place):
-            images = cutting.read(array, of_place, np.array(block, np.int64))
+        for block in _blocks(missing, cutting, place_keys):
+            images = cutting.read(array, place_keys, np.array(block, np.int64))
             yield block, apply(stores.budget.threads, after, [wanted[place].made_id for place in block], images)
 
     return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)

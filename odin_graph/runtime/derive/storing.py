@@ -26,7 +26,7 @@ Images: TypeAlias = Sequence[NDArray[Any]]
 Compute: TypeAlias = Callable[[NDArray[np.int64], Sequence[str], Images], Images]
 """Keys, ids and pixels of parents in, pixels of what is made of them out."""
 Make: TypeAlias = Callable[[Sequence[int]], Iterable[tuple[Sequence[int], Images]]]
-"""Places in the list of what is wanted, by the parents' keys, in; blocks of them with their pixels out."""
+"""Positions in the list of wanted images, sorted by parent, in; blocks of them with their pixels out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class DeriveReport:
     """What became of a call."""
 
     keys: NDArray[np.int64]
-    """Of the derived images, in the order of their parents."""
+    """Keys of the derived images, in the order of their parents."""
     computed: int
     found: int
     """There already, made with the same parameters."""
@@ -63,8 +63,8 @@ def from_parents(stores: Stores, wanted: Sequence[Wanted], compute: Compute, *, 
 
         keys = np.fromiter(places, np.int64, len(places))
         for block, images in pixel_blocks(stores, keys, read=None if cut is None else read):
-            held = [places[key] for key in block.tolist()]
-            yield held, compute(block, [wanted[place].id for place in held], images)
+            block_places = [places[key] for key in block.tolist()]
+            yield block_places, compute(block, [wanted[place].id for place in block_places], images)
 
     return make
 
@@ -78,7 +78,7 @@ def store_made(
     progress: bool = True,
     acknowledge: Callable[[str], None] = lambda _: None,
 ) -> DeriveReport:
-    """Store what is wanted and not there.
+    """Store the images that are wanted and do not exist.
 
     Args:
         stores: The open workspace.
@@ -94,10 +94,10 @@ def store_made(
     rows = {key: row for row, key in enumerate(parents.column("key").to_pylist())}
     inherited = parents.drop_columns(["key", "id"])
     found = derivatives(stores, wanted)
-    # A call over all images meets what it made the last time: that is found, and not derived from once more.
+    # A call over all images also meets images that it made before: these are found, and nothing is derived from them.
     own = {key for key in found.values() if key is not None} & set(rows)
-    asked = [place for place, one in enumerate(wanted) if one.key not in own]
-    held = [found[place] for place in asked if place in found]
+    asked = [place for place, item in enumerate(wanted) if item.key not in own]
+    existing = [found[place] for place in asked if place in found]
     missing = sorted((place for place in asked if place not in found), key=lambda place: wanted[place].key)
 
     def made() -> Iterator[tuple[int, NDArray[Any]]]:
@@ -108,7 +108,7 @@ def store_made(
     with progress_bar(f"derive {name}", len(missing), show=progress) as advance:
         for places, pixels in _batched(made()):
             batch = [wanted[place] for place in places]
-            taken = inherited.take(pa.array([rows[one.key] for one in batch], pa.int64()))
+            taken = inherited.take(pa.array([rows[item.key] for item in batch], pa.int64()))
             columns = {name: taken.column(name).to_pylist() for name in taken.column_names}
             report = add_derived(stores, batch, pixels, columns)
             found.update(zip(places, report.keys.tolist(), strict=True))
@@ -117,8 +117,8 @@ def store_made(
     if missing:
         compact_pixels(stores)
     keys = [key for place in asked if (key := found[place]) is not None]
-    deleted = sum(key is None for key in held)
-    return DeriveReport(np.array(keys, np.int64), len(missing), len(held) - deleted, deleted)
+    deleted = sum(key is None for key in existing)
+    return DeriveReport(np.array(keys, np.int64), len(missing), len(existing) - deleted, deleted)
 
 
 def _batched(items: Iterator[tuple[int, NDArray[Any]]]) -> Iterator[tuple[list[int], list[NDArray[Any]]]]:

@@ -19,7 +19,7 @@ CALL = "#"
 Reduce = Callable[[Tensor], Tensor]
 
 
-class EnoughSaid(Exception):  # noqa: N818 - what it is
+class AllCaptured(Exception):  # noqa: N818 - no error
     """Ends a forward pass whose wanted layers have all run: see `captured`."""
 
 
@@ -40,7 +40,7 @@ def captured(
         layers: Names of its modules, as `named_modules` has them. A module that runs several times in one pass takes
             the number of the call: ``relu#1``.
         reduce: Applied to each output where it was computed, before it is copied: a pooling, or one a layer.
-        stop: Raise `EnoughSaid` in the forward pass once every layer has said something: what comes after is not run,
+        stop: Raise `AllCaptured` in the forward pass once every layer has run: what comes after is not run,
             so that it is not noticed either when one of them runs again.
 
     Raises:
@@ -52,7 +52,7 @@ def captured(
     calls: Counter[str] = Counter()
     asked = set(layers)
     wanted = _by_module(asked)
-    # One module can have several names; a hook on the object hears all of them, so each name is looked up alone.
+    # One module can have several names; a hook on the object sees all of them, so each name is looked up alone.
     modules = {name: _module(model, name) for name in wanted}
 
     def begin(_module: nn.Module, _args: object) -> None:
@@ -61,27 +61,27 @@ def captured(
 
     def keep(name: str, _module: nn.Module, _args: object, output: object) -> None:
         calls[name] += 1
-        said = f"{name}{CALL}{calls[name]}"
+        layer = f"{name}{CALL}{calls[name]}"
         if name in wanted[name]:
             if calls[name] > 1:
                 raise ModelError(
                     f"The layer {name!r} runs more than once in a pass, so it has more than one output. "
-                    f"Say which call you mean: {name}{CALL}1, {said} ..."
+                    f"Say which call you mean: {name}{CALL}1, {layer} ..."
                 )
-            said = name
-        elif said not in wanted[name]:
+            layer = name
+        elif layer not in wanted[name]:
             return
         tensor = tensor_of(output)
         if tensor is None:
             raise ModelError(
                 f"The layer {name!r} returns {type(output).__qualname__}, no tensor: choose another layer."
             )
-        held = tensor.detach()
-        held = pools(said, held)
+        values = tensor.detach()
+        values = pools(layer, values)
         # copy=True: on the CPU .cpu() copies nothing, and an in-place ReLU that follows would overwrite it
-        outputs[said] = held.detach().to("cpu", copy=True)
+        outputs[layer] = values.detach().to("cpu", copy=True)
         if stop and outputs.keys() == asked:
-            raise EnoughSaid
+            raise AllCaptured
 
     with ExitStack() as undo:  # the model comes back as it was, also after an error
         for module in model.modules():
@@ -101,12 +101,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _pooling(reduce: Reduce | Mapping[str, Reduce] | None) -> Callable[[str, Tensor], Tensor]:
-    """What is kept of a layer's output."""
+    """How a layer's output is reduced before it is stored."""
     if reduce is None:
-        return lambda _, held: held
+        return lambda _, output: output
     if isinstance(reduce, Mapping):
-        return lambda layer, held: reduce[layer](held)
-    return lambda _, held: reduce(held)
+        return lambda layer, output: reduce[layer](output)
+    return lambda _, output: reduce(output)
 
 
 def _by_module(layers: Iterable[str]) -> dict[str, set[str]]:

@@ -17,7 +17,7 @@ from odin_graph.runtime.layers.hooks import evaluating
 from odin_graph.runtime.layers.outputs import tensor_of
 
 Shapes: TypeAlias = dict[nn.Module, list[tuple[int, ...] | None]]
-"""Of each module that runs the shape of each call."""
+"""The output shape of each call, by module that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class LayerRow:
 
     @property
     def units(self) -> int | None:
-        """How many numbers it says of one image."""
+        """How many numbers it gives for one image."""
         return None if self.shape is None else prod(self.shape)
 
     def of_call(self, call: int) -> Self:

@@ -1,4 +1,4 @@
-"""What a module returns, as the one tensor that is meant."""
+"""The output of a module, as the one tensor that is meant."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def tensor_of(output: object) -> Tensor | None:
         return output
     if isinstance(output, Mapping):
         named = (output[name] for name in ("logits", "out") if name in output)
-        return next((held for value in (*named, *output.values()) if (held := tensor_of(value)) is not None), None)
+        return next((tensor for value in (*named, *output.values()) if (tensor := tensor_of(value)) is not None), None)
     if isinstance(output, tuple | list):
-        return next((held for value in output if (held := tensor_of(value)) is not None), None)
+        return next((tensor for value in output if (tensor := tensor_of(value)) is not None), None)
     return None
 
 

@@ -12,7 +12,7 @@ from odin_graph.errors import UnknownNameError
 
 
 def units_by(pooling: str) -> Callable[[Tensor], Tensor]:
-    """What takes outputs (n, ...) to units (n, d) of float32, on their device.
+    """The function that takes outputs (n, ...) to units (n, d) of float32, on their device.
 
     Maps are (n, c, h, w), tokens (n, t, c); a vector (n, c) is its channels itself.
 
@@ -57,7 +57,7 @@ def _where(outputs: Tensor) -> Tensor:
 
 def _positions(outputs: Tensor) -> Tensor:
     """(n, channels, positions)."""
-    held = outputs.float()
-    if held.ndim == 3:
-        return held.transpose(1, 2)
-    return held.reshape(len(held), -1, 1) if held.ndim <= 2 else held.flatten(2)
+    values = outputs.float()
+    if values.ndim == 3:
+        return values.transpose(1, 2)
+    return values.reshape(len(values), -1, 1) if values.ndim <= 2 else values.flatten(2)

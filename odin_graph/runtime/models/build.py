@@ -95,6 +95,6 @@ def inspect(make: Callable[[], nn.Module], input_shape: Sequence[int] | None) ->
     try:
         with torch.device("meta"):
             return layer_table(make(), input_shape)
-    except Exception:  # noqa: BLE001 - its code needs real numbers, or fails anyway: the second try tells which
+    except Exception:  # noqa: BLE001 - its code needs real numbers, or fails anyway: the second try raises its error
         with torch.random.fork_rng():
             return layer_table(make(), input_shape)

@@ -111,7 +111,7 @@ def define(
 
 
 def import_target(target: str) -> Factory:
-    """What ``package.module:name`` names.
+    """Import what ``package.module:name`` names.
 
     Raises:
         ModelError: It cannot be imported here, or is nothing that can be called.
@@ -120,16 +120,16 @@ def import_target(target: str) -> Factory:
     if not colon or not name:
         raise ModelError(f"{target!r} names no factory: write 'package.module:name', or give the class itself.")
     try:
-        held: Any = importlib.import_module(module)
+        found: Any = importlib.import_module(module)
         for part in name.split("."):
-            held = getattr(held, part)
+            found = getattr(found, part)
     except Exception as error:
         raise ModelError(
             f"The model's factory {target!r} cannot be imported here: {type(error).__name__}: {error}. "
             "Install its package, or put its folder on sys.path."
         ) from error
-    _check_callable(held)
-    factory: Factory = held
+    _check_callable(found)
+    factory: Factory = found
     return factory
 
 
@@ -145,10 +145,10 @@ def _is_importable(target: str, factory: object) -> bool:
     module, _, name = target.partition(":")
     if "<" in name or importlib.util.find_spec(module) is None:
         return False
-    held: object = sys.modules.get(module)
+    found: object = sys.modules.get(module)
     for part in name.split("."):
-        held = getattr(held, part, None)
-    return held is factory
+        found = getattr(found, part, None)
+    return found is factory
 
 
 def _as_json(what: str, value: Any) -> Any:

@@ -68,7 +68,7 @@ def _of_factory(
     definition, live = define(factory, args, kwargs)
     table = inspect(lambda: call(definition, live), shape)
     if definition.kind == "source":
-        # What was captured must do by itself what the live class does, or somebody elsewhere finds out.
+        # The captured source must build by itself what the live class builds, or it fails only elsewhere.
         again = inspect(lambda: call(definition, run_source(definition)), shape)
         if again != table:
             raise ModelError(
@@ -95,7 +95,7 @@ def _of_module(
             f"A {kind} does not say how it was made. Give its class and arguments, db.models.add({id_!r}, {kind}, "
             "kwargs={...}), or input_shape=(bands, height, width), to keep it as an exported program."
         )
-    layer_table(module, shape)  # a shape that does not fit is said better here than by the export
+    layer_table(module, shape)  # reports a shape that does not fit more clearly than the export does
     program = export_program(module, shape)
     table = layer_table(load_program(program.data), shape)
     definition = Definition("program", files.put(stores, files.PROGRAMS, program.data), source=program.graph)

@@ -1,4 +1,4 @@
-"""Does a model say the same of an image again? Refused where it does not; how far off it may be otherwise, measured.
+"""Whether a model gives the same output for an image again: refused where it does not; small differences are measured.
 
 A stored value stands for the model only if running it again gives that value. The same batch twice must give the same
 bits. In a batch of another size, or on another device, sums are made in another order: that noise is small, and its
@@ -30,10 +30,10 @@ SIZES: Final = (1, 3)
 _MARGIN: Final = 2.0
 """The noise of other images may be larger than that of the sample."""
 _ROUNDINGS: Final = 4
-"""Of float32, relative to the largest value: no noise that is there at all is taken for less."""
+"""Of float32, relative to the largest value: noise that is not zero counts as at least so much."""
 _MOST: Final = 1e-3
 _MOST_HALF: Final = 5e-2
-"""Noise beyond this part of what a layer says at most is no noise: images change what is said of others."""
+"""Noise beyond this share of a layer's largest output is no noise: images change the outputs of others."""
 
 Name = TypeVar("Name")
 Rows = NDArray[np.float32]
@@ -41,21 +41,21 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Noise:
-    """What was measured of one layer."""
+    """The measured noise of one layer."""
 
     units: NDArray[np.float64]
     """(units,) how far a value may lie off in another batch or on another device."""
     largest: float
-    """Of what the layer said of the sample."""
+    """The largest output of the layer for the sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured."""
+    """A layer whose noise is measured."""
 
     layer: str
     shape: tuple[int, ...]
-    """Of what is said of one image."""
+    """Of the output for one image."""
     places: bool = False
     """Positions of largest values: of two that are nearly equal the other may be the largest the next time."""
 
@@ -66,36 +66,36 @@ def measure_noise(
     inputs: Tensor,
     layers: Mapping[Name, Measured],
 ) -> dict[Name, Noise]:
-    """The noise of what some layers say, over a sample of real inputs.
+    """The noise of some layers' outputs, over a sample of real inputs.
 
     Args:
         runnable: The model, on the device that is used.
-        run: Makes what runs it: inputs in, and by name what was said (n, units) out.
+        run: Makes the function that runs it: inputs in, outputs (n, units) by name out.
         inputs: (n, bands, h, w).
-        layers: By name what is measured.
+        layers: The layers to measure, by name.
 
     Raises:
-        ModelError: The same batch gives something else the second time, or images change what is said of others.
+        ModelError: The same batch gives something else the second time, or images change the outputs of others.
     """
-    here = run(runnable)
-    first = {name: said.copy() for name, said in here(inputs).items()}
-    for name, again in here(inputs).items():
+    forward = run(runnable)
+    first = {name: output.copy() for name, output in forward(inputs).items()}
+    for name, again in forward(inputs).items():
         if not np.array_equal(first[name], again, equal_nan=True):
             raise _changing(runnable, layers[name].layer, inputs)
-    off = {name: np.zeros(said.shape[1]) for name, said in first.items()}
+    off = {name: np.zeros(output.shape[1]) for name, output in first.items()}
     for size in (size for size in SIZES if size < len(inputs)):
         for start in range(0, len(inputs), size):
             part = slice(start, start + size)
-            _widen(off, first, here(inputs[part]), part)
-    if runnable.device.type != "cpu":  # who verifies later may have no such device
-        with on_the_cpu(runnable) as there:
-            _widen(off, first, run(there)(inputs), slice(0, len(inputs)))
+            _widen(off, first, forward(inputs[part]), part)
+    if runnable.device.type != "cpu":  # who verifies it later may have no such device
+        with on_the_cpu(runnable) as on_cpu:
+            _widen(off, first, run(on_cpu)(inputs), slice(0, len(inputs)))
     return {name: _noise(runnable, layers[name], off[name], first[name]) for name in first}
 
 
 @contextmanager
 def on_the_cpu(runnable: Runnable) -> Iterator[Runnable]:
-    """A model for the time being: it is moved, since one of torch.export cannot be copied."""
+    """Move a model to the CPU for the block: one of torch.export cannot be copied."""
     cpu = torch.device("cpu")
     try:
         yield replace(runnable, module=runnable.module.to(cpu), device=cpu)
@@ -103,8 +103,8 @@ def on_the_cpu(runnable: Runnable) -> Iterator[Runnable]:
         runnable.module.to(runnable.device)
 
 
-def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: Rows) -> Noise:
-    largest = float(np.abs(said, where=np.isfinite(said), out=np.zeros_like(said)).max(initial=0.0))
+def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], outputs: Rows) -> Noise:
+    largest = float(np.abs(outputs, where=np.isfinite(outputs), out=np.zeros_like(outputs)).max(initial=0.0))
     most = _MOST if runnable.autocast is None and runnable.device.type == "cpu" else _MOST_HALF
     if what.places:
         return Noise(off, largest)
@@ -116,7 +116,7 @@ def _noise(runnable: Runnable, what: Measured, off: NDArray[np.float64], said: R
             "evaluation."
         )
     noise = _MARGIN * _alike(off, what.shape)
-    # Where sums are made in another order at all, a few roundings of the largest terms are what a sample may not show.
+    # Where sums are made in another order, a few roundings of the largest terms may not show in the sample.
     least = _ROUNDINGS * float(np.finfo(np.float32).eps) * largest if noise.any() else 0.0
     return Noise(np.maximum(noise, least), largest)
 
@@ -135,30 +135,32 @@ def _alike(off: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64
 
 
 def _widen(off: dict[Name, NDArray[np.float64]], first: dict[Name, Rows], again: dict[Name, Rows], part: slice) -> None:
-    for name, said in again.items():
+    for name, output in again.items():
         with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.abs(first[name][part].astype(np.float64) - said)
-        distance[~np.isfinite(distance)] = 0  # not a number here and there: coded as such, and never verified
+            distance = np.abs(first[name][part].astype(np.float64) - output)
+        distance[~np.isfinite(distance)] = 0  # NaN or infinity: coded as missing, and never verified
         np.maximum(off[name], distance.max(axis=0), out=off[name])
 
 
 def _changing(runnable: Runnable, name: str, inputs: Tensor) -> ModelError:
-    said = f"The layer {name!r} of {runnable.model.id!r} gives another output for the same images the second time"
+    message = f"The layer {name!r} of {runnable.model.id!r} gives another output for the same images the second time"
     with torch.no_grad(), evaluating(runnable.module):
         random = random_operations(runnable.module, inputs[:1].to(runnable.device))
     if random:
         listed = ", ".join(f"{operation} in {where}" for where, operation in random[:5])
         return ModelError(
-            f"{said}, since its forward pass draws at random: {listed}. Nothing of it is stored. Let it draw in "
+            f"{message}, since its forward pass draws at random: {listed}. Nothing of it is stored. Let it draw in "
             "training alone, for example F.dropout(x, training=self.training)."
         )
-    kept = [kind for kind in ("cuda", "mps") if runnable.device.type == kind]
-    reason = "operations that add in any order on this device" if kept else "a state that it keeps from call to call"
+    accelerators = [kind for kind in ("cuda", "mps") if runnable.device.type == kind]
+    reason = (
+        "operations that add in any order on this device" if accelerators else "a state that it keeps from call to call"
+    )
     return ModelError(
-        f"{said}. It draws nothing at random, so it may be {reason}. Nothing of it is stored. "
+        f"{message}. It draws nothing at random, so it may be {reason}. Nothing of it is stored. "
         + (
             "Give device='cpu', or call torch.use_deterministic_algorithms(True)."
-            if kept
+            if accelerators
             else "Let its forward depend on its input and its weights alone."
         )
     )
@@ -177,17 +179,17 @@ def random_operations(module: nn.Module, inputs: Tensor) -> list[tuple[str, str]
                 self.found[where, str(func).split(".")[1].removeprefix("native_").rstrip("_")] = None
             return func(*args, **(kwargs or {}))
 
-    def enter(name: str, held: nn.Module, _args: object) -> None:
-        running.append(f"{name!r} ({type(held).__name__})" if name else type(held).__name__)
+    def enter(name: str, child: nn.Module, _args: object) -> None:
+        running.append(f"{name!r} ({type(child).__name__})" if name else type(child).__name__)
 
     def leave(*_: object) -> None:
         running.pop()
 
     watch = Watch()  # type: ignore[no-untyped-call]
     with ExitStack() as undo:
-        for name, held in module.named_modules():
-            undo.enter_context(held.register_forward_pre_hook(partial(enter, name)))
-            undo.enter_context(held.register_forward_hook(leave))
+        for name, child in module.named_modules():
+            undo.enter_context(child.register_forward_pre_hook(partial(enter, name)))
+            undo.enter_context(child.register_forward_hook(leave))
         undo.enter_context(watch)
         module(inputs)
     return list(watch.found)

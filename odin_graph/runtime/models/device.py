@@ -13,7 +13,7 @@ from odin_graph.runtime.layers.layers import LayerRow
 MOST = 256
 """Images at once: beyond that neither a CPU nor a GPU gains on images of the usual size."""
 FALLBACK = 32
-"""Where nobody knows the shapes."""
+"""Where the shapes are not known."""
 
 
 def choose_device(asked: str | torch.device | None = None) -> torch.device:

@@ -25,10 +25,10 @@ def without_prefix(weights: nn.Module | Mapping[str, Tensor], prefix: str) -> di
     Raises:
         ModelError: There are none.
     """
-    held = state_of(weights)
-    found = {name.removeprefix(prefix): value for name, value in held.items() if name.startswith(prefix)}
+    state = state_of(weights)
+    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not found:
-        raise ModelError(f"No weight's name begins with {prefix!r}: the names are {_listed(list(held))}.")
+        raise ModelError(f"No weight's name begins with {prefix!r}: the names are {_listed(list(state))}.")
     return found
 
 
@@ -39,38 +39,38 @@ def check_fit(stores: Stores, model: ModelRecord, weights: nn.Module | Mapping[s
 
     Args:
         stores: The open workspace.
-        model: The model that they are said to be of.
+        model: The model that they should fit.
         weights: A module, or its state dict.
 
     Raises:
         ModelError: Names what is missing, too much, or of another shape, and the prefix that all names have in common.
     """
-    held = {name: tuple(value.shape) for name, value in state_of(weights).items() if isinstance(value, Tensor)}
+    given = {name: tuple(value.shape) for name, value in state_of(weights).items() if isinstance(value, Tensor)}
     wanted = _wanted(stores, model)
     modules = {row.name for row in layers_of(model)} | {""}
 
     def fits(name: str) -> bool:
         return name.rpartition(".")[0] in modules if wanted is None else name in wanted
 
-    faults = {"unexpected": sorted(name for name in held if not fits(name))}
+    faults = {"unexpected": sorted(name for name in given if not fits(name))}
     if wanted is not None:
-        faults["missing"] = sorted(wanted.keys() - held.keys())
+        faults["missing"] = sorted(wanted.keys() - given.keys())
         faults["other shapes"] = [
-            f"{name} {held[name]} for {shape}" for name, shape in wanted.items() if held.get(name, shape) != shape
+            f"{name} {given[name]} for {shape}" for name, shape in wanted.items() if given.get(name, shape) != shape
         ]
-    said = [f"{what}: {_listed(names)}" for what, names in faults.items() if names]
-    if not said:
+    problems = [f"{what}: {_listed(names)}" for what, names in faults.items() if names]
+    if not problems:
         return
     raise ModelError(
-        f"The weights do not fit the model {model.id!r}, so they cannot be loaded. {'; '.join(said)}. "
-        f"{_remedy(list(held), fits)} Nothing was stored."
+        f"The weights do not fit the model {model.id!r}, so they cannot be loaded. {'; '.join(problems)}. "
+        f"{_remedy(list(given), fits)} Nothing was stored."
     )
 
 
 def _wanted(stores: Stores, model: ModelRecord) -> dict[str, tuple[int, ...]] | None:
     """Names and shapes of the model's weights; None where it cannot, or may not, be built."""
     if model.definition_digest not in _shapes:
-        with torch.random.fork_rng(devices=[]):  # building one draws weights, and the training goes on as it would have
+        with torch.random.fork_rng(devices=[]):  # building draws weights, and must not change a training's random state
             try:
                 built = build_model(stores, model)
             except ModelError:  # TrustError among them
@@ -80,7 +80,7 @@ def _wanted(stores: Stores, model: ModelRecord) -> dict[str, tuple[int, ...]] | 
 
 
 def _remedy(names: list[str], fits: Callable[[str], bool]) -> str:
-    """What to do where all that fits lies under one name, as a wrapper puts it."""
+    """The remedy; where all names fit without a wrapper's prefix, to take that off."""
     for prefix in sorted({f"{name.partition('.')[0]}." for name in names}):
         inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
         if inside and all(map(fits, inside)):

@@ -24,15 +24,15 @@ _Name: TypeAlias = tuple[object, ...]
 
 
 @dataclass(eq=False)
-class _Held:
+class _Loaded:
     runnable: Runnable
     turn: threading.Lock = field(default_factory=threading.Lock)
-    """One thread runs it at a time: what hooks hear is of one pass."""
+    """One thread runs it at a time, so that hooks see one pass."""
     users: int = 0
     """Threads that run it, or wait for their turn."""
 
 
-_held: OrderedDict[_Name, _Held] = OrderedDict()
+_entries: OrderedDict[_Name, _Loaded] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -48,20 +48,20 @@ class Wanted:
 
     @property
     def name(self) -> _Name:
-        """The device that is left to us and the same one by name are one."""
+        """Its key among the loaded models: the default device and the same device by name are one."""
         stores, device = self.stores, choose_device(self.device)
         return str(stores.address), stores.workspace_id, self.checkpoint, device, self.autocast, self.batch
 
     def load(self) -> Runnable:
-        """One more of it."""
+        """Load another copy of it."""
         return Runnable.load(self.stores, self.checkpoint, device=self.device, batch=self.batch, autocast=self.autocast)
 
 
 def is_loaded(wanted: Wanted) -> bool:
-    """Whether a model is."""
+    """Whether the model is loaded."""
     name = wanted.name
     with _lock:
-        return name in _held
+        return name in _entries
 
 
 @contextmanager
@@ -72,19 +72,19 @@ def shared(wanted: Wanted) -> Iterator[tuple[Runnable, float | None]]:
     """
     name, took = wanted.name, None
     with _lock:
-        if name not in _held:
+        if name not in _entries:
             began = time.perf_counter()
-            _held[name] = _Held(wanted.load())
+            _entries[name] = _Loaded(wanted.load())
             took = time.perf_counter() - began
-        held = _held[name]
-        held.users += 1
+        entry = _entries[name]
+        entry.users += 1
         _trim(name)
     try:
-        with held.turn:
-            yield held.runnable, took
+        with entry.turn:
+            yield entry.runnable, took
     finally:
         with _lock:
-            held.users -= 1
+            entry.users -= 1
 
 
 @contextmanager
@@ -92,32 +92,32 @@ def alone(wanted: Wanted) -> Iterator[Runnable]:
     """A model that nobody else runs, for a pass that may take hours: the one that is loaded, if it is idle."""
     name = wanted.name
     with _lock:
-        taken = _held.pop(name) if name in _held and not _held[name].users else None
+        taken = _entries.pop(name) if name in _entries and not _entries[name].users else None
     try:
         yield wanted.load() if taken is None else taken.runnable
     finally:
         if taken is not None and _is_whole(taken.runnable):
             with _lock:
-                _held.setdefault(name, taken)  # another may have been loaded meanwhile
+                _entries.setdefault(name, taken)  # another may have been loaded meanwhile
                 _trim(name)
 
 
 def _is_whole(runnable: Runnable) -> bool:
-    """Whether all of it is where it belongs: what moved it to another device may have been interrupted."""
+    """Whether all of it is on its device: a move to another one may have been interrupted."""
     tensors = chain(runnable.module.parameters(), runnable.module.buffers())
-    return {one.device.type for one in tensors} <= {runnable.device.type}
+    return {tensor.device.type for tensor in tensors} <= {runnable.device.type}
 
 
 def _trim(name: _Name) -> None:
-    _held.move_to_end(name)
-    while len(_held) > _MOST:
-        _held.popitem(last=False)
+    _entries.move_to_end(name)
+    while len(_entries) > _MOST:
+        _entries.popitem(last=False)
 
 
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # another thread of the parent may have held it, or one of a model
-    _held.clear()
+    _entries.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -16,7 +16,7 @@ from odin_graph.catalog.models.weights import apply_weights
 from odin_graph.catalog.records import files
 from odin_graph.errors import ModelError, OdinError, QueryError, ShapeError
 from odin_graph.ops import Pipeline
-from odin_graph.runtime.layers.hooks import EnoughSaid
+from odin_graph.runtime.layers.hooks import AllCaptured
 from odin_graph.runtime.layers.layers import LayerRow
 from odin_graph.runtime.models import trust, trusted
 from odin_graph.runtime.models.build import build
@@ -125,7 +125,7 @@ class Runnable:
         """
         try:
             with torch.inference_mode():
-                taken = take(self._said(inputs.to(self.device))).to("cpu")
+                taken = take(self._forward(inputs.to(self.device))).to("cpu")
         except torch.cuda.OutOfMemoryError as error:
             if len(inputs) == 1:
                 raise ModelError(f"{self.device} has too little memory for one image: give device='cpu'.") from error
@@ -139,11 +139,11 @@ class Runnable:
         half = len(inputs) // 2
         return torch.cat([self.run(inputs[:half], take), self.run(inputs[half:], take)])
 
-    def _said(self, inputs: Tensor) -> object:
+    def _forward(self, inputs: Tensor) -> object:
         try:
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 return self.module(inputs)
-        except EnoughSaid:  # whoever looks into the layers has what they want
+        except AllCaptured:  # every wanted layer has run
             return None
 
     def _refused(self, inputs: Tensor, error: Exception) -> ShapeError:

@@ -35,7 +35,7 @@ def export_program(module: nn.Module, input_shape: Sequence[int]) -> Program:
     Raises:
         ModelError: It cannot be exported; says what to do instead.
     """
-    modes = [(held, held.training) for held in module.modules()]
+    modes = [(child, child.training) for child in module.modules()]
     like = next(module.parameters(), torch.empty(0))
     try:
         batch = torch.export.Dim("batch")
@@ -49,8 +49,8 @@ def export_program(module: nn.Module, input_shape: Sequence[int]) -> Program:
             "instead: db.models.add(id, Class, kwargs={...}); its weights go into a checkpoint."
         ) from error
     finally:
-        for held, training in modes:
-            held.training = training
+        for child, training in modes:
+            child.training = training
     return Program(buffer.getvalue(), _text(exported))
 
 

@@ -63,7 +63,7 @@ class _Capture:
         if name in self.pieces:
             return
         if name not in vars(self.module):
-            return  # a builtin, or a name that is made later: the build after the capture tells
+            return  # a builtin, or a name that is defined later: the build after the capture fails without it
         value = vars(self.module)[name]
         if (found := _import_of(name, value, self.module)) is not None:
             self.pieces[name] = found
@@ -129,8 +129,8 @@ def _import_of(name: str, value: Any, here: ModuleType) -> str | None:
     home = getattr(value, "__module__", None)
     known = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     homes = [home] if isinstance(home, str) else []
-    if callable(value) and not homes:  # built-in functions such as torch.relu say no module
-        homes = [held for held in ("torch", "torch.nn.functional", "numpy", "math") if held in sys.modules]
+    if callable(value) and not homes:  # built-in functions such as torch.relu have no __module__
+        homes = [package for package in ("torch", "torch.nn.functional", "numpy", "math") if package in sys.modules]
     for module in homes:
         if module in (here.__name__, "__main__") or known is None or "." in known:
             continue
@@ -178,7 +178,7 @@ def _source(file: str, name: str) -> str | None:
     """The text of the last definition of the name at the top level, decorators included."""
     for node in reversed(list(_top_level(_parsed(file)))):
         if isinstance(node, Definition) and node.name == name:
-            return _text(file, node, min((held.lineno for held in node.decorator_list), default=node.lineno))
+            return _text(file, node, min((decorator.lineno for decorator in node.decorator_list), default=node.lineno))
     return None
 
 
@@ -207,7 +207,7 @@ def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
         yield node
         for field in ("body", "orelse", "finalbody"):
             if isinstance(node, ast.If | ast.Try | ast.With):
-                yield from (held for held in getattr(node, field, []))
+                yield from (statement for statement in getattr(node, field, []))
 
 
 def _text(file: str, node: ast.stmt, first: int) -> str:

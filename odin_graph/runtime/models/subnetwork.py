@@ -1,4 +1,4 @@
-"""Which sub-network feeds a layer, as a digest: where two checkpoints have the same one, they say the same.
+"""A digest of the sub-network that feeds a layer: checkpoints that share it give the same output there.
 
 One input runs through the model while every operation is watched. What an operation gave is known by a digest of its
 name, its constants and what its inputs are known by; a weight is known by its bytes, the input by its shape. So what a
@@ -32,7 +32,7 @@ from odin_graph.runtime.models.model import layers_of, load_checkpoint
 from odin_graph.stores import Stores
 
 _FORM: Final = 1
-"""Of the digest: another way to make it has another number."""
+"""The version of the digest: another way to make it has another number."""
 _DEPENDS_ON_DATA: Final = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero")
 """Operations after which another input may take another way through the model."""
 
@@ -55,15 +55,15 @@ def layer_digests(stores: Stores, checkpoint: str) -> dict[str, str]:
     whole = _digest("whole", record.weights, model.definition_digest, model.preprocess, list(model.input_shape or ()))
     file = stores.cache / "subnetworks" / f"{whole}.json"
     try:
-        held: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        digests: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        held = _found(stores, record, model, whole)
-        _keep(file, held)
-    return held
+        digests = _computed(stores, record, model, whole)
+        _cache(file, digests)
+    return digests
 
 
 def trace(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, str] | None:
-    """The digest of what feeds each layer, by running one input; None where it cannot be told.
+    """The digest of what feeds each layer, by running one input; None where it cannot be traced.
 
     Args:
         module: On the CPU.
@@ -71,12 +71,12 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, str] | N
     """
     like = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
     dtype = like.dtype if like.dtype.is_floating_point else torch.float32
-    # Not zeros: what is computed beside torch comes back as a constant, and should be another for another network.
-    given = torch.rand((1, *input_shape), generator=torch.Generator().manual_seed(0)).to(dtype)
-    watch = _Watch(given)
+    # Not zeros: what is computed outside of torch becomes a constant, which must differ between networks.
+    inputs = torch.rand((1, *input_shape), generator=torch.Generator().manual_seed(0)).to(dtype)
+    watch = _Watch(inputs)
     try:
         with torch.no_grad(), _named(module, watch), watch:
-            module(given)
+            module(inputs)
     except OdinError:
         raise
     except Exception:  # noqa: BLE001 - torch's operations fail in many ways where they are watched
@@ -85,36 +85,36 @@ def trace(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, str] | N
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """What every storage is known by, operation by operation."""
+    """Tracks the digest of every storage, operation by operation."""
 
-    def __init__(self, given: Tensor) -> None:
+    def __init__(self, inputs: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: dict[str, str] = {}
         self.lost = False
-        self._known: dict[int, str] = {_storage(given): _digest("input", list(given.shape), str(given.dtype))}
-        self._held: list[Tensor] = [given]
-        """A storage that is freed gives its address to the next."""
+        self._known: dict[int, str] = {_storage(inputs): _digest("input", list(inputs.shape), str(inputs.dtype))}
+        self._alive: list[Tensor] = [inputs]
+        """Keeps tensors alive: a storage that is freed gives its address to the next."""
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         read = [self._of(value) for value in tree_flatten((args, kwargs))[0]]
-        given = func(*args, **kwargs)
+        result = func(*args, **kwargs)
         name = str(func)
         self.lost |= name.startswith(_DEPENDS_ON_DATA)
         node = _digest(name, sorted(kwargs), str(tree_flatten((args, kwargs))[1]), read)
-        said = [value for value in tree_flatten(given)[0] if isinstance(value, Tensor)]
+        outputs = [value for value in tree_flatten(result)[0] if isinstance(value, Tensor)]
         known = {_storage(value) for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)}
-        for place, value in enumerate(said):
-            # A view has its input's storage, and is known by that and by where it looks.
+        for place, value in enumerate(outputs):
+            # A view shares its input's storage, and is told apart by its shape, strides and offset.
             if _storage(value) not in known:
                 self._known[_storage(value)] = _digest(node, place)
         for value in _written(func, args, kwargs):
             self._known[_storage(value)] = _digest(node, "in place")
-        self._held += said
-        return given
+        self._alive += outputs
+        return result
 
     def keep(self, name: str, output: Tensor) -> None:
-        """What a layer gave is known by what it is known by now: another may write to it later."""
+        """Record the digest of a layer's output now: a later operation may write to it."""
         self.layers[name] = _digest("layer", self._of(output))
 
     def _of(self, value: object) -> object:
@@ -123,7 +123,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         place = _storage(value)
         if place not in self._known:  # a weight, or a constant
             self._known[place] = _bytes_of(value)
-            self._held.append(value)
+            self._alive.append(value)
         offset, strides = int(value.storage_offset()), list(value.stride())
         return [
             self._known[place],
@@ -141,11 +141,11 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
     schema = getattr(func, "_schema", None)
     if schema is None:
         raise ModelError("an operation without a schema")
-    for place, said in enumerate(schema.arguments):
-        if said.alias_info is None or not said.alias_info.is_write:
+    for place, argument in enumerate(schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
             continue
-        value = args[place] if place < len(args) else kwargs.get(said.name)
-        yield from (held for held in tree_flatten(value)[0] if isinstance(held, Tensor))
+        value = args[place] if place < len(args) else kwargs.get(argument.name)
+        yield from (tensor for tensor in tree_flatten(value)[0] if isinstance(tensor, Tensor))
 
 
 @contextmanager
@@ -161,18 +161,18 @@ def _named(module: nn.Module, watch: _Watch) -> Iterator[None]:
 
     with ExitStack() as undo:
         undo.enter_context(evaluating(module))
-        for name, held in module.named_modules(remove_duplicate=False):
-            undo.enter_context(held.register_forward_hook(partial(keep, name)))
+        for name, child in module.named_modules(remove_duplicate=False):
+            undo.enter_context(child.register_forward_hook(partial(keep, name)))
         yield
 
 
-def _found(stores: Stores, record: CheckpointRecord, model: ModelRecord, whole: str) -> dict[str, str]:
+def _computed(stores: Stores, record: CheckpointRecord, model: ModelRecord, whole: str) -> dict[str, str]:
     traced: dict[str, str] | None = None
     if model.input_shape is not None:
         with torch.random.fork_rng(devices=[]):
             traced = trace(load_checkpoint(stores, record), model.input_shape)
     if traced is not None:
-        return {name: _digest("traced", held, model.preprocess) for name, held in traced.items()}
+        return {name: _digest("traced", digest, model.preprocess) for name, digest in traced.items()}
     names = [
         name
         for row in layers_of(model)
@@ -181,13 +181,13 @@ def _found(stores: Stores, record: CheckpointRecord, model: ModelRecord, whole: 
     return {name: _digest("whole", whole, name) for name in names}
 
 
-def _keep(file: Path, held: dict[str, str]) -> None:
+def _cache(file: Path, digests: dict[str, str]) -> None:
     try:
         make_near(file.parent)
-        fresh = file.with_suffix(f".{id(held)}.tmp")
-        fresh.write_text(json.dumps(held), encoding="utf-8")
+        fresh = file.with_suffix(f".{id(digests)}.tmp")
+        fresh.write_text(json.dumps(digests), encoding="utf-8")
         fresh.replace(file)
-    except OSError:  # it is found again
+    except OSError:  # it is computed again
         return
 
 

@@ -35,7 +35,7 @@ def keep(stores: Stores, digest: str) -> None:
     if digest in trusted(stores):
         return
     try:
-        _change(lambda held: held.setdefault(stores.workspace_id, []).append(digest))
+        _change(lambda decisions: decisions.setdefault(stores.workspace_id, []).append(digest))
     except OSError as error:
         warn(
             f"The decision to trust the code cannot be kept in {trust_file()} ({error.strerror}): it is valid only in "
@@ -48,10 +48,10 @@ def revoke(stores: Stores, digest: str | None = None) -> int:
     """Forget a decision, by default all of this workspace; how many."""
     gone = trusted(stores) if digest is None else trusted(stores) & {digest}
 
-    def forget(held: dict[str, list[str]]) -> None:
-        left = [one for one in held.pop(stores.workspace_id, []) if one not in gone]
+    def forget(decisions: dict[str, list[str]]) -> None:
+        left = [known for known in decisions.pop(stores.workspace_id, []) if known not in gone]
         if left:
-            held[stores.workspace_id] = left
+            decisions[stores.workspace_id] = left
 
     if gone:
         _change(forget)
@@ -73,10 +73,10 @@ def _read() -> dict[str, list[str]]:
         )
         return {}
     try:
-        held = json.loads(text)
+        decisions = json.loads(text)
     except ValueError:
         return {}
-    return held if isinstance(held, dict) else {}
+    return decisions if isinstance(decisions, dict) else {}
 
 
 def _change(change: Callable[[dict[str, list[str]]], object]) -> None:
@@ -84,12 +84,12 @@ def _change(change: Callable[[dict[str, list[str]]], object]) -> None:
     file = trust_file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(file.with_suffix(".lock")):
-        held = _read()
-        change(held)
+        decisions = _read()
+        change(decisions)
         handle, name = tempfile.mkstemp(dir=file.parent)  # of mode 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as new:
-                json.dump(held, new, indent=1, sort_keys=True)
+                json.dump(decisions, new, indent=1, sort_keys=True)
             Path(name).replace(file)
         except BaseException:
             Path(name).unlink(missing_ok=True)

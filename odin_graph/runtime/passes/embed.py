@@ -1,4 +1,4 @@
-"""Embeddings on demand: what a layer says of images, pooled, stored once, and indexed."""
+"""Embeddings on demand: the outputs of a layer for images, pooled, stored once, and indexed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from odin_graph.runtime.pixels.pixels import pixel_blocks
 from odin_graph.stores import Stores
 
 SEGMENT_BYTES = 256 * 2**20
-"""Rows are written when there are so many, and at the end: all that a crash costs."""
+"""Rows are written when they take so many bytes, and at the end: a crash costs no more than these."""
 
 Keys = NDArray[np.int64]
 
@@ -45,19 +45,19 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
     if not isinstance(ref.layer, str):
         raise QueryError(f"A layer is known by its name, as Model.layers lists them, not by {ref.layer!r:.80}.")
     POOLINGS.get(ref.pooling)
-    held = checkpoint_of(stores, ref.checkpoint)
-    if held.model is None:
-        raise ModelError(f"The checkpoint {held.id!r} belongs to no model, so it has no layers that could be run.")
-    model = model_of(stores, held.model)
+    stored = checkpoint_of(stores, ref.checkpoint)
+    if stored.model is None:
+        raise ModelError(f"The checkpoint {stored.id!r} belongs to no model, so it has no layers that could be run.")
+    model = model_of(stores, stored.model)
     name, _, call = ref.layer.partition(CALL)
     table = {row.name: row for row in layers_of(model)}
     row = table.get(name)
     if row is None or not name:
         raise UnknownNameError.of(f"layer of the model {model.id!r}:", name, (known for known in table if known))
     if model.input_shape is None:
-        return row  # nobody knows how often it runs before it has run
+        return row  # how often it runs is not known before it has run
     if row.calls == 0:
-        ran = ", ".join([known for known, held in table.items() if known and held.calls][:20])
+        ran = ", ".join([known for known, listed in table.items() if known and listed.calls][:20])
         raise QueryError(f"The layer {name!r} of {model.id!r} does not run on its own: choose one that does, {ran}.")
     if row.calls > 1 and not call:
         choices = ", ".join(f"{name}{CALL}{place + 1}" for place in range(row.calls))
@@ -108,8 +108,8 @@ def ensure_embeddings(
             runnable = Runnable.load(stores, ref.checkpoint, device=device, batch=batch)
             writer = _Writer(growth.add)
             with progress_bar(f"{ref.layer} of {ref.checkpoint}", len(missing), show=progress) as done:
-                for part, said in _embed(stores, runnable, ref, missing):
-                    writer.add(part, said)
+                for part, vectors in _embed(stores, runnable, ref, missing):
+                    writer.add(part, vectors)
                     check()
                     done(len(part))
             writer.flush()
@@ -117,7 +117,7 @@ def ensure_embeddings(
 
 
 def _width(shape: Sequence[int] | None, pooling: str) -> int:
-    """Numbers of a vector, at most; 0 where nobody knows before it runs."""
+    """Numbers of a vector, at most; 0 where it is not known before it runs."""
     if shape is None:
         return 0
     if pooling == "flatten":
@@ -195,26 +195,26 @@ def _embed(stores: Stores, runnable: Runnable, ref: LayerRef, keys: Keys) -> Any
 
 @contextmanager
 def _captured(runnable: Runnable, ref: LayerRef) -> Iterator[Callable[[object], Tensor]]:
-    """What takes the layer's vectors (n, d) after a run."""
+    """A function that takes the layer's vectors (n, d) after a run."""
     pool = POOLINGS.get(ref.pooling)
     with captured(runnable.module, [ref.layer], reduce=pool) as outputs:
 
         def take(_: object) -> Tensor:
             if ref.layer not in outputs:
                 raise QueryError(f"The layer {ref.layer!r} of {runnable.model.id!r} does not run: choose another.")
-            held = outputs[ref.layer]
-            if held.ndim != 2:
+            vectors = outputs[ref.layer]
+            if vectors.ndim != 2:
                 raise ShapeError(
-                    f"The pooling {ref.pooling!r} gave {tuple(held.shape)} for the layer {ref.layer!r}, and one "
+                    f"The pooling {ref.pooling!r} gave {tuple(vectors.shape)} for the layer {ref.layer!r}, and one "
                     "vector an image is (n, d): choose another layer or pooling."
                 )
-            return held
+            return vectors
 
         yield take
 
 
 def _ready(stores: Stores, set_id: str) -> float | None:
-    """The seconds that computing a set took; None where there is none that is ready."""
+    """The seconds that computing a set took; None where no set is ready."""
     rows = stores.graph.read(
         "MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN coalesce(s.odin_seconds, 0.0) AS seconds",
         {"id": set_id},

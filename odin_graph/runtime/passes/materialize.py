@@ -1,4 +1,4 @@
-"""Store what the units of layers say of images: one pass for all layers, then a segment of columns each."""
+"""Store the outputs of units of layers for images: one pass for all layers, then a segment of columns each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Keys = NDArray[np.int64]
 
 
 def unit_ref(stores: Stores, checkpoint: str, want: Want, autocast: torch.dtype | None = None) -> UnitRef:
-    """The set that holds what is wanted of a checkpoint, whether it is there or not.
+    """The set for what is wanted of a checkpoint, whether it is stored or not.
 
     Raises:
         UnknownNameError: There is no such checkpoint or layer; lists those there are.
@@ -65,7 +65,7 @@ def plan_units(
     targets = _targets(stores, checkpoint, wants, rows, autocast)
     table = {row.name: row for row in layers_of(model_of(stores, checkpoint_of(stores, checkpoint).model or ""))}
     widths = {part: _width(part, _row(table, part.layer)) for part in {target.part for target in targets}}
-    if any(width is None for width in widths.values()):  # nobody knows the shapes before it has run
+    if any(width is None for width in widths.values()):  # the shapes are not known before it has run
         runnable = Runnable.load(stores, checkpoint, batch=1)
         shapes = shapes_of(runnable, list(widths), sample_of(stores, runnable, np.asarray(keys, np.int64), 1))
         widths = {part: units_of_shape(shapes[part]) for part in widths}
@@ -123,8 +123,8 @@ def materialize(
     ids = [target.ref.set_id for target in targets]
     if all(_is_ready(stores, target, checkpoint, wanted) for target in targets):
         return ids
-    with ExitStack() as held:
-        runnable = held.enter_context(alone(Wanted(stores, checkpoint, device, autocast, batch)))
+    with ExitStack() as stack:
+        runnable = stack.enter_context(alone(Wanted(stores, checkpoint, device, autocast, batch)))
         parts = list(dict.fromkeys(target.part for target in targets))
         absent = _absent(targets, [array_of(stores, target.ref).missing(wanted) for target in targets], wanted)
         if not len(absent):
@@ -141,10 +141,10 @@ def materialize(
         keep_to_budget(stores, plan.stored, spare=[*ids, *spare])
         writer = UnitWriter(stores, runnable, parts, shapes, noise, beside)
         growths: dict[str, UnitGrowth | Growth] = {}
-        # In one order, so that two do not wait for each other.
-        for target in sorted(targets, key=lambda one: one.ref.set_id):
+        # Leases are taken in one order, so that two calls do not wait for each other.
+        for target in sorted(targets, key=lambda target: target.ref.set_id):
             if target.ref.set_id not in growths:
-                growths[target.ref.set_id] = held.enter_context(writer.growing(target, checkpoint))
+                growths[target.ref.set_id] = stack.enter_context(writer.growing(target, checkpoint))
         by_target = {target: growths[target.ref.set_id] for target in targets}
         missing = {target: growth.missing(wanted) for target, growth in by_target.items()}
         absent = _absent(targets, list(missing.values()), wanted)
@@ -180,7 +180,7 @@ def _is_ready(stores: Stores, target: Target, checkpoint: str, keys: Keys) -> bo
     record = unit_set_of(stores, target.ref.set_id)
     if record is None or record.state != "ready" or len(array_of(stores, target.ref).missing(keys)):
         return False
-    if not is_read_only():  # then it is left to somebody who may write
+    if not is_read_only():  # then it is left to a process that may write
         link(stores, target.ref.set_id, checkpoint, target.part.layer)
     return True
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of images."""
+"""The predictions of a checkpoint for images."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def predict_batches(
     runnable = Runnable.load(stores, checkpoint, device=device, batch=batch)
     task, classes = _task_of(runnable)
     with progress_bar(f"predict with {checkpoint}", len(keys), show=progress) as done:
-        for said_of, logits in forward(stores, runnable, keys):
-            yield said_of, parse_task(task).decide(logits, classes)
-            done(len(said_of))
+        for batch_keys, logits in forward(stores, runnable, keys):
+            yield batch_keys, parse_task(task).decide(logits, classes)
+            done(len(batch_keys))
 
 
 def forward(stores: Stores, runnable: Runnable, keys: Keys) -> Iterator[tuple[Keys, NDArray[np.float32]]]:

@@ -1,4 +1,4 @@
-"""What units say exactly: the model is run again on just the images that are asked for."""
+"""Exact values of units: the model is run again on just the images that are asked for."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Rerun:
         self._stores, self._wanted = stores, Wanted(stores, checkpoint, device, autocast, batch)
         self._part, self._group = Part(layer, pooling), np.asarray(group, np.int64)
         self.images = 0
-        """That were run so far."""
+        """Images that were run so far."""
         self.seconds = 0.0
-        """That running them took, loading left out."""
+        """Seconds that running them took, without loading."""
         self.load: float | None = None
         """Seconds that loading took; None where the model was loaded."""
         self.width: int | None = None
-        """Numbers that the layer says of an image; None before it has run."""
+        """Numbers that the layer gives for an image; None before it has run."""
         self._known: dict[str, Shape] = {}
 
     @classmethod
@@ -75,7 +75,7 @@ class Rerun:
         """For what a set holds, run as it was computed."""
         device, autocast = device_of(record)
         again = cls(stores, checkpoint, layer, group, pooling=record.pooling, device=device, autocast=autocast)
-        again.width = record.units  # whatever it says of other images has to be the same units
+        again.width = record.units  # other images must give the same units
         if record.pooling == "units":
             again._known[layer] = record.shape
         return again
@@ -112,11 +112,11 @@ class Rerun:
                 for start in range(0, len(images), batch):
                     check()
                     for inputs in input_runs(runnable.pipeline, images[start : start + batch]):
-                        said = run(inputs)[self._part]
-                        self._check(said.shape[1])
-                        found[place : place + len(said)] = said[:, self._group]
-                        place += len(said)
-                        done(len(said))
+                        outputs = run(inputs)[self._part]
+                        self._check(outputs.shape[1])
+                        found[place : place + len(outputs)] = outputs[:, self._group]
+                        place += len(outputs)
+                        done(len(outputs))
 
     def _check(self, units: int) -> None:
         if self.width is not None and self.width != units:
@@ -136,12 +136,12 @@ class Rerun:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the model is."""
+        """Whether the model is loaded."""
         return is_loaded(self._wanted)
 
 
 def device_of(record: UnitSetRecord) -> tuple[str, torch.dtype | None]:
-    """Where a set was computed, if that is here, else the CPU, whose noise was measured; and in which precision."""
+    """The device that computed a set, if it is here, else the CPU, whose noise was measured; and the precision."""
     kind, _, precision = record.device.partition(" ")
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return kind if here.get(kind, False) else "cpu", getattr(torch, precision) if precision else None
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return kind if available.get(kind, False) else "cpu", getattr(torch, precision) if precision else None

@@ -1,6 +1,6 @@
-"""What layers said, on its way from rows to columns: kept image by image, taken unit by unit.
+"""Outputs of layers on their way from rows to columns: written image by image, read unit by unit.
 
-A model says a row an image, and a segment holds a column a unit. Rows are written into blocks of units, each block a
+A model gives a row an image, and a segment holds a column a unit. Rows are written into blocks of units, each block a
 piece of a file, so that a block is one read and everything together never has to be in memory. The file lies in the
 workspace's cache, and says how far it is: a run that was killed goes on with the image after.
 """
@@ -33,7 +33,7 @@ ROOM: Final = 64 << 20
 IN_MEMORY: Final = 128 << 20
 """So many bytes of all layers together need no file."""
 _KEPT_SECONDS: Final = 7 * 86_400.0
-"""An interrupted run may be gone on with for so long."""
+"""So long an interrupted run can be continued."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SETS: Final = "sets.json"
 _KEYS: Final = "keys.npy"
@@ -68,16 +68,16 @@ class Spill:
             except (AttributeError, OSError) as error:
                 if getattr(error, "errno", None) in _NO_SPACE:
                     self.close()
-                    raise SpaceError(_said(file, self.bytes)) from error
+                    raise SpaceError(_no_space(file, self.bytes)) from error
                 os.ftruncate(self._handle, self.bytes)
 
     @property
     def bytes(self) -> int:
-        """What it takes."""
+        """The bytes that it takes."""
         return self.units * self.images * 4
 
     def write(self, first: int, rows: Floats) -> None:
-        """The rows (n, units) of images from a place on.
+        """Write the rows (n, units) of images, from a position on.
 
         Raises:
             SpaceError: No space is left.
@@ -94,7 +94,7 @@ class Spill:
                 except OSError as error:
                     if error.errno not in _NO_SPACE:
                         raise
-                    raise SpaceError(_said(None, self.bytes)) from error
+                    raise SpaceError(_no_space(None, self.bytes)) from error
                 data, at = data[written:], at + written
 
     def columns(self) -> Iterator[Floats]:
@@ -122,7 +122,7 @@ class Spill:
         while room:
             read = os.preadv(self._handle, [room], at)
             if not read:
-                raise SpaceError(_said(None, self.bytes))
+                raise SpaceError(_no_space(None, self.bytes))
             room, at = room[read:], at + read
         return block
 
@@ -139,7 +139,7 @@ class Job:
     def wrote(self, images: int) -> None:
         """So many images are in every spill."""
         if self.progress is not None:
-            fresh = self.progress.with_suffix(".tmp")  # whole or not at all: a number that is cut off is another one
+            fresh = self.progress.with_suffix(".tmp")  # replaced as a whole: a number that is cut off is another one
             fresh.write_text(str(images), encoding="ascii")
             fresh.replace(self.progress)
 
@@ -148,7 +148,7 @@ class Job:
 def job(
     folder: Path, name: Sequence[object], units: Sequence[int], keys: NDArray[np.int64], sets: Sequence[str]
 ) -> Iterator[Job]:
-    """Spills for some layers; they are removed when the block has succeeded, and gone on with when it has not.
+    """Spills for some layers; they are removed when the block has succeeded, and kept to be continued when it has not.
 
     Args:
         folder: For all jobs.
@@ -166,13 +166,13 @@ def job(
         return
     words = json.dumps([list(name), sorted(sets), list(units), hashlib.sha256(keys.tobytes()).hexdigest(), ROOM])
     digest = hashlib.sha256(words.encode()).hexdigest()[:24]
-    here = folder / digest
-    make_near(here)
+    job_folder = folder / digest
+    make_near(job_folder)
     with FileLock(folder / f"{digest}.lock"):
-        (here / _SETS).write_text(json.dumps(sorted(sets)), encoding="utf-8")
-        np.save(here / _KEYS, keys)
-        progress = here / f"done.{boot()}"  # what was written before a power cut may be lost, and its number not
-        files = [here / f"{place}.rows" for place in range(len(units))]
+        (job_folder / _SETS).write_text(json.dumps(sorted(sets)), encoding="utf-8")
+        np.save(job_folder / _KEYS, keys)
+        progress = job_folder / f"done.{boot()}"  # by boot: a power cut may lose rows, but not their number
+        files = [job_folder / f"{place}.rows" for place in range(len(units))]
         done = _done(progress, files, [4 * number * images for number in units])
         spills: list[Spill] = []
         try:
@@ -180,13 +180,13 @@ def job(
                 for number, file in zip(units, files, strict=True):
                     spills.append(Spill(number, images, file))
             except SpaceError:
-                shutil.rmtree(here, ignore_errors=True)
+                shutil.rmtree(job_folder, ignore_errors=True)
                 raise
             yield Job(tuple(spills), done, progress)
         finally:
             for spill in spills:
                 spill.close()
-        shutil.rmtree(here, ignore_errors=True)
+        shutil.rmtree(job_folder, ignore_errors=True)
 
 
 def sweep(folder: Path, *, all_unused: bool = False) -> None:
@@ -195,34 +195,34 @@ def sweep(folder: Path, *, all_unused: bool = False) -> None:
     A folder that does not name its sets was torn while it was made or removed, and no job goes on with it.
     """
     for lock in folder.glob("*.lock"):
-        here = lock.with_suffix("")
+        job_folder = lock.with_suffix("")
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
-            if all_unused or _sets(here) is None or time.time() - here.stat().st_mtime > _KEPT_SECONDS:
-                shutil.rmtree(here, ignore_errors=True)
+            if all_unused or _sets(job_folder) is None or time.time() - job_folder.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(job_folder, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
 
 def forget(folder: Path, missing: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]]) -> None:
-    """Remove what jobs left that were killed when all that they were to store had its name.
+    """Remove what killed jobs left, where their sets hold all of the images already.
 
     Args:
         folder: For all jobs.
         missing: For each set whose lease is held: which keys it does not cover.
     """
-    for here in folder.iterdir() if folder.is_dir() else ():
-        sets = _sets(here)
+    for job_folder in folder.iterdir() if folder.is_dir() else ():
+        sets = _sets(job_folder)
         try:
-            keys = np.load(here / _KEYS, allow_pickle=False)
+            keys = np.load(job_folder / _KEYS, allow_pickle=False)
         except (OSError, ValueError):
             continue
         if sets is not None and sets <= missing.keys() and not any(len(missing[each](keys)) for each in sets):
-            shutil.rmtree(here, ignore_errors=True)
+            shutil.rmtree(job_folder, ignore_errors=True)
 
 
-def _sets(here: Path) -> set[str] | None:
-    """The ids of a job's sets; None of a folder that is not there, or not whole."""
+def _sets(folder: Path) -> set[str] | None:
+    """The ids of a job's sets; None where the folder is missing or incomplete."""
     try:
-        return set(json.loads((here / _SETS).read_text(encoding="utf-8")))
+        return set(json.loads((folder / _SETS).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 
@@ -246,7 +246,7 @@ def _turned(block: Floats) -> Floats:
     return found
 
 
-def _said(file: Path | None, needed: int) -> str:
+def _no_space(file: Path | None, needed: int) -> str:
     where = f" at {file.parent}" if file is not None else ""
     return (
         f"No space is left{where} for {needed / 2**20:,.0f} MiB of activations on their way to the store; what was "

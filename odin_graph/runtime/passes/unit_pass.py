@@ -1,4 +1,4 @@
-"""A forward pass as what its layers say: several layers, each pooled in several ways, and no further than needed."""
+"""A forward pass that gives the outputs of layers, each pooled in several ways, and runs no further than needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Keys = NDArray[np.int64]
 Shape: TypeAlias = tuple[int, ...]
 
 _BATCH_BYTES: Final = 256 << 20
-"""What the layers of a batch may hold of the machine's memory."""
+"""Bytes of memory that the layers of a batch may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,19 @@ class Part:
 
     @property
     def is_placed(self) -> bool:
-        """Whether a number is of a place in the image."""
+        """Whether a number belongs to a place in the image."""
         return not self.rows and self.pooling in ("units", "channels-where")
 
 
-Said: TypeAlias = dict[Part, NDArray[np.float32]]
-"""What each part said of some images (n, units)."""
+Outputs: TypeAlias = dict[Part, NDArray[np.float32]]
+"""The output (n, units) of each part for some images."""
 
 
 @contextmanager
 def running(
     runnable: Runnable, parts: Sequence[Part], *, known: Mapping[str, Shape] | None = None
-) -> Iterator[Callable[[Tensor], Said]]:
-    """What runs inputs (n, bands, h, w), and gives what each part says of them.
+) -> Iterator[Callable[[Tensor], Outputs]]:
+    """A function that runs inputs (n, bands, h, w), and gives each part's output for them.
 
     Args:
         runnable: The model.
@@ -84,9 +84,9 @@ def running(
             raise sizes_differ(layer, before, shape)  # as many units, of other places
         _check_rows(layer, output)
         pooled = [part.reduce(output) for part in by_layer[layer]]
-        if any(held.ndim != 2 for held in pooled):
+        if any(values.ndim != 2 for values in pooled):
             raise _no_rows(layer, output)
-        widths[layer] = [held.shape[1] for held in pooled]
+        widths[layer] = [values.shape[1] for values in pooled]
         return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
 
     reduce = {layer: partial(together, layer) for layer in by_layer}
@@ -94,11 +94,11 @@ def running(
 
         def take(_: object) -> Tensor:
             _check_ran(runnable, by_layer, outputs)
-            held = [outputs[layer] for layer in by_layer]
-            return held[0] if len(held) == 1 else torch.cat(held, dim=1)
+            taken = [outputs[layer] for layer in by_layer]
+            return taken[0] if len(taken) == 1 else torch.cat(taken, dim=1)
 
-        def run(inputs: Tensor) -> Said:
-            whole, found, place = runnable.run(inputs, take), Said(), 0
+        def run(inputs: Tensor) -> Outputs:
+            whole, found, place = runnable.run(inputs, take), Outputs(), 0
             for layer, ours in by_layer.items():
                 for part, width in zip(ours, widths[layer], strict=True):
                     found[part] = whole[:, place : place + width].numpy()
@@ -110,15 +110,15 @@ def running(
 
 def sizes_differ(layer: str, one: int | Shape, other: int | Shape) -> ShapeError:
     """The error of a layer that gives other units of another image: how many, or of which shape."""
-    said, again = (f"{held} units" if isinstance(held, int) else f"outputs of shape {held}" for held in (one, other))
+    first, second = (f"{size} units" if isinstance(size, int) else f"outputs of shape {size}" for size in (one, other))
     return ShapeError(
-        f"The layer {layer!r} gives {said} of one image and {again.removesuffix(' units')} of another, since their "
+        f"The layer {layer!r} gives {first} of one image and {second.removesuffix(' units')} of another, since their "
         "sizes differ: ask for its channels, or add the model with a preprocess= that resizes."
     )
 
 
-def shapes_of(runnable: Runnable, parts: Sequence[Part], one: Tensor) -> dict[Part, Shape]:
-    """The shape of what each part says of one image, found by running it."""
+def shapes_of(runnable: Runnable, parts: Sequence[Part], image: Tensor) -> dict[Part, Shape]:
+    """The shape of each part's output for one image, found by running it."""
     whole: dict[str, Shape] = {}
 
     def look(layer: str, output: Tensor) -> Tensor:
@@ -133,10 +133,12 @@ def shapes_of(runnable: Runnable, parts: Sequence[Part], one: Tensor) -> dict[Pa
             _check_ran(runnable, layers, outputs)
             return outputs[layers[0]]
 
-        runnable.run(one, take)
+        runnable.run(image, take)
     with running(runnable, parts) as run:
-        said = run(one)
-    return {part: (said[part].shape[1],) if part.rows else shape_by(part.pooling, whole[part.layer]) for part in parts}
+        result = run(image)
+    return {
+        part: (result[part].shape[1],) if part.rows else shape_by(part.pooling, whole[part.layer]) for part in parts
+    }
 
 
 def noise_of(
@@ -145,22 +147,22 @@ def noise_of(
     """How far each part may lie off when it is run again; see `measure_noise`.
 
     Raises:
-        ModelError: The model says something else of the same images.
+        ModelError: The model gives other outputs for the same images.
     """
 
-    def on(of: Runnable) -> Callable[[Tensor], Said]:
-        def said(inputs: Tensor) -> Said:
+    def runner(of: Runnable) -> Callable[[Tensor], Outputs]:
+        def run_parts(inputs: Tensor) -> Outputs:
             with running(of, parts) as run:
                 return run(inputs)
 
-        return said
+        return run_parts
 
     what = {part: Measured(part.layer, shapes[part], part.pooling == "channels-where") for part in parts}
-    return measure_noise(runnable, on, sample, what)
+    return measure_noise(runnable, runner, sample, what)
 
 
 def sample_of(stores: Stores, runnable: Runnable, keys: Keys, number: int) -> Tensor:
-    """The inputs of some images, spread over those that are given; of one where they differ in shape.
+    """The inputs of some of the images, spread over all; of one image where they differ in shape.
 
     Raises:
         QueryError: There are no images.
@@ -179,8 +181,8 @@ def sample_of(stores: Stores, runnable: Runnable, keys: Keys, number: int) -> Te
 def batch_of(runnable: Runnable, widths: Sequence[int]) -> int:
     """Images at once in bounded memory: what is kept of each, and on a CPU what the widest layers hold meanwhile."""
     widest = max((row.units or 0 for row in layers_of(runnable.model)), default=0)
-    held = 3 * widest if runnable.device.type == "cpu" else 0
-    row = 4 * (held + 3 * sum(widths))  # 0 where nobody knows the shapes, nor anything is kept
+    temporary = 3 * widest if runnable.device.type == "cpu" else 0
+    row = 4 * (temporary + 3 * sum(widths))  # 0 where the shapes are not known, nor anything is kept
     return max(1, min(runnable.batch, _BATCH_BYTES // row)) if row else runnable.batch
 
 
@@ -194,18 +196,18 @@ def _no_rows(layer: str, output: Tensor) -> ShapeError:
 
 
 def units_of_pixels(stores: Stores, checkpoint: str, part: Part, pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """What all units of a part say (d,) of an image (h, w, bands) that is not stored.
+    """The output (d,) of all units of a part for an image (h, w, bands) that is not stored.
 
     Raises:
         ShapeError: The model refuses it.
     """
     with shared(Wanted(stores, checkpoint)) as (runnable, _), running(runnable, [part]) as run:
-        said: NDArray[np.float32] = run(to_inputs(runnable.pipeline, pixels[None]))[part][0]
-    return said
+        units: NDArray[np.float32] = run(to_inputs(runnable.pipeline, pixels[None]))[part][0]
+    return units
 
 
 def _are_counted(runnable: Runnable, layers: Mapping[str, object]) -> bool:
-    """Whether it is known how often each runs: then nobody need look at what comes after the last of them."""
+    """Whether it is known how often each runs: then nothing after the last of them has to run."""
     calls = {row.name: row.calls for row in layers_of(runnable.model)}
     return all(calls.get(layer.partition(CALL)[0], 0) for layer in layers)
 

@@ -1,4 +1,4 @@
-"""What is wanted of a checkpoint's layers, and what it takes: bytes on the way and bytes to stay, told beforehand."""
+"""The units that are wanted of a checkpoint's layers, and the bytes that storing them takes, computed beforehand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Keys = NDArray[np.int64]
 POSITIONS: Final = 1 << 18
 """Images of a segment at most: one job writes one."""
 _OVERHEAD: Final = 1.02
-"""Of what does not compress."""
+"""Of data that does not compress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class UnitPlan:
     """What storing some layers takes. Bytes are those before compression, which nobody knows beforehand: at most."""
 
     images: int
-    """That are run: those of which something is missing."""
+    """Images that are run: those of which something is missing."""
     jobs: int
     spill: int
     """Bytes on the local disk while it runs, for one job; 0 where memory is enough."""
@@ -111,37 +111,37 @@ def plan_of(
     """
     wanted = np.unique(np.asarray(keys, np.int64))
     missing = [(ref, units, array_of(stores, ref).missing(wanted)) for ref, units in sets]
-    images = np.unique(np.concatenate([wanted[:0], *(held for _, _, held in missing)]))
+    images = np.unique(np.concatenate([wanted[:0], *(absent for _, _, absent in missing)]))
     jobs = -(-len(images) // positions)
-    widths = {passed(ref): units for ref, units, held in missing if len(held)}
+    widths = {passed(ref): units for ref, units, absent in missing if len(absent)}
     spill = 4 * sum(widths.values()) * min(len(images), positions)
     stored = 0
-    for ref, units, held in missing:
+    for ref, units, absent in missing:
         size = np.dtype(DTYPES[ref.codec]).itemsize if isinstance(ref, UnitRef) else 4
-        stored += int(len(held) * units * size * _OVERHEAD) + (8 * SCALES * units * jobs if len(held) else 0)
+        stored += int(len(absent) * units * size * _OVERHEAD) + (8 * SCALES * units * jobs if len(absent) else 0)
     root = stores.arrays.raw.local
-    there = _existing(root) if root is not None else None
-    here = _existing(stores.cache)
+    store_folder = _existing(root) if root is not None else None
+    cache_folder = _existing(stores.cache)
     return UnitPlan(
         images=len(images),
         jobs=jobs,
         spill=0 if spill <= IN_MEMORY else spill,
         stored=stored,
-        spill_free=shutil.disk_usage(here).free,
-        stored_free=None if there is None else shutil.disk_usage(there).free,
-        shared=there is not None and there.stat().st_dev == here.stat().st_dev,
+        spill_free=shutil.disk_usage(cache_folder).free,
+        stored_free=None if store_folder is None else shutil.disk_usage(store_folder).free,
+        shared=store_folder is not None and store_folder.stat().st_dev == cache_folder.stat().st_dev,
     )
 
 
 def array_of(stores: Stores, ref: UnitRef | LayerRef) -> SegmentedArray:
-    """What covers images of a set, of units or of rows."""
+    """The array of a set, of units or of rows: it knows which images are stored."""
     if isinstance(ref, LayerRef):
         return rows_of(stores, ref.set_id)
     return SegmentedArray(stores.arrays, units_of(stores, ref.set_id).segments)
 
 
 def passed(ref: UnitRef | LayerRef) -> tuple[str, str]:
-    """What two sets have in common that are made of the same numbers."""
+    """What sets that are made of the same numbers have in common."""
     return (ref.digest, ref.pooling) if isinstance(ref, UnitRef) else (ref.layer, f"rows {ref.pooling}")
 
 

@@ -21,7 +21,7 @@ from odin_graph.runtime.layers.unit_pooling import units_of_shape
 from odin_graph.runtime.models.determinism import Noise
 from odin_graph.runtime.models.model import Runnable
 from odin_graph.runtime.passes.spill import Job, Spill, job
-from odin_graph.runtime.passes.unit_pass import Part, Said, batch_of, running, sizes_differ
+from odin_graph.runtime.passes.unit_pass import Outputs, Part, batch_of, running, sizes_differ
 from odin_graph.runtime.pixels.inputs import input_runs
 from odin_graph.runtime.pixels.pixels import pixel_blocks
 from odin_graph.stores import Stores
@@ -38,7 +38,7 @@ class Beside(Protocol):
         """The same slabs (units, images), on their way."""
 
     def named(self, segment: SegmentInfo) -> None:
-        """Called once the segment is there."""
+        """Called once the segment is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Target:
 
 
 class UnitWriter:
-    """Runs images, and writes what they say.
+    """Runs images, and writes the outputs.
 
     Args:
         stores: The open workspace.
         runnable: The checkpoint, ready to run.
         parts: What a pass gives, in the order of the blocks that are written.
-        shapes: Of what each part says of one image.
+        shapes: Of each part's output for one image.
         noise: How far each part may lie off when it is run again.
         beside: As of `materialize`.
     """
@@ -102,33 +102,33 @@ class UnitWriter:
         widths = [units_of_shape(self.shapes[part]) for part in self.parts]
         name = [self.runnable.checkpoint.weights, *([part.layer, part.pooling, part.rows] for part in self.parts)]
         sets = [target.ref.set_id for target in targets]
-        with job(spill_folder(self.stores), name, widths, keys, sets) as held:
-            done(held.done)
+        with job(spill_folder(self.stores), name, widths, keys, sets) as current:
+            done(current.done)
             began = time.perf_counter()
-            self._fill(held, keys, done)
-            # An image takes as long as those of this run did, also one of a run before that was killed.
-            each = (time.perf_counter() - began) / max(1, len(keys) - held.done)
+            self._fill(current, keys, done)
+            # Seconds an image of this run, also for images that a killed run had written.
+            each = (time.perf_counter() - began) / max(1, len(keys) - current.done)
             for target in targets:
                 ours = np.flatnonzero(np.isin(keys, missing[target]))
                 if len(ours):
-                    spill = held.spills[self.parts.index(target.part)]
+                    spill = current.spills[self.parts.index(target.part)]
                     self._write_segment(target, growths[target], spill, keys, ours, each * len(ours))
 
-    def _fill(self, held: Job, keys: Keys, done: Done) -> None:
-        place = held.done
+    def _fill(self, current: Job, keys: Keys, done: Done) -> None:
+        place = current.done
         with running(self.runnable, self.parts) as run:
             for block, images in pixel_blocks(self.stores, keys[place:], least=self.batch):
                 for start in range(0, len(block), self.batch):
                     for inputs in input_runs(self.runnable.pipeline, images[start : start + self.batch]):
-                        self._keep(run(inputs), held, place)
+                        self._keep(run(inputs), current, place)
                         place += len(inputs)
-                        held.wrote(place)
+                        current.wrote(place)
                         check()
                         done(len(inputs))
 
-    def _keep(self, said: Said, held: Job, place: int) -> None:
-        for spill, part in zip(held.spills, self.parts, strict=True):
-            rows = said[part]
+    def _keep(self, outputs: Outputs, current: Job, place: int) -> None:
+        for spill, part in zip(current.spills, self.parts, strict=True):
+            rows = outputs[part]
             if rows.shape[1] != spill.units:
                 raise sizes_differ(part.layer, spill.units, rows.shape[1])
             spill.write(place, rows)
@@ -172,5 +172,5 @@ class UnitWriter:
 
 
 def spill_folder(stores: Stores) -> Path:
-    """Where rows wait to become columns."""
+    """The folder where rows wait to become columns."""
     return stores.cache / "spill"

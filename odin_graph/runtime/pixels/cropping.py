@@ -1,4 +1,4 @@
-"""Operations that begin with a crop: only the box is read, so that the rest of a huge image stays where it is."""
+"""Operations that begin with a crop: only the box of a huge image is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cuts(ops: Sequence[ImageOp]) -> bool:
 def read_cut(
     array: PixelReader, keys: NDArray[np.int64], op: ImageOp, ids: Sequence[str] | None = None
 ) -> list[NDArray[Any]]:
-    """What an operation that cuts makes of images, read as the boxes that it cuts out.
+    """The results of an operation that cuts, for images of which only the boxes are read.
 
     Args:
         array: The images.

@@ -32,7 +32,7 @@ def to_inputs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[Any])
 
 
 def input_runs(pipeline: Pipeline, pixels: Sequence[NDArray[Any]]) -> Iterator[Tensor]:
-    """As `to_inputs`, in as many parts as it takes: images of one shape afterwards that stand side by side."""
+    """As `to_inputs`, in as many parts as it takes: neighbors of one shape after preprocessing go together."""
     if len({(image.shape, image.dtype) for image in pixels}) == 1:
         yield to_inputs(pipeline, pixels)
         return
@@ -51,7 +51,7 @@ def preprocessed(pipeline: Pipeline, pixels: Sequence[NDArray[Any]] | NDArray[An
     if len({(image.shape, image.dtype) for image in pixels}) == 1:
         return pipeline.batch(np.stack(pixels))
     made = [pipeline(image) for image in pixels]
-    if len(shapes := {(image.shape[-1], *image.shape[:-1]) for image in made}) > 1:  # as a model says them
+    if len(shapes := {(image.shape[-1], *image.shape[:-1]) for image in made}) > 1:  # in the order of models
         listed = ", ".join(map(str, sorted(shapes)[:4]))
         raise ShapeError(
             f"The images have {len(shapes)} different shapes after preprocessing ({listed} ...), and a batch has one: "
@@ -65,7 +65,7 @@ def as_tensor(pixels: NDArray[Any]) -> Tensor:
     moved = np.moveaxis(pixels, -1, -3)
     # A copy always: what was read may be shared, mapped from a file, or read-only.
     if get_worker_info() is None:
-        # By NumPy, which asks for large pages: three times faster than into memory of torch's own.
+        # NumPy's allocator asks for large pages: three times faster than into memory of torch's own.
         return torch.from_numpy(np.array(moved, np.float32, order="C"))
     made = _shared(moved.shape)
     np.copyto(made.numpy(), moved, casting="unsafe")
@@ -73,8 +73,8 @@ def as_tensor(pixels: NDArray[Any]) -> Tensor:
 
 
 def _shared(shape: tuple[int, ...]) -> Tensor:
-    """Room for a tensor where the process that a worker works for will read it, as torch's own collate makes it."""
+    """An empty tensor in memory that the main process shares with its workers, as torch's own collate makes it."""
     made = torch.empty(0)
-    # Of the two ways that torch offers this one does not copy.
+    # Of the two ways of torch this one does not copy.
     storage = made._typed_storage()._new_shared(prod(shape), device="cpu")  # type: ignore[no-untyped-call]  # noqa: SLF001
     return made.new(storage).resize_(shape)

@@ -1,4 +1,4 @@
-"""Reads pixels in blocks, one block ahead of who uses them."""
+"""Reads pixels in blocks, the next one while one is used."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pixel_blocks(
     segments = stores.columns.segments(ARRAY)
     pixels = stores.columns.array(ARRAY)
     ordered = np.sort(keys)
-    widest = max((held.row_bytes for held in segments if held.codec == "dense"), default=_RAGGED)
+    widest = max((segment.row_bytes for segment in segments if segment.codec == "dense"), default=_RAGGED)
     rows = max(least, min(MOST_ROWS, BLOCK_BYTES // widest))
     blocks = _blocks(ordered, rows, pixels.huge() if read is None else ordered[:0])
     if not blocks:

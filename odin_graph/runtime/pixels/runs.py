@@ -1,4 +1,4 @@
-"""Pixels read in runs of images that lie side by side, a few of which are held: every image is read once an epoch."""
+"""Pixels read in runs of images that lie side by side, a few of which are cached: every image is read once an epoch."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _MIXED: Final = 8
 """Runs that the batches of one place are mixed of, at least."""
 _MOST: Final = 1024
 _SHARE: Final = 32
-"""What is held is a share of the budget, and no more than the next."""
-_HELD_BYTES: Final = 256 << 20
+"""Cached pixels take a share of the budget, but no more than so many bytes."""
+_CACHED_BYTES: Final = 256 << 20
 _RAGGED: Final = 1 << 20
-"""What an image of no fixed size is taken to hold, in bytes."""
+"""What an image of no fixed size is taken to have, in bytes."""
 
 
-def run_of(stores: Stores, held: int | None = None) -> tuple[int, int]:
+def run_of(stores: Stores, memory: int | None = None) -> tuple[int, int]:
     """How many images a run has, and how many runs are mixed.
 
     Args:
         stores: The open workspace.
-        held: Bytes of pixels to be mixed; by default by the machine's memory.
+        memory: Bytes of pixels to be mixed; by default by the machine's memory.
 
     Raises:
         DataError: Less than a byte.
     """
-    if held is not None and held < 1:
-        raise DataError(f"{held} bytes hold no image: give more.")
+    if memory is not None and memory < 1:
+        raise DataError(f"{memory} bytes hold no image: give more.")
     image = max((info.row_bytes for info in stores.columns.segments(ARRAY) if info.codec == "dense"), default=_RAGGED)
-    room = min(_HELD_BYTES, stores.budget.memory // _SHARE) if held is None else held
+    room = min(_CACHED_BYTES, stores.budget.memory // _SHARE) if memory is None else memory
     length = max(1, min(_MOST, _RUN_BYTES // image, room // (2 * image)))
     return length, max(2, room // (length * image))
 
 
 def lanes_of(mixed: int) -> int:
-    """From how many places of an order batches come in turns, where so many runs are held: each mixes several."""
+    """From how many places of an order batches come in turns, where so many runs are mixed: each mixes several."""
     return max(1, min(_LANES, mixed // _MIXED))
 
 
@@ -59,26 +59,26 @@ class Runs:
         array: Where the pixels are.
         keys: All images that may be asked for, sorted.
         length: Images of a run.
-        held: Runs that are kept.
+        kept: Runs that stay cached.
     """
 
-    def __init__(self, array: SegmentedArray, keys: Keys, length: int, held: int) -> None:
+    def __init__(self, array: SegmentedArray, keys: Keys, length: int, kept: int) -> None:
         self.array = array
-        self._keys, self._length, self._most = keys, length, held
-        self._held: OrderedDict[int, list[NDArray[Any]]] = OrderedDict()
+        self._keys, self._length, self._most = keys, length, kept
+        self._cached: OrderedDict[int, list[NDArray[Any]]] = OrderedDict()
 
     def read_list(self, keys: Keys) -> list[NDArray[Any]]:
         """The pixels of images, in their order."""
         places = np.searchsorted(self._keys, keys)
         runs = places // self._length
         for run in dict.fromkeys(runs.tolist()):
-            if run in self._held:
-                self._held.move_to_end(run)
+            if run in self._cached:
+                self._cached.move_to_end(run)
                 continue
-            self._held[run] = self.array.read_list(self._keys[run * self._length : (run + 1) * self._length])
+            self._cached[run] = self.array.read_list(self._keys[run * self._length : (run + 1) * self._length])
         found = [
-            self._held[run][place % self._length] for run, place in zip(runs.tolist(), places.tolist(), strict=True)
+            self._cached[run][place % self._length] for run, place in zip(runs.tolist(), places.tolist(), strict=True)
         ]
-        while len(self._held) > self._most:
-            self._held.popitem(last=False)
+        while len(self._cached) > self._most:
+            self._cached.popitem(last=False)
         return found

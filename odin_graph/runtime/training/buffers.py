@@ -12,14 +12,14 @@ from torch import Tensor
 
 _MOST: Final = 4
 _FREE: Final = 3
-"""References to a buffer that no tensor holds: the list's, the loop's, and that of the question."""
+"""References to a buffer that no tensor holds: of the list, of the loop, and of the call of `getrefcount`."""
 
 
 class Buffers:
     """A few arrays of float32. A tensor of one holds it, and so does every view, and what autograd keeps."""
 
     def __init__(self) -> None:
-        self._held: list[NDArray[np.float32]] = []
+        self._buffers: list[NDArray[np.float32]] = []
 
     def as_tensor(self, pixels: NDArray[Any]) -> Tensor:
         """Pixels (n, h, w, bands) as (n, bands, h, w) of float32."""
@@ -29,9 +29,9 @@ class Buffers:
         return torch.from_numpy(room)
 
     def _free(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        for buffer in self._held:
+        for buffer in self._buffers:
             if buffer.shape == shape and sys.getrefcount(buffer) <= _FREE:
                 return buffer
         made = np.empty(shape, np.float32)
-        self._held = [made, *self._held[: _MOST - 1]]
+        self._buffers = [made, *self._buffers[: _MOST - 1]]
         return made

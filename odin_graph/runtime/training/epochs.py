@@ -62,10 +62,16 @@ class Epochs:
             raise DataError(f"A batch of {self.batch_size} images is none: give 1 or more.")
         check_seed(self.seed)
         if self.weights is not None:
-            said = self.weights
-            if said.shape != self.keys.shape or not np.isfinite(said).all() or (said < 0).any() or not said.any():
+            weights = self.weights
+            if (
+                weights.shape != self.keys.shape
+                or not np.isfinite(weights).all()
+                or (weights < 0).any()
+                or not weights.any()
+            ):
                 raise DataError(
-                    f"weights= of shape {said.shape} are none: give {len(self.keys)} numbers of 0 or more, not all 0."
+                    f"weights= of shape {weights.shape} are none: give {len(self.keys)} numbers of 0 or more, "
+                    "not all 0."
                 )
             if not self.shuffle:
                 raise DataError("weights= draw images at random: leave shuffle=False out.")
@@ -106,9 +112,9 @@ class Epochs:
         order = self.order(epoch)
         turns = np.zeros(len(order), np.int64) if self.weights is None else _turns(order)
         parts = [slice(start, start + self.batch_size) for start in range(0, len(order), self.batch_size)]
-        held = [Drawn(order[part], turns[part]) for part in parts[: len(self)]]
-        share = -(-len(held) // max(1, lanes))
-        return [held[place] for turn in range(share) for place in range(turn, len(held), share)]
+        plan = [Drawn(order[part], turns[part]) for part in parts[: len(self)]]
+        share = -(-len(plan) // max(1, lanes))
+        return [plan[place] for turn in range(share) for place in range(turn, len(plan), share)]
 
     def describe(self) -> dict[str, Any]:
         """What decides the order, as JSON has it; the images and weights by digest."""
@@ -145,9 +151,9 @@ def balanced(targets: Any) -> NDArray[np.float64]:
     Raises:
         DataError: The targets are no class indexes.
     """
-    held = np.asarray(targets)
-    if held.ndim != 1 or held.dtype.kind not in "iu":
+    array = np.asarray(targets)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError('weights="balanced" is for classes: give weights= as an array, or the name of a numeric field.')
-    _, place, counts = np.unique(held, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(array, return_inverse=True, return_counts=True)
     weights: NDArray[np.float64] = 1.0 / counts[place]
     return weights

@@ -89,13 +89,13 @@ class Loader:
         return {**self.epochs.describe(), **self.dataset.describe()}
 
     def __repr__(self) -> str:
-        said = self.epochs.describe()
+        order = self.epochs.describe()
         return (
-            f"Loader({said['images']:,} images in {len(self):,} batches of {said['batch_size']}, epoch {self._epoch})"
+            f"Loader({order['images']:,} images in {len(self):,} batches of {order['batch_size']}, epoch {self._epoch})"
         )
 
     def _widened(self, inputs: Tensor) -> Tensor:
-        """What came as narrow pixels (n, h, w, bands), as it is asked for."""
+        """Pixels as float32: those that came as they are stored, (n, h, w, bands), are converted."""
         if inputs.dtype == torch.float32:
             return inputs
         made = self._buffers.as_tensor(inputs.numpy())
@@ -119,5 +119,5 @@ class _Batches(Dataset[Batch]):
             raise IndexError(place)
         positions, turns = self._plan[place]
         inputs, targets = self._dataset.packed(positions, epoch=self._epoch, turns=turns)
-        # Narrow pixels are a quarter of what they become: that is for the process that takes them.
+        # Narrow pixels are a quarter of their float32: the process that receives them converts them.
         return (torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs), targets

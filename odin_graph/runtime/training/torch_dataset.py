@@ -73,7 +73,7 @@ class PixelDataset(Dataset[Item]):
         self._pixels: SegmentedArray | Runs | None = None
         self._process = 0
         self._run: int | None = None
-        self._held = 0
+        self._kept_runs = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other augmentations: those of that epoch. A `Loader` does it by itself."""
@@ -83,7 +83,7 @@ class PixelDataset(Dataset[Item]):
         """The same, reading so many images that lie side by side at once and holding so many such runs."""
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__getstate__())
-        made._run, made._held = length, held  # noqa: SLF001 - its own class
+        made._run, made._kept_runs = length, held  # noqa: SLF001 - its own class
         return made
 
     def describe(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class PixelDataset(Dataset[Item]):
         return {
             "operations": str(self.before),
             "patches": None if self.cutting is None else len(self.cutting),
-            "augment": [augmentation_json(one) for one in self.augment],
+            "augment": [augmentation_json(augmentation) for augmentation in self.augment],
             "augment_seed": self.seed if self.augment else None,
             "preprocess": str(self.pipeline),
             "transform": None
@@ -118,7 +118,10 @@ class PixelDataset(Dataset[Item]):
             inputs: Sequence[Tensor] = to_inputs(rest, images).unbind()
         else:
             inputs = [to_input(rest, image) for image in images]
-        return [(self._transformed(one), self._target(p)) for one, p in zip(inputs, positions.tolist(), strict=True)]
+        return [
+            (self._transformed(tensor), self._target(position))
+            for tensor, position in zip(inputs, positions.tolist(), strict=True)
+        ]
 
     def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Tensor]:
         """Images (n, bands, h, w) of float32 and their targets, as one tensor each.
@@ -126,8 +129,8 @@ class PixelDataset(Dataset[Item]):
         Raises:
             ShapeError: The images have different shapes after all that was done with them.
         """
-        held, targets = self.packed(positions, epoch=epoch)
-        return (as_tensor(held) if isinstance(held, np.ndarray) else held), targets
+        inputs, targets = self.packed(positions, epoch=epoch)
+        return (as_tensor(inputs) if isinstance(inputs, np.ndarray) else inputs), targets
 
     def packed(
         self, positions: NDArray[np.int64], *, epoch: int | None = None, turns: NDArray[np.int64] | None = None
@@ -144,7 +147,7 @@ class PixelDataset(Dataset[Item]):
             else torch.as_tensor([self.targets[position] for position in positions.tolist()])
         )
         if self.transform is not None:
-            return torch.stack([self.transform(one) for one in as_tensor(pixels)]), targets
+            return torch.stack([self.transform(tensor) for tensor in as_tensor(pixels)]), targets
         return (pixels if pixels.dtype.itemsize < _WIDE else as_tensor(pixels)), targets
 
     def __getstate__(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ class PixelDataset(Dataset[Item]):
     def _made(
         self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None = None
     ) -> tuple[Images, Pipeline]:
-        """Images with what is done to each of them alone, and what is left to do with all of them together."""
+        """The images with the steps done that each needs by itself, and the pipeline for all of them together."""
         if not self.augment:
             return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)))
         images, before = self._read(positions, self.before)
@@ -178,12 +181,12 @@ class PixelDataset(Dataset[Item]):
         return image
 
     def _read(self, positions: NDArray[np.int64], pipeline: Pipeline) -> tuple[Images, Pipeline]:
-        """Images, and what is left to do with them of a pipeline: a cut at its beginning is done by reading."""
+        """Read images; returns them and the rest of the pipeline: a cut at its beginning is done by reading."""
         keys = self.keys[positions]
         if self._pixels is None or self._process != os.getpid():
             stores = Stores.at(self.address)
             array = stores.columns.array(ARRAY)
-            self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._held)
+            self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._kept_runs)
             self._process = os.getpid()
         array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
         if self.cutting is not None:
@@ -194,8 +197,8 @@ class PixelDataset(Dataset[Item]):
             return self._pixels.read_together(keys), pipeline
         return self._pixels.read_list(keys), pipeline
 
-    def _transformed(self, one: Tensor) -> Tensor:
-        return one if self.transform is None else self.transform(one)
+    def _transformed(self, tensor: Tensor) -> Tensor:
+        return tensor if self.transform is None else self.transform(tensor)
 
     def _target(self, position: int) -> Any:
         target = self.targets[position]

@@ -20,7 +20,7 @@ OF_PYTHON: Final[Mapping[type, FieldType]] = {
     date: FieldType.DATE,
     datetime: FieldType.DATETIME,
 }
-"""What a type is asked for by."""
+"""Field types by the Python class that asks for them."""
 
 MISSING_WORDS: Final = frozenset(("", "na", "n/a", "nan", "nat", "null", "none", "<na>", "#n/a"))
 """Texts, in lower case, that stand for a missing value where another type than text is asked for."""

@@ -52,7 +52,7 @@ def _pydatetime(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    # datetime64[ns].tolist() is an int; in microseconds it is a datetime, in days a date, if it has a year of theirs.
+    # datetime64[ns].tolist() is an int; in microseconds a datetime, in days a date, for the years 1 to 9999.
     if getattr(getattr(value, "dtype", None), "kind", "") != "M":
         return value.tolist()
     cut = value if str(value.dtype) == "datetime64[D]" else value.astype("datetime64[us]")

@@ -9,7 +9,7 @@ from odin_graph.errors import MetadataError
 from odin_graph.schema.metadata.types import FieldType, widen
 
 _EXACT: Final = 2**53
-"""As far as every integer is a float."""
+"""Up to this every integer is exact as a float."""
 _MEET: Final = "MATCH (w:Workspace) SET w.fields = coalesce(w.fields, 0) + 1"
 _TYPES: Final = "UNWIND $ids AS id MATCH (f:Field {id: id}) RETURN f.name AS name, f.type AS type"
 
@@ -36,23 +36,25 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
     """
     if not found:
         return {}
-    held = _held(run, kind, found)
-    if all(name in held and _widens(held[name], new) is held[name] for name, new in found.items()):
-        return held
+    recorded = _recorded(run, kind, found)
+    if all(name in recorded and _widens(recorded[name], new) is recorded[name] for name, new in found.items()):
+        return recorded
     run(_MEET, {})
-    held = _held(run, kind, found)
-    agreed = {name: _agreed(kind, name, held[name], new) if name in held else new for name, new in found.items()}
+    recorded = _recorded(run, kind, found)
+    agreed = {
+        name: _agreed(kind, name, recorded[name], new) if name in recorded else new for name, new in found.items()
+    }
     for name in agreed:
-        if name in held and held[name].scalar is FieldType.INT and agreed[name] is not held[name]:
-            _check_floats(run, kind, name, held[name])
+        if name in recorded and recorded[name].scalar is FieldType.INT and agreed[name] is not recorded[name]:
+            _check_floats(run, kind, name, recorded[name])
     changed = [
         {"id": f"{kind}.{name}", "kind": kind, "name": name, "type": type_.value}
         for name, type_ in agreed.items()
-        if held.get(name) is not type_
+        if recorded.get(name) is not type_
     ]
-    if new := [row for row in changed if row["name"] not in held]:
+    if new := [row for row in changed if row["name"] not in recorded]:
         run("UNWIND $rows AS r CREATE (:Field {id: r.id, kind: r.kind, name: r.name, type: r.type})", {"rows": new})
-    if wider := [row for row in changed if row["name"] in held]:
+    if wider := [row for row in changed if row["name"] in recorded]:
         run("UNWIND $rows AS r MATCH (f:Field {id: r.id}) SET f.type = r.type", {"rows": wider})
     return agreed
 
@@ -60,10 +62,10 @@ def record_types(run: Run, kind: str, found: Mapping[str, FieldType]) -> dict[st
 def unchanged(run: Run, kind: str, recorded: Mapping[str, FieldType]) -> bool:
     """Whether the types that values were encoded as are recorded still, and stay so until the transaction has ended.
 
-    Whoever changes a type meets the others at the (:Workspace) first. Asked as the last thing of a transaction, so that
-    writers who change none wait for each other no longer than a commit takes.
+    Writers that change a type meet at the (:Workspace) first. To be asked last in a transaction, so that writers who
+    change none wait for each other no longer than a commit takes.
     """
-    return _held(run, kind, recorded, f"{_MEET} WITH count(w) AS met {_TYPES}") == dict(recorded)
+    return _recorded(run, kind, recorded, f"{_MEET} WITH count(w) AS met {_TYPES}") == dict(recorded)
 
 
 def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType]:
@@ -73,18 +75,18 @@ def list_types(run: Run, kind: str, names: Iterable[str]) -> dict[str, FieldType
         MetadataError: Nothing says what one is a list of.
     """
     names = list(names)
-    held = _held(run, kind, names) if names else {}
+    recorded = _recorded(run, kind, names) if names else {}
     for name in names:
-        if name not in held or not held[name].is_list:
-            why = f"is {held[name]}" if name in held else "is not recorded yet"
+        if name not in recorded or not recorded[name].is_list:
+            why = f"is {recorded[name]}" if name in recorded else "is not recorded yet"
             raise MetadataError(
                 f"{kind}.{name} {why}, and the type of the items of [] is not known: leave it out, or give None to "
                 "store nothing."
             )
-    return held
+    return recorded
 
 
-def _held(run: Run, kind: str, names: Iterable[str], statement: str = _TYPES) -> dict[str, FieldType]:
+def _recorded(run: Run, kind: str, names: Iterable[str], statement: str = _TYPES) -> dict[str, FieldType]:
     rows = run(statement, {"ids": [f"{kind}.{name}" for name in names]})
     return {row["name"]: FieldType(row["type"]) for row in rows}
 
@@ -97,8 +99,8 @@ def forget_unused(run: Run, kind: str, found: Mapping[str, FieldType]) -> None:
         kind: What carries them.
         found: The types of the values that are about to be written, by name.
     """
-    held = _held(run, kind, found)
-    others = [name for name, new in found.items() if name in held and held[name] is not new]
+    recorded = _recorded(run, kind, found)
+    others = [name for name, new in found.items() if name in recorded and recorded[name] is not new]
     if not others:
         return
     run(_MEET, {})
@@ -123,16 +125,16 @@ def _widens(recorded: FieldType, new: FieldType) -> FieldType | None:
         return None
 
 
-def _check_floats(run: Run, kind: str, name: str, held: FieldType) -> None:
-    """Refuse to widen integers that are there and that a float would cut."""
-    large = f"n.`{name}`" if not held.is_list else "item"
+def _check_floats(run: Run, kind: str, name: str, recorded: FieldType) -> None:
+    """Refuse to widen stored integers that a float would cut."""
+    large = f"n.`{name}`" if not recorded.is_list else "item"
     condition = f"({large} > {_EXACT} OR {large} < -{_EXACT})"
-    where = f"any(item IN n.`{name}` WHERE {condition})" if held.is_list else condition
+    where = f"any(item IN n.`{name}` WHERE {condition})" if recorded.is_list else condition
     for row in run(f"MATCH (n:{kind}) WHERE {where} RETURN DISTINCT n.`{name}` AS value", {}):
-        for number in row["value"] if held.is_list else [row["value"]]:
+        for number in row["value"] if recorded.is_list else [row["value"]]:
             if isinstance(number, int) and int(float(number)) != number:
                 raise MetadataError(
-                    f"{kind}.{name} is {held}, but the new value is a float: the stored value {number} would lose "
+                    f"{kind}.{name} is {recorded}, but the new value is a float: the stored value {number} would lose "
                     f"digits as a float. Give the floats a field of their own, or keep both as text: "
                     f"db.fields.retype({name!r}, str)."
                 )

@@ -76,8 +76,8 @@ def type_of(value: Any) -> FieldType | None:
             raise MetadataError(f"{_shown(given)} has missing values inside, which no graph stores: leave them out.")
         if isinstance(item, list):
             raise MetadataError(f"{_shown(value)} is a list of lists, which no graph stores: make a field of each.")
-        here = _scalar(item).listed
-        found = here if found is None else widen(found, here, _shown(value))
+        item_type = _scalar(item).listed
+        found = item_type if found is None else widen(found, item_type, _shown(value))
     return found
 
 
@@ -97,11 +97,11 @@ def classify(values: Iterable[Any], name: str = "the field") -> FieldType | None
         return alike
     for value in values:
         try:
-            here = type_of(value)
+            value_type = type_of(value)
         except MetadataError as error:
             raise MetadataError(f"{name}: {error}") from None
-        if here is not None and here is not found:
-            found = here if found is None else widen(found, here, name)
+        if value_type is not None and value_type is not found:
+            found = value_type if found is None else widen(found, value_type, name)
     return found
 
 

@@ -17,7 +17,7 @@ _NAMED: Final = 60
 """Up to this many classes are drawn, with their names; of more the most confused ones, and the rest as one."""
 OTHER: Final = "(other)"
 _REST: Final = (0.85, 0.85, 0.85)
-"""Of the rest taken for the rest, right or wrong."""
+"""The color of the rest taken for the rest, which may be right or wrong."""
 
 
 def confusion_picture(
@@ -37,12 +37,12 @@ def confusion_picture(
     from matplotlib.figure import Figure  # not before a picture is drawn: it takes half a second to import
 
     gathered = counts.size > _NAMED
-    held, kept = counts.gathered(_WRITTEN if gathered else _NAMED)
+    drawn, kept = counts.gathered(_WRITTEN if gathered else _NAMED)
     names = [_short(str(classes[place])) for place in kept.tolist()] + ([OTHER] if gathered else [])
     if gathered:
         shown = f"the {len(kept)} most confused of {counts.size:,} classes"
         title = f"{title}; {shown}" if "\n" in title else f"{title}\n{shown}".lstrip("\n")
-    matrix, n = held.dense(), held.size
+    matrix, n = drawn.dense(), drawn.size
     longest = max(map(len, names), default=1)
     side = min(max(0.42 * n, 2.2), 12.0)
     beside, below = 0.55 + 0.085 * longest, 0.55 + (0.0 if longest <= 3 else 0.055 * longest)

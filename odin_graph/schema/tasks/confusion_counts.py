@@ -28,7 +28,7 @@ class ConfusionCounts:
     predicted: NDArray[np.int64]
     counts: NDArray[np.int64]
     size: int
-    """Of all classes."""
+    """Number of all classes."""
 
     @classmethod
     def of(cls, truth: NDArray[np.int64], predicted: NDArray[np.int64], size: int) -> Self:
@@ -51,9 +51,9 @@ class ConfusionCounts:
             return pd.DataFrame(self.dense(), index=rows, columns=columns)
         from scipy.sparse import coo_array
 
-        held = coo_array((self.counts, (self.truth, self.predicted)), shape=(self.size, self.size))
+        matrix = coo_array((self.counts, (self.truth, self.predicted)), shape=(self.size, self.size))
         sparse: Any = pd.DataFrame.sparse
-        frame: pd.DataFrame = sparse.from_spmatrix(held.tocsc())
+        frame: pd.DataFrame = sparse.from_spmatrix(matrix.tocsc())
         frame.index, frame.columns = rows, columns
         return frame
 
@@ -66,7 +66,7 @@ class ConfusionCounts:
 
         wrong = np.flatnonzero(self.truth != self.predicted)
         wrong = wrong[np.argsort(-self.counts[wrong], kind="stable")]
-        of_class = np.bincount(self.truth, weights=self.counts, minlength=self.size)
+        class_counts = np.bincount(self.truth, weights=self.counts, minlength=self.size)
         known = np.empty(self.size, object)
         known[:] = list(names)
         return pd.DataFrame(
@@ -74,7 +74,7 @@ class ConfusionCounts:
                 "truth": pd.Series(known[self.truth[wrong]]).infer_objects(),
                 "predicted": pd.Series(known[self.predicted[wrong]]).infer_objects(),
                 "n": self.counts[wrong],
-                "share": self.counts[wrong] / np.maximum(of_class[self.truth[wrong]], 1),
+                "share": self.counts[wrong] / np.maximum(class_counts[self.truth[wrong]], 1),
             }
         )
 

@@ -78,7 +78,8 @@ class MultiLabel(Task):
         reading.same_length(predicted, labels)
         known = np.array([label is not None for label in labels], dtype=bool)
         differ = [
-            label is not None and set(said or ()) != set(label) for said, label in zip(predicted, labels, strict=True)
+            label is not None and set(prediction or ()) != set(label)
+            for prediction, label in zip(predicted, labels, strict=True)
         ]
         return reading.masked(np.array(differ, dtype=bool), known)
 
@@ -133,9 +134,9 @@ class MultiLabel(Task):
             for item in value
         ]
         if None in places:
-            stranger = value[places.index(None)]
+            unknown = value[places.index(None)]
             listed = ", ".join(map(repr, classes))
-            raise reading.refuse(value, place, f"{stranger!r} is none of the classes, which are {listed}.")
+            raise reading.refuse(value, place, f"{unknown!r} is none of the classes, which are {listed}.")
         return [classes[index] for index in sorted({index for index in places if index is not None})]
 
 

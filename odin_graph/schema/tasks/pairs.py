@@ -23,7 +23,7 @@ class Pairs:
     """The labels, none of which is missing."""
     predicted: pa.ChunkedArray
     wrong: pa.ChunkedArray
-    """What `Task.wrong` said; null where nothing says so."""
+    """What `Task.wrong` gave; null where it is not known."""
     known: Sequence[Any] = ()
     """The model's classes, in the order of the probabilities."""
     read_probabilities: Callable[[], NDArray[np.float32] | None] = lambda: None

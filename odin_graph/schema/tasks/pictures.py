@@ -70,9 +70,9 @@ def numbers_picture(scores: Scores, head: str, below: str, tolerance: float | No
     from matplotlib.figure import Figure
 
     assert scores.pairs is not None
-    truth, said = scores.pairs
-    finite = np.isfinite(truth) & np.isfinite(said)
-    truth, said = truth[finite], said[finite]
+    truth, predicted = scores.pairs
+    finite = np.isfinite(truth) & np.isfinite(predicted)
+    truth, predicted = truth[finite], predicted[finite]
     many = len(truth) > _POINTS
     wide = 5.6 if many else 4.8
     title = (
@@ -83,7 +83,7 @@ def numbers_picture(scores: Scores, head: str, below: str, tolerance: float | No
     high = 4.3 + above
     figure = Figure(figsize=(wide, high), facecolor="white")
     axes = figure.add_axes((0.68 / wide, 0.52 / high, 3.75 / wide, 3.75 / high))
-    both = np.concatenate([truth, said]) if len(truth) else np.array([0.0, 1.0])
+    both = np.concatenate([truth, predicted]) if len(truth) else np.array([0.0, 1.0])
     low, top = float(both.min()), float(both.max())
     margin = 0.05 * (top - low) or 0.5
     ends = (low - margin, top + margin)
@@ -92,16 +92,16 @@ def numbers_picture(scores: Scores, head: str, below: str, tolerance: float | No
         axes.fill_between(at, at - tolerance, at + tolerance, color=RIGHT, alpha=0.12, linewidth=0)
     axes.plot(ends, ends, color=PALE, linewidth=1, zorder=1)
     if many:
-        counted = axes.hexbin(truth, said, gridsize=50, extent=(*ends, *ends), bins="log", cmap="Blues", mincnt=1)
+        counted = axes.hexbin(truth, predicted, gridsize=50, extent=(*ends, *ends), bins="log", cmap="Blues", mincnt=1)
         bar = figure.colorbar(counted, cax=figure.add_axes((4.6 / wide, 1.2 / high, 0.14 / wide, 2.4 / high)))
         bar.set_label("images", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     else:
-        wrong = np.abs(truth - said) > tolerance if tolerance is not None else np.zeros(len(truth), bool)
+        wrong = np.abs(truth - predicted) > tolerance if tolerance is not None else np.zeros(len(truth), bool)
         for part, color, label in ((~wrong, RIGHT, "within"), (wrong, _WRONG, "beyond")):
             if part.any():
                 named = f"{label} ± {tolerance:g}: {part.sum():,}" if tolerance is not None else None
-                axes.plot(truth[part], said[part], "o", color=color, markersize=3.5, alpha=0.6, label=named)
+                axes.plot(truth[part], predicted[part], "o", color=color, markersize=3.5, alpha=0.6, label=named)
         if tolerance is not None and len(truth):
             axes.legend(loc="upper left", frameon=False, fontsize=8)
     axes.set_xlim(*ends)

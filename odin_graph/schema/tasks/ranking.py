@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _FEW: Final = 16
 """Images of a class that are compared with all others faster than all are sorted."""
 _BLOCK_BYTES: Final = 16 << 20
-"""Of the probabilities that are looked at together."""
+"""Bytes of the probabilities that are compared together."""
 
 
 def rank_classes(
@@ -78,7 +78,7 @@ def _compared(
 def _measures(
     own: NDArray[np.float32], below: NDArray[np.int64], upto: NDArray[np.int64], n: int
 ) -> tuple[float, float]:
-    """Of the sorted probabilities of a class's images; how many of all images have a lower one, and one up to it."""
+    """AUROC and average precision of a class, by how many images are below, and up to, each of its own."""
     k = len(own)
     own_below, own_upto = np.searchsorted(own, own, "left"), np.searchsorted(own, own, "right")
     others_below = below - own_below

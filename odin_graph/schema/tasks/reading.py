@@ -78,7 +78,7 @@ def refuse(value: Any, position: int, reason: str) -> DataError:
 
 
 def index_of(classes: Sequence[Any]) -> dict[Any, int]:
-    """Where each class stands.
+    """The position of each class.
 
     Raises:
         DataError: They are not all strings, all whole numbers or all truth values, or one comes twice.
@@ -184,9 +184,9 @@ def checked_probabilities(
             f"The probabilities of {name(where)} hold {value:g}, which is not between 0 and 1: "
             "if they are logits, apply softmax or sigmoid."
         )
-    held: NDArray[np.float64] = np.clip(given, 0.0, 1.0)
-    if exclusive and held.shape[1]:
-        sums = held.sum(axis=1)
+    clipped: NDArray[np.float64] = np.clip(given, 0.0, 1.0)
+    if exclusive and clipped.shape[1]:
+        sums = clipped.sum(axis=1)
         if (bad := np.abs(sums - 1) > SUM_SLACK + SLACK).any():
             where = int(bad.argmax())
             raise DataError(
@@ -194,7 +194,7 @@ def checked_probabilities(
                 f"(give or take {SUM_SLACK:g}): divide each row by its sum, or say task='multi-label' if several "
                 "classes can be true of an image."
             )
-    return held
+    return clipped
 
 
 def unit_interval(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -57,7 +57,7 @@ def spell_task(task: Task) -> str:
 
 
 def task_like(labels: pa.DataType, classes: Sequence[Any] | None = None) -> str:
-    """The task that labels look like, where nobody says it."""
+    """The task that labels look like, where none is given."""
     if pa.types.is_list(labels) or pa.types.is_large_list(labels):
         return "multi-label"
     return "regression" if pa.types.is_floating(labels) and not classes else "multi-class"

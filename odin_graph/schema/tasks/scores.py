@@ -77,7 +77,7 @@ class Scores:
 
 
 def positions_of(values: Any, classes: Sequence[Any]) -> Codes:
-    """Where each value stands among the classes, which hold all of them."""
+    """The position of each value among the classes, which hold all of them."""
     column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if not len(column):
@@ -103,10 +103,10 @@ def multi_class(truth: Codes, predicted: Codes, classes: Sequence[Any], probabil
         every: Whether classes that do not occur have a row, too.
     """
     n, number = len(truth), len(classes)
-    actual, said = (np.bincount(codes, minlength=number) for codes in (truth, predicted))
+    actual, predicted_counts = (np.bincount(codes, minlength=number) for codes in (truth, predicted))
     right = truth == predicted
-    counts = _Counts(np.bincount(truth[right], minlength=number), actual, said, n)
-    occurs = (actual > 0) | (said > 0)
+    counts = _Counts(np.bincount(truth[right], minlength=number), actual, predicted_counts, n)
+    occurs = (actual > 0) | (predicted_counts > 0)
     undefined: dict[str, str] = {}
     columns = _columns(counts, classes, occurs, undefined)
     shown = np.arange(number) if every else np.flatnonzero(occurs)
@@ -116,7 +116,7 @@ def multi_class(truth: Codes, predicted: Codes, classes: Sequence[Any], probabil
         "balanced-accuracy": float((counts.right[actual > 0] / actual[actual > 0]).mean()) if n else nan,
         **_macro(columns, occurs),
         **_averaged(columns, counts, occurs),
-        "kappa": _kappa(float(right.mean()), actual, said, undefined) if n else nan,
+        "kappa": _kappa(float(right.mean()), actual, predicted_counts, undefined) if n else nan,
         "log-loss": _log_loss(truth, probabilities, undefined),
     }
     rows = {name: column[shown] for name, column in columns.items()}
@@ -148,11 +148,11 @@ def ordinal(
     plain = multi_class(truth, predicted, classes, probabilities, every=every)
     undefined = dict(plain.undefined)
     far = np.abs(truth - predicted).astype(np.float64)
-    strange = [str(classes[c]) for c in np.unique(np.concatenate([truth, predicted])).tolist() if c >= grades]
-    if strange:
-        why = f"no grade of the model: {', '.join(strange[:_LISTED])}"
+    unknown = [str(classes[c]) for c in np.unique(np.concatenate([truth, predicted])).tolist() if c >= grades]
+    if unknown:
+        why = f"no grade of the model: {', '.join(unknown[:_LISTED])}"
         undefined |= dict.fromkeys(("within-one", "mean-absolute-error", "quadratic-kappa"), why)
-    known = bool(len(truth)) and not strange
+    known = bool(len(truth)) and not unknown
     own = {
         "accuracy": plain.overall["accuracy"],
         "within-one": float((far <= 1).mean()) if known else nan,
@@ -177,15 +177,17 @@ def multi_label(
         probabilities: As of `multi_class`.
     """
     n, number = len(truth), len(classes)
-    true, said = (_marks(lists, classes) for lists in (truth, predicted))
-    both = np.intersect1d(true, said, assume_unique=True)
-    differ = np.setxor1d(true, said, assume_unique=True)
-    of_both, of_true, of_said = (np.bincount(at % max(number, 1), minlength=number) for at in (both, true, said))
-    counts = _Counts(of_both, of_true, of_said, n)
+    true_marks, predicted_marks = (_marks(lists, classes) for lists in (truth, predicted))
+    both = np.intersect1d(true_marks, predicted_marks, assume_unique=True)
+    differ = np.setxor1d(true_marks, predicted_marks, assume_unique=True)
+    both_counts, true_counts, predicted_counts = (
+        np.bincount(at % max(number, 1), minlength=number) for at in (both, true_marks, predicted_marks)
+    )
+    counts = _Counts(both_counts, true_counts, predicted_counts, n)
     undefined: dict[str, str] = {}
     every = np.ones(number, bool)
     columns = _columns(counts, classes, every, undefined)
-    marks = (true // max(number, 1), true % max(number, 1))
+    marks = (true_marks // max(number, 1), true_marks % max(number, 1))
     _rank(columns, undefined, classes, np.arange(number), marks, probabilities)
     overall = {
         "exact-match": 1 - len(np.unique(differ // max(number, 1))) / n if n else nan,
@@ -200,12 +202,12 @@ def regression(
     truth: NDArray[np.float64], predicted: NDArray[np.float64], wrong: Sequence[bool | None] | NDArray[np.object_]
 ) -> Scores:
     """A number an image; ``wrong`` is beyond the task's tolerance, None where it has none."""
-    true, said = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    true, estimated = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     n = len(true)
     known = [value for value in wrong if value is not None]
     undefined = {}
     with np.errstate(invalid="ignore", over="ignore"):
-        error = np.where(true == said, 0.0, true - said)  # infinity is infinity
+        error = np.where(true == estimated, 0.0, true - estimated)  # equal infinities have no error
         squares = float((error**2).mean()) if n else nan
         around = float(((true - true.mean()) ** 2).mean()) if n else nan
     r2 = nan
@@ -223,19 +225,19 @@ def regression(
         "r2": r2,
         "within-tolerance": 1 - sum(known) / len(known) if known else nan,
     }
-    return Scores(n, overall, pairs=(true, said), undefined=undefined)
+    return Scores(n, overall, pairs=(true, estimated), undefined=undefined)
 
 
 @dataclass(frozen=True, eq=False)
 class _Counts:
-    """Of images by class."""
+    """Numbers of images by class."""
 
     right: Codes
-    """Of which the class is true, and predicted."""
+    """Images for which the class is true, and predicted."""
     actual: Codes
-    """Of which it is true."""
-    said: Codes
-    """Of which it was predicted."""
+    """Images for which it is true."""
+    predicted: Codes
+    """Images for which it was predicted."""
     n: int
 
 
@@ -246,15 +248,15 @@ def _columns(
     recall = _ratio(counts.right, counts.actual, occurs)
     columns: dict[str, NDArray[Any]] = {
         "n": counts.actual,
-        "precision": _ratio(counts.right, counts.said, occurs),
+        "precision": _ratio(counts.right, counts.predicted, occurs),
         "recall": recall,
-        "f1": _ratio(2 * counts.right, counts.said + counts.actual, occurs),
+        "f1": _ratio(2 * counts.right, counts.predicted + counts.actual, occurs),
         "sensitivity": recall,
         "specificity": np.where(
-            others > 0, (others - (counts.said - counts.right)) / np.maximum(others, 1), nan
+            others > 0, (others - (counts.predicted - counts.right)) / np.maximum(others, 1), nan
         ),
     }  # fmt: skip
-    no_image, never = (counts.actual == 0) & occurs, (counts.said == 0) & occurs
+    no_image, never = (counts.actual == 0) & occurs, (counts.predicted == 0) & occurs
     for name, where, why in (
         ("precision", never, f"never predicted, {_ZERO}"),
         ("recall", no_image, f"no image of it, {_ZERO}"),
@@ -282,8 +284,8 @@ def _rank(
             columns[name] = np.full(len(classes), nan)
             undefined[name] = "no probabilities were stored"
         return
-    held = rank_classes(*marks, np.asarray(probabilities), len(classes))
-    for name, values in zip(names, held, strict=True):
+    ranked = rank_classes(*marks, np.asarray(probabilities), len(classes))
+    for name, values in zip(names, ranked, strict=True):
         columns[name] = values
         if (absent := np.isnan(values[shown])).any():
             listed = _listed(classes, shown[absent])
@@ -304,8 +306,8 @@ def _averaged(columns: Mapping[str, NDArray[Any]], counts: _Counts, counted: NDA
     """Micro: of all decisions together. Weighted: the mean by the images of each class."""
     if not counted.any():
         return dict.fromkeys(_AVERAGED, nan)
-    right, actual, said = (float(part.sum()) for part in (counts.right, counts.actual, counts.said))
-    micro = {"precision": (right, said), "recall": (right, actual), "f1": (2 * right, actual + said)}
+    right, actual, predicted = (float(part.sum()) for part in (counts.right, counts.actual, counts.predicted))
+    micro = {"precision": (right, predicted), "recall": (right, actual), "f1": (2 * right, actual + predicted)}
     found = {f"{name}-micro": part / whole if whole else 0.0 for name, (part, whole) in micro.items()}
     weights = counts.actual[counted]
     for name in micro:
@@ -314,9 +316,9 @@ def _averaged(columns: Mapping[str, NDArray[Any]], counts: _Counts, counted: NDA
     return found
 
 
-def _kappa(agreed: float, actual: Codes, said: Codes, undefined: dict[str, str]) -> float:
+def _kappa(agreed: float, actual: Codes, predicted: Codes, undefined: dict[str, str]) -> float:
     n = float(actual.sum())
-    by_chance = float((actual / n * (said / n)).sum())
+    by_chance = float((actual / n * (predicted / n)).sum())
     if by_chance >= 1:
         undefined["kappa"] = "only one class occurs"
         return nan
@@ -325,12 +327,12 @@ def _kappa(agreed: float, actual: Codes, said: Codes, undefined: dict[str, str])
 
 def _quadratic_kappa(truth: Codes, predicted: Codes, undefined: dict[str, str]) -> float:
     """One less the mean squared distance over that of labels and predictions drawn apart from each other."""
-    true, said = truth.astype(np.float64), predicted.astype(np.float64)
-    by_chance = true.var() + said.var() + (true.mean() - said.mean()) ** 2
+    true, estimated = truth.astype(np.float64), predicted.astype(np.float64)
+    by_chance = true.var() + estimated.var() + (true.mean() - estimated.mean()) ** 2
     if by_chance == 0:
         undefined["quadratic-kappa"] = "only one class occurs"
         return nan
-    return float(1 - ((true - said) ** 2).mean() / by_chance)
+    return float(1 - ((true - estimated) ** 2).mean() / by_chance)
 
 
 def _log_loss(truth: Codes, probabilities: Rows | None, undefined: dict[str, str]) -> float:
@@ -341,8 +343,8 @@ def _log_loss(truth: Codes, probabilities: Rows | None, undefined: dict[str, str
         undefined["log-loss"] = "labels that are unknown to the model have no probability"
         return nan
     least = float(np.finfo(probabilities.dtype).eps)
-    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(np.clip(of_truth, least, 1 - least)).mean())
+    truth_probabilities = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.clip(truth_probabilities, least, 1 - least)).mean())
 
 
 def _ratio(part: Codes, whole: Codes, occurs: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -361,5 +363,5 @@ def _marks(lists: Sequence[Sequence[Any]] | pa.ChunkedArray, classes: Sequence[A
 
 
 def _listed(classes: Sequence[Any], places: Codes) -> str:
-    of = [str(classes[c]) for c in places[:_LISTED].tolist()]
-    return ", ".join(of) + (f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else "")
+    names = [str(classes[c]) for c in places[:_LISTED].tolist()]
+    return ", ".join(names) + (f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else "")

@@ -117,12 +117,12 @@ class Task(ABC):
         rows = [value if isinstance(value, list) else [value] for value in predicted]
         occurring = set(chain.from_iterable(rows))
         infinite = {item for item in occurring if isinstance(item, float) and not math.isfinite(item)}
-        strangers = occurring.difference(classes) if len(classes) else set()
-        for place, row in enumerate(rows if infinite or strangers else ()):
+        unknown = occurring.difference(classes) if len(classes) else set()
+        for place, row in enumerate(rows if infinite or unknown else ()):
             for item in row:
                 if item in infinite:
                     return place, f"{item}: give a finite number."
-                if item in strangers:
+                if item in unknown:
                     listed = f"{', '.join(map(repr, classes)):.400}"
                     return place, (
                         f"{item!r}, which is none of the classes, {listed}: correct it, or name all of them in "

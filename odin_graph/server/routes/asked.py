@@ -49,15 +49,15 @@ def ask(
         raise NotThereError(f"This odin_graph does not answer {name!r}: both sides are to be of one version.")
     seconds = within(allowed, body.timeout)
     with deadline(seconds), collecting() as found:
-        given = arguments_in(db, allowed, function, body.arguments)
-        answer = function(db._stores, **given)  # noqa: SLF001
+        arguments = arguments_in(db, allowed, function, body.arguments)
+        answer = function(db._stores, **arguments)  # noqa: SLF001
         headers = warning_headers(found)
         if isinstance(answer, pa.Table):
             first, *rest = answer.to_batches(_ROWS) or [pa.RecordBatch.from_pylist([], answer.schema)]
             return StreamingResponse(arrow_stream(first, iter(rest), seconds), media_type=ARROW, headers=headers)
-        told = json_answer({"answer": travel.to_json(answer, allowed.answer_bytes)})
-        told.headers.update(headers)
-        return told
+        response = json_answer({"answer": travel.to_json(answer, allowed.answer_bytes)})
+        response.headers.update(headers)
+        return response
 
 
 def arguments_in(db: Workspace, allowed: Settings, function: Callable[..., Any], given: Json) -> Json:
@@ -71,7 +71,7 @@ def arguments_in(db: Workspace, allowed: Settings, function: Callable[..., Any],
     if unknown := given.keys() - hints.keys():
         raise QueryError(f"There is no argument {min(unknown)!r}: there are {', '.join(hints) or 'none'}.")
     parameters = list(signature(function).parameters.values())[1:]
-    if missing := [one.name for one in parameters if one.default is one.empty and one.name not in given]:
+    if missing := [item.name for item in parameters if item.default is item.empty and item.name not in given]:
         raise QueryError(f"The argument {missing[0]!r} is missing.")
     return {name: _argument(db, allowed, name, hints[name], value) for name, value in given.items()}
 

@@ -18,9 +18,9 @@ from odin_graph.stores import Stores
 router = APIRouter(tags=["health"])
 
 _SECONDS: Final = 5.0
-"""In which the graph has to answer."""
+"""The time for the graph to answer."""
 _AGAIN: Final = 1.0
-"""Seconds for which its answer stands: whoever asks more often asks the engine no more."""
+"""Seconds for which its answer is reused: more frequent requests do not reach the engine."""
 
 
 class Readiness:
@@ -60,7 +60,7 @@ async def health() -> Json:
 @router.get("/ready")
 async def ready(request: Request) -> Json:
     """The graph answers; 503 where it does not. Tells nothing else, and asks for no token."""
-    held: Readiness = request.app.state.readiness
-    if not await held():
+    readiness: Readiness = request.app.state.readiness
+    if not await readiness():
         raise UnreachableError("The graph engine does not answer.")
     return {"status": "ready"}

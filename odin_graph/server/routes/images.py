@@ -1,4 +1,4 @@
-"""``/v1/images/{id}``: an image, its pixels, what was said of it, and what it comes from."""
+"""``/v1/images/{id}``: an image, its pixels, its predictions, and its lineage."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def list_pixels(body: PixelsRequest, db: WorkspaceDep, allowed: SettingsDep) -> 
     pixels = db._session.pixels  # noqa: SLF001
     box: Any = body.box
     if box is None:
-        return _sent(db, allowed, body.keys, lambda key: pixels.read_list(key)[0])
+        return _npy_response(db, allowed, body.keys, lambda key: pixels.read_list(key)[0])
     with deadline(allowed.seconds):
         first = np.array(body.keys[:1], np.int64)
         check_keys(db._stores, first)  # noqa: SLF001
@@ -115,21 +115,21 @@ def list_pixels(body: PixelsRequest, db: WorkspaceDep, allowed: SettingsDep) -> 
     left, top, right, bottom = read_box(box, shape)
     if (right - left) * (bottom - top) * math.prod(shape[2:]) > allowed.answer_bytes:
         raise QueryError(f"A box that travels has at most {allowed.answer_bytes:,} pixels: take smaller ones.")
-    return _sent(db, allowed, body.keys, lambda key: pixels.read_boxes(key, [box])[0])
+    return _npy_response(db, allowed, body.keys, lambda key: pixels.read_boxes(key, [box])[0])
 
 
 @arrays.post("/thumbnails", response_class=Response, responses=_ARRAYS)
 def list_thumbnails(body: ThumbnailsRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:
     """Small pictures of images, one .npy file after another: of 8 bits, or values of the image above, every n-th."""
     pixels = db._session.pixels  # noqa: SLF001
-    return _sent(db, allowed, body.keys, lambda key: _small(pixels.read_displayed(key)[0], body.size))
+    return _npy_response(db, allowed, body.keys, lambda key: _small(pixels.read_displayed(key)[0], body.size))
 
 
-def _sent(
-    db: Workspace, allowed: Settings, asked: list[int], read: Callable[[NDArray[np.int64]], NDArray[Any]]
+def _npy_response(
+    db: Workspace, allowed: Settings, requested: list[int], read: Callable[[NDArray[np.int64]], NDArray[Any]]
 ) -> StreamingResponse:
     with deadline(allowed.seconds):
-        keys = np.array(asked, np.int64)
+        keys = np.array(requested, np.int64)
         check_keys(db._stores, keys)  # noqa: SLF001
         first = read(keys[:1])  # before the answer begins: what goes wrong until then has a status
 
@@ -165,7 +165,7 @@ def _image(db: Workspace, id: str) -> Image:  # noqa: A002
 
 
 async def _npy(pixels: NDArray[Any]) -> AsyncIterator[bytes]:
-    """As np.save writes it, in pieces: a copy may be as large as all that the server has."""
+    """The format of np.save, in pieces: a whole copy may not fit into the server's memory."""
     pixels = np.ascontiguousarray(pixels)
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(pixels))

@@ -1,4 +1,4 @@
-"""What a query builder far away looks up: examples of a search, saved views, vectors by name."""
+"""What a remote query builder looks up: examples of a search, saved views, vectors by name."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ router = APIRouter(tags=["looked up"], route_class=JsonRoute)
 def look_up_examples(body: ExamplesRequest, db: WorkspaceDep, allowed: SettingsDep) -> Examples:
     """What a search begins with, as a plan holds it: stored images by key, of others the layer's vector."""
     with deadline(within(allowed, body.timeout)):
-        given = [example_in(one) for one in body.given]
+        given = [example_in(example) for example in body.given]
         found = find_examples(db._stores, given, body.by)  # noqa: SLF001
         return Examples(
             examples=[
-                Example(image=one.image, vector=None if one.vector is None else list(one.vector)) for one in found
+                Example(image=row.image, vector=None if row.vector is None else list(row.vector)) for row in found
             ]
         )
 
@@ -49,11 +49,11 @@ def look_up_examples(body: ExamplesRequest, db: WorkspaceDep, allowed: SettingsD
 def list_views(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
     """Every version of every saved view, by name."""
     with deadline(allowed.seconds):
-        held = views(db._stores)  # noqa: SLF001
+        stored = views(db._stores)  # noqa: SLF001
         return Answer(
             rows=[
-                {"id": one.id, "view": one.base, "version": one.version, "created_at": to_json(one.created_at)}
-                for one in held
+                {"id": view.id, "view": view.base, "version": view.version, "created_at": to_json(view.created_at)}
+                for view in stored
             ]
         )
 
@@ -63,24 +63,24 @@ def get_view(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Json:  # noqa: 
     """A saved query in its JSON form; the bare name is its latest version."""
     with deadline(allowed.seconds):
         try:
-            held = view_of(db._stores, id)  # noqa: SLF001
+            view = view_of(db._stores, id)  # noqa: SLF001
         except UnknownNameError as error:
             raise NotThereError(str(error)) from error
-        return {"id": held.id, "query": dict(held.query)}
+        return {"id": view.id, "query": dict(view.query)}
 
 
 @router.get("/vectors")
 def list_vectors(db: WorkspaceDep, allowed: SettingsDep) -> Answer:
     """The vectors that were handed in, by name."""
     with deadline(allowed.seconds):
-        held = vector_sets(db._stores)  # noqa: SLF001
+        stored = vector_sets(db._stores)  # noqa: SLF001
         return Answer(
-            rows=[{"name": one.id, "dimensions": one.length, "created_at": to_json(one.created_at)} for one in held]
+            rows=[{"name": row.id, "dimensions": row.length, "created_at": to_json(row.created_at)} for row in stored]
         )
 
 
 def bytes_in(text: str, name: str) -> bytes:
-    """What base64 holds.
+    """The bytes of base64 text.
 
     Raises:
         QueryError: It is none.
@@ -97,8 +97,8 @@ def example_in(body: GivenExample) -> Given:
     Raises:
         QueryError: It is none, or several.
     """
-    said = body.model_dump(exclude_none=True, exclude={"name"})
-    if len(said) != 1:
+    given = body.model_dump(exclude_none=True, exclude={"name"})
+    if len(given) != 1:
         raise QueryError("An example is one of id, key, file, pixels and vector.")
     if body.id is not None or body.key is not None:
         return Stored(id=body.id, key=body.key)

@@ -44,13 +44,17 @@ _ARROW_TOO: dict[int | str, dict[str, Any]] = {
 
 @router.post("/query", response_model=Page, responses=_ARROW_TOO)
 def run_query(
-    body: QueryRequest, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep, accept: Annotated[str, Header()] = ""
+    body: QueryRequest,
+    db: WorkspaceDep,
+    allowed: SettingsDep,
+    answers: AnswersDep,
+    accept: Annotated[str, Header()] = "",
 ) -> Any:
     """Run a query. JSON comes in pages; with `Accept: application/vnd.apache.arrow.stream` all comes as Arrow."""
     seconds = within(allowed, body.timeout)
     with deadline(seconds), collecting() as found:
         plan = query_in(db, allowed, body.query).plan
-        executor = held.executor(plan)
+        executor = answers.executor(plan)
         if ARROW in accept:
             batches = _batches(executor, plan, body.columns, body.batch)
             first = next(batches)  # before the answer begins: what goes wrong until then has a status
@@ -68,11 +72,13 @@ def run_query(
 
 
 @router.post("/query/count")
-def count_query(body: QueryText, db: WorkspaceDep, allowed: SettingsDep, held: AnswersDep, response: Response) -> Count:
+def count_query(
+    body: QueryText, db: WorkspaceDep, allowed: SettingsDep, answers: AnswersDep, response: Response
+) -> Count:
     """How many rows a query gives."""
     with deadline(within(allowed, body.timeout)), collecting() as found:
         plan = query_in(db, allowed, body.query).plan
-        count = Count(count=held.executor(plan).count(plan))
+        count = Count(count=answers.executor(plan).count(plan))
         response.headers.update(warning_headers(found))
         return count
 
@@ -100,16 +106,16 @@ def to_cypher(body: QueryText, db: WorkspaceDep, allowed: SettingsDep) -> Cypher
         return CypherText(text=found.text, parameters=to_json(found.parameters))
 
 
-def query_in(db: Workspace, allowed: Settings, said: Json) -> Query | ThingQuery[Any] | Groups:
+def query_in(db: Workspace, allowed: Settings, data: Json) -> Query | ThingQuery[Any] | Groups:
     """The query of a body.
 
     Raises:
         QueryError: It is none, or has operations, which give pixels and no rows.
         ReadOnlyError: It holds Cypher, and the server answers none.
     """
-    if "operations" not in said:
-        check_cypher(allowed, wire.from_json(said))
-    found: AnyQuery = query_of(db._session, said)  # noqa: SLF001
+    if "operations" not in data:
+        check_cypher(allowed, wire.from_json(data))
+    found: AnyQuery = query_of(db._session, data)  # noqa: SLF001
     if not isinstance(found, Query | ThingQuery | Groups):
         raise QueryError("The query has operations, which give pixels: ask for its images without them.")
     return found
@@ -119,7 +125,7 @@ def check_cypher(allowed: Settings, plan: Plan) -> None:
     """Refuse a plan that runs Cypher where the server answers none.
 
     Raises:
-        ReadOnlyError: So it is.
+        ReadOnlyError: The plan runs Cypher, and the server answers none.
     """
     if not allowed.cypher and _has_cypher(plan):
         raise ReadOnlyError(
@@ -142,9 +148,9 @@ def _batches(
     if columns == []:
         yield from executor.execute(plan, rows, first)
         return
-    wanted = tuple(_column(said) for said in columns or ())
+    wanted = tuple(_column(column) for column in columns or ())
     yield from executor.columns(plan, wanted, rows, first)
 
 
-def _column(said: str | Json) -> Column:
-    return Column(said, F(said).node) if isinstance(said, str) else wire.column_from_json(said)
+def _column(column: str | Json) -> Column:
+    return Column(column, F(column).node) if isinstance(column, str) else wire.column_from_json(column)

@@ -15,7 +15,7 @@ from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Answer, RepresentativeRequest, SimilarRequest
 from odin_graph.server.routes.lookups import bytes_in
 from odin_graph.server.routes.query import query_in
-from odin_graph.server.routes.things import there
+from odin_graph.server.routes.things import known_or_404
 from odin_graph.server.settings import Settings, within
 from odin_graph.workspace import Workspace
 
@@ -40,7 +40,7 @@ def similar(body: SimilarRequest, db: WorkspaceDep, allowed: SettingsDep) -> Res
 @router.post("/experiments/{id:id}/representative", response_model=Answer)
 def representative(id: str, body: RepresentativeRequest, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """At most k images that stand for those of a query, within each confused pair of the experiment."""
-    with deadline(allowed.seconds), there("experiment", id, db.experiments):
+    with deadline(allowed.seconds), known_or_404("experiment", id, db.experiments):
         experiment = db.experiments[id]
     with deadline(within(allowed, body.timeout)):
         by = LayerOf(experiment.id, body.layer, None, body.pooling)
@@ -48,17 +48,17 @@ def representative(id: str, body: RepresentativeRequest, db: WorkspaceDep, allow
         return json_answer({"rows": rows_of(few.to_arrow(*body.columns))})
 
 
-def _images(db: Workspace, allowed: Settings, said: dict[str, Any] | None) -> Query:
-    if said is None:
+def _images(db: Workspace, allowed: Settings, data: dict[str, Any] | None) -> Query:
+    if data is None:
         return db.images()
-    query = query_in(db, allowed, said)
+    query = query_in(db, allowed, data)
     if not isinstance(query, Query):
         raise QueryError("The query is of other things than images, which have no vectors.")
     return query
 
 
 def _example(body: SimilarRequest) -> Any:
-    given = [one for one in (body.image, body.vector, body.file) if one is not None]
+    given = [example for example in (body.image, body.vector, body.file) if example is not None]
     if len(given) != 1:
         raise QueryError("Give one of image, vector and file.")
     if body.file is None:

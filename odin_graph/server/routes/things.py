@@ -22,8 +22,8 @@ Offset = Annotated[int, Query(ge=0, le=2**31)]
 
 
 @contextmanager
-def there(kind: str, id: str, known: Container[str]) -> Iterator[None]:  # noqa: A002
-    """Answer 404 where there is nothing of the id."""
+def known_or_404(kind: str, id: str, known: Container[str]) -> Iterator[None]:  # noqa: A002
+    """Answer 404 if nothing has the id."""
     if id not in known:
         raise NotThereError(f"There is no {kind} {id!r}.")
     yield
@@ -50,38 +50,38 @@ def list_experiments(db: WorkspaceDep, allowed: SettingsDep, limit: Limit = 100,
 @router.get("/datasets/{id:id}", response_model=Json)
 def get_dataset(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """A data set version; the bare name is the latest one."""
-    with deadline(allowed.seconds), there("data set", id, db.datasets):
-        held = db.datasets[id]
-        facts = {"id": held.id, "size": len(held), "deleted": held.deleted, "digest": held.digest}
-        more = {"classes": held.classes, "counts": held.counts(), "metadata": held.metadata}
+    with deadline(allowed.seconds), known_or_404("data set", id, db.datasets):
+        dataset = db.datasets[id]
+        facts = {"id": dataset.id, "size": len(dataset), "deleted": dataset.deleted, "digest": dataset.digest}
+        more = {"classes": dataset.classes, "counts": dataset.counts(), "metadata": dataset.metadata}
         return json_answer(to_json({**facts, **more}))
 
 
 @router.get("/models/{id:id}", response_model=Json)
 def get_model(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """A model: its task, classes, input shape, layers and checkpoints."""
-    with deadline(allowed.seconds), there("model", id, db.models):
-        held = db.models[id]
-        layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in held.layers]
-        facts = {"id": id, "task": held.task, "classes": held.classes, "input_shape": held.input_shape}
-        return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, held.checkpoints))}))
+    with deadline(allowed.seconds), known_or_404("model", id, db.models):
+        model = db.models[id]
+        layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in model.layers]
+        facts = {"id": id, "task": model.task, "classes": model.classes, "input_shape": model.input_shape}
+        return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, model.checkpoints))}))
 
 
 @router.get("/experiments/{id:id}", response_model=Json)
 def get_experiment(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
     """An experiment: model, data sets, parameters, checkpoints, and what it has predicted over."""
-    with deadline(allowed.seconds), there("experiment", id, db.experiments):
-        held = db.experiments[id]
+    with deadline(allowed.seconds), known_or_404("experiment", id, db.experiments):
+        experiment = db.experiments[id]
         facts = {
-            "id": held.id,
-            "state": held.state,
-            "model": held.model,
-            "datasets": held.datasets,
-            "parameters": held.parameters,
-            "checkpoints": [one.id for one in held.checkpoints],
-            "best": None if held.best is None else held.best.id,
-            "predictions": held.predictions,
-            "metadata": held.metadata,
+            "id": experiment.id,
+            "state": experiment.state,
+            "model": experiment.model,
+            "datasets": experiment.datasets,
+            "parameters": experiment.parameters,
+            "checkpoints": [checkpoint.id for checkpoint in experiment.checkpoints],
+            "best": None if experiment.best is None else experiment.best.id,
+            "predictions": experiment.predictions,
+            "metadata": experiment.metadata,
         }
         return json_answer(to_json(facts))
 

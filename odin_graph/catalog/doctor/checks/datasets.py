@@ -1,4 +1,4 @@
-"""Data set versions: members and digests as they were frozen."""
+"""Data set versions: members and digests are as they were frozen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from odin_graph.stores import Stores
 _RESTORE = "Restore the arrays from a backup, or make a new version of the data set."
 
 
-# A subset has its query twice: on its node, and on the edge to what it is a subset of.
+# A subset has its query twice: on its node, and on the edge to the data set that it is a subset of.
 _QUERIES = """
 MATCH (d:Dataset)-[e:DERIVED_FROM]->(:Dataset)
 WHERE d.deleted IS NULL AND coalesce(d.query, '') <> coalesce(e.query, '') RETURN d.id AS id
@@ -51,23 +51,26 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key, i.digest AS digest",
             {"id": row["id"]},
         )
-        joined = {edge["key"]: edge["digest"] for edge in edges}
-        if len(edges) != row["size"] or not np.array_equal(np.sort(keys), np.array(sorted(joined), np.int64)):
+        digests = {edge["key"]: edge["digest"] for edge in edges}
+        if len(edges) != row["size"] or not np.array_equal(np.sort(keys), np.array(sorted(digests), np.int64)):
             yield Fault(
                 thing,
                 f"Its {len(edges)} HAD_MEMBER edges are not the {row['size']} members that were frozen.",
                 "`odin doctor --repair` draws them again; look for a client that changes these edges.",
-                partial(_join, stores, row["id"], members),
+                partial(_redraw_members, stores, row["id"], members),
             )
             continue
-        if None in joined.values():  # a purge took the digest of an image: what was frozen cannot be computed again
+        if None in digests.values():  # an image was purged: the digest of the version cannot be computed
             continue
-        if content_digest([joined[key] for key in keys.tolist()], members.column("label").to_pylist()) != row["digest"]:
+        if (
+            content_digest([digests[key] for key in keys.tolist()], members.column("label").to_pylist())
+            != row["digest"]
+        ):
             yield Fault(thing, "Its members or labels are not what was frozen: the digest differs.", _RESTORE)
 
 
-def _join(stores: Stores, dataset: str, members: pa.Table) -> str:
-    """Draw the edges to the members that were frozen, each once; deleted ones are among them."""
+def _redraw_members(stores: Stores, dataset: str, members: pa.Table) -> str:
+    """Create the edges to the frozen members again, each once, also to deleted ones."""
     while stores.graph.write(
         "MATCH (:Dataset {id: $id})-[m:HAD_MEMBER]->() WITH m LIMIT 10000 DELETE m RETURN 1 AS one LIMIT 1",
         {"id": dataset},

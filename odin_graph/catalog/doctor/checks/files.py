@@ -1,4 +1,4 @@
-"""Files that nodes name and that are no segments are there, as they were written."""
+"""Files that nodes name and that are not segments exist, as they were written."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from odin_graph.stores import Stores
 
 
 def check_files(stores: Stores, *, deep: bool = False) -> Iterator[Fault]:
-    """Every one of them is there; a deep look also reads it, and compares it with the digest in its name."""
-    there = {file.uri for file in stores.arrays.files()}
+    """Check that each of them exists; ``deep`` also compares its content with the digest in its name."""
+    stored = {file.uri for file in stores.arrays.files()}
     read: set[str] = set()
     for named in named_files(stores):
-        if named.uri not in there:
+        if named.uri not in stored:
             yield Fault(named.thing, f"Its file {named.uri} is missing.", named.remedy, named.mend)
         elif deep and named.uri not in read:
             read.add(named.uri)

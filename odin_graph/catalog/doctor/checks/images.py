@@ -1,4 +1,4 @@
-"""Images: pixels that have the digest they were stored under."""
+"""Images: shapes and digests agree with the stored pixels."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ def live_images(stores: Stores) -> dict[int, str]:
 
 
 def check_shapes(stores: Stores) -> Iterator[Fault]:
-    """Height, width, bands and dtype of each image are those of its pixels."""
+    """Check that height, width, bands and dtype of each image are those of its pixels."""
     table = stores.columns.images(["height", "width", "bands", "dtype"])
     keys = table.column("key").to_numpy()
-    said = list(zip(*(table.column(name).to_pylist() for name in ("height", "width", "bands", "dtype")), strict=True))
+    recorded = list(
+        zip(*(table.column(name).to_pylist() for name in ("height", "width", "bands", "dtype")), strict=True)
+    )
     wrong: list[dict[str, object]] = []
     for info in all_segments(stores):
         if info.array != ARRAY:
             continue
         try:
-            stored = stores.arrays.keys(info)
-            shapes = stores.arrays.shapes(info, np.arange(len(stored)))
-        except (StoreError, OSError):  # `check_segments` says so
+            segment_keys = stores.arrays.keys(info)
+            shapes = stores.arrays.shapes(info, np.arange(len(segment_keys)))
+        except (StoreError, OSError):  # `check_segments` reports it
             continue
-        places = np.searchsorted(keys, stored)
-        for key, place, shape in zip(stored.tolist(), places.tolist(), shapes, strict=True):
-            if place < len(keys) and keys[place] == key and said[place] != (*shape, info.dtype):
+        positions = np.searchsorted(keys, segment_keys)
+        for key, position, shape in zip(segment_keys.tolist(), positions.tolist(), shapes, strict=True):
+            if position < len(keys) and keys[position] == key and recorded[position] != (*shape, info.dtype):
                 height, width, bands = shape
                 wrong.append({"key": key, "height": height, "width": width, "bands": bands, "dtype": info.dtype})
     if wrong:
@@ -65,24 +67,24 @@ def _reshape(stores: Stores, rows: list[dict[str, object]]) -> str:
 
 
 def tombstones(stores: Stores) -> set[int]:
-    """The keys of images that were deleted, and whose pixels may be there: not those of a purge that is done."""
-    held: set[int] = set()
+    """The keys of images that were deleted but not purged, whose pixels may still exist."""
+    deleted: set[int] = set()
     purged: set[int] = set()
     for rows in stores.graph.stream(
         "MATCH (x:Deletion)<-[:INVALIDATED_BY]-(i:Image) RETURN i.key AS key, x.state AS state"
     ):
         for row in rows:
-            (purged if row["state"] == "purged" else held).add(row["key"])
-    return held - purged
+            (purged if row["state"] == "purged" else deleted).add(row["key"])
+    return deleted - purged
 
 
 def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
-    """Read every pixel again and compare digests. Minutes for a large workspace: only when it is asked for."""
+    """Read every pixel again and compare digests. Only on request, since it takes minutes for a large workspace."""
     changed: list[int] = []
     for info in all_segments(stores):
         if info.array != ARRAY:
             continue
-        array = SegmentedArray(stores.arrays.uncached(), [info])  # what is stored, not what was decoded once
+        array = SegmentedArray(stores.arrays.uncached(), [info])  # the stored files, not cached pixels
         try:
             keys = stores.arrays.keys(info)
             for start in range(0, len(keys), _AT_ONCE):

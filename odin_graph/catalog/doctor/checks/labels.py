@@ -1,4 +1,4 @@
-"""Labels: today's is what the last correction says, and what was frozen changed by a correction alone."""
+"""Labels: the current label is that of the last correction, and frozen labels differ from it only by corrections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEDY = "Set the label that is right with db.labels.set, which keeps who chang
 
 
 def check_labels(stores: Stores) -> Iterator[Fault]:
-    """A label that was changed past odin_graph has no history."""
+    """Find labels that were changed without odin_graph, and so have no history."""
     keys = np.array([row["key"] for row in stores.graph.read(_CORRECTED)], np.int64)
     today = {row["id"]: decode(row["label"]) for row in stores.graph.read(_TODAY, {"keys": keys.tolist()})}
     last = {change.image: change for change in history(stores, keys)}
@@ -38,20 +38,20 @@ def check_labels(stores: Stores) -> Iterator[Fault]:
 
 
 def _unexplained(stores: Stores, corrected: set[str], type_: FieldType | None) -> Iterator[str]:
-    """Images that were never corrected, and whose label differs from one that a version froze."""
+    """Images without any correction whose label differs from a frozen one."""
     images = stores.columns.images(["id", "label"])
     ids, labels = images.column("id").to_pylist(), images.column("label").to_pylist()
-    place = {key: position for position, key in enumerate(images.column("key").to_pylist())}
+    position_by_key = {key: position for position, key in enumerate(images.column("key").to_pylist())}
     for row in stores.graph.read(_FROZEN):
         members = stores.columns.members(row["id"])
         for key, frozen in zip(members.column("key").to_pylist(), members.column("label").to_pylist(), strict=True):
-            position = place.get(key)
+            position = position_by_key.get(key)
             if position is not None and ids[position] not in corrected and not _same(frozen, labels[position], type_):
                 yield ids[position]
 
 
 def _same(before: Any, today: Any, type_: FieldType | None) -> bool:
-    """Whether a label is the one of before, which keeps the type that labels had then."""
+    """Whether two labels are equal, even if the type of labels has changed in between."""
     if same_label(before, today):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Metadata: values of another type than the recorded one, which a foreign client wrote. They read as null."""
+"""Metadata: find values of another type than the recorded one, written by another client. They read as null."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Itera
     ours = {*reserved(kind), LOCK}
     foreign: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
-    # What was deleted may have values of a type that its field had before.
+    # Deleted nodes may have values of an earlier type of the field.
     statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS held"
     for rows in stores.graph.stream(statement, size=_AT_ONCE):
         for name, value in (item for row in rows for item in row["held"].items()):

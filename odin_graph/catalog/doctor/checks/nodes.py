@@ -1,4 +1,4 @@
-"""Nodes by themselves: what each must say, counters above every number given, tombstones with their deletion."""
+"""Nodes: required properties, counters above every used number, and tombstones with their deletion."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NEEDED: Final = {
     "Field": ("id", "kind", "name", "type"),
     "View": ("id", "base", "version", "query"),
 }
-"""What no node of a label is without, unless it was deleted."""
+"""The required properties of each label, unless the node was deleted."""
 _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
-"""Besides what the engine itself holds unique."""
+"""Unique properties that the engine itself does not check."""
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 _COUNTED: Final = (
     ("checkpoints of ", "MATCH (c:Checkpoint) RETURN c.id AS id"),
@@ -29,7 +29,7 @@ _IDS: Final = "MATCH (n:{label}) RETURN n.id AS id"
 
 
 def check_nodes(stores: Stores) -> Iterator[Fault]:
-    """Each node says what nodes of its label must say."""
+    """Check that each node has the required properties and a valid state, and that keys are unique."""
     for label, names in _NEEDED.items():
         for name in names:
             rows = stores.graph.read(
@@ -45,8 +45,8 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
             {"states": list(states)},
         )
         if rows:
-            said = shown(f"{row['id']!r} in {row['state']!r}" for row in rows)
-            yield Fault(f"{label} nodes", f"{len(rows)} are in a state that there is not, {said}.", _RESTORE)
+            listed = shown(f"{row['id']!r} in {row['state']!r}" for row in rows)
+            yield Fault(f"{label} nodes", f"{len(rows)} are in a state that there is not, {listed}.", _RESTORE)
     for label, name in _UNIQUE:
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL WITH n.{name} AS value, count(n) AS number "
@@ -61,7 +61,7 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
 
 
 def check_tombstones(stores: Stores) -> Iterator[Fault]:
-    """What is deleted says by which deletion, and nothing else does."""
+    """Check that exactly the deleted nodes have an edge to a deletion."""
     for label in ("Image", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "Volume", "Video"):
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE n.deleted AND NOT EXISTS {{ MATCH (n)-[:INVALIDATED_BY]->(:Deletion) }} "
@@ -85,37 +85,39 @@ def check_tombstones(stores: Stores) -> Iterator[Fault]:
 
 
 def check_counters(stores: Stores) -> Iterator[Fault]:
-    """No counter can give a number that was given before."""
-    held = {row["id"]: row["next"] for row in stores.graph.read("MATCH (c:Counter) RETURN c.id AS id, c.next AS next")}
+    """Check that no counter can return a used number."""
+    counters = {
+        row["id"]: row["next"] for row in stores.graph.read("MATCH (c:Counter) RETURN c.id AS id, c.next AS next")
+    }
     (row,) = stores.graph.read("MATCH (i:Image) RETURN max(i.key) AS most")
-    most = {"image": row["most"]} if isinstance(row["most"], int) else {}
+    highest_used = {"image": row["most"]} if isinstance(row["most"], int) else {}
     owners = {row["id"] for label in ("Experiment", "Model") for row in stores.graph.read(_IDS.format(label=label))}
     for prefix, statement in _COUNTED:
         for row in stores.graph.read(statement):
-            owner, _, place = str(row["id"]).rpartition("/")
+            owner, _, number = str(row["id"]).rpartition("/")
             owner = owner.removesuffix("/predictions") if "predictions" in prefix else owner
             name = prefix + owner
-            if place.isdecimal() and owner in owners:
-                most[name] = max(most.get(name, 0), int(place))
-    counted = {name.removeprefix(prefix) for prefix, _ in _COUNTED for name in held if name.startswith(prefix)}
+            if number.isdecimal() and owner in owners:
+                highest_used[name] = max(highest_used.get(name, 0), int(number))
+    counted = {name.removeprefix(prefix) for prefix, _ in _COUNTED for name in counters if name.startswith(prefix)}
     if lost := sorted(counted - owners):
         yield Fault(
             "Experiment and Model nodes",
             f"{len(lost)} are gone from the graph, and what they made was counted: {shown(map(repr, lost))}.",
             _RESTORE,
         )
-    for name, highest in sorted(most.items()):
-        following = held.get(name)
-        if not isinstance(following, int) or following <= highest:
-            yield _late(stores, name, following, highest + 1)
+    for name, used in sorted(highest_used.items()):
+        next_number = counters.get(name)
+        if not isinstance(next_number, int) or next_number <= used:
+            yield _late(stores, name, next_number, used + 1)
 
 
-def _late(stores: Stores, name: str, following: object, least: int) -> Fault:
+def _late(stores: Stores, name: str, next_number: object, least: int) -> Fault:
     def mend() -> str:
         stores.graph.write("MERGE (c:Counter {id: $id}) SET c.next = $next", {"id": name, "next": least})
         return f"The counter {name!r} goes on at {least}."
 
-    found = "is missing" if following is None else f"goes on at {following}"
+    found = "is missing" if next_number is None else f"goes on at {next_number}"
     return Fault(
         f"counter {name!r}",
         f"It {found}, and numbers up to {least - 1} were given.",

@@ -1,4 +1,4 @@
-"""Segments: what each is a piece of is in the graph."""
+"""Segments: the set or data set that each belongs to is in the graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odin_graph.stores import Stores
 
 
 def check_owners(stores: Stores) -> Iterator[Fault]:
-    """A segment of a data set, or of a set of any kind, is of one that is there."""
+    """Check that the owner of each segment, a data set or a set of any kind, exists."""
     arrays: defaultdict[str, set[str]] = defaultdict(set)
     for info in all_segments(stores):
         label, _, rest = info.array.partition("/")
@@ -20,9 +20,9 @@ def check_owners(stores: Stores) -> Iterator[Fault]:
             arrays[label].add(rest.rpartition("/")[0])
     for label, ids in arrays.items():
         known = {row["id"] for row in stores.graph.read(f"MATCH (n:{label}) RETURN n.id AS id")}
-        if lost := sorted(ids - known):
+        if missing := sorted(ids - known):
             yield Fault(
                 f"{label} nodes",
-                f"{len(lost)} are gone from the graph, and their arrays are there: {shown(map(repr, lost))}.",
+                f"{len(missing)} are gone from the graph, and their arrays are there: {shown(map(repr, missing))}.",
                 "Restore the graph from a backup, and look for a client that deletes nodes.",
             )

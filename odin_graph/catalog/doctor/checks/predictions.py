@@ -33,7 +33,7 @@ _AGAIN = "Predict again; the new set takes its place."
 
 
 def check_predictions(stores: Stores) -> Iterator[Fault]:
-    """Each ready set is whole, and its nodes, where it has any, say what its columns say."""
+    """Check that each ready set is complete, and that its nodes, if any, agree with its columns."""
     for row in stores.graph.read(_SETS):
         thing = f"prediction set {row['id']!r}"
         try:
@@ -71,8 +71,8 @@ def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list
         reasons.append("It is of no data set.")
     else:
         members = stores.columns.members(row["dataset"]).column("key").to_numpy()
-        if (strange := np.setdiff1d(keys, members)).size:
-            reasons.append(f"{strange.size} images are not in {row['dataset']!r}, first keys {shown(strange)}.")
+        if (unknown := np.setdiff1d(keys, members)).size:
+            reasons.append(f"{unknown.size} images are not in {row['dataset']!r}, first keys {shown(unknown)}.")
     segments = segments_of(stores, probabilities_array(row["id"]))
     if segments:
         covered = np.sort(np.concatenate([stores.arrays.keys(info) for info in segments]))
@@ -84,7 +84,7 @@ def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list
 
 
 def _misjudged(stores: Stores, row: dict[str, Any], table: pa.Table) -> str | None:
-    """Why the task and classes of a set are not those that it was judged by: a checkpoint's are those of its model."""
+    """Why a set was not judged by its task and classes (of a checkpoint: those of its model); None if it was."""
     own = row["task"], row["classes"]
     try:
         judge = Judge.of(stores, row["experiment"], row["dataset"], *(own if row["checkpoint"] is None else ()))
@@ -100,16 +100,16 @@ def _misjudged(stores: Stores, row: dict[str, Any], table: pa.Table) -> str | No
 
 
 def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str]:
-    said = {row["key"]: row for row in table.to_pylist()}
+    expected = {row["key"]: row for row in table.to_pylist()}
     number, differ = 0, []
     for rows in stores.graph.stream(_NODES, {"id": set_id}):
         for node in rows:
             number += 1
-            row = said.get(node["key"])
+            row = expected.get(node["key"])
             if row is None or not all(_same(row[name], node[name]) for name in ("predicted", "confidence", "wrong")):
                 differ.append(node["key"])
-    if number != len(said):
-        yield f"It has {number} prediction nodes and {len(said)} rows."
+    if number != len(expected):
+        yield f"It has {number} prediction nodes and {len(expected)} rows."
     if differ:
         yield f"{len(differ)} prediction nodes do not say what the columns say, first keys {shown(differ)}."
 

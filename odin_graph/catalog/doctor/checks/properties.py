@@ -1,4 +1,4 @@
-"""Properties of nodes that are read as what they are stored as: dates, and texts that hold JSON."""
+"""Properties of nodes have the right form: dates, and texts that contain JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DATED: Final = {
     "started_at": ("running", "finished", "failed", "interrupted"),
     "finished_at": ("finished", "failed"),
 }
-"""The states in which there is such a date."""
+"""The states in which a node must have the date."""
 _EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - without a zone, as dates are stored
 _JSON: Final = (("Dataset", "query"), ("View", "query"), ("Experiment", "parameters"), ("Experiment", "packages"))
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 
 
 def check_dates(stores: Stores) -> Iterator[Fault]:
-    """Each node says when it was made. What is no date is neither before nor after one."""
+    """Check the dates of each node. In Cypher a value that is not a date is neither before nor after one."""
     for label, name in ((label, name) for label, names in _DATES.items() for name in names):
         state = "AND n.state IN $states " if name in _DATED else ""
         rows = stores.graph.read(
@@ -43,11 +43,11 @@ def check_dates(stores: Stores) -> Iterator[Fault]:
 
 
 def check_texts(stores: Stores) -> Iterator[Fault]:
-    """Texts that hold JSON can be read."""
+    """Check that texts with JSON can be parsed."""
     for label, name in _JSON:
         rows = stores.graph.read(f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL RETURN n.id AS id, n.{name} AS text")
-        if strange := [repr(row["id"]) for row in rows if not _is_json(row["text"])]:
-            yield Fault(f"{label} nodes", f"{len(strange)} have a {name} that is not JSON, {shown(strange)}.", _RESTORE)
+        if invalid := [repr(row["id"]) for row in rows if not _is_json(row["text"])]:
+            yield Fault(f"{label} nodes", f"{len(invalid)} have a {name} that is not JSON, {shown(invalid)}.", _RESTORE)
 
 
 def _is_json(text: object) -> bool:

@@ -1,4 +1,4 @@
-"""Segments: on disk as the graph names them, and the pixels of every image in exactly one."""
+"""Segments: their files match the graph, and the pixels of every image are in exactly one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RESTORE = "Restore the files from a backup, or add the images again after delet
 
 
 def check_segments(stores: Stores, *, deep: bool = False) -> Iterator[Fault]:
-    """Every named segment is there, with the keys and rows that its node says; a deep look reads every value.
+    """Check that every named segment exists, with the keys and rows of its node; ``deep`` reads every value.
 
     Pixels are read by `check_digests`.
     """
@@ -27,34 +27,34 @@ def check_segments(stores: Stores, *, deep: bool = False) -> Iterator[Fault]:
 
 
 def check_pixels(stores: Stores, images: dict[int, str], deleted: set[int]) -> Iterator[Fault]:
-    """Every image has pixels, once; no pixels without an image.
+    """Check that every image has pixels exactly once, and that there are no pixels without an image.
 
     Args:
         stores: The open workspace.
         images: The digest of each image that is not deleted, by key.
-        deleted: The keys of those that were deleted and not purged: their pixels may be there.
+        deleted: The keys of images that were deleted but not purged, whose pixels may still exist.
     """
     covered: list[NDArray[np.int64]] = []
     for info in all_segments(stores):
         if info.array == ARRAY:
             try:
                 covered.append(stores.arrays.keys(info))
-            except (StoreError, OSError):  # `check_segments` says so
+            except (StoreError, OSError):  # `check_segments` reports it
                 continue
-    held = np.concatenate([np.empty(0, np.int64), *covered])
-    keys, count = np.unique(held, return_counts=True)
+    all_keys = np.concatenate([np.empty(0, np.int64), *covered])
+    keys, count = np.unique(all_keys, return_counts=True)
     expected = np.array(sorted(images), np.int64)
-    if (lost := np.setdiff1d(expected, keys)).size:
-        yield Fault("pixels", f"{lost.size} images have none, first keys {shown(lost)}.", _RESTORE)
+    if (missing := np.setdiff1d(expected, keys)).size:
+        yield Fault("pixels", f"{missing.size} images have none, first keys {shown(missing)}.", _RESTORE)
     if (twice := keys[count > 1]).size:
         yield Fault(
             "pixels",
             f"{twice.size} images are in several segments, first keys {shown(twice)}.",
             "Report it: it is a bug of ours.",
         )
-    if (strange := np.setdiff1d(keys, np.concatenate([expected, np.array(sorted(deleted), np.int64)]))).size:
+    if (unknown := np.setdiff1d(keys, np.concatenate([expected, np.array(sorted(deleted), np.int64)]))).size:
         yield Fault(
             "pixels",
-            f"{strange.size} keys are of no image, or of one that was purged, first {shown(strange)}.",
+            f"{unknown.size} keys are of no image, or of one that was purged, first {shown(unknown)}.",
             "Look for a client that deletes image nodes itself, and let it use db.images instead; purge again.",
         )

@@ -1,4 +1,4 @@
-"""Sets of vectors and models: as many rows as were added, and a definition that is the one of its digest."""
+"""Vector sets and models: as many vectors as were added, and a definition that matches its digest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from odin_graph.stores import Stores
 
 
 def check_vector_sets(stores: Stores) -> Iterator[Fault]:
-    """Each ready set of a user's vectors has as many as were added and not purged."""
+    """Check that each ready vector set has as many vectors as were added and not purged."""
     for row in stores.graph.read("MATCH (v:VectorSet {state: 'ready'}) RETURN v.id AS id, v.rows AS rows"):
         try:
             number = len(rows_of(stores, row["id"]).coverage())
-        except (StoreError, OSError):  # `check_segments` says so
+        except (StoreError, OSError):  # `check_segments` reports it
             continue
         if row["rows"] != number:
             yield Fault(
@@ -28,7 +28,7 @@ def check_vector_sets(stores: Stores) -> Iterator[Fault]:
 
 
 def check_models(stores: Stores) -> Iterator[Fault]:
-    """The definition of each model is the one that its digest was made of."""
+    """Check that the definition of each model matches its digest."""
     for row in stores.graph.read(
         f"MATCH (m:Model) WHERE {alive('Model', 'm')} RETURN m.id AS id, properties(m) AS node"
     ):

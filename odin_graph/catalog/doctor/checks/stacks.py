@@ -1,4 +1,4 @@
-"""Volumes and videos: their images are those that they were made ready with."""
+"""Volumes and videos: their images are those that they were stored with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MATCH (v:{kind} {{id: $id}}) MATCH (v)<-[:HAS_ROOT]-(i:Image) MATCH (i)-[:DERIVE
 
 
 def check_stacks(stores: Stores) -> Iterator[Fault]:
-    """Number, order and digests of the images of each that is ready; and each has it as its root."""
+    """Check number, order and digests of the images of each ready one, and that it is their root."""
     for kind in get_args(Kind):
         rows = stores.graph.read(f"MATCH (v:{kind} {{state: 'ready'}}) RETURN properties(v) AS node ORDER BY v.id")
         for node in (row["node"] for row in rows):
@@ -30,7 +30,7 @@ def check_stacks(stores: Stores) -> Iterator[Fault]:
                 )
                 continue
             digests = [image["digest"] for image in images]
-            if None in digests:  # a purge took the digest of one: what was stored cannot be computed again
+            if None in digests:  # an image was purged: the digest cannot be computed again
                 continue
             if stack_digest(kind, node["shape"], node["axis"], node["every"], digests) != node["digest"]:
                 yield Fault(

@@ -1,4 +1,4 @@
-"""Functions that choose between values. They alone say something of missing ones."""
+"""Functions that choose between values. Only these give values for missing ones."""
 
 from __future__ import annotations
 

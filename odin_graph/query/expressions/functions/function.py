@@ -116,9 +116,11 @@ def one_type(types: Sequence[str]) -> str:
     Raises:
         ExpressionError: There is none.
     """
-    held = {name for name in types if name != "null"}
-    if held == {"int", "float"}:
+    distinct = {name for name in types if name != "null"}
+    if distinct == {"int", "float"}:
         return "float"
-    if len(held) > 1:
-        raise ExpressionError(f"its values are of several types, {' and '.join(sorted(held))}: give values of one type")
-    return held.pop() if held else "null"
+    if len(distinct) > 1:
+        raise ExpressionError(
+            f"its values are of several types, {' and '.join(sorted(distinct))}: give values of one type"
+        )
+    return distinct.pop() if distinct else "null"

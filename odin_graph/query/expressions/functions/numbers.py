@@ -46,22 +46,22 @@ def round_(number: Datum) -> Datum:
 @function("sqrt", NUMBER, gives="float", cypher="CASE WHEN {0} >= 0 THEN sqrt(toFloat({0})) ELSE null END")
 def sqrt(number: Datum) -> Datum:
     """The square root."""
-    held = _float(number)
-    return pc.sqrt(where(pc.greater_equal(held, 0.0), held))
+    value = _float(number)
+    return pc.sqrt(where(pc.greater_equal(value, 0.0), value))
 
 
 @function("log", NUMBER, gives="float", cypher="CASE WHEN {0} > 0 THEN log(toFloat({0})) ELSE null END")
 def log(number: Datum) -> Datum:
     """The natural logarithm."""
-    held = _float(number)
-    return pc.ln(where(pc.greater(held, 0.0), held))
+    value = _float(number)
+    return pc.ln(where(pc.greater(value, 0.0), value))
 
 
 @function("exp", NUMBER, gives="float")
 def exp(number: Datum) -> Datum:
     """E to the power of it."""
-    found = pc.exp(_float(number))
-    return where(pc.is_finite(found), found)
+    result = pc.exp(_float(number))
+    return where(pc.is_finite(result), result)
 
 
 _MOD = (
@@ -72,8 +72,8 @@ _MOD = (
 @function("mod", INTEGER, INTEGER, gives="int", cypher=_MOD)
 def mod(number: Datum, divisor: Datum) -> Datum:
     """The rest of a division, of the divisor's sign, as in Python."""
-    some = where(pc.not_equal(divisor, 0), divisor)
-    some = pc.if_else(pc.equal(some, -1), 1, some)  # the rest is 0 as well, and -2**63 / -1 leaves 64 bits
-    rest = pc.subtract(number, pc.multiply(pc.divide(number, some), some))
-    other_side = pc.and_(pc.not_equal(rest, 0), pc.not_equal(pc.less(rest, 0), pc.less(some, 0)))
-    return pc.add(rest, pc.if_else(other_side, some, 0))
+    nonzero = where(pc.not_equal(divisor, 0), divisor)
+    nonzero = pc.if_else(pc.equal(nonzero, -1), 1, nonzero)  # the rest is 0 as well, and -2**63 / -1 leaves 64 bits
+    rest = pc.subtract(number, pc.multiply(pc.divide(number, nonzero), nonzero))
+    other_side = pc.and_(pc.not_equal(rest, 0), pc.not_equal(pc.less(rest, 0), pc.less(nonzero, 0)))
+    return pc.add(rest, pc.if_else(other_side, nonzero, 0))

@@ -52,12 +52,12 @@ def matches(text: Datum, pattern: pa.Scalar) -> Datum:
 
 
 def _is_ascii(text: Datum) -> bool:
-    found = pc.string_is_ascii(text)
-    return bool((found if isinstance(found, pa.Scalar) else pc.all(found)).as_py() is not False)
+    ascii_only = pc.string_is_ascii(text)
+    return bool((ascii_only if isinstance(ascii_only, pa.Scalar) else pc.all(ascii_only)).as_py() is not False)
 
 
 def _each(change: Callable[[str], str], text: Datum) -> Datum:
-    """Arrow changes character by character, in which the capital of ß is none: by Unicode's whole rule it is SS."""
+    """Change each distinct text. Arrow changes character by character, but the capital of ß is SS by Unicode's rule."""
     if isinstance(text, pa.Scalar):
         return pa.scalar(change(text.as_py()))
     words = text.dictionary_encode()

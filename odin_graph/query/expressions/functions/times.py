@@ -9,8 +9,8 @@ from odin_graph.query.expressions.datum import Datum
 from odin_graph.query.expressions.functions.function import DAY, TIME, function
 
 
-def _int(found: Datum) -> Datum:
-    return pc.cast(found, pa.int64())
+def _int(values: Datum) -> Datum:
+    return pc.cast(values, pa.int64())
 
 
 @function("year", DAY, gives="int", cypher="{0}.year")
