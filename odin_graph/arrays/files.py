@@ -129,6 +129,30 @@ class Files:
         except (OSError, tiledb.TileDBError) as error:
             raise self.unreadable(path, error) from error
 
+    def count(self, path: str) -> int:
+        """How many files are in the folder at a full address, in one request; 0 where there is none.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        try:
+            return sum(1 for _ in Path(path).iterdir()) if self.local is not None else self._objects.count(path)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self.unreadable(path, error) from error
+
+    def identity(self, uri: str) -> list[str | float | None]:
+        """What differs between a file and each copy of it, and is the same on all machines that reach it.
+
+        A copy is made later, and its inode is another one. No tool can set the times that are compared.
+        """
+        if self.local is not None:
+            status = (self.local / uri).stat()
+            return [status.st_ino, status.st_ctime_ns]
+        with self._store_errors(self.path(uri)):
+            return [self.path(uri), *(entry.written for entry in self._objects.tree(self.path(uri)))]
+
     def unreadable(self, path: str, error: BaseException) -> OdinError:
         """The error for a file that cannot be read; for all of them if the folder is gone."""
         if self.local is not None:

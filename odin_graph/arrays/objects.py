@@ -76,6 +76,13 @@ class Objects:
         found = self._system().get_file_info(fs.FileSelector(prefix, recursive=True))
         return [_entry(entry.path[len(prefix) + 1 :], entry) for entry in found if entry.type == fs.FileType.File]
 
+    def count(self, path: str) -> int:
+        """How many objects are below a name; 0 where there is nothing."""
+        from pyarrow import fs
+
+        found = self._system().get_file_info(fs.FileSelector(self._path(path), allow_not_found=True))
+        return sum(entry.type == fs.FileType.File for entry in found)
+
     def list(self, path: str) -> list[Entry]:
         """The entries below a name, by the first part of their relative names; empty where there is nothing."""
         if not self.exists(path):

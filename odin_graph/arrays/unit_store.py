@@ -156,7 +156,9 @@ class UnitStore:
             room: Bytes that a slab would take as float32.
         """
         with self._reading(info):
-            yield from units.slabs_of(self._path(info), info, room, self._files.context())
+            for slab in units.slabs_of(self._path(info), info, room, self._files.context()):
+                self._path(info)  # what was lost meanwhile is a hole in it, that a purge would write again
+                yield slab
 
     def faults(self, info: SegmentInfo, *, deep: bool) -> Iterator[str]:
         """What is wrong with a segment, each in a phrase; `deep` reads every tile."""

@@ -50,7 +50,7 @@ def _table(store: ArrayStore) -> SegmentInfo:
 
 def _units(store: ArrayStore) -> SegmentInfo:
     values = ROWS.reshape(40, -1).T.astype(np.float32)
-    return store.units.write("layer", KEYS, len(values), [values[:100], values[100:]], "u8")
+    return store.units.write("layer", KEYS, len(values), [values[:100], values[100:200], values[200:]], "u8")
 
 
 WRITERS: dict[str, Callable[[ArrayStore], SegmentInfo]] = {
@@ -151,6 +151,48 @@ def test_a_commit_that_is_lost_under_an_open_store_is_an_error(root: str, past: 
             past.delete(name)
     with pytest.raises(StoreError, match="a part is missing"):
         read(store, info)
+
+
+def _commits(past: Past, address: str) -> list[str]:
+    return sorted(name for name in past.names(address) if "/__commits/" in name)
+
+
+@pytest.mark.parametrize(("codec", "array"), [("tiled", "pixels"), ("units", "values")])
+def test_each_commit_of_several_that_is_lost_under_an_open_store_is_an_error(
+    codec: str, array: str, root: str, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first, an inner one and the last; what comes back is read again."""
+    monkeypatch.setattr(tiled, "SLAB_BYTES", 1 << 17)
+    store = ArrayStore(root, BUDGET)
+    info = WRITERS[codec](store)
+    expected = read(store, info)
+    commits = _commits(past, f"{root}/{info.uri}/{array}")
+    assert len(commits) >= 3
+    for commit in commits:
+        content = past.get(commit)
+        past.delete(commit)
+        with pytest.raises(StoreError, match=r"missing, added or changed.*odin doctor"):
+            read(store, info)
+        past.put(commit, content)
+        assert read(store, info) == expected
+
+
+def test_a_commit_that_is_lost_while_units_are_read_is_an_error(root: str, past: Past) -> None:
+    """A purge reads them slab by slab, and would write a hole again as values."""
+    store = ArrayStore(root, BUDGET)
+    info = _units(store)
+    slabs = store.units.slabs(info, room=1)
+    assert next(slabs).values.any()
+    values = f"{root}/{info.uri}/values"
+    (inner,) = (
+        fragment.uri.rpartition("/")[2]
+        for fragment in tiledb.FragmentInfoList(values, ctx=store.raw.context())
+        if fragment.nonempty_domain[0] == (100, 199)
+    )
+    (commit,) = (name for name in _commits(past, values) if inner in name)
+    past.delete(commit)
+    with pytest.raises(StoreError, match="missing, added or changed"):
+        list(slabs)
 
 
 @pytest.mark.parametrize("codec", WRITERS)

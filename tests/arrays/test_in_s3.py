@@ -8,8 +8,10 @@ import pytest
 
 from tests.arrays.test_contents import (
     test_a_commit_that_is_lost_under_an_open_store_is_an_error,
+    test_a_commit_that_is_lost_while_units_are_read_is_an_error,
     test_a_damaged_file_is_never_read_as_something_else,
     test_a_segment_without_a_digest_is_a_fault,
+    test_each_commit_of_several_that_is_lost_under_an_open_store_is_an_error,
     test_no_clock_takes_part_in_what_is_written,
     test_segments_that_change_places_are_refused,
     test_what_a_fast_clock_wrote_is_there,
@@ -30,6 +32,8 @@ from tests.engines.s3 import S3Server, in_s3
 __all__ = [
     "test_a_box_that_is_none_is_refused",
     "test_a_commit_that_is_lost_under_an_open_store_is_an_error",
+    "test_a_commit_that_is_lost_while_units_are_read_is_an_error",
+    "test_each_commit_of_several_that_is_lost_under_an_open_store_is_an_error",
     "test_a_crop_reads_its_tiles_alone",
     "test_a_damaged_file_is_never_read_as_something_else",
     "test_a_segment_without_a_digest_is_a_fault",
