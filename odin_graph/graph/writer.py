@@ -1,6 +1,7 @@
 """Writing many nodes and edges: UNWIND batches with every property named.
 
-``CREATE (:L {a: r.a})`` is ten times faster on ArcadeDB than ``SET n = map``, so rows are grouped by their names.
+``CREATE (:L {a: r[0]})`` is ten times faster on ArcadeDB than ``SET n = map``, and rows that are lists take half of
+what maps do, so rows are grouped by their names.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def create_nodes(
     for names, members in groups.items():
         cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}{shared_properties}}})"
         for batch in batches(members):
-            tx.run(cypher, {"rows": batch, "shared": shared})
+            tx.run(cypher, {"rows": _values(batch, names), "shared": shared})
 
 
 def create_edges(
@@ -91,12 +92,17 @@ def create_edges(
     for names, members in groups.items():
         properties = f" {{{_properties(names)}}}" if names else ""
         cypher = (
-            f"UNWIND $rows AS r MATCH (a:{quoted(start[0])} {{{quoted(start[1])}: r.start}}) "
-            f"MATCH (b:{quoted(end[0])} {{{quoted(end[1])}: r.end}}) CREATE (a)-[:{quoted(edge)}{properties}]->(b)"
+            f"UNWIND $rows AS r MATCH (a:{quoted(start[0])} {{{quoted(start[1])}: r[{len(names)}]}}) "
+            f"MATCH (b:{quoted(end[0])} {{{quoted(end[1])}: r[{len(names) + 1}]}}) "
+            f"CREATE (a)-[:{quoted(edge)}{properties}]->(b)"
         )
         for batch in batches(members):
-            tx.run(cypher, {"rows": [dict(row) for row in batch]})
+            tx.run(cypher, {"rows": _values(batch, (*names, "start", "end"))})
 
 
-def _properties(names: Iterable[str]) -> str:
-    return ", ".join(f"{quoted(name)}: r.{quoted(name)}" for name in names)
+def _properties(names: Sequence[str]) -> str:
+    return ", ".join(f"{quoted(name)}: r[{place}]" for place, name in enumerate(names))
+
+
+def _values(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[list[Any]]:
+    return [[row[name] for name in names] for row in rows]
