@@ -30,6 +30,8 @@ from odin_graph.stores import Stores
 
 SLOWEST = 2.0
 """Times as long as the files may take: half their speed."""
+FILES = 10.0 / 4.2
+"""Times as long as decoding files alone may storing them take: 10 s where it takes 4.2."""
 GROWTH = 256.0
 """MiB that four times the images may take beyond the peak."""
 
@@ -118,8 +120,8 @@ def of_files(stores: Stores, folder: Path, pixels: np.ndarray) -> list[Row]:
                 np.asarray(image)
     number = f"{len(pixels):,} PNG files with a manifest of 7 columns"
     return [
-        at_most(f"ArcadeDB: {number}", seconds[0], "s", 10.0),
-        Row("ArcadeDB: against decoding them with Pillow alone", seconds[0] / seconds[1], "x"),
+        Row(f"ArcadeDB: {number}", seconds[0], "s"),
+        at_most("ArcadeDB: against decoding them with Pillow alone", seconds[0] / seconds[1], "x", FILES),
     ]
 
 

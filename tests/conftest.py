@@ -35,6 +35,7 @@ ENGINES = ("arcadedb", "neo4j")
 LTS_CRASHES = 5
 """Of each kind in the soak of the older Neo4j."""
 os.environ.setdefault("ODIN_PROGRESS", "0")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile all modules
 _cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 own_cache(_cache)

@@ -49,7 +49,9 @@ def use(archive: Path | None) -> list[str]:
         os.utime(archive)  # of several environments' archives, the ones that are used stay
     except OSError:
         return []
-    return ["-XX:+IgnoreUnrecognizedVMOptions", f"-XX:AOTCache={archive}"]
+    # The profiles in the archive would have the optimizing compiler begin at once, which costs more than it gives.
+    profiles = ["-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTReplayTraining"]
+    return ["-XX:+IgnoreUnrecognizedVMOptions", *profiles, f"-XX:AOTCache={archive}"]
 
 
 def make_later(archive: Path | None) -> None:

@@ -43,6 +43,9 @@ JVM: Final = (
     "-XX:Tier4MinInvocationThreshold=3000",
     "-XX:Tier4CompileThreshold=75000",
     "-XX:Tier4BackEdgeThreshold=200000",
+    # Other languages in queries, and metrics that nobody collects.
+    "-Darcadedb.polyglotEngineEnabled=false",
+    "-Darcadedb.serverMetrics=false",
 )
 LOGGING: Final = """handlers = java.util.logging.ConsoleHandler
 .level = INFO
@@ -159,7 +162,6 @@ def start(claim: Claim, log: int, options: Sequence[str] = ()) -> tuple[Any, End
             "server_defaultDatabases": f"{DATABASE}[root]",
             # Passwords are 192 random bits: slow hashing protects words, and costs 0.4 s.
             "server_saltIterations": 1000,
-            "polyglotEngineEnabled": False,
             # A log-in that only reads could have it fetch addresses, also where its plan does not show it.
             "opencypher_loadCsv_allowRemoteUrls": False,
             "txWalFlush": 1,  # what is acknowledged also stands when the machine goes down
