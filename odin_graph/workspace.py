@@ -48,7 +48,8 @@ from odin_graph.objects.things.run import Run
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
-from odin_graph.query.plan.plan import LayerOf, Plan
+from odin_graph.query.plan.plan import Plan
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.schema.several import is_several
 from odin_graph.served import served
 from odin_graph.stores import Stores

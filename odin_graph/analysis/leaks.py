@@ -23,7 +23,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
-from odin_graph.query.plan.plan import LayerOf
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.schema.properties import now
 from odin_graph.served import served, travels
 from odin_graph.stores import Stores

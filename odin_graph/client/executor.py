@@ -17,7 +17,9 @@ from odin_graph.query.executor import BATCH, Wanted
 from odin_graph.query.names.examples import File, Given, Stored
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.json_values import from_json
-from odin_graph.query.plan.plan import Example, Plan, Space, Step
+from odin_graph.query.plan.plan import Plan, Step
+from odin_graph.query.plan.spaces import Space
+from odin_graph.query.plan.steps.nearest import Example
 from odin_graph.query.planner.explain import Explanation
 
 

@@ -21,7 +21,7 @@ from odin_graph.client.pixels import RemotePixels
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError, ReadOnlyError, RemoteError
 from odin_graph.graph import Records
-from odin_graph.query.executor import Executor, Held, LocalExecutor
+from odin_graph.query.executor import CachedAnswer, Executor, LocalExecutor
 from odin_graph.query.plan.json_values import from_json, to_json
 from odin_graph.served import SERVED, name_of
 from odin_graph.stores import Stores
@@ -47,7 +47,7 @@ class Session(Protocol):
         """
         ...
 
-    def executor(self, answer: Held | None = None) -> Executor:
+    def executor(self, answer: CachedAnswer | None = None) -> Executor:
         """The executor, which checks and answers plans.
 
         Args:
@@ -84,7 +84,7 @@ class LocalSession:
         """The address of the stores."""
         return self.stores.address
 
-    def executor(self, answer: Held | None = None) -> LocalExecutor:
+    def executor(self, answer: CachedAnswer | None = None) -> LocalExecutor:
         """Over the stores."""
         return LocalExecutor(self.stores, answer)
 
@@ -130,7 +130,7 @@ class RemoteSession:
             "what query.to_json() gives."
         )
 
-    def executor(self, answer: Held | None = None) -> RemoteExecutor:  # noqa: ARG002 - the server keeps answers
+    def executor(self, answer: CachedAnswer | None = None) -> RemoteExecutor:  # noqa: ARG002 - the server keeps answers
         """Over HTTP."""
         return RemoteExecutor(self.link)
 

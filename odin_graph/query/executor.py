@@ -13,27 +13,18 @@ from odin_graph.errors import OdinError, QueryError
 from odin_graph.query.cypher.statement import Statement, to_cypher
 from odin_graph.query.expressions.moments import MovedError, of_one_moment
 from odin_graph.query.expressions.nodes import ImageField, Relation
-from odin_graph.query.names.bind import bind_columns, bind_plan, bind_step
+from odin_graph.query.names.bind import bind_plan, bind_step
 from odin_graph.query.names.examples import Given, find_examples
 from odin_graph.query.names.scope import Scope
 from odin_graph.query.names.sources import compiled
-from odin_graph.query.plan.plan import (
-    AllImages,
-    Column,
-    Cypher,
-    Example,
-    Keys,
-    Members,
-    OrderBy,
-    Plan,
-    Registered,
-    Select,
-    Space,
-    Step,
-    WithColumns,
-)
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Registered, Step
+from odin_graph.query.plan.spaces import Space
+from odin_graph.query.plan.steps.nearest import Example
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.with_columns import WithColumns
 from odin_graph.query.planner.explain import Explanation
-from odin_graph.query.planner.planner import extension, physical, plan_fields, snapshot_of
+from odin_graph.query.planner.planner import extension, physical, snapshot_of
 
 if TYPE_CHECKING:
     from odin_graph.graph import ChangeToken
@@ -80,7 +71,7 @@ class Executor(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class CachedAnswer:
     """The last answer of a query and the state of the graph that it is of, so that the same query is not run again."""
 
     token: ChangeToken | None = None
@@ -99,7 +90,7 @@ class LocalExecutor:
         cache: Holds the answer of the one plan that this executor runs.
     """
 
-    def __init__(self, stores: Stores, cache: Held | None = None) -> None:
+    def __init__(self, stores: Stores, cache: CachedAnswer | None = None) -> None:
         self._stores = stores
         self._cache = cache
 
@@ -149,7 +140,7 @@ class LocalExecutor:
             names = [*key, *(column.name for column in add), *(name for name in answer.column_names if name != "key")]
             if not add:
                 return answer, answer.slice(0, rows).select(names), lambda part: part.select(names)
-            extended = extension(snapshot, bind_columns(scope, add))
+            extended = extension(snapshot, WithColumns(add).bind(scope))
             return answer, extended(answer.slice(0, rows)).select(names), lambda part: extended(part).select(names)
 
         answer, part, make = self._of_one_moment(begin, plan)
@@ -164,7 +155,7 @@ class LocalExecutor:
             if cached is not None:
                 return int(cached.num_rows)
         steps = plan.steps
-        while steps and isinstance(steps[-1], OrderBy | WithColumns):
+        while steps and steps[-1].row_by_row:
             steps = steps[:-1]
         short = Plan(plan.source, steps)
         return int(self._of_one_moment(lambda at, exact: self._run(short, at, exact), short).num_rows)
@@ -218,7 +209,7 @@ class LocalExecutor:
 def _asks_the_graph(plan: Plan) -> bool:
     """Whether an answer comes from statements, and not only from columns, which know their moment."""
     return not isinstance(plan.source, AllImages | Members | Keys) or any(
-        isinstance(field, Relation) for field in plan_fields(plan)
+        isinstance(field, Relation) for field in plan.fields()
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from odin_graph.query.plan.plan import Space
+from odin_graph.query.plan.spaces import Space
 
 Json = dict[str, Any]
 Rows = list[Json]

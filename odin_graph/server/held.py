@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from odin_graph.query.executor import Held, LocalExecutor
+from odin_graph.query.executor import CachedAnswer, LocalExecutor
 from odin_graph.query.plan.plan import Plan
 from odin_graph.stores import Stores
 
@@ -18,13 +18,13 @@ class AnswerCache:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._answers: OrderedDict[Plan, Held] = OrderedDict()
+        self._answers: OrderedDict[Plan, CachedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
     def executor(self, plan: Plan) -> LocalExecutor:
         """The executor of this bound plan; it answers no other plan."""
         with self._lock:
-            answer = self._answers.setdefault(plan, Held())
+            answer = self._answers.setdefault(plan, CachedAnswer())
             self._answers.move_to_end(plan)
             while len(self._answers) > _MANY:
                 self._answers.popitem(last=False)

@@ -10,22 +10,14 @@ from odin_graph.errors import QueryError
 from odin_graph.query.cypher.expression import Names, compile_expression
 from odin_graph.query.cypher.statement import to_cypher
 from odin_graph.query.expressions.expressions import Expr, F, as_value
-from odin_graph.query.expressions.nodes import Field, FrozenLabel, ImageField, PredictionField
+from odin_graph.query.expressions.nodes import Field, FrozenLabel, ImageField, PredictionField, SortKey
 from odin_graph.query.names.prediction_sets import ReadySet
-from odin_graph.query.plan.plan import (
-    AllImages,
-    Cypher,
-    Example,
-    Keys,
-    Members,
-    NamedVectors,
-    Nearest,
-    OrderBy,
-    Plan,
-    Slice,
-    SortKey,
-    Where,
-)
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan
+from odin_graph.query.plan.spaces import NamedVectors
+from odin_graph.query.plan.steps.nearest import Example, Nearest
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
 
 HOSTILE = "x' OR true //"
 WRONG = Expr(PredictionField("vgg/1", "test@1", "wrong"))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import FrozenLabel, Node, SortKey
-from odin_graph.query.plan.plan import Members, OrderBy, Plan, Where
+from odin_graph.query.plan.plan import Members, Plan
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.where import Where
 from odin_graph.stores import Stores
 
 from .oracle import value_of

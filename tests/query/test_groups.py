@@ -26,7 +26,10 @@ from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.aggregates import AGGREGATES, aggregate
 from odin_graph.query.expressions.functions import NUMBER
 from odin_graph.query.expressions.nodes import Aggregate, Field, FrozenLabel
-from odin_graph.query.plan.plan import Column, GroupBy, Members, Plan, Where
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import Members, Plan
+from odin_graph.query.plan.steps.group_by import GroupBy
+from odin_graph.query.plan.steps.where import Where
 from odin_graph.stores import Stores
 from tests.kept import kept
 

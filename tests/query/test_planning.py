@@ -11,10 +11,15 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.columns.statistics import Statistics, statistics_of
-from odin_graph.query.expressions.nodes import Added, Both, Compare, ImageField, Node
-from odin_graph.query.plan.plan import AllImages, Column, OrderBy, Plan, Slice, SortKey, Step, Where, WithColumns
+from odin_graph.query.expressions.nodes import Added, Both, Compare, ImageField, Node, SortKey
+from odin_graph.query.expressions.selectivity import selectivity
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import AllImages, Plan, Step
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
+from odin_graph.query.plan.steps.with_columns import WithColumns
 from odin_graph.query.planner.rewrite import rewritten
-from odin_graph.query.planner.selectivity import selectivity
 from tests.kept import kept
 
 IMAGES = 200

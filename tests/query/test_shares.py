@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odin_graph.query.operators.shares import shares
+from odin_graph.query.plan.shares import shares
 
 
 @pytest.mark.parametrize(

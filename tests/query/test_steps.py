@@ -16,8 +16,8 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.scope import Scope
-from odin_graph.query.operators.drawing import scattered
 from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan
+from odin_graph.query.plan.steps.sample import scattered
 from odin_graph.stores import Stores
 from tests.kept import kept
 

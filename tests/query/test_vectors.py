@@ -10,7 +10,7 @@ import pytest
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.query.operators.shares import shares
+from odin_graph.query.plan.shares import shares
 from odin_graph.runtime.passes.embed import embeddings
 from tests.kept import kept
 

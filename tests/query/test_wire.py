@@ -26,34 +26,22 @@ from odin_graph.query.expressions.nodes import (
     UnitGroup,
 )
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.plan import (
-    AllImages,
-    Column,
-    Combine,
-    Cypher,
-    Distinct,
-    Example,
-    FromVectors,
-    GroupBy,
-    Keys,
-    LayerOf,
-    Members,
-    NamedVectors,
-    Nearest,
-    OrderBy,
-    OutputColumn,
-    Parameter,
-    Plan,
-    RegisteredStep,
-    Representative,
-    Sample,
-    Select,
-    Slice,
-    Things,
-    Using,
-    Where,
-    WithColumns,
-)
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.parameters import Parameter
+from odin_graph.query.plan.plan import AllImages, Combine, Cypher, Keys, Members, Plan, Things, Using
+from odin_graph.query.plan.registered_step import OutputColumn, RegisteredStep
+from odin_graph.query.plan.spaces import LayerOf, NamedVectors
+from odin_graph.query.plan.steps.distinct import Distinct
+from odin_graph.query.plan.steps.from_vectors import FromVectors
+from odin_graph.query.plan.steps.group_by import GroupBy
+from odin_graph.query.plan.steps.nearest import Example, Nearest
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.representative import Representative
+from odin_graph.query.plan.steps.sample import Sample
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
+from odin_graph.query.plan.steps.with_columns import WithColumns
 
 from .strategies import VALUES, predicates
 

@@ -19,7 +19,8 @@ from odin_graph.catalog.records.tokens import create_token, revoke_token, tokens
 from odin_graph.cli.serve import check_listening
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.plan import AllImages, Plan, Where
+from odin_graph.query.plan.plan import AllImages, Plan
+from odin_graph.query.plan.steps.where import Where
 from odin_graph.server import Settings, create_app
 from tests.server.serving import served
 

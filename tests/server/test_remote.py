@@ -27,7 +27,8 @@ from odin_graph.catalog.records.tokens import create_token, revoke_token
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import ImageField
-from odin_graph.query.plan.plan import AllImages, Members, Plan, Where
+from odin_graph.query.plan.plan import AllImages, Members, Plan
+from odin_graph.query.plan.steps.where import Where
 from odin_graph.server import Settings
 from tests.query.strategies import predicates
 from tests.server.serving import cut_after, served

@@ -14,7 +14,7 @@ from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.query.names.spaces import layer_ref
-from odin_graph.query.plan.plan import LayerOf
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.served import served
 from odin_graph.stores import Stores
 

@@ -14,7 +14,7 @@ from odin_graph.errors import ShapeError
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.names.spaces import vectors_of
-from odin_graph.query.plan.plan import NamedVectors
+from odin_graph.query.plan.spaces import NamedVectors
 from odin_graph.schema.several import refuse_unordered
 from odin_graph.served import served
 from odin_graph.stores import Stores

@@ -14,7 +14,6 @@ from odin_graph.objects.query.groups import Groups
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.outline import outline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,4 +103,4 @@ def query_of(session: Session, data: Any) -> AnyQuery:
 def _written(data: dict[str, Any]) -> str:
     operations = data.pop("operations", [])
     calls = "".join(f".{operation.get('op', '?')}(...)" for operation in operations if isinstance(operation, dict))
-    return outline(wire.from_json(data)) + calls
+    return wire.from_json(data).spell() + calls

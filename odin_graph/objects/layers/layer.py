@@ -17,7 +17,7 @@ from odin_graph.objects.layers.unit_questions import UnitQuestions
 from odin_graph.objects.layers.units import Channels, Units
 from odin_graph.query.names.prediction_sets import chosen_checkpoint
 from odin_graph.query.names.spaces import layer_ref
-from odin_graph.query.plan.plan import LayerOf
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.served import served
 from odin_graph.stores import Stores
 

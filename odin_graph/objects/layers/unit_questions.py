@@ -29,7 +29,9 @@ from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.expressions import Expr, F, as_node
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
-from odin_graph.query.plan.plan import Column, Keys, LayerOf, Plan
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.query.units.calibration import Calibration
 from odin_graph.query.units.unit_lists import keeping
 from odin_graph.served import served

@@ -24,7 +24,8 @@ from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import UnitGroup, UnitView
 from odin_graph.query.expressions.spelling import spell_group
 from odin_graph.query.names.spaces import bound_group
-from odin_graph.query.plan.plan import Keys, LayerOf, Plan
+from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.query.units.unit_lists import first_of
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.units import check_group

@@ -21,7 +21,7 @@ from odin_graph.objects.query.row_steps import ImageSteps
 from odin_graph.objects.query.steps import wanted_columns
 from odin_graph.query.executor import BATCH
 from odin_graph.query.expressions.expressions import Expr
-from odin_graph.query.plan.plan import Slice
+from odin_graph.query.plan.steps.slice import Slice
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,8 @@ from odin_graph.errors import PositionError, QueryError
 from odin_graph.objects.query.steps import Steps, columns_of
 from odin_graph.query.expressions.expressions import Expr, count
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.plan import GroupBy, Slice
+from odin_graph.query.plan.steps.group_by import GroupBy
+from odin_graph.query.plan.steps.slice import Slice
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from odin_graph.checked import checked_calls
 from odin_graph.errors import UnknownNameError
-from odin_graph.query.plan.outline import outline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,7 @@ class Neighborhoods(Generic[T]):
         return ranked[["id", "label", "rank_a", "distance_a", "rank_b", "distance_b"]].astype(ranks)
 
     def __repr__(self) -> str:
-        return f"Neighborhoods(overlap {self.overlap:.2f}\n  a: {outline(self.a.plan)}\n  b: {outline(self.b.plan)})"
+        return f"Neighborhoods(overlap {self.overlap:.2f}\n  a: {self.a.plan.spell()}\n  b: {self.b.plan.spell()})"
 
     def _repr_html_(self) -> str:
         return f"overlap {self.overlap:.2f}{self.to_pandas().to_html(index=False, na_rep='')}"

@@ -12,9 +12,11 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.base.readable import readable
 from odin_graph.query.expressions.nodes import PredictionField
 from odin_graph.query.expressions.predictions import PredictionExpressions, PredictionsOn
-from odin_graph.query.plan.outline import outline
-from odin_graph.query.plan.plan import FromVectors, Nearest, Plan, Representative, Select
-from odin_graph.query.planner.planner import plan_fields
+from odin_graph.query.plan.plan import Plan
+from odin_graph.query.plan.steps.from_vectors import FromVectors
+from odin_graph.query.plan.steps.nearest import Nearest
+from odin_graph.query.plan.steps.representative import Representative
+from odin_graph.query.plan.steps.select import Select
 
 if TYPE_CHECKING:
     from odin_graph.objects.query.answers import ImageAnswers
@@ -40,7 +42,7 @@ def sheet_of(
     columns = {} if chosen is None else {name: getattr(chosen, name) for name in ("predicted", "confidence", "wrong")}
     table = query.to_arrow("id", "label", **columns)
     if not table.num_rows:
-        raise QueryError(f"{outline(query.plan)} selects no images, so there is nothing to show.")
+        raise QueryError(f"{query.plan.spell()} selects no images, so there is nothing to show.")
     shown = table.slice(0, MOST)
     pixels = query._displayed(shown)  # noqa: SLF001 - as the images of the same module are
     tiles = _example_tiles(query)
@@ -57,7 +59,7 @@ def sheet_of(
     number = (
         f"{table.num_rows:,} images" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,} images"
     )
-    return contact_sheet(tiles, title=f"{outline(query.plan)}: {number}" if title is None else title, scale=scale)
+    return contact_sheet(tiles, title=f"{query.plan.spell()}: {number}" if title is None else title, scale=scale)
 
 
 def _example_tiles(query: ImageAnswers[Any]) -> list[Tile]:
@@ -76,7 +78,7 @@ def html_of(query: ImageAnswers[Any], *, ran: bool) -> str:
         query: The query.
         ran: Whether its answer is there already.
     """
-    head = f"<code>{escape(outline(query.plan))}</code>"
+    head = f"<code>{escape(query.plan.spell())}</code>"
     if ran:
         first = query.to_pandas().head(_ROWS)
     elif any(isinstance(step, Nearest | FromVectors | Representative) for step in query.plan.steps):
@@ -89,7 +91,7 @@ def html_of(query: ImageAnswers[Any], *, ran: bool) -> str:
 
 
 def _first_predictions(plan: Plan) -> PredictionExpressions | None:
-    for field in plan_fields(plan):
+    for field in plan.fields():
         if isinstance(field, PredictionField) and field.dataset is not None:
             return PredictionsOn(field.experiment, field.dataset)
     return None

@@ -24,7 +24,7 @@ from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
-from odin_graph.query.executor import Executor, Held
+from odin_graph.query.executor import CachedAnswer, Executor
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.registered_step import STEPS
@@ -44,7 +44,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
     another process.
     """
 
-    _answer: Held = field(default_factory=Held, init=False)
+    _answer: CachedAnswer = field(default_factory=CachedAnswer, init=False)
     """The answer, which `len`, `explain` and a loop share."""
 
     @overload
@@ -153,7 +153,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         return self.address, self.plan
 
     def __setstate__(self, state: tuple[Address | Remote, Plan]) -> None:
-        for name, value in zip(("address", "plan", "_answer"), (*state, Held()), strict=True):
+        for name, value in zip(("address", "plan", "_answer"), (*state, CachedAnswer()), strict=True):
             object.__setattr__(self, name, value)
 
     @property

@@ -12,15 +12,12 @@ from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.names.cypher_source import read_parameters
 from odin_graph.query.names.examples import read_examples
 from odin_graph.query.names.spaces import space_of
-from odin_graph.query.plan.plan import (
-    Combine,
-    FromVectors,
-    Nearest,
-    RegisteredStep,
-    Representative,
-    Sample,
-)
-from odin_graph.query.plan.registered_step import named
+from odin_graph.query.plan.plan import Combine
+from odin_graph.query.plan.registered_step import RegisteredStep, named
+from odin_graph.query.plan.steps.from_vectors import FromVectors
+from odin_graph.query.plan.steps.nearest import Nearest
+from odin_graph.query.plan.steps.representative import Representative
+from odin_graph.query.plan.steps.sample import Sample
 from odin_graph.query.units.units import as_weights
 
 

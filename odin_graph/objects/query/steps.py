@@ -19,18 +19,14 @@ from odin_graph.query.executor import Executor
 from odin_graph.query.expressions.expressions import Expr, F, NamesUnits, as_node, unit_value
 from odin_graph.query.expressions.nodes import Added, ImageField, PredictionField, SortKey
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.outline import outline
-from odin_graph.query.plan.plan import (
-    Column,
-    Distinct,
-    OrderBy,
-    Plan,
-    Select,
-    Slice,
-    Step,
-    Where,
-    WithColumns,
-)
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import Plan, Step
+from odin_graph.query.plan.steps.distinct import Distinct
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
+from odin_graph.query.plan.steps.with_columns import WithColumns
 from odin_graph.query.planner.explain import Explanation
 
 
@@ -110,7 +106,7 @@ class Steps(InSession):
             return self._executor.explain(self.plan, run=run)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({outline(self.plan)})"
+        return f"{type(self).__name__}({self.plan.spell()})"
 
     @property
     def _session(self) -> Session:  # type: ignore[override]

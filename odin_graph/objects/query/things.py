@@ -23,7 +23,9 @@ from odin_graph.objects.query.steps import wanted_columns
 from odin_graph.query.expressions.expressions import Expr, F
 from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.plan import Plan, Select, Slice, Things, Using
+from odin_graph.query.plan.plan import Plan, Things, Using
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.slice import Slice
 
 if TYPE_CHECKING:
     import pandas as pd

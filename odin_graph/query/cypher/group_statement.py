@@ -8,7 +8,14 @@ from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
 from odin_graph.query.cypher.expression import Names, compile_expression, sort_texts
 from odin_graph.query.expressions.nodes import aggregates
-from odin_graph.query.plan.plan import Column, GroupBy, OrderBy, Select, Slice, Step, Where, WithColumns
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import Step
+from odin_graph.query.plan.steps.group_by import GroupBy
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
+from odin_graph.query.plan.steps.with_columns import WithColumns
 
 
 def group_text(lines: list[str], step: GroupBy, after: Sequence[Step], names: Names) -> str:

@@ -15,32 +15,13 @@ from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.names.cypher_source import parameters
 from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.names.prediction_sets import ReadySet
-from odin_graph.query.plan.plan import (
-    AllImages,
-    Combine,
-    Cypher,
-    Distinct,
-    FromVectors,
-    GroupBy,
-    Keys,
-    Members,
-    Nearest,
-    OrderBy,
-    Plan,
-    Registered,
-    RegisteredStep,
-    Representative,
-    Sample,
-    Select,
-    Slice,
-    Source,
-    Things,
-    Using,
-    Where,
-    WithColumns,
-)
-from odin_graph.query.plan.registered_step import built, method
-from odin_graph.query.planner.planner import plan_fields
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Registered, Source, Things
+from odin_graph.query.plan.steps.group_by import GroupBy
+from odin_graph.query.plan.steps.order_by import OrderBy
+from odin_graph.query.plan.steps.select import Select
+from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.where import Where
+from odin_graph.query.plan.steps.with_columns import WithColumns
 from odin_graph.schema.kinds import alive
 
 
@@ -90,9 +71,6 @@ def to_cypher(plan: Plan, scope: Meanings) -> Statement:
     return _Writer(plan, scope).statement()
 
 
-_WORDS = {Distinct: "distinct()", Sample: "sample()", Combine: "A set operation", Using: "using()"}
-
-
 class _Writer:
     def __init__(self, plan: Plan, scope: Meanings) -> None:
         self._plan = plan
@@ -101,7 +79,7 @@ class _Writer:
         self._names = Names(links=self._kind.links if self._kind is not None else {}, type_of=self._scope.type_of)
         self._columns: list[str] = []
 
-    def statement(self) -> Statement:  # noqa: C901 - one case a step
+    def statement(self) -> Statement:
         lines = self._source(self._plan.source)
         lines.append(f"WHERE {alive(self._kind.label if self._kind is not None else 'Image', 'i')}")
         lines += self._predictions()
@@ -127,20 +105,8 @@ class _Writer:
                 case Select(columns):
                     self._columns = [f"{compile_expression(c.value, self._names)} AS {quoted(c.name)}" for c in columns]
                     first = last
-                case Distinct() | Sample() | Combine() | Using():
-                    raise QueryError(f"{_WORDS[type(step)]} has no form in Cypher that keeps the order. Run the query.")
-                case Nearest():
-                    raise QueryError("nearest() has no form in Cypher: vectors are not in the graph. Run the query.")
-                case FromVectors() | Representative():
-                    name = step.function if isinstance(step, FromVectors) else "representative()"
-                    raise QueryError(
-                        f"{name} has no form in Cypher: it goes by vectors, which are not in the graph. Run the query."
-                    )
-                case RegisteredStep(name):
-                    why = built(step).no_cypher
-                    raise QueryError(f"{method(name)}() has no form in Cypher: {why}. Run the query.")
                 case _:
-                    assert_never(step)
+                    raise QueryError(f"{step.no_cypher} Run the query.")
         lines.append(f"RETURN {', '.join([*first, *self._columns])}")
         lines.append(f"ORDER BY {self._order(order)}")
         return Statement("\n".join(lines), self._names.parameters)
@@ -165,7 +131,7 @@ class _Writer:
 
     def _predictions(self) -> list[str]:
         lines = []
-        for field in plan_fields(self._plan):
+        for field in self._plan.fields():
             if isinstance(field, ImageField) and field.name not in self._scope.fields:
                 raise QueryError(f"{spell(field)} has no form in Cypher: it is calculated. Run the query.")
             if isinstance(field, PredictionField) and field.dataset is not None:

@@ -107,6 +107,12 @@ def some(texts: Iterable[str]) -> str:
     return ", ".join(listed[:_SHOWN]) + more
 
 
+def first_line(text: str, length: int = 60) -> str:
+    """A text on one line, cut short visibly."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
 def _method(operand: Node, name: str, others: tuple[Node, ...]) -> str:
     return f"{_bracketed(operand)}.{name.replace('-', '_')}({', '.join(map(spell, others))})"
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import ExpressionError, QueryError
 from odin_graph.query.expressions.expressions import as_value
-from odin_graph.query.plan.plan import Cypher, Parameter, Registered
+from odin_graph.query.plan.parameters import Parameter
+from odin_graph.query.plan.plan import Cypher, Registered
 
 if TYPE_CHECKING:
     from odin_graph.graph import Graph

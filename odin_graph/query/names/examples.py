@@ -18,7 +18,8 @@ from odin_graph.ingest.arrays import pixels_of
 from odin_graph.ingest.files import read_file
 from odin_graph.ingest.readers import Readers
 from odin_graph.query.names.spaces import check_space, vector_of_pixels
-from odin_graph.query.plan.plan import Example, Space
+from odin_graph.query.plan.spaces import Space
+from odin_graph.query.plan.steps.nearest import Example
 from odin_graph.stores import Stores
 
 

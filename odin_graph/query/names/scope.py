@@ -35,8 +35,9 @@ from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.names import computed_fields, prediction_sets, relations
 from odin_graph.query.names.kinds import fields_of
 from odin_graph.query.names.prediction_sets import ReadySet
-from odin_graph.query.names.spaces import bound_group
-from odin_graph.query.plan.plan import Combine, GroupBy, Plan, Select, Step, added_by
+from odin_graph.query.names.spaces import bound_group, check_space
+from odin_graph.query.plan.plan import Plan
+from odin_graph.query.plan.spaces import Space
 from odin_graph.query.units.units import check_aggregate
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class Scope:
 
     def __init__(self, stores: Stores, plan: Plan, at: Moment | None = None) -> None:
         self.stores = stores
+        self.dataset = plan.dataset
         self._at = at
         self._plan = plan
-        self._dataset = plan.dataset
         self._chosen: dict[tuple[str, str], ReadySet] = {}
 
     @cached_property
@@ -81,29 +82,29 @@ class Scope:
         known = next((cache[ids[:end]] for end in range(len(ids), 1, -1) if ids[:end] in cache), None)
         found: dict[str, str] = {} if known is None else known[0]
         for position in range(0 if known is None else len(known[1].steps), len(steps)):
-            found = self._before(position, found).output(steps[position])
+            found = steps[position].columns_after(self._before(position, found))
         if len(cache) >= _MOST_SCHEMAS:
             cache.clear()
         cache[ids] = found, self._plan  # the plan keeps its steps alive, so that no other step gets one of the ids
         return found
 
-    def output(self, step: Step) -> dict[str, str]:
-        """The columns that there are after one step more, with their types."""
-        if isinstance(step, GroupBy):
-            return self.group_types(step)
-        columns = {name: self.value_type(node) for name, node in added_by(step)}
-        if isinstance(step, Select):
-            return columns
-        if isinstance(step, Combine) and step.how == "union":
-            theirs = Scope(self.stores, step.other, self.moment).added
-            columns = {name: of for name, of in theirs.items() if of != "null"}
-        return {**self.added, **columns} if columns else self.added
+    def of(self, plan: Plan) -> Scope:
+        """The names after another plan, at the same moment."""
+        return Scope(self.stores, plan, self.moment)
 
     def _before(self, position: int, added: dict[str, str]) -> Scope:
         """The names that a step of the plan can use, given the columns that the steps before it add."""
-        scope = Scope(self.stores, replace(self._plan, steps=self._plan.steps[:position]), self.moment)
+        scope = self.of(replace(self._plan, steps=self._plan.steps[:position]))
         scope.added = added
         return scope
+
+    def space(self, by: Space) -> Space:
+        """A space, looked up and bound; raises as `check_space` does."""
+        return check_space(self.stores, by)
+
+    def predicted_over(self, experiment: str) -> set[str]:
+        """The data set versions over which an experiment has predictions now."""
+        return {ready.dataset for ready in prediction_sets.sets_of(self.stores.graph, experiment)}
 
     def value_type(self, node: Node | str) -> str:
         """The type of a bound expression, or a type itself."""
@@ -127,14 +128,8 @@ class Scope:
             ExpressionError: A field is outside an aggregate, or an aggregate in another one.
         """
         bound = self._grouped(node, keys)
-        types.infer(bound, self._in_groups(keys))
+        types.infer(bound, self.in_groups(keys))
         return bound
-
-    def group_types(self, step: GroupBy) -> dict[str, str]:
-        """The columns of bound groups, with their types."""
-        type_of = self._in_groups({column.value: column.name for column in step.by})
-        columns = {column.name: self.value_type(column.value) for column in step.by}
-        return columns | {column.name: types.infer(column.value, type_of) for column in step.aggregates}
 
     def predicate(self, node: Node) -> Node:
         """Bind and check a condition.
@@ -171,7 +166,7 @@ class Scope:
             case ImageField(name):
                 return self._field(node, name)
             case FrozenLabel(dataset):
-                if dataset != self._dataset:
+                if dataset != self.dataset:
                     raise QueryError(
                         f"The query uses the labels frozen in {dataset!r}, but it does not read that data set."
                     )
@@ -275,7 +270,7 @@ class Scope:
             )
         return with_children(node, lambda child: self._grouped(child, keys))
 
-    def _in_groups(self, keys: Mapping[Node, str]) -> types.TypeOf:
+    def in_groups(self, keys: Mapping[Node, str]) -> types.TypeOf:
         """The types of what a column of groups reads: aggregates, and the keys by their names."""
         of_keys = {name: self.value_type(key) for key, name in keys.items()}
         return lambda field: of_keys[field.name] if isinstance(field, Added) else self.type_of(field)
@@ -297,7 +292,7 @@ class Scope:
         if name in self.added:  # the later meaning of a name wins, as in SQL and data frames
             return Added(name)
         if name in self.fields:
-            return FrozenLabel(self._dataset) if name == "label" and self._dataset else node
+            return FrozenLabel(self.dataset) if name == "label" and self.dataset else node
         if self._computed(name) is not None:
             return node
         kind = self._plan.kind
@@ -312,7 +307,7 @@ class Scope:
         return None if source is None else source.types(self.stores, self.moment).get(name.partition(".")[2])
 
     def _over(self, field: PredictionField, experiment: str, dataset: str | None) -> str:
-        over = dataset or self._dataset
+        over = dataset or self.dataset
         if over is None:
             known = sorted({ready_set.dataset for ready_set in prediction_sets.sets_of(self.moment, experiment)})
             elsewhere = f" It has predictions over {', '.join(known)}." if known else ""
@@ -320,7 +315,7 @@ class Scope:
                 f"Experiment {experiment!r} predicts over data sets, and this query reads none.{elsewhere} "
                 f'Say which: exp.on("{known[0] if known else "mnist-test"}").{field.name}.'
             )
-        version = over if over == self._dataset else resolve(self.stores, over)
+        version = over if over == self.dataset else resolve(self.stores, over)
         bound = replace(field, dataset=version)
         self.prediction_set(bound)
         if bound.name == "probability":

@@ -16,9 +16,8 @@ from odin_graph.catalog.activations.vector_indexes import Owner
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import QueryError, ShapeError
 from odin_graph.query.expressions.nodes import UnitGroup
-from odin_graph.query.expressions.spelling import spell_group
 from odin_graph.query.names import prediction_sets
-from odin_graph.query.plan.plan import LayerOf, NamedVectors, Space
+from odin_graph.query.plan.spaces import LayerOf, NamedVectors, Space
 from odin_graph.query.units.unit_reader import UnitReader
 from odin_graph.query.units.units import check_group
 
@@ -90,13 +89,6 @@ def bound_group(stores: Stores, group: UnitGroup) -> UnitGroup:
         raise QueryError(f"There is no unit {wrong[0]}: those of {group.layer!r} are numbered from 0.")
     check_group(bound, embed.check_layer(stores, layer_ref(layer)).shape)
     return bound
-
-
-def spell_space(by: Space) -> str:
-    """The name of a space in a plan's text."""
-    if isinstance(by, UnitGroup):
-        return spell_group(by)
-    return by.vectors if isinstance(by, NamedVectors) else f"{by.experiment}:{by.layer}"
 
 
 def layer_ref(by: LayerOf) -> LayerRef:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from odin_graph.catalog.activations.vector_indexes import ensure_index
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.nodes import UnitGroup
-from odin_graph.query.names.spaces import owner_of, segments_with, spell_space, vectors_of
+from odin_graph.query.names.spaces import owner_of, segments_with, vectors_of
 from odin_graph.query.operators.operator import Operator, Over
 from odin_graph.query.operators.snapshot import Snapshot
-from odin_graph.query.plan.plan import Example, Nearest
+from odin_graph.query.plan.spaces import spell_space
+from odin_graph.query.plan.steps.nearest import Example, Nearest
 from odin_graph.vectors import Approximate
 
 _AWAY: Final = 0.15 / 0.75

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph.deadline import check
 from odin_graph.query.expressions.arrow import evaluate
@@ -25,7 +26,10 @@ from odin_graph.query.expressions.nodes import (
     Value,
     with_children,
 )
+from odin_graph.query.names.spaces import vectors_of
 from odin_graph.query.operators.snapshot import Snapshot
+from odin_graph.query.plan.base_step import RowStep
+from odin_graph.query.plan.spaces import Space
 from odin_graph.query.units.units import measure_of
 
 
@@ -37,7 +41,7 @@ class Operator(ABC):
         does: What it does, in one line.
     """
 
-    engine: ClassVar[str]
+    engine: str
     why: str
     """Of the class, or of this operator if the planner had another reason."""
     inputs: tuple[Operator, ...] = ()
@@ -98,6 +102,26 @@ class Over(Operator):
             table = step._keep(time.perf_counter(), step._apply(table))  # noqa: SLF001 - of this class
         return table
 
+    @abstractmethod
+    def _apply(self, table: pa.Table) -> pa.Table:
+        """The table after this step."""
+
+
+class Apply(Over):
+    """Runs a step over the columns of its rows, which it reads for it."""
+
+    def __init__(self, snapshot: Snapshot, below: Operator, step: RowStep) -> None:
+        super().__init__(snapshot, below, step.does())
+        self._step = step
+        self.engine, self.why = step.engine, step.reason()
+
+    def _apply(self, table: pa.Table) -> pa.Table:
+        return self._step.run(table, self)
+
+    def vectors(self, by: Space, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors (n, d) of images, in the order of their keys."""
+        return vectors_of(self.snapshot.stores, by, keys)
+
     def values(self, node: Node, table: pa.Table) -> pa.Array:
         """An expression's values, one a row of the table."""
         decided: dict[str, pa.Array] = {}
@@ -121,12 +145,12 @@ class Over(Operator):
             return pa.array([], pa.float64())
         reader = self.snapshot.units(field.units, keys)
         found = reader.measured(measure_of(field), keys)
-        self.why = f"{type(self).why}; of units {reader.summary(found.work)}"
+        self.why = f"{self._step.why}; of units {reader.summary(found.work)}"
         return pa.array(found.values[back], from_pandas=True)
 
     def _decided(self, node: Node, table: pa.Table, decided: dict[str, pa.Array]) -> Node:
         """The condition with its comparisons of units replaced by columns, decided by bounds as far as they can."""
-        comparison = unit_comparison(node)
+        comparison = _unit_comparison(node)
         if comparison is None:
             return with_children(node, lambda child: self._decided(child, table, decided))
         field, op, threshold = comparison
@@ -137,20 +161,16 @@ class Over(Operator):
             found = reader.compare(measure_of(field), op, threshold, keys)
             true, missing = np.isin(keys, found.true), np.isin(keys, found.missing)
             decided[name] = pa.array(true[back], mask=missing[back])
-            self.why = f"{type(self).why}; of units {reader.summary(found.work, len(found.tied))}"
+            self.why = f"{self._step.why}; of units {reader.summary(found.work, len(found.tied))}"
         else:
             decided[name] = pa.array([], pa.bool_())
         return Added(name)
-
-    @abstractmethod
-    def _apply(self, table: pa.Table) -> pa.Table:
-        """The table after this step."""
 
 
 _FLIPPED: Final[dict[CompareOp, CompareOp]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 
 
-def unit_comparison(node: Node) -> tuple[UnitAggregate, CompareOp, float] | None:
+def _unit_comparison(node: Node) -> tuple[UnitAggregate, CompareOp, float] | None:
     """A comparison of units with a number; None where it is something else."""
     match node:
         case Compare(op, UnitAggregate() as field, Value(value=int() | float() as number)):

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.query.expressions.spelling import first_line
 from odin_graph.query.names.sources import find
 from odin_graph.query.operators.operator import Scan
 from odin_graph.query.operators.snapshot import Snapshot
-from odin_graph.query.plan.outline import first_line
 from odin_graph.query.plan.plan import Cypher, Registered
 
 
@@ -21,6 +21,7 @@ class ScanImages(Scan):
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__(snapshot, "all images")
+        self.expected = float(snapshot.total())
 
     def _scan(self) -> pa.Table:
         return _of_keys(self.snapshot.live)
@@ -35,6 +36,7 @@ class ScanMembers(Scan):
     def __init__(self, snapshot: Snapshot, dataset: str) -> None:
         super().__init__(snapshot, f"members of {dataset}")
         self.dataset = dataset
+        self.expected = float(snapshot.size_of(dataset))
 
     def _scan(self) -> pa.Table:
         return _of_keys(self.snapshot.members(self.dataset))
@@ -49,6 +51,7 @@ class ScanKeys(Scan):
     def __init__(self, snapshot: Snapshot, keys: tuple[int, ...]) -> None:
         super().__init__(snapshot, f"{len(keys):,} named images")
         self.keys = np.array(keys, np.int64)
+        self.expected = float(len(keys))
 
     def _scan(self) -> pa.Table:
         return _of_keys(self.keys[self.snapshot.alive(self.keys)])
@@ -92,6 +95,7 @@ class ScanThings(Scan):
 
     def __init__(self, snapshot: Snapshot, kind: str) -> None:
         super().__init__(snapshot, f"every {kind}")
+        self.expected = float(len(snapshot.live))
 
     def _scan(self) -> pa.Table:
         return _of_keys(self.snapshot.live)

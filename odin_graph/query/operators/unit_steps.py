@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -13,7 +11,7 @@ from odin_graph.query.expressions.spelling import spell_group, spell_key
 from odin_graph.query.operators.nearest import described, query_of
 from odin_graph.query.operators.operator import Operator, Over
 from odin_graph.query.operators.snapshot import Snapshot
-from odin_graph.query.plan.plan import Nearest
+from odin_graph.query.plan.steps.nearest import Nearest
 from odin_graph.query.units.unit_source import Sources
 from odin_graph.query.units.units import measure_of
 
@@ -21,7 +19,7 @@ from odin_graph.query.units.units import measure_of
 class OverUnits(Over):
     """An operator over a group of units, whose values come from the fastest source."""
 
-    engine: ClassVar[str] = "units"
+    engine = "units"
     why = "what is stored of units bounds every image, and the model is run on the undecided; or it is run on all"
     group: UnitGroup
 

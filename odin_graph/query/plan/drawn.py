@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from odin_graph.errors import QueryError
-from odin_graph.query.plan.outline import outline
 from odin_graph.query.plan.plan import Plan, Step
 
 _BEFORE = 40
@@ -28,8 +27,8 @@ def drawn(plan: Plan, step: Step) -> Iterator[None]:
 
 
 def _drawing(plan: Plan, step: Step, place: str | None) -> str:
-    before = outline(plan)
-    text = outline(plan.then(step))[len(before) :]
+    before = plan.spell()
+    text = plan.then(step).spell()[len(before) :]
     if len(before) > _BEFORE:
         before = "..." + before[3 - _BEFORE :]
     start = text.find(place) if place else -1

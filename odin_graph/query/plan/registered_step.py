@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from odin_graph.columns.fields import arrow_type
 from odin_graph.errors import DataError, QueryError, UnknownNameError
-from odin_graph.query.expressions.expressions import Expr
-from odin_graph.query.plan.plan import RegisteredStep
+from odin_graph.query.expressions.expressions import Expr, as_node
+from odin_graph.query.expressions.nodes import Node, Part
+from odin_graph.query.expressions.selectivity import Known
+from odin_graph.query.plan.base_step import RowStep
+from odin_graph.query.plan.columns import Column, bind_columns, check_name
+from odin_graph.query.plan.parameters import Parameter
 from odin_graph.registry import PluginError, Registry
+from odin_graph.schema.metadata import FieldType
+
+if TYPE_CHECKING:
+    from odin_graph.query.names.scope import Scope
+    from odin_graph.query.operators.operator import Apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,97 @@ class QueryStep(ABC):
 
 
 STEPS: Final[Registry[type[QueryStep]]] = Registry("query step", group="odin_graph.steps")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn(Part):
+    """A column that a step of a package adds."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredStep(RowStep):
+    """A step that a package adds; see `odin_graph.query.plan.registered_step`."""
+
+    name: str
+    """The registered name."""
+    parameters: tuple[Parameter, ...] = ()
+    needs: tuple[Column, ...] = ()
+    """What it reads of each image: bound, and computed again whenever the plan is checked."""
+    output: tuple[OutputColumn, ...] = ()
+    """The columns that it adds, as `needs`."""
+    step: Literal["registered"] = "registered"
+
+    on_things: ClassVar[bool] = False
+    engine: ClassVar[str] = "plug-in"
+    why: ClassVar[str] = "a registered step says which images it leaves, and what it adds to them"
+
+    @property
+    def word(self) -> str:
+        """See `BaseStep`."""
+        return method(self.name)
+
+    @property
+    def no_cypher(self) -> str:
+        """See `BaseStep`."""
+        return f"{self.word}() has no form in Cypher: {built(self).no_cypher}."
+
+    def bind(self, scope: Scope) -> Self:
+        """See `BaseStep`."""
+        query_step = built(self)
+        output = query_step.output()
+        needs = tuple(Column(name, as_node(value)) for name, value in query_step.needs().items())
+        for name, type_ in output.items():
+            check_name(name)
+            if name in scope.added:
+                raise QueryError(f"The result has a column {name!r} already, and {self.word}() adds one of that name.")
+            if type_ not in tuple(FieldType):
+                raise UnknownNameError.of(
+                    f"type of a column ({name!r} of the query step {self.name!r})", type_, FieldType
+                )
+        if taken := [column.name for column in needs if column.name == "key" or column.name in scope.added]:
+            raise QueryError(
+                f"{self.word}() reads what it calls {taken[0]!r}, and the images have such a column already."
+            )
+        bound = bind_columns(scope, needs, self.word) if needs else ()
+        return replace(self, needs=bound, output=tuple(OutputColumn(*column) for column in output.items()))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """See `BaseStep`."""
+        return tuple(column.value for column in self.needs)
+
+    def adds(self) -> tuple[tuple[str, Node | str], ...]:
+        """See `BaseStep`."""
+        return tuple((column.name, column.type) for column in self.output)
+
+    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - a package's step estimates by rows
+        """See `BaseStep`."""
+        return built(self).estimate(rows)
+
+    def spell(self) -> str:
+        """See `BaseStep`."""
+        return f".{self.word}({', '.join(parameter.spell() for parameter in self.parameters)})"
+
+    def does(self) -> str:
+        """See `RowStep`."""
+        return f"the step {self.name}"
+
+    def run(self, table: pa.Table, over: Apply) -> pa.Table:
+        """See `RowStep`."""
+        images = table
+        for column in self.needs:
+            images = images.append_column(column.name, over.values(column.value, table))
+        types = {column.name: arrow_type(FieldType(column.type)) for column in self.output}
+        result = _applied(self, images, types)
+        rows = pc.index_in(result.column("key"), table.column("key").combine_chunks())
+        if rows.null_count:
+            raise QueryError(f"The query step {self.name!r} gave an image that did not come in: it leaves images out.")
+        kept = table.take(rows)
+        for name in types:
+            kept = kept.append_column(name, result.column(name))
+        return kept
 
 
 def built(step: RegisteredStep) -> QueryStep:
@@ -102,7 +204,7 @@ def method(name: str) -> str:
     return re.sub("-", "_", name)
 
 
-def applied(step: RegisteredStep, given: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
+def _applied(step: RegisteredStep, given: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
     """The result of a step for images, checked: ``key``, and its columns of their types.
 
     Raises:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from odin_graph.errors import QueryError
-from odin_graph.query.plan.plan import Column, Plan
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.plan import Plan
 
 VERSION = 4
 

@@ -6,9 +6,10 @@ what looks at the other rows: slices, samples, neighbors, groups, distinct value
 
 from __future__ import annotations
 
-from odin_graph.query.expressions.nodes import Added, Both, Node, fields
-from odin_graph.query.plan.plan import OrderBy, Plan, Step, Where, WithColumns
-from odin_graph.query.planner.selectivity import Known, ordered
+from odin_graph.query.expressions.nodes import Added, Both, fields
+from odin_graph.query.expressions.selectivity import Known, ordered
+from odin_graph.query.plan.plan import Plan, Step
+from odin_graph.query.plan.steps.where import Where
 
 
 def rewritten(plan: Plan, known: Known) -> Plan:
@@ -23,7 +24,7 @@ def rewritten(plan: Plan, known: Known) -> Plan:
         if isinstance(step, Where):
             place = _earliest(steps, step)
             if place and isinstance(before := steps[place - 1], Where):
-                steps[place - 1] = Where(Both((*_operands(before.predicate), *_operands(step.predicate))))
+                steps[place - 1] = Where(Both((*before.conditions, *step.conditions)))
             else:
                 steps.insert(place, step)
         else:
@@ -35,21 +36,10 @@ def _earliest(steps: list[Step], filter_: Where) -> int:
     """The earliest position of a filter among the steps."""
     read = {field.name for field in fields(filter_.predicate) if isinstance(field, Added)}
     place = len(steps)
-    while place:
-        match steps[place - 1]:
-            case OrderBy():
-                place -= 1
-            case WithColumns(columns) if not read & {column.name for column in columns}:
-                place -= 1
-            case _:
-                break
+    while place and (before := steps[place - 1]).row_by_row and not read & {name for name, _ in before.adds()}:
+        place -= 1
     return place
 
 
 def _ordered(step: Where, known: Known) -> Where:
-    operands = _operands(step.predicate)
-    return step if len(operands) == 1 else Where(Both(ordered(operands, known)))
-
-
-def _operands(node: Node) -> tuple[Node, ...]:
-    return node.operands if isinstance(node, Both) else (node,)
+    return step if len(step.conditions) == 1 else Where(Both(ordered(step.conditions, known)))

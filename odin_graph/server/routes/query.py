@@ -18,8 +18,9 @@ from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.executor import LocalExecutor
 from odin_graph.query.expressions.expressions import F
 from odin_graph.query.plan import wire
+from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.json_values import to_json
-from odin_graph.query.plan.plan import Column, Combine, Cypher, Plan, Using
+from odin_graph.query.plan.plan import Combine, Cypher, Plan, Using
 from odin_graph.server.access import AnswersDep, JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import (
     ARROW,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.query import Query
-from odin_graph.query.plan.plan import LayerOf
+from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import json_answer, rows_of
 from odin_graph.server.bodies import Answer, RepresentativeRequest, SimilarRequest

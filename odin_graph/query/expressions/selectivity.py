@@ -6,7 +6,7 @@ histograms in place of its uniform distributions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from math import prod
 from typing import Any, Final, TypeAlias
@@ -32,11 +32,22 @@ _EQUAL, _RANGE, _OTHER, _NULL = 0.1, 1 / 3, 0.5, 0.1
 _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 _COSTS: Final = {"matches": 20.0}
 _CALL: Final = 4.0
+_GROUPS: Final = 100.0
+"""Values of which nothing is known."""
 
 
 def selectivity(node: Node, known: Known) -> float:
     """The share of rows of which a predicate is true, between 0 and 1."""
     return _shares(node, known)[0]
+
+
+def combinations(nodes: Iterable[Node], known: Known) -> float:
+    """How many combinations of values there are."""
+    return prod(_values(known(node)) for node in nodes)
+
+
+def _values(statistics: Statistics | None) -> float:
+    return _GROUPS if statistics is None else float(max(statistics.distinct + (statistics.nulls > 0), 1))
 
 
 def _shares(node: Node, known: Known) -> tuple[float, float]:

@@ -1,0 +1,56 @@
+"""The step ``distinct``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from odin_graph.query.expressions.nodes import Node
+from odin_graph.query.expressions.selectivity import Known, combinations
+from odin_graph.query.expressions.spelling import spell
+from odin_graph.query.plan.base_step import RowStep
+
+if TYPE_CHECKING:
+    from odin_graph.query.names.scope import Scope
+    from odin_graph.query.operators.operator import Apply
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct(RowStep):
+    """Keep the first image of each combination of values; missing values are alike."""
+
+    by: tuple[Node, ...]
+    step: Literal["distinct"] = "distinct"
+
+    on_groups: ClassVar[bool] = True
+    why: ClassVar[str] = "the values are Arrow columns"
+
+    def bind(self, scope: Scope) -> Self:
+        """See `BaseStep`."""
+        return type(self)(tuple(map(scope.group_key, self.by)))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """See `BaseStep`."""
+        return self.by
+
+    def estimate(self, rows: float, known: Known) -> float:
+        """See `BaseStep`."""
+        return min(rows, combinations(self.by, known))
+
+    def spell(self) -> str:
+        """See `BaseStep`."""
+        return f".distinct({', '.join(map(spell, self.by))})"
+
+    def does(self) -> str:
+        """See `RowStep`."""
+        return f"the first of each {', '.join(map(spell, self.by))}"
+
+    def run(self, table: pa.Table, over: Apply) -> pa.Table:
+        """See `RowStep`."""
+        columns = {f"by{position}": over.values(node, table) for position, node in enumerate(self.by)}
+        rows = pa.table(columns | {"row": pa.array(np.arange(table.num_rows))})
+        first = rows.group_by(list(columns), use_threads=False).aggregate([("row", "min")]).column("row_min")
+        return table.take(first.combine_chunks().sort())
