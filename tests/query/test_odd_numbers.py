@@ -171,14 +171,14 @@ def test_labels_of_which_all_are_missing(images: og.Query, db: og.Workspace) -> 
 def test_the_columns_of_a_plan_are_worked_out_once(images: og.Query, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step more costs a step more, however each column depends on the one before."""
     worked_out = 0
-    before = Scope.output
+    before = Scope._before
 
-    def counted(scope: Scope, step: Any) -> dict[str, str]:
+    def counted(scope: Scope, position: int, added: dict[str, str]) -> Scope:
         nonlocal worked_out
         worked_out += 1
-        return before(scope, step)
+        return before(scope, position, added)
 
-    monkeypatch.setattr(Scope, "output", counted)
+    monkeypatch.setattr(Scope, "_before", counted)
     query = images.select("whole").where(F("whole").between(-9, 9))
     for place in range(60):
         query = query.with_columns(**{f"c{place}": F(f"c{place - 1}" if place else "whole") - 1})

@@ -139,12 +139,12 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_steps_that_stand_on_each_other_cost_a_schema_each(members: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    worked_out: list[Any] = []
-    output = Scope.output
+    worked_out: list[int] = []
+    before = Scope._before
 
-    def counted(scope: Scope, step: Any) -> dict[str, str]:
-        worked_out.append(step)
-        return output(scope, step)
+    def counted(scope: Scope, position: int, added: dict[str, str]) -> Scope:
+        worked_out.append(position)
+        return before(scope, position, added)
 
     def schemas(steps: int) -> int:
         worked_out.clear()
@@ -157,6 +157,6 @@ def test_steps_that_stand_on_each_other_cost_a_schema_each(members: Query, monke
         ]
         return len(worked_out)
 
-    monkeypatch.setattr(Scope, "output", counted)
+    monkeypatch.setattr(Scope, "_before", counted)
     assert 10 <= schemas(10) <= 30
     assert schemas(40) <= 120, "three a step, and not one for each step before it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.errors import QueryError
@@ -13,7 +13,7 @@ from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.names.scope import Scope
 from odin_graph.query.names.sources import check_source
 from odin_graph.query.plan.drawn import drawn
-from odin_graph.query.plan.plan import AllImages, Combine, Cypher, Keys, Members, Plan, Registered, Step, Things, Using
+from odin_graph.query.plan.plan import Combine, Members, Plan, Registered, Step, Using
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -21,16 +21,12 @@ if TYPE_CHECKING:
 
 def bind_plan(stores: Stores, plan: Plan) -> Plan:
     """A plan from elsewhere (JSON), checked and bound step by step as if it were written here."""
-    match plan.source:
-        case Members(dataset):
-            bound = Plan(Members(resolve(stores, dataset)))
-        case AllImages() | Keys() | Cypher() | Things():
-            bound = Plan(plan.source)
-        case Registered():
-            check_source(plan.source)
-            bound = Plan(plan.source)
-        case _:
-            assert_never(plan.source)
+    source = plan.source
+    if isinstance(source, Members):
+        source = Members(resolve(stores, source.dataset))
+    elif isinstance(source, Registered):
+        check_source(source)
+    bound = Plan(source)
     for step in plan.steps:
         bound = bound.then(bind_step(stores, bound, step))
     return bound

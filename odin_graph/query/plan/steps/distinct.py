@@ -29,27 +29,21 @@ class Distinct(RowStep):
     why: ClassVar[str] = "the values are Arrow columns"
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         return type(self)(tuple(map(scope.group_key, self.by)))
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return self.by
 
     def estimate(self, rows: float, known: Known) -> float:
-        """See `BaseStep`."""
         return min(rows, combinations(self.by, known))
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".distinct({', '.join(map(spell, self.by))})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"the first of each {', '.join(map(spell, self.by))}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         columns = {f"by{position}": over.values(node, table) for position, node in enumerate(self.by)}
         rows = pa.table(columns | {"row": pa.array(np.arange(table.num_rows))})
         first = rows.group_by(list(columns), use_threads=False).aggregate([("row", "min")]).column("row_min")

@@ -49,16 +49,13 @@ class FromVectors(RowStep):
 
     @property
     def word(self) -> str:
-        """See `BaseStep`."""
         return "cluster, near_duplicates, outliers or uniqueness"
 
     @property
     def no_cypher(self) -> str:
-        """See `BaseStep`."""
         return f"{self.function} has no form in Cypher: it goes by vectors, which are not in the graph."
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         VECTOR_COLUMNS.get(self.function).check(self.settings)
         check_distance(self.metric)
         check_name(self.name)
@@ -67,21 +64,17 @@ class FromVectors(RowStep):
         return replace(self, by=scope.space(self.by))
 
     def adds(self) -> tuple[tuple[str, Node | str], ...]:
-        """See `BaseStep`."""
         return ((self.name, VECTOR_COLUMNS.get(self.function).type),)
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         settings = {"k": self.k, "within": self.within, "seed": self.seed or None}
         given = "".join(f", {name}={value}" for name, value in settings.items() if value is not None)
         return f".{self.function.replace('-', '_')}(by={space_text(self.by)}{given}{metric_text(self.metric)})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"{self.name} = {self.function} by {spell_space(self.by)} ({self.metric})"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         column = VECTOR_COLUMNS.get(self.function)
         # By key: the values depend on which images there are, not on the order they came in.
         keys, place = np.unique(table.column("key").to_numpy(), return_inverse=True)

@@ -39,7 +39,6 @@ class GroupBy(RowStep):
     why: ClassVar[str] = "Arrow's hash aggregation over columns by key: no round trip, no row becomes a Python object"
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         if not self.aggregates:
             raise QueryError("agg() takes at least one column, as in agg(n=og.count(), share=exp.wrong.mean()).")
         check_names((*self.by, *self.aggregates), "group_by")
@@ -49,29 +48,23 @@ class GroupBy(RowStep):
         return type(self)(by, bound)
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return tuple(column.value for column in (*self.by, *self.aggregates))
 
     def columns_after(self, scope: Scope) -> dict[str, str]:
-        """See `BaseStep`."""
         type_of = scope.in_groups({column.value: column.name for column in self.by})
         columns = {column.name: scope.value_type(column.value) for column in self.by}
         return columns | {column.name: types.infer(column.value, type_of) for column in self.aggregates}
 
     def estimate(self, rows: float, known: Known) -> float:
-        """See `BaseStep`."""
         return min(rows, combinations([column.value for column in self.by], known)) if self.by else 1.0
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".group_by({spell_columns(self.by)}).agg({spell_columns(self.aggregates)})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"group by {', '.join(spell(column.value) for column in self.by) or 'nothing: one row'}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         requested = list(
             dict.fromkeys(aggregate for column in self.aggregates for aggregate in aggregates(column.value))
         )

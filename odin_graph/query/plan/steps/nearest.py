@@ -50,11 +50,9 @@ class Nearest(BaseStep):
 
     @property
     def no_cypher(self) -> str:
-        """See `BaseStep`."""
         return "nearest() has no form in Cypher: vectors are not in the graph."
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         check_k("nearest", self.k)
         examples = (*self.like, *self.unlike)
         if not self.like or any((example.image is None) == (example.vector is None) for example in examples):
@@ -80,15 +78,12 @@ class Nearest(BaseStep):
         return replace(self, by=scope.space(self.by))
 
     def adds(self) -> tuple[tuple[str, Node | str], ...]:
-        """See `BaseStep`."""
         return (("distance", "float"),)
 
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`."""
+    def estimate(self, rows: float, known: Known) -> float:
         return min(rows, float(self.k))
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         unlike = f", unlike={_described(self.unlike)}" if self.unlike else ""
         recall = "" if self.recall is None else f", recall={self.recall:g}"
         weights = "" if self.weights is None else f", weights=[{some(f'{weight:g}' for weight in self.weights)}]"

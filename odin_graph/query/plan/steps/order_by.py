@@ -31,25 +31,20 @@ class OrderBy(RowStep):
     why: ClassVar[str] = "the keys of the order are Arrow columns"
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         if not self.keys:
             raise QueryError('order_by() takes at least one key, as in order_by(F("age").desc()).')
         return type(self)(tuple(map(scope.sort_key, self.keys)))
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return tuple(key.by for key in self.keys)
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".order_by({', '.join(map(spell_key, self.keys))})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"order by {', '.join(map(spell_key, self.keys))}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         by: dict[str, pa.Array] = {}
         order: list[tuple[str, str]] = []
         for position, key in enumerate(self.keys):

@@ -43,11 +43,9 @@ class Representative(RowStep):
 
     @property
     def no_cypher(self) -> str:
-        """See `BaseStep`."""
         return "representative() has no form in Cypher: it goes by vectors, which are not in the graph."
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         check_k("representative", self.k)
         if self.method not in SELECTIONS:
             raise UnknownNameError.of("selection method", self.method, SELECTIONS)
@@ -63,30 +61,24 @@ class Representative(RowStep):
         return replace(self, by=by, truth=FrozenLabel(dataset), predicted=predicted)
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return tuple(node for node in (self.truth, self.predicted) if node is not None)
 
     def adds(self) -> tuple[tuple[str, Node | str], ...]:
-        """See `BaseStep`."""
         if self.truth is None or self.predicted is None:
             return (("stands_for", "int"),)
         return (("stands_for", "int"), ("pair_truth", self.truth), ("pair_predicted", self.predicted))
 
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`."""
+    def estimate(self, rows: float, known: Known) -> float:
         return min(rows, float(self.k))
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".representative({self.k}, by={space_text(self.by)}, seed={self.seed})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         grouped = " within each confused pair" if self.predicted is not None else ""
         return f"{self.k} representative images by {spell_space(self.by)} ({self.method}){grouped}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         truth, predicted = (
             pa.nulls(table.num_rows) if node is None else over.values(node, table)
             for node in (self.truth, self.predicted)

@@ -41,20 +41,16 @@ class Sample(RowStep):
                 )
             object.__setattr__(self, name, min(number, MOST_ROWS) if name == "n" else number)
 
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`."""
+    def estimate(self, rows: float, known: Known) -> float:
         return min(rows, float(self.n))
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".sample({self.n}, seed={self.seed})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"{self.n:,} by chance, seed {self.seed}"
 
-    def run(self, table: pa.Table, over: Apply) -> pa.Table:  # noqa: ARG002 - needs no column
-        """See `RowStep`."""
+    def run(self, table: pa.Table, over: Apply) -> pa.Table:
         keys = table.column("key").to_numpy()
         drawn = np.lexsort((keys, scattered(keys, self.seed)))[: self.n]
         return table.take(pa.array(np.sort(drawn)))

@@ -26,23 +26,18 @@ class Select(RowStep):
     on_groups: ClassVar[bool] = True
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         return type(self)(bind_columns(scope, self.columns, "select"))
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return tuple(column.value for column in self.columns)
 
     def columns_after(self, scope: Scope) -> dict[str, str]:
-        """See `BaseStep`."""
         return {column.name: scope.value_type(column.value) for column in self.columns}
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".select({spell_columns(self.columns)})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"select {', '.join(column.name for column in self.columns)}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:

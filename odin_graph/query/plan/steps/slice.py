@@ -58,29 +58,24 @@ class Slice(RowStep):
             )
         return cls(position, position + 1 or None)
 
-    def bind(self, scope: Scope) -> Self:  # noqa: ARG002 - reads no names
-        """See `BaseStep`."""
+    def bind(self, scope: Scope) -> Self:
         if self.stride < 1:
             raise QueryError(
                 f"A slice of a query goes forward: its stride is at least 1, not {self.stride}. Order by .desc()."
             )
         return self
 
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`."""
+    def estimate(self, rows: float, known: Known) -> float:
         return float(len(self._of(round(rows))))
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         start, stop = ("" if bound is None else str(bound) for bound in (self.start, self.stop))
         return f"[{start}:{stop}:{self.stride}]" if self.stride != 1 else f"[{start}:{stop}]"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"slice {self.spell()}"
 
-    def run(self, table: pa.Table, over: Apply) -> pa.Table:  # noqa: ARG002 - needs no column
-        """See `RowStep`."""
+    def run(self, table: pa.Table, over: Apply) -> pa.Table:
         rows = self._of(table.num_rows)
         if rows.step == 1:
             return table.slice(rows.start, len(rows))

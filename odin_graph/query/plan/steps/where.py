@@ -37,32 +37,25 @@ class Where(RowStep):
         return self.predicate.operands if isinstance(self.predicate, Both) else (self.predicate,)
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         return type(self)(scope.predicate(self.predicate))
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return (self.predicate,)
 
     def estimate(self, rows: float, known: Known) -> float:
-        """See `BaseStep`."""
         return rows * selectivity(self.predicate, known)
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".where({spell(self.predicate)})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"where {spell(self.predicate)}"
 
     def reason(self) -> str:
-        """See `RowStep`."""
         first, *others = self.conditions
         return f"{self.why}; first {spell(first)}, which throws out most for its cost" if others else self.why
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         kept: pa.Array | None = None
         for condition in self.conditions:
             found = over.values(condition, table).cast(pa.bool_())

@@ -29,27 +29,21 @@ class WithColumns(RowStep):
     row_by_row: ClassVar[bool] = True
 
     def bind(self, scope: Scope) -> Self:
-        """See `BaseStep`."""
         return type(self)(bind_columns(scope, self.columns))
 
     def nodes(self) -> tuple[Node, ...]:
-        """See `BaseStep`."""
         return tuple(column.value for column in self.columns)
 
     def adds(self) -> tuple[tuple[str, Node | str], ...]:
-        """See `BaseStep`."""
         return tuple((column.name, column.value) for column in self.columns)
 
     def spell(self) -> str:
-        """See `BaseStep`."""
         return f".with_columns({spell_columns(self.columns)})"
 
     def does(self) -> str:
-        """See `RowStep`."""
         return f"columns {', '.join(f'{column.name} = {spell(column.value)}' for column in self.columns)}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        """See `RowStep`."""
         for column in self.columns:
             if column.name in table.column_names:
                 raise QueryError(f"The result has a column {column.name!r} already: give the new one another name.")
