@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 
 from odin_graph.catalog.records.tokens import TokenRecord
 from odin_graph.graph import forbid_writing
-from odin_graph.server.held import AnswerCache
+from odin_graph.server.answer_cache import AnswerCache
 from odin_graph.server.settings import Settings
 from odin_graph.workspace import Workspace
 

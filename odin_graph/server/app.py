@@ -10,12 +10,12 @@ from fastapi_offline import FastAPIOffline
 
 from odin_graph.server import problems
 from odin_graph.server.access import permitted
+from odin_graph.server.answer_cache import AnswerCache
+from odin_graph.server.authentication import Authenticator
 from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
-from odin_graph.server.held import AnswerCache
 from odin_graph.server.routes import asked, cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
-from odin_graph.server.strangers import Authenticator
 from odin_graph.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from odin_graph.server.authentication import Authenticator
 from odin_graph.server.headers import headers_for
 from odin_graph.server.ids import unquoted
 from odin_graph.server.parsing import json_in
 from odin_graph.server.problems import RefusedError, problem
 from odin_graph.server.settings import Settings
-from odin_graph.server.strangers import Authenticator
 
 GUARDED: Final = "/v1/"
 """Paths that need a token. All others are public."""
