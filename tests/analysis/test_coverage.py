@@ -12,6 +12,7 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.errors import CoverageWarning, DataError
+from odin_graph.schema.tasks import Pairs, Scores, Task, parse_task
 from tests.workspaces import add_digits
 
 N = 40
@@ -63,6 +64,34 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "predictions": (db.predictions[exp.predictions[0]].to_arrow().num_rows, held.accuracy),
         "json": (json.loads(held.to_json())["n"], json.loads(held.to_json())["overall"]["accuracy"]),
     }
+
+
+def test_a_second_look_measures_nothing_again(
+    db: og.Workspace, digits: og.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is asked for; until members are deleted."""
+    exp = log(db, "m", digits, digits.labels)
+    measured: list[int] = []
+    task = type(parse_task("multi-class"))
+    score = task.score
+
+    def counted(task: Task, pairs: Pairs) -> Scores:
+        measured.append(len(pairs.truth))
+        return score(task, pairs)
+
+    def look() -> None:
+        for _ in range(2):
+            assert exp.results(digits).accuracy == 1
+            assert db.experiments.where(F("results.accuracy") == 1).count() == 1
+            assert db.tables.experiments()["accuracy"].to_pylist() == [1]
+
+    look()
+    monkeypatch.setattr(task, "score", counted)
+    look()
+    assert measured == []
+    db.images.delete([image.id for image in db.images(digits)[:3]], force=True)
+    look()
+    assert measured == [N - 3]
 
 
 def test_deleted_members_count_nowhere(db: og.Workspace, digits: og.Dataset) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
+import pytest
+import skimage.data
 
 from odin_graph.catalog.images.batch import ImageBatch
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.images.pixels import ARRAY, compact_pixels
+from odin_graph.catalog.images.revisions import revise_images
 from odin_graph.catalog.purge.gc import named_uris
 from odin_graph.stores import Stores
 
@@ -55,3 +59,29 @@ def test_two_that_compact_at_once_do_not_fail(stores: Stores) -> None:
         keys = stores.columns.images(["id"]).column("key").to_numpy()
         np.testing.assert_array_equal(np.squeeze(other.columns.array(ARRAY).read(keys)), ROWS)
         assert _segments(stores) <= named_uris(stores)
+
+
+def _patches() -> np.ndarray:
+    """160 places of three photographs."""
+    photographs = np.concatenate(
+        [skimage.data.astronaut(), skimage.data.coffee()[:384, :512], skimage.data.rocket()[:384, :512]]
+    )
+    return photographs.reshape(-1, 64, 8, 64, 3).swapaxes(1, 2).reshape(-1, 64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "share"),
+    [(lambda: np.random.default_rng(0).integers(0, 255, (160, 64, 64, 3), np.uint8), 1.02), (_patches, 0.9)],
+    ids=["noise", "photographs"],
+)
+def test_a_folder_is_no_larger_than_the_pixels(stores: Stores, make: Callable[[], np.ndarray], share: float) -> None:
+    """After images in several calls, new pixels of half of them, and a compaction: noise cannot be made smaller."""
+    pixels = make()
+    ids = [f"i{n}" for n in range(len(pixels))]
+    for first in range(0, len(ids), 40):
+        add_images(stores, ImageBatch(ids[first : first + 40], pixels[first : first + 40]))
+    revise_images(stores, ids[::2], 255 - pixels[::2])
+    compact_pixels(stores)
+    assert stores.arrays.raw.local is not None
+    size = sum(file.stat().st_size for file in stores.arrays.raw.local.rglob("*") if file.is_file())
+    assert size < share * 1.5 * pixels.nbytes
