@@ -6,10 +6,12 @@ import os
 import random
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count as count_up
 from pathlib import Path
 from typing import Self
@@ -71,6 +73,49 @@ def test_an_engine_that_was_killed_comes_back_for_everybody(graph: Graph, other:
     assert graph.endpoint == second.endpoint != before
     assert list(graph.user_read("MATCH (p:Probe) RETURN count(p) AS n", {})) == [{"n": 2}]
     second.close()
+
+
+class Knocks:
+    """Takes the place of an engine that is gone, answers nobody, and counts who comes."""
+
+    def __init__(self, address: str) -> None:
+        self._door = socket.create_server(("127.0.0.1", int(address.rpartition(":")[2])))
+        self._thread = threading.Thread(target=self._wait)
+        self.number = 0
+
+    def _wait(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                line, _ = self._door.accept()
+                self.number += 1
+                line.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)  # which `accept` notices, as it does not a close
+        self._door.close()
+        self._thread.join()
+
+
+CALLS: tuple[Callable[[Graph], object], ...] = (
+    count,
+    lambda graph: list(graph.stream("MATCH (p:Probe) RETURN p.id AS id")),
+    lambda graph: graph.autocommit("MATCH (p:Probe) RETURN p.id AS id"),
+)
+
+
+def test_nobody_knocks_again_and_again_where_an_engine_was(graph: Graph) -> None:
+    """The first refusal starts the next engine: the driver would try the same place for half a minute before."""
+    for call in CALLS:
+        call(graph)
+        kill(graph)
+        with Knocks(graph.address) as door:
+            call(graph)
+        assert door.number <= 1
 
 
 def test_keys_and_neomodel_go_on_after_a_kill(graph: Graph) -> None:
