@@ -7,6 +7,7 @@ from odin_graph.schema.attribution_set import AttributionSet
 from odin_graph.schema.base import Node, Record
 from odin_graph.schema.bookkeeping import Counter, Field, Workspace
 from odin_graph.schema.checkpoint import Checkpoint
+from odin_graph.schema.creation import Creation
 from odin_graph.schema.dataset import Dataset
 from odin_graph.schema.deletion import Deletion
 from odin_graph.schema.edges import EDGES, LINEAGE, Edge, edge, table
@@ -39,6 +40,7 @@ __all__ = [
     "AttributionSet",
     "Checkpoint",
     "Counter",
+    "Creation",
     "Crop",
     "Dataset",
     "Deletion",

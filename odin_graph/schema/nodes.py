@@ -10,6 +10,7 @@ from odin_graph.schema.activation_set import ActivationSet
 from odin_graph.schema.attribution_set import AttributionSet
 from odin_graph.schema.bookkeeping import Counter, Field, Workspace
 from odin_graph.schema.checkpoint import Checkpoint
+from odin_graph.schema.creation import Creation
 from odin_graph.schema.dataset import Dataset
 from odin_graph.schema.deletion import Deletion
 from odin_graph.schema.experiment import Experiment
@@ -44,6 +45,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     Segment,
     LabelChange,
     View,
+    Creation,
     Deletion,
     Token,
     Workspace,

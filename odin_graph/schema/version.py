@@ -12,12 +12,22 @@ from typing import Any, Final
 from neomodel import StructuredNode
 from neomodel.properties import Property
 
+from odin_graph.schema.creation import CREATED
 from odin_graph.schema.nodes import NODES
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the schema, kept on the `Workspace` node. A workspace with a higher one is refused, with a lower one migrated."""
 
-MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = ()
+MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
+    (
+        2,
+        tuple(
+            f"MATCH (n:{label}) WHERE n.id IS NOT NULL MERGE (c:Creation {{id: '{label} ' + n.id}}) "
+            f"ON CREATE SET c.kind = '{label}', c.thing = n.id"
+            for label in CREATED
+        ),
+    ),
+)
 """What turns version N into N + 1: (N, statements), in order. Statements may be run again after a crash."""
 
 

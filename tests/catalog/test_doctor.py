@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,17 @@ import pytest
 from PIL import Image
 
 import odin_graph as og
+from odin_graph.catalog.activations.vector_sets import add_vectors, delete_vectors
 from odin_graph.catalog.datasets.datasets import create_dataset
+from odin_graph.catalog.doctor.checks.counters import MANY, ONE
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.catalog.experiments.experiments import Setup, end, start
 from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.catalog.images.images import add_images
+from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.catalog.records.segments import segments_of
+from odin_graph.catalog.records.views import delete_view, save_view
+from odin_graph.graph import install
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 
@@ -102,7 +108,7 @@ GRAPH = {
     ),
     "an experiment that made predictions removed": (
         "MATCH (e:Experiment {id: 'vgg/1'}) DETACH DELETE e",
-        {f"prediction set '{SET}'", "Experiment and Model nodes"},
+        {f"prediction set '{SET}'", "Experiment and Model nodes", "Experiment nodes"},
     ),
     "a prediction changed": (
         "MATCH (p:Prediction {id: $set + ':' + toString($key)}) SET p.predicted = 'dog'",
@@ -166,8 +172,56 @@ def test_a_run_that_another_client_deleted_is_missed_by_its_log(db: og.Workspace
         run.log({"loss": 0.5}, step=1)
     assert db.doctor().sound
     db.cypher("MATCH (e:Experiment {id: 'logged'}) DETACH DELETE e", write=True)
-    (fault,) = db.doctor().faults
-    assert str(fault).startswith("Experiment nodes: 1 are gone from the graph, and their arrays are there: 'logged'.")
+    made, left = map(str, db.doctor().faults)
+    assert made.startswith("Experiment nodes: 1 were made, and are gone from the graph: 'logged'.")
+    assert left.startswith("Experiment nodes: 1 are gone from the graph, and their arrays are there: 'logged'.")
+
+
+def test_a_thing_that_leaves_no_other_trace_is_missed(stores: Stores) -> None:
+    """Until it is made again, or its loss is accepted."""
+    for _ in range(2):
+        save_view(stores, "mine", {"a": 1})
+        assert examine(stores).sound
+        stores.graph.write("MATCH (v:View {id: 'mine@1'}) DELETE v")
+        (fault,) = examine(stores).faults
+        assert str(fault).startswith("View nodes: 1 were made, and are gone from the graph: 'mine@1'. Restore")
+    stores.graph.write("MATCH (c:Creation {kind: 'View', thing: 'mine@1'}) DELETE c")
+    assert examine(stores).sound
+
+
+def test_what_odin_graph_removes_is_not_missed(stores: Stores, keys: np.ndarray) -> None:
+    """Views, vectors, abandoned builds, and what stands in for a set while its nodes are written."""
+    save_view(stores, "mine", {"a": 1})
+    save_view(stores, "mine", {"a": 2})
+    add_vectors(stores, "own", keys[:3], np.eye(3, dtype=np.float32))
+    stores.graph.write("MATCH (d:Dataset) SET d.state = 'building', d.created_at = null")
+    made = {row["id"] for row in stores.graph.read("MATCH (c:Creation) RETURN c.id AS id")}
+    expected = {"View mine@1", "View mine@2", "VectorSet own", "Dataset pets@1", "Experiment vgg/1"}
+    assert made == expected | {f"PredictionSet {SET}"}
+    delete_view(stores, "mine")
+    delete_vectors(stores, "own")
+    collect_garbage(stores)
+    made = {row["id"] for row in stores.graph.read("MATCH (c:Creation) RETURN c.id AS id")}
+    assert made == {"Experiment vgg/1", f"PredictionSet {SET}"}
+
+
+def test_an_older_workspace_learns_what_was_made(stores: Stores, keys: np.ndarray) -> None:
+    stores.graph.write("MATCH (c:Creation) DELETE c")
+    stores.graph.write("MATCH (w:Workspace) SET w.schema_version = 2")
+    for _ in range(2):
+        install(stores.graph)
+    assert examine(stores, deep=True).sound
+    assert len(stores.graph.read("MATCH (c:Creation) RETURN c.id AS id")) == 3
+    stores.graph.write("MATCH (s:PredictionSet) DETACH DELETE s")
+    assert "PredictionSet nodes" in {fault.thing for fault in examine(stores).faults}
+
+
+def test_every_counter_is_checked() -> None:
+    """Whatever is numbered in odin_graph."""
+    source = "".join(path.read_text() for path in Path(og.__file__).parent.rglob("*.py"))
+    names = set(re.findall(r'counter(?:: str ?)?=? ?f?["\']([^"\'{]+)', source))
+    assert {"image", "label change"} < names
+    assert names <= {*ONE, *MANY}
 
 
 def test_an_image_without_its_key_or_id_is_a_fault_and_no_error(stores: Stores, keys: np.ndarray) -> None:

@@ -28,6 +28,7 @@ NO_KINDS = {
     "Segment",
     "LabelChange",
     "View",
+    "Creation",
     "Deletion",
     "Token",
     "Workspace",

@@ -41,6 +41,7 @@ STORED = {
     "VectorIndex": "created_at id kind lease_owner lease_until metric segments state uris",
     "Segment": "array codec created_at digest dtype id keys max_key min_key rows shape uri",
     "LabelChange": "after at before by created_at id number why",
+    "Creation": "created_at id kind thing",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",
     "Workspace": "created_at fields id odin_budget odin_swaps schema_version",
     "Counter": "created_at id next",

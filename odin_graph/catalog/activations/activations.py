@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
 from odin_graph.catalog.records.unfinished import remove_unfinished
@@ -191,6 +191,7 @@ def _create(stores: Stores, ref: LayerRef) -> None:
 
     def make(tx: Transaction) -> None:
         tx.run("CREATE (s:ActivationSet) SET s = $row", {"row": row})
+        creations.record(tx, "ActivationSet", ref.set_id)
         edge = {"start": ref.set_id, "end": ref.checkpoint}
         create_edges(tx, "DERIVED_FROM", ("ActivationSet", "id"), ("Checkpoint", "id"), [edge])
 

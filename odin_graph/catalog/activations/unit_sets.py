@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import Columns, SegmentInfo, UnitArray
 from odin_graph.arrays.units import UnitCodec
 from odin_graph.catalog.activations.activations import exists, name_grown, settled, wait_for
+from odin_graph.catalog.records import creations
 from odin_graph.catalog.records.deletion import delete
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
@@ -301,7 +302,12 @@ def _create(stores: Stores, ref: UnitRef, layer: str, shape: tuple[int, ...], de
         "odin_device": device,
         "created_at": now(),
     }
+
+    def make(tx: Transaction) -> None:
+        tx.run("CREATE (s:ActivationSet) SET s = $row", {"row": row})
+        creations.record(tx, "ActivationSet", ref.set_id)
+
     try:
-        stores.graph.write("CREATE (s:ActivationSet) SET s = $row", {"row": row})
+        stores.graph.execute(make)
     except ConflictError:  # another process made it a moment ago
         _log.debug("%s was made by another process", ref.set_id)

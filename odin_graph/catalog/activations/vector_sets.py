@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import discard, name_leased, segments_of, swap_segments
 from odin_graph.errors import ConflictError, QueryError, ShapeError, UnknownNameError
@@ -123,6 +123,7 @@ def delete_vectors(stores: Stores, name: str) -> None:
         tx.run("MATCH (s:Segment {array: $array}) DETACH DELETE s", {"array": rows_array(name)})
         tx.run("MATCH (x:VectorIndex)-[:DERIVED_FROM]->(:VectorSet {id: $id}) DETACH DELETE x", {"id": name})
         tx.run("MATCH (v:VectorSet {id: $id}) DETACH DELETE v", {"id": name})
+        creations.forget(tx, LABEL, name)
 
     with leases.acquire(stores.graph, LABEL, name) as lease:
         stores.graph.execute(delete)
@@ -156,6 +157,7 @@ def _create(stores: Stores, name: str, length: int) -> None:
         found = tx.run("MATCH (v:VectorSet {id: $id}) RETURN v.length AS length", {"id": name})
         if not found:
             tx.run("CREATE (v:VectorSet) SET v = $row", {"row": row})
+            creations.record(tx, LABEL, name)
         return int(found[0]["length"]) if found else length
 
     try:

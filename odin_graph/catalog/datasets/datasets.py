@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets.frozen import Content, freeze
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
@@ -184,6 +184,7 @@ def _begin(
         (last,) = tx.run("MATCH (d:Dataset) RETURN max(d.odin_made) AS made")
         made = {**free, **row, "odin_made": (last["made"] or 0) + 1}
         tx.run("CREATE (d:Dataset) SET d = $row", {"row": {k: v for k, v in made.items() if v is not None}})
+        creations.record(tx, "Dataset", id_)
         draw(tx, "Dataset", id_, origins, {"DERIVED_FROM": {"query": row["query"]}})
 
     try:

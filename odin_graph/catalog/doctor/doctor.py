@@ -8,13 +8,15 @@ from functools import partial
 from html import escape
 from typing import TypeVar, get_args
 
+from odin_graph.catalog.doctor.checks.counters import check_counters
+from odin_graph.catalog.doctor.checks.creations import check_creations
 from odin_graph.catalog.doctor.checks.datasets import check_datasets
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.doctor.checks.files import check_files
 from odin_graph.catalog.doctor.checks.images import check_digests, check_shapes, live_images, tombstones
 from odin_graph.catalog.doctor.checks.labels import check_labels
 from odin_graph.catalog.doctor.checks.metadata import check_metadata
-from odin_graph.catalog.doctor.checks.nodes import check_counters, check_nodes, check_tombstones
+from odin_graph.catalog.doctor.checks.nodes import check_nodes, check_tombstones
 from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.doctor.checks.owners import check_owners
 from odin_graph.catalog.doctor.checks.predictions import check_predictions
@@ -109,6 +111,7 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
         "dates": lambda: check_dates(stores),
         "texts": lambda: check_texts(stores),
         "tombstones": lambda: check_tombstones(stores),
+        "creations": lambda: check_creations(stores),
         "counters": lambda: check_counters(stores),
         "lineage": lambda: check_origins(stores),
         "activations": lambda: check_sets(stores),

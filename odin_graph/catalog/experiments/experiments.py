@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from odin_graph.arguments import whole
 from odin_graph.catalog.experiments.provenance import commit_of, package_versions
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
@@ -200,6 +200,7 @@ def _create(stores: Stores, setup: Setup, id_: str) -> bool:
         tx.run(
             "CREATE (e:Experiment) SET e = $row", {"row": {k: v for k, v in {**free, **row}.items() if v is not None}}
         )
+        creations.record(tx, "Experiment", id_)
         _use(tx, id_, setup.datasets)
         origins = [Origin("USED", "Model", setup.model)] if setup.model is not None else []
         if setup.informed_by is not None:

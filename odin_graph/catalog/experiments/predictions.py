@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays import compact
 from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.projection import project
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
@@ -119,6 +119,7 @@ class PredictionBuild:
 
         def make(tx: Transaction) -> None:
             tx.run("CREATE (s:PredictionSet) SET s = $row", {"row": {k: v for k, v in row.items() if v is not None}})
+            creations.record(tx, "PredictionSet", id_)
             draw(tx, "PredictionSet", id_, origins)
 
         stores.graph.execute(make)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 
-from odin_graph.catalog.records import leases
+from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
@@ -148,6 +148,7 @@ def _replace_set(tx: Transaction, lease: Lease, stand_in: str, set_id: str) -> N
     ends = tx.run(_EDGES, {"id": set_id})[0]
     (row,) = tx.run("MATCH (s:PredictionSet {id: $id}) RETURN properties(s) AS own", {"id": set_id})
     tx.run("MATCH (s:PredictionSet {id: $id}) DETACH DELETE s", {"id": set_id})
+    creations.forget(tx, "PredictionSet", stand_in)  # of an older workspace; the set keeps its own
     own = {**row["own"], "nodes": True}
     tx.run("MATCH (s:PredictionSet {id: $id}) SET s = $own", {"id": stand_in, "own": own})
     for edge, label, end in (

@@ -21,6 +21,7 @@ from odin_graph.catalog.images.batch import ImageBatch, check_mask, image_digest
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.catalog.images.sources import is_lazy, is_stored, release
+from odin_graph.catalog.records import creations
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.origins import Origin, texts
@@ -249,6 +250,7 @@ def _begin(stores: Stores, stack: Stack) -> str:
             (free,) = values.record(tx)
             row = {**free, **stack.properties(), "id": stack.id, "state": "building", "created_at": now()}
             create_nodes(tx, (stack.kind,), [row])
+            creations.record(tx, stack.kind, stack.id)
 
         try:
             stores.graph.execute(make)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.experiments.metrics import step_of
-from odin_graph.catalog.records import files
+from odin_graph.catalog.records import creations, files
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
@@ -107,6 +107,7 @@ def add_checkpoint(
         if lease is not None:
             lease.check(tx)
         tx.run("CREATE (c:Checkpoint) SET c = $row", {"row": {k: v for k, v in row.items() if v is not None}})
+        creations.record(tx, "Checkpoint", id_)
         draw(tx, "Checkpoint", id_, origins)
 
     if id is not None and (deleted := deletion_of(stores, "Checkpoint", id_)) is not None:

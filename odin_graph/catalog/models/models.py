@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+from odin_graph.catalog.records import creations
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.origins import Origin, draw, texts
@@ -118,6 +119,7 @@ def add_model(
         (free,) = values.record(tx)
         row = {**free, **record.to_node(), "created_at": now(), "odin_origins": texts(origins)}
         tx.run("CREATE (m:Model) SET m = $row", {"row": row})
+        creations.record(tx, "Model", record.id)
         draw(tx, "Model", record.id, origins)
 
     if (deleted := deletion_of(stores, "Model", record.id)) is not None:

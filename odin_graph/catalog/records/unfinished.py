@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from odin_graph.catalog.records import creations
+from odin_graph.graph import Transaction
 from odin_graph.schema.kinds import labels_where
 from odin_graph.stores import Stores
 
@@ -31,8 +33,14 @@ def remove_unfinished(stores: Stores, label: str, id: str) -> None:  # noqa: A00
         parameters,
     ):
         pass
-    stores.graph.write(
-        f"MATCH (n:{label} {{id: $id, state: 'building'}}) WITH n "
-        "OPTIONAL MATCH (s:Segment) WHERE s.array STARTS WITH $prefix DETACH DELETE s, n",
-        parameters,
-    )
+
+    def remove(tx: Transaction) -> None:
+        if tx.run(f"MATCH (n:{label} {{id: $id, state: 'building'}}) RETURN n.id AS id", parameters):
+            creations.forget(tx, label, id)
+        tx.run(
+            f"MATCH (n:{label} {{id: $id, state: 'building'}}) WITH n "
+            "OPTIONAL MATCH (s:Segment) WHERE s.array STARTS WITH $prefix DETACH DELETE s, n",
+            parameters,
+        )
+
+    stores.graph.execute(remove)

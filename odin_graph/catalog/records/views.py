@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from odin_graph.catalog.records import creations
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.metadata import decode
@@ -56,6 +57,7 @@ def save_view(stores: Stores, name: str, query: Mapping[str, Any]) -> str:
         tried = f"{name}@{last + 1}"
         row = {"id": tried, "base": name, "version": last + 1, "query": text, "created_at": now()}
         tx.run("CREATE (v:View) SET v = $row", {"row": row})
+        creations.record(tx, "View", tried)
         return tried
 
     while True:
@@ -101,7 +103,12 @@ def delete_view(stores: Stores, id_: str) -> None:
     """
     view = view_of(stores, id_)
     which = "base" if id_ == view.base else "id"
-    stores.graph.write(f"MATCH (v:View {{{which}: $id}}) DELETE v", {"id": id_})
+
+    def delete(tx: Transaction) -> None:
+        for row in tx.run(f"MATCH (v:View {{{which}: $id}}) WITH v, v.id AS id DELETE v RETURN id", {"id": id_}):
+            creations.forget(tx, "View", row["id"])
+
+    stores.graph.execute(delete)
 
 
 def _check_name(name: str) -> None:
