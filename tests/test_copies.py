@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from tests.engines.s3 import S3Server, in_s3
 from tests.graph.processes import remove, wait_until_gone
 
 pytestmark = pytest.mark.starts_engine
@@ -326,4 +327,18 @@ def test_a_moved_folder_keeps_its_arrays_and_a_lost_one_says_so(folder: Path, tm
     COPIES["cp"](moved, folder)
     remove(moved)
     with pytest.warns(og.errors.DataWarning, match="which is not there"), og.connect(folder, arrays=arrays) as two:
+        assert_holds(two, set(range(20)))
+
+
+def test_arrays_in_a_bucket_belong_to_one_folder(folder: Path, tmp_path: Path, s3: S3Server) -> None:
+    """A copy of it is refused, also where both are closed; a moved one keeps them."""
+    copy, moved = folder.with_name("b.odin"), tmp_path / "moved.odin"
+    arrays = in_s3(tmp_path)
+    with og.connect(folder, arrays=arrays) as one:
+        add(one, 0, 20)
+    COPIES["cp"](folder, copy)
+    with pytest.raises(og.MismatchError, match=f"The arrays at {arrays} belong to {folder}. {copy} is a copy"):
+        og.connect(copy, arrays=arrays)
+    folder.rename(moved)
+    with og.connect(moved, arrays=arrays) as two:
         assert_holds(two, set(range(20)))
