@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from odin_graph.address import Address
 from odin_graph.arrays import ArrayStore
+from odin_graph.arrays.of_database import take_arrays_of_database
 from odin_graph.arrays.outside import take_arrays
 from odin_graph.arrays.store import OWNER
 from odin_graph.columns import Columns
@@ -43,7 +44,8 @@ class Stores:
 
         Raises:
             MissingWorkspaceError: There is none, and ``create`` is false.
-            MismatchError: Graph and arrays belong to different workspaces, or to a folder of which this one is a copy.
+            MismatchError: Graph and arrays belong to different workspaces, or this is a copy of what the arrays belong
+                to.
             SchemaVersionError: The workspace was written by a newer odin_graph.
             EngineError: The graph engine does not start, answer, or let us in.
         """
@@ -71,6 +73,8 @@ class Stores:
             if folder is not None:
                 arrays.raw.guard(graph.check_place)
                 take_arrays(arrays.raw, folder)
+            else:
+                take_arrays_of_database(arrays.raw, graph, workspace_id)
             columns = Columns(graph, arrays, cache / "columns")
             vectors = VectorStore(arrays, budget)
         except BaseException:

@@ -17,6 +17,8 @@ class Workspace(Record):
     """Counts the swaps of segments: where writers of them meet."""
     odin_budget = IntegerProperty()
     """Bytes that all activation sets together may take; absent where nobody said."""
+    odin_secret = StringProperty()
+    """On a server: by it the graph knows what it wrote into its arrays, from what others did."""
 
 
 class Counter(Record):

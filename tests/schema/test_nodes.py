@@ -43,7 +43,7 @@ STORED = {
     "LabelChange": "after at before by created_at id number why",
     "Creation": "created_at id kind thing",
     "Deletion": "at by created_at files id images lease_owner lease_until state why",
-    "Workspace": "created_at fields id odin_budget odin_swaps schema_version",
+    "Workspace": "created_at fields id odin_budget odin_secret odin_swaps schema_version",
     "Counter": "created_at id next",
     "Field": "created_at id kind name type",
 }
