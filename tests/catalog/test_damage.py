@@ -317,8 +317,7 @@ def test_what_can_be_made_again_is_repaired(world: og.Workspace) -> None:
     before = world.images("digits").with_columns(p=world.experiment("second").predicted).to_arrow("id").to_pylist()
     for damage in REPAIRED:
         assert damage.do(stores) is not None, damage.name
-        assert not examine(stores, deep=True).sound, damage.name
-        report = examine(stores, deep=True, repair=True)
+        report = examine(stores, repair=True)
         assert report.sound, (damage.name, report)
         assert report.repaired, damage.name
         assert all(what in str(report) for what in report.repaired)

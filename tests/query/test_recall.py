@@ -28,6 +28,12 @@ def indexes_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(approximate, name, value)
 
 
+def test_neighbors_are_those_of_brute_force(db: og.Workspace) -> None:
+    """Over vectors of a part of the images, after deletion, purge and changes, for filters of every size."""
+    _search(db)
+    assert db.doctor(deep=True).sound
+
+
 @settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**31),
@@ -36,10 +42,7 @@ def indexes_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
     gone=st.sets(st.sampled_from(["deleted", "purged", "replaced", "added", "searched"])),
     k=st.sampled_from([1, 7, 200]),
 )
-def test_neighbors_are_those_of_brute_force(
-    db: og.Workspace, seed: int, metric: str, filtered: str, gone: set[str], k: int
-) -> None:
-    """Over vectors of a part of the images, after deletion, purge and changes, for filters of every size."""
+def _search(db: og.Workspace, seed: int, metric: str, filtered: str, gone: set[str], k: int) -> None:
     draw, run = np.random.default_rng(seed), uuid.uuid4().hex[:8]
     n = 90
     pixels = draw.integers(0, 256, (n, 2, 2, 1), np.uint8)
@@ -115,7 +118,6 @@ def test_neighbors_are_those_of_brute_force(
         truth = sorted(expected[at] for at in pool.tolist())[:k]
         hits = (np.array([expected[at] for at in found]) <= (truth[-1] if truth else 0) + 1e-9).sum()
         assert hits >= 0.5 * len(truth), "on average it is .95: the tests of the index measure it"
-    assert db.doctor(deep=True).sound
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
