@@ -123,6 +123,7 @@ def process(folder: Path, *, plain: bool, program: str) -> subprocess.Popen[str]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.Popen(
         [sys.executable, "-c", program, str(folder)],
+        cwd=folder.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
