@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
 import odin_graph as og
 from odin_graph import quickstart
+from odin_graph.cli.app import app
 from tests.conftest import Engine
 
 pytestmark = pytest.mark.starts_engine
@@ -124,7 +126,8 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
     ):
         quickstart.ingest(db, data, None)
     out = tmp_path / "whole"
-    quickstart.main(data=data, out=out, group=group)
+    words = ["quickstart", "--data", str(data), "--out", str(out), "--group", group]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     with og.connect(out / "quickstart.odin") as db:
         (train,), (test,) = ([id_ for id_ in db.datasets if f"/{name}@" in id_] for name in ("train", "test"))
         patients = [set(db.images(id_).to_arrow(group)[group].to_pylist()) for id_ in (train, test)]

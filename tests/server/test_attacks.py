@@ -25,6 +25,8 @@ from tests.cli.test_cli import holding, odin
 
 RATIO = 1.3
 MANY = 300
+SECONDS = 8
+"""In which `/health` answers whatever goes on: no measure of speed, but far less than one body once kept it waiting."""
 ALL = {"odin_query": 4, "source": {"source": "images"}, "steps": []}
 
 
@@ -66,7 +68,7 @@ class Served:
             return status_of(line)
 
     def healthy(self) -> bool:
-        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=30).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=SECONDS).status_code == 200
 
 
 def status_of(line: socket.socket) -> int:
