@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -27,7 +27,7 @@ from odin_graph.graph.moment import Moment
 from odin_graph.graph.reach import Reach
 from odin_graph.graph.read_only import check_may_write
 from odin_graph.graph.records import Records
-from odin_graph.graph.stopping import opened
+from odin_graph.graph.stopping import Single, opened, single
 from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.values import parameters, plain, sending
 
@@ -48,7 +48,7 @@ LIVES: Final = 2
 class Transaction:
     """An open transaction. All of it happens, or nothing."""
 
-    def __init__(self, open_: neo4j.Transaction) -> None:
+    def __init__(self, open_: neo4j.Transaction | Single) -> None:
         self._open = open_
         self._required: list[Callable[[], bool]] = []
 
@@ -153,7 +153,7 @@ class Graph:
 
     def read(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a statement of ours that reads, and return its rows."""
-        return self._managed(lambda tx: tx.run(cypher, params), access=neo4j.READ_ACCESS)
+        return self._managed(lambda tx: tx.run(cypher, params), access=neo4j.READ_ACCESS, begin=single)
 
     def write(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run one statement in a write transaction, and return its rows."""
@@ -324,6 +324,7 @@ class Graph:
         timeout: float | None = None,
         repeatable: bool = False,
         theirs: bool = False,
+        begin: Callable[..., AbstractContextManager[neo4j.Transaction | Single]] = opened,
     ) -> T:
         """Like the driver's managed transactions, which do not know ArcadeDB's conflicts, nor engines that start again.
 
@@ -334,6 +335,7 @@ class Graph:
             timeout: Seconds that the engine may take.
             repeatable: It may be done once more where it may have been written already.
             theirs: A user's statement, which is not run again where the engine ran out of memory with it.
+            begin: Begins the transaction: `opened`, or `single` for one statement.
         """
         writes = access == neo4j.WRITE_ACCESS
         if writes:
@@ -347,7 +349,7 @@ class Graph:
                     seconds = _least(timeout, remaining())
                     with (
                         self._session(access, reader=reader) as session,
-                        opened(session, partial(self._session, reader=reader), seconds) as tx,
+                        begin(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
                         transaction = Transaction(tx)
                         answer = work(transaction)
