@@ -38,31 +38,31 @@ MATCH (v:VectorIndex)-[:DERIVED_FROM]->(n:ActivationSet) WHERE v.uris IS NOT NUL
 @travels
 @dataclass(frozen=True, slots=True)
 class StoredSet:
-    """An activation set, of units or of rows, that is not deleted."""
+    """A stored set of activations, of units or of embeddings, that is not deleted."""
 
     id: str
     layer: str
-    """Its name where it was computed first."""
+    """The name of the layer in the model that the activations were first computed with."""
     checkpoints: tuple[str, ...]
-    """That share it, by id."""
+    """The ids of the checkpoints that share the set."""
     pooling: str
     codec: str
     images: int
-    """That it covers."""
+    """The number of images that have activations in it."""
     bytes: int
-    """On the disk, indexes over it included."""
+    """The size on disk, with its indexes."""
     seconds: float
-    """That computing it took: what it costs to drop it, if all of it is asked for again."""
+    """The time that computing it took, which it would take again if it were dropped."""
     usage: Usage
-    """What was asked of it on this machine."""
+    """How often it was used on this machine."""
     created: datetime
     """UTC."""
     pinned: bool = False
     busy: bool = False
-    """A live process adds to it."""
+    """Whether a running process adds to it."""
 
     def worth(self, at: datetime) -> float:
-        """Seconds that keeping a byte of it saves, as they count at a moment."""
+        """The saved seconds per byte, decayed to a moment."""
         return self.usage.decayed(at) / max(1, self.bytes)
 
 

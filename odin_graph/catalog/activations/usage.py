@@ -25,25 +25,25 @@ HALF_LIFE: Final = 7 * 86_400.0
 @travels
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How often a set was asked, and what that saved."""
+    """How often a set of activations was used, and the time that it saved."""
 
     asked: int = 0
-    """Questions that were answered from it."""
+    """The number of queries that were answered from it."""
     last: datetime | None = None
-    """When it was asked last, UTC; None where it never was."""
+    """The time of the last such query, UTC; None if there was none."""
     saved: float = 0.0
-    """Seconds that all these questions would have taken more without it."""
+    """The seconds that these queries would have taken longer without it."""
     lasting: float = 0.0
-    """The same, as it counted when the set was asked last."""
+    """The saved seconds, decayed to the time of the last query."""
 
     def decayed(self, at: datetime | None = None) -> float:
-        """The seconds that it saved, as they count now, or at another moment."""
+        """The saved seconds, decayed to now or to another moment."""
         if self.last is None:
             return 0.0
         return self.lasting * _share((at or datetime.now(UTC)) - self.last)
 
     def __add__(self, other: Usage) -> Usage:
-        """Both together; in whatever order questions come, the sums are the same."""
+        """The sum of both; it does not depend on the order of the queries."""
         if self.last is None or other.last is None:
             return other if self.last is None else self
         last = max(self.last, other.last)
@@ -51,13 +51,13 @@ class Usage:
         return Usage(self.asked + other.asked, last, self.saved + other.saved, lasting)
 
     def facts(self) -> Facts:
-        """As a file has it."""
+        """The form that is written to a file."""
         last = None if self.last is None else self.last.timestamp()
         return {"asked": self.asked, "last": last, "saved": self.saved, "lasting": self.lasting}
 
     @classmethod
     def once(cls, saved: float, at: datetime) -> Self:
-        """One question; what makes no sense saved nothing."""
+        """The usage of one query; seconds that are negative or not finite count as 0."""
         saved = max(0.0, saved) if math.isfinite(saved) else 0.0
         return cls(1, at, saved, saved)
 

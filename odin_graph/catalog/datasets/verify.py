@@ -28,14 +28,14 @@ _IMAGES: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN collect(
 @travels
 @dataclass(frozen=True, repr=False)
 class Verified:
-    """What a check of a version found."""
+    """The outcome of checking a data set version."""
 
     dataset: str
     difference: str | None
-    """The first; None where there is none."""
+    """The first difference from what was frozen; None if there is none."""
 
     def __bool__(self) -> bool:
-        """Whether it is as it should be."""
+        """Whether the version is as it was frozen."""
         return self.difference is None
 
     def __str__(self) -> str:

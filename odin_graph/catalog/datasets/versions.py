@@ -67,23 +67,23 @@ class Members:
 @travels
 @dataclass(frozen=True, repr=False)
 class Diff:
-    """What changed from one version to another, by image id."""
+    """The changes from one data set version to another, by image id."""
 
     before: str
     after: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
     relabeled: Mapping[str, tuple[Any, Any]]
-    """From what to what."""
+    """The label before and after, by image id."""
     reordered: bool = False
-    """The images that both have stand in another order."""
+    """Whether the images that are in both are in another order."""
 
     def __bool__(self) -> bool:
         """Whether anything changed."""
         return bool(self.added or self.removed or self.relabeled or self.reordered)
 
     def to_arrow(self) -> pa.Table:
-        """A row an image: ``change`` (added, removed, relabeled), ``image``, and the labels as text."""
+        """One row for each changed image: ``change`` (added, removed, relabeled), ``image``, and the labels as text."""
         rows = list(self._rows())
         return pa.table(
             {

@@ -35,18 +35,18 @@ Relate: TypeAlias = Callable[[Transaction, Sequence[tuple[int, int]]], None]
 
 @dataclass(frozen=True, eq=False)
 class AddReport:
-    """What became of a batch."""
+    """The outcome of adding a batch of images."""
 
     keys: NDArray[np.int64]
-    """Of each image of the batch in its order: the new key, or that of the image that was there."""
+    """The key of each image of the batch, in its order: a new one, or that of the existing image."""
     added: int
     skipped: int
-    """The same id with the same pixels was there, or with others and ``on_conflict="skip"``."""
+    """Images whose id existed, with the same pixels or, with ``on_conflict="skip"``, with others."""
     revised: int
     others: tuple[int, ...] = ()
-    """Positions of those of the skipped whose id is there with other pixels."""
+    """The positions of skipped images whose id exists with other pixels."""
     deleted: tuple[int, ...] = ()
-    """Positions of those of the skipped that were deleted before."""
+    """The positions of skipped images that were deleted before."""
 
     @property
     def total(self) -> int:

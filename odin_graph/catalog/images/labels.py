@@ -45,16 +45,16 @@ RETURN i.id AS image, c.at AS at, c.by AS by, c.before AS before, c.after AS aft
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What a correction did."""
+    """The outcome of a label correction."""
 
     changed: int
     unchanged: int
-    """Had that label already; they get no entry in the history."""
+    """Images that had the label already; they get no entry in the history."""
     warnings: tuple[str, ...] = ()
-    """New classes that are spelt all but like a frequent one."""
+    """New classes whose spelling is close to that of a frequent class."""
 
     def __str__(self) -> str:
-        """The counts, and what was warned of."""
+        """The counts and the warnings."""
         counts = f"{self.changed:,} labels changed, {self.unchanged:,} were the same"
         return "\n".join([counts, *self.warnings])
 

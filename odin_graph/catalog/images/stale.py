@@ -30,23 +30,23 @@ RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
 @travels
 @dataclass(frozen=True)
 class Stale:
-    """What holds another label than today's. Nothing of it was changed: it says what may have to be redone."""
+    """Frozen labels that differ from today's, and what was made with them. Nothing was changed by the check."""
 
     labels: pa.Table
-    """A row an image and data set version: ``image``, ``key``, ``dataset``, ``frozen``, ``today`` (labels as text)."""
+    """One row for each image and data set version: ``image``, ``key``, ``dataset``, ``frozen``, ``today`` (as text)."""
     datasets: dict[str, int]
-    """How many labels of each version are not today's."""
+    """The number of stale labels by data set version."""
     prediction_sets: dict[str, str]
-    """What was judged by such labels, and the version that it is over."""
+    """Prediction sets that were evaluated with stale labels, each with its data set version."""
     experiments: dict[str, dict[str, str]]
-    """By experiment: the role of each such version (train, test ..., or ``predicted``)."""
+    """By experiment: the stale versions that it used, each with its role (train, test ..., or ``predicted``)."""
 
     def __bool__(self) -> bool:
         """Whether anything is stale."""
         return bool(self.datasets)
 
     def __str__(self) -> str:
-        """A line a thing."""
+        """One line for each version, prediction set and experiment."""
         if not self:
             return "Nothing is stale: every frozen label is today's."
         lines = [f"{id_}: {number:,} labels differ from today's" for id_, number in self.datasets.items()]

@@ -24,23 +24,23 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class DeletionReport:
-    """What was deleted, and what uses it all the same."""
+    """The outcome of a deletion."""
 
     id: str
-    """Of the (:Deletion) node; empty where nothing was left to delete."""
+    """The id of the (:Deletion) node; empty if everything was deleted before."""
     deleted: dict[str, int]
-    """How many of each kind, parts that went with them included."""
+    """The number of deleted things by kind, with the parts that were deleted with them."""
     used: tuple[str, ...] = ()
-    """With ``force``: what is frozen and still names them."""
+    """With ``force``: frozen things that still use what was deleted."""
 
     def __str__(self) -> str:
-        """What happened, in lines."""
+        """The counts, and what still uses the deleted things."""
         if not self.id:
-            return "Nothing was deleted: it was before."
+            return "Nothing was deleted: everything was deleted before."
         counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items() if number)
         lines = [f"Deleted {counts}."]
         if self.used:
-            lines.append(f"Still named by what is frozen: {joined(self.used)}.")
+            lines.append(f"Still used by frozen things: {joined(self.used)}.")
         return "\n".join(lines)
 
 
