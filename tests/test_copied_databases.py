@@ -16,6 +16,7 @@ import pytest
 import odin_graph as og
 from odin_graph.graph import Endpoint
 from tests.conftest import Engine
+from tests.engines.neo4j import Neo4jServer
 from tests.server.serving import cut_after
 from tests.workspaces import as_server
 
@@ -130,3 +131,26 @@ def test_a_copy_of_a_database_is_refused(engine: Engine, another: Callable[[], o
                 session.run("DROP USER $user", login).consume()
         with og.connect(**how) as one:
             assert len(one.images) == 3
+
+
+@pytest.mark.starts_engine
+@pytest.mark.soak
+def test_of_two_servers_with_copies_of_one_data_folder_one_has_the_arrays(tmp_path: Path) -> None:
+    original = Neo4jServer()
+    servers = [original]
+    try:
+        with og.connect(**arguments(original.endpoint, tmp_path)) as db:
+            add(db)
+        original.halt()
+        servers += [Neo4jServer(copy_of=original) for _ in range(2)]
+        first, second = (arguments(server.endpoint, tmp_path) for server in servers[1:])
+        with pytest.warns(og.errors.DataWarning, match=r"belonged to bolt://.* could not be asked"):
+            og.connect(**first).close()
+        with pytest.raises(og.MismatchError, match=f"{second['graph']} .* is a copy"):
+            og.connect(**second)
+        with og.connect(**first) as db:
+            assert len(db.images) == 3
+            assert db.doctor().sound
+    finally:
+        for server in servers:
+            server.stop()

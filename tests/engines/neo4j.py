@@ -42,9 +42,9 @@ LTS = Release("5.26.30", "org.neo4j.server.CommunityEntryPoint", newest_java=Fal
 
 
 class Neo4jServer:
-    """One running server with an empty data folder. Stop it."""
+    """One running server, whose data folder is empty, or a copy of that of another which was halted. Stop it."""
 
-    def __init__(self, release: Release = LATEST) -> None:
+    def __init__(self, release: Release = LATEST, copy_of: Neo4jServer | None = None) -> None:
         artifact = f"org.neo4j:neo4j:{release.version}"
         program = java("Neo4j", newest=release.newest_java)
         path = jars("Neo4j", artifact)
@@ -54,37 +54,48 @@ class Neo4jServer:
             port = free.getsockname()[1]
         (self.home / "conf").mkdir()
         (self.home / "conf" / "neo4j.conf").write_text(CONFIG.format(bolt=port))
+        if copy_of is not None:
+            shutil.copytree(copy_of.home / "data", self.home / "data")
         self.log = self.home / "server.log"
         command = [program, "-Xmx768m", *QUICK, *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS)]
         command += ["-cp", f"{path}/*", release.main, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
         with self.log.open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        password = secrets.token_urlsafe(16)
+        password = secrets.token_urlsafe(16) if copy_of is None else copy_of.endpoint.password
         self.endpoint = Endpoint(f"bolt://127.0.0.1:{port}", "neo4j", password, database="neo4j")
-        self._first_login(password)
+        self._first_login(password, is_new=copy_of is None)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def stop(self) -> None:
+    def halt(self) -> None:
+        """End the process; its data stays."""
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        self.halt()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def _first_login(self, password: str) -> None:
+    def _first_login(self, password: str, *, is_new: bool) -> None:
         until = time.monotonic() + 240
         while True:
             try:
                 with (
-                    neo4j.GraphDatabase.driver(self.endpoint.address, auth=("neo4j", "neo4j")) as driver,
+                    neo4j.GraphDatabase.driver(
+                        self.endpoint.address, auth=("neo4j", "neo4j" if is_new else password)
+                    ) as driver,
                     driver.session(database="system") as session,
                 ):
-                    session.run("ALTER CURRENT USER SET PASSWORD FROM 'neo4j' TO $new", new=password).consume()
+                    if is_new:
+                        session.run("ALTER CURRENT USER SET PASSWORD FROM 'neo4j' TO $new", new=password).consume()
+                    else:
+                        session.run("SHOW DATABASES").consume()
                 return
             except (neo4j.exceptions.ServiceUnavailable, neo4j.exceptions.TransientError) as error:
                 if self._process.poll() is not None or time.monotonic() > until:
