@@ -16,12 +16,12 @@ from pathlib import Path
 import neo4j
 import numpy as np
 import psutil
+from odin_graph.catalog.experiments.judge import Scoring
 
 from benchmarks.report import Row, WrongAnswer, at_most, paired, run, timed
 from odin_graph.address import Address
 from odin_graph.catalog.datasets.datasets import create_dataset
 from odin_graph.catalog.experiments.experiments import Setup, end, start
-from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.predictions import PredictionBuild
 from odin_graph.catalog.experiments.projection import to_graph
 from odin_graph.graph import Graph, batches, create_nodes
@@ -186,7 +186,7 @@ class Judged:
         self.sets += 1
         seconds: list[float] = []
         lease = start(self.stores, Setup(datasets={"test": dataset}), f"bench/{n}/{self.sets}")
-        judge = Judge.of(self.stores, lease.id, dataset, classes=CLASSES)
+        judge = Scoring.of(self.stores, lease.id, dataset, classes=CLASSES)
         with PredictionBuild.begin(self.stores, lease.id, dataset, judge=judge) as build, timed(seconds):
             build.append(self.keys[:n], self.predicted[:n], self.probabilities[:n].max(axis=1), self.probabilities[:n])
             set_id = build.finish(nodes=False)

@@ -1,6 +1,6 @@
 """Image operations: frozen dataclasses by name, recorded with their parameters."""
 
-from odin_graph.ops.augmentation import AUGMENTATIONS, Augmentation, RandomCrop, RandomResizedCrop, Vary
+from odin_graph.ops.augmentation import AUGMENTATIONS, Augmentation, RandomApply, RandomCrop, RandomResizedCrop
 from odin_graph.ops.blur import Blur
 from odin_graph.ops.center_crop import CenterCrop
 from odin_graph.ops.clahe import Clahe
@@ -45,6 +45,6 @@ __all__ = [
     "ToFloat",
     "ToGrayscale",
     "ToRgb",
-    "Vary",
+    "RandomApply",
     "build_op",
 ]

@@ -30,13 +30,13 @@ class Augmentation(Protocol):
 AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", group="odin_graph.augmentations")
 
 
-@AUGMENTATIONS.register("vary")
+@AUGMENTATIONS.register("random-apply")
 @dataclass(frozen=True)
-class Vary:
+class RandomApply:
     """Any registered operation, applied with a probability, with parameters that are drawn.
 
-    ``Vary("flip", p=0.5)``, ``Vary("rotate", between={"degrees": (-10, 10)})``,
-    ``Vary("blur", p=0.3, between={"sigma": (0.5, 1.5)})``.
+    ``RandomApply("flip", p=0.5)``, ``RandomApply("rotate", between={"degrees": (-10, 10)})``,
+    ``RandomApply("blur", p=0.3, between={"sigma": (0.5, 1.5)})``.
 
     Args:
         op: The operation's name.
@@ -195,7 +195,8 @@ def _read(step: Any) -> Augmentation:
         augmentation_json(step)
         return step
     raise DataError(
-        f'{step!r:.80} is not an augmentation: give one of odin_graph.ops, as in Vary("flip", p=0.5), or its JSON form.'
+        f'{step!r:.80} is not an augmentation: give one of odin_graph.ops, as in RandomApply("flip", p=0.5), or its '
+        "JSON form."
     )
 
 

@@ -171,7 +171,7 @@ def test_trained_on(db: og.Workspace) -> None:
     for inputs, targets in query.loader(5, seed=1, workers=2):
         seen += [(one.numpy().transpose(1, 2, 0).tobytes(), int(t)) for one, t in zip(inputs, targets, strict=True)]
     assert sorted(seen) == sorted((one.astype(np.float32).tobytes(), 0) for one in pixels)
-    augmented = query.to_torch(augment=[og.ops.Vary("flip", p=0.5)])
+    augmented = query.to_torch(augment=[og.ops.RandomApply("flip", p=0.5)])
     same = [torch.equal(augmented[n][0], query.to_torch()[n][0]) for n in range(12)]
     assert 0 < sum(same) < 12  # the patches of one image are not all flipped alike
     with pytest.raises(og.QueryError, match="stored"):

@@ -14,11 +14,10 @@ from typing import Any, assert_never
 from odin_graph.query.expressions.nodes import (
     INT64,
     Added,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     Field,
     FrozenLabel,
     ImageField,
@@ -26,6 +25,7 @@ from odin_graph.query.expressions.nodes import (
     IsNull,
     Node,
     Not,
+    Or,
     PredictionField,
     Relation,
     Value,
@@ -107,10 +107,10 @@ def _value_of(node: Node, row: Row) -> Any:  # noqa: C901 - one case a node
             if isinstance(node, Arithmetic) and float in (type(a), type(b)):
                 a, b = float(a), float(b)
             return _OPERATORS[op](a, b)
-        case Both(operands):
+        case And(operands):
             said = [value_of(operand, row) for operand in operands]
             return False if False in said else None if None in said else True
-        case Either(operands):
+        case Or(operands):
             said = [value_of(operand, row) for operand in operands]
             return True if True in said else None if None in said else False
         case Not(operand):

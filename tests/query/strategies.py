@@ -11,16 +11,16 @@ from hypothesis.strategies import SearchStrategy
 
 from odin_graph.query.expressions.expressions import as_value
 from odin_graph.query.expressions.nodes import (
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     Field,
     IsIn,
     IsNull,
     Node,
     Not,
+    Or,
     Value,
 )
 from odin_graph.testing.strategies import ODD, values
@@ -60,8 +60,8 @@ def predicates(types: Mapping[Field, str]) -> SearchStrategy[Node]:
     return st.recursive(
         leaf,
         lambda inner: st.one_of(
-            st.lists(inner, min_size=2, max_size=3).map(lambda nodes: Both(tuple(nodes))),
-            st.lists(inner, min_size=2, max_size=3).map(lambda nodes: Either(tuple(nodes))),
+            st.lists(inner, min_size=2, max_size=3).map(lambda nodes: And(tuple(nodes))),
+            st.lists(inner, min_size=2, max_size=3).map(lambda nodes: Or(tuple(nodes))),
             inner.map(Not),
             inner.map(IsNull),
         ),

@@ -13,7 +13,7 @@ import pytest
 
 from odin_graph.errors import QueryError
 from odin_graph.query.expressions.expressions import Expr, F, as_value, fn, in_dataset
-from odin_graph.query.expressions.nodes import Both, Compare, ImageField, PredictionField, Value
+from odin_graph.query.expressions.nodes import And, Compare, ImageField, PredictionField, Value
 from odin_graph.query.expressions.predictions import PredictionExpressions
 
 
@@ -29,7 +29,7 @@ def test_operators_build() -> None:
     assert (AGE > 60).node == Compare(">", ImageField("age"), Value("int", 60))
     assert (60 < AGE).node == (AGE > 60).node  # noqa: SIM300 - the reflected operator
     assert (np.float64(60) < AGE).node == (AGE > 60.0).node
-    assert ((AGE > 1) & (AGE > 2) & (AGE > 3)).node == Both(tuple((n < AGE).node for n in (1, 2, 3)))
+    assert ((AGE > 1) & (AGE > 2) & (AGE > 3)).node == And(tuple((n < AGE).node for n in (1, 2, 3)))
     assert AGE.between(1, 2).node == ((AGE >= 1) & (AGE <= 2)).node
 
 

@@ -11,7 +11,7 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 from odin_graph.columns.statistics import Statistics, statistics_of
-from odin_graph.query.expressions.nodes import Added, Both, Compare, ImageField, Node, SortKey
+from odin_graph.query.expressions.nodes import Added, And, Compare, ImageField, Node, SortKey
 from odin_graph.query.expressions.selectivity import selectivity
 from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.plan import AllImages, Plan, Step
@@ -95,7 +95,7 @@ def test_the_most_selective_comes_first_and_the_dear_last() -> None:
     def operands(*names: str) -> list[Node]:
         (only,) = rewritten(Plan(AllImages(), tuple(map(step, names))), known).steps
         assert isinstance(only, Where)
-        assert isinstance(only.predicate, Both)
+        assert isinstance(only.predicate, And)
         return list(only.predicate.operands)
 
     where, rare, regex = (held.predicate for held in map(step, ("where", "rare", "regex")) if isinstance(held, Where))

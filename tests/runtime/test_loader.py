@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.ops import RandomCrop, RandomResizedCrop, ToFloat, Vary
+from odin_graph.ops import RandomApply, RandomCrop, RandomResizedCrop, ToFloat
 from odin_graph.ops.augmentation import augmentation_json, read_augmentations
 from odin_graph.runtime.pixels import runs
 from odin_graph.runtime.pixels.runs import Runs
@@ -169,7 +169,7 @@ def test_it_goes_on_after_any_batch(db: og.Workspace, stream: bool, workers: int
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"weights": "often", "augment": [Vary("flip", p=0.5)], "drop_last": True}],
+    [{}, {"weights": "often", "augment": [RandomApply("flip", p=0.5)], "drop_last": True}],
     ids=["plain", "weights and augmentations"],
 )
 def test_the_order_is_the_same_for_any_number_of_workers(
@@ -213,7 +213,7 @@ def test_a_left_epoch_begins_again(db: og.Workspace) -> None:
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers(db: og.Workspace, context: str) -> None:
     """Forked and spawned ones give what this process gives, augmentations among it, map-style and in runs."""
-    augment = [Vary("flip", p=0.5), Vary("rotate", between={"degrees": (-20.0, 20.0)})]
+    augment = [RandomApply("flip", p=0.5), RandomApply("rotate", between={"degrees": (-20.0, 20.0)})]
     for stream in (False, True):
         here = db.images().loader(40, stream=stream, augment=augment)
         there = db.images().loader(40, stream=stream, augment=augment, workers=2, multiprocessing_context=context)
@@ -276,15 +276,19 @@ def test_an_image_that_comes_again_is_augmented_in_another_way(db: og.Workspace)
     """Oversampling a rare class with the same pictures would be no better than the same gradient twice."""
     only = np.zeros(N)
     only[7] = 1
-    loader = db.images().loader(50, weights=only, augment=[Vary("rotate", between={"degrees": (-30.0, 30.0)})], seed=2)
+    loader = db.images().loader(
+        50, weights=only, augment=[RandomApply("rotate", between={"degrees": (-30.0, 30.0)})], seed=2
+    )
     pictures = {one.numpy().tobytes() for inputs, _ in loader for one in inputs}
     assert len(pictures) > 0.9 * N
-    loader = db.images().loader(50, weights=only, augment=[Vary("rotate", between={"degrees": (-30.0, 30.0)})], seed=2)
+    loader = db.images().loader(
+        50, weights=only, augment=[RandomApply("rotate", between={"degrees": (-30.0, 30.0)})], seed=2
+    )
     assert {one.numpy().tobytes() for inputs, _ in loader for one in inputs} == pictures
 
 
 def test_augmentations_are_of_seed_epoch_and_image(db: og.Workspace) -> None:
-    augment = [Vary("flip", p=0.5), RandomCrop(8, 8, pad=2)]
+    augment = [RandomApply("flip", p=0.5), RandomCrop(8, 8, pad=2)]
     data = db.images().to_torch(augment=augment, seed=9)
     first = [data[n][0] for n in range(20)]
     assert all(torch.equal(one, data.batch(np.arange(20))[0][n]) for n, one in enumerate(first))
@@ -297,7 +301,7 @@ def test_augmentations_are_of_seed_epoch_and_image(db: og.Workspace) -> None:
 
 
 def test_a_varied_flip_is_a_flip_or_nothing(db: og.Workspace) -> None:
-    data = db.images().to_torch(augment=[Vary("flip", p=0.3)])
+    data = db.images().to_torch(augment=[RandomApply("flip", p=0.3)])
     flipped = 0
     for number, image in enumerate(db.images):
         plain = torch.from_numpy(image.pixels.astype(np.float32).transpose(2, 0, 1).copy())
@@ -324,7 +328,7 @@ def test_random_resized_crops() -> None:
 
 def test_a_run_records_its_loader(db: og.Workspace) -> None:
     train = db.datasets.create("train", db.images())
-    augment = [Vary("flip", p=0.5)]
+    augment = [RandomApply("flip", p=0.5)]
     with db.run(id="r", train=train, seed=7) as run:
         loader = run.loader(train, 32, augment=augment, weights="balanced")
         next(iter(loader))
@@ -356,13 +360,13 @@ def test_operations_come_before_augmentations_and_preprocessing(db: og.Workspace
         (lambda db: db.images().loader(seed=-1), og.DataError, "seed is -1"),
         (lambda db: db.images().where(F("n") > 999).loader(), og.DataError, "no image to load"),
         (lambda db: db.images().loader(collate_fn=list), og.DataError, "collate_fn"),
-        (lambda db: db.images().loader(augment=Vary("flip")), og.DataError, "augment"),
+        (lambda db: db.images().loader(augment=RandomApply("flip")), og.DataError, "augment"),
         (lambda db: db.images().loader(augment=["flip"]), og.DataError, "not an augmentation"),
-        (lambda db: Vary("flop"), og.UnknownNameError, "flop"),
-        (lambda db: Vary("flip", p=2), og.DataError, "p=2"),
-        (lambda db: Vary("rotate", between={"degrees": (3, 1)}), og.DataError, "not a range"),
-        (lambda db: Vary("rotate", between={"degree": (1, 3)}), og.UnknownNameError, "degree"),
-        (lambda db: Vary("blur", between={"sigma": (-1.0, 1.0)}), og.DataError, "blur"),
+        (lambda db: RandomApply("flop"), og.UnknownNameError, "flop"),
+        (lambda db: RandomApply("flip", p=2), og.DataError, "p=2"),
+        (lambda db: RandomApply("rotate", between={"degrees": (3, 1)}), og.DataError, "not a range"),
+        (lambda db: RandomApply("rotate", between={"degree": (1, 3)}), og.UnknownNameError, "degree"),
+        (lambda db: RandomApply("blur", between={"sigma": (-1.0, 1.0)}), og.DataError, "blur"),
         (
             lambda db: next(iter(db.images().loader(augment=[RandomCrop(99, 99)]))),
             og.DataError,

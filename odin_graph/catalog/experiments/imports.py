@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentedArray
-from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.predictions import (
     PredictionBuild,
     has_duplicates,
@@ -18,6 +17,7 @@ from odin_graph.catalog.experiments.predictions import (
     probabilities_array,
 )
 from odin_graph.catalog.experiments.projection import columns_of, to_graph
+from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.catalog.records.unfinished import remove_unfinished
 from odin_graph.errors import DataError, DataWarning
@@ -66,17 +66,17 @@ def import_predictions(
     """
     predicted = None if predicted is None else in_order("predicted", predicted)
     confidence = None if confidence is None else in_order("confidence", confidence)
-    judge = Judge.of(stores, experiment, dataset, task, classes)
+    scoring = Scoring.of(stores, experiment, dataset, task, classes)
     if keys is None:
-        keys, (predicted, confidence, probabilities) = _present(stores, judge, predicted, confidence, probabilities)
+        keys, (predicted, confidence, probabilities) = _present(stores, scoring, predicted, confidence, probabilities)
     keys = np.asarray(keys, np.int64)
     if has_duplicates(keys):
         raise DataError("An image is given twice: give one prediction an image.")
-    rows = None if probabilities is None else judge.probabilities(keys, probabilities)
+    rows = None if probabilities is None else scoring.probabilities(keys, probabilities)
     if predicted is None:
-        predicted, confidence = _most_probable(judge, rows, confidence)
-    table = judge.table(keys, predicted, confidence)
-    contradictions = [] if rows is None else list(_contradictions(judge, table, rows))
+        predicted, confidence = _most_probable(scoring, rows, confidence)
+    table = scoring.table(keys, predicted, confidence)
+    contradictions = [] if rows is None else list(_contradictions(scoring, table, rows))
     if contradictions:
         warn(
             f"The predictions of {experiment!r} over {dataset!r} contradict their probabilities: "
@@ -89,12 +89,12 @@ def import_predictions(
         if nodes:
             to_graph(stores, existing)
         return existing
-    build = PredictionBuild.begin(stores, experiment, dataset, judge=judge)
+    build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring)
     if build.resumed and not _same(stores, build.id, table, rows):
         # An earlier process left a set of other predictions, which was never visible: remove it.
         build.release()
         remove_unfinished(stores, "PredictionSet", build.id)
-        build = PredictionBuild.begin(stores, experiment, dataset, judge=judge)
+        build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring)
     with build:
         if len(build.missing()):
             remaining = np.isin(keys, build.missing())
@@ -102,17 +102,17 @@ def import_predictions(
         return build.finish(nodes=nodes, remarks=contradictions)
 
 
-def _present(stores: Stores, judge: Judge, *columns: Any | None) -> tuple[NDArray[np.int64], list[Any]]:
+def _present(stores: Stores, scoring: Scoring, *columns: Any | None) -> tuple[NDArray[np.int64], list[Any]]:
     """The members that were not deleted since, in the order of the set, and their values of each column.
 
     A column may have a value for each of these members, or for each frozen one.
     """
-    present = ~np.isin(judge.keys, stores.columns.deleted())
+    present = ~np.isin(scoring.keys, stores.columns.deleted())
     if present.all():
-        return judge.keys, list(columns)
+        return scoring.keys, list(columns)
     positions = np.flatnonzero(present)
-    return judge.keys[positions], [
-        column if column is None or len(column) != len(judge.keys) else _take(column, positions) for column in columns
+    return scoring.keys[positions], [
+        column if column is None or len(column) != len(scoring.keys) else _take(column, positions) for column in columns
     ]
 
 
@@ -127,20 +127,20 @@ def _take(column: Any, positions: NDArray[np.int64]) -> Any:
     return [values[position] for position in positions.tolist()]
 
 
-def _most_probable(judge: Judge, rows: Rows | None, confidence: Any | None) -> tuple[Any, Any]:
-    if rows is None or judge.classes is None:
+def _most_probable(scoring: Scoring, rows: Rows | None, confidence: Any | None) -> tuple[Any, Any]:
+    if rows is None or scoring.classes is None:
         raise DataError("There are no predictions: give predicted=, or probabilities= with classes=.")
-    prediction = judge.task.from_probabilities(rows, judge.classes)
+    prediction = scoring.task.from_probabilities(rows, scoring.classes)
     return prediction.predicted, prediction.confidence if confidence is None else confidence
 
 
-def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
+def _contradictions(scoring: Scoring, table: pa.Table, rows: Rows) -> Iterator[str]:
     """Sentences on where predictions contradict their probabilities."""
     keys = table.column("key").to_numpy()
-    if not judge.task.exclusive:
-        yield from _threshold_contradictions(judge, keys, table.column("predicted").to_pylist(), rows)
+    if not scoring.task.exclusive:
+        yield from _threshold_contradictions(scoring, keys, table.column("predicted").to_pylist(), rows)
         return
-    columns = pa.compute.index_in(table.column("predicted"), pa.array(judge.classes)).to_numpy()
+    columns = pa.compute.index_in(table.column("predicted"), pa.array(scoring.classes)).to_numpy()
     probability = np.take_along_axis(rows, columns[:, None], axis=1)[:, 0]
     confidence = table.column("confidence").to_numpy()
     for contradicts, sentence in (
@@ -148,21 +148,22 @@ def _contradictions(judge: Judge, table: pa.Table, rows: Rows) -> Iterator[str]:
         (np.abs(confidence - probability) > _ROUNDED, "the confidence is not the probability of the predicted class"),
     ):
         if number := int(contradicts.sum()):
-            yield f"{sentence} for {number:,} of {len(rows):,}, first {judge.name_of(keys, int(contradicts.argmax()))}"
+            first = scoring.name_of(keys, int(contradicts.argmax()))
+            yield f"{sentence} for {number:,} of {len(rows):,}, first {first}"
 
 
 def _threshold_contradictions(
-    judge: Judge, keys: NDArray[np.int64], predicted: Sequence[Any], rows: Rows
+    scoring: Scoring, keys: NDArray[np.int64], predicted: Sequence[Any], rows: Rows
 ) -> Iterator[str]:
     """If several classes may be true: each class may have its own threshold, but the same one for all images."""
-    for column, name in enumerate(judge.classes or ()):
+    for column, name in enumerate(scoring.classes or ()):
         positive = np.array([name in classes for classes in predicted])
         if not positive.any() or positive.all():
             continue
         lowest, highest = rows[positive, column].min(), rows[~positive, column].max()
         if lowest < highest:
             low, high = (
-                judge.name_of(keys, int(np.flatnonzero(mask & (rows[:, column] == value))[0]))
+                scoring.name_of(keys, int(np.flatnonzero(mask & (rows[:, column] == value))[0]))
                 for mask, value in ((positive, lowest), (~positive, highest))
             )
             yield f"{name!r} is predicted for {low} at {lowest:.3g}, and not for {high} at {highest:.3g}"

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.arrays import compact
-from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.projection import project
+from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
@@ -64,11 +64,11 @@ class PredictionBuild:
     Created by `begin`. As a context manager it releases its lease at the end, so that the same call can continue.
     """
 
-    def __init__(self, stores: Stores, id: str, judge: Judge, lease: Lease, *, resumed: bool) -> None:  # noqa: A002
+    def __init__(self, stores: Stores, id: str, scoring: Scoring, lease: Lease, *, resumed: bool) -> None:  # noqa: A002
         self.id = id
         self.resumed = resumed
         """Whether an earlier process left rows."""
-        self._stores, self._judge, self._lease = stores, judge, lease
+        self._stores, self._scoring, self._lease = stores, scoring, lease
         self._stored = stored_keys(stores, id)
         self._pending: list[tuple[pa.Table, NDArray[np.float32] | None]] = []
         self._pending_rows = 0
@@ -82,7 +82,7 @@ class PredictionBuild:
         dataset: str,
         *,
         checkpoint: str | None = None,
-        judge: Judge | None = None,
+        scoring: Scoring | None = None,
     ) -> Self:
         """Begin a set, or continue the unfinished one of the same experiment, data set version and checkpoint.
 
@@ -91,16 +91,16 @@ class PredictionBuild:
             experiment: The experiment's id.
             dataset: The data set version's id.
             checkpoint: The checkpoint that predicts; None for imported predictions.
-            judge: Judges the predictions; None uses the task and classes of the model.
+            scoring: Scores the predictions; None uses the task and classes of the model.
 
         Raises:
             ConflictError: A live process is writing it.
         """
-        judge = judge or Judge.of(stores, experiment, dataset)
+        scoring = scoring or Scoring.of(stores, experiment, dataset)
         for row in stores.graph.read(_UNFINISHED, {"experiment": experiment, "dataset": dataset}):
             if row["checkpoint"] == checkpoint:
                 lease = leases.acquire(stores.graph, "PredictionSet", row["id"])
-                return cls(stores, row["id"], judge, lease, resumed=True)
+                return cls(stores, row["id"], scoring, lease, resumed=True)
         number = stores.graph.reserve_keys(1, counter=f"predictions of {experiment}").start
         id_ = f"{experiment}/predictions/{number}"
         origins = [Origin("GENERATED_BY", "Experiment", experiment), Origin("OF", "Dataset", dataset)]
@@ -112,8 +112,8 @@ class PredictionBuild:
             "number": number,
             "nodes": False,
             "rows": 0,
-            "task": judge.task_name,
-            "classes": list(judge.classes) if judge.classes else None,
+            "task": scoring.task_name,
+            "classes": list(scoring.classes) if scoring.classes else None,
             "created_at": now(),
         }
 
@@ -123,13 +123,13 @@ class PredictionBuild:
             draw(tx, "PredictionSet", id_, origins)
 
         stores.graph.execute(make)
-        return cls(stores, id_, judge, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)
+        return cls(stores, id_, scoring, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)
 
     def missing(self) -> NDArray[np.int64]:
         """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
-        deleted = np.array(list(deleted_members(self._stores, self._judge.dataset)), np.int64)
+        deleted = np.array(list(deleted_members(self._stores, self._scoring.dataset)), np.int64)
         predicted = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
-        return self._judge.keys[~np.isin(self._judge.keys, np.concatenate([deleted, *predicted]))]
+        return self._scoring.keys[~np.isin(self._scoring.keys, np.concatenate([deleted, *predicted]))]
 
     def append(
         self,
@@ -151,8 +151,8 @@ class PredictionBuild:
         """
         keys = np.asarray(keys, np.int64)
         self.append_columns(
-            self._judge.table(keys, predicted, confidence),
-            None if probabilities is None else self._judge.probabilities(keys, probabilities),
+            self._scoring.table(keys, predicted, confidence),
+            None if probabilities is None else self._scoring.probabilities(keys, probabilities),
         )
 
     def append_columns(self, table: pa.Table, probabilities: NDArray[np.float32] | None) -> None:

@@ -63,7 +63,7 @@ class Arrivals:
         return f"{base}@{int(number) + 1}" if before.id != given else f"{given}@2"
 
 
-def sort_out(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conflict: OnConflict) -> Arrivals:
+def deduplicate(stores: Stores, ids: Sequence[str], digests: Sequence[str], on_conflict: OnConflict) -> Arrivals:
     """Compare a batch with what is stored, in one query.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import Rows
-from odin_graph.catalog.images.arrivals import OnConflict, sort_out, stored_keys
+from odin_graph.catalog.images.arrivals import OnConflict, deduplicate, stored_keys
 from odin_graph.catalog.images.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.images.pixels import write_originals, write_pixels
 from odin_graph.catalog.images.roots import give_roots, roots_of
@@ -160,7 +160,7 @@ def _add_once(
     labels: Sequence[str],
     relate: Relate | None,
 ) -> AddReport:
-    found = sort_out(stores, batch.ids, digests, on_conflict)
+    found = deduplicate(stores, batch.ids, digests, on_conflict)
     keys, new = found.keys, found.new
     if not new:
         return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))

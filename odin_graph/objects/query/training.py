@@ -70,7 +70,8 @@ class Training(ABC):
             model: A model or its id. Its preprocessing is applied, and targets are indexes into its classes. Without a
                 model, the values are not scaled.
             classes: The order of the class indexes, if there is no model; by default the sorted labels.
-            augment: Augmentations (``og.ops.Vary("flip", p=0.5)``), drawn for each image and epoch; see `set_epoch`.
+            augment: Augmentations (``og.ops.RandomApply("flip", p=0.5)``), drawn for each image and epoch; see
+                `set_epoch`.
             transform: A function of your own, applied to each tensor.
             seed: The seed of the augmentations.
         """

@@ -18,18 +18,18 @@ from odin_graph.query.expressions.functions import FUNCTIONS
 from odin_graph.query.expressions.nodes import (
     Added,
     Aggregate,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
     CompareOp,
-    Either,
     FrozenLabel,
     ImageField,
     IsIn,
     IsNull,
     Node,
     Not,
+    Or,
     PredictionField,
     Relation,
     SortKey,
@@ -151,9 +151,9 @@ class _Compiler:
                 return f"(toFloat({self._text(left)}) / CASE WHEN {divisor} = 0.0 THEN null ELSE {divisor} END)"
             case Arithmetic(op, left, right):
                 return f"({self._text(left)} {op} {self._text(right)})"
-            case Both(operands):
+            case And(operands):
                 return f"({' AND '.join(map(self.visit, operands))})"
-            case Either(operands):
+            case Or(operands):
                 return f"({' OR '.join(map(self.visit, operands))})"
             case Not(operand):
                 return f"(NOT {self.visit(operand)})"

@@ -20,11 +20,10 @@ from odin_graph.query.expressions.functions import FUNCTIONS
 from odin_graph.query.expressions.nodes import (
     Added,
     Aggregate,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     Field,
     FrozenLabel,
     ImageField,
@@ -32,6 +31,7 @@ from odin_graph.query.expressions.nodes import (
     IsNull,
     Node,
     Not,
+    Or,
     PredictionField,
     Relation,
     UnitAggregate,
@@ -96,9 +96,9 @@ class _Evaluator:
                 return canonical(_divide(self.visit(left), self.visit(right)))
             case Arithmetic(op, left, right):
                 return canonical(_calculate(op, self.visit(left), self.visit(right)))
-            case Both(operands):
+            case And(operands):
                 return self._fold(pc.and_kleene, operands)
-            case Either(operands):
+            case Or(operands):
                 return self._fold(pc.or_kleene, operands)
             case Not(operand):
                 return pc.invert(self._truth(operand))

@@ -15,16 +15,16 @@ from odin_graph.errors import ExpressionError, MetadataError, UnknownNameError
 from odin_graph.query.expressions.functions import FUNCTIONS
 from odin_graph.query.expressions.nodes import (
     Aggregate,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     ImageField,
     IsIn,
     IsNull,
     Node,
     Not,
+    Or,
     Relation,
     SortKey,
     UnitAggregate,
@@ -74,10 +74,10 @@ class Expr:
         return Expr(Compare(">=", self.node, as_node(other)))
 
     def __and__(self, other: object) -> Expr:
-        return Expr(Both((*_operands(Both, self), *_operands(Both, _logical(other, "&")))))
+        return Expr(And((*_operands(And, self), *_operands(And, _logical(other, "&")))))
 
     def __or__(self, other: object) -> Expr:
-        return Expr(Either((*_operands(Either, self), *_operands(Either, _logical(other, "|")))))
+        return Expr(Or((*_operands(Or, self), *_operands(Or, _logical(other, "|")))))
 
     def __rand__(self, other: object) -> Expr:
         return _logical(other, "&") & self
@@ -384,7 +384,7 @@ def _unwrapped(value: object) -> object:
     return None if type(value).__name__ == "NaTType" else value
 
 
-def _operands(kind: type[Both] | type[Either], expression: Expr) -> tuple[Node, ...]:
+def _operands(kind: type[And] | type[Or], expression: Expr) -> tuple[Node, ...]:
     return expression.node.operands if isinstance(expression.node, kind) else (expression.node,)
 
 

@@ -215,7 +215,7 @@ class Arithmetic(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Both(Part):
+class And(Part):
     """And, by SQL's three values. Flat, so that a thousand operands are not a thousand levels."""
 
     operands: tuple[Node, ...]
@@ -223,7 +223,7 @@ class Both(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Either(Part):
+class Or(Part):
     """Or, by SQL's three values; flat."""
 
     operands: tuple[Node, ...]
@@ -267,7 +267,7 @@ class Call(Part):
 Field: TypeAlias = ImageField | FrozenLabel | PredictionField | UnitAggregate | Relation | Added | Aggregate
 """Nodes that are read, not calculated from operands."""
 Node: TypeAlias = Annotated[
-    Value | Field | Compare | Arithmetic | Both | Either | Not | IsIn | IsNull | Call, Discriminator("node")
+    Value | Field | Compare | Arithmetic | And | Or | Not | IsIn | IsNull | Call, Discriminator("node")
 ]
 
 
@@ -284,7 +284,7 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Compare(_, left, right) | Arithmetic(_, left, right):
             return (left, right)
-        case Both(operands) | Either(operands) | Call(_, operands):
+        case And(operands) | Or(operands) | Call(_, operands):
             return operands
         case Not(operand) | IsIn(operand) | IsNull(operand):
             return (operand,)
@@ -299,7 +299,7 @@ def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
     match node:
         case Compare() | Arithmetic():
             return replace(node, left=change(node.left), right=change(node.right))
-        case Both() | Either() | Call():
+        case And() | Or() | Call():
             return replace(node, operands=tuple(map(change, node.operands)))
         case Not() | IsIn() | IsNull():
             return replace(node, operand=change(node.operand))
@@ -325,7 +325,7 @@ def check_size(node: Node) -> None:
             raise ExpressionError(
                 f"An expression is {what}: give a part of it a name with with_columns(), and continue from there."
             )
-        deeper = depth + (2 if isinstance(current, Both | Either | Call) else 1)  # a list and what is in it
+        deeper = depth + (2 if isinstance(current, And | Or | Call) else 1)  # a list and what is in it
         pending += [(child, deeper) for child in children(current)]
 
 

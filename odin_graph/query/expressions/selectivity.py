@@ -13,14 +13,14 @@ from typing import Any, Final, TypeAlias
 
 from odin_graph.columns.statistics import Statistics
 from odin_graph.query.expressions.nodes import (
-    Both,
+    And,
     Call,
     Compare,
-    Either,
     IsIn,
     IsNull,
     Node,
     Not,
+    Or,
     Value,
     children,
 )
@@ -58,12 +58,12 @@ def _shares(node: Node, known: Known) -> tuple[float, float]:
         case Compare(op, left, right):
             share, present = _compared(op, left, right, known)
             return _clipped(share), _clipped(present - share)
-        case Both(operands):
+        case And(operands):
             alone = [operand for operand in operands if not _bound(operand)]
             true = prod(_shares(operand, known)[0] for operand in alone)
             true *= prod(_range(bounds, known) for bounds in _bounds(operands).values())
             return true, 1 - prod(1 - _shares(operand, known)[1] for operand in operands)
-        case Either(operands):
+        case Or(operands):
             pairs = [_shares(operand, known) for operand in operands]
             return 1 - prod(1 - true for true, _ in pairs), prod(false for _, false in pairs)
         case Not(operand):

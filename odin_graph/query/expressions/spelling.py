@@ -8,17 +8,17 @@ from typing import assert_never
 from odin_graph.query.expressions.nodes import (
     Added,
     Aggregate,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     FrozenLabel,
     ImageField,
     IsIn,
     IsNull,
     Node,
     Not,
+    Or,
     PredictionField,
     Relation,
     SortKey,
@@ -61,9 +61,9 @@ def spell(node: Node) -> str:  # noqa: C901 - one case a node
             return f"{_bracketed(left)} {op} {_bracketed(right)}"
         case Arithmetic(op, left, right):
             return f"{_bracketed(left)} {op} {_bracketed(right)}"
-        case Both(operands):
+        case And(operands):
             return " & ".join(map(_bracketed, operands))
-        case Either(operands):
+        case Or(operands):
             return " | ".join(map(_bracketed, operands))
         case Not(operand):
             return f"~{_bracketed(operand)}"
@@ -124,4 +124,4 @@ def spell_key(key: SortKey) -> str:
 
 def _bracketed(node: Node) -> str:
     text = spell(node)
-    return f"({text})" if isinstance(node, Compare | Arithmetic | Both | Either) else text
+    return f"({text})" if isinstance(node, Compare | Arithmetic | And | Or) else text

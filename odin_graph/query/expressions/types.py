@@ -13,11 +13,10 @@ from odin_graph.query.expressions.functions import ANY, FUNCTIONS, Takes
 from odin_graph.query.expressions.nodes import (
     Added,
     Aggregate,
+    And,
     Arithmetic,
-    Both,
     Call,
     Compare,
-    Either,
     Field,
     FrozenLabel,
     ImageField,
@@ -25,6 +24,7 @@ from odin_graph.query.expressions.nodes import (
     IsNull,
     Node,
     Not,
+    Or,
     PredictionField,
     Relation,
     SortKey,
@@ -84,7 +84,7 @@ def _infer(node: Node, type_of: TypeOf) -> str:  # noqa: C901 - one case a node
             return "bool"
         case Arithmetic(op, left, right):
             return _arithmetic(node, op, infer(left, type_of), infer(right, type_of))
-        case Both(operands) | Either(operands):
+        case And(operands) | Or(operands):
             for operand in operands:
                 check_predicate(operand, type_of)
             return "bool"

@@ -6,7 +6,7 @@ what looks at the other rows: slices, samples, neighbors, groups, distinct value
 
 from __future__ import annotations
 
-from odin_graph.query.expressions.nodes import Added, Both, fields
+from odin_graph.query.expressions.nodes import Added, And, fields
 from odin_graph.query.expressions.selectivity import Known, ordered
 from odin_graph.query.plan.plan import Plan, Step
 from odin_graph.query.plan.steps.where import Where
@@ -24,7 +24,7 @@ def rewritten(plan: Plan, known: Known) -> Plan:
         if isinstance(step, Where):
             place = _earliest(steps, step)
             if place and isinstance(before := steps[place - 1], Where):
-                steps[place - 1] = Where(Both((*before.conditions, *step.conditions)))
+                steps[place - 1] = Where(And((*before.conditions, *step.conditions)))
             else:
                 steps.insert(place, step)
         else:
@@ -42,4 +42,4 @@ def _earliest(steps: list[Step], filter_: Where) -> int:
 
 
 def _ordered(step: Where, known: Known) -> Where:
-    return step if len(step.conditions) == 1 else Where(Both(ordered(step.conditions, known)))
+    return step if len(step.conditions) == 1 else Where(And(ordered(step.conditions, known)))

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
-from odin_graph.catalog.experiments.judge import Judge
 from odin_graph.catalog.experiments.predictions import columns_array, probabilities_array
 from odin_graph.catalog.experiments.projection import project_again
+from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import OdinError, StoreError
 from odin_graph.stores import Stores
@@ -43,8 +43,9 @@ def check_predictions(stores: Stores) -> Iterator[Fault]:
             continue
         for reason in reasons:
             yield Fault(thing, reason, _AGAIN)
-        if table is not None and not reasons and (misjudged := _misjudged(stores, row, table)) is not None:
-            yield Fault(thing, misjudged, _RESTORE)
+        difference = None if table is None or reasons else _differently_scored(stores, row, table)
+        if difference is not None:
+            yield Fault(thing, difference, _RESTORE)
         if row["nodes"] and table is not None:
             for reason in _disagreements(stores, row["id"], table):
                 yield Fault(
@@ -83,19 +84,19 @@ def _columns(stores: Stores, row: dict[str, Any]) -> tuple[pa.Table | None, list
     return table, reasons
 
 
-def _misjudged(stores: Stores, row: dict[str, Any], table: pa.Table) -> str | None:
-    """Why a set was not judged by its task and classes (of a checkpoint: those of its model); None if it was."""
+def _differently_scored(stores: Stores, row: dict[str, Any], table: pa.Table) -> str | None:
+    """Why a set was not scored by its task and classes (of a checkpoint: those of its model); None if it was."""
     own = row["task"], row["classes"]
     try:
-        judge = Judge.of(stores, row["experiment"], row["dataset"], *(own if row["checkpoint"] is None else ()))
-        if (judge.task_name, list(judge.classes or ())) != (row["task"], row["classes"] or []):
-            return f"Its task and classes are {own}, and its model's are {(judge.task_name, judge.classes)}."
+        scoring = Scoring.of(stores, row["experiment"], row["dataset"], *(own if row["checkpoint"] is None else ()))
+        if (scoring.task_name, list(scoring.classes or ())) != (row["task"], row["classes"] or []):
+            return f"Its task and classes are {own}, and its model's are {(scoring.task_name, scoring.classes)}."
         if row["checkpoint"] is None:
-            again = judge.table(table.column("key").to_numpy(), table.column("predicted").to_pylist(), None)
+            again = scoring.table(table.column("key").to_numpy(), table.column("predicted").to_pylist(), None)
             if not again.column("wrong").equals(table.column("wrong")):
                 return f"What is wrong by its task {row['task']!r} and its classes is not what its columns say."
     except OdinError as error:
-        return f"Its predictions cannot be judged by its task {row['task']!r} and its classes: {error}"
+        return f"Its predictions cannot be scored by its task {row['task']!r} and its classes: {error}"
     return None
 
 

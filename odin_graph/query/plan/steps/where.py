@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from odin_graph.query.expressions.nodes import Both, Node
+from odin_graph.query.expressions.nodes import And, Node
 from odin_graph.query.expressions.selectivity import Known, selectivity
 from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.plan.base_step import RowStep
@@ -34,7 +34,7 @@ class Where(RowStep):
     @property
     def conditions(self) -> tuple[Node, ...]:
         """The conditions that all have to hold, in their order."""
-        return self.predicate.operands if isinstance(self.predicate, Both) else (self.predicate,)
+        return self.predicate.operands if isinstance(self.predicate, And) else (self.predicate,)
 
     def bind(self, scope: Scope) -> Self:
         return type(self)(scope.predicate(self.predicate))

@@ -1,4 +1,4 @@
-"""Judge predictions as right or wrong, by the labels that a data set version froze and by the task."""
+"""Score predictions as right or wrong, by the labels that a data set version froze and by the task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MODEL = "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.task AS task
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Scoring:
     """Turns predictions over one data set version into the columns of a set."""
 
     stores: Stores
@@ -50,7 +50,7 @@ class Judge:
         task: str | None = None,
         classes: Sequence[Any] | None = None,
     ) -> Self:
-        """The judge of an experiment over a data set version.
+        """The scoring of an experiment over a data set version.
 
         Args:
             stores: The open workspace.
