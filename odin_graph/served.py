@@ -25,6 +25,19 @@ def served(function: C) -> C:
     return function
 
 
+def served_as(guarded: C) -> Callable[[C], C]:
+    """Let a server answer calls of a function by another one, of the same arguments, that is safe for strangers'.
+
+    Near, the function itself is called.
+    """
+
+    def register(function: C) -> C:
+        _register(SERVED, name_of(function), guarded)
+        return function
+
+    return register
+
+
 def travels(cls: D) -> D:
     """Allow a dataclass in the result of a served function. Only its fields are sent."""
     _register(TRAVELS, cls.__name__, cls)

@@ -316,7 +316,7 @@ class Workspace(InSession):
             ReadOnlyError: The statement is not a SELECT, or reads files.
             QueryError: The statement is refused; the message gives the reason.
         """
-        return sql(self._stores, statement, params, timeout)
+        return sql(self._session, statement, params, timeout)
 
     @property
     def bolt(self) -> Endpoint:

@@ -245,6 +245,22 @@ def test_what_json_cannot_hold_is_refused(far: og.Workspace) -> None:
         far.images().nearest([1.0, float("nan")], by=eyes, k=2)
 
 
+def test_sql_far_away(retina: og.Workspace, far: og.Workspace, tmp_path: Path) -> None:
+    joined = """
+        SELECT m.label, count(*) AS n, count(*) FILTER (p.wrong) AS wrong
+        FROM predictions p JOIN members m USING (dataset, key) JOIN images i USING (key)
+        WHERE i.age > $age AND i.site <> $site GROUP BY m.label ORDER BY m.label
+    """
+    assert far.sql(joined, age=40, site="x'; DROP").equals(retina.sql(joined, age=40, site="x'; DROP"))
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    for statement in ("DROP VIEW images", f"FROM '{tmp_path}/secret.csv'", "SELECT nosuch FROM images"):
+        with pytest.raises(og.OdinError) as here:
+            retina.sql(statement)
+        with pytest.raises(type(here.value)) as there:
+            far.sql(statement)
+        assert str(there.value) == str(here.value)
+
+
 WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "add": lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8)),
     "update": lambda db: next(iter(db.images)).update(seen=True),

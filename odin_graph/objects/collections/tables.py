@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -9,13 +10,14 @@ import pyarrow as pa
 from odin_graph.analysis import tables
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.client import Session
+from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.spaces import LayerOf
-from odin_graph.served import served
+from odin_graph.served import served, served_as
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -79,18 +81,33 @@ class Tables(InSession):
         return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"
 
 
-def sql(stores: Stores, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:
+def sql(session: Session, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:
     """Run a SELECT over the tables of a workspace; see `Workspace.sql`."""
-    from odin_graph.query.sql import run_sql
+    return session.ask(_select, statement, params, timeout)
 
-    loaders = {
+
+def _select_isolated(stores: Stores, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:
+    from odin_graph.query.sql.isolated import run_isolated
+
+    with deadline(timeout):
+        return run_isolated(statement, params, _tables_of(stores), stores.budget)
+
+
+@served_as(_select_isolated)
+def _select(stores: Stores, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:
+    from odin_graph.query.sql.select import run_sql
+
+    return run_sql(statement, params, _tables_of(stores), stores.budget, timeout=timeout)
+
+
+def _tables_of(stores: Stores) -> dict[str, Callable[[], pa.Table]]:
+    return {
         "images": lambda: tables.images_table(stores),
         "models": lambda: tables.models_table(stores),
         "experiments": lambda: tables.experiments_table(stores),
         "members": lambda: tables.members_table(stores),
         "predictions": lambda: tables.predictions_table(stores),
     }
-    return run_sql(statement, params, loaders, stores.budget, timeout=timeout)
 
 
 @served

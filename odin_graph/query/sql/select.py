@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from odin_graph.arguments import read_text
 from odin_graph.config import Budget
-from odin_graph.errors import QueryError, ReadOnlyError
+from odin_graph.errors import MemoryLimitError, QueryError, ReadOnlyError
 
 _CLOSED: Final = (
     "SET enable_external_access = false",
@@ -32,6 +32,7 @@ def run_sql(
     budget: Budget,
     *,
     timeout: float | None = None,
+    spill: bool = True,
 ) -> pa.Table:
     """Run one SELECT.
 
@@ -41,22 +42,30 @@ def run_sql(
         tables: The tables by name; made only if the statement contains the name.
         budget: For DuckDB's memory and threads.
         timeout: Seconds after which it is given up.
+        spill: Whether DuckDB may write what exceeds the memory into temporary files.
 
     Raises:
         ReadOnlyError: It is no SELECT, or reads files.
+        MemoryLimitError: It needs more memory than the budget has.
         QueryError: DuckDB refuses it, or it took too long.
     """
     with duckdb.connect(":memory:") as base:
         _check(base, sql)
         base.execute(f"SET threads = {budget.threads}")
         base.execute(f"SET memory_limit = '{budget.memory // (1 << 20)}MiB'")
-        for name, make in tables.items():
-            if re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):
-                base.register(name, make())
+        if not spill:
+            base.execute("SET temp_directory = ''")
+        for name in names_in(sql, tables):
+            base.register(name, tables[name]())
         for setting in _CLOSED:
             base.execute(setting)
         with _translated(tables, timeout), _interrupted(base, timeout):
             return base.sql(sql, params=dict(params)).to_arrow_table()
+
+
+def names_in(sql: str, tables: Iterable[str]) -> list[str]:
+    """The tables whose names a statement contains; only these are made."""
+    return [name for name in tables if re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)]
 
 
 def _check(base: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -87,6 +96,10 @@ def _translated(tables: Iterable[str], timeout: float | None) -> Iterator[None]:
         yield
     except duckdb.InterruptException as error:
         raise QueryError(f"The SQL took longer than {timeout} seconds: narrow it, or give it more.") from error
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryLimitError(
+            "The SQL needs more memory than it may have: select fewer rows or columns, or aggregate them."
+        ) from error
     except duckdb.PermissionException as error:
         raise ReadOnlyError(f"db.sql() reads the workspace's tables and no files: {error}") from error
     except duckdb.CatalogException as error:
