@@ -186,3 +186,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def hidden_texts(stores: Stores) -> list[str]:
+    """Texts that no answer of a server may contain: addresses of the engines, and their logins."""
+    endpoint, address = stores.graph.endpoint, stores.address
+    texts = [endpoint.address, endpoint.address.partition("://")[2], endpoint.http, endpoint.folder, endpoint.password]
+    texts += [endpoint.reader_password, endpoint.counters, address.arrays, address.folder, address.graph]
+    return sorted({str(text) for text in texts if text and len(str(text)) > 3}, key=len, reverse=True)

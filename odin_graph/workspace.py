@@ -51,8 +51,8 @@ from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.schema.several import is_several
-from odin_graph.served import served
-from odin_graph.stores import Stores
+from odin_graph.served import served, served_as
+from odin_graph.stores import Stores, hidden_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -341,7 +341,9 @@ class Workspace(InSession):
             repair: First repair what can be made again from data stored elsewhere, such as prediction nodes from their
                 columns, and report what was done.
         """
-        return examine(self._stores, deep=deep, repair=repair)
+        if deep or repair:
+            return examine(self._stores, deep=deep, repair=repair)
+        return replace(self._session.ask(_examined), workspace=str(self._session.address))
 
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Remove files that no live node names. Files under a live lease are kept."""
@@ -394,6 +396,15 @@ class Workspace(InSession):
 def impact_of(stores: Stores, images: Plan) -> Impact:
     """What has to be redone if the images of a query are wrong."""
     return impact(stores, Query(stores.address, images).keys().tolist())
+
+
+def _examined_for_others(stores: Stores) -> Report:
+    return examine(stores).without(hidden_texts(stores))
+
+
+@served_as(_examined_for_others)
+def _examined(stores: Stores) -> Report:
+    return examine(stores)
 
 
 @served

@@ -125,9 +125,9 @@ class RemoteSession:
             RemoteError: Always; names what the user called.
         """
         raise RemoteError(
-            f"{called()} needs the workspace itself, because it stores something, or needs your code or models. Over "
-            "HTTP you can only read. On the machine of the workspace, use og.connect(folder). A colleague there runs "
-            "what query.to_json() gives."
+            f"{called()} needs the workspace itself, because it stores something, reads all of it, or needs your code "
+            "or models. Over HTTP you can only read. On the machine of the workspace, use og.connect(folder). A "
+            "colleague there runs what query.to_json() gives."
         )
 
     def executor(self, answer: CachedAnswer | None = None) -> RemoteExecutor:  # noqa: ARG002 - the server keeps answers

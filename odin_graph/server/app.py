@@ -16,6 +16,7 @@ from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
 from odin_graph.server.routes import asked, cypher, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
+from odin_graph.stores import hidden_texts
 from odin_graph.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     app.state.workspace, app.state.settings = workspace, allowed
     app.state.answers = AnswerCache(workspace._stores)  # noqa: SLF001
     app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
-    problems.install(app, problems.hidden(workspace._stores))  # noqa: SLF001
+    problems.install(app, hidden_texts(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
     routers = [query.router, lookups.router, similar.router, images.router, images.arrays, things.router, asked.router]
     for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:

@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from odin_graph import errors
-from odin_graph.stores import Stores
 
 _log = logging.getLogger(__name__)
 
@@ -59,14 +58,6 @@ def problem(
     """An error as an answer."""
     body = {"error": {"type": kind, "message": message, "drawing": drawing, "request_id": request_id}}
     return JSONResponse(body, status, headers={"X-Request-ID": request_id, **headers})
-
-
-def hidden(stores: Stores) -> list[str]:
-    """Texts that no answer may contain: addresses of the engines, and their logins."""
-    endpoint, address = stores.graph.endpoint, stores.address
-    texts = [endpoint.address, endpoint.address.partition("://")[2], endpoint.http, endpoint.folder, endpoint.password]
-    texts += [endpoint.reader_password, endpoint.counters, address.arrays, address.folder, address.graph]
-    return sorted({str(text) for text in texts if text and len(str(text)) > 3}, key=len, reverse=True)
 
 
 def message_of(error: errors.OdinError, status: int, secrets: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from odin_graph.client.link import quoted
 from odin_graph.query.plan.json_values import from_json, to_json
 from odin_graph.runtime.models import trust
 from odin_graph.server import Settings, create_app
-from odin_graph.server.problems import hidden
+from odin_graph.stores import hidden_texts
 from tests.server.serving import served
 
 IDS = [
@@ -215,7 +215,7 @@ def test_every_answer_has_the_headers(client: TestClient, retina: og.Workspace) 
 
 def test_no_answer_holds_what_is_the_servers_own(client: TestClient, retina: og.Workspace) -> None:
     """An error names what was wrong in the request, and no address, path or password."""
-    secrets = hidden(retina._stores)
+    secrets = hidden_texts(retina._stores)
     assert len(secrets) >= 3
     for statement, named in (
         ("CALL nobody.knows()", "nobody.knows"),

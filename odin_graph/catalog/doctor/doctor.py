@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from typing import TypeVar, get_args
@@ -30,13 +30,15 @@ from odin_graph.catalog.purge.purge import unfinished_purges
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS
-from odin_graph.errors import OdinError
+from odin_graph.errors import OdinError, TimeLimitError
+from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 T = TypeVar("T")
 _COUNTED = ("Image", "Dataset", "Experiment", "PredictionSet", "Prediction")
 
 
+@travels
 @dataclass(frozen=True)
 class Report:
     """What was checked and what was found."""
@@ -51,6 +53,17 @@ class Report:
     """Files that nothing names. They are not faults: `odin gc` removes them."""
     repaired: tuple[str, ...] = ()
     """What was repaired before this check."""
+
+    def without(self, texts: Sequence[str]) -> Report:
+        """The same for another machine: without texts that only this one may know, and with nothing that mends."""
+
+        def cleared(text: str) -> str:
+            for hidden in texts:
+                text = text.replace(hidden, "...")
+            return text
+
+        faults = (Fault(*map(cleared, (fault.thing, fault.reason, fault.remedy))) for fault in self.faults)
+        return replace(self, workspace=cleared(self.workspace), faults=tuple(faults))
 
     @property
     def sound(self) -> bool:
@@ -84,6 +97,7 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
     Raises:
         WorkspaceError: The folder was moved or deleted since it was opened.
         StoreError: The object store of the arrays cannot be reached, which says nothing about the arrays.
+        TimeLimitError: The context has a limit, and it takes longer.
     """
     stores.graph.check_place()
     stores.arrays.raw.reach()
@@ -134,6 +148,8 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     for name, check in checks.items():
         try:
             yield from check()
+        except TimeLimitError:
+            raise  # of a server: it says nothing about the workspace
         except Exception as error:  # noqa: BLE001 - whatever a damaged graph contains, the other checks continue
             reason = str(error).strip().rstrip(".") or type(error).__name__
             yield Fault(
@@ -156,6 +172,8 @@ def _value_or(default: T, call: Callable[[], T]) -> T:
     """The result of a call; the default if it fails because of a fault, which the report lists."""
     try:
         return call()
+    except TimeLimitError:
+        raise
     except Exception:  # noqa: BLE001 - as above
         return default
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from odin_graph.served import travels
 
+
+@travels
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something that is not as it should be: what, why, and what to do."""
