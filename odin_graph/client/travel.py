@@ -141,9 +141,11 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def argument_to_json(value: Any) -> Any:
-    """An argument of a served function: queries, parts of them, and plain values."""
+    """An argument of a served function: queries, parts of them, plain values, and what knows its own form."""
     if isinstance(value, Plan):
         return wire.to_json(value)
+    if hasattr(value, "argument_json"):
+        return value.argument_json()
     if isinstance(value, Part):
         return TypeAdapter(type(value)).dump_python(value, mode="json")
     if isinstance(value, list | tuple):

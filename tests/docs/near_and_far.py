@@ -25,8 +25,8 @@ from tests.server.serving import served
 REFUSED = frozenset(
     """
     add create delete insert load purge revise set split store tag untag update undelete derive kfold map materialize
-    run log_predictions predict pin unpin retype build checkpoint weights loader to_torch to_stream export affinity
-    estimate doctor gc backup orm bolt budget __setitem__ __delitem__
+    run log_predictions predict pin unpin retype build checkpoint weights loader to_torch to_stream export
+    doctor gc backup orm bolt budget __setitem__ __delitem__
     """.split()  # noqa: SIM905 - one word a line says less
 )
 """What a guide may do that does not travel. Everything else does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import operator
 import os
@@ -10,20 +11,28 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 import hypothesis
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import trustme
+from fastapi.testclient import TestClient
 from PIL import Image as PillowImage
 
 import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Remote
+from odin_graph.analysis.units.kinds import Hypothesis
+from odin_graph.catalog.doctor import doctor
+from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.records.tokens import create_token, revoke_token
+from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.nodes import ImageField
@@ -261,6 +270,98 @@ def test_sql_far_away(retina: og.Workspace, far: og.Workspace, tmp_path: Path) -
         assert str(there.value) == str(here.value)
 
 
+def test_the_doctor_far_away(retina: og.Workspace, far: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = retina.doctor(), far.doctor()
+    assert there == replace(here, workspace=str(far._session.address))
+    assert str(there).replace(there.workspace, here.workspace) == str(here)
+    address = retina._stores.address
+    amiss = Fault("roots", f"{address.arrays}/x of {address.folder or address.graph} is amiss.", "Mend it.", str)
+    monkeypatch.setattr(doctor, "check_roots", lambda _: [amiss])
+    assert retina.doctor().faults == (amiss,)
+    assert far.doctor().faults == (Fault("roots", ".../x of ... is amiss.", "Mend it."),)
+    with pytest.raises(og.errors.TimeLimitError), deadline(1e-9):
+        doctor.examine(retina._stores)  # and no report of a workspace that could not be looked at
+
+
+def test_estimates_far_away(retina: og.Workspace, far: og.Workspace) -> None:
+    images = retina.images("retina-test")
+    features(retina).materialize(images)
+    half = images.order_by(F("age")).limit(40)
+    here, there = (features(db).units[[3, 17, 28]].estimate(half.keys()) for db in (retina, far))
+    assert repr(there) == repr(here)
+    assert there.uncovered.tolist() == here.uncovered.tolist()
+    near = far.images(["scan003.png"])[0]
+    asked: list[Callable[[Any], Any]] = [
+        lambda said: said.bounds(),
+        lambda said: said.bounds("weighted", [1, -0.5, 2]),
+        lambda said: said.highest(np.int64(5), "l2", largest=False),
+        lambda said: said.nearest("scan003.png", 5),
+        lambda said: said.nearest(near, 5, metric="l1", weights=[1, 0.5, 2]),
+        lambda said: said.nearest(np.array([1, 2, -3]), 5, metric="l2"),
+        lambda said: said.compare("max", ">=", 0.25),
+    ]
+    for ask in asked:
+        assert ask(there).equals(ask(here))
+    wrong: list[Callable[[Any], Any]] = [
+        lambda said: said.bounds("mena"),
+        lambda said: said.bounds("weighted", [1, 2]),
+        lambda said: said.highest(0),
+        lambda said: said.nearest([1, 2], 5),
+        lambda said: said.nearest("nobody.png", 5),
+        lambda said: said.nearest([1, 2, 3], 5, metric="cosin"),
+    ]
+    for ask in wrong:
+        with pytest.raises(og.OdinError) as mine:
+            ask(here)
+        with pytest.raises(type(mine.value)) as theirs:
+            ask(there)
+        assert str(theirs.value) == str(mine.value)
+
+
+def test_affinity_far_away(retina: og.Workspace, far: og.Workspace) -> None:
+    here, there = features(retina), features(far)
+    images = retina.images("retina-test").order_by(F("id").desc()).limit(40)
+    keys = images.keys().tolist()
+    here.materialize(images, codec="f32")
+    here.materialize(images, codec="f32", view="channels-max")
+    pixels = np.stack([image.pixels[..., 0] for image in images])
+    ages = pd.Series([float(number) if number % 7 else None for number in range(40)])
+    cases: list[dict[str, Any]] = [
+        {"age": F("age"), "DME": F("label") == "DME", "site": F("site")},
+        {"list": [None, *range(39)], "series": ages, "truth": [number % 3 == 0 for number in range(40)]},
+        {"array": np.arange(40) % 5, "column": pa.array(["a", None, "b", "b"] * 10)},
+        {"by": Hypothesis(np.arange(40.0), by=("spearman", "kruskal-wallis"))},
+        {"bright": pixels > pixels.mean()},
+        {"some": [None, *(pixels[1:] > pixels.mean())]},
+    ]
+    for case in cases:
+        found = there.affinity(case, keys)
+        assert str(found) == str(here.affinity(case, keys))
+        assert found.to_pandas().equals(here.affinity(case, keys).to_pandas())
+        assert len(found)
+    for wrong in ({"x": [1, 2]}, {"x": "age"}, {"x": 5}, {"x": [1] * 40}, {"x": Hypothesis([1] * 40, by="no")}, {}):
+        with pytest.raises(og.OdinError) as mine:
+            here.affinity(wrong, keys)
+        with pytest.raises(type(mine.value)) as theirs:
+            there.affinity(wrong, keys)
+        assert str(theirs.value) == str(mine.value)
+
+    class Own:
+        name, effect, maps = "own", "own", False
+
+    with pytest.raises(og.RemoteError, match="'own' of the hypothesis 'x' is code of yours"):
+        there.affinity({"x": Hypothesis([1, 2], by=Own())}, keys)  # type: ignore[arg-type]
+
+
+def test_hypotheses_of_others_are_read_strictly(client: TestClient) -> None:
+    of = {"experiment": "small-cnn/1", "layer": "features"}
+    pickled = base64.b64encode(pickle.dumps(np.array([object()], object))).decode()
+    for given in ({"array": pickled}, {"array": "?"}, {"column": {"name": "a"}}, {"values": 3}, {}, 7):
+        body = {"arguments": {"of": of, "images": None, "hypotheses": {"x": given}, "view": "units"}}
+        answer = client.post("/v1/ask/unit_questions.affinity_of", json=body)
+        assert (answer.status_code, "well formed" in answer.text) == (422, True), answer.text
+
+
 WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "add": lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8)),
     "update": lambda db: next(iter(db.images)).update(seen=True),
@@ -283,7 +384,7 @@ WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "retype": lambda db: db.fields.retype("age", str),
     "materialize": lambda db: features(db).materialize(db.images()),
     "pin": lambda db: db.storage.pin(next(iter(db.activations))),
-    "doctor": lambda db: db.doctor(),
+    "doctor": lambda db: db.doctor(deep=True),
     "backup": lambda db: db.backup("there"),
     "__setitem__": lambda db: operator.setitem(db.views, "mine", db.images()),
     "__delitem__": lambda db: operator.delitem(db.views, "mine"),

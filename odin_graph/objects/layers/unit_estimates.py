@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph import neurons
-from odin_graph.catalog.activations.reading import reading
-from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
-from odin_graph.catalog.activations.usage import record
-from odin_graph.catalog.images.images import keys_of
 from odin_graph.checked import checked_calls
-from odin_graph.errors import QueryError, StoreError
+from odin_graph.client import Session
+from odin_graph.errors import QueryError
 from odin_graph.neurons.compare import Op
-from odin_graph.query.expressions.nodes import UnitAggregate, UnitGroup
-from odin_graph.query.units.unit_reader import UnitReader
-from odin_graph.query.units.unit_stored import parts_of
-from odin_graph.query.units.units import as_weights, check_aggregate, measure_of
+from odin_graph.objects.layers.stored_estimates import StoredEstimates
+from odin_graph.query.expressions.nodes import Part, UnitGroup
+from odin_graph.query.units.units import as_weights
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -35,7 +33,7 @@ class UnitEstimates:
     be missing. Images without stored activations are in no answer. ``uncovered`` lists them.
 
     Args:
-        stores: The open workspace.
+        session: The workspace.
         group: The group of units, with its checkpoint.
         keys: The keys of the images, sorted, each once.
 
@@ -43,21 +41,15 @@ class UnitEstimates:
         QueryError: No activations of the layer are stored.
     """
 
-    def __init__(self, stores: Stores, group: UnitGroup, keys: Keys) -> None:
-        self._stores, self._group, self._keys = stores, group, keys
-        sets = [UnitSet(stores, stored) for stored in unit_sets(stores, group.checkpoint, group.layer, group.view)]
-        if not sets:
-            raise QueryError(
-                f"No activations of {group.layer!r} are stored, so there are no bounds: store them first with "
-                "layer.materialize(images)."
-            )
-        order = ("u8", "f16", "f32")
-        self._set = max(sets, key=lambda set_: (-len(set_.missing(keys)), order.index(set_.record.codec)))
+    def __init__(self, session: Session, group: UnitGroup, keys: Keys) -> None:
+        self._session, self._images = session, len(keys)
+        self._of = GroupOver(group, base64.b64encode(keys.astype("<i8").tobytes()).decode())
+        self._codec, self._uncovered = session.ask(_coverage_of, self._of)
 
-    @cached_property
+    @property
     def uncovered(self) -> Keys:
         """The keys of images without stored activations, sorted."""
-        return np.sort(self._set.missing(self._keys))
+        return self._uncovered
 
     def bounds(self, aggregate: str = "mean", weights: Sequence[float] | None = None) -> pa.Table:
         """One row for each image, sorted by key: ``key``, ``low`` and ``high``.
@@ -66,9 +58,7 @@ class UnitEstimates:
             aggregate: mean, sum, max, min, l1, l2, weighted, one of a plug-in, or ``value`` for one unit.
             weights: For ``weighted``: one weight for each unit.
         """
-        keys, low, high = neurons.bounds(self._parts, self._measure(aggregate, weights), among=self._keys)
-        order = np.argsort(keys)
-        return _table(keys[order], low[order], high[order])
+        return self._session.ask(_bounds_of, self._of, aggregate, _listed(weights))
 
     def highest(
         self, k: int, aggregate: str = "mean", *, largest: bool = True, weights: Sequence[float] | None = None
@@ -81,9 +71,7 @@ class UnitEstimates:
             largest: False for the smallest values.
             weights: See `bounds`.
         """
-        measure = self._measure(aggregate, weights)
-        found = neurons.highest_estimate(self._parts, measure, k, largest=largest, among=self._keys)
-        return _table(found.keys, found.low, found.high, certain=pa.array(found.certain))
+        return self._session.ask(_highest_of, self._of, k, aggregate, largest, _listed(weights))
 
     def nearest(self, to: Any, k: int, *, metric: str = "cosine", weights: Sequence[float] | None = None) -> pa.Table:
         """The k images that most likely are nearest, with bounds of their distance and ``certain``.
@@ -95,21 +83,10 @@ class UnitEstimates:
             metric: cosine, l2, l1, linf, or one of a plug-in.
             weights: One weight for each unit, at least 0.
         """
-        own = int(keys_of(self._stores, to)[0]) if isinstance(to, str) else getattr(to, "key", None)
-        if own is None:
-            query = self._vector(to)
-        else:
-            query = UnitReader(self._stores, self._group, np.array([own], np.int64)).values(np.array([own]))[0]
-        found = neurons.nearest_estimate(
-            self._parts,
-            query,
-            metric,
-            k,
-            weights=None if weights is None else as_weights(weights),
-            among=self._keys,
-            exclude=None if own is None else np.array([own], np.int64),
-        )
-        return _table(found.keys, found.low, found.high, certain=pa.array(found.certain))
+        start = to if isinstance(to, str) else getattr(to, "key", None)
+        if start is None:
+            start = _vector(to, len(self._of.group.numbers))
+        return self._session.ask(_nearest_of, self._of, start, k, metric, _listed(weights))
 
     def compare(self, aggregate: str, op: Op, threshold: float, *, weights: Sequence[float] | None = None) -> pa.Table:
         """One row for each image, sorted by key: ``holds`` is null if the value is missing or ``decided`` is false.
@@ -120,46 +97,80 @@ class UnitEstimates:
             threshold: The number to compare with.
             weights: See `bounds`.
         """
-        measure = self._measure(aggregate, weights)
-        found = neurons.compare_estimate(self._parts, measure, op, threshold, among=self._keys)
-        keys = np.sort(np.concatenate([found.true, found.false, found.missing, found.undecided]))
-        open_ = np.isin(keys, found.undecided)
-        holds = pa.array(np.isin(keys, found.true), mask=open_ | np.isin(keys, found.missing))
-        return pa.table({"key": keys, "holds": holds, "decided": ~open_})
-
-    def _vector(self, to: Any) -> NDArray[np.float32]:
-        try:
-            found = np.asarray(to, np.float32)
-        except (TypeError, ValueError) as error:
-            raise QueryError(f"A search needs a stored image or a vector of numbers, not {to!r:.80}.") from error
-        units = len(self._group.numbers)
-        if found.shape != (units,):
-            raise QueryError(
-                f"The vector has shape {found.shape}, but there are {units} units: give one number for each."
-            )
-        return found
-
-    @cached_property
-    def _parts(self) -> list[neurons.Part]:
-        stored = self._set.record
-        with reading(self._stores, [stored.id]):
-            array = self._set.array
-            if not array.segments:
-                raise StoreError(f"The stored activations of {self._group.layer!r} were removed: call it again.")
-            parts = parts_of(array, stored.codec, np.array(self._group.numbers, np.int64))
-        record(self._stores, stored.id, 0.0)
-        return parts
-
-    def _measure(self, aggregate: str, weights: Sequence[float] | None) -> neurons.Measure:
-        node = UnitAggregate(self._group, aggregate, None if weights is None else as_weights(weights))
-        check_aggregate(node)
-        return measure_of(node)
+        return self._session.ask(_compared_of, self._of, aggregate, op, threshold, _listed(weights))
 
     def __repr__(self) -> str:
-        covered = len(self._keys) - len(self.uncovered)
-        return f"UnitEstimates({self._set.record.codec} of {covered:,} of {len(self._keys):,} images)"
+        covered = self._images - len(self.uncovered)
+        return f"UnitEstimates({self._codec} of {covered:,} of {self._images:,} images)"
 
 
-def _table(keys: Keys, low: NDArray[np.float64], high: NDArray[np.float64], **more: pa.Array) -> pa.Table:
-    ends = {name: pa.array(end, from_pandas=True) for name, end in (("low", low), ("high", high))}
-    return pa.table({"key": pa.array(keys), **ends, **more})
+@dataclass(frozen=True)
+class GroupOver(Part):
+    """A group of units over images, as it travels. Near, it keeps what it read."""
+
+    group: UnitGroup
+    keys: str
+    """The keys of the images, 64 bits each, in base64: as numbers in JSON, a million would be too many values."""
+
+    def stored(self, stores: Stores) -> StoredEstimates:
+        """The estimates over open stores.
+
+        Raises:
+            QueryError: No activations of the layer are stored, or the keys cannot be read.
+        """
+        found = self.__dict__.get("_stored")
+        if found is None:
+            try:
+                keys = np.frombuffer(base64.b64decode(self.keys, validate=True), "<i8").astype(np.int64)
+            except (binascii.Error, ValueError) as error:
+                raise QueryError("The keys of the images are not 64 bits each in base64.") from error
+            found = self.__dict__["_stored"] = StoredEstimates(stores, self.group, np.unique(keys))
+        made: StoredEstimates = found
+        return made
+
+
+def _listed(weights: Sequence[float] | None) -> list[float] | None:
+    return None if weights is None else list(as_weights(weights))
+
+
+def _vector(to: Any, units: int) -> list[float]:
+    try:
+        found = np.asarray(to, np.float32)
+    except (TypeError, ValueError) as error:
+        raise QueryError(f"A search needs a stored image or a vector of numbers, not {to!r:.80}.") from error
+    if found.shape != (units,):
+        raise QueryError(f"The vector has shape {found.shape}, but there are {units} units: give one number for each.")
+    numbers: list[float] = found.tolist()
+    return numbers
+
+
+@served
+def _coverage_of(stores: Stores, of: GroupOver) -> tuple[str, Keys]:
+    """How the activations are stored, and the images without any."""
+    return of.stored(stores).codec, of.stored(stores).uncovered
+
+
+@served
+def _bounds_of(stores: Stores, of: GroupOver, aggregate: str, weights: list[float] | None) -> pa.Table:
+    return of.stored(stores).bounds(aggregate, weights)
+
+
+@served
+def _highest_of(
+    stores: Stores, of: GroupOver, k: int, aggregate: str, largest: bool, weights: list[float] | None
+) -> pa.Table:
+    return of.stored(stores).highest(k, aggregate, largest=largest, weights=weights)
+
+
+@served
+def _nearest_of(
+    stores: Stores, of: GroupOver, to: int | str | list[float], k: int, metric: str, weights: list[float] | None
+) -> pa.Table:
+    return of.stored(stores).nearest(to, k, metric=metric, weights=weights)
+
+
+@served
+def _compared_of(
+    stores: Stores, of: GroupOver, aggregate: str, op: Op, threshold: float, weights: list[float] | None
+) -> pa.Table:
+    return of.stored(stores).compare(aggregate, op, threshold, weights=weights)

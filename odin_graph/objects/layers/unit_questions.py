@@ -21,10 +21,12 @@ from odin_graph.catalog.activations.reading import reading
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.catalog.activations.usage import record
 from odin_graph.client import LocalSession
+from odin_graph.deadline import check
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.layers.hypotheses import Hypotheses
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.query.expressions.expressions import Expr, F, as_node
@@ -34,7 +36,7 @@ from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.query.units.calibration import Calibration
 from odin_graph.query.units.unit_lists import keeping
-from odin_graph.served import served
+from odin_graph.served import served, served_as
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -119,18 +121,7 @@ class UnitQuestions(InSession):
         """
         if not isinstance(hypotheses, Mapping):
             raise QueryError('Hypotheses need names: give a dict, as in {"age": F("age")}.')
-        query = self._query(images, view)
-        order = np.argsort(_unique_keys(query), kind="stable")
-        prepared: dict[str, Any] = {}
-        maps = False
-        for name, hypothesis in hypotheses.items():
-            values = hypothesis.values if isinstance(hypothesis, Hypothesis) else hypothesis
-            maps |= getattr(values, "ndim", 1) == _MASKS
-            values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
-            prepared[name] = Hypothesis(values, hypothesis.by) if isinstance(hypothesis, Hypothesis) else values
-        summary = "mean" if view == "channels-mean" else "max"
-        slabs = self._maps(query) if maps else self.slabs(query, view)
-        return affinity(slabs, prepared, summary=summary)
+        return self._session.ask(_affinity_of, self.node, self.plan_of(images), Hypotheses(hypotheses), view)
 
     def similar_units(self, images: Any = None, *, threshold: float = 0.95, view: UnitView = "units") -> SimilarUnits:
         """Pairs of correlated units (|r| at least the threshold), and duplicates, whose values are always equal.
@@ -166,10 +157,11 @@ class UnitQuestions(InSession):
         with self._stored_values(query, view) as (keys, unit_set):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
             for start in range(0, unit_set.record.units, step):
+                check()  # of a server: this may take longer than it allows
                 units = np.arange(start, min(start + step, unit_set.record.units))
                 yield Slab(units, _columns(unit_set, units, keys))
 
-    def _maps(self, query: Query) -> Iterator[Slab]:
+    def maps(self, query: Query) -> Iterator[Slab]:
         """The maps of channels (u, n, h, w), some at a time, over the images by key."""
         with self._stored_values(query, "units") as (keys, unit_set):
             shape = unit_set.record.shape
@@ -179,6 +171,7 @@ class UnitQuestions(InSession):
             place = height * width
             step = max(1, _SLAB_BYTES // (4 * place * max(1, len(keys))))
             for start in range(0, channels, step):
+                check()
                 which = np.arange(start, min(start + step, channels))
                 values = _columns(unit_set, np.arange(which[0] * place, (which[-1] + 1) * place), keys)
                 yield Slab(which, values.reshape(len(which), height, width, len(keys)).transpose(0, 3, 1, 2))
@@ -224,6 +217,33 @@ def _selectivity_of(
     layer = layer_of(stores, of)
     query = queried_images(stores, layer, images, view)
     return selectivity(layer.slabs(query, view), _values_of(query, Expr(by.value)), bins=bins)
+
+
+def _affinity(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypotheses, view: UnitView) -> Affinity:
+    layer = layer_of(stores, of)
+    query = queried_images(stores, layer, images, view)
+    order = np.argsort(_unique_keys(query), kind="stable")
+    prepared: dict[str, Any] = {}
+    maps = False
+    for name, hypothesis in hypotheses.by_name.items():
+        values = hypothesis.values if isinstance(hypothesis, Hypothesis) else hypothesis
+        maps |= getattr(values, "ndim", 1) == _MASKS
+        values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
+        prepared[name] = Hypothesis(values, hypothesis.by) if isinstance(hypothesis, Hypothesis) else values
+    summary = "mean" if view == "channels-mean" else "max"
+    slabs = layer.maps(query) if maps else layer.slabs(query, view)
+    return affinity(slabs, prepared, summary=summary)
+
+
+def _affinity_for_others(
+    stores: Stores, of: LayerOf, images: Plan | None, hypotheses: dict[str, Any], view: UnitView
+) -> Affinity:
+    return _affinity(stores, of, images, Hypotheses.of_json(hypotheses), view)
+
+
+@served_as(_affinity_for_others)
+def _affinity_of(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypotheses, view: UnitView) -> Affinity:
+    return _affinity(stores, of, images, hypotheses, view)
 
 
 @served

@@ -115,7 +115,7 @@ class Units(UnitExpressions):
         Args:
             images: A query, images, their ids or keys.
         """
-        return UnitEstimates(self._session.stores, self.node, np.unique(self._keys(images)))
+        return UnitEstimates(self._session, self.node, np.unique(self._keys(images)))
 
     def top(self, k: int, images: Any = None, *, largest: bool = True) -> Query:
         """The k images with the highest value of a single unit, as a query.
