@@ -22,6 +22,10 @@ class PixelReader(Protocol):
         """One array of images of the same shape and dtype."""
         ...
 
+    def read_together(self, keys: Keys) -> NDArray[Any] | list[NDArray[Any]]:
+        """As `read_list`, or as one array where that saves a copy."""
+        ...
+
     def read_list(self, keys: Keys) -> list[NDArray[Any]]:
         """All pixels (h, w, bands) of each image."""
         ...

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from odin_graph.client.executor import RemoteExecutor
 from odin_graph.client.link import Link
-from odin_graph.client.session import LocalSession, RemoteSession, Session, session_at
+from odin_graph.client.session import LocalSession, RemoteSession, Session, pixels_at, session_at
 
-__all__ = ["Link", "LocalSession", "RemoteExecutor", "RemoteSession", "Session", "session_at"]
+__all__ = ["Link", "LocalSession", "RemoteExecutor", "RemoteSession", "Session", "pixels_at", "session_at"]

@@ -174,6 +174,11 @@ class RemoteSession:
         return session_at, (self.address,)
 
 
+def pixels_at(address: Address | Remote) -> PixelReader:
+    """The pixels of an address, for a process that has nothing open yet."""
+    return session_at(address).pixels
+
+
 def session_at(address: Address | Remote) -> Session:
     """The session of an address: of the stores that are open here, or of a server."""
     return RemoteSession(Link.at(address)) if isinstance(address, Remote) else LocalSession(Stores.at(address))

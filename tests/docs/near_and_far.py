@@ -25,7 +25,7 @@ from tests.server.serving import served
 REFUSED = frozenset(
     """
     add create delete insert load purge revise set split store tag untag update undelete derive kfold map materialize
-    run log_predictions predict pin unpin retype build checkpoint weights loader to_torch to_stream export
+    run log_predictions predict pin unpin retype build checkpoint weights export
     doctor gc backup orm bolt budget __setitem__ __delitem__
     """.split()  # noqa: SIM905 - one word a line says less
 )

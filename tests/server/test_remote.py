@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 import trustme
 from fastapi.testclient import TestClient
 from PIL import Image as PillowImage
@@ -362,6 +363,37 @@ def test_hypotheses_of_others_are_read_strictly(client: TestClient) -> None:
         assert (answer.status_code, "well formed" in answer.text) == (422, True), answer.text
 
 
+def test_batches_for_training_far_away(retina: og.Workspace, far: og.Workspace, secret: str) -> None:
+    """The order, the operations and the place to go on from are the client's; only pixels come over HTTP."""
+    ways: list[Callable[[Any], Any]] = [
+        lambda db: db.images("retina-test").limit(20).loader(8, seed=3, model="small-cnn"),
+        lambda db: db.dataset("retina-test").loader(16, shuffle=False, drop_last=True),
+        lambda db: db.images("retina-test").limit(20).loader(8, weights="balanced", augment=[og.ops.Vary("flip")]),
+        lambda db: db.images("retina-test").limit(20).loader(8, stream=True),
+        lambda db: db.images("retina-test").limit(20).resize(16).loader(8, transform=torch.neg),
+        lambda db: db.images("retina-test").limit(6).crop((2, 2, 12, 12)).loader(4, shuffle=False),
+        lambda db: db.images("retina-test").limit(3).patches(8).loader(8),
+        lambda db: db.images("retina-test").limit(20).to_stream(seed=5),
+    ]
+    for way in ways:
+        here, there = list(way(retina)), list(way(far))
+        assert len(here) == len(there) > 0
+        for (mine, targets), (theirs, others) in zip(here, there, strict=True):
+            assert torch.equal(mine, theirs)
+            assert torch.equal(torch.as_tensor(targets), torch.as_tensor(others))
+    first, second = (db.images("retina-test").limit(20).loader(8, seed=3) for db in (retina, far))
+    began = iter(first)
+    next(began)
+    second.load_state_dict(first.state_dict())  # begun near, gone on with far away
+    for (mine, _), (theirs, _) in zip(began, second, strict=True):
+        assert torch.equal(mine, theirs)
+    same = far.images("retina-test").limit(20).loader(8, seed=3, model="small-cnn", workers=1)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(same, ways[0](retina), strict=True))
+    assert secret.encode() not in pickle.dumps(far.images("retina-test").limit(2).to_torch())
+    with pytest.raises(og.UnknownNameError):
+        far.images().loader(model="nobody")
+
+
 WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "add": lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8)),
     "update": lambda db: next(iter(db.images)).update(seen=True),
@@ -370,8 +402,6 @@ WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "revise": lambda db: next(iter(db.images)).revise(np.zeros((4, 4), np.uint8)),
     "map": lambda db: db.images().map(len),
     "store": lambda db: db.images().resize(4).store("small"),
-    "to_torch": lambda db: db.images().to_torch(),
-    "loader": lambda db: db.images().loader(),
     "create": lambda db: db.datasets.create("mine", db.images().limit(2)),
     "tag": lambda db: db.dataset("retina-test").tag("mine"),
     "split": lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5}),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odin_graph.address import Address, Remote
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.checked import checked_calls
+from odin_graph.client import Session
 from odin_graph.config import Budget
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.base.class_table import class_of
@@ -196,6 +197,10 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     def __repr__(self) -> str:
         return f"DerivedQuery({self._outline()})"
+
+    @property
+    def _session(self) -> Session:
+        return self.query._session  # noqa: SLF001 - of one package
 
     @property
     def _stores(self) -> Stores:

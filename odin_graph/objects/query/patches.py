@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
 from odin_graph.checked import checked_calls
+from odin_graph.client import Session
 from odin_graph.config import Budget
 from odin_graph.errors import QueryError
 from odin_graph.objects.query.derived_image import DerivedImage
@@ -140,6 +141,10 @@ class PatchQuery(Operations["PatchQuery"], Training):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("query", "before", "grid", "after")}
+
+    @property
+    def _session(self) -> Session:
+        return self.query._session  # noqa: SLF001 - of one package
 
     @property
     def _stores(self) -> Stores:

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.catalog.models.models import model_of
 from odin_graph.checked import checked_calls
+from odin_graph.client import Session, pixels_at
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.query.pixels_out import Batch, Read, batches
-from odin_graph.runtime.pixels.runs import lanes_of, run_of
+from odin_graph.runtime.pixels.runs import image_bytes_of, lanes_of, run_of
 from odin_graph.runtime.training.epochs import Epochs, balanced
 from odin_graph.runtime.training.torch_data import torch_dataset
 from odin_graph.schema.several import read_numbers
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import datasets
@@ -36,7 +37,7 @@ class Training(ABC):
 
     @property
     @abstractmethod
-    def _stores(self) -> Stores: ...
+    def _session(self) -> Session: ...
 
     @abstractmethod
     def _columns(self, *names: str) -> pa.Table:
@@ -76,11 +77,13 @@ class Training(ABC):
             seed: The seed of the augmentations.
         """
         table = self._columns("label")
+        record = None if model is None else self._session.ask(model_of, str(getattr(model, "id", model)))
         return torch_dataset(
-            self._stores,
+            self._session.address,
             table.column("key").to_numpy(),
             table.column("label"),
-            model=None if model is None else str(getattr(model, "id", model)),
+            open_pixels=pixels_at,
+            model=record,
             classes=classes,
             transform=transform,
             operations=self._operations(),
@@ -104,7 +107,7 @@ class Training(ABC):
 
         self._check_streamed()
         data = self.to_torch(seed=seed, **options)
-        length, mixed = run_of(self._stores, mixed_bytes)
+        length, mixed = run_of(self._session.ask(image_bytes_of), mixed_bytes)
         epochs = Epochs(keys=data.keys, batch_size=_AT_ONCE, seed=seed, block=length, mixed=mixed)
         return PixelStream(data.in_runs(length, mixed + 1), epochs)
 
@@ -157,7 +160,7 @@ class Training(ABC):
             drawn = read_numbers("weights", weights)
         if stream:
             self._check_streamed()
-        length, mixed = run_of(self._stores) if stream else (None, 2)
+        length, mixed = run_of(self._session.ask(image_bytes_of)) if stream else (None, 2)
         lanes = lanes_of(mixed) if stream else 1
         epochs = Epochs(
             keys=data.keys,

@@ -8,9 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import SegmentedArray
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.config import Budget
 from odin_graph.errors import DataError
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 Keys = NDArray[np.int64]
@@ -29,11 +31,17 @@ _RAGGED: Final = 1 << 20
 """What an image of no fixed size is taken to have, in bytes."""
 
 
-def run_of(stores: Stores, memory: int | None = None) -> tuple[int, int]:
+@served
+def image_bytes_of(stores: Stores) -> int:
+    """The bytes of the largest image of a fixed size."""
+    return max((info.row_bytes for info in stores.columns.segments(ARRAY) if info.codec == "dense"), default=_RAGGED)
+
+
+def run_of(image: int, memory: int | None = None) -> tuple[int, int]:
     """How many images a run has, and how many runs are mixed.
 
     Args:
-        stores: The open workspace.
+        image: Bytes of an image.
         memory: Bytes of pixels to be mixed; by default by the machine's memory.
 
     Raises:
@@ -41,8 +49,7 @@ def run_of(stores: Stores, memory: int | None = None) -> tuple[int, int]:
     """
     if memory is not None and memory < 1:
         raise DataError(f"{memory} bytes hold no image: give more.")
-    image = max((info.row_bytes for info in stores.columns.segments(ARRAY) if info.codec == "dense"), default=_RAGGED)
-    room = min(_CACHED_BYTES, stores.budget.memory // _SHARE) if memory is None else memory
+    room = min(_CACHED_BYTES, Budget.of_machine().memory // _SHARE) if memory is None else memory
     length = max(1, min(_MOST, _RUN_BYTES // image, room // (2 * image)))
     return length, max(2, room // (length * image))
 
@@ -62,7 +69,7 @@ class Runs:
         kept: Runs that stay cached.
     """
 
-    def __init__(self, array: SegmentedArray, keys: Keys, length: int, kept: int) -> None:
+    def __init__(self, array: PixelReader, keys: Keys, length: int, kept: int) -> None:
         self.array = array
         self._keys, self._length, self._most = keys, length, kept
         self._cached: OrderedDict[int, list[NDArray[Any]]] = OrderedDict()

@@ -18,18 +18,20 @@ from odin_graph.schema.tasks import reading, task_like
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from odin_graph.address import Address, Remote
+    from odin_graph.catalog.models.models import ModelRecord
     from odin_graph.ops.op import ImageOp
     from odin_graph.runtime.derive.patching import Cutting
-    from odin_graph.runtime.training.torch_dataset import PixelDataset
-    from odin_graph.stores import Stores
+    from odin_graph.runtime.training.torch_dataset import OpenPixels, PixelDataset
 
 
 def torch_dataset(
-    stores: Stores,
+    address: Address | Remote,
     keys: NDArray[np.int64],
     labels: pa.ChunkedArray,
     *,
-    model: str | None,
+    open_pixels: OpenPixels,
+    model: ModelRecord | None,
     classes: Sequence[str | int | bool] | None,
     transform: Callable[[Tensor], Tensor] | None,
     operations: tuple[ImageOp, ...] = (),
@@ -40,9 +42,10 @@ def torch_dataset(
     """Pixels and targets of images, in their order.
 
     Args:
-        stores: The open workspace.
+        address: The workspace.
         keys: The images.
         labels: The truth of each.
+        open_pixels: Opens the pixels of the address, in each process.
         model: The model whose preprocessing, classes and task count.
         classes: The order of the class indexes, where there is no model; else the labels, sorted.
         transform: Applied to each tensor (bands, h, w).
@@ -55,21 +58,19 @@ def torch_dataset(
         QueryError: A model that says its classes, and other classes.
         DataError: A label is missing, or is none of the classes.
     """
-    from odin_graph.catalog.models.models import model_of
     from odin_graph.runtime.training.torch_dataset import PixelDataset
 
     classes = reading.classes_in_order(classes)
     pipeline, task = Pipeline(), None
     if model is not None:
-        record = model_of(stores, model)
-        if classes is not None and record.classes is not None and tuple(classes) != record.classes:
+        if classes is not None and model.classes is not None and tuple(classes) != model.classes:
             raise QueryError(
-                f"The model {model!r} has the classes {list(record.classes)}, in this order: leave classes= out."
+                f"The model {model.id!r} has the classes {list(model.classes)}, in this order: leave classes= out."
             )
-        pipeline, task, classes = Pipeline.from_json(record.preprocess), record.task, record.classes or classes
+        pipeline, task, classes = Pipeline.from_json(model.preprocess), model.task, model.classes or classes
     targets = targets_of(labels.to_pylist(), task or task_like(labels.type, classes), classes)
     return PixelDataset(
-        stores.address,
+        address,
         keys,
         targets,
         before=Pipeline(operations),
@@ -78,4 +79,5 @@ def torch_dataset(
         augment=read_augmentations(augment),
         transform=transform,
         seed=seed,
+        open_pixels=open_pixels,
     )

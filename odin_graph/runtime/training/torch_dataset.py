@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from odin_graph.address import Address
-from odin_graph.arrays import SegmentedArray
+from odin_graph.address import Address, Remote
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import OdinError
 from odin_graph.ops import Pipeline
@@ -26,9 +26,16 @@ from odin_graph.stores import Stores
 
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[Tensor, Any]
+OpenPixels = Callable[[Any], PixelReader]
+"""Opens the pixels of an address in the process that calls it; a function of a module, so that it pickles."""
 Images = Sequence[NDArray[Any]] | NDArray[Any]
 _WIDE = 4
 """Bytes of float32: what has as many is sent as it will be."""
+
+
+def stored_pixels(address: Address) -> PixelReader:
+    """The pixels of a workspace that is open here, or is opened for them."""
+    return Stores.at(address).columns.array(ARRAY)
 
 
 class PixelDataset(Dataset[Item]):
@@ -46,11 +53,12 @@ class PixelDataset(Dataset[Item]):
         augment: Drawn for each image and epoch, by `seed`.
         transform: Applied to each tensor.
         seed: Of the augmentations.
+        open_pixels: Opens the pixels of the address.
     """
 
     def __init__(
         self,
-        address: Address,
+        address: Address | Remote,
         keys: NDArray[np.int64],
         targets: NDArray[Any] | Sequence[Any],
         *,
@@ -60,8 +68,9 @@ class PixelDataset(Dataset[Item]):
         augment: Sequence[Augmentation] = (),
         transform: Transform | None = None,
         seed: int = 0,
+        open_pixels: OpenPixels = stored_pixels,
     ) -> None:
-        self.address = address
+        self.address, self._open = address, open_pixels
         self.keys = np.asarray(keys, np.int64)
         self.targets = targets
         self.before, self.pipeline = before or Pipeline(), pipeline or Pipeline()
@@ -70,7 +79,8 @@ class PixelDataset(Dataset[Item]):
         self.transform = transform
         self.seed = seed
         self.epoch = 0
-        self._pixels: SegmentedArray | Runs | None = None
+        self._pixels: PixelReader | None = None
+        self._runs: Runs | None = None
         self._process = 0
         self._run: int | None = None
         self._kept_runs = 0
@@ -152,7 +162,7 @@ class PixelDataset(Dataset[Item]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: no connection."""
-        return {**self.__dict__, "_pixels": None, "_process": 0}
+        return {**self.__dict__, "_pixels": None, "_runs": None, "_process": 0}
 
     def _made(
         self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None = None
@@ -184,18 +194,18 @@ class PixelDataset(Dataset[Item]):
         """Read images; returns them and the rest of the pipeline: a cut at its beginning is done by reading."""
         keys = self.keys[positions]
         if self._pixels is None or self._process != os.getpid():
-            stores = Stores.at(self.address)
-            array = stores.columns.array(ARRAY)
-            self._pixels = array if self._run is None else Runs(array, np.sort(self.keys), self._run, self._kept_runs)
+            self._pixels = self._open(self.address)
+            if self._run is not None:
+                self._runs = Runs(self._pixels, np.sort(self.keys), self._run, self._kept_runs)
             self._process = os.getpid()
-        array = self._pixels if isinstance(self._pixels, SegmentedArray) else self._pixels.array
+        array = self._pixels
         if self.cutting is not None:
             return self.cutting.read(array, self.keys, positions), pipeline
         if cuts(pipeline.ops):
             return read_cut(array, keys, pipeline.ops[0]), Pipeline(pipeline.ops[1:])
-        if isinstance(self._pixels, SegmentedArray):
-            return self._pixels.read_together(keys), pipeline
-        return self._pixels.read_list(keys), pipeline
+        if self._runs is not None:
+            return self._runs.read_list(keys), pipeline
+        return array.read_together(keys), pipeline
 
     def _transformed(self, tensor: Tensor) -> Tensor:
         return tensor if self.transform is None else self.transform(tensor)
