@@ -25,7 +25,7 @@ def served(function: C) -> C:
     return function
 
 
-def served_as(guarded: C) -> Callable[[C], C]:
+def served_as(guarded: Callable[..., Any]) -> Callable[[C], C]:
     """Let a server answer calls of a function by another one, of the same arguments, that is safe for strangers'.
 
     Near, the function itself is called.

@@ -62,7 +62,7 @@ class Report:
                 text = text.replace(hidden, "...")
             return text
 
-        faults = (Fault(*map(cleared, (fault.thing, fault.reason, fault.remedy))) for fault in self.faults)
+        faults = (Fault(cleared(fault.thing), cleared(fault.reason), cleared(fault.remedy)) for fault in self.faults)
         return replace(self, workspace=cleared(self.workspace), faults=tuple(faults))
 
     @property
