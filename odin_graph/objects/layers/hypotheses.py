@@ -16,8 +16,8 @@ from odin_graph.analysis.units.hypotheses import HYPOTHESES
 from odin_graph.analysis.units.kinds import Hypothesis
 from odin_graph.errors import DataError, QueryError, RemoteError
 from odin_graph.query.expressions.expressions import Expr, as_node
+from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.json_values import from_json, to_json
-from odin_graph.query.plan.plan import Column
 
 _COLUMN: TypeAdapter[Column] = TypeAdapter(Column)
 

@@ -74,10 +74,11 @@ class StoredEstimates:
 
     def nearest(self, to: int | str | list[float], k: int, *, metric: str, weights: Sequence[float] | None) -> pa.Table:
         """The images that most likely are nearest to one, by its key or id, or to a vector."""
-        own = None if isinstance(to, list) else int(keys_of(self._stores, [to])[0])
-        if own is None:
+        own: int | None = None
+        if isinstance(to, list):
             query = self._vector(to)
         else:
+            own = int(keys_of(self._stores, [to])[0])
             query = UnitReader(self._stores, self._group, np.array([own], np.int64)).values(np.array([own]))[0]
         found = neurons.nearest_estimate(
             self._parts,

@@ -14,6 +14,7 @@ from odin_graph.catalog.models.models import model_of
 from odin_graph.checked import checked_calls
 from odin_graph.client import Session, pixels_at
 from odin_graph.errors import DataError, QueryError
+from odin_graph.objects.query.huggingface import huggingface_of
 from odin_graph.objects.query.pixels_out import Batch, Read, batches
 from odin_graph.runtime.pixels.runs import image_bytes_of, lanes_of, run_of
 from odin_graph.runtime.training.epochs import Epochs, balanced
@@ -215,8 +216,6 @@ class Training(ABC):
             MissingExtraError: The package `datasets` is not installed.
             ShapeError: Images that are neither 8-bit gray or RGB nor of one shape and dtype.
         """
-        from odin_graph.objects.query.huggingface import huggingface_of
-
         table = self._columns("id", "label", *fields)
         read = self._reader(table)
         return huggingface_of(lambda: batches(read, table, batch_size), table)
