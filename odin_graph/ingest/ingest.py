@@ -83,7 +83,8 @@ def ingest(
         doubted = _remark(report, [doubt])
     with progress_bar("add images", len(entries), show=progress) as advance:
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
-        read = _read(stores, entries, keep_originals)
+        are_new = not stores.graph.read("MATCH (i:Image) RETURN i.key AS key LIMIT 1")
+        read = _read(stores, entries, keep_originals, are_new=are_new)
         for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
             good = [item for item in batch if not item.known]
             existing = [item for item in batch if item.known]
@@ -95,7 +96,12 @@ def ingest(
             if good:
                 try:
                     result = add_images(
-                        stores, _batch_of(good, keep_originals), on_conflict, labels=labels, known=types
+                        stores,
+                        _batch_of(good, keep_originals),
+                        on_conflict,
+                        labels=labels,
+                        known=types,
+                        are_new=are_new,
                     )
                 except UnreadableImageError as error:  # of a huge image, which is a batch by itself
                     if on_error == "raise" or len(good) > 1:
@@ -188,11 +194,11 @@ def _compare(
     report.updated += len(places)
 
 
-def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool) -> Iterator[Decoded]:
+def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool, *, are_new: bool) -> Iterator[Decoded]:
     for part in batches(entries, BATCH):
         known: dict[str, str] = {}
         files = [entry.id for entry in part if entry.path is not None and is_text(entry.id)]
-        if files:
+        if files and not are_new:
             rows = stores.graph.read(
                 "UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.file_digest IS NOT NULL AND i.deleted IS NULL "
                 "RETURN i.id AS id, i.file_digest AS digest",

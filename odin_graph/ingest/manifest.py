@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -112,7 +113,7 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
     if "path" not in columns:
         raise DataError(f"{name} has no column 'path', the path of each image. It has: {', '.join(columns) or 'none'}.")
     paths = [str(path) for path in _complete(columns.pop("path"), "path", name)]
-    ids = _complete(columns.pop("id"), "id", name) if "id" in columns else [PurePath(path).as_posix() for path in paths]
+    ids = _complete(columns.pop("id"), "id", name) if "id" in columns else [_as_posix(path) for path in paths]
     for column in columns:
         if column != "label":
             check_name("Image", column)
@@ -121,6 +122,12 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
         Entry(id_of(id_), root / path, None, label, {key: values[row] for key, values in columns.items()}, path)
         for row, (id_, path, label) in enumerate(zip(ids, paths, labels, strict=True))
     ]
+
+
+def _as_posix(path: str) -> str:
+    """A path with single forward slashes; it is that of `PurePath`, which takes ten times as long."""
+    is_plain = os.sep == "/" and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
+    return path if is_plain else PurePath(path).as_posix()
 
 
 def values_of(column: pd.Series[Any]) -> list[Any]:

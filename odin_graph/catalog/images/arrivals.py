@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,11 @@ class Arrivals:
     """Positions of the images that are skipped since their id has other pixels."""
     deleted: list[int] = field(default_factory=list)
     """Positions of the images that are skipped since they were deleted before."""
+
+    @classmethod
+    def all_new(cls, number: int) -> Self:
+        """A batch of which no image exists."""
+        return cls(np.zeros(number, np.int64), list(range(number)))
 
     def id_of(self, position: int, given: str) -> str:
         """The id of a new image: its own, or that of the next version."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays import Rows
-from odin_graph.catalog.images.arrivals import OnConflict, deduplicate, stored_keys
+from odin_graph.catalog.images.arrivals import Arrivals, OnConflict, deduplicate, stored_keys
 from odin_graph.catalog.images.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.images.pixels import write_originals, write_pixels
 from odin_graph.catalog.images.roots import give_roots, roots_of
@@ -62,6 +62,7 @@ def add_images(
     labels: Sequence[str] = ("Image",),
     relate: Relate | None = None,
     known: Mapping[str, FieldType] | None = None,
+    are_new: bool = False,
 ) -> AddReport:
     """Store a batch: when this returns, all of it is stored; when it raises, none.
 
@@ -77,6 +78,7 @@ def add_images(
         labels: The labels of the nodes, including ``Image``.
         known: The types of the columns of the whole call, of which this is a batch.
         relate: Called in the same transaction, after the nodes are created, to add the lineage of the new ones.
+        are_new: No id is known to exist, so that none is looked up unless the engine finds one.
 
     Raises:
         ConflictError: Ids that exist with other pixels; the message lists the first.
@@ -93,7 +95,9 @@ def add_images(
     values = NewValues.of("Image", columns, own=("label",), known=known)
     for attempt in range(_ATTEMPTS):
         try:
-            return _add_once(stores, batch, arrays, digests, values, on_conflict, labels, relate)
+            found = Arrivals.all_new(len(batch)) if are_new and attempt == 0 else None
+            found = found or deduplicate(stores, batch.ids, digests, on_conflict)
+            return _add_once(stores, batch, arrays, digests, values, found, labels, relate)
         except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
             if attempt == _ATTEMPTS - 1:
                 raise ConflictError(str(error)) from error.__cause__
@@ -156,11 +160,10 @@ def _add_once(
     arrays: Sequence[Pixels | Rows],
     digests: Sequence[str],
     values: NewValues,
-    on_conflict: OnConflict,
+    found: Arrivals,
     labels: Sequence[str],
     relate: Relate | None,
 ) -> AddReport:
-    found = deduplicate(stores, batch.ids, digests, on_conflict)
     keys, new = found.keys, found.new
     if not new:
         return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
