@@ -129,8 +129,8 @@ def public_calls() -> Iterator[tuple[str, Any]]:
     yield from (("connect", og.connect), ("restore", og.restore))
 
 
-INTERNAL = ("Side.ids",)
-"""Of a report about leaks, which alone calls it."""
+INTERNAL = ("Side.ids", "GroupOver.stored")
+"""Called by our own code alone."""
 NO_ARGUMENTS = 1
 """Those with nothing but themselves have nothing to check."""
 

@@ -16,8 +16,8 @@ from odin_graph.checked import checked_calls
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.neurons.compare import Op
-from odin_graph.objects.layers.stored_estimates import StoredEstimates
 from odin_graph.query.expressions.nodes import Part, UnitGroup
+from odin_graph.query.units.stored_estimates import StoredEstimates
 from odin_graph.query.units.units import as_weights
 from odin_graph.served import served
 from odin_graph.stores import Stores
