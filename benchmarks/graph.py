@@ -16,7 +16,6 @@ from pathlib import Path
 import neo4j
 import numpy as np
 import psutil
-from odin_graph.catalog.experiments.judge import Scoring
 
 from benchmarks.report import Row, WrongAnswer, at_most, paired, run, timed
 from odin_graph.address import Address
@@ -24,6 +23,7 @@ from odin_graph.catalog.datasets.datasets import create_dataset
 from odin_graph.catalog.experiments.experiments import Setup, end, start
 from odin_graph.catalog.experiments.predictions import PredictionBuild
 from odin_graph.catalog.experiments.projection import to_graph
+from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.graph import Graph, batches, create_nodes
 from odin_graph.stores import Stores
 from tests.engines.neo4j import Neo4jServer
