@@ -1,5 +1,4 @@
 from .connection import Graph as Graph
-from .connection import Transaction as Transaction
 from .embedded import open_embedded as open_embedded
 from .endpoint import Endpoint as Endpoint
 from .installation import install as install
@@ -9,6 +8,7 @@ from .read_only import is_read_only as is_read_only
 from .read_only import read_only as read_only
 from .records import Records as Records
 from .token import ChangeToken as ChangeToken
+from .transaction import Transaction as Transaction
 from .writer import batches as batches
 from .writer import create_edges as create_edges
 from .writer import create_nodes as create_nodes

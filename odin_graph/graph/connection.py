@@ -9,16 +9,16 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import neo4j
-from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError, TransientError
+from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import check_seconds, remaining
-from odin_graph.errors import ConflictError, QueryError, UnreachableError, WorkspaceError
+from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
 from odin_graph.graph import counters, statements
 from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
@@ -29,7 +29,8 @@ from odin_graph.graph.read_only import check_may_write
 from odin_graph.graph.records import Records
 from odin_graph.graph.stopping import Single, opened, single
 from odin_graph.graph.token import ChangeToken, embedded_token
-from odin_graph.graph.values import parameters, plain, sending
+from odin_graph.graph.transaction import Transaction, row_of
+from odin_graph.graph.values import parameters, sending
 
 T = TypeVar("T")
 logging.getLogger("neo4j").addHandler(logging.NullHandler())  # our errors report broken connections
@@ -43,52 +44,6 @@ _APPROVED: Final = 256
 """Statements of users whose explanation is remembered."""
 LIVES: Final = 2
 """How often a call goes on with an embedded engine that was started again."""
-
-
-class Transaction:
-    """An open transaction. All of it happens, or nothing."""
-
-    def __init__(self, open_: neo4j.Transaction | Single) -> None:
-        self._open = open_
-        self._required: list[Callable[[], bool]] = []
-
-    def require(self, check: Callable[[], bool]) -> None:
-        """Have something checked just before the commit; if it fails, the transaction is run again."""
-        self._required.append(check)
-
-    def check(self) -> None:
-        """Check what was required.
-
-        Raises:
-            TransientError: Of the driver, as where an engine says that another transaction was faster.
-        """
-        if not all(check() for check in self._required):
-            raise TransientError("another transaction changed what this one was made from")
-
-    def run(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run a statement and return its rows. Values go in as parameters."""
-        return list(self.records(cypher, params or {}))
-
-    def records(self, cypher: str, params: Mapping[str, Any], most: int | None = None) -> Records:
-        """Run a statement and return its rows with the names of the columns, which are known without a row too.
-
-        Raises:
-            QueryError: There are more rows than may be.
-        """
-        with sending():
-            result = self._open.run(cypher, dict(params))
-        names = result.keys()
-        rows = [_row(names, record) for record in (result if most is None else result.fetch(most + 1))]
-        if most is not None and len(rows) > most:
-            raise QueryError(f"The statement gives more than {most:,} rows: end it with a LIMIT.")
-        return Records(names, rows)
-
-    def explain(self, cypher: str) -> statements.Explained:
-        """The engine's plan for a statement, which does not run."""
-        with sending():
-            result = self._open.run(statements.EXPLAIN + cypher)
-        summary = result.consume()
-        return statements.Explained(summary.query_type, summary.plan)
 
 
 class Graph:
@@ -181,7 +136,7 @@ class Graph:
                         names = result.keys()
                         while rows := result.fetch(size):
                             begun = True
-                            yield [_row(names, record) for record in rows]
+                            yield [row_of(names, record) for record in rows]
                     return
                 except (Neo4jError, DriverError) as error:
                     lives -= 1
@@ -413,10 +368,6 @@ class Graph:
 
 def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _row(names: Sequence[str], record: neo4j.Record) -> dict[str, Any]:
-    return dict(zip(names, map(plain, record.values()), strict=True))
 
 
 # Kept from being collected in a forked child, where their destructors would talk over the parent's sockets.

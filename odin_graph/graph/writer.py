@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from odin_graph.errors import QueryError
-from odin_graph.graph.connection import Transaction
+from odin_graph.graph.transaction import Transaction
 
 T = TypeVar("T")
 BATCH: Final = 10_000

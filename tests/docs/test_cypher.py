@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from odin_graph.graph import Graph
-from odin_graph.graph.connection import Transaction
+from odin_graph.graph.transaction import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.schema import edge
 from tests.graph.foreign import py2neo_graph
