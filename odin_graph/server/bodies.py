@@ -172,7 +172,7 @@ class Asked(Body):
     timeout: Timeout = None
 
 
-class Told(BaseModel):
+class Answered(BaseModel):
     """What it gives, as `odin_graph.client.travel` writes it."""
 
     answer: Any

@@ -206,8 +206,8 @@ class PredictionBuild:
             self._lease.check(tx)
             tx.run(
                 "MATCH (s:PredictionSet {id: $id}) SET s.state = 'ready', s.nodes = $nodes, s.rows = $rows, "
-                "s.odin_warnings = $said",
-                {"id": self.id, "nodes": nodes, "rows": len(self._stored), "said": list(remarks) or None},
+                "s.odin_warnings = $warnings",
+                {"id": self.id, "nodes": nodes, "rows": len(self._stored), "warnings": list(remarks) or None},
             )
 
         self._stores.graph.execute(ready)

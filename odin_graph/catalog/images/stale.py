@@ -21,9 +21,9 @@ _USERS = f"""
 UNWIND $ids AS id MATCH (d:Dataset {{id: id}})
 OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {{state: 'ready'}})
 OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE {alive("Experiment", "e")}
-RETURN d.id AS dataset, s.id AS said, e.id AS experiment, 'predicted' AS role
+RETURN d.id AS dataset, s.id AS prediction_set, e.id AS experiment, 'predicted' AS role
 UNION UNWIND $ids AS id MATCH (d:Dataset {{id: id}}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE {alive("Experiment", "e")}
-RETURN d.id AS dataset, null AS said, e.id AS experiment, u.role AS role
+RETURN d.id AS dataset, null AS prediction_set, e.id AS experiment, u.role AS role
 """
 
 
@@ -80,8 +80,8 @@ def stale(stores: Stores) -> Stale:
     sets: dict[str, str] = {}
     experiments: dict[str, dict[str, str]] = {}
     for row in stores.graph.read(_USERS, {"ids": list(datasets)}) if datasets else ():
-        if row["said"] is not None:
-            sets[row["said"]] = row["dataset"]
+        if row["prediction_set"] is not None:
+            sets[row["prediction_set"]] = row["dataset"]
         if row["experiment"] is not None:
             used = experiments.setdefault(row["experiment"], {})
             if row["role"] != "predicted" or row["dataset"] not in used:

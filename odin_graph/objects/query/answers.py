@@ -83,7 +83,7 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         Args:
             names: The image fields to return; all by default.
             timeout: See `run`.
-            columns: More columns: ``to_arrow("id", said=exp.predicted)``.
+            columns: More columns: ``to_arrow("id", predicted=exp.predicted)``.
         """
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))

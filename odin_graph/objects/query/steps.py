@@ -57,11 +57,11 @@ class Steps(InSession):
         return self._then(Slice(None, number))
 
     def with_columns(self, **columns: Expr) -> Self:
-        """Add columns to the answer: ``with_columns(said=exp.predicted)``."""
+        """Add columns to the answer: ``with_columns(predicted=exp.predicted)``."""
         return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
 
     def select(self, *names: str, **columns: Expr) -> Self:
-        """Return only these columns: ``select("id", "age", said=exp.predicted)``."""
+        """Return only these columns: ``select("id", "age", predicted=exp.predicted)``."""
         return self._then(Select(columns_of(names, columns)))
 
     def distinct(self, *by: str | Expr) -> Self:

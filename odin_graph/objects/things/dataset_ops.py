@@ -377,8 +377,8 @@ def _keys(session: Session, images: Any) -> NDArray[np.int64]:
 
 @served
 def _warnings_of(stores: Stores, id: str) -> list[str]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS said", {"id": id})
-    return list(rows[0]["said"] or ()) if rows else []
+    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS warnings", {"id": id})
+    return list(rows[0]["warnings"] or ()) if rows else []
 
 
 @served

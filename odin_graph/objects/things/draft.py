@@ -26,11 +26,11 @@ class Draft(InSession):
         session: The workspace.
         members: Keys and labels.
         label: The field that the labels are of; None for a set without labels.
-        said: How it came about, kept with the version that is made of it: JSON.
+        origin: How it came about, kept with the version that is made of it: JSON.
     """
 
-    def __init__(self, session: Session, members: Members, label: str | None, said: dict[str, Any]) -> None:
-        self._session, self.members, self.label, self.said = session, members, label, said
+    def __init__(self, session: Session, members: Members, label: str | None, origin: dict[str, Any]) -> None:
+        self._session, self.members, self.label, self.origin = session, members, label, origin
 
     @property
     def labels(self) -> tuple[Any, ...]:
@@ -59,7 +59,7 @@ class Draft(InSession):
             self.members.keys,
             label=self.label,
             labels=None if self.label is None else labels_array(self.members.labels),
-            derived=Derivation(self.said, self.said.get("dataset")),
+            derived=Derivation(self.origin, self.origin.get("dataset")),
             revise=revise,
             metadata=metadata,
         )
@@ -70,4 +70,4 @@ class Draft(InSession):
         return len(self.members)
 
     def __repr__(self) -> str:
-        return f"Draft({len(self):,} images, {self.said.get('op', 'chosen')}): create(id) freezes it"
+        return f"Draft({len(self):,} images, {self.origin.get('op', 'chosen')}): create(id) freezes it"

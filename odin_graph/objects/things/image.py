@@ -215,7 +215,7 @@ class Image(ImageVerbs):
         return Relatives.reached(self._session, self.id, self.key, "descendants")
 
     def predictions(self) -> list[dict[str, Any]]:
-        """What every experiment whose predictions are in the graph has said of it."""
+        """What every experiment whose predictions are in the graph predicted for it."""
         return self._session.ask(said_of, int(self.key))
 
     def used_by(self, kind: type[T]) -> Selection[T]:

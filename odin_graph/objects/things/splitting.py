@@ -25,7 +25,7 @@ RETURN d.query AS query ORDER BY d.version DESC LIMIT 1
 """
 _KEEP = """
 UNWIND $ids AS id MATCH (d:Dataset {id: id})
-SET d.odin_warnings = [said IN coalesce(d.odin_warnings, []) WHERE NOT said IN $said] + $said
+SET d.odin_warnings = [note IN coalesce(d.odin_warnings, []) WHERE NOT note IN $notes] + $notes
 """
 
 
@@ -95,7 +95,7 @@ def changed(stores: Stores, base: str, options: Mapping[str, Any]) -> list[str]:
 def warn_of_split(stores: Stores, ids: Sequence[str], notes: Sequence[str]) -> None:
     """Warn of what was not reached, and store it on the data sets."""
     if notes:
-        stores.graph.write(_KEEP, {"ids": list(ids), "said": list(notes)})
+        stores.graph.write(_KEEP, {"ids": list(ids), "notes": list(notes)})
         text = "\n".join(notes)
         warn(
             f"The split of {ids[0]} is not as asked. {text}\nIt is kept: db.datasets[{ids[0]!r}].warnings.",

@@ -51,5 +51,5 @@ def check_name(name: str) -> None:
 
 
 def spell_columns(columns: tuple[Column, ...]) -> str:
-    """Columns as Python: ``said=exp.predicted, old=F("age") > 60``."""
+    """Columns as Python: ``predicted=exp.predicted, old=F("age") > 60``."""
     return ", ".join(f"{column.name}={spell(column.value)}" for column in columns)

@@ -1,4 +1,4 @@
-"""SQL of whoever has a token, in a process of its own that has its tables and nothing else.
+"""SQL of the holder of a token, in a process of its own that has its tables and nothing else.
 
 DuckDB's own limit does not count all that a function may allocate (``repeat``, ``range``), so the system bounds the
 process: its memory, its time, and that it writes no file. Its environment is empty.

@@ -23,7 +23,7 @@ from odin_graph.query.plan.plan import Plan
 from odin_graph.served import SERVED
 from odin_graph.server.access import JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import ARROW, arrow_stream, json_answer, warning_headers
-from odin_graph.server.bodies import Asked, Json, Told
+from odin_graph.server.bodies import Answered, Asked, Json
 from odin_graph.server.problems import NotThereError
 from odin_graph.server.routes.query import check_cypher
 from odin_graph.server.settings import Settings, within
@@ -37,7 +37,7 @@ _ARROW_TOO: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/ask/{name}", response_model=Told, responses=_ARROW_TOO)
+@router.post("/ask/{name}", response_model=Answered, responses=_ARROW_TOO)
 def ask(
     name: Annotated[str, Path(max_length=100, examples=["models.model_ids"])],
     body: Asked,

@@ -74,7 +74,7 @@ def get_thumbnail(
 
 @router.get("/images/{id:id}/predictions", response_model=Answer)
 def get_predictions(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # noqa: A002
-    """What every experiment whose predictions are in the graph has said of it."""
+    """What every experiment whose predictions are in the graph predicted for it."""
     with deadline(allowed.seconds):
         return json_answer({"rows": [to_json(row) for row in _image(db, id).predictions()]})
 
