@@ -99,6 +99,7 @@ def main(folder: Path, log: int) -> None:
         with suppress(OSError):  # the log is on a disk that may be full
             traceback.print_exc()
             sys.stderr.flush()
+        os._exit(1)  # here: with the exception goes the last reference to the server, which closes it under its users
     finally:
         os._exit(status)  # the JVM's own threads would keep the process
 
@@ -119,17 +120,19 @@ def _serve(claim: Claim, log: int) -> None:
     users = folder / "users.lock"
     alone = _wait_until_unused(claim, users, wanted)
     (folder / FILE).unlink(missing_ok=True)
+    if endpoint.counters:
+        Path(endpoint.counters).unlink(missing_ok=True)
+    # The lock is held until the process ends: who waits for it finds no endpoint then, and starts the next engine.
+    if alone is None and seize(users) is None:
+        # A signal, under users: a server that stops answers with errors for a while. One that is gone they replace, and
+        # what it acknowledged is in its log.
+        os._exit(0)
     late = threading.Timer(STOP_SECONDS, os._exit, [1])
     late.daemon = True
     late.start()
-    # The lock is held until the process ends: who waits for it finds no endpoint then, and starts the next engine.
-    # Where a signal stops it under its users, they may write until the end: then the token is not known.
-    if alone or seize(users):
-        with suppress(OSError):  # without a token the next start begins a new generation
-            _keep_token(claim, endpoint, counts)
+    with suppress(OSError):  # without a token the next start begins a new generation
+        _keep_token(claim, endpoint, counts)
     server.stop()
-    if endpoint.counters:
-        Path(endpoint.counters).unlink(missing_ok=True)
     claim.end()
 
 
