@@ -1,9 +1,10 @@
-"""Files below the root of the arrays, named by the SHA-256 of their content: weights and exported programs."""
+"""Files below the root of the arrays, named by the SHA-256 of their content: weights, exported programs and models."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from odin_graph.errors import StoreError
 from odin_graph.stores import Stores
@@ -22,7 +23,8 @@ class Kind:
 
 
 WEIGHTS = Kind("weights", ".safetensors")
-PROGRAMS = Kind("programs", ".pt2")
+DEFINED: Final = {"program": Kind("programs", ".pt2"), "stored": Kind("programs", ".model")}
+"""By the kind of a model's definition: exported programs, and models of other libraries."""
 
 
 def put(stores: Stores, kind: Kind, data: bytes) -> str:

@@ -35,10 +35,9 @@ def named_files(stores: Stores) -> Iterator[NamedFile]:
             definition = json.loads(row["json"])
         except (ValueError, TypeError):  # `check_models` reports it
             continue
-        if isinstance(definition, dict) and definition.get("kind") == "program":
-            yield NamedFile(
-                files.PROGRAMS.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup."
-            )
+        kind = files.DEFINED.get(str(definition.get("kind"))) if isinstance(definition, dict) else None
+        if kind is not None:
+            yield NamedFile(kind.uri(definition["target"]), f"model {row['id']!r}", "Restore it from a backup.")
     for row in stores.graph.read("MATCH (v:VectorIndex) WHERE v.uris IS NOT NULL RETURN v.id AS id, v.uris AS uris"):
         for uri in row["uris"]:
             yield NamedFile(

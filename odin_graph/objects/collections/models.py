@@ -32,7 +32,7 @@ class Models(CollectionVerbs, Queried):
     def add(
         self,
         id: str,  # noqa: A002 - the users' word for it
-        factory: str | Callable[..., torch.nn.Module] | torch.nn.Module,
+        factory: str | Callable[..., Any] | torch.nn.Module | Any,
         *,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -45,15 +45,22 @@ class Models(CollectionVerbs, Queried):
     ) -> Model:
         """Store everything to build and run a model again. The same model again returns the existing one.
 
+        A model that is no torch module predicts and embeds by its one layer, ``output``. It has no gradients and no
+        other layers, and its checkpoints have no weights: ``run.checkpoint()``.
+
         Args:
             id: The id of the model.
             factory: A class or function that returns a module, or its name, ``"package.module:name"``. If it is defined
                 in this notebook or script, its source is stored, with what it uses. A module itself is stored as an
-                exported program, which can be run but not trained: better give its class and arguments.
+                exported program, which can be run but not trained: better give its class and arguments. Instead of a
+                module it may return a function of float32 arrays (n, bands, height, width), which gives (n, ...): the
+                logits of classes, or numbers. Or a model of a format that is installed: an ``.onnx`` file, or a fitted
+                estimator of scikit-learn, which sees each image as a row, in the order (height, width, bands).
             args: The arguments of the factory; they must be JSON values.
             kwargs: The keyword arguments of the factory.
             preprocess: The image operations that turn pixels into its input, in order.
-            classes: The names or numbers of the classes, in the order of its outputs.
+            classes: The names or numbers of the classes, in the order of its outputs; by default those that an
+                estimator was fitted to.
             task: The meaning of the outputs; by default ``multi-class`` if classes are given.
             input_shape: (bands, height, width) of the input after preprocessing. With it, the shapes of all layers are
                 found, and the outputs are checked against the classes.

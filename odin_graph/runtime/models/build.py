@@ -14,16 +14,18 @@ from odin_graph.errors import ModelError
 from odin_graph.runtime.layers.layers import LayerRow, layer_table
 from odin_graph.runtime.models import trust
 from odin_graph.runtime.models.definition import Definition, Factory, import_target
+from odin_graph.runtime.models.foreign import Foreign
+from odin_graph.runtime.models.formats.format import FORMATS
 from odin_graph.runtime.models.program import load_program
 
 
-def build(model: str, definition: Definition, read_program: Callable[[str], bytes]) -> nn.Module:
+def build(model: str, definition: Definition, read_file: Callable[[], bytes]) -> nn.Module:
     """A new module, with the weights that its factory gives it.
 
     Args:
         model: The model's id, for messages.
         definition: What to build.
-        read_program: Gives the bytes of an exported program by its digest.
+        read_file: Gives the bytes of its file, if it has one.
 
     Raises:
         TrustError: It would run code that nobody vouched for.
@@ -31,7 +33,12 @@ def build(model: str, definition: Definition, read_program: Callable[[str], byte
     """
     if definition.kind == "program":
         trust.check(model, definition)
-        return load_program(read_program(definition.target))
+        return load_program(read_file())
+    if definition.kind == "stored":
+        form = FORMATS.get(definition.kwargs["format"])
+        if form.runs_code:
+            trust.check(model, definition)
+        return Foreign(form.load(read_file()), f"The {definition}")
     factory = trust.live(definition)
     if factory is None and definition.kind == "source":
         trust.check(model, definition)
@@ -46,17 +53,20 @@ def call(definition: Definition, factory: Factory) -> nn.Module:
     """Call a factory with the definition's arguments.
 
     Raises:
-        ModelError: It fails, or returns no module.
+        ModelError: It fails, or returns neither a module nor a function.
     """
     try:
         made: object = factory(*definition.args, **definition.kwargs)
     except Exception as error:
         raise ModelError(f"{definition} fails: {type(error).__name__}: {error}.") from error
-    if not isinstance(made, nn.Module):
+    if isinstance(made, nn.Module):
+        return made
+    if not callable(made):
         raise ModelError(
-            f"{definition} returns {type(made).__qualname__}: give a factory that returns a torch.nn.Module."
+            f"{definition} returns {type(made).__qualname__}: give a factory that returns a torch.nn.Module, or a "
+            "function of arrays (n, bands, height, width)."
         )
-    return made
+    return Foreign(made, f"The model of {definition}")
 
 
 def run_source(definition: Definition) -> Factory:

@@ -1,4 +1,4 @@
-"""The definition of a model: an importable factory with arguments, captured source, or an exported program."""
+"""The definition of a model: an importable factory with arguments, captured source, or a file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from torch import nn
 
 from odin_graph.errors import ModelError
 from odin_graph.runtime.models.source import capture
 
-Kind = Literal["factory", "source", "program"]
-Factory = Callable[..., nn.Module]
+Kind = Literal["factory", "source", "program", "stored"]
+Factory = Callable[..., Any]
+"""Returns a torch module, or a function of arrays (n, bands, height, width) that gives (n, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Definition:
 
     kind: Kind
     target: str
-    """``package.module:name``; of captured source the name alone; of a program the digest of its file, where it is."""
+    """``package.module:name``; of captured source the name alone; of a program or a model of another library the digest
+    of its file."""
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
@@ -49,7 +51,7 @@ class Definition:
         Raises:
             ModelError: It is no definition that this version of odin_graph knows.
         """
-        if form.get("kind") not in ("factory", "source", "program"):
+        if form.get("kind") not in get_args(Kind):
             raise ModelError(
                 f"A model's definition is of kind {form.get('kind')!r}: install the odin_graph that wrote it."
             )
@@ -74,14 +76,16 @@ class Definition:
 
     def __str__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
-        name = f"exported program {self.target[:12]}" if self.kind == "program" else self.target
-        return f"{name}({', '.join(given)})" if self.kind != "program" else name
+        if self.kind in ("program", "stored"):
+            what = "exported program" if self.kind == "program" else f"{self.kwargs['format']} model"
+            return f"{what} {self.target[:12]}"
+        return f"{self.target}({', '.join(given)})"
 
 
 def define(
     factory: str | Factory, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
 ) -> tuple[Definition, Factory]:
-    """The definition of a factory (a class or function that returns a module), and the live factory itself.
+    """The definition of a factory (see `Factory`), and the live factory itself.
 
     What can be imported is recorded by its name; of what only this notebook or script has, the source is captured.
 
@@ -101,13 +105,13 @@ def define(
     plain_kwargs = {name: _as_json(f"argument {name!r}", value) for name, value in given.items()}
     module = target.partition(":")[0]
     if module not in ("__main__", "__mp_main__") and _is_importable(target, live):
-        return Definition("factory", target, plain_args, plain_kwargs, packages=_packages(module)), live
+        return Definition("factory", target, plain_args, plain_kwargs, packages=versions("torch", _top(module))), live
     if not isinstance(live, type) and not hasattr(live, "__code__"):
         raise ModelError(
             f"{target} can neither be imported nor has it source: define the model in a module or a notebook."
         )
     source = capture(live)
-    return Definition("source", live.__name__, plain_args, plain_kwargs, source, _packages("torch")), live
+    return Definition("source", live.__name__, plain_args, plain_kwargs, source, versions("torch")), live
 
 
 def import_target(target: str) -> Factory:
@@ -137,7 +141,7 @@ def _check_callable(factory: object) -> None:
     if not callable(factory) or not hasattr(factory, "__qualname__") or isinstance(factory, nn.Module):
         raise ModelError(
             f"{factory!r:.80} is not a factory: give a class or function that returns a torch.nn.Module, "
-            "its name 'package.module:name', or a module with its input_shape=."
+            "its name 'package.module:name', a module with its input_shape=, or a model of an installed format."
         )
 
 
@@ -162,9 +166,14 @@ def _as_json(what: str, value: Any) -> Any:
         ) from error
 
 
-def _packages(module: str) -> dict[str, str]:
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """The installed versions of distributions, without those that are not installed."""
     found = {}
-    for name in dict.fromkeys(("torch", module.partition(".")[0])):
+    for name in dict.fromkeys(distributions):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # a module of the user's own, or another distribution name

@@ -16,7 +16,9 @@ from odin_graph.ops import ImageOp, Pipeline
 from odin_graph.runtime.layers.layers import LayerRow, layer_table
 from odin_graph.runtime.models import trust
 from odin_graph.runtime.models.build import call, inspect, run_source
-from odin_graph.runtime.models.definition import Definition, Factory, define
+from odin_graph.runtime.models.definition import Definition, Factory, define, versions
+from odin_graph.runtime.models.foreign import Foreign
+from odin_graph.runtime.models.formats.format import FORMATS, format_of
 from odin_graph.runtime.models.program import export_program, load_program
 from odin_graph.schema.tasks import parse_task
 from odin_graph.stores import Stores
@@ -25,7 +27,7 @@ from odin_graph.stores import Stores
 def describe(
     stores: Stores,
     id: str,  # noqa: A002 - the users' word for it
-    factory: str | Factory | nn.Module,
+    factory: str | Factory | nn.Module | Any,
     *,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -40,11 +42,15 @@ def describe(
     pipeline = Pipeline.of(preprocess)
     shape = _read_shape(input_shape)
     names = None if classes is None else tuple(_plain(name) for name in classes)
-    task = task or ("multi-class" if names else None)
     if isinstance(factory, nn.Module):
         definition, table = _of_module(stores, id, factory, shape, args, kwargs)
+    elif (form := format_of(factory)) is not None:
+        definition, table = _of_format(stores, form, factory, shape, args, kwargs)
+        known = FORMATS.get(form).classes(factory)
+        names = names or (None if known is None else tuple(known))
     else:
         definition, table = _of_factory(factory, args, kwargs, shape)
+    task = task or ("multi-class" if names else None)
     if task is not None:
         _check_outputs(id, task, names, table)
     return ModelRecord(
@@ -88,8 +94,7 @@ def _of_module(
     kwargs: Mapping[str, Any] | None,
 ) -> tuple[Definition, tuple[LayerRow, ...]]:
     kind = type(module).__qualname__
-    if args or kwargs:
-        raise ModelError(f"Arguments go with a class, not with a module that is made already: give {kind} itself.")
+    _refuse_arguments(kind, args, kwargs)
     if shape is None:
         raise ModelError(
             f"A {kind} does not say how it was made. Give its class and arguments, db.models.add({id_!r}, {kind}, "
@@ -98,9 +103,33 @@ def _of_module(
     layer_table(module, shape)  # reports a shape that does not fit more clearly than the export does
     program = export_program(module, shape)
     table = layer_table(load_program(program.data), shape)
-    definition = Definition("program", files.put(stores, files.PROGRAMS, program.data), source=program.graph)
+    digest = files.put(stores, files.DEFINED["program"], program.data)
+    definition = Definition("program", digest, source=program.graph)
     trust.vouch(definition)
     return definition, table
+
+
+def _of_format(
+    stores: Stores,
+    name: str,
+    model: Any,
+    shape: tuple[int, ...] | None,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+) -> tuple[Definition, tuple[LayerRow, ...]]:
+    _refuse_arguments(type(model).__qualname__, args, kwargs)
+    form = FORMATS.get(name)
+    data = form.dump(model)
+    table = inspect(lambda: Foreign(form.load(data), f"The {name} model"), shape)
+    digest = files.put(stores, files.DEFINED["stored"], data)
+    definition = Definition("stored", digest, kwargs={"format": name}, packages=versions(*form.packages))
+    trust.vouch(definition)
+    return definition, table
+
+
+def _refuse_arguments(kind: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> None:
+    if args or kwargs:
+        raise ModelError(f"Arguments go with a class, not with a model that is made already: give {kind} itself.")
 
 
 def _check_outputs(

@@ -53,7 +53,7 @@ def build_model(stores: Stores, record: ModelRecord, *, trust_source: bool = Fal
         trusted.keep(stores, definition.digest)
     elif definition.digest in trusted.trusted(stores):
         trust.vouch(definition)
-    return build(record.id, definition, lambda digest: files.get(stores, files.PROGRAMS, digest))
+    return build(record.id, definition, lambda: files.get(stores, files.DEFINED[definition.kind], definition.target))
 
 
 def load_checkpoint(

@@ -65,6 +65,7 @@ def check(model: str, definition: Definition, factory: Factory | None = None) ->
     what = {
         "source": f"run source that was captured from {definition.target!r} in a notebook or script",
         "program": "load an exported program (.pt2), which runs code when it is loaded",
+        "stored": f"load a {definition}, which can run code when it is loaded",
         "factory": f"call {definition.target}, a function that does not say that it returns a torch module",
     }[definition.kind]
     raise TrustError(

@@ -1,0 +1,55 @@
+"""What a format of models is: how a library's models become files, and files functions of images."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odin_graph.registry import Registry
+
+Inputs: TypeAlias = NDArray[np.float32]
+"""(n, bands, height, width), after the model's preprocessing."""
+Outputs: TypeAlias = NDArray[Any]
+"""(n, ...), as the model's task takes them: of classes the logits, of a regression the numbers."""
+
+
+class ModelFormat(ABC):
+    """A library's models, as ``db.models.add(id, model)`` takes them."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The distributions that load such a model. Their versions are recorded."""
+    runs_code: ClassVar[bool] = True
+    """Whether loading a file runs code that the file chooses. Such a model is only built once the user trusts it."""
+
+    @abstractmethod
+    def accepts(self, model: object) -> bool:
+        """Whether it is a model of this format. Asked of any object, so it imports nothing heavy."""
+
+    @abstractmethod
+    def dump(self, model: Any) -> bytes:
+        """The model as a file; equal models give equal bytes, as far as the library can."""
+
+    @abstractmethod
+    def load(self, data: bytes) -> Callable[[Inputs], Outputs]:
+        """The model that `dump` wrote, as a function of images."""
+
+    def classes(self, model: Any) -> Sequence[str | int | bool] | None:  # noqa: ARG002 - a format that knows them has it
+        """The classes in the order of its outputs, if the model knows them."""
+        return None
+
+
+FORMATS: Final[Registry[ModelFormat]] = Registry("model format", "odin_graph.models")
+
+
+def format_of(model: object) -> str | None:
+    """The name of the format of a model; None for what makes a model: a class, a function or the name of one."""
+    named = isinstance(model, str) and ":" in model
+    if named or isinstance(model, type | partial) or inspect.isroutine(model):
+        return None
+    return next((name for name in FORMATS if FORMATS.get(name).accepts(model)), None)
