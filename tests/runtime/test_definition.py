@@ -195,12 +195,12 @@ def test_an_instance_is_kept_as_a_program_with_its_layers() -> None:
     definition = Definition("program", program.digest, source=program.graph)
     assert Definition("program", again.digest, source=again.graph).digest == definition.digest
     with pytest.raises(TrustError, match=r"exported program \(.pt2\), which runs code"):
-        build("doubled", definition, lambda _: program.data)
+        build("doubled", definition, lambda: program.data)
     trust.vouch(definition)
-    loaded = build("doubled", definition, lambda _: program.data)
+    loaded = build("doubled", definition, lambda: program.data)
     images = torch.rand(7, 1, 28, 28)
     torch.testing.assert_close(loaded(images), module.eval()(images))
-    rows = {row.name: row for row in inspect(lambda: build("doubled", definition, lambda _: program.data), (1, 28, 28))}
+    rows = {row.name: row for row in inspect(lambda: build("doubled", definition, lambda: program.data), (1, 28, 28))}
     assert rows["net.body.1"].shape == (32,)
     assert loaded.state_dict().keys() == module.state_dict().keys()
 
