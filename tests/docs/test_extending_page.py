@@ -17,13 +17,20 @@ from odin_graph.objects.query.query import Query
 from odin_graph.ops import OPS
 from odin_graph.query.names.sources import SOURCES
 from odin_graph.query.plan.registered_step import STEPS
+from odin_graph.runtime.models.formats import FORMATS
 from odin_graph.schema.tasks import TASKS
 from tests.docs.pages import DOCS
 
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
 TEXT = re.sub(r"^## A reader\n.*?(?=^## |\Z)", "", PAGE, flags=re.M | re.S)
 """Without the reader, which tests/ingest/test_a_reader_of_a_package.py builds."""
-MOST = {"An image operation": 30, "A step of a query": 31, "A task": 100, "A kind of node": 30}
+MOST = {
+    "An image operation": 30,
+    "A step of a query": 31,
+    "A task": 100,
+    "A format of models": 30,
+    "A kind of node": 30,
+}
 """Lines of code of a recipe, without those that are empty."""
 
 
@@ -103,7 +110,7 @@ def test_every_recipe_is_short_and_is_in_the_table() -> None:
 
 def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "angle" not in TASKS
-    for registry in (OPS, STEPS, TASKS, SOURCES):  # what the package registers goes with it
+    for registry in (FORMATS, OPS, STEPS, TASKS, SOURCES):  # what the package registers goes with it
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     site = tmp_path / "site"
     site.mkdir()
@@ -120,6 +127,9 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     np.testing.assert_array_equal(names["bright"][0].pixels, np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
 
     check_step(db, names)
+
+    assert names["matched"]["template"].tolist()[:2] == ["a", "b"]
+    assert names["matching"].classes == ("a", "b")
 
     assert [image.id for image in names["hers"]] == [image.id for image in db.images()[1:3]]
 
