@@ -45,7 +45,7 @@ def build(db: og.Workspace, experiments: int = 2) -> None:
     }
     ids = [f"scan{n:03}.png" for n in range(IMAGES)]
     db.images.add(images=pixels, ids=ids, labels=labels, metadata=metadata, progress=False)
-    test = db.datasets.create("retina-test", db.images())
+    test = db.datasets.add("retina-test", db.images())
     model = db.models.add("small-cnn", SmallCNN, classes=list(NAMES), task="multi-class", input_shape=(1, 8, 8))
     for seed in range(1, experiments + 1):
         torch.manual_seed(seed)

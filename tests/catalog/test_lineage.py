@@ -195,7 +195,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
             {"a": effect, "b": cause},
         )
     first = db.image("digit/000000")
-    crops = db.datasets.create("crops", db.images().where(og.F("id") == "digit/000002"))
+    crops = db.datasets.add("crops", db.images().where(og.F("id") == "digit/000002"))
     with db.run(id="e", train=crops):
         pass
     below = first.descendants()
@@ -223,7 +223,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
 
 def test_the_picture_has_few_boxes_however_many_things(db: og.Workspace, tmp_path: Path) -> None:
     add_digits(db, 200)
-    db.datasets.create("all of them, by a name that is long", db.images())
+    db.datasets.add("all of them, by a name that is long", db.images())
     found = db.impact(db.images()[:120])
     path = found.save(tmp_path / "impact.png")
     assert path.stat().st_size > 5_000

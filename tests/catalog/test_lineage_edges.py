@@ -94,7 +94,7 @@ def test_leaks_and_uses_follow_them_both_ways(chain: og.Workspace, edges_of_root
     if not edges_of_roots:
         chain._stores.graph.write("MATCH (i:Image)-[r:HAS_ROOT]->() MATCH (i)-[:REVISION_OF]->() DELETE r")
     every = ["scan", *MADE, "other"]
-    sets = {id_: chain.datasets.create(f"of {place}", [id_]) for place, id_ in enumerate(every)}
+    sets = {id_: chain.datasets.add(f"of {place}", [id_]) for place, id_ in enumerate(every)}
     for learned in every[:-1]:
         for judged in every[:-1]:
             assert chain.leaks(sets[learned], sets[judged]), (learned, judged)

@@ -62,12 +62,12 @@ def clinic(db: og.Workspace) -> og.Workspace:
         )
     db.images.add(images=np.zeros((2, 3, 3), np.uint8), prefix="more")  # its end compacts
     scans = db.images().where(F("patient").starts_with("Patient"))
-    db.datasets.create("all", scans)
-    db.datasets.create("few", scans[:4])
-    exp = db.experiments.insert("e/1", train="all", uses={"shown": "few"})
+    db.datasets.add("all", scans)
+    db.datasets.add("few", scans[:4])
+    exp = db.experiments.add("e/1", train="all", uses={"shown": "few"})
     exp.log_predictions("all", probabilities=np.random.default_rng(0).dirichlet([1, 1], N), classes=["DME", "normal"])
     activations(db)
-    db.labels.set({f"scan{SECRET:02}.png": "normal"}, why="second reading")
+    db.labels.update({f"scan{SECRET:02}.png": "normal"}, why="second reading")
     keys = scans.keys()
     stores.columns.array("pixels").read_list(keys[::-1])  # decodes what is scattered
     return db

@@ -18,7 +18,7 @@ from tests.catalog.test_images import batch
 def experiments(stores: Stores) -> Experiments:
     """Three experiments over pets@1; b is informed by a, c failed."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).add("pets", [f"i{n}" for n in range(4)])
     Run.start(
         LocalSession(stores),
         id="a",

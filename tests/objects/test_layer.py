@@ -17,7 +17,7 @@ CLASSES = tuple(range(10))
 def experiment(db: og.Workspace) -> og.Experiment:
     """Two checkpoints: a fresh network, then the trained one as the best."""
     add_digits(db._stores, 200)
-    db.datasets.create("digits", db.images())
+    db.datasets.add("digits", db.images())
     model = db.models.add("small", SmallNet, preprocess=PREPROCESS, classes=CLASSES, input_shape=(1, 28, 28))
     with db.run(model, id="first", train="digits") as run:
         run.checkpoint(trained(), best=True, epoch=1)

@@ -23,7 +23,7 @@ from tests.catalog.test_images import batch
 def world(stores: Stores) -> Stores:
     """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).add("pets", [f"i{n}" for n in range(4)])
     return stores
 
 

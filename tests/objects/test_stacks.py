@@ -87,7 +87,7 @@ def test_lineage_goes_up_to_it_and_down_from_it(db: og.Workspace) -> None:
     down = brain.descendants()
     assert set(down.ids) == {*(f"brain/{n:06d}" for n in range(4)), "brain/000000#corner", "brain/000001#corner"}
     assert len(down.images) == 6
-    db.datasets.create("corners", crops, label=None)
+    db.datasets.add("corners", crops, label=None)
     assert down.used_by(og.Dataset).ids == ("corners@1",)
     rows = db.cypher("MATCH (i:Image)-[:HAS_ROOT]->(v:Volume {id: 'brain'}) RETURN count(i) AS n")
     assert rows[0]["n"] == 6
@@ -101,8 +101,8 @@ def test_lineage_goes_up_to_it_and_down_from_it(db: og.Workspace) -> None:
 def test_slices_of_one_volume_leak_by_lineage(db: og.Workspace) -> None:
     brain = db.volumes.add("brain", volume(6))
     other = db.volumes.add("other", volume(6) + 1)
-    db.datasets.create("train", [*brain[:3], *other], label=None)
-    db.datasets.create("test", brain[3:], label=None)
+    db.datasets.add("train", [*brain[:3], *other], label=None)
+    db.datasets.add("test", brain[3:], label=None)
     found = db.leaks("train", "test", by=["lineage"])
     assert found.counts["lineage"]["test images"] == 3
 
@@ -161,18 +161,18 @@ def test_a_mapped_file_is_read_where_it_lies(db: og.Workspace, tmp_path: Path) -
 def test_metadata_is_selected_and_updated(db: og.Workspace) -> None:
     db.volumes.add("old", volume(2), age=70, site="Lima")
     db.volumes.add("young", volume(2), age=20, site="Lima")
-    assert db.volumes.select(F("age") > 60, site="Lima").ids == ("old",)
+    assert db.volumes.where(F("age") > 60, site="Lima").ids == ("old",)
     db.volumes["old"].update(age=71)
     assert db.volumes["old"].metadata == {"age": 71, "site": "Lima"}
     db.volumes.update({"young": {"age": 21}})
-    assert sorted(db.volumes.select().to_pandas()["age"]) == [21, 71]
+    assert sorted(db.volumes.where().to_pandas()["age"]) == [21, 71]
     assert db.images().where(F("site") == "Lima").count() == 4
 
 
 def test_delete_and_purge(db: og.Workspace) -> None:
     db.volumes.add("a", volume(3))
     db.volumes.add("b", volume(3), name_of_patient="X")
-    db.datasets.create("set", db.volumes["a"].slices(), label=None)
+    db.datasets.add("set", db.volumes["a"].slices(), label=None)
     with pytest.raises(og.FrozenError, match="set@1"):
         db.volumes["a"].delete()
     with pytest.raises(og.FrozenError, match="set@1"):

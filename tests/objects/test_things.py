@@ -21,10 +21,10 @@ from tests.kept import kept
 def lab(db: og.Workspace) -> og.Workspace:
     """Two experiments that ran here, and two from elsewhere, trained on halves of the digits."""
     example.build(db, experiments=2)
-    left = db.datasets.create("left", db.images()[:60])
-    right = db.datasets.create("right", db.images()[60:])
-    db.experiments.insert("a", train=left, params={"lr": 1e-2, "optimizer": {"name": "adam"}}, metrics={"loss": 0.5})
-    exp = db.experiments.insert("b", train=right, test=left, params={"lr": 1}, metrics={"loss": 0.25}, site="Lima")
+    left = db.datasets.add("left", db.images()[:60])
+    right = db.datasets.add("right", db.images()[60:])
+    db.experiments.add("a", train=left, params={"lr": 1e-2, "optimizer": {"name": "adam"}}, metrics={"loss": 0.5})
+    exp = db.experiments.add("b", train=right, test=left, params={"lr": 1}, metrics={"loss": 0.25}, site="Lima")
     truth = db.images(left).to_arrow("label").column("label").to_pylist()
     exp.log_predictions(left, ["DME" if n % 3 else label for n, label in enumerate(truth)])
     return db

@@ -24,10 +24,10 @@ IDS = [f"i{number}" for number in range(8)]
 def pets(db: og.Workspace) -> og.Workspace:
     """Eight images of two kinds, a frozen version of six, an experiment that predicted over it."""
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
-    db.images.insert(images=pixels, ids=IDS, labels=["cat", "dog"] * 4, metadata={"age": list(range(8))})
-    db.datasets.insert("pets", db.images(IDS[:6]))
-    exp = db.experiments.insert("e/1", train="pets", params={"lr": 0.1}, metrics={"loss": 0.5}, site="Lima")
-    db.predictions.insert(exp, "pets", ["cat"] * 6)
+    db.images.add(images=pixels, ids=IDS, labels=["cat", "dog"] * 4, metadata={"age": list(range(8))})
+    db.datasets.add("pets", db.images(IDS[:6]))
+    exp = db.experiments.add("e/1", train="pets", params={"lr": 0.1}, metrics={"loss": 0.5}, site="Lima")
+    db.predictions.add(exp, "pets", ["cat"] * 6)
     return db
 
 
@@ -132,23 +132,23 @@ def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:
             "grade": 2.5,
         }
         assert thing.update(grade=None).metadata == {**before, "good": True}
-    assert pets.experiments.select(F("good"), site="Lima").ids == ("e/1",)
-    assert pets.datasets.select(F("size") > 5, F("good")).ids == ("pets@1",)
-    assert pets.predictions.select(experiment="e/1", dataset="pets", good=True).ids == (things[2].id,)
-    assert pets.predictions.select(experiment="e/2").ids == ()
+    assert pets.experiments.where(F("good"), site="Lima").ids == ("e/1",)
+    assert pets.datasets.where(F("size") > 5, F("good")).ids == ("pets@1",)
+    assert pets.predictions.where(experiment="e/1", dataset="pets", good=True).ids == (things[2].id,)
+    assert pets.predictions.where(experiment="e/2").ids == ()
     pets.experiments.update({"id": ["e/1"], "lr": [0.1]})
-    frame = pets.experiments.select(F("lr") < 1).to_pandas()
+    frame = pets.experiments.where(F("lr") < 1).to_pandas()
     assert frame[["id", "lr", "site"]].values.tolist() == [["e/1", 0.1, "Lima"]]
-    assert pets.experiments.select().update(note="seen").updated == 1
+    assert pets.experiments.where().update(note="seen").updated == 1
     assert pets.experiments["e/1"].metadata["note"] == "seen"
     assert examine(pets._stores).sound
 
 
 def test_select_refuses_what_it_does_not_know(pets: og.Workspace) -> None:
     with pytest.raises(UnknownNameError, match=r"There is no field of Experiment 'sit'. Did you mean 'site'\?"):
-        pets.experiments.select(sit="Lima")
+        pets.experiments.where(sit="Lima")
     with pytest.raises(og.ExpressionError):
-        pets.experiments.select(F("site") > 3)
+        pets.experiments.where(F("site") > 3)
     assert pets.images.select("pets", F("age") > 3).to_pandas("id")["id"].tolist() == ["i4", "i5"]
     assert len(pets.images.select(F("age") > 3)) == 4
 
@@ -198,7 +198,7 @@ def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) 
     with pytest.raises(DataError, match="do not exist"):
         pets.images(["i7"])
     with pytest.raises(DataError):
-        pets.datasets.create("others", [key])
+        pets.datasets.add("others", [key])
     rows = pets.cypher("MATCH (i:Image {id: 'i7'})-[:INVALIDATED_BY]->(x) RETURN x.why AS why, x.by AS by, x.at AS at")
     assert (rows[0]["why"], rows[0]["by"]) == ("blurred", getpass.getuser())
     assert "Nothing was deleted" in str(pets.images.delete("i7"))
@@ -233,7 +233,7 @@ def test_data_sets_experiments_and_their_parts(pets: og.Workspace) -> None:
     assert list(pets.datasets) == []
     with pytest.raises(UnknownNameError):
         pets.images("pets")
-    again = pets.datasets.create("pets", pets.images(IDS[:6]))
+    again = pets.datasets.add("pets", pets.images(IDS[:6]))
     assert again.id == "pets@2"
     pets.images().where(F("age") > 6).delete()
     assert examine(pets._stores, deep=True).sound
@@ -270,7 +270,7 @@ def test_new_pixels_are_a_revision_with_its_metadata(pets: og.Workspace) -> None
 def test_a_set_is_refused_where_each_of_it_has_a_value(db: og.Workspace) -> None:
     """Its order is another one in each process, so that vectors, predictions and values would change images."""
     db.images.add(images=np.eye(8, dtype=np.uint8).reshape(2, 4, 8), ids=["a", "b"], labels=["x", "y"], progress=False)
-    db.datasets.create("d", db.images())
+    db.datasets.add("d", db.images())
     with db.run(id="e", test="d"):
         pass
     for ask in (

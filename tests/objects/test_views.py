@@ -19,7 +19,7 @@ from odin_graph.objects.query.things import ThingQuery
 def scans(db: og.Workspace) -> og.Workspace:
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
     db.images.add(images=pixels, labels=["cat", "dog"] * 4, metadata={"age": list(range(8))})
-    db.datasets.create("pets", db.images()[:6])
+    db.datasets.add("pets", db.images()[:6])
     return db
 
 

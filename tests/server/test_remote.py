@@ -411,7 +411,7 @@ WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "revise": lambda db: next(iter(db.images)).revise(np.zeros((4, 4), np.uint8)),
     "map": lambda db: db.images().map(len),
     "store": lambda db: db.images().resize(4).store("small"),
-    "create": lambda db: db.datasets.create("mine", db.images().limit(2)),
+    "create": lambda db: db.datasets.add("mine", db.images().limit(2)),
     "tag": lambda db: db.dataset("retina-test").tag("mine"),
     "split": lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5}),
     "export": lambda db: db.dataset("retina-test").export("there"),
@@ -419,7 +419,7 @@ WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "weights": lambda db: db.experiments["small-cnn/1"].best.weights(),  # type: ignore[union-attr]
     "predict": lambda db: db.experiment("small-cnn/1").predict("retina-test"),
     "run": lambda db: db.run(id="mine"),
-    "set": lambda db: db.labels.set(["scan001.png"], "DME"),
+    "set": lambda db: db.labels.update(["scan001.png"], "DME"),
     "retype": lambda db: db.fields.retype("age", str),
     "materialize": lambda db: features(db).materialize(db.images()),
     "pin": lambda db: db.storage.pin(next(iter(db.activations))),
