@@ -73,9 +73,9 @@ class Selection(InSession, Generic[T]):
         """
         return map_things(self._stores, self.kind, self.ids, list(self), function, name)
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete all of them, in one transaction. Refused if something frozen uses one, unless forced."""
-        return deletion.delete(self._stores, self.kind, self.ids, why=why, by=by, force=force)
+        return deletion.delete(self._stores, self.kind, self.ids, why=why, who=who, force=force)
 
     def __repr__(self) -> str:
         return f"{len(self)} {self.kind}: {', '.join(self.ids) or 'none'}"

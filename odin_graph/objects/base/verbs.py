@@ -29,19 +29,19 @@ class Deletable(InSession):
     id: Any
     """A str."""
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete it and keep a tombstone: readers no longer show it, lineage still does.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it even if something frozen uses it.
 
         Raises:
             FrozenError: Something frozen uses it. The message says what.
             ConflictError: A running process is working on it.
         """
-        done = deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+        done = deletion.delete(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
         self._forget()
         return done
 
@@ -108,14 +108,14 @@ class CollectionVerbs(InSession):
         return update_metadata(self._stores, self.KIND, self._ids_of(things), columns, missing=missing)
 
     def delete(
-        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete things and keep tombstones, in one transaction: all of them, or none and an error.
 
         Args:
             things: The things, or their ids.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete them even if something frozen uses them.
 
         Raises:
@@ -124,7 +124,7 @@ class CollectionVerbs(InSession):
             ConflictError: A running process is working on one of them.
         """
         listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
+        return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, who=who, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
         """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.

@@ -114,19 +114,19 @@ class PredictionSets(CollectionVerbs, Queried):
         self._session = session
 
     def insert(
-        self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
+        self, experiment: Experiment | str, on: Dataset | str, predicted: Any = None, **how: Any
     ) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
             experiment: The experiment that they belong to.
-            dataset: The data set version that was predicted.
+            on: The data set version that was predicted.
             predicted: The prediction for each image; by default the most probable class.
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        return self[stored.log_predictions(dataset, predicted, **how)]
+        return self[stored.log_predictions(on, predicted, **how)]
 
     def select(
         self,

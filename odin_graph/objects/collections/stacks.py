@@ -64,15 +64,15 @@ class StackObject(Verbs):
         """Its images, and what was made from them: ``.descendants().used_by(og.Experiment)``."""
         return Relatives(self._session, self.id, self._session.ask(derived_of, self.KIND, [self.id]), "descendants")
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete it and its images, and keep tombstones. Refused if a data set version has one, unless forced."""
         images = [row["key"] for row in images_of(self._stores, self.KIND, self.id)]
-        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
-        return deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+        deletion.delete(self._stores, "Image", images, why=why, who=who, force=force)
+        return deletion.delete(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
 
-    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+    def purge(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy its images, everything derived or computed from them, and its metadata; see `Images.purge`."""
-        return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
+        return purge_stack(self._stores, self.KIND, self.id, why=why, who=who, force=force)
 
     def sheet(self) -> ContactSheet:
         """A contact sheet of its images, at equal distances. More than 8 bits are stretched on one scale."""
@@ -203,13 +203,13 @@ class Stacks(CollectionVerbs, Queried, Generic[S]):
         return select(self._session, self.KIND, self._one, conditions, equal)
 
     def delete(
-        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete them and their images, and keep tombstones. Refused if a data set version has one, unless forced."""
         ids = self._ids_of([things] if isinstance(things, str) or hasattr(things, "id") else list(things))
         images = [row["key"] for id_ in ids for row in images_of(self._stores, self.KIND, id_)]
-        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
-        return deletion.delete(self._stores, self.KIND, ids, why=why, by=by, force=force)
+        deletion.delete(self._stores, "Image", images, why=why, who=who, force=force)
+        return deletion.delete(self._stores, self.KIND, ids, why=why, who=who, force=force)
 
     def __getitem__(self, id: str) -> S:  # noqa: A002 - the users' word for it
         self._session.ask(stack_node, self.KIND, id)

@@ -53,7 +53,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: None = None,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series: ...
@@ -63,7 +63,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query: ...
@@ -72,7 +72,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str | None = None,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query:
@@ -84,10 +84,10 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         operation of it.
 
         Args:
-            function: It is called with an `Image`, or with the list of images of a group if ``by`` is given.
+            function: It is called with an `Image`, or with the list of images of a group if ``group_by`` is given.
             name: The name of the metadata, or of the new images.
-            by: A field. The function is called once for each value of the field. With a name, every image of the group
-                gets the result.
+            group_by: A field. The function is called once for each value of the field. With a name, every image of the
+                group gets the result.
             processes: The number of processes. Threads run a function in pure Python on one core only.
             progress: Show a progress bar.
 
@@ -95,8 +95,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             DataError: The function failed. The message names the image or group.
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
-        if by is not None:
-            return map_groups(self, function, name, by, progress)
+        if group_by is not None:
+            return map_groups(self, function, name, group_by, progress)
         return map_images(self, function, name, processes, progress)
 
     @classmethod
