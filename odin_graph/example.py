@@ -58,7 +58,8 @@ def _trained(test: og.Dataset) -> nn.Module:
     """A few steps: better than chance, and often wrong."""
     module = SmallCNN()
     steps = torch.optim.Adam(module.parameters(), lr=1e-2)
-    items = test.to_torch(model="small-cnn")
+    data = test.to_torch(model="small-cnn")
+    items = [data[position] for position in range(len(data))]
     inputs = torch.stack([item[0] for item in items])
     targets = torch.tensor([item[1] for item in items])
     for _ in range(15):

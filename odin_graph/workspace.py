@@ -227,7 +227,7 @@ class Workspace(InSession):
         train: Dataset | str,
         test: Dataset | str,
         *,
-        by: Sequence[Any] = ("lineage", "digest"),
+        rules: Sequence[Any] = ("lineage", "digest"),
         within: float | None = None,
     ) -> Leaks:
         """Find images that a test set and a training set have in common: a report, a table of pairs, and a picture.
@@ -235,21 +235,23 @@ class Workspace(InSession):
         Args:
             train: The data set version to learn from; an id without a version is the latest version.
             test: The data set version to evaluate on.
-            by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
+            rules: Names of leak rules (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
                 (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
             within: The largest distance of near duplicates. For ``"near"`` it is the distance of the correlation of two
                 small gray pictures from 1, in thousandths (3 by default). For a layer it is the cosine distance.
 
         Raises:
-            UnknownNameError: The data set, key or field does not exist.
+            UnknownNameError: The data set, rule or field does not exist.
         """
         first, second = (self._session.ask(resolve, dataset) for dataset in (train, test))
-        by = list(by) if is_several(by) else [by]
-        keys: list[Any] = [key.node if isinstance(key, Layer | Expr) else key for key in by]
-        if any(not isinstance(key, str | LayerOf | ImageField) for key in keys):
-            local = [layer_ref(key) if isinstance(key, LayerOf) else own for key, own in zip(keys, by, strict=True)]
+        rules = list(rules) if is_several(rules) else [rules]
+        nodes: list[Any] = [rule.node if isinstance(rule, Layer | Expr) else rule for rule in rules]
+        if any(not isinstance(node, str | LayerOf | ImageField) for node in nodes):
+            local = [
+                layer_ref(node) if isinstance(node, LayerOf) else own for node, own in zip(nodes, rules, strict=True)
+            ]
             return leaks(self._stores, first, second, local, within=within)
-        found = self._session.ask(leaks_by, first, second, keys, within)
+        found = self._session.ask(leaks_by, first, second, nodes, within)
         train_side = Side(self._session, found.train, found.train_keys)
         return Leaks(train_side, Side(self._session, found.test, found.test_keys), found.matches)
 
@@ -331,7 +333,7 @@ class Workspace(InSession):
         """All tombstones, the oldest first: kind, id, at (UTC), by, why, and whether the thing was purged."""
         import pandas as pd
 
-        return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "by", "why", "purged"])
+        return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "who", "why", "purged"])
 
     def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
         """Check graph, arrays and indexes against each other. What it cannot check is a fault: it never raises.

@@ -43,9 +43,9 @@ class Results:
     scores: Scores
     counts: Coverage
     """The number of measured images, and of images that are left out, with the reasons."""
-    by: str | None = None
+    group_by: str | None = None
     groups: Mapping[Hashable, Scores] | None = None
-    """The scores for each value of ``by``; for None, those of the images without a value."""
+    """The scores for each value of ``group_by``; for None, those of the images without a value."""
     seen: tuple[str, ...] = ()
     """Sentences about training data that has images in common with the data set."""
 
@@ -139,7 +139,7 @@ class Results:
         """The overall measures: one row, or one for each group."""
         if self.groups is None:
             return pd.DataFrame([self._row(self.scores)])
-        return pd.DataFrame([{self._by: value, **self._row(scores)} for value, scores in self.groups.items()])
+        return pd.DataFrame([{self._group_column: value, **self._row(scores)} for value, scores in self.groups.items()])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON.
@@ -168,7 +168,7 @@ class Results:
             "notes": list(self.notes),
             **_plain(self.scores),
             "confused": confused,
-            "by": self.by,
+            "group_by": self.group_by,
             "groups": groups,
         }
 
@@ -196,10 +196,10 @@ class Results:
         """One line."""
         measure = next(iter(self.scores.overall))
         of = f", {len(self.classes):,} classes" if self.classes else ""
-        by = f", {len(self.groups):,} groups by {self.by}" if self.groups is not None else ""
+        groups = f", {len(self.groups):,} groups by {self.group_by}" if self.groups is not None else ""
         part = f", coverage {self.coverage:.2g}" if self.missing else ""
         return (
-            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{by}, "
+            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{groups}, "
             f"{measure} {short(self[measure])})"
         )
 
@@ -223,7 +223,9 @@ class Results:
         if len(frame):
             table = Table(box=None, header_style="dim", padding=(0, 1))
             for name in frame.columns:
-                table.add_column(str(name), justify="left" if name in ("class", "truth", self._by) else "right")
+                table.add_column(
+                    str(name), justify="left" if name in ("class", "truth", self._group_column) else "right"
+                )
             for row in frame.itertuples(index=False):
                 table.add_row(*(Text(short(value) if isinstance(value, float) else str(value)) for value in row))
             parts.append(table)
@@ -243,9 +245,13 @@ class Results:
         return self.scores.confusion
 
     @property
-    def _by(self) -> str:
+    def _group_column(self) -> str:
         """The name of the column of groups: a field may be called as a measure is."""
-        return f"{self.by} (field)" if self.by in ("n", "coverage", *self.scores.overall) else str(self.by)
+        return (
+            f"{self.group_by} (field)"
+            if self.group_by in ("n", "coverage", *self.scores.overall)
+            else str(self.group_by)
+        )
 
     def _row(self, scores: Scores) -> dict[str, Any]:
         return {"n": scores.n, "coverage": scores.coverage, **scores.overall}
@@ -273,8 +279,8 @@ class Results:
         """The table below the overall measures (the groups, else the classes), and a note of what it leaves out."""
         if self.groups is not None:
             frame = self.to_pandas()
-            frame[self._by] = [_group(value) for value in self.groups]
-            shown = [self._by, "n", "coverage", *list(self.scores.overall)[:4]]
+            frame[self._group_column] = [_group(value) for value in self.groups]
+            shown = [self._group_column, "n", "coverage", *list(self.scores.overall)[:4]]
             shown = [name for name in shown if name != "coverage" or self.missing]
             more = f"{len(frame) - _ROWS:,} more groups: .to_pandas() has all of them, and all measures"
             return frame[shown].head(_ROWS), [more] if len(frame) > _ROWS else []

@@ -38,7 +38,7 @@ def _groups(results: Results) -> Picture:
         known = [row for row in rows if not np.isnan(row[3])]
         rows = sorted(known, key=lambda row: row[3] if share else -row[3])[:ROWS]
         more = f"; the {len(rows)} worst of {len(results.groups):,} groups"
-    title = f"{_head(results)} by {results.by}\n{measure}{' with its 95% interval' if share else ''}{more}"
+    title = f"{_head(results)} by {results.group_by}\n{measure}{' with its 95% interval' if share else ''}{more}"
     axes, picture = rows_of([row[0] for row in rows], f"{title}. {_below(results)}".rstrip(". "))
     values = np.array([row[3] for row in rows])
     n = np.array([row[1] for row in rows])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from odin_graph.analysis.leak_keys import Side, SideOf
+from odin_graph.analysis.leak_rules import Side, SideOf
 from odin_graph.analysis.leaks import CHEAP, JUDGED, leaks
 from odin_graph.catalog.experiments.loaded import loaded_keys
 from odin_graph.errors import LeakWarning
@@ -61,7 +61,7 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     new = [train for train in learned if (train, dataset) not in known]
     if new:
         found = [(train, leaks(stores, sides.get(train, train), dataset, CHEAP)) for train in new]
-        records = [{"train": train, "test": dataset, "by": report.counts} for train, report in found if report]
+        records = [{"train": train, "test": dataset, "rules": report.counts} for train, report in found if report]
         record = _merged(record, records, [[train, dataset] for train in new])
         if not is_read_only():
             stores.graph.execute(lambda tx: _keep(tx, experiment, records, [[train, dataset] for train in new]))
@@ -116,8 +116,8 @@ def _keep(tx: Transaction, experiment: str, records: list[dict[str, Any]], pairs
 
 
 def _sentence(leak: Mapping[str, Any], learner: str, experiment: str) -> str:
-    by = ", ".join(
-        f"by {name} {counts['test images']:,} images of it" for name, counts in leak["by"].items() if counts["pairs"]
+    rules = ", ".join(
+        f"by {name} {counts['test images']:,} images of it" for name, counts in leak["rules"].items() if counts["pairs"]
     )
     who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} continues, learned"
-    return f"{who} from {leak['train']}, which has in common with {leak['test']}: {by}"
+    return f"{who} from {leak['train']}, which has in common with {leak['test']}: {rules}"

@@ -56,7 +56,7 @@ def test_results_are_those_of_counting(db: og.Workspace, world: dict[str, Any]) 
 
 
 def test_results_by_a_field(db: og.Workspace, world: dict[str, Any]) -> None:
-    held = db.experiment("b").results("digits", by="writer")
+    held = db.experiment("b").results("digits", group_by="writer")
     assert held.groups is not None
     assert sorted(held.groups) == ["writer 0", "writer 1", "writer 2"]
     for writer, part in held.groups.items():
@@ -85,7 +85,7 @@ def test_comparison_counts_every_image_once(db: og.Workspace, world: dict[str, A
 
 def test_what_cannot_be_answered_says_why(db: og.Workspace, world: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError, match="writer"):
-        db.experiment("a").results("digits", by="writter")
+        db.experiment("a").results("digits", group_by="writter")
     db.datasets.add("few", db.images().limit(5), label="label")
     with pytest.raises(QueryError, match="few@1"):
         db.compare("a", "b", on="few")

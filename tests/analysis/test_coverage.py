@@ -34,7 +34,7 @@ def log(db: og.Workspace, id_: str, dataset: og.Dataset, said: Any = None, **how
 def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[str, tuple[int, float]]:
     """How many images, and the share that is right, as every way to ask gives it."""
     held = exp.results(dataset)
-    by = exp.results(dataset, by="label")
+    by = exp.results(dataset, group_by="label")
     assert by.groups is not None
     query = db.images(dataset)
     n = query.count()
@@ -173,7 +173,7 @@ def test_groups_say_their_own_coverage(db: og.Workspace, digits: og.Dataset) -> 
     images = [image.id for image in db.images(digits).where(F("label") < 2)]
     exp = log(db, "few", digits, [0] * 3, images=images[:3])
     with pytest.warns(CoverageWarning):
-        held = exp.results(digits, by="label")
+        held = exp.results(digits, group_by="label")
     assert held.groups is not None
     assert list(held.groups) == list(range(10))
     assert (held.groups[0].n, held.groups[0].coverage) == (3, pytest.approx(3 / 4))

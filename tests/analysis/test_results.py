@@ -48,11 +48,11 @@ def every_task() -> list[Results]:
         results("multi-label", scores.multi_label(lists[0], lists[1], GRADES), tuple(GRADES)),
         results('regression {"tolerance": 2.0}', scores.regression(numbers, numbers + 1, [False] * 60)),
         results("regression", scores.regression(many, many + 1, [None] * 6_000)),
-        results("multi-class", scores.multi_class(truth, said, GRADES), tuple(GRADES), by="site", groups=groups),
+        results("multi-class", scores.multi_class(truth, said, GRADES), tuple(GRADES), group_by="site", groups=groups),
     ]
 
 
-@pytest.mark.parametrize("held", every_task(), ids=lambda held: f"{held.task}, {held.n}, by {held.by}")
+@pytest.mark.parametrize("held", every_task(), ids=lambda held: f"{held.task}, {held.n}, by {held.group_by}")
 def test_every_task_and_groups_have_a_picture(held: Results, tmp_path: Path) -> None:
     """It is drawn whole, says what it is of, and differs from a blank page."""
     picture = held.picture()
@@ -76,7 +76,9 @@ def test_a_picture_of_groups_is_of_the_groups() -> None:
     draw = np.random.default_rng(1)
     truth, said = draw.integers(0, 2, (2, 400))
     groups = {place: scores.multi_class(truth[place::40], said[place::40], ["a", "b"]) for place in range(40)}
-    held = results("multi-class", scores.multi_class(truth, said, ["a", "b"]), ("a", "b"), by="patient", groups=groups)
+    held = results(
+        "multi-class", scores.multi_class(truth, said, ["a", "b"]), ("a", "b"), group_by="patient", groups=groups
+    )
     picture = held.picture()
     drawn = next(line for line in picture.figure.axes[0].lines if line.get_marker() == "o")
     worst = sorted(part.overall["accuracy"] for part in groups.values())[:30]
@@ -88,7 +90,7 @@ def test_a_field_called_as_a_measure_is_no_measure() -> None:
     """Groups by a field of the name of a column keep their values, and the column its own."""
     truth = np.array([0, 1, 1])
     groups = {value: scores.multi_class(truth[:2], truth[:2], ["a", "b"]) for value in (7, 8)}
-    held = results("multi-class", scores.multi_class(truth, truth, ["a", "b"]), ("a", "b"), by="n", groups=groups)
+    held = results("multi-class", scores.multi_class(truth, truth, ["a", "b"]), ("a", "b"), group_by="n", groups=groups)
     frame = held.to_pandas()
     assert frame["n (field)"].tolist() == [7, 8]
     assert frame["n"].tolist() == [2, 2]
@@ -98,7 +100,7 @@ def test_groups_of_any_name_are_all_in_the_json() -> None:
     """A group whose value is the text that stands for missing ones does not take their place."""
     part = scores.multi_class(np.array([0]), np.array([0]), ["a"])
     groups = {"(missing)": part, None: part, "x": part}
-    held = results("multi-class", part, ("a",), by="site", groups=groups)
+    held = results("multi-class", part, ("a",), group_by="site", groups=groups)
     assert len(json.loads(held.to_json())["groups"]) == 3
 
 

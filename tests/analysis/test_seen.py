@@ -68,7 +68,7 @@ def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Wo
     assert "parent learned from old@1" in str(world.compare("child", "parent", on="seen"))
     (kept,) = [held for held in child.leaks if held["test"] == "seen@1"]
     assert kept["train"] == "old@1"
-    assert kept["by"]["lineage"]["test images"] == 1
+    assert kept["rules"]["lineage"]["test images"] == 1
     assert said_by(lambda: child.results("clean")) == []
     assert said_by(lambda: world.compare("child", "parent", on="clean")) == []
     with connect(address) as again:

@@ -81,7 +81,7 @@ def test_several_labels_an_image(db: og.Workspace) -> None:
     with pytest.raises(QueryError, match="multi-label has no confusion matrix"):
         held.confusion  # noqa: B018 - a property that refuses
     with pytest.raises(QueryError, match="several values for each image"):
-        db.experiment("elsewhere").results(dataset, by="label")
+        db.experiment("elsewhere").results(dataset, group_by="label")
 
 
 def test_a_number_an_image(db: og.Workspace) -> None:
@@ -108,14 +108,14 @@ def test_a_number_without_a_tolerance_is_neither_right_nor_wrong(db: og.Workspac
 
 def test_groups_are_sorted_and_those_without_a_value_are_last(db: og.Workspace) -> None:
     dataset = dataset_of(db, ["a", "b", "b", "a"], patient=[12, 7, None, 7])
-    held = logged(db, dataset, ["a", "b", "a", "b"], classes=["a", "b"]).results(dataset, by="patient")
+    held = logged(db, dataset, ["a", "b", "a", "b"], classes=["a", "b"]).results(dataset, group_by="patient")
     assert held.groups is not None
     assert list(held.groups) == [7, 12, None]
     assert [part.overall["accuracy"] for part in held.groups.values()] == [0.5, 1.0, 0.0]
     assert held.to_pandas()["n"].tolist() == [2, 1, 1]
     assert "patient" in printed(held)
     assert json.loads(json.dumps(held.to_dict(), allow_nan=False))["groups"]["7"]["n"] == 2
-    by_label = db.experiment("elsewhere").results(dataset, by="label")
+    by_label = db.experiment("elsewhere").results(dataset, group_by="label")
     assert by_label.groups is not None
     assert list(by_label.groups) == ["a", "b"]
 

@@ -148,7 +148,7 @@ def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> 
 
     with pytest.raises(FrozenError, match="in the data set version all@1"):
         image.purge()
-    report = image.purge(why="consent withdrawn", by="Ann", force=True)
+    report = image.purge(why="consent withdrawn", who="Ann", force=True)
 
     assert [path for root in folders(stores) for path in holds(root, needles)] == []
     assert report.images == (image.id,)

@@ -122,7 +122,7 @@ def test_split_is_seeded_whole_and_derived(stores: Stores, datasets: Datasets, i
 
 def test_a_group_is_never_torn_apart(stores: Stores, datasets: Datasets, images: Query) -> None:
     pytest.importorskip("odin_graph.ingest.split")
-    parts = datasets.add("pets", images).split({"train": 0.5, "test": 0.5}, group="patient", seed=0)
+    parts = datasets.add("pets", images).split({"train": 0.5, "test": 0.5}, group_by="patient", seed=0)
     patients = [set(part.images().to_arrow("patient").column("patient").to_pylist()) for part in parts.values()]
     assert not patients[0] & patients[1]
     assert patients[0] | patients[1] == {"p0", "p1", "p2", "p3"}

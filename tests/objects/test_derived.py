@@ -237,7 +237,7 @@ def test_map_gives_values_and_stores_them_if_named(db: og.Workspace) -> None:
 
 
 def test_map_over_groups(db: og.Workspace) -> None:
-    sums = db.images().map(lambda group: sum(image["n"] for image in group), "total", by="label")
+    sums = db.images().map(lambda group: sum(image["n"] for image in group), "total", group_by="label")
     assert isinstance(sums, pd.Series)
     assert sums.to_dict() == {"person": 6, "cat": 2, "thing": 7}
     assert {image.id: image["total"] for image in db.images()} == {

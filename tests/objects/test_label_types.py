@@ -85,7 +85,7 @@ def test_labels_of_a_type_go_all_the_way(db: og.Workspace, tmp_path: Path, pair:
     assert (result.accuracy, sorted(result.classes)) == (1.0, sorted(pair))
     assert np.diagonal(result.confusion.to_numpy()).sum() == 6
     assert db.images("all/test").where(exp.predicted == pair[0]).count() == truth.count(pair[0])
-    by_group = exp.results(parts["test"], by="group")
+    by_group = exp.results(parts["test"], group_by="group")
     assert by_group.groups
     sql = db.sql("SELECT predicted, count(*) AS n FROM predictions WHERE experiment = 'elsewhere' GROUP BY predicted")
     assert {row["predicted"]: row["n"] for row in sql.to_pylist()} == {label: truth.count(label) for label in pair}

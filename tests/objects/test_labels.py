@@ -34,16 +34,16 @@ def today(db: og.Workspace) -> dict[str, object]:
 def test_labels_come_as_a_table_a_dict_or_a_query_with_a_value(pets: og.Workspace) -> None:
     done = pets.labels.update(pd.DataFrame({"id": ["i0", "i1"], "label": ["dog", "dog"]}), why="second reading")
     assert (done.changed, done.unchanged) == (1, 1)
-    pets.labels.update({"i2": "bird"}, by="Ann")
+    pets.labels.update({"i2": "bird"}, who="Ann")
     pets.labels.update(pets.images().where(F("age") > 4), "fish")
     pets.labels.update("i3", None)
     assert today(pets) == {"i0": "dog", "i1": "dog", "i2": "bird", "i3": None, "i4": "cat", "i5": "fish"}
     (row,) = pets.labels.history("i0").to_dict("records")
-    assert (row["by"], row["before"], row["after"], row["why"]) == (getpass.getuser(), "cat", "dog", "second reading")
+    assert (row["who"], row["before"], row["after"], row["why"]) == (getpass.getuser(), "cat", "dog", "second reading")
     assert abs(row["at"].to_pydatetime() - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=5)
     assert len(pets.labels.history("i1")) == 0
-    pets.labels.update(pets.image("i2"), "cat", by="Bo")
-    assert pets.labels.history(pets.images(["i2", "i5"]))[["image", "by", "before", "after"]].values.tolist() == [
+    pets.labels.update(pets.image("i2"), "cat", who="Bo")
+    assert pets.labels.history(pets.images(["i2", "i5"]))[["image", "who", "before", "after"]].values.tolist() == [
         ["i2", "Ann", "cat", "bird"],
         ["i5", getpass.getuser(), "dog", "fish"],
         ["i2", "Bo", "bird", "cat"],

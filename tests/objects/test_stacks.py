@@ -103,7 +103,7 @@ def test_slices_of_one_volume_leak_by_lineage(db: og.Workspace) -> None:
     other = db.volumes.add("other", volume(6) + 1)
     db.datasets.add("train", [*brain[:3], *other], label=None)
     db.datasets.add("test", brain[3:], label=None)
-    found = db.leaks("train", "test", by=["lineage"])
+    found = db.leaks("train", "test", rules=["lineage"])
     assert found.counts["lineage"]["test images"] == 3
 
 

@@ -160,7 +160,7 @@ def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> 
     with pytest.raises(FrozenError, match="Of 8 images 6 are in the data set version pets@1"):
         pets.images().delete()
     assert len(pets.images()) == 8
-    report = pets.images(["i0", "i7"]).delete(why="blurred", by="Ann", force=True)
+    report = pets.images(["i0", "i7"]).delete(why="blurred", who="Ann", force=True)
     assert report.deleted == {"Image": 2}
     assert report.used == ("1 is in the data set version pets@1",)
     held = pets.datasets["pets"]
@@ -199,8 +199,10 @@ def test_no_reader_shows_what_was_deleted_and_lineage_tells(pets: og.Workspace) 
         pets.images(["i7"])
     with pytest.raises(DataError):
         pets.datasets.add("others", [key])
-    rows = pets.cypher("MATCH (i:Image {id: 'i7'})-[:INVALIDATED_BY]->(x) RETURN x.why AS why, x.by AS by, x.at AS at")
-    assert (rows[0]["why"], rows[0]["by"]) == ("blurred", getpass.getuser())
+    rows = pets.cypher(
+        "MATCH (i:Image {id: 'i7'})-[:INVALIDATED_BY]->(x) RETURN x.why AS why, x.who AS who, x.at AS at"
+    )
+    assert (rows[0]["why"], rows[0]["who"]) == ("blurred", getpass.getuser())
     assert "Nothing was deleted" in str(pets.images.delete("i7"))
     with pytest.raises(UnknownNameError, match="do not exist, first 'nobody'"):
         pets.images.delete(["i1", "nobody"])

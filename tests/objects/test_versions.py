@@ -169,7 +169,7 @@ def test_splits_by_time_and_folds(digits: og.Workspace) -> None:
     days = {name: set(digits.images(part).to_arrow("day").column("day").to_pylist()) for name, part in parts.items()}
     assert max(days["old"]) < min(days["new"])
     assert len(parts["old"]) == len(parts["new"]) == 15
-    folds = all_.kfold(5, group="patient", seed=3)
+    folds = all_.kfold(5, group_by="patient", seed=3)
     assert [sorted(fold) for fold in folds] == [["test", "train"]] * 5
     tested = [key for fold in folds for key in fold["test"].keys.tolist()]
     assert sorted(tested) == sorted(all_.keys.tolist())
@@ -180,12 +180,12 @@ def test_splits_by_time_and_folds(digits: og.Workspace) -> None:
         assert not patients[0] & patients[1]
         assert sorted([*fold["train"].keys, *fold["test"].keys]) == sorted(all_.keys.tolist())
     assert folds[0]["train"].id == "all/fold-1/train@1"
-    assert [fold["test"].digest for fold in all_.kfold(5, group="patient", seed=3)] == [
+    assert [fold["test"].digest for fold in all_.kfold(5, group_by="patient", seed=3)] == [
         fold["test"].digest for fold in folds
     ]
     for how, said in (
         ({"k": 1}, "2 or more"),
-        ({"k": 11, "group": "patient"}, "10 groups cannot be split into 11"),
+        ({"k": 11, "group_by": "patient"}, "10 groups cannot be split into 11"),
         ({"k": 40}, "30 images cannot be split into 40 folds"),
     ):
         with pytest.raises(og.DataError, match=said):
@@ -193,7 +193,7 @@ def test_splits_by_time_and_folds(digits: og.Workspace) -> None:
     with pytest.raises(og.UnknownNameError, match="nothing"):
         all_.split({"a": 0.5, "b": 0.5}, time="nothing")
     with pytest.raises(og.DataError, match="leave these out"):
-        all_.split({"a": 0.5, "b": 0.5}, time="day", group="patient")
+        all_.split({"a": 0.5, "b": 0.5}, time="day", group_by="patient")
 
 
 @given(times=st.lists(st.integers(0, 8), min_size=2, max_size=40), share=st.floats(0.2, 0.8))
@@ -231,10 +231,10 @@ def test_samples(digits: og.Workspace) -> None:
     assert Counter(heavy.labels)[0] >= min(zeros, 5) - 1
     assert len(all_.sample(5, weights="weight")) == 5
     for how, said in (
-        ({"number": 31}, "31 of 30 images cannot be drawn"),
-        ({"number": 30, "balanced": "patient", "weights": "weight"}, "not both"),
-        ({"number": 60, "balanced": "label"}, "cannot be drawn"),
-        ({"number": 3, "weights": {0: 1.0}}, "no positive weight"),
+        ({"k": 31}, "31 of 30 images cannot be drawn"),
+        ({"k": 30, "balanced": "patient", "weights": "weight"}, "not both"),
+        ({"k": 60, "balanced": "label"}, "cannot be drawn"),
+        ({"k": 3, "weights": {0: 1.0}}, "no positive weight"),
     ):
         with pytest.raises(og.DataError, match=said):
             all_.sample(**how)  # type: ignore[arg-type]

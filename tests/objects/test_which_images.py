@@ -96,7 +96,7 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "materialize": lambda db, images: len(layer(db).materialize(images, progress=False)),
     "embeddings": lambda db, images: layer(db).embeddings(images, progress=False).shape,
     "stats": lambda db, images: len(layer(db).stats(images).to_pandas()),
-    "selectivity": lambda db, images: asked(lambda: layer(db).selectivity(images, by="label")),
+    "selectivity": lambda db, images: asked(lambda: layer(db).selectivity(images, group_by="label")),
     "affinity": lambda db, images: asked(lambda: layer(db).affinity({"n": F("n")}, images=images)),
     "values": lambda db, images: layer(db).units[[0, 1]].values(images).shape,
     "top": lambda db, images: layer(db).units[0].top(2, images).count(),
@@ -173,7 +173,7 @@ def test_an_image_and_a_data_set_of_one_name(world: og.Workspace) -> None:
 
 def test_a_deleted_image_is_said_to_be_deleted(world: og.Workspace) -> None:
     """Who asks for it by id hears when it went, by whom, why, and how it comes back; the count of others is right."""
-    world.images.delete("image/000005", why="blurred", by="Ann", force=True)
+    world.images.delete("image/000005", why="blurred", who="Ann", force=True)
     for ask in (lambda: world.image("image/000005"), lambda: world.impact("image/000005")):
         with pytest.raises(OdinError) as caught:
             ask()

@@ -96,7 +96,7 @@ def test_one_rule_for_groups_and_order(images: og.Query, db: og.Workspace) -> No
     assert db.sql("SELECT count(DISTINCT x) AS n, count(x) AS m FROM images").to_pylist() == [{"n": 5, "m": 7}]
     whole = db.datasets.add("all", images.where(F("x").is_not_null()), label=None)
     with warnings.catch_warnings(action="ignore"):  # of shares that so few groups cannot reach
-        parts = whole.split({"train": 0.5, "test": 0.5}, group="x", seed=1)
+        parts = whole.split({"train": 0.5, "test": 0.5}, group_by="x", seed=1)
     sides = [set(db.images(part.id).to_arrow("x").column("x").to_pylist()) for part in parts.values()]
     assert not set.intersection(*sides)
 

@@ -199,12 +199,26 @@ def test_a_query_of_version_1_is_read() -> None:
     assert wire.from_json(said) == Plan(AllImages()).then(Where((~F("age").starts_with("a")).node))
 
 
+def test_a_query_of_version_4_is_read() -> None:
+    """In it ``by`` was the keys of groups, of `distinct` and of an order, too."""
+    one = {"step": "distinct", "by": [AGE]}
+    order = {"step": "order-by", "keys": [{"by": AGE, "descending": True}, {"by": AGE}]}
+    some = {"step": "sample", "n": 3}
+    aggregate = {"name": "n", "value": {"node": "aggregate", "function": "count"}}
+    group = {"step": "group-by", "by": [{"name": "age", "value": AGE}], "aggregates": [aggregate]}
+    said = {"odin_query": 4, "source": {"source": "images"}, "steps": [one, order, some, group]}
+    age = F("age").node
+    steps = (Distinct((age,)), OrderBy((SortKey(age, True), SortKey(age))), Sample(3))
+    groups = GroupBy((Column("age", age),), (Column("n", Aggregate("count")),))
+    assert wire.from_json(said) == Plan(AllImages(), (*steps, groups))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         ([], "This is not a query"),
         ({"source": {"source": "images"}}, "This is not a query"),
-        ({"odin_query": 5, "source": {"source": "images"}}, "version 5, and this odin_graph reads 4: upgrade"),
+        ({"odin_query": 6, "source": {"source": "images"}}, "version 6, and this odin_graph reads 5: upgrade"),
         ({"odin_query": True, "source": {"source": "images"}}, "version True"),
         ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
         (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),

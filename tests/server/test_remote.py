@@ -331,7 +331,7 @@ def test_affinity_far_away(retina: og.Workspace, far: og.Workspace) -> None:
         {"age": F("age"), "DME": F("label") == "DME", "site": F("site")},
         {"list": [None, *range(39)], "series": ages, "truth": [number % 3 == 0 for number in range(40)]},
         {"array": np.arange(40) % 5, "column": pa.array(["a", None, "b", "b"] * 10)},
-        {"by": Hypothesis(np.arange(40) % 4, by=("spearman", "kruskal-wallis"))},
+        {"by": Hypothesis(np.arange(40) % 4, measures=("spearman", "kruskal-wallis"))},
         {"bright": pixels > pixels.mean()},
     ]
     for case in cases:
@@ -346,7 +346,7 @@ def test_affinity_far_away(retina: og.Workspace, far: og.Workspace) -> None:
         {"x": "age"},
         {"x": 5},
         {"x": [1] * 40},
-        {"x": Hypothesis([1] * 40, by="no")},
+        {"x": Hypothesis([1] * 40, measures="no")},
         {},
     ):
         with pytest.raises(og.OdinError) as mine:
@@ -359,7 +359,7 @@ def test_affinity_far_away(retina: og.Workspace, far: og.Workspace) -> None:
         name, effect, maps = "own", "own", False
 
     with pytest.raises(og.RemoteError, match="'own' of the hypothesis 'x' is code of yours"):
-        there.affinity({"x": Hypothesis([1, 2], by=Own())}, keys)  # type: ignore[arg-type]
+        there.affinity({"x": Hypothesis([1, 2], measures=Own())}, keys)  # type: ignore[arg-type]
 
 
 def test_hypotheses_of_others_are_read_strictly(client: TestClient) -> None:

@@ -30,19 +30,19 @@ class Deletable(InSession):
     id: Any
     """A str."""
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete it and keep a tombstone: readers no longer show it, lineage still does.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it even if something frozen uses it.
 
         Raises:
             FrozenError: Something frozen uses it. The message says what.
             ConflictError: A running process is working on it.
         """
-        done = delete_things(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+        done = delete_things(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
         self._forget()
         return done
 
@@ -109,14 +109,14 @@ class CollectionVerbs(InSession):
         return update_metadata(self._stores, self.KIND, self._ids_of(things), columns, missing=missing)
 
     def delete(
-        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete things and keep tombstones, in one transaction: all of them, or none and an error.
 
         Args:
             things: The things, or their ids.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete them even if something frozen uses them.
 
         Raises:
@@ -125,7 +125,7 @@ class CollectionVerbs(InSession):
             ConflictError: A running process is working on one of them.
         """
         listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return delete_things(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
+        return delete_things(self._stores, self.KIND, self._ids_of(listed), why=why, who=who, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
         """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.
@@ -153,13 +153,13 @@ class CollectionVerbs(InSession):
 
 
 def delete_things(
-    stores: Stores, kind: str, things: Sequence[Any], *, why: str | None, by: str | None, force: bool
+    stores: Stores, kind: str, things: Sequence[Any], *, why: str | None, who: str | None, force: bool
 ) -> DeletionReport:
     """Delete things of a kind, volumes and videos with their images; see `deletion.delete`."""
     if kind in PARTS:
         images = [row["key"] for id_ in things for row in images_of(stores, kind, id_)]  # type: ignore[arg-type]
-        deletion.delete(stores, "Image", images, why=why, by=by, force=force)
-    return deletion.delete(stores, kind, things, why=why, by=by, force=force)
+        deletion.delete(stores, "Image", images, why=why, who=who, force=force)
+    return deletion.delete(stores, kind, things, why=why, who=who, force=force)
 
 
 @served

@@ -36,7 +36,7 @@ class Labels(InSession):
         self._session = session
 
     def update(
-        self, source: Any, /, label: Any = _NOT_GIVEN, *, why: str | None = None, by: str | None = None
+        self, source: Any, /, label: Any = _NOT_GIVEN, *, why: str | None = None, who: str | None = None
     ) -> LabelReport:
         """Correct labels. The history keeps who, when, why, and the old label. Frozen labels do not change.
 
@@ -45,24 +45,24 @@ class Labels(InSession):
                 ``label``, a query, a data set, an image, its id, or a list of images.
             label: One label for all of them, an expression (``exp.predicted``), or None to remove the label.
             why: The reason.
-            by: Who corrects them; by default your login name.
+            who: Who corrects them; by default your login name.
 
         Raises:
             DataError: There is no label, an image is given twice, or an image does not exist.
             MetadataError: The label does not have the type of the labels in this workspace.
         """
         keys, labels = self._read(source, label)
-        return catalog.set_labels(self._stores, keys, labels, by=by, why=why)
+        return catalog.set_labels(self._stores, keys, labels, who=who, why=why)
 
     def history(self, images: Any) -> pd.DataFrame:
-        """All corrections of images: image, at (UTC), by, before, after, why; the oldest first.
+        """All corrections of images: image, at (UTC), who, before, after, why; the oldest first.
 
         Args:
             images: An image, its id, a query, a data set, or a list of images. They may be deleted.
         """
         import pandas as pd
 
-        names = ["image", "at", "by", "before", "after", "why"]
+        names = ["image", "at", "who", "before", "after", "why"]
         rows = self._session.ask(_history_of, self._keys(images, deleted=True).tolist())
         return pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
 

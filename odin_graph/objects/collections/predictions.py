@@ -110,19 +110,19 @@ class PredictionSets(Collection[PredictionSet]):
     KIND = "PredictionSet"
 
     def add(
-        self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
+        self, experiment: Experiment | str, on: Dataset | str, predicted: Any = None, **how: Any
     ) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
             experiment: The experiment that they belong to.
-            dataset: The data set version that was predicted.
+            on: The data set version that was predicted.
             predicted: The prediction for each image; by default the most probable class.
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        return stored.log_predictions(dataset, predicted, **how)
+        return stored.log_predictions(on, predicted, **how)
 
     def where(
         self, *conditions: Expr, dataset: Dataset | str | None = None, **equal: Any

@@ -60,9 +60,9 @@ class StackObject(Verbs):
         """Its images, and what was made from them: ``.descendants().used_by(og.Experiment)``."""
         return Relatives(self._session, self.id, self._session.ask(derived_of, self.KIND, [self.id]), "descendants")
 
-    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+    def purge(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy its images, everything derived or computed from them, and its metadata; see `Images.purge`."""
-        return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
+        return purge_stack(self._stores, self.KIND, self.id, why=why, who=who, force=force)
 
     def sheet(self) -> ContactSheet:
         """A contact sheet of its images, at equal distances. More than 8 bits are stretched on one scale."""

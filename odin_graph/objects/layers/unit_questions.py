@@ -90,17 +90,17 @@ class UnitQuestions(InSession):
         return self._session.ask(_stats_of, self.node, self.plan_of(images), view)
 
     def selectivity(
-        self, images: Any = None, *, by: str | Expr = "label", view: UnitView = "units", bins: int = 10
+        self, images: Any = None, *, group_by: str | Expr = "label", view: UnitView = "units", bins: int = 10
     ) -> Selectivity:
         """How well each unit separates classes: class selectivity, mutual information, the AUC of each class.
 
         Args:
             images: See `stats`.
-            by: A field or expression that gives the classes.
+            group_by: A field or expression that gives the classes.
             view: See `stats`.
             bins: The number of bins for the values of a unit, for the mutual information.
         """
-        value = F(by) if isinstance(by, str) else by
+        value = F(group_by) if isinstance(group_by, str) else group_by
         return self._session.ask(
             _selectivity_of, self.node, self.plan_of(images), Column("said", as_node(value)), view, bins
         )
@@ -212,11 +212,11 @@ def _stats_of(stores: Stores, of: LayerOf, images: Plan | None, view: UnitView) 
 
 @served
 def _selectivity_of(
-    stores: Stores, of: LayerOf, images: Plan | None, by: Column, view: UnitView, bins: int
+    stores: Stores, of: LayerOf, images: Plan | None, group_by: Column, view: UnitView, bins: int
 ) -> Selectivity:
     layer = layer_of(stores, of)
     query = queried_images(stores, layer, images, view)
-    return selectivity(layer.slabs(query, view), _values_of(query, Expr(by.value)), bins=bins)
+    return selectivity(layer.slabs(query, view), _values_of(query, Expr(group_by.value)), bins=bins)
 
 
 def _affinity(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypotheses, view: UnitView) -> Affinity:
@@ -229,7 +229,7 @@ def _affinity(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypo
         values = hypothesis.values if isinstance(hypothesis, Hypothesis) else hypothesis
         maps |= getattr(values, "ndim", 1) == _MASKS
         values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
-        prepared[name] = Hypothesis(values, hypothesis.by) if isinstance(hypothesis, Hypothesis) else values
+        prepared[name] = Hypothesis(values, hypothesis.measures) if isinstance(hypothesis, Hypothesis) else values
     summary = "mean" if view == "channels-mean" else "max"
     slabs = layer.maps(query) if maps else layer.slabs(query, view)
     return affinity(slabs, prepared, summary=summary)

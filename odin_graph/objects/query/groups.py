@@ -29,7 +29,7 @@ class Grouping:
     """A query and its groups: `agg` computes values for each group."""
 
     query: Steps
-    by: tuple[Any, ...]
+    keys: tuple[Any, ...]
     named: dict[str, Expr]
 
     def agg(self, **aggregates: Expr) -> Groups:
@@ -41,7 +41,7 @@ class Grouping:
         Raises:
             ExpressionError: A field is used outside an aggregate.
         """
-        step = GroupBy(columns_of(self.by, self.named), columns_of((), aggregates))
+        step = GroupBy(columns_of(self.keys, self.named), columns_of((), aggregates))
         plan = self.query.plan
         return Groups(self.query.address, plan.then(self.query._executor.bind(plan, step)))  # noqa: SLF001
 

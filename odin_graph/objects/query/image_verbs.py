@@ -51,23 +51,23 @@ class ImageVerbs(InSession):
         object.__setattr__(self, "fields", fields)  # this object shows what is stored
         return self
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete the image and keep a tombstone. Refused if a data set version contains it, unless forced.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it anyway. The version keeps its digest, opens as before, and reports what is missing.
         """
-        return deletion.delete(self._stores, "Image", [int(self.key)], why=why, by=by, force=force)
+        return deletion.delete(self._stores, "Image", [int(self.key)], why=why, who=who, force=force)
 
     def undelete(self) -> UndeletionReport:
         """Remove its tombstone, so that readers see it again as it was; see `Images.undelete`."""
         return undelete(self._stores, "Image", [int(self.key)])
 
-    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+    def purge(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy it, and everything that was derived or computed from it; see `Images.purge`."""
-        return purge(self._stores, np.array([self.key], np.int64), why=why, by=by, force=force)
+        return purge(self._stores, np.array([self.key], np.int64), why=why, who=who, force=force)
 
     def revise(self, pixels: NDArray[Any], **metadata: Any) -> Image:
         """Store new pixels: a new image ``ID@2``, a REVISION_OF this one, with its label and metadata.
@@ -103,14 +103,14 @@ class ImagesVerbs(InSession):
         return update_metadata(self._stores, "Image", keys_of(self._stores, things).tolist(), columns, missing=missing)
 
     def delete(
-        self, images: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, images: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete images and keep tombstones: readers do not see them, lineage does, and their pixels stay.
 
         Args:
             images: A query, an image, its id, or several.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Also delete images in data set versions. These keep their digest, open as before, and report what is
                 missing.
 
@@ -119,7 +119,7 @@ class ImagesVerbs(InSession):
         """
         stores = self._stores  # a remote session refuses here, before anything is looked up
         keys = self._keys_of(images).tolist()
-        return deletion.delete(stores, "Image", keys, why=why, by=by, force=force)
+        return deletion.delete(stores, "Image", keys, why=why, who=who, force=force)
 
     def undelete(self, images: Any, /) -> UndeletionReport:
         """Remove the tombstones of images, in one transaction. Readers see the images again as they were.
@@ -141,7 +141,7 @@ class ImagesVerbs(InSession):
         /,
         *,
         why: str | None = None,
-        by: str | None = None,
+        who: str | None = None,
         force: bool = False,
         dry_run: bool = False,
     ) -> PurgeReport:
@@ -153,7 +153,7 @@ class ImagesVerbs(InSession):
         Args:
             images: A query, an image, its id, or several. They may be deleted already.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Also purge images in data set versions.
             dry_run: Only report what would be destroyed, and what could not.
 
@@ -168,7 +168,7 @@ class ImagesVerbs(InSession):
             self._stores,
             self._keys_of(images),
             why=why,
-            by=by,
+            who=who,
             force=force,
             dry_run=dry_run,
         )

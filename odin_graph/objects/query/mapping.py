@@ -55,13 +55,13 @@ def map_images(
 
 
 def map_groups(
-    query: Query, function: Callable[[list[Image]], Any], name: str | None, by: str, progress: bool
+    query: Query, function: Callable[[list[Image]], Any], name: str | None, group_by: str, progress: bool
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
     stores = query._stores  # noqa: SLF001 - of one package
-    table = query.to_arrow(by)
+    table = query.to_arrow(group_by)
     groups: dict[Any, list[int]] = {}
-    for key, value in zip(table.column("key").to_pylist(), table.column(by).to_pylist(), strict=True):
+    for key, value in zip(table.column("key").to_pylist(), table.column(group_by).to_pylist(), strict=True):
         groups.setdefault(tuple(value) if isinstance(value, list) else value, []).append(key)
     values: list[Any] = []
     with progress_bar("map", table.num_rows, show=progress) as advance:
@@ -73,7 +73,7 @@ def map_groups(
         check_values(values)
         once = {key: value for keys, value in zip(groups.values(), values, strict=True) for key in keys}
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
-    return pd.Series(values, index=pd.Index(list(groups), name=by), name=name)
+    return pd.Series(values, index=pd.Index(list(groups), name=group_by), name=name)
 
 
 def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> bool:

@@ -54,7 +54,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: None = None,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series: ...
@@ -64,7 +64,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query: ...
@@ -73,7 +73,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str | None = None,
         *,
-        by: str | None = None,
+        group_by: str | None = None,
         processes: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query:
@@ -85,10 +85,10 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         operation of it.
 
         Args:
-            function: It is called with an `Image`, or with the list of images of a group if ``by`` is given.
+            function: It is called with an `Image`, or with the list of images of a group if ``group_by`` is given.
             name: The name of the metadata, or of the new images.
-            by: A field. The function is called once for each value of the field. With a name, every image of the group
-                gets the result.
+            group_by: A field. The function is called once for each value of the field. With a name, every image of the
+                group gets the result.
             processes: The number of processes. Threads run a function in pure Python on one core only.
             progress: Show a progress bar.
 
@@ -96,8 +96,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             DataError: The function failed. The message names the image or group.
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
-        if by is not None:
-            return map_groups(self, function, name, by, progress)
+        if group_by is not None:
+            return map_groups(self, function, name, group_by, progress)
         return map_images(self, function, name, processes, progress)
 
     @classmethod
@@ -128,10 +128,10 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         return PatchQuery(self, (), Patches(size, stride, edge, value))
 
     def purge(
-        self, *, why: str | None = None, by: str | None = None, force: bool = False, dry_run: bool = False
+        self, *, why: str | None = None, who: str | None = None, force: bool = False, dry_run: bool = False
     ) -> PurgeReport:
         """Destroy the images of the query, and everything derived or computed from them; see `Images.purge`."""
-        return purge(self._stores, self.keys(), why=why, by=by, force=force, dry_run=dry_run)
+        return purge(self._stores, self.keys(), why=why, who=who, force=force, dry_run=dry_run)
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
         """The keys of its images, for calls that take images."""

@@ -38,17 +38,17 @@ class QueryVerbs:
             columns[name] = table.column(f"c{place}").to_pylist() if computes else constant(value, len(things))
         return update_metadata(self._stores, self.plan.kind, things, columns, missing="remove")
 
-    def delete(self: Any, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self: Any, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete what the query selects, and keep tombstones. Refused if something frozen uses it, unless forced.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it even if something frozen uses it.
         """
         kind = self.plan.kind
         things = self._named().column(KINDS[kind].key).to_pylist()
-        return delete_things(self._stores, kind, things, why=why, by=by, force=force)
+        return delete_things(self._stores, kind, things, why=why, who=who, force=force)
 
     def _named(self: Any) -> pa.Table:
         """The column that names each."""

@@ -59,13 +59,13 @@ class RowSteps(Steps):
         id = getattr(id, "id", id)  # noqa: A001
         return isinstance(id, str) and self.where(id=id).count() > 0
 
-    def sample(self, n: int, seed: int = 0) -> Self:
-        """Draw ``n`` images at random. They keep their order.
+    def sample(self, k: int, seed: int = 0) -> Self:
+        """Draw k images at random. They keep their order.
 
         The sample depends on the images and the seed, not on the order of the images. If images are added, the sample
         with the same seed keeps its images, except those that a new image replaces.
         """
-        return self._then(Sample(n, seed))
+        return self._then(Sample(k, seed))
 
     def union(self, other: Steps | HasImages) -> Self:
         """These images, then those of another query, each once. Of two data sets, ``F("label")`` is today's label."""
@@ -105,14 +105,14 @@ class RowSteps(Steps):
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))
 
-    def group_by(self, /, *by: str | Expr, **named: Expr) -> Grouping:
+    def group_by(self, /, *keys: str | Expr, **named: Expr) -> Grouping:
         """Group the rows: ``group_by("label", decade=fn.floor(F("age") / 10)).agg(n=og.count())``.
 
         Args:
-            by: Names of fields, or expressions of one field.
+            keys: Names of fields, or expressions of one field.
             named: Other expressions, with the names of their columns. Without any argument there is one group.
         """
-        return Grouping(self, by, named)
+        return Grouping(self, keys, named)
 
     def agg(self, /, **aggregates: Expr) -> Groups:
         """One row of aggregates over all rows; see `Grouping.agg`."""

@@ -70,11 +70,13 @@ class Steps(InSession):
         """Return only these columns: ``select("id", "age", predicted=exp.predicted)``."""
         return self._then(Select(columns_of(names, columns)))
 
-    def distinct(self, *by: str | Expr) -> Self:
+    def distinct(self, *keys: str | Expr) -> Self:
         """Keep the first image of each combination of values: ``distinct("patient")``. Missing values are equal."""
-        if not by:
+        if not keys:
             raise QueryError('distinct() takes at least one field, as in distinct("patient").')
-        return self._then(Distinct(tuple(F(field).node if isinstance(field, str) else as_node(field) for field in by)))
+        return self._then(
+            Distinct(tuple(F(field).node if isinstance(field, str) else as_node(field) for field in keys))
+        )
 
     def count(self, *, timeout: float | None = None) -> int:
         """The number of rows.

@@ -115,7 +115,7 @@ class DatasetOps(LabeledSet):
         fractions: Mapping[str, float],
         *,
         stratify: str | None = None,
-        group: str | None = None,
+        group_by: str | None = None,
         time: str | None = None,
         seed: int = 0,
         revise: bool = False,
@@ -128,7 +128,7 @@ class DatasetOps(LabeledSet):
         Args:
             fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
             stratify: A field whose values keep their proportions in each part, usually ``"label"``.
-            group: A field such as the patient: all images with the same value go into one part.
+            group_by: A field such as the patient: all images with the same value go into one part.
             time: A field that orders the images: the first part gets the oldest images, the last part the newest.
                 Images of the same time stay together. Nothing is random then.
             seed: The same seed gives the same split.
@@ -142,11 +142,13 @@ class DatasetOps(LabeledSet):
             DataError: The groups or the times cannot be split in this way.
         """
         check_fractions(fractions)
-        options = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
+        options = {"fractions": dict(fractions), "stratify": stratify, "group_by": group_by, "time": time, "seed": seed}
         bases = {part: f"{self.base}/{part}" for part in fractions}
         keep = bases if revise and not redraw else None
         other = splitting.changed(self._stores, next(iter(bases.values()), ""), options) if keep else []
-        parts, missed = splitting.deal(self, fractions, keep, stratify=stratify, group=group, time=time, seed=seed)
+        parts, missed = splitting.deal(
+            self, fractions, keep, stratify=stratify, group_by=group_by, time=time, seed=seed
+        )
         made = {
             part: self._part(bases[part], positions, {**options, "part": part}, revise=revise or redraw)
             for part, positions in parts.items()
@@ -159,7 +161,7 @@ class DatasetOps(LabeledSet):
         k: int,
         *,
         stratify: str | None = None,
-        group: str | None = None,
+        group_by: str | None = None,
         seed: int = 0,
         revise: bool = False,
         redraw: bool = False,
@@ -169,7 +171,7 @@ class DatasetOps(LabeledSet):
         Args:
             k: The number of folds, 2 or more.
             stratify: A field whose values keep their proportions.
-            group: A field: all images with the same value stay together.
+            group_by: A field: all images with the same value stay together.
             seed: The same seed gives the same folds.
             revise: Make next versions if they exist with other images. As in `split`, each image stays in its fold.
             redraw: Make next versions, and draw everything again.
@@ -183,10 +185,10 @@ class DatasetOps(LabeledSet):
         if k > (number := len(Members.alive(self._stores, self.id))):
             raise DataError(f"{number:,} images cannot be split into {k:,} folds: give {number:,} or less.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
-        options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
+        options = {"folds": k, "stratify": stratify, "group_by": group_by, "seed": seed}
         keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None
         other = splitting.changed(self._stores, keep["1"], options) if keep else []
-        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group=group, seed=seed, folds=True)
+        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group_by=group_by, seed=seed, folds=True)
         every = np.arange(len(Members.alive(self._stores, self.id)))
         folds = []
         for fold, tested in parts.items():
@@ -207,20 +209,21 @@ class DatasetOps(LabeledSet):
 
     def sample(
         self,
-        number: int,
+        k: int,
         *,
         balanced: str | None = None,
         weights: str | Mapping[Any, float] | None = None,
-        by: str = "label",
+        group_by: str = "label",
         seed: int = 0,
     ) -> Draft:
         """Draw random images, each at most once, in the order of the data set. ``db.datasets.add(id, draft)`` freezes them.
 
         Args:
-            number: The number of images.
+            k: The number of images.
             balanced: A field: the same number of images is drawn for each of its values.
-            weights: How likely an image is drawn: a field of positive numbers, or a number for each value of ``by``.
-            by: The field whose values are the keys of ``weights``.
+            weights: How likely an image is drawn: a field of positive numbers, or a number for each value of
+                ``group_by``.
+            group_by: The field whose values are the keys of ``weights``.
             seed: The same seed draws the same images.
 
         Raises:
@@ -231,16 +234,16 @@ class DatasetOps(LabeledSet):
         if isinstance(weights, str):
             chances = self._field(weights)
         elif weights is not None:
-            chances = [weights.get(value) for value in self._field(by)]
+            chances = [weights.get(value) for value in self._field(group_by)]
         positions = sample_positions(
             len(members),
-            number,
+            k,
             balanced=None if balanced is None else self._field(balanced),
             weights=chances,
             ids=self._field("id"),
             seed=seed,
         )
-        details = {"number": number, "balanced": balanced, "weights": weights, "seed": seed}
+        details = {"k": k, "balanced": balanced, "weights": weights, "seed": seed}
         return self._draft(members.take(positions), "sample", **details)
 
     @property

@@ -87,7 +87,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     @property
     def leaks(self) -> list[dict[str, Any]]:
-        """Images that both its training and its evaluation used: ``train``, ``test``, counts ``by`` key; or [].
+        """Images that both its training and its evaluation used: ``train``, ``test``, counts by ``rules``; or [].
 
         They are checked between its own data sets when it starts. If it is evaluated on another data set, they are
         checked between that data set and everything that it, or an experiment that it continues, learned from.
@@ -143,18 +143,18 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         """Everything that was logged: step, name, value, at."""
         return self._session.ask(read_log, self.id)
 
-    def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
+    def results(self, on: Dataset | str, *, group_by: str | None = None) -> Results:
         """Measure it on a data set: accuracy, confusion, and the other measures of its task.
 
         An image is measured if it is a member, is not deleted, and has a label and a prediction. The result reports
         what is left out. If some labeled images have no prediction, you get a `CoverageWarning`.
 
         Args:
-            dataset: A data set that it has predictions for.
-            by: A field to group by, such as the patient.
+            on: A data set that it has predictions for.
+            group_by: A field, such as the patient.
         """
-        dataset_id = self._dataset(dataset)
-        measured = self._session.ask(results, self.id, dataset_id, by=by, warns=True)
+        dataset_id = self._dataset(on)
+        measured = self._session.ask(results, self.id, dataset_id, group_by=group_by, warns=True)
         return replace(measured, seen=self._session.ask(warn_of_seen, self.id, dataset_id))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:

@@ -35,7 +35,7 @@ class Predicting(InSession):
 
     def predict(
         self,
-        dataset: Dataset | str,
+        on: Dataset | str,
         *,
         checkpoint: Checkpoint | str | None = None,
         nodes: bool = True,
@@ -44,7 +44,7 @@ class Predicting(InSession):
         """Run a checkpoint on a data set and store its predictions. Stored ones are not computed again.
 
         Args:
-            dataset: The data set version; an id without a version is the latest version.
+            on: The data set version; an id without a version is the latest version.
             checkpoint: The checkpoint to run; by default the best, or else the last.
             nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
             progress: Show a progress bar.
@@ -54,7 +54,7 @@ class Predicting(InSession):
         from odin_graph.runtime.passes.predict import predict_batches
 
         stores: Stores = self._stores
-        dataset_id = self._dataset(dataset)
+        dataset_id = self._dataset(on)
         given = None if checkpoint is None else str(getattr(checkpoint, "id", checkpoint))
         chosen = given or chosen_checkpoint(stores.graph, self.id)
         if chosen is None:
@@ -76,7 +76,7 @@ class Predicting(InSession):
 
     def log_predictions(
         self,
-        dataset: Dataset | str,
+        on: Dataset | str,
         predicted: Sequence[Any] | NDArray[Any] | None = None,
         *,
         images: Iterable[Image | str | int] | None = None,
@@ -89,7 +89,7 @@ class Predicting(InSession):
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
-            dataset: The data set version that was predicted.
+            on: The data set version that was predicted.
             predicted: The class (name, or index in ``classes``), list of classes, or number for each image; by default
                 the most probable class.
             images: The images, their ids or keys; by default the whole data set, in its order (with or without deleted
@@ -114,7 +114,7 @@ class Predicting(InSession):
             import_predictions(
                 self._stores,
                 self.id,
-                self._dataset(dataset),
+                self._dataset(on),
                 None if images is None else keys_of_images(self._session, images),
                 predicted,
                 confidence=confidence,

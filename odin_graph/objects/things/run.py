@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from odin_graph.analysis import leaks
 from odin_graph.analysis.choices import chosen_by_test, keep_choice
-from odin_graph.analysis.leak_keys import SideOf
+from odin_graph.analysis.leak_rules import SideOf
 from odin_graph.analysis.leaks import Leaks
 from odin_graph.analysis.seen import JUDGING, warn_of_seen
 from odin_graph.catalog.datasets.datasets import resolve

@@ -275,7 +275,7 @@ Node: TypeAlias = Annotated[
 class SortKey(Part):
     """One key of an order; missing values come last either way."""
 
-    by: Node
+    value: Node
     descending: bool = False
 
 

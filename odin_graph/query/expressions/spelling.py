@@ -119,7 +119,7 @@ def _method(operand: Node, name: str, others: tuple[Node, ...]) -> str:
 
 def spell_key(key: SortKey) -> str:
     """A sort key as Python."""
-    return f"{_bracketed(key.by)}.desc()" if key.descending else spell(key.by)
+    return f"{_bracketed(key.value)}.desc()" if key.descending else spell(key.value)
 
 
 def _bracketed(node: Node) -> str:
