@@ -157,7 +157,7 @@ def test_shapes_that_the_model_refuses(db: og.Workspace) -> None:
         db.models.add("other", Fixed, classes=list(range(10)), input_shape=(1, 20, 20))
     with refused(db, og.ShapeError, "The model 'three'", "3"):
         db.models.add("three", Fixed, classes=["a", "b", "c"], input_shape=(1, 28, 28))
-    assert list(db.models) == ["fixed"]
+    assert db.models.ids() == ["fixed"]
 
 
 # A frozen data set changed

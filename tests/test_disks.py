@@ -71,7 +71,7 @@ def assert_all_well(db: og.Workspace) -> None:
     assert db.images("retina-test").to_numpy().shape == (example.IMAGES, 8, 8, 1)
     for store in STORING.values():
         store(db)
-    assert len(db.images.select(cypher="MATCH (i:Image) WHERE i.id STARTS WITH 'noise' RETURN i")) == len(NOISE)
+    assert len(db.images(cypher="MATCH (i:Image) WHERE i.id STARTS WITH 'noise' RETURN i")) == len(NOISE)
     report = db.doctor(deep=True)
     assert report.sound, str(report)
 
@@ -167,7 +167,7 @@ def test_a_whole_workspace_on_a_full_disk(tmp_path: Path) -> None:
             build(db)
             fill(folder)
             calls = STORING | {
-                "labels.set": lambda db: db.labels.update(["scan000.png"], "normal"),
+                "labels.update": lambda db: db.labels.update(["scan000.png"], "normal"),
                 "update": lambda db: db.images.update({"scan000.png": {"note": "x"}}),
                 "delete": lambda db: db.images.delete(["scan000.png"], force=True),
                 "purge": lambda db: db.images.purge(["scan000.png"], force=True),

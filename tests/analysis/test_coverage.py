@@ -61,7 +61,7 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "per image": (table.num_rows, 1 - np.mean(table.column("wrong").to_pylist())),
         "images table": (db.tables.images(dataset).num_rows, held.accuracy),
         "experiments table": (n, next(row["accuracy"] for row in experiments if row["id"] == exp.id)),
-        "predictions": (db.predictions[exp.predictions[0]].to_arrow().num_rows, held.accuracy),
+        "predictions": (exp.predictions[0].to_arrow().num_rows, held.accuracy),
         "json": (json.loads(held.to_json())["n"], json.loads(held.to_json())["overall"]["accuracy"]),
     }
 
@@ -154,7 +154,7 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     assert table.column("id").to_pylist() == ["few", "every"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert db.experiments.where(F("results.coverage") == 1).ids == ("every",)
+        assert db.experiments.where(F("results.coverage") == 1).ids() == ["every"]
         coverage = db.experiments().to_arrow("id", "results.coverage").to_pydict()
         assert dict(zip(coverage["id"], coverage["results.coverage"], strict=True)) == {
             "every": 1.0,
@@ -234,7 +234,7 @@ def test_probabilities_are_taken_as_rounding_leaves_them(db: og.Workspace) -> No
     log(db, "half", dataset, probabilities=rows, classes=[f"c{c}" for c in range(50)])
     log(db, "several", dataset, probabilities=np.full((3, 4), 0.9), classes=list("abcd"), task="multi-label")
     log(db, "over", dataset, ["a", "b", "a"], confidence=np.array([1 + 1e-7, 0.5, 1]), classes=["a", "b"])
-    stored = db.predictions[db.experiment("over").predictions[0]].to_arrow().column("confidence").to_pylist()
+    stored = db.experiment("over").predictions[0].to_arrow().column("confidence").to_pylist()
     assert stored == [1.0, 0.5, 1.0]
 
 

@@ -243,7 +243,7 @@ def world(db: og.Workspace) -> og.Workspace:
     first.revise(remove=["digit-40"])
     db.datasets.add("even", db.images("digits").where(og.F("reader") == "ann"))
     db.labels.update({"digit-50": 3}, why="misread")
-    db.views["of ann"] = db.images().where(og.F("reader") == "ann")
+    db.views.add("of ann", db.images().where(og.F("reader") == "ann"))
     model = db.models.add("small", SmallNet, preprocess=PREPROCESS, classes=range(10), input_shape=(1, 28, 28))
     db.models.add("unused", SmallNet, preprocess=PREPROCESS, classes=range(10), input_shape=(1, 28, 28))
     model.add_checkpoint(SmallNet(), id="imported")

@@ -116,7 +116,7 @@ def test_stored_images_have_lineage_and_what_they_inherit(db: og.Workspace) -> N
         assert row["op"] == "resize"
         assert json.loads(row["params"]) == {"size": 64, "method": "bilinear"}
         assert row["code"].startswith("odin-graph ")
-    assert list(db.images["chelsea"].descendants().ids) == ["chelsea#small"]
+    assert db.images["chelsea"].descendants().ids() == ["chelsea#small"]
 
 
 def test_chains_keep_the_first_root(db: og.Workspace) -> None:
@@ -247,7 +247,7 @@ def test_map_over_groups(db: og.Workspace) -> None:
 
 def test_map_over_data_sets(db: og.Workspace) -> None:
     db.datasets.add("all", db.images())
-    assert db.datasets.where().map(len).to_dict() == {"all@1": 5}
+    assert db.datasets().map(len).to_dict() == {"all@1": 5}
 
 
 def test_interrupted_it_goes_on(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,11 +48,11 @@ def test_what_was_recorded_is_read(experiments: Experiments) -> None:
 
 
 def test_collection_lists_and_finds(experiments: Experiments) -> None:
-    assert list(experiments) == ["a", "b", "c"]
+    assert experiments.ids() == [exp.id for exp in experiments] == ["a", "b", "c"]
     assert (len(experiments), "a" in experiments, "x" in experiments) == (3, True, False)
-    assert [exp.id for exp in experiments.find(group="sweep")] == ["a", "b"]
-    assert [exp.id for exp in experiments.find(tag="good")] == ["a"]
-    assert [exp.id for exp in experiments.find(state="failed")] == ["c"]
+    assert experiments.where(group="sweep").ids() == ["a", "b"]
+    assert experiments.where(F("tags").has("good")).ids() == ["a"]
+    assert [exp.id for exp in experiments.where(state="failed")] == ["c"]
 
 
 def test_lineage_between_experiments(stores: Stores, experiments: Experiments) -> None:

@@ -47,7 +47,7 @@ def test_a_whole_run(world: Stores) -> None:
         [made],
     )
     assert exp.metrics().column("step").to_pylist() == [1, 2]
-    assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
+    assert world.columns.predictions(made.id).column("wrong").to_pylist() == [False, True, False, False]
     wrong = Datasets(LocalSession(world))["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
     assert [image.id for image in wrong] == ["i1"]
 

@@ -31,10 +31,10 @@ def seen(db: og.Workspace) -> dict[str, Any]:
     return {
         "images": db.images().to_pandas("id", "label").to_dict("list"),
         "members": db.images("pilot").keys().tolist() if "pilot" in db.datasets else None,
-        "datasets": list(db.datasets),
-        "experiments": list(db.experiments),
-        "predictions": list(db.predictions),
-        "volumes": list(db.volumes),
+        "datasets": db.datasets.ids(),
+        "experiments": db.experiments.ids(),
+        "predictions": db.predictions.ids(),
+        "volumes": db.volumes.ids(),
         "deletions": len(db.deletions()),
     }
 

@@ -33,7 +33,7 @@ def pets(db: og.Workspace) -> og.Workspace:
 
 def test_every_collection_knows_the_four_words(db: og.Workspace) -> None:
     for collection in (db.images, db.datasets, db.models, db.experiments, db.predictions, db.activations):
-        for word in ("insert", "select", "update", "delete"):
+        for word in ("add", "where", "update", "delete", "ids"):
             assert callable(getattr(collection, word)), (collection, word)
 
 
@@ -123,7 +123,7 @@ def test_more_than_one_transaction_holds_can_be_repeated(pets: og.Workspace, mon
 
 
 def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:
-    things = [pets.experiments["e/1"], pets.datasets["pets"], pets.predictions[pets.experiments["e/1"].predictions[0]]]
+    things = [pets.experiments["e/1"], pets.datasets["pets"], pets.experiments["e/1"].predictions[0]]
     for thing in things:
         before = dict(thing.metadata)
         assert thing.update(good=True, grade=1).update({"grade": 2.5}).metadata == {
@@ -132,14 +132,14 @@ def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:
             "grade": 2.5,
         }
         assert thing.update(grade=None).metadata == {**before, "good": True}
-    assert pets.experiments.where(F("good"), site="Lima").ids == ("e/1",)
-    assert pets.datasets.where(F("size") > 5, F("good")).ids == ("pets@1",)
-    assert pets.predictions.where(experiment="e/1", dataset="pets", good=True).ids == (things[2].id,)
-    assert pets.predictions.where(experiment="e/2").ids == ()
+    assert pets.experiments.where(F("good"), site="Lima").ids() == ["e/1"]
+    assert pets.datasets.where(F("size") > 5, F("good")).ids() == ["pets@1"]
+    assert pets.predictions.where(experiment="e/1", dataset="pets", good=True).ids() == [things[2].id]
+    assert pets.predictions.where(experiment="e/2").ids() == []
     pets.experiments.update({"id": ["e/1"], "lr": [0.1]})
     frame = pets.experiments.where(F("lr") < 1).to_pandas()
     assert frame[["id", "lr", "site"]].values.tolist() == [["e/1", 0.1, "Lima"]]
-    assert pets.experiments.where().update(note="seen").updated == 1
+    assert pets.experiments().update(note="seen").updated == 1
     assert pets.experiments["e/1"].metadata["note"] == "seen"
     assert examine(pets._stores).sound
 
@@ -149,8 +149,8 @@ def test_select_refuses_what_it_does_not_know(pets: og.Workspace) -> None:
         pets.experiments.where(sit="Lima")
     with pytest.raises(og.ExpressionError):
         pets.experiments.where(F("site") > 3)
-    assert pets.images.select("pets", F("age") > 3).to_pandas("id")["id"].tolist() == ["i4", "i5"]
-    assert len(pets.images.select(F("age") > 3)) == 4
+    assert pets.images("pets").where(F("age") > 3).to_pandas("id")["id"].tolist() == ["i4", "i5"]
+    assert len(pets.images.where(F("age") > 3)) == 4
 
 
 def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> None:
@@ -224,15 +224,15 @@ def test_data_sets_experiments_and_their_parts(pets: og.Workspace) -> None:
     said = pets.experiments["e/1"].predictions
     report = pets.experiments["e/1"].delete(why="wrong seed")
     assert report.deleted == {"Experiment": 1, "PredictionSet": 1}
-    assert list(pets.experiments) == list(pets.predictions) == []
+    assert pets.experiments.ids() == pets.predictions.ids() == []
     assert "0 experiments" in repr(pets)
-    for ask in (lambda: pets.experiments["e/1"], lambda: pets.predictions[said[0]]):
+    for ask in (lambda: pets.experiments["e/1"], lambda: pets.predictions[said[0].id]):
         with pytest.raises(UnknownNameError):
             ask()
     with pytest.raises(ConflictError, match=r"Experiment 'e/1' was deleted by .*: wrong seed"):
         pets.run(id="e/1")
     pets.datasets["pets"].delete()
-    assert list(pets.datasets) == []
+    assert pets.datasets.ids() == []
     with pytest.raises(UnknownNameError):
         pets.images("pets")
     again = pets.datasets.add("pets", pets.images(IDS[:6]))

@@ -101,7 +101,7 @@ def test_revisions_that_are_refused(digits: og.Workspace, how: dict[str, Any], s
     some = digits.datasets.add("some", digits.images()[:10])
     with pytest.raises(og.DataError, match=said):
         some.revise(**how)
-    assert list(digits.datasets) == ["all@1", "some@1"]
+    assert digits.datasets.ids() == ["all@1", "some@1"]
 
 
 def test_what_a_query_would_give_today(digits: og.Workspace) -> None:
@@ -133,7 +133,7 @@ def test_set_operations(digits: og.Workspace) -> None:
         assert len(draft) == len(expected)
     made = digits.datasets.add("both", a | b)
     assert made.labels == [*a.labels, *b.labels[4:]]
-    assert made.id == (a | b).create("both").id == "both@1"
+    assert made.id == digits.datasets.add("both", a | b).id == "both@1"
     rows = digits.cypher("MATCH (:Dataset {id: 'both@1'})-[r:DERIVED_FROM]->(d) RETURN d.id AS d, r.query AS q")
     assert rows[0]["d"] == "a@1"
     assert json.loads(rows[0]["q"])["op"] == "union"
@@ -223,8 +223,8 @@ def test_samples(digits: og.Workspace) -> None:
     assert [position[key] for key in some.members.keys.tolist()] == sorted(
         position[k] for k in some.members.keys.tolist()
     )
-    assert some.create("some").labels == [all_.labels[position[key]] for key in some.members.keys.tolist()]
-    even = all_.sample(10, balanced="label").create("even")
+    assert digits.datasets.add("some", some).labels == [all_.labels[position[key]] for key in some.members.keys.tolist()]
+    even = digits.datasets.add("even", all_.sample(10, balanced="label"))
     assert set(even.counts().values()) == {1}
     heavy = all_.sample(5, weights={0: 1000.0, **dict.fromkeys(range(1, 10), 0.001)})
     zeros = all_.counts()[0]
@@ -268,8 +268,8 @@ def test_tags_and_tables(digits: og.Workspace) -> None:
     digest = all_.digest
     assert all_.tag("gold", "2026", "gold") == ("gold", "2026")
     assert all_.untag("2026") == ("gold",)
-    assert [held.id for held in digits.datasets.tagged("gold")] == ["all@1"]
-    assert digits.datasets.tagged("silver") == []
+    assert digits.datasets.where(F("tags").has("gold")).ids() == ["all@1"]
+    assert digits.datasets.where(F("tags").has("silver")).ids() == []
     assert digits.datasets["all"].tags == ("gold",)
     assert digits.datasets["all"].digest == digest
     with pytest.raises(og.DataError, match="is not a tag"):

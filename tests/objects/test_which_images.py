@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "revise": lambda db, images: len(db.datasets["rest@1"].revise(add=images)),
     "impact": lambda db, images: db.impact(images).counts,
     "history": lambda db, images: len(db.labels.history(images)),
-    "labels.set": lambda db, images: db.labels.update(images, "b").changed,
+    "labels.update": lambda db, images: db.labels.update(images, "b").changed,
     "delete": lambda db, images: (db.images.delete(images, force=True), len(db.images))[1],
     "purge": lambda db, images: len(db.images.purge(images, dry_run=True).images),
     "materialize": lambda db, images: len(layer(db).materialize(images, progress=False)),
@@ -110,7 +110,7 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
 def world(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (N, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, labels=["a", "b"] * 3, metadata={"n": list(range(N))}, progress=False)
-    db.views["few"] = db.images().where(F("n") < 3)
+    db.views.add("few", db.images().where(F("n") < 3))
     few = db.datasets.add("few", db.images().where(F("n") < 3))
     db.datasets.add("rest", db.images().where(F("n") >= 3))
     model = db.models.add("net", Net, classes=["a", "b"], input_shape=(1, 4, 4), preprocess=["to-float"])
@@ -124,7 +124,7 @@ def call(db: og.Workspace, name: str, images: Any) -> Any:
     found = CALLS[name](db, images)
     if name == "delete":
         db.images.undelete([f"image/{n:06}" for n in range(N)])
-    if name == "labels.set":
+    if name == "labels.update":
         db.labels.update({f"image/{n:06}": "ab"[n % 2] for n in range(N)})
     return found
 
@@ -152,7 +152,7 @@ def test_every_way_to_say_images_is_the_same(world: og.Workspace, name: str) -> 
         assert call(world, name, images(world)) == one, form
 
 
-@pytest.mark.parametrize("name", ["impact", "delete", "embeddings", "labels.set", "stats", "create", "vectors.add"])
+@pytest.mark.parametrize("name", ["impact", "delete", "embeddings", "labels.update", "stats", "create", "vectors.add"])
 def test_what_is_no_image_is_refused_in_words(world: og.Workspace, name: str) -> None:
     for what, images in NOT.items():
         with pytest.raises((DataError, QueryError)):

@@ -183,9 +183,9 @@ def test_answers_in_other_forms(retina: og.Workspace, far: og.Workspace, tmp_pat
 
 
 def test_what_there_is(retina: og.Workspace, far: og.Workspace) -> None:
-    retina.views["young"] = retina.images().where(F("age") < 40)
-    retina.views["by site"] = retina.images().group_by("site").count()
-    assert list(far.views) == ["by site", "young"]
+    retina.views.add("young", retina.images().where(F("age") < 40))
+    retina.views.add("by site", retina.images().group_by("site").count())
+    assert far.views.ids() == ["by site", "young"]
     assert (
         far.views["young"]
         .where(F("site") == "Lima")
@@ -195,16 +195,17 @@ def test_what_there_is(retina: og.Workspace, far: og.Workspace) -> None:
         )
     )
     assert far.views["by site"].to_arrow().equals(retina.images().group_by("site").count().to_arrow())
-    assert list(far.vectors) == ["line"]
-    assert (list(far.datasets), list(far.models)) == (["retina-test@1"], ["small-cnn"])
+    assert far.vectors.ids() == ["line"]
+    assert (far.datasets.ids(), far.models.ids()) == (["retina-test@1"], ["small-cnn"])
     assert len(far.dataset("retina-test")) == far.images(far.dataset("retina-test")).count()
     assert far.experiment("small-cnn/1").state == retina.experiment("small-cnn/1").state
-    assert [one.id for one in far.checkpoints()] == list(retina.checkpoints)
-    assert far.checkpoints[next(iter(retina.checkpoints))].model == "small-cnn"
+    assert [one.id for one in far.checkpoints()] == retina.checkpoints.ids()
+    assert far.checkpoints[retina.checkpoints.ids()[0]].model == "small-cnn"
     (row,) = far.cypher("MATCH (i:Image) WHERE i.age > $age RETURN count(i) AS n", age=40)
     assert row == {"n": retina.images().where(F("age") > 40).count()}
     assert repr(far) == repr(retina).replace(str(retina._session.address), str(far._session.address))
-    del retina.views["young"], retina.views["by site"]
+    retina.views.delete("young")
+    retina.views.delete("by site")
 
 
 MISTAKES: list[Callable[[Any], Any]] = [
@@ -419,14 +420,13 @@ WRITES: dict[str, Callable[[og.Workspace], Any]] = {
     "weights": lambda db: db.experiments["small-cnn/1"].best.weights(),  # type: ignore[union-attr]
     "predict": lambda db: db.experiment("small-cnn/1").predict("retina-test"),
     "run": lambda db: db.run(id="mine"),
-    "set": lambda db: db.labels.update(["scan001.png"], "DME"),
+    "update": lambda db: db.labels.update(["scan001.png"], "DME"),
     "retype": lambda db: db.fields.retype("age", str),
     "materialize": lambda db: features(db).materialize(db.images()),
-    "pin": lambda db: db.storage.pin(next(iter(db.activations))),
+    "pin": lambda db: db.storage.pin(db.activations.ids()[0]),
     "doctor": lambda db: db.doctor(deep=True),
     "backup": lambda db: db.backup("there"),
-    "__setitem__": lambda db: operator.setitem(db.views, "mine", db.images()),
-    "__delitem__": lambda db: operator.delitem(db.views, "mine"),
+    "delete": lambda db: db.views.delete("mine"),
 }
 
 
