@@ -137,7 +137,7 @@ def folders(stores: Stores) -> list[Path]:
 def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> None:
     stores = clinic._stores
     image = clinic.image(f"scan{SECRET:02}.png")
-    vector = clinic.activations["e/1/1/activations/features/mean"].vectors([image])
+    vector = clinic.activations["e/1/1/activations/features/mean"].embeddings([image])
     probabilities = stores.columns.probabilities(clinic.experiments["e/1"].predictions[0].id)
     said = probabilities[1][probabilities[0] == image.key]
     needles = [pixels_of(SECRET).tobytes()[100:164], f"Patient {SECRET:02}".encode(), vector.tobytes(), said.tobytes()]

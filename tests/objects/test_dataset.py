@@ -43,7 +43,7 @@ def test_made_of_a_query(datasets: Datasets, images: Query) -> None:
     assert made.metadata == {"site": "Ulm"}
     assert made.images().keys().tolist() == made.keys.tolist()
     assert datasets["pets"] == made == datasets["pets@1"]
-    assert (list(datasets), len(datasets), "pets" in datasets, "pest" in datasets) == (["pets@1"], 1, True, False)
+    assert (datasets.ids(), len(datasets), "pets" in datasets, "pest" in datasets) == (["pets@1"], 1, True, False)
 
 
 def test_made_of_ids_keys_and_images(datasets: Datasets) -> None:

@@ -10,6 +10,7 @@ from odin_graph.errors import UnknownNameError
 from odin_graph.objects.things.dataset import Datasets
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.objects.things.run import Run
+from odin_graph.query.expressions.expressions import F
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 

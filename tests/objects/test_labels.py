@@ -75,7 +75,7 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
     other = pets.datasets.add("ages", pets.images(IDS), label="age")
     exp = pets.experiments.add("e", train=train, uses={"shown": test})
     pets.experiments.add("f", train=other)
-    said = exp.log_predictions(test, ["cat"] * 4)
+    said = exp.log_predictions(test, ["cat"] * 4).id
     wrong = pets.predictions[said].to_arrow().column("wrong").to_pylist()
     frozen = {held.id: (held.digest, held.labels) for held in (train, test, other)}
     assert not pets.labels.stale()

@@ -36,7 +36,7 @@ def test_vectors_are_those_of_the_best_checkpoint_in_the_querys_order(
     with torch.no_grad():
         maps = module.norm(module.second(module.first(as_inputs(digits()[0][10:14])).relu()))
     np.testing.assert_allclose(found, maps.amax((2, 3)).numpy(), atol=1e-5)
-    np.testing.assert_array_equal(layer.vectors(["digit-12", "digit-10"]), found[[2, 0]])
+    np.testing.assert_array_equal(layer.embeddings(["digit-12", "digit-10"]), found[[2, 0]])
     assert repr(layer) == f"Layer('norm' of {layer.checkpoint!r}: BatchNorm2d, 16 x 13 x 13, max pooling)"
 
 

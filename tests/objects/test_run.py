@@ -135,7 +135,7 @@ def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
 
 def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
     with Run.start(LocalSession(world), id="mine") as run:
-        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.create"):
+        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.add"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
             run.checkpoint(None)  # type: ignore[arg-type]

@@ -86,7 +86,7 @@ def test_lineage_goes_up_to_it_and_down_from_it(db: og.Workspace) -> None:
     assert crop.ancestors().ids() == ["brain/000000", "brain"]
     down = brain.descendants()
     assert set(down.ids()) == {*(f"brain/{n:06d}" for n in range(4)), "brain/000000#corner", "brain/000001#corner"}
-    assert len(down.images) == 6
+    assert len(down.images()) == 6
     db.datasets.add("corners", crops, label=None)
     assert down.used_by(og.Dataset).ids() == ["corners@1"]
     rows = db.cypher("MATCH (i:Image)-[:HAS_ROOT]->(v:Volume {id: 'brain'}) RETURN count(i) AS n")

@@ -36,9 +36,11 @@ def test_fields_of_every_sort(lab: og.Workspace) -> None:
     assert experiments.where(F("lr") < 0.1).ids() == ["a"]
     assert experiments.where(F("params.optimizer.name") == "adam").ids() == ["a"]
     assert experiments.where((F("metrics.loss") < 0.3) & (F("site") == "Lima")).ids() == ["b"]
-    assert experiments.where(F("model") == "small-cnn").order_by(F("seed").desc()).ids() == ["small-cnn/2", "small-cnn/1"]
+    latest = experiments.where(model="small-cnn").order_by(F("seed").desc())
+    assert latest.ids() == ["small-cnn/2", "small-cnn/1"]
     assert [found.id for found in experiments.where(F("lr").is_not_null())[:1]] == ["a"]
-    assert lab.predictions.where(F("dataset") == "left@1").ids() == [made.id for made in lab.experiment("b").predictions]
+    made = lab.experiment("b").predictions
+    assert lab.predictions.where(F("dataset") == "left@1").ids() == [predicted.id for predicted in made]
     assert lab.checkpoints.where(F("best"), F("experiment") == "small-cnn/2").count() == 1
     assert lab.checkpoints()[0].experiment == "small-cnn/1"
     assert lab.datasets.where(F("size") == 60).order_by(F("id").desc()).ids() == ["right@1", "left@1"]

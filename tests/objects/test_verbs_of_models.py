@@ -38,7 +38,7 @@ def test_prediction_and_neighbors_go_on_without_what_is_gone(clinic: og.Workspac
 def test_activations_that_were_deleted_are_computed_again(clinic: og.Workspace) -> None:
     layer = clinic.experiment("small-cnn/1").layer("features")
     made = clinic.activations.add(layer, clinic.images("retina-test"))
-    before = made.vectors()
+    before = made.embeddings()
     assert clinic.activations.where(layer="features", checkpoint=layer.checkpoint).ids() == [made.id]
     made.update(checked=True)
     made.delete(why="room")
@@ -47,7 +47,7 @@ def test_activations_that_were_deleted_are_computed_again(clinic: og.Workspace) 
         clinic.activations[made.id]
     assert clinic.gc(dry_run=True).files == (), "young files are spared"
     again = clinic.activations.add(layer, clinic.images("retina-test"))
-    np.testing.assert_allclose(again.vectors(), before, rtol=1e-5)
+    np.testing.assert_allclose(again.embeddings(), before, rtol=1e-5)
     assert again.metadata == {"checked": True}
     assert clinic.doctor(deep=True).sound
 

@@ -223,7 +223,8 @@ def test_samples(digits: og.Workspace) -> None:
     assert [position[key] for key in some.members.keys.tolist()] == sorted(
         position[k] for k in some.members.keys.tolist()
     )
-    assert digits.datasets.add("some", some).labels == [all_.labels[position[key]] for key in some.members.keys.tolist()]
+    labels = [all_.labels[position[key]] for key in some.members.keys.tolist()]
+    assert digits.datasets.add("some", some).labels == some.labels == labels
     even = digits.datasets.add("even", all_.sample(10, balanced="label"))
     assert set(even.counts().values()) == {1}
     heavy = all_.sample(5, weights={0: 1000.0, **dict.fromkeys(range(1, 10), 0.001)})

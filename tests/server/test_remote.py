@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import operator
 import os
 import pickle
 import socket
@@ -404,35 +403,35 @@ def test_batches_for_training_far_away(retina: og.Workspace, far: og.Workspace, 
         far.images().loader(model="nobody")
 
 
-WRITES: dict[str, Callable[[og.Workspace], Any]] = {
-    "add": lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8)),
-    "update": lambda db: next(iter(db.images)).update(seen=True),
-    "delete": lambda db: db.images().limit(1).delete(),
-    "purge": lambda db: next(iter(db.images)).purge(),
-    "revise": lambda db: next(iter(db.images)).revise(np.zeros((4, 4), np.uint8)),
-    "map": lambda db: db.images().map(len),
-    "store": lambda db: db.images().resize(4).store("small"),
-    "create": lambda db: db.datasets.add("mine", db.images().limit(2)),
-    "tag": lambda db: db.dataset("retina-test").tag("mine"),
-    "split": lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5}),
-    "export": lambda db: db.dataset("retina-test").export("there"),
-    "build": lambda db: db.model("small-cnn").build(),
-    "weights": lambda db: db.experiments["small-cnn/1"].best.weights(),  # type: ignore[union-attr]
-    "predict": lambda db: db.experiment("small-cnn/1").predict("retina-test"),
-    "run": lambda db: db.run(id="mine"),
-    "update": lambda db: db.labels.update(["scan001.png"], "DME"),
-    "retype": lambda db: db.fields.retype("age", str),
-    "materialize": lambda db: features(db).materialize(db.images()),
-    "pin": lambda db: db.storage.pin(db.activations.ids()[0]),
-    "doctor": lambda db: db.doctor(deep=True),
-    "backup": lambda db: db.backup("there"),
-    "delete": lambda db: db.views.delete("mine"),
-}
+WRITES: list[tuple[str, Callable[[og.Workspace], Any]]] = [
+    ("add", lambda db: db.images.add(images=np.zeros((1, 4, 4), np.uint8))),
+    ("update", lambda db: next(iter(db.images)).update(seen=True)),
+    ("delete", lambda db: db.images().limit(1).delete()),
+    ("purge", lambda db: next(iter(db.images)).purge()),
+    ("revise", lambda db: next(iter(db.images)).revise(np.zeros((4, 4), np.uint8))),
+    ("map", lambda db: db.images().map(len)),
+    ("store", lambda db: db.images().resize(4).store("small")),
+    ("add", lambda db: db.datasets.add("mine", db.images().limit(2))),
+    ("tag", lambda db: db.dataset("retina-test").tag("mine")),
+    ("split", lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5})),
+    ("export", lambda db: db.dataset("retina-test").export("there")),
+    ("build", lambda db: db.model("small-cnn").build()),
+    ("weights", lambda db: db.experiments["small-cnn/1"].best.weights()),  # type: ignore[union-attr]
+    ("predict", lambda db: db.experiment("small-cnn/1").predict("retina-test")),
+    ("run", lambda db: db.run(id="mine")),
+    ("update", lambda db: db.labels.update(["scan001.png"], "DME")),
+    ("retype", lambda db: db.fields.retype("age", str)),
+    ("materialize", lambda db: features(db).materialize(db.images())),
+    ("pin", lambda db: db.storage.pin(db.activations.ids()[0])),
+    ("doctor", lambda db: db.doctor(deep=True)),
+    ("backup", lambda db: db.backup("there")),
+    ("delete", lambda db: db.views.delete("mine")),
+]
 
 
 def test_what_writes_or_takes_code_is_refused_in_one_place(retina: og.Workspace, far: og.Workspace) -> None:
     before = retina._stores.graph.change_token()
-    for name, call in WRITES.items():
+    for name, call in WRITES:
         with pytest.raises(og.RemoteError) as caught:
             call(far)
         assert str(caught.value).startswith(f"{name} needs the workspace itself"), name

@@ -120,8 +120,7 @@ def resolve(stores: Stores, dataset: Any) -> str:
     id_ = getattr(dataset, "id", dataset)
     if not isinstance(id_, str):
         raise QueryError(
-            f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.add(id, images) freezes images as "
-            "one."
+            f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.add(id, images) freezes images as one."
         )
     rows = stores.graph.moment().read(
         "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "

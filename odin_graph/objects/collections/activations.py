@@ -57,7 +57,7 @@ class ActivationSet(Verbs):
         """The images that it contains, sorted by key."""
         return self._session.ask(_keys_of, self.id)
 
-    def vectors(self, images: Any = None) -> NDArray[np.float32]:
+    def embeddings(self, images: Any = None) -> NDArray[np.float32]:
         """The stored vectors (n, d), float32. Nothing is computed.
 
         Args:

@@ -109,9 +109,7 @@ class PredictionSets(Collection[PredictionSet]):
 
     KIND = "PredictionSet"
 
-    def add(
-        self, experiment: Experiment | str, on: Dataset | str, predicted: Any = None, **how: Any
-    ) -> PredictionSet:
+    def add(self, experiment: Experiment | str, on: Dataset | str, predicted: Any = None, **how: Any) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
@@ -124,9 +122,7 @@ class PredictionSets(Collection[PredictionSet]):
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
         return stored.log_predictions(on, predicted, **how)
 
-    def where(
-        self, *conditions: Expr, dataset: Dataset | str | None = None, **equal: Any
-    ) -> ThingQuery[PredictionSet]:
+    def where(self, *conditions: Expr, dataset: Dataset | str | None = None, **equal: Any) -> ThingQuery[PredictionSet]:
         """Those of which every condition is true, as a query: ``where(F("rows") > 1000, experiment=exp)``.
 
         Args:

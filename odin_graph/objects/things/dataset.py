@@ -285,6 +285,7 @@ class Datasets(Collection[Dataset]):
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
 
+
 @served
 def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
     rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": id})

@@ -216,7 +216,7 @@ class DatasetOps(LabeledSet):
         group_by: str = "label",
         seed: int = 0,
     ) -> Draft:
-        """Draw random images, each at most once, in the order of the data set. ``db.datasets.add(id, draft)`` freezes them.
+        """Draw random images, each at most once, in the order of the data set. `Datasets.add` freezes them.
 
         Args:
             k: The number of images.

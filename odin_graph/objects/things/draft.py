@@ -89,10 +89,10 @@ class LabeledSet(ImageSet):
             own = self.images()
             return own ^ other if how == "symmetric difference" else own._combined(how, other)  # noqa: SLF001
         labeled = _labeled(self._session, other, how)
-        if self._session.address != labeled._session.address:
-            check_same_workspace(self._stores, labeled._stores)
+        if self._session.address != labeled._session.address:  # noqa: SLF001 - of this class
+            check_same_workspace(self._stores, labeled._stores)  # noqa: SLF001 - of this class
         one, field, origin = self._content
-        two, _, with_ = labeled._content
+        two, _, with_ = labeled._content  # noqa: SLF001 - of this class
         recorded = {"dataset": origin} if isinstance(origin, str) else {"dataset": origin["dataset"], "of": origin}
         members = self._session.ask(combined, how, one, two)
         return Draft(self._session, members, field, {"odin_draft": 1, "op": how, **recorded, "with": with_})

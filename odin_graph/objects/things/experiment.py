@@ -231,6 +231,7 @@ class Experiments(Collection[Experiment]):
         self._session.ask(catalog.settle)
         return Experiment(self._session, id)
 
+
 @served
 def _summary_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
     rows = stores.graph.read(_SUMMARY, {"id": id})
