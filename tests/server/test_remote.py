@@ -380,7 +380,7 @@ def test_batches_for_training_far_away(retina: og.Workspace, far: og.Workspace, 
         lambda db: db.images("retina-test").limit(20).loader(8, weights="balanced"),
         lambda db: db.images("retina-test").limit(20).loader(8, stream=True),
         lambda db: db.images("retina-test").limit(20).resize(16).loader(8, transform=torch.neg),
-        lambda db: db.images("retina-test").limit(6).crop(2, 2, 4, 4).loader(4, shuffle=False),
+        lambda db: db.images("retina-test").limit(6).crop((2, 2, 6, 6)).loader(4, shuffle=False),
         lambda db: db.images("retina-test").limit(3).patches(4).loader(8),
         lambda db: db.images("retina-test").limit(20).to_stream(seed=5),
     ]
