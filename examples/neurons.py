@@ -115,7 +115,7 @@ def main(folder: Path, number: int) -> None:
         rows = []
         for kind in SHOWN:
             best = int(told.sorted(f"auc={kind}", descending=True)["unit"][0])
-            channel = layer.channels.mean[best]
+            channel = layer.channels.mean()[best]
             top = images.order_by(channel.value().desc()).distinct("photograph").limit(8)  # the best part of each
             values = channel.values(top)[:, 0].tolist()
             rows.append(UnitRow(f"channel {best}: {kind}", [image.pixels for image in top], values))

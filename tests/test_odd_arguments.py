@@ -264,7 +264,7 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
             },
         ),
         "resize": (lambda **how: images.resize(**how)[0].pixels, {"size": (8, 8), "method": "bilinear"}),
-        "crop": (lambda **how: images.crop(**how)[0].pixels, {"top": 0, "left": 0, "height": 4, "width": 4}),
+        "crop": (lambda **how: images.crop(**how)[0].pixels, {"box": (0, 0, 4, 4)}),
         "pad": (lambda **how: images.pad(**how)[0].pixels, {"top": 1, "mode": "constant", "value": 0}),
         "rotate": (lambda **how: images.rotate(**how)[0].pixels, {"degrees": 5.0, "method": "nearest", "fill": 0}),
         "apply": (lambda op: images.apply(op)[0].pixels, {"op": "flip"}),

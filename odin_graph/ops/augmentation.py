@@ -119,11 +119,11 @@ class RandomCrop:
                 f"An image of {shape[0]} x {shape[1]} has no box of {self.height} x {self.width} with pad={self.pad}: "
                 "crop less, pad more, or resize first."
             )
-        box = {"top": int(generator.integers(down + 1)), "left": int(generator.integers(across + 1))}
-        crop = build_op("crop", {**box, "height": self.height, "width": self.width})
+        top, left = int(generator.integers(down + 1)), int(generator.integers(across + 1))
+        crop = build_op("crop", {"box": (left, top, left + self.width, top + self.height)})
         if not self.pad:
             return (crop,)
-        sides = dict.fromkeys(("top", "left", "bottom", "right"), self.pad)
+        sides = dict.fromkeys(("left", "top", "right", "bottom"), self.pad)
         return (build_op("pad", {**sides, "mode": self.mode}), crop)
 
 
@@ -152,7 +152,7 @@ class RandomResizedCrop:
             down, across = round((area / ratio) ** 0.5), round((area * ratio) ** 0.5)
             if 0 < down <= height and 0 < across <= width:
                 top, left = int(generator.integers(height - down + 1)), int(generator.integers(width - across + 1))
-                return (build_op("crop", {"top": top, "left": left, "height": down, "width": across}), resize)
+                return (build_op("crop", {"box": (left, top, left + across, top + down)}), resize)
         return (resize,)
 
 

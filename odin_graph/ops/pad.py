@@ -21,16 +21,16 @@ class Pad:
 
     batched: ClassVar[bool] = True
 
-    top: int = 0
     left: int = 0
-    bottom: int = 0
+    top: int = 0
     right: int = 0
+    bottom: int = 0
     mode: Mode = "constant"
     value: float = 0
 
     def __post_init__(self) -> None:
         """Check the sides."""
-        sides = (self.top, self.left, self.bottom, self.right)
+        sides = (self.left, self.top, self.right, self.bottom)
         if any(type(side) is not int or side < 0 for side in sides):
             raise DataError(f"pad takes whole numbers of pixels, 0 or more, not {sides}: use crop to remove pixels.")
         if self.mode not in ("constant", "edge", "reflect"):

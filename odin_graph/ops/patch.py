@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from odin_graph.arguments import whole_box
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.ops.geometry import Geometry
 from odin_graph.ops.op import OPS, Pixels
@@ -21,34 +22,32 @@ Edge = Literal["drop", "shift", "pad"]
 class Patch:
     """As ``crop``, but what lies below or right of the image is ``value``: one patch of `Patches`."""
 
-    top: int
-    left: int
-    height: int
-    width: int
+    box: tuple[int, int, int, int]
     value: float = 0
 
     def __post_init__(self) -> None:
-        """Check the box."""
-        numbers = (self.top, self.left, self.height, self.width)
-        if any(type(number) is not int for number in numbers) or min(self.height, self.width) < 1 or min(numbers) < 0:
-            raise DataError(f"patch takes whole numbers of pixels, height and width above 0, not {numbers}.")
+        """Check the box; a list from JSON becomes a tuple."""
+        object.__setattr__(self, "box", whole_box(self.box))
+        if min(self.box) < 0:
+            raise DataError(f"A patch begins inside the image, not at {self.box[:2]} (left, top): give 0 or more.")
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """(h, w, bands) in, (height, width, bands) out."""
-        left, top, right, bottom = self.box(*pixels.shape[:2])
+        """(h, w, bands) in, (bottom - top, right - left, bands) out."""
+        left, top, right, bottom = self.inside(*pixels.shape[:2])
         return self.filled(pixels[top:bottom, left:right])
 
-    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """The part (left, top, right, bottom) that lies on an image of that size.
+    def inside(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """The part of the box that lies on an image of that size.
 
         Raises:
             ShapeError: None does.
         """
-        if self.top >= height or self.left >= width:
+        left, top, right, bottom = self.box
+        if top >= height or left >= width:
             raise ShapeError(
-                f"The patch at row {self.top} and column {self.left} is outside of an image of {height} x {width}."
+                f"The patch {self.box} (left, top, right, bottom) is outside of an image of {height} x {width}."
             )
-        return self.left, self.top, min(self.left + self.width, width), min(self.top + self.height, height)
+        return left, top, min(right, width), min(bottom, height)
 
     def filled(self, part: Pixels) -> Pixels:
         """The patch, of the part of it that lies on the image.
@@ -56,18 +55,20 @@ class Patch:
         Raises:
             DataError: The value is none that the image's dtype holds.
         """
-        below, right = self.height - part.shape[0], self.width - part.shape[1]
-        if not below and not right:
+        left, top, right, bottom = self.box
+        below, beside = bottom - top - part.shape[0], right - left - part.shape[1]
+        if not below and not beside:
             return part
         filled = np.asarray(self.value).astype(part.dtype)
         if filled != self.value:
             raise DataError(f"An image of {part.dtype} cannot contain {self.value}: give a value of its dtype.")
-        return np.pad(part, ((0, below), (0, right), (0, 0)), constant_values=filled)
+        return np.pad(part, ((0, below), (0, beside), (0, 0)), constant_values=filled)
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Where the patch lies."""
-        self.box(height, width)
-        return Geometry.of(self.height, self.width, shift=(self.left, self.top))
+        self.inside(height, width)
+        left, top, right, bottom = self.box
+        return Geometry.of(bottom - top, right - left, shift=(left, top))
 
 
 class Placed(NamedTuple):
@@ -123,7 +124,8 @@ class Patches:
             )
         for row, top in enumerate(self._starts(height, tall, down)):
             for column, left in enumerate(self._starts(width, wide, across)):
-                yield Placed(row, column, Patch(top=top, left=left, height=tall, width=wide, value=self.value))
+                box = (left, top, left + wide, top + tall)
+                yield Placed(row, column, Patch(box=box, value=self.value))
 
     def _starts(self, length: int, size: int, step: int) -> list[int]:
         whole = list(range(0, length - size + 1, step))

@@ -34,6 +34,7 @@ MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
                 f"MATCH (n:{label}) WHERE n.by IS NOT NULL SET n.who = n.by SET n.by = null"
                 for label in ("Deletion", "LabelChange")
             ),
+            "MATCH (a:ActivationSet) WHERE a.pooling = 'channels-where' SET a.pooling = 'channels-argmax'",
             (
                 """MATCH (e:Experiment) WHERE e.leaks CONTAINS '"by": {' """
                 """SET e.leaks = replace(e.leaks, '"by": {', '"rules": {')"""

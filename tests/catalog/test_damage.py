@@ -235,7 +235,7 @@ def world(db: og.Workspace) -> og.Workspace:
     add_digits(db._stores, 120)
     db.images.update({"id": [f"digit-{n}" for n in range(120)], "reader": ["ann", "bob"] * 60})
     db.images.delete("digit-119", why="blurred")
-    db.images().where(og.F("reader") == "ann")[:20].crop(2, 2, 20, 20).store("middle")
+    db.images().where(og.F("reader") == "ann")[:20].crop((2, 2, 22, 22)).store("middle")
     db.image("digit-3").revise(np.full((28, 28), 7, np.uint8))
     db.volumes.add("brain", np.arange(4 * 20 * 20, dtype=np.uint16).reshape(4, 20, 20), progress=False)
     labeled = db.images().where(~og.F("label").is_null())

@@ -51,7 +51,7 @@ def chain(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 8), dtype=np.uint8)
     db.images.add(images=pixels, ids=["scan", "other"], labels=["a", "b"], progress=False)
     db.image("scan").revise(pixels[0] // 2)
-    db.images(["scan@2"]).crop(0, 0, 4, 4).store("crop", progress=False)
+    db.images(["scan@2"]).crop((0, 0, 4, 4)).store("crop", progress=False)
     db.image("scan@2#crop").revise(np.zeros((4, 4), np.uint8))
     return db
 

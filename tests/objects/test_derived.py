@@ -286,7 +286,7 @@ def test_of_no_image_nothing_is_made(db: og.Workspace) -> None:
 
 def test_a_box_of_a_derivative_is_found_on_its_parent(db: og.Workspace) -> None:
     chosen = db.images().where(F("n") <= 4)
-    (first, *_) = chosen.crop(20, 30, 100, 120).flip().resize((50, 60)).store("part")
+    (first, *_) = chosen.crop((30, 20, 150, 120)).flip().resize((50, 60)).store("part")
     where = first.geometry()
     assert (where.height, where.width) == first.shape[:2] == (50, 60)
     left, top, right, bottom = where.box_on_parent((0, 0, 60, 50))

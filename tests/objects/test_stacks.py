@@ -78,7 +78,7 @@ def test_frames_have_their_time(db: og.Workspace) -> None:
 
 def test_lineage_goes_up_to_it_and_down_from_it(db: og.Workspace) -> None:
     brain = db.volumes.add("brain", volume(4), patientID=7)
-    crops = brain.slices().where(F("slice_index") < 2).crop(top=0, left=0, height=8, width=8).store("corner")
+    crops = brain.slices().where(F("slice_index") < 2).crop((0, 0, 8, 8)).store("corner")
     (crop,) = crops[:1]
     assert crop.parent == db.images["brain/000000"]
     assert isinstance(crop.parent.parent, og.Volume)

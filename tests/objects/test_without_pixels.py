@@ -74,7 +74,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "to_numpy": lambda w: w.query.to_numpy(),
     "resize": lambda w: w.query.resize(4).to_numpy(),
     "resize.sheet": lambda w: w.query.resize(4).sheet(),
-    "query.crop": lambda w: w.query.crop(0, 0, 4, 4).to_numpy(),
+    "query.crop": lambda w: w.query.crop((0, 0, 4, 4)).to_numpy(),
     "apply": lambda w: w.query.apply(np.flipud).to_numpy(),
     "store": lambda w: w.query.resize(4).store("small"),
     "patches": lambda w: w.query.patches(4).to_numpy(),

@@ -244,8 +244,8 @@ def test_embeddings_are_read_where_they_are_the_same_numbers(retina: og.Workspac
     experiment, images = retina.experiment("small-cnn/1"), retina.images("retina-test")
     for pooling, every in [
         ("flatten", experiment.layer("features").units),
-        ("max", experiment.layer("features").channels.max),
-        ("mean", experiment.layer("features").channels.mean),
+        ("max", experiment.layer("features").channels.max()),
+        ("mean", experiment.layer("features").channels.mean()),
     ]:
         group = every[[3, 1]]
         expected = group.values(images)

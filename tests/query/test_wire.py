@@ -50,14 +50,14 @@ TYPES |= {FrozenLabel("test@1"): "string", PredictionField("vgg/1", "test@1", "p
 TYPES |= {PredictionField("vgg/1", None, name): "float" for name in ("confidence", "margin", "entropy")}
 TYPES |= {Relation("in-dataset", "t@1"): "bool", Relation("used-by", "e", "train"): "bool", Added("distance"): "float"}
 TYPES |= {UnitAggregate(UnitGroup("vgg/1", "relu", (3, 17), "vgg/1/2"), "weighted", (0.5, -2.0)): "float"}
-TYPES |= {UnitAggregate(UnitGroup("vgg/1", "conv#2", (0,), view="channels-where"), "value"): "float"}
+TYPES |= {UnitAggregate(UnitGroup("vgg/1", "conv#2", (0,), view="channels-argmax"), "value"): "float"}
 TYPES |= {PredictionField("vgg/1", "test@1", "wrong"): "bool", PredictionField("b", "t@2", "predicted"): "string"}
 
 EXPRESSIONS = predicates(TYPES)
 LAYERS = st.builds(LayerOf, st.text(), st.text(), st.none() | st.text(), st.text())
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-VIEWS = st.sampled_from(["units", "channels-max", "channels-mean", "channels-where"])
+VIEWS = st.sampled_from(["units", "channels-max", "channels-mean", "channels-argmax"])
 UNITS = st.builds(UnitGroup, st.text(), st.text(), st.lists(INTEGERS).map(tuple), st.none() | st.text(), VIEWS)
 SPACES = LAYERS | st.builds(NamedVectors, st.text()) | UNITS
 EXAMPLES = st.lists(

@@ -94,12 +94,12 @@ QUERIES: dict[str, Callable[[Any], Any]] = {
         "scan003.png", by=features(db).units[[3, 17, 28]][[2, 0]], k=5, metric="l1", weights=[1, 0.5]
     ),
     "near pixels by units": lambda db: db.images("retina-test").nearest(
-        db.image("scan003.png").pixels, by=features(db).channels.mean[[0, 1, 5]], k=5, metric="linf"
+        db.image("scan003.png").pixels, by=features(db).channels.mean()[[0, 1, 5]], k=5, metric="linf"
     ),
     "groups of units": lambda db: (
         db.images("retina-test").group_by("label").agg(most=features(db).units[[3, 17]].max().max(), n=og.count())
     ),
-    "what units say": lambda db: db.images("retina-test").select("id", said=features(db).channels.where[4].value()),
+    "what units say": lambda db: db.images("retina-test").select("id", said=features(db).channels.argmax()[4].value()),
     "clusters of units": lambda db: db.images("retina-test").cluster(by=features(db).units[[3, 17, 28]], k=3),
     "clusters": lambda db: db.images("retina-test").cluster(by=db.vectors["line"], k=3),
     "representative": lambda db: db.images("retina-test").representative(
@@ -380,7 +380,7 @@ def test_batches_for_training_far_away(retina: og.Workspace, far: og.Workspace, 
         lambda db: db.images("retina-test").limit(20).loader(8, weights="balanced"),
         lambda db: db.images("retina-test").limit(20).loader(8, stream=True),
         lambda db: db.images("retina-test").limit(20).resize(16).loader(8, transform=torch.neg),
-        lambda db: db.images("retina-test").limit(6).crop(2, 2, 4, 4).loader(4, shuffle=False),
+        lambda db: db.images("retina-test").limit(6).crop((2, 2, 6, 6)).loader(4, shuffle=False),
         lambda db: db.images("retina-test").limit(3).patches(4).loader(8),
         lambda db: db.images("retina-test").limit(20).to_stream(seed=5),
     ]

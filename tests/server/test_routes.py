@@ -170,7 +170,7 @@ def test_an_image_its_pixels_and_what_was_said_of_it(client: TestClient, retina:
     table = retina.images("retina-test").to_arrow("id", said=exp.predicted, wrong=exp.wrong)
     row = next(row for row in table.to_pylist() if row["id"] == image.id)
     assert (said["experiment"], said["predicted"], said["wrong"]) == ("small-cnn/1", row["said"], row["wrong"])
-    crop = next(iter(retina.images()[3:4].crop(0, 0, 4, 4).store("corner")))
+    crop = next(iter(retina.images()[3:4].crop((0, 0, 4, 4)).store("corner")))
     (parent,) = client.get(f"/v1/images/{crop.id.replace('#', '%23')}/lineage").json()["rows"]
     assert parent["id"] == image.id
     children = client.get(f"/v1/images/{image.id}/lineage?direction=descendants").json()["rows"]

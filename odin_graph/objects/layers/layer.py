@@ -79,7 +79,7 @@ class Layer(UnitQuestions):
 
     @property
     def channels(self) -> Channels:
-        """Its channels, each summarized over its positions: ``layer.channels.max[5]``."""
+        """Its channels, each summarized over its positions: ``layer.channels.max()[5]``."""
         return Channels(self)
 
     def __repr__(self) -> str:

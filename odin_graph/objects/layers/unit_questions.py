@@ -67,7 +67,7 @@ class UnitQuestions(InSession):
         Args:
             images: A query, images, their ids or keys.
             codec: ``u8`` for codes that bound each value, ``f16``, or ``f32`` for the exact values.
-            view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
+            view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-argmax``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
         from odin_graph.runtime.passes.materialize import materialize

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @checked_calls
 class Units(UnitExpressions):
-    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
+    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max()[5]``.
 
     Its aggregates are expressions of a query, ``order_by(units.mean().desc())``. A single unit is an expression itself,
     ``where(layer.units[3] > 2.5)``. A group is also a space, ``nearest(image, by=units, k=20)``.
@@ -196,32 +196,29 @@ def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool
 
 @checked_calls
 class Channels:
-    """The channels of a layer, each summarized over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+    """The channels of a layer, each summarized over its positions: ``layer.channels.max()[5]``, ``layer.channels[5]``."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
 
-    @property
     def max(self) -> Units:
         """The largest value of each channel."""
         return Units(self._layer, "channels-max")
 
-    @property
     def mean(self) -> Units:
         """The mean of each channel."""
         return Units(self._layer, "channels-mean")
 
-    @property
-    def where(self) -> Units:
+    def argmax(self) -> Units:
         """The position of the largest value of each channel, numbered in C order."""
-        return Units(self._layer, "channels-where")
+        return Units(self._layer, "channels-argmax")
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
         """Some of the channels, by their largest value."""
-        return self.max[which]
+        return self.max()[which]
 
     def __len__(self) -> int:
-        return len(self.max)
+        return len(self.max())
 
     def __repr__(self) -> str:
         return f"Channels({self._layer.name!r}: {len(self)})"

@@ -97,7 +97,8 @@ def spell_group(group: UnitGroup) -> str:
     """Units as Python."""
     shown = some(map(str, group.numbers))
     index = shown if len(group.numbers) == 1 else f"[{shown}]"
-    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{index}]"
+    view = group.view if group.view == "units" else f"{group.view.replace('-', '.')}()"
+    return f"{group.experiment}:{group.layer}.{view}[{index}]"
 
 
 def some(texts: Iterable[str]) -> str:

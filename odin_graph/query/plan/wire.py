@@ -112,12 +112,14 @@ _RENAMED: Final = {"group-by": {"by": "keys"}, "distinct": {"by": "keys"}, "samp
 
 
 def _of_version_4(part: Any) -> Any:
-    """Up to version 4 ``by`` was also the keys of groups and of an order."""
+    """Up to version 4 ``by`` was also the keys of groups and of an order, and ``where`` an argmax."""
     if isinstance(part, list):
         return [_of_version_4(item) for item in part]
     if not isinstance(part, dict):
         return part
     converted = {name: _of_version_4(value) for name, value in part.items()}
+    if converted.get("view") == "channels-where":
+        return {**converted, "view": "channels-argmax"}
     step = converted.get("step")
     if step == "order-by" and isinstance(keys := converted.get("keys"), list):
         return {**converted, "keys": [_renamed(key, {"by": "value"}) for key in keys]}
