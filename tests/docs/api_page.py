@@ -32,9 +32,16 @@ _SPECIAL = {
     "__sub__": ("-", "The images or things that the other does not have."),
     "__xor__": ("^", "The images or things of exactly one."),
 }
-_LEFT_OUT = tuple(
-    f"odin_graph.{name}"
-    for name in "errors schema ops config address arrays query.expressions query.plan objects.query.steps".split()
+_LEFT_OUT = (
+    "odin_graph.errors",
+    "odin_graph.schema",
+    "odin_graph.ops",
+    "odin_graph.config",
+    "odin_graph.address",
+    "odin_graph.arrays",
+    "odin_graph.query.expressions",
+    "odin_graph.query.plan",
+    "odin_graph.objects.query.steps",
 )
 """Errors, nodes of the graph, image operations and expressions have pages of their own; plans and files are inner."""
 _HEAD = """# The public API

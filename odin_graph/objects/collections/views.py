@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
 from odin_graph.catalog.records.deletion import DeletionReport
+from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
 from odin_graph.client import Session
 from odin_graph.errors import OdinError, QueryError
 from odin_graph.objects.base.has_images import HasImages
