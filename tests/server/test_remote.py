@@ -158,8 +158,8 @@ def test_answers_in_other_forms(retina: og.Workspace, far: og.Workspace, tmp_pat
     exp = retina.experiment("small-cnn/1")
     here, there = (db.images("retina-test").order_by(F("age")) for db in (retina, far))
     assert there.to_pandas("id", said=exp.predicted).equals(here.to_pandas("id", said=exp.predicted))
-    assert [batch.num_rows for batch in there.to_batches("id", rows=50)] == [
-        batch.num_rows for batch in here.to_batches("id", rows=50)
+    assert [batch.num_rows for batch in there.to_batches("id", batch_size=50)] == [
+        batch.num_rows for batch in here.to_batches("id", batch_size=50)
     ]
     for mine, theirs in zip(here[:5], there[:5], strict=True):
         assert (theirs.id, theirs.key, theirs.label, theirs["age"]) == (mine.id, mine.key, mine.label, mine["age"])
@@ -524,7 +524,7 @@ def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, 
     with cut_after(port, 8_000) as cut:
         far = Query(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(AllImages()))
         with pytest.raises(og.UnreachableError) as caught:
-            deque(map(batches.append, far.to_batches(rows=10)))
+            deque(map(batches.append, far.to_batches(batch_size=10)))
     assert 0 < sum(batch.num_rows for batch in batches) < whole
     assert "stopped before" in str(caught.value) or "cut short" in str(caught.value)
     with pytest.raises(og.UnreachableError, match="is `odin serve` running there"):

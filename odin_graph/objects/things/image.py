@@ -233,7 +233,7 @@ class Image(ImageVerbs):
         against: Any,
         k: int | None = 10,
         *,
-        by: Literal["z", "percentile"] = "z",
+        measure: Literal["z", "percentile"] = "z",
         view: UnitView = "units",
     ) -> UnusualUnits:
         """The units whose value for this image differs most from the values for other images.
@@ -242,10 +242,10 @@ class Image(ImageVerbs):
             layer: ``exp.layer("features")``.
             against: The other images: a query, images, their ids or keys.
             k: The number of units; None for all.
-            by: Sort by standard deviations from the mean, or by percentile.
+            measure: Sort by standard deviations from the mean, or by percentile.
             view: Units, or channels by their largest value or mean.
         """
-        return _units_of(layer, view).unusual(int(self.key), against, k, by)
+        return _units_of(layer, view).unusual(int(self.key), against, k, measure)
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label, to look at. More than 8 bits are stretched."""

@@ -161,7 +161,7 @@ class Run(Predicting):
 
     def checkpoint(
         self,
-        module: torch.nn.Module | Mapping[str, torch.Tensor],
+        weights: torch.nn.Module | Mapping[str, torch.Tensor],
         *,
         best: bool | str = False,
         epoch: int | None = None,
@@ -176,7 +176,7 @@ class Run(Predicting):
         `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
 
         Args:
-            module: The model, or its state dict.
+            weights: The model, or its state dict.
             best: Whether it is the best checkpoint so far, which represents the experiment. Or the name of the logged
                 metric that chose it (``best="val_loss"``), which means True.
             epoch: The epoch of the training.
@@ -195,7 +195,7 @@ class Run(Predicting):
             raise UnknownNameError.of(
                 "logged metric", best, logged, remedy="Log it before you use it as best=, or give best=True."
             )
-        weights = without_prefix(module, prefix) if prefix else module
+        weights = without_prefix(weights, prefix) if prefix else weights
         model = self.experiment.model
         if model is not None:
             check_fit(self._stores, model_of(self._stores, model), weights)
