@@ -37,7 +37,7 @@ def figures(engine: str, stores: Stores, number: int) -> list[Row]:
     keys = [row["key"] for row in images]
     seconds: dict[str, list[float]] = {"create": [], "revise": [], "diff": []}
     with timed(seconds["create"]):
-        first = Datasets(LocalSession(stores)).create("bench", keys[:number])
+        first = Datasets(LocalSession(stores)).add("bench", keys[:number])
     _check(stores, first, keys[:number])
     with timed(seconds["revise"]):
         second = first.revise(add=keys[number:], remove=keys[:change])

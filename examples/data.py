@@ -92,7 +92,7 @@ def main(folder: Path) -> None:
         close = originals.center_crop(64).resize(48).store("close", progress=False)
         print(f"2. crops, stored with their lineage: {db.image(columns['ids'][0]).descendants()}")
 
-        every = db.datasets.create("crops", [*wide, *close], revise=True)
+        every = db.datasets.add("crops", [*wide, *close], revise=True)
         careless = every.split({"train": 0.6, "test": 0.4}, stratify="label", seed=0, revise=True)
         report = db.leaks(careless["train"], careless["test"], rules=["lineage", "near", F("patient")], within=10)
         print(f"3. random split, and the leaks in it:\n{report}\n   {report.save(folder / 'leaks.png')}")
@@ -117,7 +117,7 @@ def main(folder: Path) -> None:
 
         wrong = parts["train"].images()[:2].to_arrow("id").column("id").to_pylist()
         truth = {"bright": "dark", "dark": "bright"}
-        db.labels.set({id_: truth[db.image(id_).label] for id_ in wrong}, why="read again", who="a second reader")
+        db.labels.update({id_: truth[db.image(id_).label] for id_ in wrong}, why="read again", who="a second reader")
         change = db.labels.history(wrong[0]).iloc[0]
         print(f"6. two labels corrected: {wrong[0]} from {change.before} to {change.after} by {change.who}")
         touched = db.impact(wrong)

@@ -179,7 +179,7 @@ def ingest(db: og.Workspace, data: Path | None, group_by: str | None) -> og.Data
         console.print(db.images.add(images=pixels, labels=[str(digit) for digit in digits], prefix="digit"))
         name, images = "digits", db.images().where(F("id").starts_with("digit/"))
     # Frozen: images that are added later make a next version, and what was trained on this one stays as it is.
-    return db.datasets.create(name, images, label="label", revise=True)
+    return db.datasets.add(name, images, label="label", revise=True)
 
 
 def in_class_folders(db: og.Workspace, folder: Path) -> og.Query:

@@ -20,7 +20,7 @@ CELLS = [
     db = og.connect("notebook.odin")
     digits = load_digits()
     db.images.add(images=digits.images[:60].astype(np.uint8), labels=digits.target[:60].tolist(), progress=False)
-    everything = db.datasets.create("digits", db.images())
+    everything = db.datasets.add("digits", db.images())
     db
     """,
     """

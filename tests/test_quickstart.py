@@ -129,7 +129,7 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
     words = ["quickstart", "--data", str(data), "--out", str(out), "--group-by", group]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     with og.connect(out / "quickstart.odin") as db:
-        (train,), (test,) = ([id_ for id_ in db.datasets if f"/{name}@" in id_] for name in ("train", "test"))
+        (train,), (test,) = ([id_ for id_ in db.datasets.ids() if f"/{name}@" in id_] for name in ("train", "test"))
         patients = [set(db.images(id_).to_arrow(group)[group].to_pylist()) for id_ in (train, test)]
         assert patients[0].isdisjoint(patients[1])
     with og.connect(tmp_path / "out" / "second.odin") as db:

@@ -27,7 +27,7 @@ def world(db: og.Workspace) -> dict[str, Any]:
     labels[7] = None
     writers = [f"writer {position % 3}" for position in range(N)]
     db.images.add(images=images, labels=labels, metadata={"writer": writers})
-    dataset = db.datasets.create("digits", db.images().where(~og.F("label").is_null()), label="label")
+    dataset = db.datasets.add("digits", db.images().where(~og.F("label").is_null()), label="label")
     held: dict[str, Any] = {"dataset": dataset, "labels": np.array(dataset.labels)}
     rows = np.array([position for position in range(N) if position != 7])
     held["writers"] = np.array(writers)[rows]
@@ -86,7 +86,7 @@ def test_comparison_counts_every_image_once(db: og.Workspace, world: dict[str, A
 def test_what_cannot_be_answered_says_why(db: og.Workspace, world: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError, match="writer"):
         db.experiment("a").results("digits", group_by="writter")
-    db.datasets.create("few", db.images().limit(5), label="label")
+    db.datasets.add("few", db.images().limit(5), label="label")
     with pytest.raises(QueryError, match="few@1"):
         db.compare("a", "b", on="few")
     with pytest.raises(UnknownNameError, match="nobody"):

@@ -22,7 +22,7 @@ N = 40
 def digits(db: og.Workspace) -> og.Dataset:
     """Forty digits, four of each class, of two sites."""
     add_digits(db, N)
-    return db.datasets.create("digits", db.images(), label="label")
+    return db.datasets.add("digits", db.images(), label="label")
 
 
 def log(db: og.Workspace, id_: str, dataset: og.Dataset, said: Any = None, **how: Any) -> og.Experiment:
@@ -61,7 +61,7 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "per image": (table.num_rows, 1 - np.mean(table.column("wrong").to_pylist())),
         "images table": (db.tables.images(dataset).num_rows, held.accuracy),
         "experiments table": (n, next(row["accuracy"] for row in experiments if row["id"] == exp.id)),
-        "predictions": (db.predictions[exp.predictions[0]].to_arrow().num_rows, held.accuracy),
+        "predictions": (exp.predictions[0].to_arrow().num_rows, held.accuracy),
         "json": (json.loads(held.to_json())["n"], json.loads(held.to_json())["overall"]["accuracy"]),
     }
 
@@ -154,7 +154,7 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     assert table.column("id").to_pylist() == ["few", "every"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert db.experiments.where(F("results.coverage") == 1).ids == ("every",)
+        assert db.experiments.where(F("results.coverage") == 1).ids() == ["every"]
         coverage = db.experiments().to_arrow("id", "results.coverage").to_pydict()
         assert dict(zip(coverage["id"], coverage["results.coverage"], strict=True)) == {
             "every": 1.0,
@@ -212,7 +212,7 @@ def test_what_is_no_probability_is_refused_by_image_and_value(
 ) -> None:
     """Whether the prediction is given or follows from the probabilities; nothing is stored."""
     add_digits(db, 3)
-    dataset = db.datasets.create("three", db.images(), label=None)
+    dataset = db.datasets.add("three", db.images(), label=None)
     said = ["a", "b", "b"] if with_classes or "confidence" in given else None
     held = {name: np.asanyarray(value) if name == "probabilities" else value for name, value in given.items()}
     with db.run(id="m", test=dataset) as run:
@@ -229,12 +229,12 @@ def _prefix(db: og.Workspace) -> str:
 def test_probabilities_are_taken_as_rounding_leaves_them(db: og.Workspace) -> None:
     """Sums of half precision are sums of one; several labels an image sum to anything."""
     add_digits(db, 3)
-    dataset = db.datasets.create("three", db.images(), label=None)
+    dataset = db.datasets.add("three", db.images(), label=None)
     rows = np.random.default_rng(0).dirichlet(np.ones(50), 3).astype(np.float16)
     log(db, "half", dataset, probabilities=rows, classes=[f"c{c}" for c in range(50)])
     log(db, "several", dataset, probabilities=np.full((3, 4), 0.9), classes=list("abcd"), task="multi-label")
     log(db, "over", dataset, ["a", "b", "a"], confidence=np.array([1 + 1e-7, 0.5, 1]), classes=["a", "b"])
-    stored = db.predictions[db.experiment("over").predictions[0]].to_arrow().column("confidence").to_pylist()
+    stored = db.experiment("over").predictions[0].to_arrow().column("confidence").to_pylist()
     assert stored == [1.0, 0.5, 1.0]
 
 
@@ -244,7 +244,7 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     before = exp.results(digits)
     assert (before.stale, before.notes) == (0, ())
     first, second = (image.id for image in db.images(digits)[:2])
-    db.labels.set(first, 9)
+    db.labels.update(first, 9)
     db.cypher("MATCH (i:Image {id: $id}) SET i.label = 8", write=True, id=second)
     held = exp.results(digits)
     assert held.accuracy == 1.0

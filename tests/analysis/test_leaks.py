@@ -88,7 +88,7 @@ def test_lineage_is_the_closure_over_derived_from(db: og.Workspace, data: st.Dat
     train, test = (sorted(data.draw(st.sets(st.integers(0, number - 1), min_size=1))) for _ in range(2))
     version = data.draw(st.uuids()).hex
     for name, chosen in (("train", train), ("test", test)):
-        db.datasets.create(f"{name}-{version}", [keys[n] for n in chosen], label=None)
+        db.datasets.add(f"{name}-{version}", [keys[n] for n in chosen], label=None)
     found = db.leaks(f"train-{version}", f"test-{version}", rules=["lineage"])
     pairs = [(row["train_key"], row["test_key"]) for row in found.to_arrow().to_pylist()]
     assert sorted(pairs) == [(keys[a], keys[b]) for a in train for b in test if roots[a] & roots[b]]
@@ -124,8 +124,8 @@ def photographs(db: og.Workspace) -> og.Workspace:
         },
         progress=False,
     )
-    db.datasets.create("train", [f"photo-{n}" for n in range(15)])
-    db.datasets.create("test", [f"photo-{n}" for n in range(15, number)])
+    db.datasets.add("train", [f"photo-{n}" for n in range(15)])
+    db.datasets.add("test", [f"photo-{n}" for n in range(15, number)])
     return db
 
 
@@ -146,7 +146,7 @@ def test_by_digest_field_and_nearness(photographs: og.Workspace, tmp_path: Path)
     assert "by digest: 1 pairs of 1 training and 1 test images" in str(report)
     clean = photographs.images("test").where(~F("key").isin(report.test_keys()))
     if clean.count():
-        photographs.datasets.create("clean", clean)
+        photographs.datasets.add("clean", clean)
         assert not photographs.leaks("train", "clean", rules=["digest", "near", F("patientID")])
     assert report.save(tmp_path / "pairs.png").stat().st_size > 20_000
     captions = [text.get_text() for text in report.picture().figure.texts]
@@ -205,7 +205,7 @@ def test_by_a_relation_of_ones_own(photographs: og.Workspace) -> None:
 )
 def test_what_nothing_can_be_compared_by(db: og.Workspace, rules: Any, kind: type[og.OdinError], said: str) -> None:
     add_digits(db, 4)
-    db.datasets.create("all", db.images())
+    db.datasets.add("all", db.images())
     with pytest.raises(kind, match=said):
         db.leaks("all", "all", rules=rules)
 
@@ -214,8 +214,8 @@ def test_zero_and_minus_zero_are_one_value_of_a_field_and_nan_is_none(db: og.Wor
     pixels = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
     db.images.add(images=pixels, ids=list("abcdef"), metadata={"x": [0.0, 1.0, 3.0, -0.0, 2.0, 3.0]}, progress=False)
     db._stores.graph.write("MATCH (i:Image {x: 3.0}) SET i.x = $nan", {"nan": math.nan})  # as another client may
-    db.datasets.create("train", list("abc"), label=None)
-    db.datasets.create("test", list("def"), label=None)
+    db.datasets.add("train", list("abc"), label=None)
+    db.datasets.add("test", list("def"), label=None)
     (row,) = db.leaks("train", "test", rules=[F("x")]).to_arrow().to_pylist()
     assert (row["train"], row["test"]) == ("a", "d")
 
@@ -227,16 +227,16 @@ def test_lineage_that_another_client_drew_is_lineage(db: og.Workspace) -> None:
     draw = "MATCH (a:Image {id: $child}), (b:Image {id: $parent}) CREATE (a)-[:DERIVED_FROM]->(b)"
     db.cypher(draw, child=ids[0], parent=ids[1], write=True)
     for name, id_ in zip(("child", "parent", "other"), ids, strict=True):
-        db.datasets.create(name, db.images([id_]))
+        db.datasets.add(name, db.images([id_]))
     assert db.leaks("parent", "child", rules=["lineage"]).counts["lineage"]["pairs"] == 1
     assert not db.leaks("parent", "other", rules=["lineage"])
 
 
 def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None:
     add_digits(db, 20)
-    db.datasets.create("train", db.images()[:12])
-    db.datasets.create("test", db.images()[10:])
-    db.datasets.create("other", db.images()[12:16])
+    db.datasets.add("train", db.images()[:12])
+    db.datasets.add("test", db.images()[10:])
+    db.datasets.add("other", db.images()[12:16])
     with pytest.warns(og.LeakWarning, match="2 of 10 test images leak"), db.run(id="leaky", train="train", test="test"):
         pass
     (kept,) = db.experiment("leaky").leaks
@@ -254,13 +254,13 @@ def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None
 
 def test_every_use_of_a_test_set_is_counted(db: og.Workspace) -> None:
     add_digits(db, 20)
-    db.datasets.create("train", db.images()[:10])
-    db.datasets.create("test", db.images()[10:])
+    db.datasets.add("train", db.images()[:10])
+    db.datasets.add("test", db.images()[10:])
     used = {"a": None, "b": "a", "c": None, "d": "b"}
     for id_, source in used.items():
         with db.run(id=id_, train="train", test=None if id_ == "b" else "test", informed_by=source):
             pass
-    db.datasets.create("test", db.images()[11:], revise=True)
+    db.datasets.add("test", db.images()[11:], revise=True)
     with db.run(id="e", train="train", test="test@2", informed_by="c"):
         pass
     uses = db.datasets["test"].test_uses()

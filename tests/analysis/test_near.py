@@ -61,7 +61,7 @@ def compared(db: og.Workspace, train: Sequence[Any], test: Sequence[Any], **how:
     for name, images in (("train", train), ("test", test)):
         ids = [f"{name}-{at}" for at in range(len(images))]
         db.images.add(images=list(images), ids=ids, labels=["a"] * len(images), progress=False)
-        db.datasets.create(name, ids)
+        db.datasets.add(name, ids)
     return db.leaks("train", "test", rules=["near"], **how)
 
 

@@ -133,7 +133,7 @@ def test_grades_end_to_end(db: og.Workspace) -> None:
     add_digits(db, 10)
     truth = [GRADES[place % 4] for place in range(10)]
     said = [GRADES[min(3, place % 4 + place // 5)] for place in range(10)]
-    dataset = db.datasets.create("grades", db.images(), labels=truth)
+    dataset = db.datasets.add("grades", db.images(), labels=truth)
     with db.run(id="grader", test=dataset) as run:
         with pytest.raises(DataError, match="needs its grades in their order"):
             run.log_predictions(dataset, said, task="ordinal")
@@ -157,7 +157,7 @@ def test_grades_end_to_end(db: og.Workspace) -> None:
 def test_grades_that_are_numbers_have_their_own_order(db: og.Workspace) -> None:
     """A grade that nobody has still counts as a step between its neighbors."""
     add_digits(db, 3)
-    dataset = db.datasets.create("grades", db.images(), labels=[0, 3, 4])
+    dataset = db.datasets.add("grades", db.images(), labels=[0, 3, 4])
     with db.run(id="grader", test=dataset) as run:
         with pytest.raises(DataError, match="whole numbers have an order"):
             run.log_predictions(dataset, [1, 3, 4], classes=[4, 3, 2, 1, 0], task="ordinal")
@@ -167,7 +167,7 @@ def test_grades_that_are_numbers_have_their_own_order(db: og.Workspace) -> None:
 
 def test_images_without_a_prediction_say_so_on_a_sheet(db: og.Workspace) -> None:
     add_digits(db, 4)
-    dataset = db.datasets.create("digits", db.images(), label="label")
+    dataset = db.datasets.add("digits", db.images(), label="label")
     first = [image.id for image in db.images(dataset)[:1]]
     with db.run(id="few", test=dataset) as run:
         run.log_predictions(dataset, [0], images=first)

@@ -37,8 +37,8 @@ def world(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (12, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, ids=NAMES, labels=["a", "b"] * 6, progress=False)
     for id_, first, end in (("old", 0, 6), ("new", 6, 8), ("clean", 8, 12)):
-        db.datasets.create(id_, NAMES[first:end])
-    db.datasets.create("seen", ["i05", *NAMES[8:]])
+        db.datasets.add(id_, NAMES[first:end])
+    db.datasets.add("seen", ["i05", *NAMES[8:]])
     db.models.add("net", Net, input_shape=(1, 4, 4), classes=["a", "b"], preprocess=[og.ops.ToFloat()])
     for id_, train, source in (("parent", "old", None), ("child", "new", "parent")):
         with db.run("net", id=id_, train=train, informed_by=source) as run:
@@ -129,14 +129,14 @@ def test_another_image_of_the_same_picture_is_seen_too(world: og.Workspace, how:
     else:
         world.images.add(images=world.image("i06").pixels[None], ids=["twin"], labels=["a"], progress=False)
         other = "twin"
-    world.datasets.create("others", [other, *NAMES[8:]])
+    world.datasets.add("others", [other, *NAMES[8:]])
     with pytest.warns(og.LeakWarning, match=r"child learned from new@1, which has in common with others@1"):
         world.experiment("child").predict("others", progress=False)
 
 
 def test_a_split_that_is_drawn_anew_is_told_of(world: og.Workspace) -> None:
     """Images of the training set that come to the test set by a new draw are known to the model that is judged."""
-    every = world.datasets.create("every", NAMES)
+    every = world.datasets.add("every", NAMES)
     parts = every.split({"train": 0.5, "test": 0.5})
     with world.run("net", id="m", train=parts["train"], test=parts["test"]) as run:
         run.checkpoint(Net())

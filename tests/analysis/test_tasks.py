@@ -21,7 +21,7 @@ PIXELS = load_digits().images[:N].astype(np.uint8)
 
 def dataset_of(db: og.Workspace, labels: list[Any], **metadata: list[Any]) -> og.Dataset:
     db.images.add(images=PIXELS[: len(labels)], labels=labels, metadata=metadata)
-    return db.datasets.create("set", db.images(), label="label")
+    return db.datasets.add("set", db.images(), label="label")
 
 
 def logged(db: og.Workspace, dataset: og.Dataset, predicted: list[Any] | None = None, **how: Any) -> og.Experiment:

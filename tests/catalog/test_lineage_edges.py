@@ -59,7 +59,7 @@ def chain(db: og.Workspace) -> og.Workspace:
 MADE = ["scan@2", "scan@2#crop", "scan@2#crop@2"]
 """Each by one edge of the one before: a revision, a crop, a revision."""
 ASKED: dict[str, Callable[[og.Workspace], set[str]]] = {
-    "descendants": lambda db: set(db.image("scan").descendants()),
+    "descendants": lambda db: set(db.image("scan").descendants().ids()),
     "derived_from": lambda db: set(db.images().where(og.derived_from("scan")).to_arrow("id")["id"].to_pylist()),
     "has_root": lambda db: set(db.images().where(og.has_root("scan")).to_arrow("id")["id"].to_pylist()),
     "derived_from in Cypher": lambda db: _by_cypher(db, db.images().where(og.derived_from("scan"))),
@@ -94,7 +94,7 @@ def test_leaks_and_uses_follow_them_both_ways(chain: og.Workspace, edges_of_root
     if not edges_of_roots:
         chain._stores.graph.write("MATCH (i:Image)-[r:HAS_ROOT]->() MATCH (i)-[:REVISION_OF]->() DELETE r")
     every = ["scan", *MADE, "other"]
-    sets = {id_: chain.datasets.create(f"of {place}", [id_]) for place, id_ in enumerate(every)}
+    sets = {id_: chain.datasets.add(f"of {place}", [id_]) for place, id_ in enumerate(every)}
     for learned in every[:-1]:
         for judged in every[:-1]:
             assert chain.leaks(sets[learned], sets[judged]), (learned, judged)
@@ -107,4 +107,4 @@ def test_leaks_and_uses_follow_them_both_ways(chain: og.Workspace, edges_of_root
     found = chain.impact(["scan"])
     assert set(found.datasets) == {sets[id_].id for id_ in every[:-1]}
     assert found.experiments == {"e": ("test", "train")}
-    assert chain.image("scan").descendants().used_by(og.Experiment).ids == ("e",)
+    assert chain.image("scan").descendants().used_by(og.Experiment).ids() == ["e"]

@@ -140,4 +140,4 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     assert by_label.groups is not None
     assert by_label.groups[210.0].overall == pytest.approx({"mean-degrees": 15.0, "within-tolerance": 0.0})
     by_label.save(tmp_path / "groups.png")
-    assert db.experiments().where(og.F("results.mean-degrees") < 4).ids == ("by-hand",)
+    assert db.experiments().where(og.F("results.mean-degrees") < 4).ids() == ["by-hand"]

@@ -30,8 +30,8 @@ with og.connect("sky.odin") as db:
     images = np.random.default_rng(0).integers(0, 2**16, (6, 8, 8), np.uint16)
     ra = [10.0, 20.0, 30.0, 10.0 + 0.5 / 3600, 20.0 + 2.0 / 3600, None]
     db.images.add(images=images, metadata={"ra": ra, "dec": [0.0] * 6}, progress=False)
-    db.datasets.create("train", [f"image/{n:06}" for n in range(3)], label=None)
-    db.datasets.create("test", [f"image/{n:06}" for n in range(3, 6)], label=None)
+    db.datasets.add("train", [f"image/{n:06}" for n in range(3)], label=None)
+    db.datasets.add("test", [f"image/{n:06}" for n in range(3, 6)], label=None)
     found = db.leaks("train", "test", rules=["arc-second"]).to_arrow().to_pylist()
     assert [(row["train"], row["test"]) for row in found] == [("image/000000", "image/000003")], found
     assert abs(found[0]["distance"] - 0.5) < 1e-3

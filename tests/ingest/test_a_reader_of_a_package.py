@@ -69,7 +69,7 @@ def test_the_recipe_as_the_page_uses_it(db: og.Workspace, folder: Path, monkeypa
     np.testing.assert_array_equal(names["corner"][..., 0], voxels(7)[2, :8, :8])
     np.testing.assert_array_equal(names["scan"].voxels, voxels(7))
     assert [image.id for image in names["deep"]] == ["scan-7/000003"]
-    assert set(db.volumes) == {"scan-7", "scan-8"}
+    assert set(db.volumes.ids()) == {"scan-7", "scan-8"}
     assert len(db.images) == 9
     image = db.images["scan-8/000001"]
     assert (image.depth, image.operator, image.slice_index) == (0.5, "Ada Lima", 1)
@@ -121,7 +121,7 @@ def test_a_damaged_slice_leaves_out_its_scan_alone(db: og.Workspace, folder: Pat
         db.images.add(folder, progress=False)
     report = db.images.add(folder, on_error="skip", progress=False)
     assert [name for name, _ in report.errors] == ["scan-7"]
-    assert set(db.volumes) == {"scan-8"}
+    assert set(db.volumes.ids()) == {"scan-8"}
     assert len(db.images) == 5, "no slice of it is there"
     (folder / "IM2.7").write_bytes(whole)
     assert db.images.add(folder, progress=False).added == 4

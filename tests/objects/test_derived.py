@@ -116,7 +116,7 @@ def test_stored_images_have_lineage_and_what_they_inherit(db: og.Workspace) -> N
         assert row["op"] == "resize"
         assert json.loads(row["params"]) == {"size": 64, "method": "bilinear"}
         assert row["code"].startswith("odin-graph ")
-    assert list(db.images["chelsea"].descendants().ids) == ["chelsea#small"]
+    assert db.images["chelsea"].descendants().ids() == ["chelsea#small"]
 
 
 def test_chains_keep_the_first_root(db: og.Workspace) -> None:
@@ -167,8 +167,8 @@ def test_what_was_deleted_stays_deleted(db: og.Workspace) -> None:
 
 
 def test_a_data_sets_frozen_labels_are_inherited(db: og.Workspace) -> None:
-    db.datasets.create("all", db.images())
-    db.labels.set({"chelsea": "dog"})
+    db.datasets.add("all", db.images())
+    db.labels.update({"chelsea": "dog"})
     labels = {image.id: image.label for image in db.images("all").resize(size=8).store("frozen")}
     assert labels["chelsea#frozen"] == "cat"
     (today,) = db.images().where(F("id") == "chelsea").resize(size=8).store("today", metadata=["n"])
@@ -246,8 +246,8 @@ def test_map_over_groups(db: og.Workspace) -> None:
 
 
 def test_map_over_data_sets(db: og.Workspace) -> None:
-    db.datasets.create("all", db.images())
-    assert db.datasets.select().map(len).to_dict() == {"all@1": 5}
+    db.datasets.add("all", db.images())
+    assert db.datasets().map(len).to_dict() == {"all@1": 5}
 
 
 def test_interrupted_it_goes_on(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def test_what_is_added_is_there(db: og.Workspace) -> None:
     assert held.parameters == sum(p.numel() for p in SmallNet(width=4).parameters())
     assert {row.name: row.shape for row in held.layers}["second"] == (8, 13, 13)
     assert held.definition["target"] == "tests.runtime.networks:SmallNet"
-    assert (list(db.models), len(db.models), "small" in db.models) == (["small"], 1, True)
+    assert (db.models.ids(), len(db.models), "small" in db.models) == (["small"], 1, True)
     assert repr(held) == "Model('small': 442 parameters, input 1 x 28 x 28, 10 classes, multi-class)"
     assert "<td>Conv2d</td>" in held._repr_html_()
     assert isinstance(held.build(), SmallNet)
@@ -96,7 +96,7 @@ def test_outputs_must_fit_the_classes(db: og.Workspace) -> None:
     for classes in (set(DIGITS), {name: place for place, name in enumerate(DIGITS)}, "0123456789"):
         with pytest.raises(og.DataError, match="give the classes in the order of their indexes"):
             add_small(db, classes=classes)
-    assert list(db.models) == []
+    assert db.models.ids() == []
 
 
 def test_an_unknown_model_lists_the_models(db: og.Workspace) -> None:

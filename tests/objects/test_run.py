@@ -23,7 +23,7 @@ from tests.catalog.test_images import batch
 def world(stores: Stores) -> Stores:
     """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).add("pets", [f"i{n}" for n in range(4)])
     return stores
 
 
@@ -47,7 +47,7 @@ def test_a_whole_run(world: Stores) -> None:
         [made],
     )
     assert exp.metrics().column("step").to_pylist() == [1, 2]
-    assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
+    assert world.columns.predictions(made.id).column("wrong").to_pylist() == [False, True, False, False]
     wrong = Datasets(LocalSession(world))["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
     assert [image.id for image in wrong] == ["i1"]
 
@@ -135,7 +135,7 @@ def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
 
 def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
     with Run.start(LocalSession(world), id="mine") as run:
-        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.create"):
+        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.add"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
             run.checkpoint(None)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ HOW: list[dict[str, Any]] = [
 def scans(db: og.Workspace) -> og.Workspace:
     """40 scans of 20 patients in 4 classes, one a day."""
     _add(db, 0, NUMBER)
-    db.datasets.create("d", db.images())
+    db.datasets.add("d", db.images())
     return db
 
 
@@ -48,10 +48,10 @@ def sides(parts: dict[str, og.Dataset]) -> dict[int, str]:
 def test_a_split_of_the_next_version_keeps_every_side(scans: og.Workspace, how: dict[str, Any]) -> None:
     """After corrected labels, removed and added images, whoever was in a part is in that part."""
     first = scans.datasets["d"].split(PARTS, **how)
-    scans.labels.set({"i003": "A", "i010": "D"})
+    scans.labels.update({"i003": "A", "i010": "D"})
     scans.images(["i005", "i006"]).delete(force=True)
     _add(scans, NUMBER, 8)
-    again = scans.datasets.create("d", scans.images(), revise=True).split(PARTS, **how, revise=True)
+    again = scans.datasets.add("d", scans.images(), revise=True).split(PARTS, **how, revise=True)
     before, after = sides(first), sides(again)
     assert len(after) == NUMBER - 2 + 8
     assert {key: side for key, side in after.items() if key in before} == {
@@ -85,7 +85,7 @@ def test_new_pixels_and_returning_patients_are_on_the_side_they_were_on(scans: o
     was = {id_: name for name, part in first.items() for id_ in part.images().to_arrow("id")["id"].to_pylist()}
     scans.image("i000").revise(np.zeros((8, 8), np.uint8))
     kept = [f"i{n:03}" for n in range(NUMBER) if n // 2 not in (0, 7)]  # patients 0 and 7 are gone ...
-    second = scans.datasets.create("d", kept, revise=True)
+    second = scans.datasets.add("d", kept, revise=True)
     second.split(PARTS, group_by="patient", revise=True)
     back = _add(scans, NUMBER, 2, patient=["p07", "p07"])  # ... and 7 comes back, and the new pixels of i000
     third = second.revise(add=[*back, "i000@2"])
@@ -123,7 +123,7 @@ def test_what_a_split_did_not_reach_is_said_and_kept(scans: og.Workspace) -> Non
     for held in (scans.datasets["d"], *parts.values()):
         (said, *_) = scans.datasets[held.id].warnings
         assert "'big', has 38 of 40 images" in said
-    scans.labels.set({"i000": "only one"})
-    again = scans.datasets.create("e", scans.images())
+    scans.labels.update({"i000": "only one"})
+    again = scans.datasets.add("e", scans.images())
     with pytest.warns(og.SplitWarning, match="'only one'"):
         again.split({"train": 0.8, "test": 0.2}, stratify="label")

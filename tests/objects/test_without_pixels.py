@@ -47,7 +47,7 @@ def world(db: og.Workspace, tmp_path: Path, request: pytest.FixtureRequest) -> W
     key = db.image("gone").key
     (segment,) = [one for one in db._stores.columns.segments("pixels") if one.min_key == key == one.max_key]
     shutil.rmtree(db._stores.arrays.raw.path(segment.uri))
-    db.datasets.create("with gone", db.images(["gone", "scan000.png", "scan001.png"]))
+    db.datasets.add("with gone", db.images(["gone", "scan000.png", "scan001.png"]))
     return World(db, layer, "gone", tmp_path)
 
 
@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "outliers": lambda w: w.query.outliers(by=w.layer, k=1).to_arrow(),
     "cluster": lambda w: w.query.cluster(by=w.layer, k=2).to_arrow(),
     "representative": lambda w: w.query.representative(1, by=w.layer).to_arrow(),
-    "activations.insert": lambda w: w.db.activations.insert(w.layer, w.query),
+    "activations.add": lambda w: w.db.activations.add(w.layer, w.query),
     "materialize": lambda w: w.layer.materialize(w.query),
     "units.values": lambda w: w.layer.units[[0, 1]].values(w.query),
     "units.top": lambda w: w.layer.units[0].top(1, w.query).to_arrow(),

@@ -49,7 +49,7 @@ def test_queries_travel(quarters: Quarters) -> None:
         assert again.plan == query.plan
         assert again.to_arrow().equals(expected)
         assert pickle.loads(pickle.dumps(query)).plan == query.plan
-        db.views[f"units {place}"] = query
+        db.views.add(f"units {place}", query)
         held: Any = db.views[f"units {place}"]
         assert held.to_arrow().equals(expected)
         with pytest.raises(QueryError, match="has no form in Cypher"):

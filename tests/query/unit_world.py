@@ -131,7 +131,7 @@ def build(db: og.Workspace) -> Captured:
         metadata = {"age": age[some], "site": site[some]}
         add_images(db._stores, ImageBatch(names[some], pixels[some], labels=labels, metadata=metadata))
         if some.start == 0:
-            db.datasets.create("small", db.images())
+            db.datasets.add("small", db.images())
     size = (1, SIDE, SIDE)
     model = db.models.add("quarters", Quarters, classes=["a", "b", "c"], task="multi-class", input_shape=size)
     said: dict[tuple[str, str], NDArray[np.float32]] = {}

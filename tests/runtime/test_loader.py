@@ -327,7 +327,7 @@ def test_random_resized_crops() -> None:
 
 
 def test_a_run_records_its_loader(db: og.Workspace) -> None:
-    train = db.datasets.create("train", db.images())
+    train = db.datasets.add("train", db.images())
     augment = [RandomApply("flip", p=0.5)]
     with db.run(id="r", train=train, seed=7) as run:
         loader = run.loader(train, 32, augment=augment, weights="balanced")

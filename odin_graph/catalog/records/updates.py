@@ -93,7 +93,7 @@ def _check(kind: str, things: Sequence[Any], columns: Mapping[str, Sequence[Any]
     for name, column in columns.items():
         if kind == "Image" and name == "label":
             raise MetadataError(
-                "A label is corrected with db.labels.set(...), which keeps its history; update() is for metadata."
+                "A label is corrected with db.labels.update(...), which keeps its history; update() is for metadata."
             )
         check_name(kind, name)
         if len(column) != len(things):

@@ -19,7 +19,7 @@ T = TypeVar("T")
 def map_things(
     stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
 ) -> pd.Series:
-    """Values by id of things that are no images; see `Selection.map`."""
+    """Values by id of things that are no images; see `ThingQuery.map`."""
     values = call_each(stores, function, things, list(map(repr, ids)))
     if name is not None and ids:
         check_values(values)

@@ -1,11 +1,12 @@
-"""The methods of every kind of thing: insert, select, update, delete."""
+"""The methods that change things of every kind: update, delete, undelete."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from odin_graph.arguments import read_fields
+from odin_graph.catalog.images.stacks import PARTS, images_of
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
@@ -41,7 +42,7 @@ class Deletable(InSession):
             FrozenError: Something frozen uses it. The message says what.
             ConflictError: A running process is working on it.
         """
-        done = deletion.delete(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
+        done = delete_things(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
         self._forget()
         return done
 
@@ -124,7 +125,7 @@ class CollectionVerbs(InSession):
             ConflictError: A running process is working on one of them.
         """
         listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, who=who, force=force)
+        return delete_things(self._stores, self.KIND, self._ids_of(listed), why=why, who=who, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
         """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.
@@ -149,6 +150,16 @@ class CollectionVerbs(InSession):
         if invalid := [id_ for id_ in ids if not isinstance(id_, str)]:
             raise QueryError(f"{invalid[0]!r:.80} is neither a {self.KIND} nor its id.")
         return ids
+
+
+def delete_things(
+    stores: Stores, kind: str, things: Sequence[Any], *, why: str | None, who: str | None, force: bool
+) -> DeletionReport:
+    """Delete things of a kind, volumes and videos with their images; see `deletion.delete`."""
+    if kind in PARTS:
+        images = [row["key"] for id_ in things for row in images_of(stores, kind, id_)]  # type: ignore[arg-type]
+        deletion.delete(stores, "Image", images, why=why, who=who, force=force)
+    return deletion.delete(stores, kind, things, why=why, who=who, force=force)
 
 
 @served

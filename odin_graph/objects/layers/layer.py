@@ -72,10 +72,6 @@ class Layer(UnitQuestions):
 
         return embeddings(self._stores, layer_ref(self.node), keys, progress=progress, **how)
 
-    def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
-        """The same as `embeddings`."""
-        return self.embeddings(images, **how)
-
     @property
     def units(self) -> Units:
         """All numbers of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""

@@ -27,7 +27,7 @@ class Operations(ABC, Generic[Made]):
     def _applied(self, op: ImageOp) -> Made:
         """The images after the operation."""
 
-    def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
+    def apply(self, /, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
         """Apply an operation: ``apply("resize", size=28)``, ``apply(og.ops.Resize(size=28))``, ``apply(my_function)``.
 
         Args:

@@ -12,16 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address, Remote
+from odin_graph.catalog.purge.purge import PurgeReport, purge
 from odin_graph.client import session_at
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.answers import ImageAnswers
 from odin_graph.objects.query.derived import DerivedQuery
-from odin_graph.objects.query.image_verbs import QueryVerbs
 from odin_graph.objects.query.mapping import map_groups, map_images
 from odin_graph.objects.query.operations import Operations
 from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
+from odin_graph.objects.query.query_verbs import QueryVerbs
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
 from odin_graph.query.executor import CachedAnswer, Executor
@@ -126,9 +127,18 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         """
         return PatchQuery(self, (), Patches(size, stride, edge, fill))
 
+    def purge(
+        self, *, why: str | None = None, who: str | None = None, force: bool = False, dry_run: bool = False
+    ) -> PurgeReport:
+        """Destroy the images of the query, and everything derived or computed from them; see `Images.purge`."""
+        return purge(self._stores, self.keys(), why=why, who=who, force=force, dry_run=dry_run)
+
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
         """The keys of its images, for calls that take images."""
         return self.keys()
+
+    def _named(self) -> pa.Table:
+        return self.run()
 
     def _columns(self, *names: str) -> pa.Table:
         return self.to_arrow(*names)

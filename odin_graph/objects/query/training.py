@@ -93,7 +93,7 @@ class Training(ABC):
             seed=seed,
         )
 
-    def to_stream(self, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
+    def to_stream(self, /, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
         """A shuffled, iterable torch data set for data larger than memory. It reads the disk in long runs of images.
 
         Adjacent runs are drawn in random order, and the images of several runs are mixed in memory.
@@ -114,6 +114,7 @@ class Training(ABC):
 
     def loader(
         self,
+        /,
         batch_size: int = 128,
         *,
         shuffle: bool = True,
@@ -201,7 +202,7 @@ class Training(ABC):
         (batch,) = batches(self._reader(table), table, table.num_rows)
         return batch.stack()
 
-    def to_huggingface(self, *fields: str, batch_size: int = 256) -> datasets.Dataset:
+    def to_huggingface(self, /, *fields: str, batch_size: int = 256) -> datasets.Dataset:
         """A `datasets.Dataset` with ``image``, ``id``, ``label`` and more fields, in the order of the query.
 
         8-bit gray or RGB images get the feature `Image`, with lossless encoding. Other images become arrays of their

@@ -17,17 +17,16 @@ from odin_graph.catalog.datasets import exchange, versions
 from odin_graph.catalog.datasets import verify as checks
 from odin_graph.catalog.datasets.datasets import Derivation
 from odin_graph.catalog.datasets.verify import Verified
-from odin_graph.catalog.datasets.versions import Combination, Diff, Members, labels_array
+from odin_graph.catalog.datasets.versions import Diff, Members, labels_array
 from odin_graph.client import Session
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import check_fractions
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things import splitting
-from odin_graph.objects.things.draft import Draft
+from odin_graph.objects.things.draft import Draft, LabeledSet
 from odin_graph.query.plan import wire
 from odin_graph.served import served
 from odin_graph.stores import Stores
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from odin_graph.objects.things.dataset import Dataset
 
 
-class DatasetOps(InSession):
+class DatasetOps(LabeledSet):
     """Mixed into `Dataset`."""
 
     id: str
@@ -217,7 +216,7 @@ class DatasetOps(InSession):
         group_by: str = "label",
         seed: int = 0,
     ) -> Draft:
-        """Draw random images, each at most once, in the order of the data set. ``.create(id)`` freezes them.
+        """Draw random images, each at most once, in the order of the data set. `Datasets.add` freezes them.
 
         Args:
             k: The number of images.
@@ -247,25 +246,9 @@ class DatasetOps(InSession):
         details = {"k": k, "balanced": balanced, "weights": weights, "seed": seed}
         return self._draft(members.take(positions), "sample", **details)
 
-    def __or__(self, other: Dataset) -> Draft:
-        """The images of either data set. The labels of common images must agree."""
-        return self._combined("union", other)
-
-    def __and__(self, other: Dataset) -> Draft:
-        """The images in both data sets. Their labels must agree."""
-        return self._combined("intersection", other)
-
-    def __sub__(self, other: Dataset) -> Draft:
-        """The images that the other data set does not have."""
-        return self._combined("difference", other)
-
-    def __xor__(self, other: Dataset) -> Draft:
-        """The images in exactly one of the two data sets."""
-        return self._combined("symmetric difference", other)
-
     @property
     def tags(self) -> tuple[str, ...]:
-        """Its tags, to find it with ``db.datasets.tagged("gold")``."""
+        """Its tags, to find it with ``db.datasets.where(F("tags").has("gold"))``."""
         return tuple(self._record.get("tags") or ())
 
     def tag(self, *words: str) -> tuple[str, ...]:
@@ -331,7 +314,7 @@ class DatasetOps(InSession):
         return self._at(made)
 
     def _draft(self, members: Members, op: str, **details: Any) -> Draft:
-        given = {name.rstrip("_"): value for name, value in details.items() if value is not None}
+        given = {name: value for name, value in details.items() if value is not None}
         return Draft(
             self._session,
             members,
@@ -339,9 +322,9 @@ class DatasetOps(InSession):
             {"odin_draft": 1, "op": op, "dataset": self.id, **given},
         )
 
-    def _combined(self, how: Combination, other: Dataset) -> Draft:
-        members = self._session.ask(versions.combined, how, self.id, self._other(other).id)
-        return self._draft(members, how, with_=other.id)
+    @property
+    def _content(self) -> tuple[str, str | None, str]:
+        return self.id, self._record.get("label_field"), self.id
 
     def _at(self, id_: str) -> Dataset:
         dataset: Dataset = class_of("Dataset")(self._session, id_)

@@ -23,10 +23,10 @@ from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.client import Session
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.layers.units import Units
 from odin_graph.objects.query.image_verbs import ImageVerbs
+from odin_graph.objects.query.things import ThingQuery
 from odin_graph.objects.things.lineage import Relatives, used_by
 from odin_graph.ops import Geometry
 from odin_graph.query.expressions.moments import of_one_moment
@@ -218,7 +218,7 @@ class Image(ImageVerbs):
         """What every experiment whose predictions are in the graph predicted for it."""
         return self._session.ask(said_of, int(self.key))
 
-    def used_by(self, kind: type[T]) -> Selection[T]:
+    def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
         return used_by(self._session, (self.key,), kind)
 

@@ -126,7 +126,7 @@ def vectors_of(stores: Stores, by: Space, keys: Keys) -> Vectors:
         if len(missing):
             raise QueryError(
                 f"{len(missing):,} of {len(keys):,} images have no vector in {by.vectors!r}, the first of key "
-                f"{missing[0]}: db.vectors.add({by.vectors!r}, ids, array) adds them."
+                f"{missing[0]}: db.vectors.add({by.vectors!r}, images, vectors) adds them."
             )
         found: Vectors = rows.read(keys)
         return found

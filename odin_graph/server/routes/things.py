@@ -52,7 +52,7 @@ def get_dataset(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  #
     """A data set version; the bare name is the latest one."""
     with deadline(allowed.seconds), known_or_404("data set", id, db.datasets):
         dataset = db.datasets[id]
-        facts = {"id": dataset.id, "size": len(dataset), "deleted": dataset.deleted, "digest": dataset.digest}
+        facts = {"id": dataset.id, "size": dataset.size, "deleted": dataset.deleted, "digest": dataset.digest}
         more = {"classes": dataset.classes, "counts": dataset.counts(), "metadata": dataset.metadata}
         return json_answer(to_json({**facts, **more}))
 
@@ -80,7 +80,7 @@ def get_experiment(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:
             "parameters": experiment.parameters,
             "checkpoints": [checkpoint.id for checkpoint in experiment.checkpoints],
             "best": None if experiment.best is None else experiment.best.id,
-            "predictions": experiment.predictions,
+            "predictions": [made.id for made in experiment.predictions],
             "metadata": experiment.metadata,
         }
         return json_answer(to_json(facts))
