@@ -100,7 +100,7 @@ class Workspace(InSession):
 
     @property
     def datasets(self) -> Datasets:
-        """The data sets: ``create(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
+        """The data sets: ``add(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
         return Datasets(self._session)
 
     def dataset(self, id: str) -> Dataset:  # noqa: A002
@@ -127,12 +127,12 @@ class Workspace(InSession):
 
     @property
     def vectors(self) -> Vectors:
-        """Vectors of your own: ``db.vectors.add("clip", ids, array)``, then ``nearest(..., by=db.vectors["clip"])``."""
+        """Vectors of your own: ``db.vectors.add("clip", images, vectors)``, then ``nearest(..., by=db.vectors["clip"])``."""
         return Vectors(self._session)
 
     @property
     def views(self) -> Views:
-        """Saved queries: ``db.views["hard DME"] = query`` saves one, ``db.views["hard DME"]`` returns it."""
+        """Saved queries: ``db.views.add("hard DME", query)`` saves one, ``db.views["hard DME"]`` returns it."""
         return Views(self._session)
 
     @property
@@ -157,7 +157,7 @@ class Workspace(InSession):
 
     @property
     def labels(self) -> Labels:
-        """Corrections of labels: ``set(images, label)``, ``history(image)``, ``stale()``."""
+        """Corrections of labels: ``update(images, label)``, ``history(image)``, ``stale()``."""
         return Labels(self._session)
 
     @property
