@@ -273,7 +273,7 @@ def trained(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             run.log({"loss": loss.item()}, step=epoch)
-        run.checkpoint(net, best=True, epoch=settings["epochs"])
+        run.add_checkpoint(net, best=True, epoch=settings["epochs"])
         run.predict(test)
     return run.experiment
 

@@ -32,7 +32,16 @@ _SPECIAL = {
 }
 _LEFT_OUT = tuple(
     f"odin_graph.{name}"
-    for name in ("errors", "schema", "ops", "query.expressions", "query.plan", "objects.query.steps", "arrays", "address")
+    for name in (
+        "errors",
+        "schema",
+        "ops",
+        "query.expressions",
+        "query.plan",
+        "objects.query.steps",
+        "arrays",
+        "address",
+    )
 ) + ("odin_graph.config",)
 """Errors, nodes of the graph, image operations and expressions have pages of their own; plans and files are inner."""
 _HEAD = """# The public API

@@ -416,7 +416,7 @@ WRITES: list[tuple[str, Callable[[og.Workspace], Any]]] = [
     ("split", lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5})),
     ("export", lambda db: db.dataset("retina-test").export("there")),
     ("build", lambda db: db.model("small-cnn").build()),
-    ("weights", lambda db: db.experiments["small-cnn/1"].best.weights()),  # type: ignore[union-attr]
+    ("weights", lambda db: db.experiments["small-cnn/1"].best_checkpoint().weights()),  # type: ignore[union-attr]
     ("predict", lambda db: db.experiment("small-cnn/1").predict("retina-test")),
     ("run", lambda db: db.run(id="mine")),
     ("update", lambda db: db.labels.update(["scan001.png"], "DME")),
@@ -512,7 +512,7 @@ def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.Workspace) -
             for db in (retina, far):
                 with pytest.warns(og.errors.CoverageWarning, match=r"results.accuracy is of a part .* few \(3 of"):
                     ask(db)
-        assert far.dataset("retina-test").deleted == retina.datasets["retina-test"].deleted
+        assert far.dataset("retina-test").deleted_members() == retina.datasets["retina-test"].deleted_members()
     finally:
         retina.experiment("few").delete(force=True)
 

@@ -87,7 +87,7 @@ class Run(Predicting):
         lease = catalog.start(stores, setup, id, resume=resume)
         leaks.keep(stores, lease.id, reports)
         if reports:
-            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).known_leaks.")
             warn(message, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
@@ -159,7 +159,7 @@ class Run(Predicting):
             self._log.flush()
         return read_log(self._stores, self.id)
 
-    def checkpoint(
+    def add_checkpoint(
         self,
         weights: torch.nn.Module | Mapping[str, torch.Tensor],
         *,
@@ -221,7 +221,7 @@ class Run(Predicting):
             self.id,
             [str(best)] if named else self._logged,
             named=named,
-            again=len(self.experiment.checkpoints) > 1,
+            again=len(self.experiment.checkpoints()) > 1,
         )
         if found:
             keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)
