@@ -216,7 +216,7 @@ class Image(ImageVerbs):
 
     def predictions(self) -> list[dict[str, Any]]:
         """What every experiment whose predictions are in the graph predicted for it."""
-        return self._session.ask(said_of, int(self.key))
+        return self._session.ask(predictions_of, int(self.key))
 
     def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
@@ -328,7 +328,7 @@ def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for
 
 
 @served
-def said_of(stores: Stores, key: int) -> list[dict[str, Any]]:
+def predictions_of(stores: Stores, key: int) -> list[dict[str, Any]]:
     """The predictions of an image that are nodes, by experiment and set."""
     return list(stores.graph.read(_PREDICTIONS, {"key": key}))
 

@@ -89,11 +89,11 @@ class PixelDataset(Dataset[Item]):
         """Draw other augmentations: those of that epoch. A `Loader` does it by itself."""
         self.epoch = epoch
 
-    def in_runs(self, length: int, held: int) -> PixelDataset:
-        """The same, reading so many images that lie side by side at once and holding so many such runs."""
+    def in_runs(self, length: int, kept: int) -> PixelDataset:
+        """The same, reading so many images that lie side by side at once and keeping so many such runs."""
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__getstate__())
-        made._run, made._kept_runs = length, held  # noqa: SLF001 - its own class
+        made._run, made._kept_runs = length, kept  # noqa: SLF001 - its own class
         return made
 
     def describe(self) -> dict[str, Any]:
