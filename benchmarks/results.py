@@ -71,7 +71,7 @@ def whole(db: og.Workspace, experiment: og.Experiment, classes: int, images: int
     measuring._CACHE.clear()  # noqa: SLF001
     tracemalloc.start()
     looked_at = experiment.results(dataset)
-    str(looked_at), looked_at.confusion, looked_at.to_dict()
+    str(looked_at), looked_at.confusion, looked_at.to_json()
     drawn = seconds(lambda: looked_at.picture()._repr_png_())
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()

@@ -127,7 +127,7 @@ class Workspace(InSession):
 
     @property
     def vectors(self) -> Vectors:
-        """Vectors of your own: ``db.vectors.add("clip", images, vectors)``, then ``nearest(..., by=db.vectors["clip"])``."""
+        """Vectors of your own: ``db.vectors.add("clip", images, vectors)``, then ``by=db.vectors["clip"]``."""
         return Vectors(self._session)
 
     @property
@@ -271,6 +271,11 @@ class Workspace(InSession):
 
         Only images that both experiments predicted are compared. If these are not all labeled images, the comparison
         reports it, and you get a `CoverageWarning`.
+
+        Args:
+            a: An experiment, or its id.
+            b: The other one.
+            on: A data set that both have predictions for.
         """
         on_id = self._session.ask(resolve, on)
         first, second = (self.experiments[str(getattr(which, "id", which))].id for which in (a, b))

@@ -121,8 +121,8 @@ class Results:
             return pd.DataFrame([self._row(self.scores)])
         return pd.DataFrame([{self._group_column: value, **self._row(scores)} for value, scores in self.groups.items()])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, ready for JSON.
+    def to_json(self) -> dict[str, Any]:
+        """Everything as a JSON object: plain dicts, lists, texts and numbers.
 
         An undefined measure is None, and ``undefined`` gives the reason. Infinity is the text ``Infinity``. For more
         than 1,000 classes ``confusion`` is None, and ``confused`` has the pairs.
@@ -139,7 +139,7 @@ class Results:
         confused = None
         if self.scores.confusion is not None:
             confused = self.confused[["truth", "predicted", "n"]].to_dict("split")["data"]
-        return {
+        plain = {
             "experiment": self.experiment,
             "dataset": self.dataset,
             "task": self.task,
@@ -151,10 +151,8 @@ class Results:
             "group_by": self.group_by,
             "groups": groups,
         }
-
-    def to_json(self) -> str:
-        """The same as a JSON document."""
-        return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, default=str)
+        result: dict[str, Any] = json.loads(json.dumps(plain, allow_nan=False, default=str))  # classes may be dates
+        return result
 
     def picture(self) -> Picture:
         """Draw the measures: the groups side by side, or else a picture that depends on the task.

@@ -52,7 +52,7 @@ def test_results_are_those_of_counting(db: og.Workspace, world: dict[str, Any]) 
     np.testing.assert_allclose(held.per_class["auroc"], expected, rtol=1e-5)
     assert "accuracy" in str(held)
     assert "<table" in held._repr_html_()
-    assert held.to_dict()["overall"]["accuracy"] == pytest.approx(held.accuracy)
+    assert held.to_json()["overall"]["accuracy"] == pytest.approx(held.accuracy)
 
 
 def test_results_by_a_field(db: og.Workspace, world: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import Any
 
@@ -62,7 +61,7 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "images table": (db.tables.images(dataset).num_rows, held.accuracy),
         "experiments table": (n, next(row["accuracy"] for row in experiments if row["id"] == exp.id)),
         "predictions": (exp.predictions()[0].to_arrow().num_rows, held.accuracy),
-        "json": (json.loads(held.to_json())["n"], json.loads(held.to_json())["overall"]["accuracy"]),
+        "json": (held.to_json()["n"], held.to_json()["overall"]["accuracy"]),
     }
 
 
@@ -138,8 +137,8 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     with pytest.warns(CoverageWarning, match=r"few has predictions over 4 of 40 labeled images \(coverage 10.0%\)"):
         held = few.results(digits)
     assert (held.n, held.counts.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
-    assert held.to_dict()["coverage"] == pytest.approx(0.1)
-    assert held.to_dict()["missing"] == 36
+    assert held.to_json()["coverage"] == pytest.approx(0.1)
+    assert held.to_json()["missing"] == 36
     for text in (str(held), held._repr_html_(), repr(held)):
         assert "coverage" in text
     with pytest.warns(CoverageWarning, match="few and every are compared over 4 of 40"):
@@ -180,7 +179,7 @@ def test_groups_say_their_own_coverage(db: og.Workspace, digits: og.Dataset) -> 
     assert (held.groups[5].n, held.groups[5].coverage) == (0, 0.0)
     assert np.isnan(held.groups[5].overall["accuracy"])
     assert held.to_pandas()["coverage"].tolist()[5] == 0
-    assert held.to_dict()["groups"]["5"]["overall"]["accuracy"] is None
+    assert held.to_json()["groups"]["5"]["overall"]["accuracy"] is None
 
 
 @pytest.mark.parametrize(

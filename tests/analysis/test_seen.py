@@ -62,7 +62,7 @@ def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Wo
     assert said_by(lambda: child.predict("seen", progress=False)) == [first], "also where it was predicted before"
     assert said_by(lambda: child.results("seen")) == [first]
     assert "parent, which child continues, learned from old@1" in str(child.results("seen"))
-    assert any("learned from old@1" in note for note in child.results("seen").to_dict()["notes"])
+    assert any("learned from old@1" in note for note in child.results("seen").to_json()["notes"])
     world.experiment("parent").predict("seen", progress=False)
     assert len(said_by(lambda: world.compare("child", "parent", on="seen"))) == 2
     assert "parent learned from old@1" in str(world.compare("child", "parent", on="seen"))

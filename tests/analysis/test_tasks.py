@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def test_predictions_without_probabilities_have_no_auroc_and_say_why(db: og.Work
     for text in (str(held), printed(held), held._repr_html_()):
         assert "no probabilities were stored" in text
         assert "nan" not in text.lower()
-    plain = json.loads(json.dumps(held.to_dict(), allow_nan=False))
+    plain = held.to_json()
     assert plain["overall"]["auroc"] is None
     assert plain["undefined"]["auroc"] == "no probabilities were stored"
     assert plain["per_class"]["b"]["recall"] == pytest.approx(0.5)
@@ -93,7 +92,7 @@ def test_a_number_an_image(db: og.Workspace) -> None:
     assert held["within-tolerance"] == pytest.approx(3 / 4)
     assert held["r2"] == pytest.approx(metrics.r2_score(ages, said))
     assert "mean-absolute-error 2.375" in printed(held)
-    assert held.to_dict()["per_class"] == {}
+    assert held.to_json()["per_class"] == {}
 
 
 def test_a_number_without_a_tolerance_is_neither_right_nor_wrong(db: og.Workspace) -> None:
@@ -114,7 +113,7 @@ def test_groups_are_sorted_and_those_without_a_value_are_last(db: og.Workspace) 
     assert [part.overall["accuracy"] for part in held.groups.values()] == [0.5, 1.0, 0.0]
     assert held.to_pandas()["n"].tolist() == [2, 1, 1]
     assert "patient" in printed(held)
-    assert json.loads(json.dumps(held.to_dict(), allow_nan=False))["groups"]["7"]["n"] == 2
+    assert held.to_json()["groups"]["7"]["n"] == 2
     by_label = db.experiment("elsewhere").results(dataset, group_by="label")
     assert by_label.groups is not None
     assert list(by_label.groups) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""docs/api.md: the public API as a table, made from the classes themselves: ``python -m tests.docs.api_page`` writes it.
+"""docs/api.md: the public API as a table, made from the classes. ``python -m tests.docs.api_page`` writes it.
 
 A class is public if `odin_graph` names it, or if a public method or property of another public class gives it.
 """
@@ -16,7 +16,9 @@ from typing import Any
 import odin_graph as og
 from odin_graph.checked import _names
 from odin_graph.objects.base.listed import Listed
+from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.image_set import ImageSet
+from odin_graph.objects.query.steps import Steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 _SPECIAL = {
@@ -30,19 +32,17 @@ _SPECIAL = {
     "__sub__": ("-", "The images or things that the other does not have."),
     "__xor__": ("^", "The images or things of exactly one."),
 }
-_LEFT_OUT = tuple(
-    f"odin_graph.{name}"
-    for name in (
-        "errors",
-        "schema",
-        "ops",
-        "query.expressions",
-        "query.plan",
-        "objects.query.steps",
-        "arrays",
-        "address",
-    )
-) + ("odin_graph.config",)
+_LEFT_OUT = (
+    "odin_graph.errors",
+    "odin_graph.schema",
+    "odin_graph.ops",
+    "odin_graph.config",
+    "odin_graph.address",
+    "odin_graph.arrays",
+    "odin_graph.query.expressions",
+    "odin_graph.query.plan",
+    "odin_graph.objects.query.steps",
+)
 """Errors, nodes of the graph, image operations and expressions have pages of their own; plans and files are inner."""
 _HEAD = """# The public API
 
@@ -120,8 +120,11 @@ def members(cls: type[Any]) -> Iterator[Member]:
         home = next((base for base in cls.__mro__ if name in vars(base)), None)
         if home is not None and not home.__module__.startswith("odin_graph"):
             continue
-        if isinstance(value, classmethod | staticmethod):
-            yield _member(cls, name, value.__func__, is_property=False)
+        if isinstance(value, classmethod):
+            if name == "from_json" and issubclass(
+                cls, Steps | DerivedQuery
+            ):  # other ways to make one are for ourselves
+                yield _member(cls, name, value.__func__, is_property=False)
         elif isinstance(value, property | cached_property):
             yield _member(cls, name, value.fget if isinstance(value, property) else value.func, is_property=True)
         elif inspect.isfunction(value):

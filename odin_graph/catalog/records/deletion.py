@@ -27,7 +27,7 @@ class DeletionReport:
     """The outcome of a deletion."""
 
     id: str
-    """The id of the (:Deletion) node; empty if everything was deleted before."""
+    """The id of the (:Deletion) node; empty if no tombstone was made."""
     deleted: dict[str, int]
     """The number of deleted things by kind, with the parts that were deleted with them."""
     used: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class DeletionReport:
 
     def __str__(self) -> str:
         """The counts, and what still uses the deleted things."""
-        if not self.id:
+        if not any(self.deleted.values()):
             return "Nothing was deleted: everything was deleted before."
         counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items() if number)
         lines = [f"Deleted {counts}."]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from odin_graph.client import Session
 from odin_graph.objects.base.in_session import InSession
+from odin_graph.schema.several import is_several
 
 T = TypeVar("T", covariant=True)
+
+
+def listed(things: Any) -> list[Any]:
+    """One thing or its id, or several, as a list."""
+    return list(things) if is_several(things) and not hasattr(things, "id") else [things]
 
 
 class Listed(InSession, Generic[T]):

@@ -13,11 +13,11 @@ from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.base.listed import listed
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.query.plan.plan import ThingKind
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
-from odin_graph.schema.several import is_several
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -124,8 +124,7 @@ class CollectionVerbs(InSession):
             UnknownNameError: A thing does not exist.
             ConflictError: A running process is working on one of them.
         """
-        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return delete_things(self._stores, self.KIND, self._ids_of(listed), why=why, who=who, force=force)
+        return delete_things(self._stores, self.KIND, self._ids_of(listed(things)), why=why, who=who, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
         """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.
@@ -141,8 +140,7 @@ class CollectionVerbs(InSession):
             ConflictError: One was purged, or is part of a deleted thing.
             QueryError: It is computed again when it is needed, so there is nothing to restore.
         """
-        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed))
+        return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed(things)))
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
         """The ids of things that are given as they are or by id."""

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.activations.vector_sets import add_vectors, delete_vectors, rows_of, vector_set_of, vector_sets
+from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.client import Session
 from odin_graph.errors import ShapeError
 from odin_graph.objects.base.in_session import InSession
-from odin_graph.objects.base.listed import Listed
+from odin_graph.objects.base.listed import Listed, listed
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.names.spaces import vectors_of
 from odin_graph.query.plan.spaces import NamedVectors
@@ -60,9 +61,10 @@ class VectorSet(InSession):
         """The keys of those images that have no vector yet."""
         return self._session.ask(_missing_of, self.id, keys_of_images(self._session, images).tolist())
 
-    def delete(self) -> None:
-        """Delete the vectors and the indexes over them. They cannot be brought back."""
+    def delete(self) -> DeletionReport:
+        """Delete the vectors and the indexes over them. They cannot be brought back, and no tombstone is kept."""
         delete_vectors(self._stores, self.id)
+        return DeletionReport("", {"VectorSet": 1})
 
     def __repr__(self) -> str:
         return f"VectorSet({self.id!r}: {len(self):,} x {self.dimensions})"
@@ -119,16 +121,19 @@ class Vectors(Listed[VectorSet]):
         add_vectors(self._stores, id, keys_of_images(self._session, images), rows, replace=replace, progress=progress)
         return VectorSet(self._session, id)
 
-    def delete(self, id: VectorSet | str, /) -> None:  # noqa: A002
-        """Delete the vectors of a set and the indexes over them. They cannot be brought back.
+    def delete(self, things: Any, /) -> DeletionReport:
+        """Delete sets and the indexes over them. They cannot be brought back, and no tombstone is kept.
 
         Args:
-            id: The set, or its id.
+            things: The sets, or their ids.
 
         Raises:
             UnknownNameError: There is no such set.
         """
-        self[str(getattr(id, "id", id))].delete()
+        sets = [self[str(getattr(thing, "id", thing))] for thing in listed(things)]
+        for vectors in sets:
+            vectors.delete()
+        return DeletionReport("", {"VectorSet": len(sets)})
 
     def ids(self) -> list[str]:
         """The ids, sorted."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
 from odin_graph.client import Session
 from odin_graph.errors import OdinError, QueryError
 from odin_graph.objects.base.has_images import HasImages
-from odin_graph.objects.base.listed import Listed
+from odin_graph.objects.base.listed import Listed, listed
 from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.groups import Groups
 from odin_graph.objects.query.query import Query
@@ -46,16 +47,17 @@ class Views(Listed[AnyQuery]):
             raise QueryError(f"A view is a query of the same workspace: {address} is another one.")
         return self[save_view(self._stores, id, query.to_json())]
 
-    def delete(self, id: str, /) -> None:  # noqa: A002
-        """Delete a version of a view, or all of its versions. Nothing depends on a view.
+    def delete(self, things: Any, /) -> DeletionReport:
+        """Delete views, or versions of them. Nothing depends on a view, so no tombstone is kept.
 
         Args:
-            id: The id with the version, or without it for all versions.
+            things: The id of a view or of a version of one, or several.
 
         Raises:
             UnknownNameError: There is no such view.
         """
-        delete_view(self._stores, id)
+        stores = self._stores
+        return DeletionReport("", {"View": sum(delete_view(stores, id_) for id_ in listed(things))})
 
     def ids(self) -> list[str]:
         """The ids without the versions, sorted."""

@@ -153,7 +153,12 @@ class UnitQuestions(InSession):
         return keys_of_images(self._session, images)
 
     def slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
-        """The values of all units, some at a time, over the images by key."""
+        """The values of all units, some at a time, over the images by key.
+
+        Args:
+            query: The images.
+            view: Units, or channels by their largest value or mean.
+        """
         with self._stored_values(query, view) as (keys, unit_set):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
             for start in range(0, unit_set.record.units, step):

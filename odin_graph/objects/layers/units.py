@@ -198,7 +198,7 @@ def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool
 
 @checked_calls
 class Channels:
-    """The channels of a layer, each summarized over its positions: ``layer.channels.mean()[5]``, ``channels[5]``."""
+    """The channels of a layer, each summarized over its positions: ``layer.channels.max()[5]``."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer

@@ -66,9 +66,9 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     # Which images: steps of the parents, whose label and metadata the derived images have
 
-    def where(self, *predicates: Expr) -> DerivedQuery:
-        """Keep the results of images for which every condition is true."""
-        return DerivedQuery(self.query.where(*predicates), self.ops)
+    def where(self, /, *conditions: Expr, **equal: Any) -> DerivedQuery:
+        """Keep the results of images for which every condition is true; see `Query.where`."""
+        return DerivedQuery(self.query.where(*conditions, **equal), self.ops)
 
     def order_by(self, *keys: Expr | SortKey | NamesUnits) -> DerivedQuery:
         """Sort by fields of the parents."""
@@ -116,7 +116,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     # Looked at and trained on as it is
 
     def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
-        """A contact sheet of the derived images, with the labels of their parents."""
+        """A contact sheet of the derived images, with the labels of their parents; see `Query.sheet`."""
         table = self.query.to_arrow("id", "label")
         if not table.num_rows:
             raise QueryError(f"{self!r} selects no images, so there is nothing to show.")
@@ -131,11 +131,11 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         )
 
     def show(self, **how: Any) -> None:
-        """Display the contact sheet."""
+        """Display the contact sheet; for the options see `sheet`."""
         self.sheet(**how).show()
 
     def save(self, path: str | Path, **how: Any) -> Path:
-        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; for the options see `sheet`."""
         return self.sheet(**how).save(path)
 
     # Stored
@@ -187,7 +187,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> DerivedQuery:
-        """Build a derived query from its JSON form. Names and types are checked as usual."""
+        """Build a derived query from its JSON form; see `Query.from_json`."""
         if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
             raise QueryError(
                 'This is not a query with operations: it has no list "operations". Query.from_json reads it.'

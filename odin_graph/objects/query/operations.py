@@ -120,7 +120,7 @@ class Operations(ABC, Generic[Made]):
         return self.apply("to-rgb")
 
     def to_float(self) -> Made:
-        """float32; see `odin_graph.ops.ToFloat`."""
+        """Values as float32; see `odin_graph.ops.ToFloat`."""
         return self.apply("to-float")
 
     if not TYPE_CHECKING:  # a type checker shall find misspelt names

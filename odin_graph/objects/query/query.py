@@ -102,7 +102,15 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Query:
-        """Build a query from its JSON form. Names and types are checked as usual."""
+        """Build a query from its JSON form. Names and types are checked as usual.
+
+        Args:
+            address: The address of the workspace.
+            data: What `to_json` gave.
+
+        Raises:
+            QueryError: It is not a query of images, or uses something that does not exist.
+        """
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
         plan = session_at(address).executor().check(wire.from_json(data))

@@ -51,7 +51,7 @@ class RowSteps(Steps):
             return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
 
     def to_pandas(self, /, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
-        """The same as a DataFrame."""
+        """The same as `to_arrow`, as a DataFrame."""
         frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
         return frame
 
@@ -184,6 +184,12 @@ class ImageSteps(RowSteps):
 
         Two images are in one group if a chain of images connects them, in which each distance is at most ``within``.
         ``query.near_duplicates(by=layer).where(F("duplicates").is_null())`` keeps the images without duplicates.
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            within: The largest distance of two neighbors in a chain.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
         """
         return self._then(FromVectors("near-duplicates", space_of(by), name, within=within, metric=metric))
 
@@ -191,11 +197,23 @@ class ImageSteps(RowSteps):
         """Score how isolated each image is, compared with its k nearest: 1 is normal, 2 is an outlier.
 
         This is the local outlier factor of Breunig, Kriegel, Ng and Sander (2000).
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            k: The number of neighbors that each image is compared with.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
         """
         return self._then(FromVectors("outliers", space_of(by), name, k=k, metric=metric))
 
     def uniqueness(self, *, by: Any, metric: str = "cosine", name: str = "uniqueness") -> Self:
-        """Add the distance of each image to its nearest other image: 0 for a copy."""
+        """Add the distance of each image to its nearest other image: 0 for a copy.
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
+        """
         return self._then(FromVectors("uniqueness", space_of(by), name, metric=metric))
 
     def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Self:

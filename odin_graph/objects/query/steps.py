@@ -67,7 +67,12 @@ class Steps(InSession):
         return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
 
     def select(self, /, *names: str, **columns: Expr) -> Self:
-        """Return only these columns: ``select("id", "age", predicted=exp.predicted)``."""
+        """Return only these columns: ``select("id", "age", predicted=exp.predicted)``.
+
+        Args:
+            names: Names of fields, or expressions of one field.
+            columns: Expressions, with the names of their columns.
+        """
         return self._then(Select(columns_of(names, columns)))
 
     def distinct(self, *keys: str | Expr) -> Self:
@@ -109,7 +114,12 @@ class Steps(InSession):
         return self._executor.cypher(self.plan)
 
     def explain(self, *, run: bool = False, timeout: float | None = None) -> Explanation:
-        """Show what runs on which engine, and why. With ``run``, also the actual rows and times."""
+        """Show what runs on which engine, and why.
+
+        Args:
+            run: Also run it, and show the actual rows and times.
+            timeout: See `count`.
+        """
         with deadline(timeout):
             return self._executor.explain(self.plan, run=run)
 

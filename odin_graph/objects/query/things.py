@@ -82,7 +82,7 @@ class ThingQuery(RowSteps, QueryVerbs, Generic[T]):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> ThingQuery[Any]:
-        """Build a query from its JSON form. Names and types are checked as usual."""
+        """Build a query from its JSON form; see `Query.from_json`."""
         plan = session_at(address).executor().check(wire.from_json(data))
         if plan.kind == "Image" or plan.grouped:
             raise QueryError("The query is of images or groups: Query.from_json or Groups.from_json reads it.")

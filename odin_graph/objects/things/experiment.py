@@ -155,7 +155,13 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return replace(measured, seen=self._session.ask(warn_of_seen, self.id, dataset_id))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
-        """A layer of its best checkpoint, or of the given one."""
+        """A layer of its best checkpoint, or of the given one.
+
+        Args:
+            name: The name of the module, as `Model.layers` lists it.
+            checkpoint: The checkpoint; by default the best, or else the last.
+            pooling: How to reduce the positions to one vector: ``mean``, ``max``, ``flatten``, or a registered pooling.
+        """
         chosen = checkpoint if checkpoint is None else str(checkpoint)
         return Layer(self._session, self.id, name, checkpoint=chosen, pooling=pooling)
 
@@ -202,7 +208,7 @@ class Experiments(Collection[Experiment]):
         model: Any = None,
         *,
         metrics: Mapping[str, float] | None = None,
-        **what: Any,
+        **how: Any,
     ) -> Experiment:
         """Store a finished experiment that ran elsewhere. ``db.run(...)`` records one while it runs.
 
@@ -210,14 +216,14 @@ class Experiments(Collection[Experiment]):
             id: The id; by default MODEL/N.
             model: The model that it trained.
             metrics: The final metrics.
-            what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
+            how: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
                 ``informed_by``, and metadata, as in `Workspace.run`.
         """
         ours = ("params", "seed", "group", "tags", "informed_by")
-        options = {name: what.pop(name) for name in ours if name in what}
-        uses = what.pop("uses", None) or {}
-        roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
-        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=what, **options)
+        options = {name: how.pop(name) for name in ours if name in how}
+        uses = how.pop("uses", None) or {}
+        roles: dict[str, Any] = {role: how.pop(role) for role in ("train", "validation", "test") if role in how}
+        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=how, **options)
         with run:
             if metrics:
                 run.log(metrics)

@@ -223,7 +223,13 @@ class Image(ImageVerbs):
         return used_by(self._session, (self.key,), kind)
 
     def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
-        """The k units of a layer with the highest values for this image, with their values."""
+        """The k units of a layer with the highest values for this image, with their values.
+
+        Args:
+            layer: ``exp.layer("features")``.
+            k: The number of units.
+            view: Units, or channels by their largest value or mean.
+        """
         units = _units_of(layer, view)
         return top_units(np.array(units.numbers, np.int64), units.values([self.key])[0], k)
 

@@ -69,7 +69,11 @@ class Model(Verbs):
         return self._record().task
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of its task, of a batch: what it gives, and the targets that a loader gives beside the images.
+        """The loss of its task, of a batch.
+
+        Args:
+            outputs: What the model gives.
+            targets: What a loader gives beside the images.
 
         Raises:
             ModelError: It does not say its task.
