@@ -57,7 +57,7 @@ def _check(stores: Stores, dataset: Dataset, keys: list[object]) -> None:
     (row,) = stores.graph.read(
         "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN count(i) AS n", {"id": dataset.id}
     )
-    if row["n"] != len(keys) or dataset.keys.tolist() != keys:
+    if row["n"] != len(keys) or dataset.keys().tolist() != keys:
         raise WrongAnswer(f"{dataset.id}: {row['n']} members instead of {len(keys)}")
 
 

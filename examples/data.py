@@ -72,7 +72,7 @@ def train(db: og.Workspace, parts: dict[str, og.Dataset], **how: object) -> og.E
                 loss.backward()
                 optimizer.step()
             run.log({"loss": loss.item()})
-        run.checkpoint(net)
+        run.add_checkpoint(net)
         run.predict(parts["test"], progress=False)
     return run.experiment
 

@@ -100,12 +100,12 @@ def main(folder: Path, number: int) -> None:
             preprocess=[og.ops.ToFloat(maximum=1), og.ops.Normalize(mean=127, std=128)],
         )
         with db.run("lite0") as run:
-            run.checkpoint(weights(), best=True)
+            run.add_checkpoint(weights(), best=True)
         exp = run.experiment
         layer = exp.layer(LAYER)
         print(f"1. {len(images)} parts of {len(set(columns['photograph']))} photographs\n   {layer}")
 
-        print(f"2. the last layers, and the bytes to store them\n{exp.best.layers()[-6:]}")
+        print(f"2. the last layers, and the bytes to store them\n{exp.best_checkpoint().layers()[-6:]}")
         for view, codec in (("units", "u8"), ("channels-mean", "f32")):
             print(f"   {layer.materialize(images, view=view, codec=codec, progress=False)!r}")
 

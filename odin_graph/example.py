@@ -50,7 +50,7 @@ def build(db: og.Workspace, experiments: int = 2) -> None:
     for seed in range(1, experiments + 1):
         torch.manual_seed(seed)
         with db.run(model, test=test, seed=seed) as run:
-            run.checkpoint(_trained(test), best=True)
+            run.add_checkpoint(_trained(test), best=True)
             run.predict(test)
 
 

@@ -109,11 +109,11 @@ def main(
         if not wrong:  # then those that it is least sure of are worth a look
             wrong, kind = db.images(test).order_by(worse.confidence).limit(20), "right, and is least sure of"
         typical = wrong.representative(10, by=layer, seed=SEED)
-        said = typical.to_pandas("id", "label", said=worse.predicted, confidence=worse.confidence)
+        table = typical.to_pandas("id", "label", predicted=worse.predicted, confidence=worse.confidence)
         title = (
-            f"{worse.id}: {len(typical)} images that stand for {said.stands_for.sum()} of {len(wrong)} it gets {kind}"
+            f"{worse.id}: {len(typical)} images that stand for {table.stands_for.sum()} of {len(wrong)} it gets {kind}"
         )
-        console.print(title, table_of(said[["id", "label", "said", "confidence", "stands_for"]]))
+        console.print(title, table_of(table[["id", "label", "predicted", "confidence", "stands_for"]]))
         typical.save(out / "wrong.png", title=title)
 
         first = typical[0]
@@ -273,7 +273,7 @@ def trained(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             run.log({"loss": loss.item()}, step=epoch)
-        run.checkpoint(net, best=True, epoch=settings["epochs"])
+        run.add_checkpoint(net, best=True, epoch=settings["epochs"])
         run.predict(test)
     return run.experiment
 
@@ -290,7 +290,7 @@ def confusion_table(results: Any) -> Table:
     for name in results.classes:
         table.add_column(str(name), justify="right")
     for name, row in results.confusion.iterrows():
-        cells = (f"[bold red]{n}[/]" if said != name and n else str(n or "·") for said, n in row.items())
+        cells = (f"[bold red]{n}[/]" if predicted != name and n else str(n or "·") for predicted, n in row.items())
         table.add_row(str(name), *cells)
     return table
 

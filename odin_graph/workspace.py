@@ -199,7 +199,7 @@ class Workspace(InSession):
             informed_by: The experiment that this one continues, for example by fine-tuning.
             strict: Refuse to start if data sets of two roles have images in common, by lineage or digest, and refuse
                 loaders of images that the run is evaluated on. By default this gives a `LeakWarning`, which
-                ``exp.leaks`` keeps.
+                ``exp.known_leaks`` keeps.
             resume: Continue a finished experiment: new metrics are appended to the old ones.
             metadata: Your own metadata. You can use it in queries.
 

@@ -145,14 +145,14 @@ def test_shapes_that_the_model_refuses(db: og.Workspace) -> None:
     db.datasets.add("mixed", db.images())
     model = db.models.add("fixed", Fixed, classes=list(range(10)), input_shape=(1, 28, 28))
     with db.run(model, id="run") as run:
-        run.checkpoint(Fixed())
+        run.add_checkpoint(Fixed())
         with refused(db, og.ShapeError, "The model 'fixed' refuses images of shape (1, 20, 20)", "preprocess="):
             run.predict(squares_, progress=False)
         with refused(db, og.ShapeError, "2 different shapes", "(1, 20, 20)", "put a resize", "preprocess="):
             run.predict("mixed", progress=False)
         with refused(db, og.ShapeError, "probabilities"):
             run.log_predictions(squares_, probabilities=np.zeros((4, 3)))
-    assert db.experiment("run").predictions == []
+    assert db.experiment("run").predictions() == []
     with refused(db, og.ShapeError, "(1, 20, 20)", "input_shape="):
         db.models.add("other", Fixed, classes=list(range(10)), input_shape=(1, 20, 20))
     with refused(db, og.ShapeError, "The model 'three'", "3"):
@@ -279,7 +279,7 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
         many /= many.sum(axis=1, keepdims=True)
         with db.run(id="elsewhere") as run, refused(db, og.SpaceError, *said):
             run.log_predictions(made, probabilities=many, classes=list(range(50_000)))
-        assert db.experiment("elsewhere").predictions == []
+        assert db.experiment("elsewhere").predictions() == []
         assert len(db.images) == 20
         assert db.image("digit/000019").pixels.shape == (28, 28, 1), "what was there can be read"
         add_digits(db, 25, prefix="more")

@@ -37,9 +37,9 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def run_a_model(db: og.Workspace) -> None:
-    weights = db.experiment("small-cnn/1").checkpoints[0].load(trust_source=True)
+    weights = db.experiment("small-cnn/1").checkpoints()[0].load(trust_source=True)
     with db.run("small-cnn", train="retina-test") as run:
-        run.checkpoint(weights)
+        run.add_checkpoint(weights)
 
 
 STORING: dict[str, Callable[[og.Workspace], Any]] = {

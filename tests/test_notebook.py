@@ -37,7 +37,7 @@ CELLS = [
     """,
     """
     run = db.run("net", train=everything)
-    run.checkpoint(Net())
+    run.add_checkpoint(Net())
     run.predict(everything)
     run.finish()
     exp = db.experiment("net/1")

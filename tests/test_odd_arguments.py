@@ -246,9 +246,9 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
             {"by": features, "metric": "cosine", "name": "uniqueness"},
         ),
         "to_arrow": (of(images.to_arrow, "name"), {"name": "age", "timeout": 9, "x": F("age")}),
-        "to_batches": (lambda **how: list(images.to_batches(**how)), {"rows": 100, "timeout": 9}),
+        "to_batches": (lambda **how: list(images.to_batches(**how)), {"batch_size": 100, "timeout": 9}),
         "count": (images.count, {"timeout": 9}),
-        "batches": (lambda **how: list(images.batches(**how)), {"size": 4, "seed": 0}),
+        "batches": (lambda **how: list(images.batches(**how)), {"batch_size": 4, "seed": 0}),
         "loader": (
             lambda **how: list(images.loader(**how)),
             {
@@ -265,17 +265,17 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
         ),
         "resize": (lambda **how: images.resize(**how)[0].pixels, {"size": (8, 8), "method": "bilinear"}),
         "crop": (lambda **how: images.crop(**how)[0].pixels, {"box": (0, 0, 4, 4)}),
-        "pad": (lambda **how: images.pad(**how)[0].pixels, {"top": 1, "mode": "constant", "value": 0}),
+        "pad": (lambda **how: images.pad(**how)[0].pixels, {"top": 1, "mode": "constant", "fill": 0}),
         "rotate": (lambda **how: images.rotate(**how)[0].pixels, {"degrees": 5.0, "method": "nearest", "fill": 0}),
         "apply": (lambda op: images.apply(op)[0].pixels, {"op": "flip"}),
-        "patches": (lambda **how: images.patches(**how)[0], {"size": 4, "stride": 4, "edge": "drop", "value": 0}),
+        "patches": (lambda **how: images.patches(**how)[0], {"size": 4, "stride": 4, "edge": "drop", "fill": 0}),
         "map": (
             lambda **how: images.limit(2).map(**how),
             {"function": lambda one: float(one.pixels.mean()), "group_by": None},
         ),
         "map by a name": (
             lambda **how: images.limit(2).map(lambda one: float(one.pixels.mean()), **how),
-            {"name": fresh, "processes": 0},
+            {"name": fresh, "workers": 0},
         ),
         "sheet": (lambda **how: images.limit(2).sheet(**how), {"title": "x", "predictions": exp, "scale": "sheet"}),
         "save": (lambda path: images.limit(2).save(path), {"path": folder / f"{fresh}.png"}),

@@ -106,31 +106,31 @@ class Matches:
         return int(np.dot(*counts))
 
     def pairs(
-        self, limit: int | None = None, *, ends: bool = False
+        self, k: int | None = None, *, ends: bool = False
     ) -> tuple[Positions, Positions, NDArray[np.float64] | None]:
         """The pairs, by test image: positions of the training and of the test images, and their distances.
 
         Args:
-            limit: The first so many: in order of distance where there is one.
+            k: The first so many: in order of distance where there is one.
             ends: Of pairs with a distance half of them the nearest, and half those at the threshold.
         """
         if not self.coded:
-            order = np.lexsort((self.train, self.test) if limit is None else (self.train, self.test, self.distance_))
-            if ends and limit is not None and len(order) > limit:
-                order = np.concatenate([order[: -(-limit // 2)], order[len(order) - limit // 2 :]])
-            order = order[:limit]
+            order = np.lexsort((self.train, self.test) if k is None else (self.train, self.test, self.distance_))
+            if ends and k is not None and len(order) > k:
+                order = np.concatenate([order[: -(-k // 2)], order[len(order) - k // 2 :]])
+            order = order[:k]
             return self.train[order], self.test[order], None if self.distance is None else self.distance[order]
         by_code = np.argsort(self.train, kind="stable")
         codes = self.train[by_code]
         leaking = self.test_images
         first, end = (np.searchsorted(codes, self.test[leaking], side) for side in ("left", "right"))
-        if limit is not None:
-            enough = int(np.searchsorted(np.cumsum(end - first), limit)) + 1
+        if k is not None:
+            enough = int(np.searchsorted(np.cumsum(end - first), k)) + 1
             leaking, first, end = leaking[:enough], first[:enough], end[:enough]
         number = end - first
         within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
         train = by_code[np.repeat(first, number) + within]
-        return train[:limit], np.repeat(leaking, number)[:limit], None
+        return train[:k], np.repeat(leaking, number)[:k], None
 
     @property
     def distance_(self) -> NDArray[np.float64]:

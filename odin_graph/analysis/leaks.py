@@ -94,26 +94,26 @@ class Leaks:
             for name, matches in self.found.items()
         }
 
-    def to_arrow(self, limit: int | None = None) -> pa.Table:
+    def to_arrow(self, k: int | None = None) -> pa.Table:
         """One row for each pair: ``rule``, ``train`` and ``test`` (ids), their keys, and ``distance`` if there is one.
 
         Args:
-            limit: The largest number of pairs for each rule. By default all pairs, which may be many more than images.
+            k: The largest number of pairs for each rule. By default all pairs, which may be many more than images.
         """
-        parts = [self._table(name, matches, limit) for name, matches in self.found.items()]
+        parts = [self._table(name, matches, k) for name, matches in self.found.items()]
         return pa.concat_tables(parts)
 
     def test_keys(self) -> list[int]:
         """The keys of the test images that leak by any rule, sorted: what to leave out."""
         return sorted({int(self.test.keys[at]) for matches in self.found.values() for at in matches.test_images})
 
-    def picture(self, most: int = PAIRS) -> ContactSheet:
+    def picture(self, k: int = PAIRS) -> ContactSheet:
         """Pairs side by side, the training image first; about the same number for each rule.
 
         For near duplicates, half of the pairs are the nearest, and half are those at the threshold, to check it.
 
         Args:
-            most: The largest number of pairs.
+            k: The largest number of pairs.
 
         Raises:
             QueryError: There is no leak to draw.
@@ -125,7 +125,7 @@ class Leaks:
             )
         tiles: list[Tile] = []
         for place, name in enumerate(leaking):
-            share = most // len(leaking) + (place < most % len(leaking))
+            share = k // len(leaking) + (place < k % len(leaking))
             for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
                 for which, asked in (("train", False), ("test", True)):
                     (image,) = self.train.pixels.read_displayed(np.array([row[f"{which}_key"]], np.int64))
@@ -169,8 +169,8 @@ class Leaks:
         """The limits of the rules that were used."""
         return [f"  {matches.note}" for matches in self.found.values() if matches.note]
 
-    def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
-        train, test, distance = matches.pairs(limit, ends=ends)
+    def _table(self, name: str, matches: Matches, k: int | None, *, ends: bool = False) -> pa.Table:
+        train, test, distance = matches.pairs(k, ends=ends)
         keys = {"train_key": self.train.keys[train], "test_key": self.test.keys[test]}
         columns = {"rule": pa.repeat(name, len(train)).cast(pa.string())}
         for which in ("train", "test"):

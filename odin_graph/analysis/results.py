@@ -76,26 +76,6 @@ class Results:
         return self.counts.share
 
     @property
-    def missing(self) -> int:
-        """The number of labeled images without a prediction."""
-        return self.counts.missing
-
-    @property
-    def deleted(self) -> int:
-        """The number of members that were deleted since. They are not measured."""
-        return self.counts.deleted
-
-    @property
-    def unlabeled(self) -> int:
-        """The number of images without a label. They are not measured."""
-        return self.counts.unlabeled
-
-    @property
-    def stale(self) -> int:
-        """The number of frozen labels that differ from the labels of today."""
-        return self.counts.stale
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the reader: what is left out, labels that differ today, images that the model learned from."""
         return (*self.counts.notes(), *self.seen)
@@ -195,7 +175,7 @@ class Results:
         measure = next(iter(self.scores.overall))
         of = f", {len(self.classes):,} classes" if self.classes else ""
         groups = f", {len(self.groups):,} groups by {self.group_by}" if self.groups is not None else ""
-        part = f", coverage {self.coverage:.2g}" if self.missing else ""
+        part = f", coverage {self.coverage:.2g}" if self.counts.missing else ""
         return (
             f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{groups}, "
             f"{measure} {short(self[measure])})"
@@ -279,7 +259,7 @@ class Results:
             frame = self.to_pandas()
             frame[self._group_column] = [_group(value) for value in self.groups]
             shown = [self._group_column, "n", "coverage", *list(self.scores.overall)[:4]]
-            shown = [name for name in shown if name != "coverage" or self.missing]
+            shown = [name for name in shown if name != "coverage" or self.counts.missing]
             more = f"{len(frame) - _ROWS:,} more groups: .to_pandas() has all of them, and all measures"
             return frame[shown].head(_ROWS), [more] if len(frame) > _ROWS else []
         if len(self.per_class) > _ROWS and self.scores.confusion is not None:

@@ -71,8 +71,8 @@ def _head(results: Results) -> str:
 
 def _below(results: Results) -> str:
     """The text below the title: how many images, and what was left out."""
-    part = f" of {results.n + results.missing:,} labeled ones (coverage {results.coverage:.2g})"
-    text = f"{results.n:,} images{part if results.missing else ''}"
-    gone = f", {results.deleted:,} deleted since are left out" if results.deleted else ""
-    old = f", {results.stale:,} labels differ from today's" if results.stale else ""
+    part = f" of {results.n + results.counts.missing:,} labeled ones (coverage {results.coverage:.2g})"
+    text = f"{results.n:,} images{part if results.counts.missing else ''}"
+    gone = f", {results.counts.deleted:,} deleted since are left out" if results.counts.deleted else ""
+    old = f", {results.counts.stale:,} labels differ from today's" if results.counts.stale else ""
     return text + gone + old

@@ -35,7 +35,7 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     In common is the same image, one of the same root, or the same pixels. Learned from is what the experiment, those
     that it is INFORMED_BY, and the makers of the weights that were run used in any role but ``test`` and
     ``validation``, or got by `Run.loader` beyond their data sets. What is found is kept on the experiment
-    (``exp.leaks``), so that it is looked for once.
+    (``exp.known_leaks``), so that it is looked for once.
 
     Args:
         stores: The open workspace.
@@ -86,7 +86,7 @@ def warn_of_seen(stores: Stores, experiment: str, dataset: str) -> tuple[str, ..
         text = "\n".join(f"  {sentence}" for sentence in sentences)
         warn(
             f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
-            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
+            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).known_leaks.",
             LeakWarning,
         )
     return sentences

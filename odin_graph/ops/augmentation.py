@@ -13,6 +13,7 @@ import numpy as np
 
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.ops.op import ImageOp, build_op
+from odin_graph.ops.sizes import both, read_size
 from odin_graph.registry import Registry
 from odin_graph.schema.several import is_several
 
@@ -94,14 +95,12 @@ class RandomCrop:
     """A box of a fixed size anywhere in the image, padded before by so many pixels on every side.
 
     Args:
-        height: Of the box.
-        width: Of the box.
+        size: Of the box: (height, width), or one number for both.
         pad: Rows and columns that are added on each side before.
         mode: What they are filled with: see the operation ``pad``.
     """
 
-    height: int
-    width: int
+    size: int | tuple[int, int]
     pad: int = 0
     mode: str = "constant"
 
@@ -111,16 +110,15 @@ class RandomCrop:
         Raises:
             DataError: The image is smaller than the box.
         """
-        down, across = (
-            size + 2 * self.pad - asked for size, asked in zip(shape, (self.height, self.width), strict=False)
-        )
+        height, width = both(read_size("random-crop", self.size))
+        down, across = (side + 2 * self.pad - wanted for side, wanted in zip(shape, (height, width), strict=False))
         if down < 0 or across < 0:
             raise DataError(
-                f"An image of {shape[0]} x {shape[1]} has no box of {self.height} x {self.width} with pad={self.pad}: "
+                f"An image of {shape[0]} x {shape[1]} has no box of {height} x {width} with pad={self.pad}: "
                 "crop less, pad more, or resize first."
             )
         top, left = int(generator.integers(down + 1)), int(generator.integers(across + 1))
-        crop = build_op("crop", {"box": (left, top, left + self.width, top + self.height)})
+        crop = build_op("crop", {"box": (left, top, left + width, top + height)})
         if not self.pad:
             return (crop,)
         sides = dict.fromkeys(("left", "top", "right", "bottom"), self.pad)
@@ -145,7 +143,7 @@ class RandomResizedCrop:
     def draw(self, generator: np.random.Generator, shape: Shape) -> Sequence[ImageOp]:
         """Crop and resize; the whole image where ten boxes in a row did not fit."""
         height, width = shape[:2]
-        resize = build_op("resize", {"size": (self.size, self.size) if isinstance(self.size, int) else self.size})
+        resize = build_op("resize", {"size": both(self.size)})
         for _ in range(10):
             area = height * width * generator.uniform(*self.scale)
             ratio = float(np.exp(generator.uniform(*np.log(self.ratio))))

@@ -60,7 +60,7 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "per image": (table.num_rows, 1 - np.mean(table.column("wrong").to_pylist())),
         "images table": (db.tables.images(dataset).num_rows, held.accuracy),
         "experiments table": (n, next(row["accuracy"] for row in experiments if row["id"] == exp.id)),
-        "predictions": (exp.predictions[0].to_arrow().num_rows, held.accuracy),
+        "predictions": (exp.predictions()[0].to_arrow().num_rows, held.accuracy),
         "json": (held.to_json()["n"], held.to_json()["overall"]["accuracy"]),
     }
 
@@ -105,7 +105,7 @@ def test_deleted_members_count_nowhere(db: og.Workspace, digits: og.Dataset) -> 
     for name, (n, share) in figures(db, exp, digits).items():
         assert (n, share) == (expected[0], pytest.approx(expected[1])), name
     held = exp.results(digits)
-    assert held.deleted == 3
+    assert held.counts.deleted == 3
     assert held.coverage == 1, "an image that is gone is not missing"
     assert held.notes == ("3 of 40 members were deleted since, and are left out",)
     for text in (str(held), held._repr_html_(), str(db.compare(exp, exp, on=digits))):
@@ -136,7 +136,7 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     few = log(db, "few", digits, truth[:4], images=images)
     with pytest.warns(CoverageWarning, match=r"few has predictions over 4 of 40 labeled images \(coverage 10.0%\)"):
         held = few.results(digits)
-    assert (held.n, held.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
+    assert (held.n, held.counts.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
     assert held.to_json()["coverage"] == pytest.approx(0.1)
     assert held.to_json()["missing"] == 36
     for text in (str(held), held._repr_html_(), repr(held)):
@@ -233,7 +233,7 @@ def test_probabilities_are_taken_as_rounding_leaves_them(db: og.Workspace) -> No
     log(db, "half", dataset, probabilities=rows, classes=[f"c{c}" for c in range(50)])
     log(db, "several", dataset, probabilities=np.full((3, 4), 0.9), classes=list("abcd"), task="multi-label")
     log(db, "over", dataset, ["a", "b", "a"], confidence=np.array([1 + 1e-7, 0.5, 1]), classes=["a", "b"])
-    stored = db.experiment("over").predictions[0].to_arrow().column("confidence").to_pylist()
+    stored = db.experiment("over").predictions()[0].to_arrow().column("confidence").to_pylist()
     assert stored == [1.0, 0.5, 1.0]
 
 
@@ -247,7 +247,7 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     db.cypher("MATCH (i:Image {id: $id}) SET i.label = 8", write=True, id=second)
     held = exp.results(digits)
     assert held.accuracy == 1.0
-    assert held.stale == 2
+    assert held.counts.stale == 2
     assert held.notes == (
         (
             "2 labels differ from today's: measured against what was frozen (db.labels.stale() lists them, "
@@ -256,7 +256,7 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     )
     assert "2 labels differ from today's" in str(db.compare(exp, exp, on=digits))
     db.images.delete([first], force=True)
-    assert exp.results(digits).stale == 1, "an image that is gone has no label to be stale"
+    assert exp.results(digits).counts.stale == 1, "an image that is gone has no label to be stale"
 
 
 def test_results_are_of_what_is_there_now(db: og.Workspace, digits: og.Dataset) -> None:

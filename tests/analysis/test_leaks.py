@@ -159,7 +159,7 @@ def test_by_embedding(photographs: og.Workspace) -> None:
     db.models.add("net", Net, input_shape=(3, 96, 96), classes=["a", "b"], preprocess=[ToFloat()])
     torch.manual_seed(0)
     with db.run("net", train="train") as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
     layer = db.experiment("net/1").layer("features")
     vectors = {name: layer.embeddings(db.images(name), progress=False).astype(np.float64) for name in ("train", "test")}
     unit = {name: held / np.linalg.norm(held, axis=1, keepdims=True) for name, held in vectors.items()}
@@ -239,7 +239,7 @@ def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None
     db.datasets.add("other", db.images()[12:16])
     with pytest.warns(og.LeakWarning, match="2 of 10 test images leak"), db.run(id="leaky", train="train", test="test"):
         pass
-    (kept,) = db.experiment("leaky").leaks
+    (kept,) = db.experiment("leaky").known_leaks
     assert (kept["train"], kept["test"]) == ("train@1", "test@1")
     assert kept["rules"]["lineage"] == {"pairs": 2, "test images": 2, "training images": 2}
     with pytest.raises(og.LeakError, match="2 of 10 test images leak"):
@@ -249,7 +249,7 @@ def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None
         warnings.simplefilter("error")
         with db.run(id="clean", train="train", test="other", strict=True):
             pass
-    assert db.experiment("clean").leaks == []
+    assert db.experiment("clean").known_leaks == []
 
 
 def test_every_use_of_a_test_set_is_counted(db: og.Workspace) -> None:

@@ -248,9 +248,9 @@ def world(db: og.Workspace) -> og.Workspace:
     db.models.add("unused", SmallNet, preprocess=PREPROCESS, classes=range(10), input_shape=(1, 28, 28))
     model.add_checkpoint(SmallNet(), id="imported")
     with db.run(model, id="first", train="even") as run:
-        run.checkpoint(trained(), best=True)
+        run.add_checkpoint(trained(), best=True)
     with db.run(model, id="second", train="digits@1", informed_by="first") as run:
-        run.checkpoint(SmallNet())
+        run.add_checkpoint(SmallNet())
     run.predict("digits")
     experiment = db.experiment("first")
     experiment.layer("norm").embeddings(db.images("digits"))

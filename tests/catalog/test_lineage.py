@@ -202,7 +202,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
     assert below.ids() == ["digit/000001", "digit/000002"]
     assert "digit/000002" in below
     assert "digit/000003" not in below
-    assert [image.id for image in below.images] == list(below)
+    assert [image.id for image in below.images()] == list(below)
     assert below.to_arrow().column("op").to_pylist() == ["resize", "resize"]
     assert [experiment.id for experiment in below.used_by(og.Experiment)] == ["e"]
     assert [dataset.id for dataset in below.used_by(og.Dataset)] == ["crops@1"]

@@ -101,7 +101,7 @@ def test_leaks_and_uses_follow_them_both_ways(chain: og.Workspace, edges_of_root
         assert not chain.leaks(sets[learned], sets["other"])
     with pytest.warns(og.LeakWarning), chain.run(id="e", train=sets["scan@2#crop@2"], test=sets["scan"]):
         pass
-    assert chain.experiment("e").leaks
+    assert chain.experiment("e").known_leaks
     rows = chain.cypher(STATEMENTS[7], experiment="e")
     assert [dict(row) for row in rows] == [{"trained_on": "scan@2#crop@2", "tested_on": "scan"}]
     found = chain.impact(["scan"])

@@ -138,7 +138,7 @@ def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> 
     stores = clinic._stores
     image = clinic.image(f"scan{SECRET:02}.png")
     vector = clinic.activations["e/1/1/activations/features/mean"].embeddings([image])
-    probabilities = stores.columns.probabilities(clinic.experiments["e/1"].predictions[0].id)
+    probabilities = stores.columns.probabilities(clinic.experiments["e/1"].predictions()[0].id)
     said = probabilities[1][probabilities[0] == image.key]
     needles = [pixels_of(SECRET).tobytes()[100:164], f"Patient {SECRET:02}".encode(), vector.tobytes(), said.tobytes()]
     clinic.images().to_pandas()  # fills the saved columns
@@ -162,19 +162,19 @@ def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> 
     for key, pixels in others.items():
         np.testing.assert_array_equal(clinic.images([key])[0].pixels, pixels)
     assert len(clinic.activations["e/1/1/activations/features/mean"]) == N - 1
-    assert len(clinic.experiments["e/1"].predictions[0]) == N - 1
+    assert len(clinic.experiments["e/1"].predictions()[0]) == N - 1
     found = examine(stores, deep=True)
     assert (found.sound, found.unfinished) == (True, ()), str(found)
 
 
 def test_a_frozen_version_keeps_its_digest_and_says_what_is_missing(clinic: og.Workspace) -> None:
     held = clinic.datasets["all"]
-    digest, keys, labels = held.digest, held.keys.tolist(), held.labels
+    digest, keys, labels = held.digest, held.image_keys(deleted=True).tolist(), held.labels
     image = clinic.image(f"scan{SECRET:02}.png")
     image.purge(force=True)
     again = clinic.datasets["all"]
-    assert (again.digest, again.keys.tolist(), len(again)) == (digest, keys, N)
-    assert again.deleted == [image.id]
+    assert (again.digest, again.image_keys(deleted=True).tolist(), len(again)) == (digest, keys, N)
+    assert again.deleted_members() == [image.id]
     position = keys.index(image.key)
     assert again.labels == [None if place == position else label for place, label in enumerate(labels)]
     assert len(again.images()) == N - 1
@@ -218,7 +218,7 @@ def test_what_was_deleted_is_purged_and_what_was_purged_stays_so(clinic: og.Work
         clinic.images.purge(["nobody"])
     clinic.images("all").purge(force=True)
     assert len(clinic.images()) == 1
-    assert len(clinic.experiments["e/1"].predictions[0]) == 0
+    assert len(clinic.experiments["e/1"].predictions()[0]) == 0
     assert examine(clinic._stores, deep=True).sound
 
 

@@ -326,31 +326,31 @@ def test_functions_in_processes(db: og.Workspace, monkeypatch: pytest.MonkeyPatc
     if (password := db.images().address.password) is not None:
         monkeypatch.setenv("ODIN_GRAPH_PASSWORD", password)  # which is pickled for nobody
     expected = {image.id: int(image.pixels[:8, :8].astype(np.int64).sum()) for image in db.images}
-    assert db.images().map(slow_sum, processes=2).to_dict() == expected
+    assert db.images().map(slow_sum, workers=2).to_dict() == expected
     shift = 3
-    shifted = db.images().map(lambda image: slow_sum(image) + shift, processes=2)
+    shifted = db.images().map(lambda image: slow_sum(image) + shift, workers=2)
     assert shifted.to_dict() == {id_: total + 3 for id_, total in expected.items()}
-    assert os.getpid() not in set(db.images().map(where, processes=2))
+    assert os.getpid() not in set(db.images().map(where, workers=2))
     assert set(db.images().map(where)) == {os.getpid()}
     parents = db.images().center_crop(20).store("middle")
-    assert set(parents.map(lambda image: image.parent.id, processes=2)) == set(expected)  # asks the graph there
-    stored = db.images(list(expected)).apply(turned).store("turned", processes=2)
+    assert set(parents.map(lambda image: image.parent.id, workers=2)) == set(expected)  # asks the graph there
+    stored = db.images(list(expected)).apply(turned).store("turned", workers=2)
     same(stored, {f"{id_}#turned": db.images[id_].pixels[::-1] for id_ in expected})
-    mapped = db.images(list(expected)).map(lambda image: image.pixels[:4], "top", processes=2)
+    mapped = db.images(list(expected)).map(lambda image: image.pixels[:4], "top", workers=2)
     assert isinstance(mapped, og.Query)
     same(mapped, {f"{id_}#top": db.images[id_].pixels[:4] for id_ in expected})
 
 
 def test_functions_that_fail_in_processes(db: og.Workspace) -> None:
     with pytest.raises(og.DataError, match=r"failed at '\w+': ZeroDivisionError"):
-        db.images().map(lambda image: 1 // 0, processes=2)
+        db.images().map(lambda image: 1 // 0, workers=2)
     with pytest.raises(og.DataError, match=r"Image '\w+': an operation failed with ZeroDivisionError"):
-        db.images().apply(lambda pixels: pixels // 0 if pixels.ndim == 9 else 1 // 0).store("x", processes=2)
+        db.images().apply(lambda pixels: pixels // 0 if pixels.ndim == 9 else 1 // 0).store("x", workers=2)
     lock = threading.Lock()
     with pytest.raises(og.DataError, match="does not go into another process"):
-        db.images().map(lambda image: lock.locked(), processes=2)
-    with pytest.raises(og.DataError, match="processes=-1"):
-        db.images().map(slow_sum, processes=-1)
+        db.images().map(lambda image: lock.locked(), workers=2)
+    with pytest.raises(og.DataError, match="workers=-1"):
+        db.images().map(slow_sum, workers=-1)
 
 
 def _store(address: Any, barrier: Any) -> None:

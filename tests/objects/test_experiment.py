@@ -42,9 +42,9 @@ def test_what_was_recorded_is_read(experiments: Experiments) -> None:
     assert exp.parameters == {"lr": 0.1, "name": "<b>"}
     assert exp.metadata == {"site": "Ulm", "folds": 5}
     assert exp.packages["odin-graph"]
-    assert exp.checkpoints == []
-    assert exp.best is None
-    assert exp.predictions == []
+    assert exp.checkpoints() == []
+    assert exp.best_checkpoint() is None
+    assert exp.predictions() == []
     assert exp.metrics().num_rows == 0
 
 

@@ -374,5 +374,5 @@ def test_a_split_of_the_same_images_is_the_same(db: og.Workspace) -> None:
     parts = []
     for name, order in (("one", ids), ("two", ids[::-1])):
         made = db.datasets.add(name, order).split({"train": 0.5, "test": 0.5}, stratify="label", seed=3)
-        parts.append({part: sorted(dataset.keys.tolist()) for part, dataset in made.items()})
+        parts.append({part: sorted(dataset.keys().tolist()) for part, dataset in made.items()})
     assert parts[0] == parts[1]

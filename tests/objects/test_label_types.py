@@ -73,7 +73,7 @@ def test_labels_of_a_type_go_all_the_way(db: og.Workspace, tmp_path: Path, pair:
     model = db.models.add("flat", Flat, classes=pair, input_shape=(1, 4, 4), preprocess=["to-float"])
     assert list(model.classes or ()) == pair
     with db.run(model, id="run", train=parts["train"], test=parts["test"]) as run:
-        run.checkpoint(Flat())
+        run.add_checkpoint(Flat())
     run.experiment.predict(parts["test"], progress=False)
     told = [row["predicted"] for row in db.images("all/test").to_arrow(predicted=run.experiment.predicted).to_pylist()]
     assert {type(said) for said in told} == {type(pair[0])}

@@ -20,8 +20,8 @@ def experiment(db: og.Workspace) -> og.Experiment:
     db.datasets.add("digits", db.images())
     model = db.models.add("small", SmallNet, preprocess=PREPROCESS, classes=CLASSES, input_shape=(1, 28, 28))
     with db.run(model, id="first", train="digits") as run:
-        run.checkpoint(trained(), best=True, epoch=1)
-        run.checkpoint(SmallNet(), epoch=2)
+        run.add_checkpoint(trained(), best=True, epoch=1)
+        run.add_checkpoint(SmallNet(), epoch=2)
     return run.experiment
 
 
@@ -29,8 +29,8 @@ def test_vectors_are_those_of_the_best_checkpoint_in_the_querys_order(
     db: og.Workspace, experiment: og.Experiment
 ) -> None:
     layer = experiment.layer("norm", pooling="max")
-    assert experiment.best is not None
-    assert (layer.checkpoint, layer.type, layer.shape) == (experiment.best.id, "BatchNorm2d", (16, 13, 13))
+    assert experiment.best_checkpoint() is not None
+    assert (layer.checkpoint, layer.type, layer.shape) == (experiment.best_checkpoint().id, "BatchNorm2d", (16, 13, 13))
     found = layer.embeddings(db.images("digits")[10:14])
     module = trained()
     with torch.no_grad():
@@ -41,7 +41,7 @@ def test_vectors_are_those_of_the_best_checkpoint_in_the_querys_order(
 
 
 def test_another_checkpoint_says_other_things(db: og.Workspace, experiment: og.Experiment) -> None:
-    last = experiment.checkpoints[-1]
+    last = experiment.checkpoints()[-1]
     other = experiment.layer("head", checkpoint=last)
     assert other.checkpoint == last.id
     images = db.images("digits")[:5]

@@ -137,7 +137,7 @@ def test_stored_with_lineage_and_found_again(db: og.Workspace) -> None:
         "RETURN p.id AS p, r.id AS r, e.op AS op, e.params AS params"
     )
     assert (rows[0]["p"], rows[0]["r"], rows[0]["op"]) == ("a", "a", "patch")
-    assert rows[0]["params"] == '{"box": [98, 68, 130, 100], "value": 0}'
+    assert rows[0]["params"] == '{"box": [98, 68, 130, 100], "fill": 0}'
     again = db.images(["a", "b", "c"]).patches(32, edge="shift").derive("p")
     assert (again.computed, again.found) == (0, 44)
     with pytest.raises(og.ConflictError, match=r"'p' were made in another way"):
@@ -212,7 +212,7 @@ def test_nothing_to_cut(db: og.Workspace) -> None:
         (lambda db: len(db.images().patches(99)), og.ShapeError, r"'b': An image of 64 x 64 has no patch of 99 x 99"),
         (lambda db: len(db.images().center_crop(80).patches(9)), og.OdinError, "'b'"),
         (lambda db: db.images().patches(8).store("a b"), og.DataError, "not a name"),
-        (lambda db: db.images().patches(90, edge="pad", value=-1).to_numpy(), og.DataError, "cannot contain -1"),
+        (lambda db: db.images().patches(90, edge="pad", fill=-1).to_numpy(), og.DataError, "cannot contain -1"),
         (lambda db: Patch(box=(0, -1, 1, 0)), og.DataError, "A patch begins inside"),
     ],
 )

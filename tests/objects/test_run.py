@@ -40,7 +40,7 @@ def test_a_whole_run(world: Stores) -> None:
         assert run.metrics().column("value").to_pylist() == [0.5, 0.25]
         made = run.log_predictions("pets", ["cat", "cat", "cat", "dog"], confidence=[0.5, 0.5, 0.75, 1.0])
     exp = run.experiment
-    assert (exp.state, exp.datasets, exp.parameters, exp.predictions) == (
+    assert (exp.state, exp.datasets, exp.parameters, exp.predictions()) == (
         "finished",
         {"train": "pets@1"},
         {"lr": 0.1},
@@ -138,8 +138,8 @@ def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
         with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.add"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
-            run.checkpoint(None)  # type: ignore[arg-type]
-        assert run.experiment.checkpoints == []
+            run.add_checkpoint(None)  # type: ignore[arg-type]
+        assert run.experiment.checkpoints() == []
 
 
 def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:

@@ -41,7 +41,7 @@ def _add(db: og.Workspace, first: int, number: int, **changed: Any) -> list[str]
 
 
 def sides(parts: dict[str, og.Dataset]) -> dict[int, str]:
-    return {int(key): name for name, part in parts.items() for key in part.keys}
+    return {int(key): name for name, part in parts.items() for key in part.keys().tolist()}
 
 
 @pytest.mark.parametrize("how", HOW, ids=str)

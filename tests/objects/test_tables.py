@@ -66,7 +66,7 @@ def scans(db: og.Workspace) -> og.Workspace:
     with db.run("net", train="clinic", test="clinic", params={"epochs": 3, "lr": 0.1, "layers": [1, 2]}) as run:
         run.log({"loss": 2.0}, step=1)
         run.log({"loss": 1.0}, step=2)
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
         run.predict("clinic", progress=False)
     return db
 

@@ -39,7 +39,7 @@ def test_fields_of_every_sort(lab: og.Workspace) -> None:
     latest = experiments.where(model="small-cnn").order_by(F("seed").desc())
     assert latest.ids() == ["small-cnn/2", "small-cnn/1"]
     assert [found.id for found in experiments.where(F("lr").is_not_null())[:1]] == ["a"]
-    made = lab.experiment("b").predictions
+    made = lab.experiment("b").predictions()
     assert lab.predictions.where(F("dataset") == "left@1").ids() == [predicted.id for predicted in made]
     assert lab.checkpoints.where(F("best"), F("experiment") == "small-cnn/2").count() == 1
     assert lab.checkpoints()[0].experiment == "small-cnn/1"

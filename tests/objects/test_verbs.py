@@ -123,7 +123,7 @@ def test_more_than_one_transaction_holds_can_be_repeated(pets: og.Workspace, mon
 
 
 def test_metadata_of_the_other_kinds(pets: og.Workspace) -> None:
-    things = [pets.experiments["e/1"], pets.datasets["pets"], pets.experiments["e/1"].predictions[0]]
+    things = [pets.experiments["e/1"], pets.datasets["pets"], pets.experiments["e/1"].predictions()[0]]
     for thing in things:
         before = dict(thing.metadata)
         assert thing.update(good=True, grade=1).update({"grade": 2.5}).metadata == {
@@ -164,7 +164,7 @@ def test_a_frozen_version_keeps_its_images_unless_forced(pets: og.Workspace) -> 
     assert report.deleted == {"Image": 2}
     assert report.used == ("1 is in the data set version pets@1",)
     held = pets.datasets["pets"]
-    assert (held.digest, held.size, len(held), held.deleted) == (digest, 6, 5, ["i0"])
+    assert (held.digest, held.size, len(held), held.deleted_members()) == (digest, 6, 5, ["i0"])
     assert held.ids() == [image.id for image in held] == held.images().ids() == IDS[1:6]
     assert "1 of them deleted since" in repr(held)
     assert examine(pets._stores, deep=True).sound
@@ -217,7 +217,7 @@ def test_what_was_deleted_does_not_come_back_unasked(pets: og.Workspace) -> None
 def test_data_sets_experiments_and_their_parts(pets: og.Workspace) -> None:
     with pytest.raises(FrozenError, match=r"Dataset 'pets@1' is used by the experiment e/1; is predicted by"):
         pets.datasets["pets"].delete()
-    said = pets.experiments["e/1"].predictions
+    said = pets.experiments["e/1"].predictions()
     report = pets.experiments["e/1"].delete(why="wrong seed")
     assert report.deleted == {"Experiment": 1, "PredictionSet": 1}
     assert pets.experiments.ids() == pets.predictions.ids() == []

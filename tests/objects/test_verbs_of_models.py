@@ -26,8 +26,8 @@ def test_prediction_and_neighbors_go_on_without_what_is_gone(clinic: og.Workspac
     clinic.image(first[1]).purge(force=True)
     again = query.nearest("scan000.png", by=layer, k=3).to_pandas("id")["id"].tolist()
     assert again == first[2:5]
-    clinic.predictions.delete(exp.predictions)
-    assert exp.predictions == []
+    clinic.predictions.delete(exp.predictions())
+    assert exp.predictions() == []
     made = exp.predict("retina-test")
     assert len(made) == example.IMAGES - 2
     assert len(query.where(exp.wrong | ~exp.wrong)) == example.IMAGES - 2
@@ -56,13 +56,13 @@ def test_models_and_checkpoints(clinic: og.Workspace) -> None:
     exp = clinic.experiment("small-cnn/1")
     with pytest.raises(FrozenError, match="Model 'small-cnn' is trained by the experiment small-cnn/1; is run by the"):
         clinic.models["small-cnn"].delete()
-    checkpoint = exp.checkpoints[0]
+    checkpoint = exp.checkpoints()[0]
     with pytest.raises(FrozenError, match="is what was run for the prediction set"):
         checkpoint.delete()
     checkpoint.delete(force=True)
-    assert exp.checkpoints == []
-    assert exp.best is None
-    assert clinic.models["small-cnn"].checkpoints == []
+    assert exp.checkpoints() == []
+    assert exp.best_checkpoint() is None
+    assert clinic.models["small-cnn"].checkpoints() == []
     with pytest.raises(UnknownNameError):
         exp.layer("features", checkpoint=checkpoint)
     exp.delete(why="again from the beginning")

@@ -122,7 +122,7 @@ def test_what_a_query_would_give_today(digits: og.Workspace) -> None:
 def test_set_operations(digits: og.Workspace) -> None:
     a = digits.datasets.add("a", digits.images()[:10])
     b = digits.datasets.add("b", digits.images()[6:14])
-    keys = {"a": a.keys.tolist(), "b": b.keys.tolist()}
+    keys = {"a": a.keys().tolist(), "b": b.keys().tolist()}
     for draft, expected in (
         (a | b, [*keys["a"], *keys["b"][4:]]),
         (a & b, keys["a"][6:]),
@@ -171,14 +171,14 @@ def test_splits_by_time_and_folds(digits: og.Workspace) -> None:
     assert len(parts["old"]) == len(parts["new"]) == 15
     folds = all_.kfold(5, group_by="patient", seed=3)
     assert [sorted(fold) for fold in folds] == [["test", "train"]] * 5
-    tested = [key for fold in folds for key in fold["test"].keys.tolist()]
-    assert sorted(tested) == sorted(all_.keys.tolist())
+    tested = [key for fold in folds for key in fold["test"].keys().tolist()]
+    assert sorted(tested) == sorted(all_.keys().tolist())
     for fold in folds:
         patients = [
             set(digits.images(part).to_arrow("patient").column("patient").to_pylist()) for part in fold.values()
         ]
         assert not patients[0] & patients[1]
-        assert sorted([*fold["train"].keys, *fold["test"].keys]) == sorted(all_.keys.tolist())
+        assert sorted([*fold["train"].keys(), *fold["test"].keys()]) == sorted(all_.keys().tolist())
     assert folds[0]["train"].id == "all/fold-1/train@1"
     assert [fold["test"].digest for fold in all_.kfold(5, group_by="patient", seed=3)] == [
         fold["test"].digest for fold in folds
@@ -219,16 +219,16 @@ def test_samples(digits: og.Workspace) -> None:
         == all_.sample(12, seed=1).members.keys.tolist()
         != all_.sample(12).members.keys.tolist()
     )
-    position = {key: at for at, key in enumerate(all_.keys.tolist())}
+    position = {key: at for at, key in enumerate(all_.keys().tolist())}
     assert [position[key] for key in some.members.keys.tolist()] == sorted(
         position[k] for k in some.members.keys.tolist()
     )
     labels = [all_.labels[position[key]] for key in some.members.keys.tolist()]
     assert digits.datasets.add("some", some).labels == some.labels == labels
     even = digits.datasets.add("even", all_.sample(10, balanced="label"))
-    assert set(even.counts().values()) == {1}
+    assert set(even.label_counts().values()) == {1}
     heavy = all_.sample(5, weights={0: 1000.0, **dict.fromkeys(range(1, 10), 0.001)})
-    zeros = all_.counts()[0]
+    zeros = all_.label_counts()[0]
     assert Counter(heavy.labels)[0] >= min(zeros, 5) - 1
     assert len(all_.sample(5, weights="weight")) == 5
     for how, said in (
@@ -243,7 +243,7 @@ def test_samples(digits: og.Workspace) -> None:
 
 def test_a_balanced_sample_of_too_few(digits: og.Workspace) -> None:
     few = digits.datasets.add("few", digits.images()[:5])
-    assert sorted(few.counts().values()) == [1, 4]
+    assert sorted(few.label_counts().values()) == [1, 4]
     with pytest.raises(og.DataError, match="4 images of 2 values are 2 of each, and there are only 1"):
         few.sample(4, balanced="label")
 

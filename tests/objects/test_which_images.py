@@ -115,7 +115,7 @@ def world(db: og.Workspace) -> og.Workspace:
     db.datasets.add("rest", db.images().where(F("n") >= 3))
     model = db.models.add("net", Net, classes=["a", "b"], input_shape=(1, 4, 4), preprocess=["to-float"])
     with db.run(model, train=few) as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
     return db
 
 

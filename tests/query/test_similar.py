@@ -188,8 +188,8 @@ def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
     other["steps"][0]["by"]["layer"] = "gone"
     with pytest.raises(og.UnknownNameError, match=r"no layer of the model 'small-cnn': 'gone'. There is: features"):
         og.Query.from_json(near.address, other)
-    assert exp.best is not None
-    exp.best.delete(force=True)
+    assert exp.best_checkpoint() is not None
+    exp.best_checkpoint().delete(force=True)
     for ask in (near.run, lambda: og.Query.from_json(near.address, near.to_json())):
         with pytest.raises(og.UnknownNameError, match="There is no checkpoint 'small-cnn/1/1'"):
             ask()

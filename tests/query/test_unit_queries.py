@@ -241,7 +241,7 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "a layer by number": (
         lambda db: db.experiment("quarters/1").layer(3),
         QueryError,
-        "A layer is known by its name, as Model.layers lists them, not by 3.",
+        "A layer is known by its name, as Model.layers() lists them, not by 3.",
     ),
     "too few weights of a search": (
         lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, weights=[1, 2]),

@@ -31,8 +31,8 @@ def test_a_checkpoint_that_has_gone(retina: og.Workspace) -> None:
     top = test.order_by(units.mean().desc()).limit(3)
     near = test.nearest(test[0], by=units, k=3)
     top.run()
-    assert exp.best is not None
-    exp.best.delete(force=True)
+    assert exp.best_checkpoint() is not None
+    exp.best_checkpoint().delete(force=True)
     for ask in (
         top.run,
         near.run,

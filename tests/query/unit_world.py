@@ -137,7 +137,7 @@ def build(db: og.Workspace) -> Captured:
     said: dict[tuple[str, str], NDArray[np.float32]] = {}
     for seed, (codec, name) in enumerate(CODECS.items()):
         with db.run(model) as run:
-            held = run.checkpoint(module(seed), best=True)
+            held = run.add_checkpoint(module(seed), best=True)
         assert held.experiment == name
         wants = [Want(layer, "units", codec) for layer in LAYERS]
         with warnings.catch_warnings():

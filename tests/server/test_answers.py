@@ -187,7 +187,7 @@ def test_pages_are_bounded_by_bytes(retina: og.Workspace, secret: str) -> None:
 def test_a_data_set_says_its_counts(client: TestClient, retina: og.Workspace) -> None:
     """Counts are images by label."""
     said = client.get("/v1/datasets/retina-test").json()
-    assert said["counts"] == retina.dataset("retina-test").counts()
+    assert said["counts"] == retina.dataset("retina-test").label_counts()
 
 
 def test_every_answer_has_the_headers(client: TestClient, retina: og.Workspace) -> None:

@@ -157,8 +157,8 @@ def test_answers_in_other_forms(retina: og.Workspace, far: og.Workspace, tmp_pat
     exp = retina.experiment("small-cnn/1")
     here, there = (db.images("retina-test").order_by(F("age")) for db in (retina, far))
     assert there.to_pandas("id", said=exp.predicted).equals(here.to_pandas("id", said=exp.predicted))
-    assert [batch.num_rows for batch in there.to_batches("id", rows=50)] == [
-        batch.num_rows for batch in here.to_batches("id", rows=50)
+    assert [batch.num_rows for batch in there.to_batches("id", batch_size=50)] == [
+        batch.num_rows for batch in here.to_batches("id", batch_size=50)
     ]
     for mine, theirs in zip(here[:5], there[:5], strict=True):
         assert (theirs.id, theirs.key, theirs.label, theirs["age"]) == (mine.id, mine.key, mine.label, mine["age"])
@@ -416,7 +416,7 @@ WRITES: list[tuple[str, Callable[[og.Workspace], Any]]] = [
     ("split", lambda db: db.dataset("retina-test").split({"a": 0.5, "b": 0.5})),
     ("export", lambda db: db.dataset("retina-test").export("there")),
     ("build", lambda db: db.model("small-cnn").build()),
-    ("weights", lambda db: db.experiments["small-cnn/1"].best.weights()),  # type: ignore[union-attr]
+    ("weights", lambda db: db.experiments["small-cnn/1"].best_checkpoint().weights()),  # type: ignore[union-attr]
     ("predict", lambda db: db.experiment("small-cnn/1").predict("retina-test")),
     ("run", lambda db: db.run(id="mine")),
     ("update", lambda db: db.labels.update(["scan001.png"], "DME")),
@@ -512,7 +512,7 @@ def test_warnings_of_an_answer_travel(retina: og.Workspace, far: og.Workspace) -
             for db in (retina, far):
                 with pytest.warns(og.errors.CoverageWarning, match=r"results.accuracy is of a part .* few \(3 of"):
                     ask(db)
-        assert far.dataset("retina-test").deleted == retina.datasets["retina-test"].deleted
+        assert far.dataset("retina-test").deleted_members() == retina.datasets["retina-test"].deleted_members()
     finally:
         retina.experiment("few").delete(force=True)
 
@@ -523,7 +523,7 @@ def test_a_server_that_goes_away_in_mid_stream(retina: og.Workspace, port: int, 
     with cut_after(port, 8_000) as cut:
         far = Query(Remote.of(f"http://127.0.0.1:{cut}", token=secret), Plan(AllImages()))
         with pytest.raises(og.UnreachableError) as caught:
-            deque(map(batches.append, far.to_batches(rows=10)))
+            deque(map(batches.append, far.to_batches(batch_size=10)))
     assert 0 < sum(batch.num_rows for batch in batches) < whole
     assert "stopped before" in str(caught.value) or "cut short" in str(caught.value)
     with pytest.raises(og.UnreachableError, match="is `odin serve` running there"):

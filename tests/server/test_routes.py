@@ -185,7 +185,7 @@ def test_what_there_is(client: TestClient, retina: og.Workspace) -> None:
         answer = client.get(f"/v1/{kind}/nothing")
         assert (answer.status_code, "nothing" in answer.json()["error"]["message"]) == (404, True)
     held = client.get("/v1/experiments/small-cnn/1").json()
-    assert held["best"] == retina.experiment("small-cnn/1").best.id  # type: ignore[union-attr]
+    assert held["best"] == retina.experiment("small-cnn/1").best_checkpoint().id  # type: ignore[union-attr]
     assert client.get("/v1/images/nothing").status_code == 404
     assert client.get("/health").json()["status"] == "ok"
     assert client.get("/ready").json() == {"status": "ready"}

@@ -85,7 +85,7 @@ def existing(stores: Stores, kind: str, things: Iterable[Any]) -> set[Any]:
     match = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) WHERE n.deleted IS NULL"
     found: set[Any] = set()
     for part in batches(things):
-        found.update(stores.graph.read(f"{match} RETURN collect(thing) AS held", {"things": part})[0]["held"])
+        found.update(stores.graph.read(f"{match} RETURN collect(thing) AS present", {"things": part})[0]["present"])
     return found
 
 

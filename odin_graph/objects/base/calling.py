@@ -28,11 +28,11 @@ def map_things(
 
 
 def call_each(
-    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
+    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], workers: int = 0
 ) -> list[Any]:
     """The function's result for each thing; an error names the thing."""
     calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
-    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
+    return run_all(_call, calls, threads=stores.budget.threads, workers=workers)
 
 
 def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:

@@ -52,7 +52,6 @@ class ActivationSet(Verbs):
         """The checkpoint that computed it."""
         return str(self._record()["checkpoint"])
 
-    @property
     def keys(self) -> NDArray[np.int64]:
         """The images that it contains, sorted by key."""
         return self._session.ask(_keys_of, self.id)
@@ -71,7 +70,7 @@ class ActivationSet(Verbs):
         return self._session.ask(_vectors_of, self.id, keys)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys())
 
     def __str__(self) -> str:
         return self.id

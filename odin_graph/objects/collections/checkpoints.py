@@ -12,7 +12,7 @@ from odin_graph.objects.things.model import Model
 
 
 class Checkpoints(Collection[Checkpoint]):
-    """The checkpoints of all models and experiments. A run saves its own, with `Run.checkpoint`."""
+    """The checkpoints of all models and experiments. A run saves its own, with `Run.add_checkpoint`."""
 
     KIND = "Checkpoint"
 

@@ -80,8 +80,8 @@ class Labels(InSession):
                 query = source.images() if isinstance(source, HasImages) else source
                 if not isinstance(query, Query):
                     raise DataError("An expression as label needs a query: db.labels.update(query, exp.x).")
-                table = query.to_arrow(said=label)
-                return table.column("key").to_numpy(), table.column("said").to_pylist()
+                table = query.to_arrow(new=label)
+                return table.column("key").to_numpy(), table.column("new").to_pylist()
             keys = self._keys(source)
             return keys, [label] * len(keys)
         if isinstance(source, Mapping) and "label" not in source:

@@ -52,7 +52,7 @@ def _packed(name: str, given: Any) -> dict[str, Any]:
         measures = given.measures if isinstance(given.measures, tuple) else (given.measures,)
         return {**_packed(name, given.values), "measures": [_name_of(name, measure) for measure in measures]}
     if isinstance(given, Expr):
-        return {"column": _COLUMN.dump_python(Column("said", as_node(given)), mode="json")}
+        return {"column": _COLUMN.dump_python(Column("value", as_node(given)), mode="json")}
     if isinstance(given, np.ndarray) and given.dtype.kind in "biuf":
         return {"array": _npy(given)}
     values = given.to_pylist() if hasattr(given, "to_pylist") else given

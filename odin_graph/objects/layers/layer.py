@@ -101,7 +101,7 @@ def _found(
     if chosen is None:
         raise QueryError(
             f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
-            "run.checkpoint(module)."
+            "run.add_checkpoint(module)."
         )
     row = check_layer(stores, LayerRef(chosen, name, pooling))
     return chosen, row.type, row.shape

@@ -102,7 +102,7 @@ class UnitQuestions(InSession):
         """
         value = F(group_by) if isinstance(group_by, str) else group_by
         return self._session.ask(
-            _selectivity_of, self.node, self.plan_of(images), Column("said", as_node(value)), view, bins
+            _selectivity_of, self.node, self.plan_of(images), Column("value", as_node(value)), view, bins
         )
 
     def affinity(
@@ -276,10 +276,10 @@ def _unique_keys(query: Query) -> NDArray[np.int64]:
 
 def _values_of(query: Query, expression: Expr) -> pa.Array:
     """An expression's values, by key."""
-    table = query.to_arrow("id", said=expression).select(["key", "said"]).sort_by("key")
+    table = query.to_arrow("id", value=expression).select(["key", "value"]).sort_by("key")
     keys = table.column("key").to_numpy()
     first = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1 if len(keys) else 0))
-    return table.column("said").combine_chunks().take(pa.array(first))
+    return table.column("value").combine_chunks().take(pa.array(first))
 
 
 def _ordered(name: str, values: Any, order: NDArray[np.int64]) -> Any:

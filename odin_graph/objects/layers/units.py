@@ -105,9 +105,11 @@ class Units(UnitExpressions):
         """
         return self._session.ask(_values_of, self.node, self._keys(images).tolist())
 
-    def unusual(self, key: int, against: Any, k: int | None, by: Literal["z", "percentile"]) -> UnusualUnits:
+    def unusual(self, key: int, against: Any, k: int | None, measure: Literal["z", "percentile"]) -> UnusualUnits:
         """The units with the most unusual values for an image; see `Image.unusual_units`."""
-        return self._session.ask(_unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, by)
+        return self._session.ask(
+            _unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, measure
+        )
 
     def estimate(self, images: Any) -> UnitEstimates:
         """Approximate answers: bounds from stored activations only. The model does not run, and nothing is stored.
@@ -164,7 +166,7 @@ def _unusual_of(
     key: int,
     against: Plan | None,
     k: int | None,
-    by: Literal["z", "percentile"],
+    measure: Literal["z", "percentile"],
 ) -> UnusualUnits:
     layer = layer_of(stores, of)
     own = _values_of(stores, group, [key])[0]
@@ -172,7 +174,7 @@ def _unusual_of(
         int(other) for other in np.unique(queried_images(stores, layer, against, group.view).keys()) if other != key
     ]
     slabs = layer.slabs(queried_images(stores, layer, Plan(Keys(tuple(keys))), group.view), group.view)
-    return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, by=by)
+    return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, measure=measure)
 
 
 @served

@@ -76,18 +76,20 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
             return pa.Table.from_batches(self._executor.execute(self.plan))
 
     def to_batches(
-        self, /, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
+        self, /, *names: str, batch_size: int = BATCH, timeout: float | None = None, **columns: Expr
     ) -> Iterator[pa.RecordBatch]:
         """The same as `to_arrow` in batches, all of one moment. Only one batch is in memory at a time.
 
         Args:
             names: The image fields to return; all by default.
-            rows: The largest number of rows in a batch.
+            batch_size: The largest number of rows in a batch.
             timeout: For each batch; see `run`.
             columns: More columns.
         """
-        if (number := whole(rows)) is None or not 0 < number < 2**31:
-            raise QueryError(f"to_batches() takes a number of rows, 1 to 2147483647, not {rows!r:.80}.")
+        if (number := whole(batch_size)) is None or not 0 < number < 2**31:
+            raise QueryError(
+                f"to_batches() takes a number of rows, 1 to 2147483647, not batch_size={batch_size!r:.80}."
+            )
         batches = self._executor.columns(self.plan, wanted_columns(names, columns), number)
         while True:
             with deadline(timeout):

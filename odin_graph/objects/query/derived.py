@@ -59,10 +59,10 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         stride: int | Sequence[int] | None = None,
         *,
         edge: Literal["drop", "shift", "pad"] = "drop",
-        value: float = 0,
+        fill: float = 0,
     ) -> PatchQuery:
         """Patches of the results; see `Query.patches`."""
-        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
+        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, fill))
 
     # Which images: steps of the parents, whose label and metadata the derived images have
 
@@ -141,7 +141,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     # Stored
 
     def store(
-        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+        self, name: str, *, metadata: Sequence[str] | None = None, workers: int = 0, progress: bool = True
     ) -> Query:
         """Store them as images ``PARENT_ID#name``, on all cores, and return a query of them in this order.
 
@@ -152,22 +152,22 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         Args:
             name: The part of the ids after the #.
             metadata: The metadata that they inherit; all by default.
-            processes: The number of processes, for your own functions in pure Python; by default threads are used.
+            workers: The number of processes, for your own functions in pure Python; by default threads are used.
             progress: Show a progress bar.
 
         Raises:
             ConflictError: The name is used by images that were made in another way.
             OdinError: An operation cannot handle an image. The message names it. Images stored before stay stored.
         """
-        done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
+        done = self.derive(name, metadata=metadata, workers=workers, progress=progress)
         return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
     def derive(
-        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+        self, name: str, *, metadata: Sequence[str] | None = None, workers: int = 0, progress: bool = True
     ) -> DeriveReport:
         """The same as `store`, with a report: what was computed, found, and deleted since."""
         parents = parents_of(self.query, metadata)
-        return derive(self._stores, parents, self.ops, name, processes=processes, progress=progress)
+        return derive(self._stores, parents, self.ops, name, workers=workers, progress=progress)
 
     # Elsewhere
 

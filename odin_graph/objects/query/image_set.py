@@ -43,6 +43,7 @@ class ImageSet(HasImages):
     resize = _of_images(Query.resize)
     count = _of_images(Query.count)
     ids = _of_images(Query.ids)
+    keys = _of_images(Query.keys)
     to_arrow = _of_images(Query.to_arrow)
     to_pandas = _of_images(Query.to_pandas)
     to_batches = _of_images(Query.to_batches)

@@ -33,19 +33,19 @@ _AT_ONCE = 256
 
 
 def map_images(
-    query: Query, function: Callable[[Image], Any], name: str | None, processes: int, progress: bool
+    query: Query, function: Callable[[Image], Any], name: str | None, workers: int, progress: bool
 ) -> pd.Series | Query:
     """Values by image id, or the query of the images that were made; see `Query.map`."""
     keys = query.keys()
     stores = query._stores  # noqa: SLF001 - of one package
     if name is not None and len(keys) and _gives_pixels(query, function, name):
-        return _store(query, function, name, processes, progress)
+        return _store(query, function, name, workers, progress)
     ids: list[str] = []
     values: list[Any] = []
     with progress_bar("map", len(keys), show=progress) as advance:
         for block in _blocks(query, keys):
             ids += [image.id for image in block]
-            values += call_each(stores, function, block, [repr(image.id) for image in block], processes)
+            values += call_each(stores, function, block, [repr(image.id) for image in block], workers)
             advance(len(block))
     if name is not None and len(keys):
         check_values(values)
@@ -96,11 +96,11 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     return isinstance(result, np.ndarray) and result.ndim in (2, 3)
 
 
-def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
+def _store(query: Query, function: Callable[[Image], Any], name: str, workers: int, progress: bool) -> Query:
     stores = query._stores  # noqa: SLF001 - of one package
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
+        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), workers)
         for id_, pixels in zip(ids, made, strict=True):
             if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3):
                 raise DataError(

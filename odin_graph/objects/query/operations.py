@@ -75,10 +75,10 @@ class Operations(ABC, Generic[Made]):
         bottom: int = 0,
         *,
         mode: Literal["constant", "edge", "reflect"] = "constant",
-        value: float = 0,
+        fill: float = 0,
     ) -> Made:
         """Add rows and columns on all sides; see `odin_graph.ops.Pad`."""
-        return self.apply("pad", left=left, top=top, right=right, bottom=bottom, mode=mode, value=value)
+        return self.apply("pad", left=left, top=top, right=right, bottom=bottom, mode=mode, fill=fill)
 
     def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> Made:
         """Mirror; see `odin_graph.ops.Flip`."""

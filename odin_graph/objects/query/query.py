@@ -55,7 +55,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         name: None = None,
         *,
         group_by: str | None = None,
-        processes: int = 0,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series: ...
     @overload
@@ -65,7 +65,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         name: str,
         *,
         group_by: str | None = None,
-        processes: int = 0,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query: ...
     def map(
@@ -74,7 +74,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         name: str | None = None,
         *,
         group_by: str | None = None,
-        processes: int = 0,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query:
         """Call a function of your own on the images, on all cores, and return its values by image id.
@@ -89,7 +89,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             name: The name of the metadata, or of the new images.
             group_by: A field. The function is called once for each value of the field. With a name, every image of the
                 group gets the result.
-            processes: The number of processes. Threads run a function in pure Python on one core only.
+            workers: The number of processes. Threads run a function in pure Python on one core only.
             progress: Show a progress bar.
 
         Raises:
@@ -98,7 +98,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         """
         if group_by is not None:
             return map_groups(self, function, name, group_by, progress)
-        return map_images(self, function, name, processes, progress)
+        return map_images(self, function, name, workers, progress)
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Query:
@@ -126,14 +126,14 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         stride: int | Sequence[int] | None = None,
         *,
         edge: Literal["drop", "shift", "pad"] = "drop",
-        value: float = 0,
+        fill: float = 0,
     ) -> PatchQuery:
         """Cut each image into patches, lazily; see `odin_graph.ops.Patches`.
 
         Only the patches of a huge image are read. You can use operations before and after:
         ``query.resize(512).patches(128).to_grayscale()``.
         """
-        return PatchQuery(self, (), Patches(size, stride, edge, value))
+        return PatchQuery(self, (), Patches(size, stride, edge, fill))
 
     def purge(
         self, *, why: str | None = None, who: str | None = None, force: bool = False, dry_run: bool = False

@@ -122,8 +122,8 @@ class RowSteps(Steps):
 class ImageSteps(RowSteps):
     """The steps of images."""
 
-    def step(self, name: str, /, *values: Any, **parameters: Any) -> Self:
-        """A step that a package adds, by its name: ``step("keep-every", n=2)`` is ``keep_every(n=2)``.
+    def apply_step(self, name: str, /, *values: Any, **parameters: Any) -> Self:
+        """A step that a package adds, by its name: ``apply_step("keep-every", n=2)`` is ``keep_every(n=2)``.
 
         Args:
             name: Of a registered `odin_graph.query.plan.registered_step.QueryStep`.

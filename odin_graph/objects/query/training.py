@@ -179,15 +179,15 @@ class Training(ABC):
             data = data.in_runs(length, mixed + lanes)
         return Loader(data, epochs, workers=workers, **options)
 
-    def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
+    def batches(self, batch_size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
         """Batches of images with pixels, ids and labels. Only one batch of pixels is in memory.
 
         Args:
-            size: Images in a batch; the last batch may have fewer.
+            batch_size: Images in a batch; the last batch may have fewer.
             seed: Shuffle with this seed. By default the images keep the order of the query.
         """
         table = self._columns("id", "label")
-        return batches(self._reader(table), table, size, seed=seed)
+        return batches(self._reader(table), table, batch_size, seed=seed)
 
     def to_numpy(self) -> NDArray[Any]:
         """All pixels as one array (n, h, w, bands), in their own dtype.

@@ -60,11 +60,11 @@ class Dataset(DatasetOps, Verbs):
         return self.id
 
     def __repr__(self) -> str:
-        gone = f", {number:,} of them deleted since" if (number := len(self.deleted)) else ""
+        gone = f", {number:,} of them deleted since" if (number := len(self.deleted_members())) else ""
         return f"Dataset({self.id!r}: {self.size:,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
 
     def _repr_html_(self) -> str:
-        counts = self.counts()
+        counts = self.label_counts()
         rows = "".join(
             f"<tr><td>{escape(str(label))}</td><td align='right'>{n:,}</td></tr>"
             for label, n in list(counts.items())[:_SHOWN_CLASSES]
@@ -104,12 +104,6 @@ class Dataset(DatasetOps, Verbs):
         return {name: decode(value) for name, value in self._record.items() if name not in ours}
 
     @property
-    def keys(self) -> NDArray[np.int64]:
-        """The keys of the images, in the order of the data set."""
-        keys: NDArray[np.int64] = self._session.ask(members_of, self.id).column("key").to_numpy()
-        return keys
-
-    @property
     def labels(self) -> list[Any]:
         """The labels, in the order of the data set; None for each image if the data set has no labels."""
         labels: list[Any] = self._session.ask(members_of, self.id).column("label").to_pylist()
@@ -118,14 +112,13 @@ class Dataset(DatasetOps, Verbs):
     @property
     def classes(self) -> list[Any]:
         """The distinct labels, sorted; for multi-label data, the labels inside the lists."""
-        return sorted(self.counts())
+        return sorted(self.label_counts())
 
-    @property
-    def deleted(self) -> list[str]:
+    def deleted_members(self) -> list[str]:
         """The ids of its members that were deleted since. They keep their place, but are not shown."""
         return sorted(self._session.ask(deleted_members, self.id).values())
 
-    def counts(self) -> dict[Any, int]:
+    def label_counts(self) -> dict[Any, int]:
         """The number of images with each label."""
         flat = (
             item
@@ -137,7 +130,10 @@ class Dataset(DatasetOps, Verbs):
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:
         """The keys of its images, for calls that take images."""
-        return self.keys if deleted else self.images().keys()
+        if not deleted:
+            return self.keys()
+        keys: NDArray[np.int64] = self._session.ask(members_of, self.id).column("key").to_numpy()
+        return keys
 
     def images(self) -> Query:
         """Its images, as a query."""

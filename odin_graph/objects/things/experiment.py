@@ -86,7 +86,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return dict(json.loads(self._summary()["own"].get("packages") or "{}"))
 
     @property
-    def leaks(self) -> list[dict[str, Any]]:
+    def known_leaks(self) -> list[dict[str, Any]]:
         """Images that both its training and its evaluation used: ``train``, ``test``, counts by ``rules``; or [].
 
         They are checked between its own data sets when it starts. If it is evaluated on another data set, they are
@@ -122,18 +122,15 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         """The words to find it by."""
         return tuple(self._summary()["own"].get("tags") or ())
 
-    @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
         return [Checkpoint(self._session, id_) for id_ in self._session.ask(_checkpoints_of, self.id)]
 
-    @property
-    def best(self) -> Checkpoint | None:
+    def best_checkpoint(self) -> Checkpoint | None:
         """The best checkpoint: the one saved with ``best=True``, or else the last; None if there is none."""
         chosen = self._session.ask(_chosen_of, self.id)
         return None if chosen is None else Checkpoint(self._session, chosen)
 
-    @property
     def predictions(self) -> list[PredictionSet]:
         """Its ready prediction sets, oldest first."""
         of = class_of("PredictionSet")
@@ -183,8 +180,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             "model": self.model,
             **self.datasets,
             **self.parameters,
-            "checkpoints": len(self.checkpoints),
-            "prediction sets": len(self.predictions),
+            "checkpoints": len(self.checkpoints()),
+            "prediction sets": len(self.predictions()),
         }
         rows = "".join(
             f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v is not None

@@ -216,7 +216,7 @@ class Image(ImageVerbs):
 
     def predictions(self) -> list[dict[str, Any]]:
         """What every experiment whose predictions are in the graph predicted for it."""
-        return self._session.ask(said_of, int(self.key))
+        return self._session.ask(predictions_of, int(self.key))
 
     def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
@@ -239,7 +239,7 @@ class Image(ImageVerbs):
         against: Any,
         k: int | None = 10,
         *,
-        by: Literal["z", "percentile"] = "z",
+        measure: Literal["z", "percentile"] = "z",
         view: UnitView = "units",
     ) -> UnusualUnits:
         """The units whose value for this image differs most from the values for other images.
@@ -248,10 +248,10 @@ class Image(ImageVerbs):
             layer: ``exp.layer("features")``.
             against: The other images: a query, images, their ids or keys.
             k: The number of units; None for all.
-            by: Sort by standard deviations from the mean, or by percentile.
+            measure: Sort by standard deviations from the mean, or by percentile.
             view: Units, or channels by their largest value or mean.
         """
-        return _units_of(layer, view).unusual(int(self.key), against, k, by)
+        return _units_of(layer, view).unusual(int(self.key), against, k, measure)
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label, to look at. More than 8 bits are stretched."""
@@ -334,7 +334,7 @@ def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for
 
 
 @served
-def said_of(stores: Stores, key: int) -> list[dict[str, Any]]:
+def predictions_of(stores: Stores, key: int) -> list[dict[str, Any]]:
     """The predictions of an image that are nodes, by experiment and set."""
     return list(stores.graph.read(_PREDICTIONS, {"key": key}))
 

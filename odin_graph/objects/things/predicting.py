@@ -59,7 +59,7 @@ class Predicting(InSession):
         chosen = given or chosen_checkpoint(stores.graph, self.id)
         if chosen is None:
             raise QueryError(
-                f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "
+                f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.add_checkpoint(module), "
                 "or store predictions with log_predictions()."
             )
         if (existing := latest_ready(stores, self.id, dataset_id, chosen)) is not None:

@@ -87,7 +87,7 @@ class Run(Predicting):
         lease = catalog.start(stores, setup, id, resume=resume)
         leaks.keep(stores, lease.id, reports)
         if reports:
-            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).known_leaks.")
             warn(message, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
@@ -159,9 +159,9 @@ class Run(Predicting):
             self._log.flush()
         return read_log(self._stores, self.id)
 
-    def checkpoint(
+    def add_checkpoint(
         self,
-        module: torch.nn.Module | Mapping[str, torch.Tensor],
+        weights: torch.nn.Module | Mapping[str, torch.Tensor],
         *,
         best: bool | str = False,
         epoch: int | None = None,
@@ -176,7 +176,7 @@ class Run(Predicting):
         `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
 
         Args:
-            module: The model, or its state dict.
+            weights: The model, or its state dict.
             best: Whether it is the best checkpoint so far, which represents the experiment. Or the name of the logged
                 metric that chose it (``best="val_loss"``), which means True.
             epoch: The epoch of the training.
@@ -195,7 +195,7 @@ class Run(Predicting):
             raise UnknownNameError.of(
                 "logged metric", best, logged, remedy="Log it before you use it as best=, or give best=True."
             )
-        weights = without_prefix(module, prefix) if prefix else module
+        weights = without_prefix(weights, prefix) if prefix else weights
         model = self.experiment.model
         if model is not None:
             check_fit(self._stores, model_of(self._stores, model), weights)
@@ -221,7 +221,7 @@ class Run(Predicting):
             self.id,
             [str(best)] if named else self._logged,
             named=named,
-            again=len(self.experiment.checkpoints) > 1,
+            again=len(self.experiment.checkpoints()) > 1,
         )
         if found:
             keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)

@@ -83,7 +83,7 @@ class Names:
 
     def prediction(self, experiment: str, dataset: str) -> str:
         """The variable of the image's prediction by an experiment."""
-        return self.predictions.setdefault((experiment, dataset), f"said{len(self.predictions)}")
+        return self.predictions.setdefault((experiment, dataset), f"prediction{len(self.predictions)}")
 
 
 def compile_expression(node: Node, names: Names) -> str:

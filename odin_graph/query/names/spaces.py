@@ -66,7 +66,7 @@ def check_space(stores: Stores, by: Space) -> Space:
     checkpoint = by.checkpoint or prediction_sets.chosen_checkpoint(stores.graph, by.experiment)
     if checkpoint is None:
         raise QueryError(
-            f"Experiment {by.experiment!r} has no checkpoint to run: save one with run.checkpoint(module, best=True)."
+            f"Experiment {by.experiment!r} has no checkpoint to run: save one: run.add_checkpoint(module, best=True)."
         )
     named = replace(by, checkpoint=checkpoint)
     embed.check_layer(stores, layer_ref(named))
