@@ -45,20 +45,13 @@ ARGUMENTS: Final = {
 NAMESPACES: Final = {"Workspace", "Tables"}
 """What they have are collections, tables, and one thing by its id: ``db.model("vgg")`` is no property of a thing."""
 PROPERTY_AND_METHOD: Final = {
-    "checkpoint": "run.checkpoint() saves one, and a set has the id of its checkpoint",
     "layer": "exp.layer(name) chooses one, and a set has the name of its layer",
-    "missing": "of a result a number, of vectors those of given images",
-    "stale": "of a result a number, of labels a report",
-    "step": "of a checkpoint the step of the training, of a query any registered step",
 }
 RETURNS: Final = {
     **PROPERTY_AND_METHOD,
     "add": "of images a report, whose images() go on; of a view its query",
-    "best": "whether a checkpoint is the best; the best checkpoint of an experiment",
     "crop": "an image gives pixels; a query stays lazy",
-    "deleted": "members by id; in a result their number",
     "experiment": "a run has its experiment; other things name theirs by id",
-    "layers": "of a checkpoint what each costs, of a model what each is",
     "load": "a data set from a folder, the module of a checkpoint",
     "nearest": "images; of estimates a table with bounds",
     "max": "of channels their units, of units an expression",
@@ -66,7 +59,6 @@ RETURNS: Final = {
     "node": "the form in a plan, of its own kind",
     "parameters": "of an experiment by name; of a model their number",
     "predictions": "an experiment has sets; an image its own predictions",
-    "units": "of a layer themselves, of a row of a model their number",
     "update": "one thing gives itself; many, and labels, a report",
     "revise": "one image gives one, several give several",
     "count": "of a grouping a count of each group",
