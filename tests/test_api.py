@@ -38,6 +38,11 @@ ARGUMENTS: Final = {
     "array": "vectors",
     "number": "k",
     "n": "k",
+    "limit": "k",
+    "most": "k",
+    "rows": "batch_size",
+    "processes": "workers",
+    "author": "who",
     "what": "things, source or images",
     "query_": "query",
 }
@@ -103,6 +108,11 @@ def test_no_second_word_stands_for_an_act() -> None:
 
 def test_no_second_word_stands_for_an_argument() -> None:
     assert [named(member) for member in MEMBERS for name in member.parameters if name in ARGUMENTS] == []
+
+
+def test_by_is_a_space_and_nothing_else() -> None:
+    found = {member.name for member in MEMBERS if "by" in member.parameters}
+    assert found == {"nearest", "representative", "cluster", "near_duplicates", "outliers", "uniqueness"}
 
 
 def test_select_chooses_columns_and_nothing_else() -> None:
