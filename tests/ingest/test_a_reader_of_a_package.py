@@ -74,7 +74,7 @@ def test_the_recipe_as_the_page_uses_it(db: og.Workspace, folder: Path, monkeypa
     image = db.images["scan-8/000001"]
     assert (image.depth, image.operator, image.slice_index) == (0.5, "Ada Lima", 1)
     assert image.path.endswith("IM3.8")
-    assert [scan.id for scan in db.volumes.select(operator="Ada Lima")] == ["scan-7", "scan-8"]
+    assert [scan.id for scan in db.volumes.where(operator="Ada Lima")] == ["scan-7", "scan-8"]
 
 
 def test_nothing_is_stored_and_little_is_read_by_looking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_manifest_comes_before_the_files(db: og.Workspace, folder: Path) -> No
     assert report.notes == ["4 images have another 'operator' in their files than was given: what was given is stored."]
     assert [image.label for image in db.volumes["mine"].slices()] == [4, 3, 2, 1]
     assert {image.operator for image in db.volumes["mine"].slices()} == {"Cy Pune"}
-    assert [scan.id for scan in db.volumes.select(eye="left")] == ["mine"]
+    assert [scan.id for scan in db.volumes.where(eye="left")] == ["mine"]
 
 
 class SlitScan(og.schema.Image):

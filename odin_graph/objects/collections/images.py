@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odin_graph import schema
+from odin_graph.address import Address, Remote
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.images.arrivals import OnConflict
 from odin_graph.catalog.records.fields import recorded_types
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 class ImagesAdded(IngestReport):
     """What happened to the images of a call; `images` goes on with them."""
 
-    query: Query = field(kw_only=True)
+    address: Address | Remote = field(kw_only=True)
 
     def images(self) -> Query:
         """The images of the call that are stored now, in its order; of a revised image the new one."""
-        return self.query
+        return Query(self.address, Plan(Keys(tuple(self.keys))))
 
 
 class Images(ImagesVerbs, Listed[Image]):
@@ -138,7 +139,7 @@ class Images(ImagesVerbs, Listed[Image]):
             notes=given.notes,
             progress=progress,
         )
-        return ImagesAdded(**vars(report), query=self._query(Keys(tuple(report.keys))))
+        return ImagesAdded(**vars(report), address=self._session.address)
 
     def where(self, *conditions: Expr, **equal: Any) -> Query:
         """Those of which every condition is true, as a query: ``db.images.where(F("age") > 60, label="DME")``.
