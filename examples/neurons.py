@@ -109,12 +109,12 @@ def main(folder: Path, number: int) -> None:
         for view, codec in (("units", "u8"), ("channels-mean", "f32")):
             print(f"   {layer.materialize(images, view=view, codec=codec, progress=False)!r}")
 
-        told = layer.selectivity(images, view="channels-mean")
-        print(f"3. which channels separate the kinds of photographs\n{told.sorted('selectivity', descending=True)}")
+        table = layer.selectivity(images, view="channels-mean")
+        print(f"3. which channels separate the kinds of photographs\n{table.sorted('selectivity', descending=True)}")
 
         rows = []
         for kind in SHOWN:
-            best = int(told.sorted(f"auc={kind}", descending=True)["unit"][0])
+            best = int(table.sorted(f"auc={kind}", descending=True)["unit"][0])
             channel = layer.channels.mean()[best]
             top = images.order_by(channel.value().desc()).distinct("photograph").limit(8)  # the best part of each
             values = channel.values(top)[:, 0].tolist()
@@ -123,7 +123,7 @@ def main(folder: Path, number: int) -> None:
         picture = units_picture(rows, title=title)
         print(f"4. ten channels and their top images\n   {picture.save(folder / 'channels.png')}")
 
-        dog = int(told.sorted("auc=dog", descending=True)["unit"][0])
+        dog = int(table.sorted("auc=dog", descending=True)["unit"][0])
         _, high, wide = layer.shape
         middle = layer.units[[(dog * high + y) * wide + x for y in (2, 3, 4) for x in (2, 3, 4)]]
         centerd = images.where(F("label") != "texture").order_by(middle.mean().desc()).limit(5)

@@ -38,6 +38,11 @@ ARGUMENTS: Final = {
     "array": "vectors",
     "number": "k",
     "n": "k",
+    "limit": "k",
+    "most": "k",
+    "rows": "batch_size",
+    "processes": "workers",
+    "author": "who",
     "what": "things, source or images",
     "query_": "query",
 }
@@ -51,7 +56,6 @@ RETURNS: Final = {
     **PROPERTY_AND_METHOD,
     "add": "of images a report, whose images() go on; of a view its query",
     "crop": "an image gives pixels; a query stays lazy",
-    "deleted": "members by id; in a result their number",
     "experiment": "a run has its experiment; other things name theirs by id",
     "load": "a data set from a folder, the module of a checkpoint",
     "nearest": "images; of estimates a table with bounds",
@@ -104,6 +108,11 @@ def test_no_second_word_stands_for_an_act() -> None:
 
 def test_no_second_word_stands_for_an_argument() -> None:
     assert [named(member) for member in MEMBERS for name in member.parameters if name in ARGUMENTS] == []
+
+
+def test_by_is_a_space_and_nothing_else() -> None:
+    found = {member.name for member in MEMBERS if "by" in member.parameters}
+    assert found == {"nearest", "representative", "cluster", "near_duplicates", "outliers", "uniqueness"}
 
 
 def test_select_chooses_columns_and_nothing_else() -> None:

@@ -128,7 +128,7 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
 def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
     with (
         Run.start(LocalSession(world), id="mine") as run,
-        pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"),
+        pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.add_checkpoint"),
     ):
         run.predict("pets")
 
