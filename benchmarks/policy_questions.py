@@ -46,7 +46,7 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
         "vgg-like", VggLike(), preprocess=[og.ops.ToFloat()], classes=list("0123456789"), input_shape=(1, 28, 28)
     )
     with db.run(small) as training:
-        cheap = training.checkpoint(VggLike().eval(), best=True).id
+        cheap = training.add_checkpoint(VggLike().eval(), best=True).id
     from torchvision.models import resnet18
 
     large = db.models.add(
@@ -57,7 +57,7 @@ def prepared(db: og.Workspace, number: int, photographs: int) -> list[Asked]:
         input_shape=(3, SIDE, SIDE),
     )
     with db.run(large) as training:
-        dear = training.checkpoint(resnet18().eval(), best=True).id
+        dear = training.add_checkpoint(resnet18().eval(), best=True).id
     every = db.images().where(og.F("of") == "fashion").keys()
     some = db.images().where(og.F("of") == "photographs").keys()
     return [

@@ -40,7 +40,7 @@ def store(db: og.Workspace, classes: int, images: int) -> og.Experiment:
     pixels = np.arange(images, dtype=np.uint32).view(np.uint8).reshape(images, SIDE, 1)
     names = [f"species {c:05}" for c in range(classes)]
     db.images.add(images=pixels, labels=[names[c] for c in truth], progress=False)
-    dataset = db.datasets.create("many", db.images(), label="label")
+    dataset = db.datasets.add("many", db.images(), label="label")
     with db.run(id="imported", test=dataset) as recorded:
         recorded.log_predictions(dataset, [names[c] for c in said], classes=names, nodes=False)
     return recorded.experiment
@@ -71,7 +71,7 @@ def whole(db: og.Workspace, experiment: og.Experiment, classes: int, images: int
     measuring._CACHE.clear()  # noqa: SLF001
     tracemalloc.start()
     looked_at = experiment.results(dataset)
-    str(looked_at), looked_at.confusion, looked_at.to_dict()
+    str(looked_at), looked_at.confusion, looked_at.to_json()
     drawn = seconds(lambda: looked_at.picture()._repr_png_())
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()

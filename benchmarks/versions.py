@@ -37,7 +37,7 @@ def figures(engine: str, stores: Stores, number: int) -> list[Row]:
     keys = [row["key"] for row in images]
     seconds: dict[str, list[float]] = {"create": [], "revise": [], "diff": []}
     with timed(seconds["create"]):
-        first = Datasets(LocalSession(stores)).create("bench", keys[:number])
+        first = Datasets(LocalSession(stores)).add("bench", keys[:number])
     _check(stores, first, keys[:number])
     with timed(seconds["revise"]):
         second = first.revise(add=keys[number:], remove=keys[:change])
@@ -57,7 +57,7 @@ def _check(stores: Stores, dataset: Dataset, keys: list[object]) -> None:
     (row,) = stores.graph.read(
         "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN count(i) AS n", {"id": dataset.id}
     )
-    if row["n"] != len(keys) or dataset.keys.tolist() != keys:
+    if row["n"] != len(keys) or dataset.keys().tolist() != keys:
         raise WrongAnswer(f"{dataset.id}: {row['n']} members instead of {len(keys)}")
 
 

@@ -72,7 +72,7 @@ def train(db: og.Workspace, parts: dict[str, og.Dataset], **how: object) -> og.E
                 loss.backward()
                 optimizer.step()
             run.log({"loss": loss.item()})
-        run.checkpoint(net)
+        run.add_checkpoint(net)
         run.predict(parts["test"], progress=False)
     return run.experiment
 
@@ -92,18 +92,18 @@ def main(folder: Path) -> None:
         close = originals.center_crop(64).resize(48).store("close", progress=False)
         print(f"2. crops, stored with their lineage: {db.image(columns['ids'][0]).descendants()}")
 
-        every = db.datasets.create("crops", [*wide, *close], revise=True)
+        every = db.datasets.add("crops", [*wide, *close], revise=True)
         careless = every.split({"train": 0.6, "test": 0.4}, stratify="label", seed=0, revise=True)
-        report = db.leaks(careless["train"], careless["test"], by=["lineage", "near", F("patient")], within=10)
+        report = db.leaks(careless["train"], careless["test"], rules=["lineage", "near", F("patient")], within=10)
         print(f"3. random split, and the leaks in it:\n{report}\n   {report.save(folder / 'leaks.png')}")
 
         parts = {
             name.removeprefix("by-patient-"): part
             for name, part in every.split(
-                {"by-patient-train": 0.5, "by-patient-test": 0.5}, group="patient", seed=0, revise=True
+                {"by-patient-train": 0.5, "by-patient-test": 0.5}, group_by="patient", seed=0, revise=True
             ).items()
         }
-        print(f"4. split by patient: {db.leaks(parts['train'], parts['test'], by=['lineage', F('patient')])}")
+        print(f"4. split by patient: {db.leaks(parts['train'], parts['test'], rules=['lineage', F('patient')])}")
 
         db.models.add(
             "small",
@@ -117,9 +117,9 @@ def main(folder: Path) -> None:
 
         wrong = parts["train"].images()[:2].to_arrow("id").column("id").to_pylist()
         truth = {"bright": "dark", "dark": "bright"}
-        db.labels.set({id_: truth[db.image(id_).label] for id_ in wrong}, why="read again", by="a second reader")
+        db.labels.update({id_: truth[db.image(id_).label] for id_ in wrong}, why="read again", who="a second reader")
         change = db.labels.history(wrong[0]).iloc[0]
-        print(f"6. two labels corrected: {wrong[0]} from {change.before} to {change.after} by {change.by}")
+        print(f"6. two labels corrected: {wrong[0]} from {change.before} to {change.after} by {change.who}")
         touched = db.impact(wrong)
         print(f"   {touched}\n   {touched.save(folder / 'impact.png')}")
 

@@ -100,22 +100,22 @@ def main(folder: Path, number: int) -> None:
             preprocess=[og.ops.ToFloat(maximum=1), og.ops.Normalize(mean=127, std=128)],
         )
         with db.run("lite0") as run:
-            run.checkpoint(weights(), best=True)
+            run.add_checkpoint(weights(), best=True)
         exp = run.experiment
         layer = exp.layer(LAYER)
         print(f"1. {len(images)} parts of {len(set(columns['photograph']))} photographs\n   {layer}")
 
-        print(f"2. the last layers, and the bytes to store them\n{exp.best.layers()[-6:]}")
+        print(f"2. the last layers, and the bytes to store them\n{exp.best_checkpoint().layers()[-6:]}")
         for view, codec in (("units", "u8"), ("channels-mean", "f32")):
             print(f"   {layer.materialize(images, view=view, codec=codec, progress=False)!r}")
 
-        told = layer.selectivity(images, view="channels-mean")
-        print(f"3. which channels separate the kinds of photographs\n{told.sorted('selectivity', descending=True)}")
+        table = layer.selectivity(images, view="channels-mean")
+        print(f"3. which channels separate the kinds of photographs\n{table.sorted('selectivity', descending=True)}")
 
         rows = []
         for kind in SHOWN:
-            best = int(told.sorted(f"auc={kind}", descending=True)["unit"][0])
-            channel = layer.channels.mean[best]
+            best = int(table.sorted(f"auc={kind}", descending=True)["unit"][0])
+            channel = layer.channels.mean()[best]
             top = images.order_by(channel.value().desc()).distinct("photograph").limit(8)  # the best part of each
             values = channel.values(top)[:, 0].tolist()
             rows.append(UnitRow(f"channel {best}: {kind}", [image.pixels for image in top], values))
@@ -123,7 +123,7 @@ def main(folder: Path, number: int) -> None:
         picture = units_picture(rows, title=title)
         print(f"4. ten channels and their top images\n   {picture.save(folder / 'channels.png')}")
 
-        dog = int(told.sorted("auc=dog", descending=True)["unit"][0])
+        dog = int(table.sorted("auc=dog", descending=True)["unit"][0])
         _, high, wide = layer.shape
         middle = layer.units[[(dog * high + y) * wide + x for y in (2, 3, 4) for x in (2, 3, 4)]]
         centerd = images.where(F("label") != "texture").order_by(middle.mean().desc()).limit(5)

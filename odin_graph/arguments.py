@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from numbers import Real
 from operator import index
 from pathlib import Path
 from typing import Any
 
-from odin_graph.errors import DataError, QueryError
+from odin_graph.errors import DataError, QueryError, ShapeError
 
 _LONGEST = 255
 """Bytes of the name of a file, on all file systems of note."""
@@ -25,6 +25,23 @@ def whole(value: object) -> int | None:
         return index(value)
     except TypeError:  # an array
         return None
+
+
+def whole_box(value: object) -> tuple[int, int, int, int]:
+    """A box as its users write it: (left, top, right, bottom) in pixels, right and bottom exclusive.
+
+    Raises:
+        DataError: It is no box of four whole numbers.
+        ShapeError: It is empty.
+    """
+    ordered = isinstance(value, Sequence) or hasattr(value, "__array__")
+    numbers = list(value) if ordered and getattr(value, "ndim", 1) == 1 else []  # type: ignore[call-overload]
+    if len(numbers) != 4 or not all(is_number(number) and float(number).is_integer() for number in numbers):
+        raise DataError(f"{value!r:.80} is not a box: give (left, top, right, bottom) in whole pixels.")
+    left, top, right, bottom = (int(number) for number in numbers)
+    if left >= right or top >= bottom:
+        raise ShapeError(f"The box {(left, top, right, bottom)} (left, top, right, bottom) is empty.")
+    return left, top, right, bottom
 
 
 def is_truth(value: object) -> bool:

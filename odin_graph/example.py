@@ -45,12 +45,12 @@ def build(db: og.Workspace, experiments: int = 2) -> None:
     }
     ids = [f"scan{n:03}.png" for n in range(IMAGES)]
     db.images.add(images=pixels, ids=ids, labels=labels, metadata=metadata, progress=False)
-    test = db.datasets.create("retina-test", db.images())
+    test = db.datasets.add("retina-test", db.images())
     model = db.models.add("small-cnn", SmallCNN, classes=list(NAMES), task="multi-class", input_shape=(1, 8, 8))
     for seed in range(1, experiments + 1):
         torch.manual_seed(seed)
         with db.run(model, test=test, seed=seed) as run:
-            run.checkpoint(_trained(test), best=True)
+            run.add_checkpoint(_trained(test), best=True)
             run.predict(test)
 
 
@@ -58,7 +58,8 @@ def _trained(test: og.Dataset) -> nn.Module:
     """A few steps: better than chance, and often wrong."""
     module = SmallCNN()
     steps = torch.optim.Adam(module.parameters(), lr=1e-2)
-    items = test.to_torch(model="small-cnn")
+    data = test.to_torch(model="small-cnn")
+    items = [data[position] for position in range(len(data))]
     inputs = torch.stack([item[0] for item in items])
     targets = torch.tensor([item[1] for item in items])
     for _ in range(15):

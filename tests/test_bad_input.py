@@ -65,13 +65,13 @@ def squares(number: int, size: int = 20) -> np.ndarray:
 
 
 def test_an_unknown_data_set_where_there_is_none(db: og.Workspace) -> None:
-    with refused(db, og.UnknownNameError, "There is no data set 'retina'", "none yet", "db.datasets.create("):
+    with refused(db, og.UnknownNameError, "There is no data set 'retina'", "none yet", "db.datasets.add("):
         db.images("retina")
 
 
 def test_an_unknown_data_set(db: og.Workspace) -> None:
     add_digits(db)
-    db.datasets.create("digits-test", db.images())
+    db.datasets.add("digits-test", db.images())
     said = "There is no data set 'digit-test'. Did you mean 'digits-test'? There is: digits-test."
     for look in (db.images, db.dataset, lambda id_: db.run(train=id_), lambda id_: db.compare("a", "b", on=id_)):
         with refused(db, og.UnknownNameError, said):
@@ -90,18 +90,18 @@ def test_a_missing_label(db: og.Workspace) -> None:
     with refused(
         db, og.DataError, "1 of 3 images have no 'label', first 'eye/000001'", "leave them out", "label=None for a set"
     ):
-        db.datasets.create("eyes", db.images())
+        db.datasets.add("eyes", db.images())
     assert "eyes" not in db.datasets
     with refused(db, og.DataError, "1 of 3 images have no label", 'query.where(F("label").is_not_null())'):
         db.images().to_torch()
-    assert len(db.datasets.create("eyes", db.images().where(F("label").is_not_null()))) == 2, "the remedy works"
-    assert len(db.datasets.create("all-eyes", db.images(), label=None)) == 3, "so does the other"
+    assert len(db.datasets.add("eyes", db.images().where(F("label").is_not_null()))) == 2, "the remedy works"
+    assert len(db.datasets.add("all-eyes", db.images(), label=None)) == 3, "so does the other"
 
 
 def test_a_label_field_that_there_is_not(db: og.Workspace) -> None:
     db.images.add(images=squares(2), metadata={"grade": [1, 2]})
     with refused(db, og.UnknownNameError, "'grad'", "Did you mean 'grade'?"):
-        db.datasets.create("eyes", db.images(), label="grad")
+        db.datasets.add("eyes", db.images(), label="grad")
 
 
 # Unreadable image
@@ -141,23 +141,23 @@ def test_an_image_that_is_not_there(db: og.Workspace, tmp_path: Path) -> None:
 def test_shapes_that_the_model_refuses(db: og.Workspace) -> None:
     add_digits(db)
     db.images.add(images=squares(4), labels=[0, 1, 2, 3], prefix="square")
-    squares_ = db.datasets.create("squares", [f"square/{n:06}" for n in range(4)])
-    db.datasets.create("mixed", db.images())
+    squares_ = db.datasets.add("squares", [f"square/{n:06}" for n in range(4)])
+    db.datasets.add("mixed", db.images())
     model = db.models.add("fixed", Fixed, classes=list(range(10)), input_shape=(1, 28, 28))
     with db.run(model, id="run") as run:
-        run.checkpoint(Fixed())
+        run.add_checkpoint(Fixed())
         with refused(db, og.ShapeError, "The model 'fixed' refuses images of shape (1, 20, 20)", "preprocess="):
             run.predict(squares_, progress=False)
         with refused(db, og.ShapeError, "2 different shapes", "(1, 20, 20)", "put a resize", "preprocess="):
             run.predict("mixed", progress=False)
         with refused(db, og.ShapeError, "probabilities"):
             run.log_predictions(squares_, probabilities=np.zeros((4, 3)))
-    assert db.experiment("run").predictions == []
+    assert db.experiment("run").predictions() == []
     with refused(db, og.ShapeError, "(1, 20, 20)", "input_shape="):
         db.models.add("other", Fixed, classes=list(range(10)), input_shape=(1, 20, 20))
     with refused(db, og.ShapeError, "The model 'three'", "3"):
         db.models.add("three", Fixed, classes=["a", "b", "c"], input_shape=(1, 28, 28))
-    assert list(db.models) == ["fixed"]
+    assert db.models.ids() == ["fixed"]
 
 
 # A frozen data set changed
@@ -165,14 +165,14 @@ def test_shapes_that_the_model_refuses(db: og.Workspace) -> None:
 
 def test_a_frozen_data_set_is_not_changed(db: og.Workspace) -> None:
     add_digits(db)
-    made = db.datasets.create("digits", db.images())
+    made = db.datasets.add("digits", db.images())
     digest, labels = made.digest, made.labels
     fewer, turned, relabeled = db.images()[:10], db.images().order_by(F("n").desc()), [1] * 20
     said = "The data set 'digits' exists with other images, another order or other labels"
     for images, given in [(fewer, None), (turned, None), (db.images(), relabeled)]:
         with refused(db, og.FrozenError, said, "digits@1", "give another id, or revise=True to make digits@2"):
-            db.datasets.create("digits", images, labels=given)
-    assert db.datasets.create("digits", db.images()) == made, "the same content is the same data set"
+            db.datasets.add("digits", images, labels=given)
+    assert db.datasets.add("digits", db.images()) == made, "the same content is the same data set"
     with pytest.raises(AttributeError):
         made.id = "other"  # type: ignore[misc]
     with refused(db, og.ConflictError, "'digit/000000'", 'on_conflict="skip"'):
@@ -181,7 +181,7 @@ def test_a_frozen_data_set_is_not_changed(db: og.Workspace) -> None:
     again = db.dataset("digits@1")
     assert (again.digest, again.labels) == (digest, labels)
     assert set(db.images("digits").to_arrow("label").column("label").to_pylist()) == set(labels)
-    assert db.datasets.create("digits", db.images(), revise=True).id == "digits@2", "the remedy works"
+    assert db.datasets.add("digits", db.images(), revise=True).id == "digits@2", "the remedy works"
     assert db.dataset("digits@1").labels == labels
     (fault,) = db.doctor(deep=True).faults  # who changed it, and when, nobody knows
     assert (fault.thing, fault.reason[:9]) == ("labels", "20 images")
@@ -192,7 +192,7 @@ def test_a_frozen_data_set_is_not_changed(db: og.Workspace) -> None:
 
 def test_two_things_of_one_id(db: og.Workspace) -> None:
     add_digits(db)
-    db.datasets.create("digits", db.images())
+    db.datasets.add("digits", db.images())
     db.models.add("fixed", Fixed, classes=list(range(10)))
     with db.run("fixed", id="run", train="digits"):
         pass
@@ -214,7 +214,7 @@ def test_two_things_of_one_id(db: og.Workspace) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_id_that_is_cypher_is_an_id(db: og.Workspace, name: str) -> None:
     db.images.add(images=squares(2), ids=[name, "plain"], labels=[name, "other"], metadata={"said": [name, None]})
-    made = db.datasets.create(name, db.images().where(F("said") == name))
+    made = db.datasets.add(name, db.images().where(F("said") == name))
     with db.run(id=name, test=made, group=name, tags=[name]) as run:
         run.log_predictions(made, [name])
     assert db.image(name).label == name
@@ -235,7 +235,7 @@ def test_a_field_that_is_cypher_is_refused(db: og.Workspace, name: str) -> None:
     with refused(db, og.MetadataError, repr(name), "is not a metadata name: use letters, digits and underscores"):
         db.images.add(images=squares(1), metadata={name: [1]})
     with refused(db, og.MetadataError, repr(name)):
-        db.datasets.create("digits", db.images(), **{name: 1})  # type: ignore[arg-type]
+        db.datasets.add("digits", db.images(), **{name: 1})  # type: ignore[arg-type]
     with refused(db, og.UnknownNameError, repr(name), "There is: "):
         db.images().where(F(name) == 1)
     with refused(db, og.UnknownNameError, repr(name), "There is: "):
@@ -270,7 +270,7 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 512, 512), np.uint8)
     with small_disk(tmp_path / "small", 1 << 20) as folder, connect(address, arrays=folder / "arrays") as db:
         add_digits(db)
-        made = db.datasets.create("digits", db.images())
+        made = db.datasets.add("digits", db.images())
         said = f"No space is left at {folder / 'arrays'}", "nothing of it was stored", "odin gc", "call again"
         with refused(db, og.SpaceError, *said):
             db.images.add(images=noise, prefix="noise", labels=[1] * 8, progress=False)
@@ -279,7 +279,7 @@ def test_no_space_left(address: Address, tmp_path: Path) -> None:
         many /= many.sum(axis=1, keepdims=True)
         with db.run(id="elsewhere") as run, refused(db, og.SpaceError, *said):
             run.log_predictions(made, probabilities=many, classes=list(range(50_000)))
-        assert db.experiment("elsewhere").predictions == []
+        assert db.experiment("elsewhere").predictions() == []
         assert len(db.images) == 20
         assert db.image("digit/000019").pixels.shape == (28, 28, 1), "what was there can be read"
         add_digits(db, 25, prefix="more")

@@ -77,7 +77,7 @@ def test_a_copy_of_an_open_workspace_is_its_own(folder: Path, way: str) -> None:
             assert_holds(two, {*range(23)} - {3})
             assert_holds(one, {*range(20), 23, 24})
             with pytest.raises(og.MismatchError):  # a key of one is another image in the other
-                one.datasets.create("d", one.images(), label=None) | two.datasets.create("d", two.images(), label=None)
+                one.datasets.add("d", one.images(), label=None) | two.datasets.add("d", two.images(), label=None)
 
 
 def test_a_copy_while_the_engine_stops_is_its_own(folder: Path) -> None:

@@ -37,15 +37,15 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def run_a_model(db: og.Workspace) -> None:
-    weights = db.experiment("small-cnn/1").checkpoints[0].load(trust_source=True)
+    weights = db.experiment("small-cnn/1").checkpoints()[0].load(trust_source=True)
     with db.run("small-cnn", train="retina-test") as run:
-        run.checkpoint(weights)
+        run.add_checkpoint(weights)
 
 
 STORING: dict[str, Callable[[og.Workspace], Any]] = {
     "add": lambda db: db.images.add(images=NOISE, prefix="noise", progress=False),
     "vectors.add": lambda db: db.vectors.add("clip", db.images("retina-test"), np.eye(example.IMAGES)),
-    "embeddings": lambda db: db.activations.insert(layer(db), db.images("retina-test")),
+    "embeddings": lambda db: db.activations.add(layer(db), db.images("retina-test")),
     "materialize": lambda db: layer(db).materialize("retina-test"),
     "predict": lambda db: db.experiment("small-cnn/1").predict("few"),
     "store": lambda db: db.images("retina-test").resize(4).store("small"),
@@ -71,14 +71,14 @@ def assert_all_well(db: og.Workspace) -> None:
     assert db.images("retina-test").to_numpy().shape == (example.IMAGES, 8, 8, 1)
     for store in STORING.values():
         store(db)
-    assert len(db.images.select(cypher="MATCH (i:Image) WHERE i.id STARTS WITH 'noise' RETURN i")) == len(NOISE)
+    assert len(db.images(cypher="MATCH (i:Image) WHERE i.id STARTS WITH 'noise' RETURN i")) == len(NOISE)
     report = db.doctor(deep=True)
     assert report.sound, str(report)
 
 
 def build(db: og.Workspace) -> None:
     example.build(db, experiments=1)
-    db.datasets.create("few", db.images().limit(20))
+    db.datasets.add("few", db.images().limit(20))
 
 
 @pytest.mark.parametrize("kind", ["full", "read-only"])
@@ -95,7 +95,7 @@ def test_the_disk_of_the_arrays(db: og.Workspace, tmp_path: Path, kind: str) -> 
             said = str(caught.value)
             assert str(root) in said or "MiB are free" in said, f"{name}: {said}"
             assert "ake room" in said if kind == "full" else "Read-only" in said, f"{name}: {said}"
-        assert db.labels.set(["scan002.png"], "normal").changed + 1
+        assert db.labels.update(["scan002.png"], "normal").changed + 1
         assert db.images("retina-test").to_numpy().shape[0] == example.IMAGES
     assert_all_well(db)
 
@@ -167,7 +167,7 @@ def test_a_whole_workspace_on_a_full_disk(tmp_path: Path) -> None:
             build(db)
             fill(folder)
             calls = STORING | {
-                "labels.set": lambda db: db.labels.set(["scan000.png"], "normal"),
+                "labels.update": lambda db: db.labels.update(["scan000.png"], "normal"),
                 "update": lambda db: db.images.update({"scan000.png": {"note": "x"}}),
                 "delete": lambda db: db.images.delete(["scan000.png"], force=True),
                 "purge": lambda db: db.images.purge(["scan000.png"], force=True),

@@ -54,8 +54,8 @@ def test_an_unknown_name_lists_what_there_is_and_the_nearest() -> None:
 
 
 def test_an_unknown_name_among_none() -> None:
-    said = str(UnknownNameError.of("data set", "mnist", [], remedy="Create one with db.datasets.create(...)."))
-    assert said == "There is no data set 'mnist'. There is: none yet. Create one with db.datasets.create(...)."
+    said = str(UnknownNameError.of("data set", "mnist", [], remedy="Create one with db.datasets.add(...)."))
+    assert said == "There is no data set 'mnist'. There is: none yet. Create one with db.datasets.add(...)."
 
 
 def test_an_unknown_name_among_many_lists_twenty() -> None:

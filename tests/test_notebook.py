@@ -20,7 +20,7 @@ CELLS = [
     db = og.connect("notebook.odin")
     digits = load_digits()
     db.images.add(images=digits.images[:60].astype(np.uint8), labels=digits.target[:60].tolist(), progress=False)
-    everything = db.datasets.create("digits", db.images())
+    everything = db.datasets.add("digits", db.images())
     db
     """,
     """
@@ -37,7 +37,7 @@ CELLS = [
     """,
     """
     run = db.run("net", train=everything)
-    run.checkpoint(Net())
+    run.add_checkpoint(Net())
     run.predict(everything)
     run.finish()
     exp = db.experiment("net/1")

@@ -108,7 +108,7 @@ def test_folders_that_are_easy_mixed_and_growing(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize("how", ["folders", "manifest"])
 def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None:
-    """Told of where they are torn apart, kept together with --group, and a group that is none is refused."""
+    """Told of where they are torn apart, kept together with --group-by, and a group that is none is refused."""
     root, draw = tmp_path / "scans", np.random.default_rng(0)
     rows = []
     for position in range(24):
@@ -122,14 +122,14 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
     data, group = (root, "folder") if how == "folders" else (root / "scans.csv", "patientID")
     with (
         og.connect(tmp_path / "out" / "first.odin") as db,
-        pytest.warns(og.LeakWarning, match=f"Images of one {group} are in both training and test.*--group {group}"),
+        pytest.warns(og.LeakWarning, match=f"Images of one {group} are in both training and test.*--group-by {group}"),
     ):
         quickstart.ingest(db, data, None)
     out = tmp_path / "whole"
-    words = ["quickstart", "--data", str(data), "--out", str(out), "--group", group]
+    words = ["quickstart", "--data", str(data), "--out", str(out), "--group-by", group]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     with og.connect(out / "quickstart.odin") as db:
-        (train,), (test,) = ([id_ for id_ in db.datasets if f"/{name}@" in id_] for name in ("train", "test"))
+        (train,), (test,) = ([id_ for id_ in db.datasets.ids() if f"/{name}@" in id_] for name in ("train", "test"))
         patients = [set(db.images(id_).to_arrow(group)[group].to_pylist()) for id_ in (train, test)]
         assert patients[0].isdisjoint(patients[1])
     with og.connect(tmp_path / "out" / "second.odin") as db:
@@ -137,7 +137,7 @@ def test_images_of_one_patient_are_on_one_side(tmp_path: Path, how: str) -> None
             quickstart.ingest(db, data, "nothing")
         dataset = quickstart.ingest(db, data, group)
         assert len(dataset) == 24
-        parts = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", group=group)
+        parts = dataset.split({"train": 0.6, "test": 0.4}, stratify="label", group_by=group)
         sides = [set(part.images().to_arrow(group)[group].to_pylist()) for part in parts.values()]
         assert sides[0].isdisjoint(sides[1])
         assert len(sides[0] | sides[1]) == 6

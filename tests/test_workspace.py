@@ -256,7 +256,7 @@ def test_a_pickled_query_holds_no_password_and_takes_it_from_the_environment(
 
 def test_things_print_well_in_a_terminal_and_in_a_notebook(db: og.Workspace) -> None:
     add_digits(db)
-    dataset = db.datasets.create("digits<b>", db.images())
+    dataset = db.datasets.add("digits<b>", db.images())
     model = db.models.add("small<b>", "tests.runtime.networks:Fixed", classes=list(range(10)), input_shape=(1, 28, 28))
     with db.run(model, id="exp<b>", train=dataset) as run:
         run.log({"loss": 0.3}, step=1)

@@ -19,7 +19,7 @@ MATCH (e:Experiment {id: $id})-[u:USED]->(d:Dataset) WHERE u.role = $role
 OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE s.state = 'ready'
 RETURN d.id AS dataset, d.base AS base, count(s) AS predicted ORDER BY dataset
 """
-_STORED_CHOICES: Final = "MATCH (e:Experiment {id: $id}) RETURN e.odin_chosen AS held"
+_STORED_CHOICES: Final = "MATCH (e:Experiment {id: $id}) RETURN e.odin_chosen AS chosen"
 
 
 def chosen_by_test(
@@ -64,10 +64,10 @@ def keep_choice(stores: Stores, experiment: str, what: str, found: dict[str, str
 
     def keep(tx: Transaction) -> None:
         rows = tx.run(_STORED_CHOICES, {"id": experiment})
-        choices = json.loads((rows[0]["held"] if rows else None) or "[]")
+        choices = json.loads((rows[0]["chosen"] if rows else None) or "[]")
         choices += [{"dataset": id_, "what": what, "by": by, "at": now().isoformat()} for id_, by in found.items()]
         text = json.dumps(choices, ensure_ascii=False)
-        tx.run("MATCH (e:Experiment {id: $id}) SET e.odin_chosen = $held", {"id": experiment, "held": text})
+        tx.run("MATCH (e:Experiment {id: $id}) SET e.odin_chosen = $chosen", {"id": experiment, "chosen": text})
 
     stores.graph.execute(keep)
 

@@ -82,8 +82,8 @@ class Comparison:
         rows = {name: {"images": len(keys), "share": len(keys) / n} for name, keys in self._parts().items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("right")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Counts, coverage and the test as plain values, ready for JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Counts, coverage and the test as a JSON object."""
         parts = ("both_right", "only_a", "only_b", "both_wrong")
         return {
             "a": self.a,

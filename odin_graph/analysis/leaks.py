@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
-from odin_graph.analysis.leak_keys import LEAK_KEYS, FieldKey, LeakKey, Matches, Side
+from odin_graph.analysis.leak_rules import LEAK_RULES, FieldRule, LeakRule, Matches, Side
 from odin_graph.analysis.near import NearEmbedding
 from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.activations.activations import LayerRef
@@ -30,7 +30,7 @@ from odin_graph.stores import Stores
 
 JUDGED: Final = "test"
 CHEAP: Final = ("lineage", "digest")
-"""The leak keys that are checked whenever an experiment starts."""
+"""The leak rules that are checked whenever an experiment starts."""
 PAIRS: Final = 12
 """Pairs on a picture."""
 
@@ -72,7 +72,7 @@ class Found:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaks:
-    """The images that two data set versions have in common, by each leak key."""
+    """The images that two data set versions have in common, by each leak rule."""
 
     train: Compared
     test: Compared
@@ -84,7 +84,7 @@ class Leaks:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """By key: the number of pairs, and of the test and training images in them."""
+        """By rule: the number of pairs, and of the test and training images in them."""
         return {
             name: {
                 "pairs": len(matches),
@@ -94,26 +94,26 @@ class Leaks:
             for name, matches in self.found.items()
         }
 
-    def to_arrow(self, limit: int | None = None) -> pa.Table:
-        """One row for each pair: ``by``, ``train`` and ``test`` (ids), their keys, and ``distance`` if there is one.
+    def to_arrow(self, k: int | None = None) -> pa.Table:
+        """One row for each pair: ``rule``, ``train`` and ``test`` (ids), their keys, and ``distance`` if there is one.
 
         Args:
-            limit: The largest number of pairs for each key. By default all pairs, which may be many more than images.
+            k: The largest number of pairs for each rule. By default all pairs, which may be many more than images.
         """
-        parts = [self._table(name, matches, limit) for name, matches in self.found.items()]
+        parts = [self._table(name, matches, k) for name, matches in self.found.items()]
         return pa.concat_tables(parts)
 
     def test_keys(self) -> list[int]:
-        """The keys of the test images that leak by any key, sorted: what to leave out."""
+        """The keys of the test images that leak by any rule, sorted: what to leave out."""
         return sorted({int(self.test.keys[at]) for matches in self.found.values() for at in matches.test_images})
 
-    def picture(self, most: int = PAIRS) -> ContactSheet:
-        """Pairs side by side, the training image first; about the same number for each key.
+    def picture(self, k: int = PAIRS) -> ContactSheet:
+        """Pairs side by side, the training image first; about the same number for each rule.
 
         For near duplicates, half of the pairs are the nearest, and half are those at the threshold, to check it.
 
         Args:
-            most: The largest number of pairs.
+            k: The largest number of pairs.
 
         Raises:
             QueryError: There is no leak to draw.
@@ -125,11 +125,11 @@ class Leaks:
             )
         tiles: list[Tile] = []
         for place, name in enumerate(leaking):
-            share = most // len(leaking) + (place < most % len(leaking))
+            share = k // len(leaking) + (place < k % len(leaking))
             for row in self._table(name, self.found[name], max(1, share), ends=True).to_pylist():
                 for which, asked in (("train", False), ("test", True)):
                     (image,) = self.train.pixels.read_displayed(np.array([row[f"{which}_key"]], np.int64))
-                    note = f"{which}, by {row['by']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
+                    note = f"{which}, by {row['rule']}" + ("" if row["distance"] is None else f" {row['distance']:.3g}")
                     tiles.append(Tile(image, row[which], note=note, asked=asked))
         return contact_sheet(tiles, title=str(self).splitlines()[0], columns=4 if len(tiles) > 2 else 2)
 
@@ -142,7 +142,7 @@ class Leaks:
         return self.picture().save(path)
 
     def __str__(self) -> str:
-        """One line for each key."""
+        """One line for each rule."""
         head = f"{self.train.dataset} against {self.test.dataset}"
         if not self:
             return "\n".join([f"{head}: no leak by {', '.join(self.found)}", *self._notes()])
@@ -161,18 +161,18 @@ class Leaks:
             f"<tr><td>{name}</td>" + "".join(f"<td align='right'>{n:,}</td>" for n in counts.values()) + "</tr>"
             for name, counts in self.counts.items()
         )
-        head = "<tr><th>by</th><th>pairs</th><th>test images</th><th>training images</th></tr>"
+        head = "<tr><th>rule</th><th>pairs</th><th>test images</th><th>training images</th></tr>"
         notes = "".join(f"<p>{escape(note.strip())}</p>" for note in self._notes())
         return f"<b>{escape(str(self).splitlines()[0])}</b><table>{head}{rows}</table>{notes}"
 
     def _notes(self) -> list[str]:
-        """The limits of the keys that were used."""
+        """The limits of the rules that were used."""
         return [f"  {matches.note}" for matches in self.found.values() if matches.note]
 
-    def _table(self, name: str, matches: Matches, limit: int | None, *, ends: bool = False) -> pa.Table:
-        train, test, distance = matches.pairs(limit, ends=ends)
+    def _table(self, name: str, matches: Matches, k: int | None, *, ends: bool = False) -> pa.Table:
+        train, test, distance = matches.pairs(k, ends=ends)
         keys = {"train_key": self.train.keys[train], "test_key": self.test.keys[test]}
-        columns = {"by": pa.repeat(name, len(train)).cast(pa.string())}
+        columns = {"rule": pa.repeat(name, len(train)).cast(pa.string())}
         for which in ("train", "test"):
             columns[which] = pa.array(self.train.ids(keys[f"{which}_key"]), pa.string())
         numbers = pa.nulls(len(train), pa.float64()) if distance is None else pa.array(distance, pa.float64())
@@ -182,7 +182,7 @@ class Leaks:
 
 
 def leaks(
-    stores: Stores, train: str | Side, test: str, by: Sequence[Any] = CHEAP, *, within: float | None = None
+    stores: Stores, train: str | Side, test: str, rules: Sequence[Any] = CHEAP, *, within: float | None = None
 ) -> Leaks:
     """Compare two data set versions.
 
@@ -190,27 +190,30 @@ def leaks(
         stores: The open workspace.
         train: The version that is learned from, or other images.
         test: The version that judges.
-        by: Names of registered leak keys, fields (``F("patientID")``), layers (`LayerRef`), or leak keys themselves.
+        rules: Names of registered leak rules, fields (``F("patientID")``), layers (`LayerRef`), or rules themselves.
         within: The distance of near duplicates: thousandths for ``"near"``, cosine distance for a layer.
 
     Raises:
-        QueryError: Something in ``by`` is none of these.
-        UnknownNameError: No such key or field.
+        QueryError: Something in ``rules`` is none of these.
+        UnknownNameError: No such rule or field.
     """
     sides = train if isinstance(train, Side) else Side(stores, train), Side(stores, test)
-    keys = dict(_named(entry, within) for entry in by)
-    if not keys:
-        raise QueryError(f"leaks() needs at least one key: give by=[...], of {', '.join(LEAK_KEYS)}, or a field.")
-    return Leaks(*sides, {name: key(*sides) for name, key in keys.items()})
+    named = dict(_named(rule, within) for rule in rules)
+    if not named:
+        raise QueryError(f"leaks() needs at least one rule: give rules=[...], of {', '.join(LEAK_RULES)}, or a field.")
+    return Leaks(*sides, {name: rule(*sides) for name, rule in named.items()})
 
 
 @served
 def leaks_by(
-    stores: Stores, train: str, test: str, by: list[str | ImageField | LayerOf], within: float | None
+    stores: Stores, train: str, test: str, rules: list[str | ImageField | LayerOf], within: float | None
 ) -> Found:
-    """`leaks` for keys that can be sent to a server: names, fields and layers."""
-    keys = [key if isinstance(key, str) else layer_ref(key) if isinstance(key, LayerOf) else Expr(key) for key in by]
-    found = leaks(stores, train, test, keys, within=within)
+    """`leaks` for rules that can be sent to a server: names, fields and layers."""
+    given = [
+        rule if isinstance(rule, str) else layer_ref(rule) if isinstance(rule, LayerOf) else Expr(rule)
+        for rule in rules
+    ]
+    found = leaks(stores, train, test, given, within=within)
     return Found(train, found.train.keys, test, found.test.keys, found.found)
 
 
@@ -228,7 +231,9 @@ def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:
 
 def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
     """Store the reports on the experiment; they replace older ones of the same pairs."""
-    records = [{"train": report.train.dataset, "test": report.test.dataset, "by": report.counts} for report in reports]
+    records = [
+        {"train": report.train.dataset, "test": report.test.dataset, "rules": report.counts} for report in reports
+    ]
     rows = stores.graph.read("MATCH (e:Experiment {id: $id}) RETURN e.leaks AS leaks", {"id": experiment})
     before = json.loads(rows[0]["leaks"] or "{}") if rows else {}
     new = {(entry["train"], entry["test"]) for entry in records}
@@ -237,17 +242,17 @@ def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
     stores.graph.write("MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks", {"id": experiment, "leaks": record})
 
 
-def _named(key: Any, within: float | None) -> tuple[str, LeakKey]:
-    if isinstance(key, str):
-        kind = LEAK_KEYS.get(key)
-        return key, kind(within=within) if within is not None and hasattr(kind, "within") else kind()
-    if isinstance(key, Expr) and isinstance(key.node, ImageField):
-        return key.node.name, FieldKey(key.node.name)
-    if isinstance(key, LayerRef):
-        return f"near {key.layer}", NearEmbedding(key) if within is None else NearEmbedding(key, within)
-    if callable(key):
-        return str(getattr(key, "name", None) or getattr(key, "__name__", type(key).__name__)), key
+def _named(rule: Any, within: float | None) -> tuple[str, LeakRule]:
+    if isinstance(rule, str):
+        kind = LEAK_RULES.get(rule)
+        return rule, kind(within=within) if within is not None and hasattr(kind, "within") else kind()
+    if isinstance(rule, Expr) and isinstance(rule.node, ImageField):
+        return rule.node.name, FieldRule(rule.node.name)
+    if isinstance(rule, LayerRef):
+        return f"near {rule.layer}", NearEmbedding(rule) if within is None else NearEmbedding(rule, within)
+    if callable(rule):
+        return str(getattr(rule, "name", None) or getattr(rule, "__name__", type(rule).__name__)), rule
     raise QueryError(
-        f"leaks() cannot compare by {key!r:.60}: give the name of a leak key ({', '.join(LEAK_KEYS)}), a field "
+        f"leaks() cannot compare by {rule!r:.60}: give the name of a leak rule ({', '.join(LEAK_RULES)}), a field "
         '(F("patientID")), a layer, or a function of two sides.'
     )

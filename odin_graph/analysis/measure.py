@@ -39,7 +39,7 @@ def results(
     experiment: str,
     dataset: str,
     *,
-    by: str | None = None,
+    group_by: str | None = None,
     warns: bool = False,
     stale: bool = True,
 ) -> Results:
@@ -49,7 +49,7 @@ def results(
         stores: The open workspace.
         experiment: Its id.
         dataset: The version's id.
-        by: An image field whose values are measured each on their own, such as the patient.
+        group_by: An image field whose values are measured each on their own, such as the patient.
         warns: Whether to warn where a part is predicted.
         stale: Whether to count the labels that differ from today's.
 
@@ -57,8 +57,8 @@ def results(
         QueryError: There are no predictions over it, or no labels to hold them against.
         UnknownNameError: There is no such field.
     """
-    if by is not None and not isinstance(by, str):
-        raise QueryError(f"by= takes the name of one image field, such as 'patient', not {by!r:.80}.")
+    if group_by is not None and not isinstance(group_by, str):
+        raise QueryError(f"group_by= takes the name of one image field, such as 'patient', not {group_by!r:.80}.")
     found = judged(stores, experiment, dataset, stale=stale)
     if not found.coverage.measured:
         raise QueryError(
@@ -68,9 +68,9 @@ def results(
     if warns:
         found.coverage.warn(f"{experiment} has predictions")
     measured = _Measured(stores, found)
-    groups = None if by is None else _by(stores, measured, by)
+    groups = None if group_by is None else _grouped(stores, measured, group_by)
     every = replace(_kept(stores, dataset, measured), missing=found.coverage.missing)
-    return Results(experiment, dataset, measured.task, every, found.coverage, by, groups)
+    return Results(experiment, dataset, measured.task, every, found.coverage, group_by, groups)
 
 
 class _Measured:
@@ -131,12 +131,12 @@ def _probabilities(stores: Stores, set_id: str, keys: NDArray[np.int64]) -> NDAr
     return ordered
 
 
-def _by(stores: Stores, measured: _Measured, by: str) -> dict[Hashable, Scores]:
+def _grouped(stores: Stores, measured: _Measured, group_by: str) -> dict[Hashable, Scores]:
     """The measures of each value, sorted by it; images without one come last."""
     parts = []
     for table in (measured.found.table, measured.found.unpredicted):
-        values = table.column("label").to_pylist() if by == "label" else _field(stores, by, keys_of(table))
-        parts.append(_places(by, values))
+        values = table.column("label").to_pylist() if group_by == "label" else _field(stores, group_by, keys_of(table))
+        parts.append(_places(group_by, values))
     present, missing = parts
     values = sorted({*present, *missing}, key=lambda value: (value is None, 0 if value is None else value))
     nothing = np.empty(0, np.int64)
@@ -153,11 +153,11 @@ def _field(stores: Stores, name: str, keys: NDArray[np.int64]) -> list[Any]:
     return values
 
 
-def _places(by: str, values: Sequence[Any]) -> dict[Hashable, NDArray[np.int64]]:
+def _places(group_by: str, values: Sequence[Any]) -> dict[Hashable, NDArray[np.int64]]:
     """The positions of each value; NaN is a missing one, as everywhere."""
     places: dict[Hashable, list[int]] = {}
     for place, value in enumerate(values):
         if isinstance(value, list):
-            raise QueryError(f"by={by!r} has several values for each image: group by a field with one.")
+            raise QueryError(f"group_by={group_by!r} has several values for each image: group by a field with one.")
         places.setdefault(None if isinstance(value, float) and isnan(value) else value, []).append(place)
     return {value: np.array(positions, np.int64) for value, positions in places.items()}

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.leak_keys import LEAK_KEYS, Matches, Side
+from odin_graph.analysis.leak_rules import LEAK_RULES, Matches, Side
 from odin_graph.catalog.activations.activations import LayerRef
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.deadline import check
@@ -39,7 +39,7 @@ Judge = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 """The similarity of pairs of a training and a test vector, as positions."""
 
 
-@LEAK_KEYS.register("near")
+@LEAK_RULES.register("near")
 @dataclass(frozen=True)
 class NearPicture:
     """Images that look alike: small gray pictures of them are all but proportional.
@@ -54,7 +54,7 @@ class NearPicture:
     are so near. Images that are alike in all but details, as scans of one view are, need less, or a layer."""
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`; the distance is in thousandths."""
+        """See `LeakRule`; the distance is in thousandths."""
         if not 0 <= self.within <= 100:
             raise QueryError(
                 f'within= of "near" is a number of thousandths, 0 to 100, that the correlation of two small pictures '
@@ -71,7 +71,7 @@ class NearPicture:
         assert found.distance is not None
         note = (
             "near compares small gray pictures: rotated, mirrored, shifted and cropped copies are not seen by it, "
-            'compare embeddings for them, by=[exp.layer("...")]'
+            'compare embeddings for them, rules=[exp.layer("...")]'
         )
         skipped = [int((~rows.any(axis=1)).sum()) for rows in (left, right)]
         if any(skipped):
@@ -90,7 +90,7 @@ class NearEmbedding:
     within: float = 0.02
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`; embeddings that are missing are computed and stored first."""
+        """See `LeakRule`; embeddings that are missing are computed and stored first."""
         from odin_graph.runtime.passes.embed import embeddings
 
         left, right = (embeddings(side.stores, self.layer, side.keys) for side in (train, test))

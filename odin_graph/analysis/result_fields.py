@@ -42,9 +42,9 @@ class ResultFields:
             return [None if result is None else result.coverage for result in measured]
         found = [None if result is None else _known(result.scores.overall.get(name)) for result in measured]
         partial = [
-            f"{result.experiment} ({result.n:,} of {result.n + result.missing:,})"
+            f"{result.experiment} ({result.n:,} of {result.n + result.counts.missing:,})"
             for result, value in zip(measured, found, strict=True)
-            if result is not None and result.missing and value is not None
+            if result is not None and result.counts.missing and value is not None
         ]
         if partial:
             warn(
@@ -60,7 +60,7 @@ class ResultFields:
         if seen:
             warn(
                 f"results.{name} is evaluated on images that were learned from, so it looks better than it is, "
-                f"for {_some(seen)}: db.experiment(id).leaks lists them.",
+                f"for {_some(seen)}: db.experiment(id).known_leaks lists them.",
                 LeakWarning,
             )
         return found

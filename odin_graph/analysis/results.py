@@ -43,9 +43,9 @@ class Results:
     scores: Scores
     counts: Coverage
     """The number of measured images, and of images that are left out, with the reasons."""
-    by: str | None = None
+    group_by: str | None = None
     groups: Mapping[Hashable, Scores] | None = None
-    """The scores for each value of ``by``; for None, those of the images without a value."""
+    """The scores for each value of ``group_by``; for None, those of the images without a value."""
     seen: tuple[str, ...] = ()
     """Sentences about training data that has images in common with the data set."""
 
@@ -74,26 +74,6 @@ class Results:
     def coverage(self) -> float:
         """The share of the labeled images that has a prediction, which the measures cover."""
         return self.counts.share
-
-    @property
-    def missing(self) -> int:
-        """The number of labeled images without a prediction."""
-        return self.counts.missing
-
-    @property
-    def deleted(self) -> int:
-        """The number of members that were deleted since. They are not measured."""
-        return self.counts.deleted
-
-    @property
-    def unlabeled(self) -> int:
-        """The number of images without a label. They are not measured."""
-        return self.counts.unlabeled
-
-    @property
-    def stale(self) -> int:
-        """The number of frozen labels that differ from the labels of today."""
-        return self.counts.stale
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -139,10 +119,10 @@ class Results:
         """The overall measures: one row, or one for each group."""
         if self.groups is None:
             return pd.DataFrame([self._row(self.scores)])
-        return pd.DataFrame([{self._by: value, **self._row(scores)} for value, scores in self.groups.items()])
+        return pd.DataFrame([{self._group_column: value, **self._row(scores)} for value, scores in self.groups.items()])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, ready for JSON.
+    def to_json(self) -> dict[str, Any]:
+        """Everything as a JSON object: plain dicts, lists, texts and numbers.
 
         An undefined measure is None, and ``undefined`` gives the reason. Infinity is the text ``Infinity``. For more
         than 1,000 classes ``confusion`` is None, and ``confused`` has the pairs.
@@ -159,7 +139,7 @@ class Results:
         confused = None
         if self.scores.confusion is not None:
             confused = self.confused[["truth", "predicted", "n"]].to_dict("split")["data"]
-        return {
+        plain = {
             "experiment": self.experiment,
             "dataset": self.dataset,
             "task": self.task,
@@ -168,13 +148,11 @@ class Results:
             "notes": list(self.notes),
             **_plain(self.scores),
             "confused": confused,
-            "by": self.by,
+            "group_by": self.group_by,
             "groups": groups,
         }
-
-    def to_json(self) -> str:
-        """The same as a JSON document."""
-        return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, default=str)
+        result: dict[str, Any] = json.loads(json.dumps(plain, allow_nan=False, default=str))  # classes may be dates
+        return result
 
     def picture(self) -> Picture:
         """Draw the measures: the groups side by side, or else a picture that depends on the task.
@@ -196,10 +174,10 @@ class Results:
         """One line."""
         measure = next(iter(self.scores.overall))
         of = f", {len(self.classes):,} classes" if self.classes else ""
-        by = f", {len(self.groups):,} groups by {self.by}" if self.groups is not None else ""
-        part = f", coverage {self.coverage:.2g}" if self.missing else ""
+        groups = f", {len(self.groups):,} groups by {self.group_by}" if self.groups is not None else ""
+        part = f", coverage {self.coverage:.2g}" if self.counts.missing else ""
         return (
-            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{by}, "
+            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{groups}, "
             f"{measure} {short(self[measure])})"
         )
 
@@ -223,7 +201,9 @@ class Results:
         if len(frame):
             table = Table(box=None, header_style="dim", padding=(0, 1))
             for name in frame.columns:
-                table.add_column(str(name), justify="left" if name in ("class", "truth", self._by) else "right")
+                table.add_column(
+                    str(name), justify="left" if name in ("class", "truth", self._group_column) else "right"
+                )
             for row in frame.itertuples(index=False):
                 table.add_row(*(Text(short(value) if isinstance(value, float) else str(value)) for value in row))
             parts.append(table)
@@ -243,9 +223,13 @@ class Results:
         return self.scores.confusion
 
     @property
-    def _by(self) -> str:
+    def _group_column(self) -> str:
         """The name of the column of groups: a field may be called as a measure is."""
-        return f"{self.by} (field)" if self.by in ("n", "coverage", *self.scores.overall) else str(self.by)
+        return (
+            f"{self.group_by} (field)"
+            if self.group_by in ("n", "coverage", *self.scores.overall)
+            else str(self.group_by)
+        )
 
     def _row(self, scores: Scores) -> dict[str, Any]:
         return {"n": scores.n, "coverage": scores.coverage, **scores.overall}
@@ -273,9 +257,9 @@ class Results:
         """The table below the overall measures (the groups, else the classes), and a note of what it leaves out."""
         if self.groups is not None:
             frame = self.to_pandas()
-            frame[self._by] = [_group(value) for value in self.groups]
-            shown = [self._by, "n", "coverage", *list(self.scores.overall)[:4]]
-            shown = [name for name in shown if name != "coverage" or self.missing]
+            frame[self._group_column] = [_group(value) for value in self.groups]
+            shown = [self._group_column, "n", "coverage", *list(self.scores.overall)[:4]]
+            shown = [name for name in shown if name != "coverage" or self.counts.missing]
             more = f"{len(frame) - _ROWS:,} more groups: .to_pandas() has all of them, and all measures"
             return frame[shown].head(_ROWS), [more] if len(frame) > _ROWS else []
         if len(self.per_class) > _ROWS and self.scores.confusion is not None:

@@ -38,7 +38,7 @@ def _groups(results: Results) -> Picture:
         known = [row for row in rows if not np.isnan(row[3])]
         rows = sorted(known, key=lambda row: row[3] if share else -row[3])[:ROWS]
         more = f"; the {len(rows)} worst of {len(results.groups):,} groups"
-    title = f"{_head(results)} by {results.by}\n{measure}{' with its 95% interval' if share else ''}{more}"
+    title = f"{_head(results)} by {results.group_by}\n{measure}{' with its 95% interval' if share else ''}{more}"
     axes, picture = rows_of([row[0] for row in rows], f"{title}. {_below(results)}".rstrip(". "))
     values = np.array([row[3] for row in rows])
     n = np.array([row[1] for row in rows])
@@ -71,8 +71,8 @@ def _head(results: Results) -> str:
 
 def _below(results: Results) -> str:
     """The text below the title: how many images, and what was left out."""
-    part = f" of {results.n + results.missing:,} labeled ones (coverage {results.coverage:.2g})"
-    text = f"{results.n:,} images{part if results.missing else ''}"
-    gone = f", {results.deleted:,} deleted since are left out" if results.deleted else ""
-    old = f", {results.stale:,} labels differ from today's" if results.stale else ""
+    part = f" of {results.n + results.counts.missing:,} labeled ones (coverage {results.coverage:.2g})"
+    text = f"{results.n:,} images{part if results.counts.missing else ''}"
+    gone = f", {results.counts.deleted:,} deleted since are left out" if results.counts.deleted else ""
+    old = f", {results.counts.stale:,} labels differ from today's" if results.counts.stale else ""
     return text + gone + old

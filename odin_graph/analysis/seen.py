@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from odin_graph.analysis.leak_keys import Side, SideOf
+from odin_graph.analysis.leak_rules import Side, SideOf
 from odin_graph.analysis.leaks import CHEAP, JUDGED, leaks
 from odin_graph.catalog.experiments.loaded import loaded_keys
 from odin_graph.errors import LeakWarning
@@ -35,7 +35,7 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     In common is the same image, one of the same root, or the same pixels. Learned from is what the experiment, those
     that it is INFORMED_BY, and the makers of the weights that were run used in any role but ``test`` and
     ``validation``, or got by `Run.loader` beyond their data sets. What is found is kept on the experiment
-    (``exp.leaks``), so that it is looked for once.
+    (``exp.known_leaks``), so that it is looked for once.
 
     Args:
         stores: The open workspace.
@@ -61,7 +61,7 @@ def judged_on_seen(stores: Stores, experiment: str, dataset: str) -> list[str]:
     new = [train for train in learned if (train, dataset) not in known]
     if new:
         found = [(train, leaks(stores, sides.get(train, train), dataset, CHEAP)) for train in new]
-        records = [{"train": train, "test": dataset, "by": report.counts} for train, report in found if report]
+        records = [{"train": train, "test": dataset, "rules": report.counts} for train, report in found if report]
         record = _merged(record, records, [[train, dataset] for train in new])
         if not is_read_only():
             stores.graph.execute(lambda tx: _keep(tx, experiment, records, [[train, dataset] for train in new]))
@@ -86,7 +86,7 @@ def warn_of_seen(stores: Stores, experiment: str, dataset: str) -> tuple[str, ..
         text = "\n".join(f"  {sentence}" for sentence in sentences)
         warn(
             f"{experiment} is evaluated on {dataset} with images that it learned from, so it looks better than it "
-            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).leaks.",
+            f"is:\n{text}\nIt is kept: db.experiment({experiment!r}).known_leaks.",
             LeakWarning,
         )
     return sentences
@@ -116,8 +116,8 @@ def _keep(tx: Transaction, experiment: str, records: list[dict[str, Any]], pairs
 
 
 def _sentence(leak: Mapping[str, Any], learner: str, experiment: str) -> str:
-    by = ", ".join(
-        f"by {name} {counts['test images']:,} images of it" for name, counts in leak["by"].items() if counts["pairs"]
+    rules = ", ".join(
+        f"by {name} {counts['test images']:,} images of it" for name, counts in leak["rules"].items() if counts["pairs"]
     )
     who = f"{experiment} learned" if learner == experiment else f"{learner}, which {experiment} continues, learned"
-    return f"{who} from {leak['train']}, which has in common with {leak['test']}: {by}"
+    return f"{who} from {leak['train']}, which has in common with {leak['test']}: {rules}"

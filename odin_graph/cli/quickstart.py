@@ -21,7 +21,7 @@ def quickstart(
     arrays: Annotated[
         str | None, typer.Option(help="Where to store pixels: a folder, or s3://bucket/prefix; by default into --out.")
     ] = None,
-    group: Annotated[
+    group_by: Annotated[
         str | None,
         typer.Option(help="What stays together in the split: a column of the manifest (the patient), or 'folder'."),
     ] = None,
@@ -29,4 +29,4 @@ def quickstart(
     """Store images, train two small models, and draw the representative images that the worse one gets wrong."""
     from odin_graph.quickstart import main
 
-    main(data, out, graph, group, arrays)
+    main(data, out, graph, group_by, arrays)

@@ -196,7 +196,7 @@ class Graph:
         return current
 
     @property
-    def held_moment(self) -> Moment | None:
+    def last_moment(self) -> Moment | None:
         """The last state that was looked up, unless something was written here since; others may have written."""
         return self._moment
 

@@ -16,7 +16,7 @@ from odin_graph.catalog.images.labels import set_labels
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.catalog.images.sources import is_rows, release
 from odin_graph.catalog.images.spelling import warn_of_spelling
-from odin_graph.catalog.images.stacks import add_stack
+from odin_graph.catalog.images.stacks import add_stack, images_of
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.updates import update_metadata
@@ -113,6 +113,7 @@ def ingest(
             report.already_there += len(batch) - len(good)
             if existing:
                 _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
+            report.keys += [keys[item.entry.id] for item in batch if item.entry.id in keys]
             advance(len(batch))
         compact_pixels(stores)
     for items in stacked:
@@ -153,6 +154,7 @@ def _store_stack(
         left.append(stack.id)
         return
     report.stacks.append(stack.id)
+    report.keys += [row["key"] for row in images_of(stores, stack.kind, stack.id)]
     report.added += added
     report.already_there += len(items) - added
     if added < len(items):
@@ -162,18 +164,16 @@ def _store_stack(
 
 
 def _count(report: IngestReport, items: Sequence[Decoded], result: AddReport, keys: dict[str, int]) -> list[Decoded]:
-    """Add the result of a batch to the report; return existing images with the same pixels, and add their keys."""
+    """Add the result of a batch to the report, and the keys of what is stored; return what may have been there."""
     left = {*result.others, *result.deleted}
     report.added += result.added
     report.already_there += result.skipped - len(left)
     report.revised += result.revised
     report.others += [items[place].entry.id for place in result.others]
     report.deleted += [items[place].entry.id for place in result.deleted]
-    if result.skipped == len(left):
-        return []
     kept = [place for place in range(len(items)) if place not in left]
-    keys |= {items[place].entry.id: int(result.keys[place]) for place in kept}
-    return [items[place] for place in kept]
+    keys |= zip([items[place].entry.id for place in kept], result.keys[kept].tolist(), strict=True)
+    return [] if result.skipped == len(left) else [items[place] for place in kept]
 
 
 def _compare(

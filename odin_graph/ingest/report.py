@@ -28,6 +28,8 @@ class IngestReport:
     """The name and the reason of each image that was left out (``on_error="skip"``)."""
     stacks: list[str] = field(default_factory=list)
     """Ids of the volumes and videos that files contained. Their slices and frames are counted as images."""
+    keys: list[int] = field(default_factory=list)
+    """The keys of the images of the call that are stored now, in its order, those of volumes and videos last."""
     notes: list[str] = field(default_factory=list)
     """Other notes: columns that stayed text, folders that were found twice, labels that are probably mistyped."""
 
@@ -50,7 +52,7 @@ class IngestReport:
         if self.differing:
             lines.append(
                 f"{len(self.differing):,} are there with another label or metadata, first {self.differing[0]!r}, and "
-                "were left as they are: db.labels.set(...) and db.images.update(...) change them."
+                "were left as they are: db.labels.update(...) and db.images.update(...) change them."
             )
         return "\n".join([*lines, *self.notes])
 

@@ -23,7 +23,7 @@ def missed(
     *,
     stratify: tuple[str, Sequence[Any]] | None = None,
     labels: tuple[str, Sequence[Any]] | None = None,
-    group: tuple[str, Sequence[Any]] | None = None,
+    group_by: tuple[str, Sequence[Any]] | None = None,
     time: tuple[str, Sequence[Any]] | None = None,
     folds: bool = False,
 ) -> list[str]:
@@ -34,7 +34,7 @@ def missed(
         fractions: What was asked.
         stratify: The field whose values were to keep their shares, and its value of each image.
         labels: The field of the labels, and the label of each image.
-        group: The field that was not torn apart.
+        group_by: The field that was not torn apart.
         time: The field that ordered the images.
         folds: Whether each part is judged by what was learned from the others.
     """
@@ -49,7 +49,7 @@ def missed(
         reached = ", ".join(
             f"{name} {count / n:.3g} (asked {fractions[name]:.3g})" for name, count in zip(parts, counts, strict=True)
         )
-        found.append(f"The shares are {reached}{_why(group or time, n)}")
+        found.append(f"The shares are {reached}{_why(group_by or time, n)}")
     if stratify is not None:
         found += _classes(*stratify, part, asked, list(parts), stratified=True, folds=folds)
     if labels is not None and (stratify is None or stratify[0] != labels[0]) and _are_classes(labels[1]):
@@ -65,10 +65,10 @@ def _off(counts: NDArray[np.int64], asked: NDArray[np.float64]) -> NDArray[np.fl
     return np.where(np.abs(counts - asked * total) < 1, 0, np.abs(counts / total - asked))
 
 
-def _why(by: tuple[str, Sequence[Any]] | None, n: int) -> str:
-    if by is None:
+def _why(together: tuple[str, Sequence[Any]] | None, n: int) -> str:
+    if together is None:
         return "."
-    field, values = by
+    field, values = together
     keys = [value_key(value) for value in values if not is_missing(value)]
     if not keys:
         return "."

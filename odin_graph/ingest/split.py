@@ -24,7 +24,7 @@ def split_positions(
     fractions: Mapping[str, float],
     *,
     stratify: Sequence[Any] | None = None,
-    group: Sequence[Any] | None = None,
+    group_by: Sequence[Any] | None = None,
     time: Sequence[Any] | None = None,
     sides: Sequence[str | None] | None = None,
     ids: Sequence[str] | None = None,
@@ -36,7 +36,7 @@ def split_positions(
         n: How many images.
         fractions: The parts and their shares, which sum to 1.
         stratify: (n,) values, each of which keeps its share in every part, as far as whole images allow.
-        group: (n,) values; all images of one go to one part. An image without a value is a group of its own.
+        group_by: (n,) values; all images of one go to one part. An image without a value is a group of its own.
         time: (n,) values that sort: the first part gets the least, and equal ones stay together. No chance then.
         sides: (n,) parts that images have already, and keep; None for those that are dealt now, so that all together
             come as near to the shares as they can. By time these go where the kept moments around them are.
@@ -58,14 +58,14 @@ def split_positions(
     kept = np.array([_NEW if side is None else names.index(side) for side in sides or [None] * n], np.int64)
     part = np.empty(n, np.int64)
     if time is not None:
-        if stratify is not None or group is not None:
+        if stratify is not None or group_by is not None:
             raise DataError("A split by time is not stratified or grouped as well: leave these out.")
         part = _deal_times(time, shares, kept, ids)
-    elif group is None:
+    elif group_by is None:
         part[order] = _deal(strata, shares, draw, kept[order])
     else:
-        groups = _codes(group, order, alone=True)
-        part[order] = _deal_groups(groups, strata, shares, draw, names, kept[order], [group[at] for at in order])
+        groups = _codes(group_by, order, alone=True)
+        part[order] = _deal_groups(groups, strata, shares, draw, names, kept[order], [group_by[at] for at in order])
     found = {name: np.flatnonzero(part == index) for index, name in enumerate(names)}
     empty = [name for name, positions in found.items() if not len(positions)]
     if empty:

@@ -13,6 +13,7 @@ import numpy as np
 
 from odin_graph.errors import DataError, UnknownNameError
 from odin_graph.ops.op import ImageOp, build_op
+from odin_graph.ops.sizes import both, read_size
 from odin_graph.registry import Registry
 from odin_graph.schema.several import is_several
 
@@ -94,14 +95,12 @@ class RandomCrop:
     """A box of a fixed size anywhere in the image, padded before by so many pixels on every side.
 
     Args:
-        height: Of the box.
-        width: Of the box.
+        size: Of the box: (height, width), or one number for both.
         pad: Rows and columns that are added on each side before.
         mode: What they are filled with: see the operation ``pad``.
     """
 
-    height: int
-    width: int
+    size: int | tuple[int, int]
     pad: int = 0
     mode: str = "constant"
 
@@ -111,19 +110,18 @@ class RandomCrop:
         Raises:
             DataError: The image is smaller than the box.
         """
-        down, across = (
-            size + 2 * self.pad - asked for size, asked in zip(shape, (self.height, self.width), strict=False)
-        )
+        height, width = both(read_size("random-crop", self.size))
+        down, across = (side + 2 * self.pad - wanted for side, wanted in zip(shape, (height, width), strict=False))
         if down < 0 or across < 0:
             raise DataError(
-                f"An image of {shape[0]} x {shape[1]} has no box of {self.height} x {self.width} with pad={self.pad}: "
+                f"An image of {shape[0]} x {shape[1]} has no box of {height} x {width} with pad={self.pad}: "
                 "crop less, pad more, or resize first."
             )
-        box = {"top": int(generator.integers(down + 1)), "left": int(generator.integers(across + 1))}
-        crop = build_op("crop", {**box, "height": self.height, "width": self.width})
+        top, left = int(generator.integers(down + 1)), int(generator.integers(across + 1))
+        crop = build_op("crop", {"box": (left, top, left + width, top + height)})
         if not self.pad:
             return (crop,)
-        sides = dict.fromkeys(("top", "left", "bottom", "right"), self.pad)
+        sides = dict.fromkeys(("left", "top", "right", "bottom"), self.pad)
         return (build_op("pad", {**sides, "mode": self.mode}), crop)
 
 
@@ -145,14 +143,14 @@ class RandomResizedCrop:
     def draw(self, generator: np.random.Generator, shape: Shape) -> Sequence[ImageOp]:
         """Crop and resize; the whole image where ten boxes in a row did not fit."""
         height, width = shape[:2]
-        resize = build_op("resize", {"size": (self.size, self.size) if isinstance(self.size, int) else self.size})
+        resize = build_op("resize", {"size": both(self.size)})
         for _ in range(10):
             area = height * width * generator.uniform(*self.scale)
             ratio = float(np.exp(generator.uniform(*np.log(self.ratio))))
             down, across = round((area / ratio) ** 0.5), round((area * ratio) ** 0.5)
             if 0 < down <= height and 0 < across <= width:
                 top, left = int(generator.integers(height - down + 1)), int(generator.integers(width - across + 1))
-                return (build_op("crop", {"top": top, "left": left, "height": down, "width": across}), resize)
+                return (build_op("crop", {"box": (left, top, left + across, top + down)}), resize)
         return (resize,)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from odin_graph.errors import ShapeError
 from odin_graph.ops.geometry import Geometry
 from odin_graph.ops.op import OPS, Pixels
-from odin_graph.ops.sizes import read_size
+from odin_graph.ops.sizes import both, read_size
 
 
 @OPS.register("center-crop")
@@ -38,7 +38,7 @@ class CenterCrop:
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Where the middle lies."""
-        to_height, to_width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        to_height, to_width = both(read_size("center-crop", self.size))
         if height < to_height or width < to_width:
             raise ShapeError(
                 f"center-crop to {to_height} x {to_width} has too little in an image of {height} x {width}: "

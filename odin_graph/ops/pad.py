@@ -17,20 +17,20 @@ Mode = Literal["constant", "edge", "reflect"]
 @OPS.register("pad")
 @dataclass(frozen=True, kw_only=True)
 class Pad:
-    """Add so many pixels on each side: of one ``value``, of the ``edge``, or by ``reflect``. NumPy's `pad` does it."""
+    """Add so many pixels on each side: of one number ``fill``, of the ``edge``, or by ``reflect``, as NumPy's `pad`."""
 
     batched: ClassVar[bool] = True
 
-    top: int = 0
     left: int = 0
-    bottom: int = 0
+    top: int = 0
     right: int = 0
+    bottom: int = 0
     mode: Mode = "constant"
-    value: float = 0
+    fill: float = 0
 
     def __post_init__(self) -> None:
         """Check the sides."""
-        sides = (self.top, self.left, self.bottom, self.right)
+        sides = (self.left, self.top, self.right, self.bottom)
         if any(type(side) is not int or side < 0 for side in sides):
             raise DataError(f"pad takes whole numbers of pixels, 0 or more, not {sides}: use crop to remove pixels.")
         if self.mode not in ("constant", "edge", "reflect"):
@@ -40,7 +40,7 @@ class Pad:
         """(..., h, w, bands) in and out.
 
         Raises:
-            DataError: The value is none that the image's dtype holds.
+            DataError: The fill is none that the image's dtype holds.
             ShapeError: There is less to reflect than is asked for.
         """
         height, width = pixels.shape[-3:-1]
@@ -52,9 +52,9 @@ class Pad:
                     'mode="edge".'
                 )
             return np.pad(pixels, width_of, mode=self.mode)
-        filled = np.asarray(self.value).astype(pixels.dtype)
-        if filled != self.value:
-            raise DataError(f"An image of {pixels.dtype} cannot contain {self.value}: give a value of its dtype.")
+        filled = np.asarray(self.fill).astype(pixels.dtype)
+        if filled != self.fill:
+            raise DataError(f"An image of {pixels.dtype} cannot contain {self.fill}: give a value of its dtype.")
         return np.pad(pixels, width_of, mode="constant", constant_values=filled)
 
     def geometry(self, height: int, width: int) -> Geometry:

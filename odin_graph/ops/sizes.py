@@ -20,5 +20,10 @@ def read_size(op: str, size: object) -> int | tuple[int, int]:
     raise DataError(f"{op} takes a size of one whole number or (height, width) in pixels, not {size!r}.")
 
 
+def both(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width: one number is both."""
+    return (size, size) if isinstance(size, int) else size
+
+
 def _is_length(value: object) -> bool:
     return type(value) is int and value > 0

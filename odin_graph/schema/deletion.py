@@ -13,7 +13,7 @@ class Deletion(Leased, Record):
     """When, by whom and why things were deleted, one node a call. Of a purge also how far it has come."""
 
     at = InstantProperty()
-    by = StringProperty()
+    who = StringProperty()
     why = StringProperty()
     state = StringProperty()
     """Of a purge: purging, then purged. Absent where only tombstones were made."""

@@ -16,7 +16,7 @@ class LabelChange(Record):
     before = ValueProperty()
     after = ValueProperty()
     at = InstantProperty()
-    by = StringProperty()
+    who = StringProperty()
     why = StringProperty()
 
     image = RelationshipTo("odin_graph.schema.image.Image", "OF")

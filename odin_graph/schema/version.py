@@ -15,7 +15,7 @@ from neomodel.properties import Property
 from odin_graph.schema.creation import CREATED
 from odin_graph.schema.nodes import NODES
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the schema, kept on the `Workspace` node. A workspace with a higher one is refused, with a lower one migrated."""
 
 MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
@@ -25,6 +25,24 @@ MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
             f"MATCH (n:{label}) WHERE n.id IS NOT NULL MERGE (c:Creation {{id: '{label} ' + n.id}}) "
             f"ON CREATE SET c.kind = '{label}', c.thing = n.id"
             for label in CREATED
+        ),
+    ),
+    (
+        3,
+        (
+            *(
+                f"MATCH (n:{label}) WHERE n.by IS NOT NULL SET n.who = n.by SET n.by = null"
+                for label in ("Deletion", "LabelChange")
+            ),
+            "MATCH (a:ActivationSet) WHERE a.pooling = 'channels-where' SET a.pooling = 'channels-argmax'",
+            (
+                """MATCH (e:Experiment) WHERE e.leaks CONTAINS '"by": {' """
+                """SET e.leaks = replace(e.leaks, '"by": {', '"rules": {')"""
+            ),
+            (
+                """MATCH (d:Dataset) WHERE d.query CONTAINS '"odin_split": ' """
+                """SET d.query = replace(d.query, '"group": ', '"group_by": ')"""
+            ),
         ),
     ),
 )

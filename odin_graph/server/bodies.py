@@ -31,7 +31,7 @@ class QueryRequest(Body):
         Json,
         Field(
             description="What `Query.to_json()` gives; its schema is docs/query.schema.json.",
-            examples=[{"odin_query": 4, "source": {"source": "images"}, "steps": [{"step": "slice", "stop": 3}]}],
+            examples=[{"odin_query": 5, "source": {"source": "images"}, "steps": [{"step": "slice", "stop": 3}]}],
         ),
     ]
     columns: Annotated[
@@ -62,7 +62,7 @@ class Page(BaseModel):
 class QueryText(Body):
     """A query alone."""
 
-    query: Annotated[Json, Field(examples=[{"odin_query": 4, "source": {"source": "images"}, "steps": []}])]
+    query: Annotated[Json, Field(examples=[{"odin_query": 5, "source": {"source": "images"}, "steps": []}])]
     run: Annotated[bool, Field(description="Of `explain`: run it, for actual rows and times.")] = False
     timeout: Timeout = None
 
@@ -148,7 +148,7 @@ class SimilarRequest(Body):
 class RepresentativeRequest(Body):
     """A few images that stand for all of a query."""
 
-    query: Annotated[Json, Field(examples=[{"odin_query": 4, "source": {"source": "images"}, "steps": []}])]
+    query: Annotated[Json, Field(examples=[{"odin_query": 5, "source": {"source": "images"}, "steps": []}])]
     layer: Annotated[str, Field(examples=["features"])]
     pooling: str = "mean"
     k: Annotated[int, Field(ge=1, le=1_000)] = 10

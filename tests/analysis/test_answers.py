@@ -27,7 +27,7 @@ def world(db: og.Workspace) -> dict[str, Any]:
     labels[7] = None
     writers = [f"writer {position % 3}" for position in range(N)]
     db.images.add(images=images, labels=labels, metadata={"writer": writers})
-    dataset = db.datasets.create("digits", db.images().where(~og.F("label").is_null()), label="label")
+    dataset = db.datasets.add("digits", db.images().where(~og.F("label").is_null()), label="label")
     held: dict[str, Any] = {"dataset": dataset, "labels": np.array(dataset.labels)}
     rows = np.array([position for position in range(N) if position != 7])
     held["writers"] = np.array(writers)[rows]
@@ -52,11 +52,11 @@ def test_results_are_those_of_counting(db: og.Workspace, world: dict[str, Any]) 
     np.testing.assert_allclose(held.per_class["auroc"], expected, rtol=1e-5)
     assert "accuracy" in str(held)
     assert "<table" in held._repr_html_()
-    assert held.to_dict()["overall"]["accuracy"] == pytest.approx(held.accuracy)
+    assert held.to_json()["overall"]["accuracy"] == pytest.approx(held.accuracy)
 
 
 def test_results_by_a_field(db: og.Workspace, world: dict[str, Any]) -> None:
-    held = db.experiment("b").results("digits", by="writer")
+    held = db.experiment("b").results("digits", group_by="writer")
     assert held.groups is not None
     assert sorted(held.groups) == ["writer 0", "writer 1", "writer 2"]
     for writer, part in held.groups.items():
@@ -85,8 +85,8 @@ def test_comparison_counts_every_image_once(db: og.Workspace, world: dict[str, A
 
 def test_what_cannot_be_answered_says_why(db: og.Workspace, world: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError, match="writer"):
-        db.experiment("a").results("digits", by="writter")
-    db.datasets.create("few", db.images().limit(5), label="label")
+        db.experiment("a").results("digits", group_by="writter")
+    db.datasets.add("few", db.images().limit(5), label="label")
     with pytest.raises(QueryError, match="few@1"):
         db.compare("a", "b", on="few")
     with pytest.raises(UnknownNameError, match="nobody"):

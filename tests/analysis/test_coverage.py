@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import Any
 
@@ -22,7 +21,7 @@ N = 40
 def digits(db: og.Workspace) -> og.Dataset:
     """Forty digits, four of each class, of two sites."""
     add_digits(db, N)
-    return db.datasets.create("digits", db.images(), label="label")
+    return db.datasets.add("digits", db.images(), label="label")
 
 
 def log(db: og.Workspace, id_: str, dataset: og.Dataset, said: Any = None, **how: Any) -> og.Experiment:
@@ -34,7 +33,7 @@ def log(db: og.Workspace, id_: str, dataset: og.Dataset, said: Any = None, **how
 def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[str, tuple[int, float]]:
     """How many images, and the share that is right, as every way to ask gives it."""
     held = exp.results(dataset)
-    by = exp.results(dataset, by="label")
+    by = exp.results(dataset, group_by="label")
     assert by.groups is not None
     query = db.images(dataset)
     n = query.count()
@@ -61,8 +60,8 @@ def figures(db: og.Workspace, exp: og.Experiment, dataset: og.Dataset) -> dict[s
         "per image": (table.num_rows, 1 - np.mean(table.column("wrong").to_pylist())),
         "images table": (db.tables.images(dataset).num_rows, held.accuracy),
         "experiments table": (n, next(row["accuracy"] for row in experiments if row["id"] == exp.id)),
-        "predictions": (db.predictions[exp.predictions[0]].to_arrow().num_rows, held.accuracy),
-        "json": (json.loads(held.to_json())["n"], json.loads(held.to_json())["overall"]["accuracy"]),
+        "predictions": (exp.predictions()[0].to_arrow().num_rows, held.accuracy),
+        "json": (held.to_json()["n"], held.to_json()["overall"]["accuracy"]),
     }
 
 
@@ -106,7 +105,7 @@ def test_deleted_members_count_nowhere(db: og.Workspace, digits: og.Dataset) -> 
     for name, (n, share) in figures(db, exp, digits).items():
         assert (n, share) == (expected[0], pytest.approx(expected[1])), name
     held = exp.results(digits)
-    assert held.deleted == 3
+    assert held.counts.deleted == 3
     assert held.coverage == 1, "an image that is gone is not missing"
     assert held.notes == ("3 of 40 members were deleted since, and are left out",)
     for text in (str(held), held._repr_html_(), str(db.compare(exp, exp, on=digits))):
@@ -137,9 +136,9 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     few = log(db, "few", digits, truth[:4], images=images)
     with pytest.warns(CoverageWarning, match=r"few has predictions over 4 of 40 labeled images \(coverage 10.0%\)"):
         held = few.results(digits)
-    assert (held.n, held.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
-    assert held.to_dict()["coverage"] == pytest.approx(0.1)
-    assert held.to_dict()["missing"] == 36
+    assert (held.n, held.counts.missing, held.coverage, held.accuracy) == (4, 36, pytest.approx(0.1), 1.0)
+    assert held.to_json()["coverage"] == pytest.approx(0.1)
+    assert held.to_json()["missing"] == 36
     for text in (str(held), held._repr_html_(), repr(held)):
         assert "coverage" in text
     with pytest.warns(CoverageWarning, match="few and every are compared over 4 of 40"):
@@ -154,7 +153,7 @@ def test_a_part_of_the_images_does_not_pass_for_all(db: og.Workspace, digits: og
     assert table.column("id").to_pylist() == ["few", "every"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert db.experiments.where(F("results.coverage") == 1).ids == ("every",)
+        assert db.experiments.where(F("results.coverage") == 1).ids() == ["every"]
         coverage = db.experiments().to_arrow("id", "results.coverage").to_pydict()
         assert dict(zip(coverage["id"], coverage["results.coverage"], strict=True)) == {
             "every": 1.0,
@@ -173,14 +172,14 @@ def test_groups_say_their_own_coverage(db: og.Workspace, digits: og.Dataset) -> 
     images = [image.id for image in db.images(digits).where(F("label") < 2)]
     exp = log(db, "few", digits, [0] * 3, images=images[:3])
     with pytest.warns(CoverageWarning):
-        held = exp.results(digits, by="label")
+        held = exp.results(digits, group_by="label")
     assert held.groups is not None
     assert list(held.groups) == list(range(10))
     assert (held.groups[0].n, held.groups[0].coverage) == (3, pytest.approx(3 / 4))
     assert (held.groups[5].n, held.groups[5].coverage) == (0, 0.0)
     assert np.isnan(held.groups[5].overall["accuracy"])
     assert held.to_pandas()["coverage"].tolist()[5] == 0
-    assert held.to_dict()["groups"]["5"]["overall"]["accuracy"] is None
+    assert held.to_json()["groups"]["5"]["overall"]["accuracy"] is None
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,7 @@ def test_what_is_no_probability_is_refused_by_image_and_value(
 ) -> None:
     """Whether the prediction is given or follows from the probabilities; nothing is stored."""
     add_digits(db, 3)
-    dataset = db.datasets.create("three", db.images(), label=None)
+    dataset = db.datasets.add("three", db.images(), label=None)
     said = ["a", "b", "b"] if with_classes or "confidence" in given else None
     held = {name: np.asanyarray(value) if name == "probabilities" else value for name, value in given.items()}
     with db.run(id="m", test=dataset) as run:
@@ -229,12 +228,12 @@ def _prefix(db: og.Workspace) -> str:
 def test_probabilities_are_taken_as_rounding_leaves_them(db: og.Workspace) -> None:
     """Sums of half precision are sums of one; several labels an image sum to anything."""
     add_digits(db, 3)
-    dataset = db.datasets.create("three", db.images(), label=None)
+    dataset = db.datasets.add("three", db.images(), label=None)
     rows = np.random.default_rng(0).dirichlet(np.ones(50), 3).astype(np.float16)
     log(db, "half", dataset, probabilities=rows, classes=[f"c{c}" for c in range(50)])
     log(db, "several", dataset, probabilities=np.full((3, 4), 0.9), classes=list("abcd"), task="multi-label")
     log(db, "over", dataset, ["a", "b", "a"], confidence=np.array([1 + 1e-7, 0.5, 1]), classes=["a", "b"])
-    stored = db.predictions[db.experiment("over").predictions[0]].to_arrow().column("confidence").to_pylist()
+    stored = db.experiment("over").predictions()[0].to_arrow().column("confidence").to_pylist()
     assert stored == [1.0, 0.5, 1.0]
 
 
@@ -244,11 +243,11 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     before = exp.results(digits)
     assert (before.stale, before.notes) == (0, ())
     first, second = (image.id for image in db.images(digits)[:2])
-    db.labels.set(first, 9)
+    db.labels.update(first, 9)
     db.cypher("MATCH (i:Image {id: $id}) SET i.label = 8", write=True, id=second)
     held = exp.results(digits)
     assert held.accuracy == 1.0
-    assert held.stale == 2
+    assert held.counts.stale == 2
     assert held.notes == (
         (
             "2 labels differ from today's: measured against what was frozen (db.labels.stale() lists them, "
@@ -257,7 +256,7 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     )
     assert "2 labels differ from today's" in str(db.compare(exp, exp, on=digits))
     db.images.delete([first], force=True)
-    assert exp.results(digits).stale == 1, "an image that is gone has no label to be stale"
+    assert exp.results(digits).counts.stale == 1, "an image that is gone has no label to be stale"
 
 
 def test_results_are_of_what_is_there_now(db: og.Workspace, digits: og.Dataset) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import odin_graph as og
 from odin_graph import F
-from odin_graph.analysis.leak_keys import Matches, Side
+from odin_graph.analysis.leak_rules import Matches, Side
 from odin_graph.analysis.near import near
 from odin_graph.ops import ToFloat
 from tests.kept import kept
@@ -88,8 +88,8 @@ def test_lineage_is_the_closure_over_derived_from(db: og.Workspace, data: st.Dat
     train, test = (sorted(data.draw(st.sets(st.integers(0, number - 1), min_size=1))) for _ in range(2))
     version = data.draw(st.uuids()).hex
     for name, chosen in (("train", train), ("test", test)):
-        db.datasets.create(f"{name}-{version}", [keys[n] for n in chosen], label=None)
-    found = db.leaks(f"train-{version}", f"test-{version}", by=["lineage"])
+        db.datasets.add(f"{name}-{version}", [keys[n] for n in chosen], label=None)
+    found = db.leaks(f"train-{version}", f"test-{version}", rules=["lineage"])
     pairs = [(row["train_key"], row["test_key"]) for row in found.to_arrow().to_pylist()]
     assert sorted(pairs) == [(keys[a], keys[b]) for a in train for b in test if roots[a] & roots[b]]
     assert bool(found) == bool(pairs)
@@ -124,15 +124,15 @@ def photographs(db: og.Workspace) -> og.Workspace:
         },
         progress=False,
     )
-    db.datasets.create("train", [f"photo-{n}" for n in range(15)])
-    db.datasets.create("test", [f"photo-{n}" for n in range(15, number)])
+    db.datasets.add("train", [f"photo-{n}" for n in range(15)])
+    db.datasets.add("test", [f"photo-{n}" for n in range(15, number)])
     return db
 
 
 def test_by_digest_field_and_nearness(photographs: og.Workspace, tmp_path: Path) -> None:
-    report = photographs.leaks("train", "test", by=["lineage", "digest", "near", F("patientID")])
+    report = photographs.leaks("train", "test", rules=["lineage", "digest", "near", F("patientID")])
     rows = report.to_arrow().to_pylist()
-    by = {name: {(row["train"], row["test"]) for row in rows if row["by"] == name} for name in report.found}
+    by = {name: {(row["train"], row["test"]) for row in rows if row["rule"] == name} for name in report.found}
     assert by["lineage"] == set()
     assert by["digest"] == {("photo-0", "photo-24")}
     assert by["near"] >= {("photo-0", "photo-24"), ("photo-0", "photo-25"), ("photo-1", "photo-26")}
@@ -146,8 +146,8 @@ def test_by_digest_field_and_nearness(photographs: og.Workspace, tmp_path: Path)
     assert "by digest: 1 pairs of 1 training and 1 test images" in str(report)
     clean = photographs.images("test").where(~F("key").isin(report.test_keys()))
     if clean.count():
-        photographs.datasets.create("clean", clean)
-        assert not photographs.leaks("train", "clean", by=["digest", "near", F("patientID")])
+        photographs.datasets.add("clean", clean)
+        assert not photographs.leaks("train", "clean", rules=["digest", "near", F("patientID")])
     assert report.save(tmp_path / "pairs.png").stat().st_size > 20_000
     captions = [text.get_text() for text in report.picture().figure.texts]
     assert "train, by digest" in captions
@@ -159,12 +159,12 @@ def test_by_embedding(photographs: og.Workspace) -> None:
     db.models.add("net", Net, input_shape=(3, 96, 96), classes=["a", "b"], preprocess=[ToFloat()])
     torch.manual_seed(0)
     with db.run("net", train="train") as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
     layer = db.experiment("net/1").layer("features")
     vectors = {name: layer.embeddings(db.images(name), progress=False).astype(np.float64) for name in ("train", "test")}
     unit = {name: held / np.linalg.norm(held, axis=1, keepdims=True) for name, held in vectors.items()}
     distance = 1.0 - unit["train"] @ unit["test"].T
-    found = db.leaks("train", "test", by=[layer], within=0.005)
+    found = db.leaks("train", "test", rules=[layer], within=0.005)
     assert found.counts["near features"]["pairs"] == int((distance <= 0.005).sum()) > 0
     assert "photo-24" in found.to_arrow().column("test").to_pylist()
 
@@ -185,38 +185,38 @@ class WithinOneArcSecond:
 
 
 def test_by_a_relation_of_ones_own(photographs: og.Workspace) -> None:
-    assert not photographs.leaks("train", "test", by=[WithinOneArcSecond()])
+    assert not photographs.leaks("train", "test", rules=[WithinOneArcSecond()])
     photographs.images.update({"id": ["photo-26"], "ra": [10.0 + 0.5 / 3600]})
-    found = photographs.leaks("train", "test", by=[WithinOneArcSecond()])
-    assert found.to_arrow().select(["by", "train", "test"]).to_pylist() == [
-        {"by": "sky", "train": "photo-0", "test": "photo-26"}
+    found = photographs.leaks("train", "test", rules=[WithinOneArcSecond()])
+    assert found.to_arrow().select(["rule", "train", "test"]).to_pylist() == [
+        {"rule": "sky", "train": "photo-0", "test": "photo-26"}
     ]
 
 
 @pytest.mark.parametrize(
-    ("by", "kind", "said"),
+    ("rules", "kind", "said"),
     [
         (["nothing"], og.UnknownNameError, "nothing"),
         ([F("nothing")], og.UnknownNameError, "nothing"),
         ([7], og.QueryError, "cannot compare by 7"),
-        ([], og.QueryError, "give by="),
+        ([], og.QueryError, "give rules="),
         ([F("a") + 1], og.QueryError, "cannot compare"),
     ],
 )
-def test_what_nothing_can_be_compared_by(db: og.Workspace, by: Any, kind: type[og.OdinError], said: str) -> None:
+def test_what_nothing_can_be_compared_by(db: og.Workspace, rules: Any, kind: type[og.OdinError], said: str) -> None:
     add_digits(db, 4)
-    db.datasets.create("all", db.images())
+    db.datasets.add("all", db.images())
     with pytest.raises(kind, match=said):
-        db.leaks("all", "all", by=by)
+        db.leaks("all", "all", rules=rules)
 
 
 def test_zero_and_minus_zero_are_one_value_of_a_field_and_nan_is_none(db: og.Workspace) -> None:
     pixels = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
     db.images.add(images=pixels, ids=list("abcdef"), metadata={"x": [0.0, 1.0, 3.0, -0.0, 2.0, 3.0]}, progress=False)
     db._stores.graph.write("MATCH (i:Image {x: 3.0}) SET i.x = $nan", {"nan": math.nan})  # as another client may
-    db.datasets.create("train", list("abc"), label=None)
-    db.datasets.create("test", list("def"), label=None)
-    (row,) = db.leaks("train", "test", by=[F("x")]).to_arrow().to_pylist()
+    db.datasets.add("train", list("abc"), label=None)
+    db.datasets.add("test", list("def"), label=None)
+    (row,) = db.leaks("train", "test", rules=[F("x")]).to_arrow().to_pylist()
     assert (row["train"], row["test"]) == ("a", "d")
 
 
@@ -227,21 +227,21 @@ def test_lineage_that_another_client_drew_is_lineage(db: og.Workspace) -> None:
     draw = "MATCH (a:Image {id: $child}), (b:Image {id: $parent}) CREATE (a)-[:DERIVED_FROM]->(b)"
     db.cypher(draw, child=ids[0], parent=ids[1], write=True)
     for name, id_ in zip(("child", "parent", "other"), ids, strict=True):
-        db.datasets.create(name, db.images([id_]))
-    assert db.leaks("parent", "child", by=["lineage"]).counts["lineage"]["pairs"] == 1
-    assert not db.leaks("parent", "other", by=["lineage"])
+        db.datasets.add(name, db.images([id_]))
+    assert db.leaks("parent", "child", rules=["lineage"]).counts["lineage"]["pairs"] == 1
+    assert not db.leaks("parent", "other", rules=["lineage"])
 
 
 def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None:
     add_digits(db, 20)
-    db.datasets.create("train", db.images()[:12])
-    db.datasets.create("test", db.images()[10:])
-    db.datasets.create("other", db.images()[12:16])
+    db.datasets.add("train", db.images()[:12])
+    db.datasets.add("test", db.images()[10:])
+    db.datasets.add("other", db.images()[12:16])
     with pytest.warns(og.LeakWarning, match="2 of 10 test images leak"), db.run(id="leaky", train="train", test="test"):
         pass
-    (kept,) = db.experiment("leaky").leaks
+    (kept,) = db.experiment("leaky").known_leaks
     assert (kept["train"], kept["test"]) == ("train@1", "test@1")
-    assert kept["by"]["lineage"] == {"pairs": 2, "test images": 2, "training images": 2}
+    assert kept["rules"]["lineage"] == {"pairs": 2, "test images": 2, "training images": 2}
     with pytest.raises(og.LeakError, match="2 of 10 test images leak"):
         db.run(id="strict", train="train", test="test", strict=True)
     assert "strict" not in db.experiments
@@ -249,18 +249,18 @@ def test_an_experiment_warns_or_refuses_when_it_starts(db: og.Workspace) -> None
         warnings.simplefilter("error")
         with db.run(id="clean", train="train", test="other", strict=True):
             pass
-    assert db.experiment("clean").leaks == []
+    assert db.experiment("clean").known_leaks == []
 
 
 def test_every_use_of_a_test_set_is_counted(db: og.Workspace) -> None:
     add_digits(db, 20)
-    db.datasets.create("train", db.images()[:10])
-    db.datasets.create("test", db.images()[10:])
+    db.datasets.add("train", db.images()[:10])
+    db.datasets.add("test", db.images()[10:])
     used = {"a": None, "b": "a", "c": None, "d": "b"}
     for id_, source in used.items():
         with db.run(id=id_, train="train", test=None if id_ == "b" else "test", informed_by=source):
             pass
-    db.datasets.create("test", db.images()[11:], revise=True)
+    db.datasets.add("test", db.images()[11:], revise=True)
     with db.run(id="e", train="train", test="test@2", informed_by="c"):
         pass
     uses = db.datasets["test"].test_uses()

@@ -61,8 +61,8 @@ def compared(db: og.Workspace, train: Sequence[Any], test: Sequence[Any], **how:
     for name, images in (("train", train), ("test", test)):
         ids = [f"{name}-{at}" for at in range(len(images))]
         db.images.add(images=list(images), ids=ids, labels=["a"] * len(images), progress=False)
-        db.datasets.create(name, ids)
-    return db.leaks("train", "test", by=["near"], **how)
+        db.datasets.add(name, ids)
+    return db.leaks("train", "test", rules=["near"], **how)
 
 
 def found(report: og.Leaks) -> set[tuple[int, int]]:
@@ -112,7 +112,7 @@ def test_what_it_cannot_see_is_said(db: og.Workspace) -> None:
     assert "rotated" in report._repr_html_()
     for within in (-1, 101, float("nan")):
         with pytest.raises(og.QueryError, match="is a number of thousandths, 0 to 100"):
-            db.leaks("train", "test", by=["near"], within=within)
+            db.leaks("train", "test", rules=["near"], within=within)
 
 
 def test_what_is_not_finite_is_not_compared(db: og.Workspace) -> None:

@@ -37,12 +37,12 @@ def world(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (12, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, ids=NAMES, labels=["a", "b"] * 6, progress=False)
     for id_, first, end in (("old", 0, 6), ("new", 6, 8), ("clean", 8, 12)):
-        db.datasets.create(id_, NAMES[first:end])
-    db.datasets.create("seen", ["i05", *NAMES[8:]])
+        db.datasets.add(id_, NAMES[first:end])
+    db.datasets.add("seen", ["i05", *NAMES[8:]])
     db.models.add("net", Net, input_shape=(1, 4, 4), classes=["a", "b"], preprocess=[og.ops.ToFloat()])
     for id_, train, source in (("parent", "old", None), ("child", "new", "parent")):
         with db.run("net", id=id_, train=train, informed_by=source) as run:
-            run.checkpoint(Net())
+            run.add_checkpoint(Net())
             run.predict("clean", progress=False)
     return db
 
@@ -62,13 +62,13 @@ def test_what_a_model_or_its_ancestor_learned_from_is_said_and_kept(world: og.Wo
     assert said_by(lambda: child.predict("seen", progress=False)) == [first], "also where it was predicted before"
     assert said_by(lambda: child.results("seen")) == [first]
     assert "parent, which child continues, learned from old@1" in str(child.results("seen"))
-    assert any("learned from old@1" in note for note in child.results("seen").to_dict()["notes"])
+    assert any("learned from old@1" in note for note in child.results("seen").to_json()["notes"])
     world.experiment("parent").predict("seen", progress=False)
     assert len(said_by(lambda: world.compare("child", "parent", on="seen"))) == 2
     assert "parent learned from old@1" in str(world.compare("child", "parent", on="seen"))
-    (kept,) = [held for held in child.leaks if held["test"] == "seen@1"]
+    (kept,) = [held for held in child.known_leaks if held["test"] == "seen@1"]
     assert kept["train"] == "old@1"
-    assert kept["by"]["lineage"]["test images"] == 1
+    assert kept["rules"]["lineage"]["test images"] == 1
     assert said_by(lambda: child.results("clean")) == []
     assert said_by(lambda: world.compare("child", "parent", on="clean")) == []
     with connect(address) as again:
@@ -85,13 +85,13 @@ def test_what_only_a_loader_gave_was_learned_from_too(world: og.Workspace, addre
             "m learned from run.loader of m (4 images), which has in common with clean@1: by lineage 1 images" in first
         )
         assert said_by(lambda: run.loader(world.images(["i00", "i09#turned"]), 4)) == [], "nothing new"
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
         assert said_by(lambda: run.predict("clean", progress=False)) == [first]
     with world.run("net", id="after", informed_by="m") as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
         (said,) = said_by(lambda: run.predict("seen", progress=False))
     assert "m, which after continues, learned from run.loader of m (4 images)" in said
-    assert [held["train"] for held in world.experiment("m").leaks] == ["run.loader of m (4 images)"]
+    assert [held["train"] for held in world.experiment("m").known_leaks] == ["run.loader of m (4 images)"]
     with connect(address) as again:
         assert said_by(lambda: again.experiment("m").results("clean")) == [first]
         assert again.doctor().sound
@@ -104,18 +104,18 @@ def test_a_strict_run_refuses_a_loader_of_what_is_to_judge_it(world: og.Workspac
             run.loader(world.images(["i00", "i09#turned"]), 4)
         assert run.metrics().num_rows == 0
         assert said_by(lambda: run.loader(world.datasets["new"], 4)) == []
-    assert world.experiment("m").leaks == []
+    assert world.experiment("m").known_leaks == []
     assert len(world.experiment("m").loaders) == 1, "what was refused is not recorded"
 
 
 def test_a_leaderboard_says_so_too(world: og.Workspace) -> None:
     assert said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count()) == []
     with world.run("net", id="late", train="old", test="seen") as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
         run.predict("seen", progress=False)
     (said,) = said_by(lambda: world.experiments.where(F("results.accuracy") >= 0).count())
     assert "results.accuracy is evaluated on images that were learned from" in said
-    assert "for late over seen@1: db.experiment(id).leaks" in said
+    assert "for late over seen@1: db.experiment(id).known_leaks" in said
 
 
 @pytest.mark.parametrize("how", ["new pixels", "a crop", "the same pixels"])
@@ -129,17 +129,17 @@ def test_another_image_of_the_same_picture_is_seen_too(world: og.Workspace, how:
     else:
         world.images.add(images=world.image("i06").pixels[None], ids=["twin"], labels=["a"], progress=False)
         other = "twin"
-    world.datasets.create("others", [other, *NAMES[8:]])
+    world.datasets.add("others", [other, *NAMES[8:]])
     with pytest.warns(og.LeakWarning, match=r"child learned from new@1, which has in common with others@1"):
         world.experiment("child").predict("others", progress=False)
 
 
 def test_a_split_that_is_drawn_anew_is_told_of(world: og.Workspace) -> None:
     """Images of the training set that come to the test set by a new draw are known to the model that is judged."""
-    every = world.datasets.create("every", NAMES)
+    every = world.datasets.add("every", NAMES)
     parts = every.split({"train": 0.5, "test": 0.5})
     with world.run("net", id="m", train=parts["train"], test=parts["test"]) as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
     assert said_by(lambda: world.experiment("m").predict(parts["test"], progress=False)) == []
     other = every.split({"train": 0.5, "test": 0.5}, seed=1, redraw=True)
     assert len(said_by(lambda: world.experiment("m").predict(other["test"], progress=False))) == 1
@@ -163,7 +163,7 @@ def test_a_best_checkpoint_that_the_test_set_chose(
     with world.run("net", id="m", train="old", validation="new", test="clean") as run:
         for metrics in logged:
             run.log(metrics)
-        found = said_by(lambda: run.checkpoint(Net(), best=best))
+        found = said_by(lambda: run.add_checkpoint(Net(), best=best))
     assert bool(found) == told, why
     uses = world.datasets["clean"].test_uses()
     rows = {row["experiment"]: row["chose"] for row in uses.to_arrow().to_pylist()}
@@ -177,21 +177,21 @@ def test_a_best_checkpoint_that_the_test_set_chose(
 def test_a_best_one_is_named_by_a_metric_of_the_run(world: og.Workspace) -> None:
     with world.run("net", id="m", train="old") as run:
         with pytest.raises(og.UnknownNameError, match=r"metric 'val_loss'. There is: none yet. Log it before"):
-            run.checkpoint(Net(), best="val_loss")
+            run.add_checkpoint(Net(), best="val_loss")
         run.log({"val_loss": 0.5, "acc": 0.1})
         with pytest.raises(og.UnknownNameError, match=r"'val_los'. Did you mean 'val_loss'\? .* acc, val_loss\."):
-            run.checkpoint(Net(), best="val_los")
-        assert world.experiment("m").checkpoints == []
-        first = run.checkpoint(Net(), best="val_loss")
+            run.add_checkpoint(Net(), best="val_los")
+        assert world.experiment("m").checkpoints() == []
+        first = run.add_checkpoint(Net(), best="val_loss")
     with world.run(id="m", resume=True) as run:
-        assert run.checkpoint(Net(), best="val_loss").best, "logged before it was gone on with"
+        assert run.add_checkpoint(Net(), best="val_loss").best, "logged before it was gone on with"
     assert first.best
 
 
 def test_a_best_one_after_predictions_over_the_test_set(world: og.Workspace) -> None:
     torch.manual_seed(0)
     with world.run("net", id="m", train="old", test="clean") as run:
-        assert said_by(lambda: run.checkpoint(Net(), best=True)) == []
+        assert said_by(lambda: run.add_checkpoint(Net(), best=True)) == []
         run.predict("clean", progress=False)
-        (found,) = said_by(lambda: run.checkpoint(Net(), best=True))
+        (found,) = said_by(lambda: run.add_checkpoint(Net(), best=True))
     assert "its predictions over it came before" in found

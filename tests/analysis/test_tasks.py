@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ PIXELS = load_digits().images[:N].astype(np.uint8)
 
 def dataset_of(db: og.Workspace, labels: list[Any], **metadata: list[Any]) -> og.Dataset:
     db.images.add(images=PIXELS[: len(labels)], labels=labels, metadata=metadata)
-    return db.datasets.create("set", db.images(), label="label")
+    return db.datasets.add("set", db.images(), label="label")
 
 
 def logged(db: og.Workspace, dataset: og.Dataset, predicted: list[Any] | None = None, **how: Any) -> og.Experiment:
@@ -61,7 +60,7 @@ def test_predictions_without_probabilities_have_no_auroc_and_say_why(db: og.Work
     for text in (str(held), printed(held), held._repr_html_()):
         assert "no probabilities were stored" in text
         assert "nan" not in text.lower()
-    plain = json.loads(json.dumps(held.to_dict(), allow_nan=False))
+    plain = held.to_json()
     assert plain["overall"]["auroc"] is None
     assert plain["undefined"]["auroc"] == "no probabilities were stored"
     assert plain["per_class"]["b"]["recall"] == pytest.approx(0.5)
@@ -81,7 +80,7 @@ def test_several_labels_an_image(db: og.Workspace) -> None:
     with pytest.raises(QueryError, match="multi-label has no confusion matrix"):
         held.confusion  # noqa: B018 - a property that refuses
     with pytest.raises(QueryError, match="several values for each image"):
-        db.experiment("elsewhere").results(dataset, by="label")
+        db.experiment("elsewhere").results(dataset, group_by="label")
 
 
 def test_a_number_an_image(db: og.Workspace) -> None:
@@ -93,7 +92,7 @@ def test_a_number_an_image(db: og.Workspace) -> None:
     assert held["within-tolerance"] == pytest.approx(3 / 4)
     assert held["r2"] == pytest.approx(metrics.r2_score(ages, said))
     assert "mean-absolute-error 2.375" in printed(held)
-    assert held.to_dict()["per_class"] == {}
+    assert held.to_json()["per_class"] == {}
 
 
 def test_a_number_without_a_tolerance_is_neither_right_nor_wrong(db: og.Workspace) -> None:
@@ -108,14 +107,14 @@ def test_a_number_without_a_tolerance_is_neither_right_nor_wrong(db: og.Workspac
 
 def test_groups_are_sorted_and_those_without_a_value_are_last(db: og.Workspace) -> None:
     dataset = dataset_of(db, ["a", "b", "b", "a"], patient=[12, 7, None, 7])
-    held = logged(db, dataset, ["a", "b", "a", "b"], classes=["a", "b"]).results(dataset, by="patient")
+    held = logged(db, dataset, ["a", "b", "a", "b"], classes=["a", "b"]).results(dataset, group_by="patient")
     assert held.groups is not None
     assert list(held.groups) == [7, 12, None]
     assert [part.overall["accuracy"] for part in held.groups.values()] == [0.5, 1.0, 0.0]
     assert held.to_pandas()["n"].tolist() == [2, 1, 1]
     assert "patient" in printed(held)
-    assert json.loads(json.dumps(held.to_dict(), allow_nan=False))["groups"]["7"]["n"] == 2
-    by_label = db.experiment("elsewhere").results(dataset, by="label")
+    assert held.to_json()["groups"]["7"]["n"] == 2
+    by_label = db.experiment("elsewhere").results(dataset, group_by="label")
     assert by_label.groups is not None
     assert list(by_label.groups) == ["a", "b"]
 

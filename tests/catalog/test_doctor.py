@@ -234,8 +234,8 @@ def test_an_image_without_its_key_or_id_is_a_fault_and_no_error(stores: Stores, 
 
 def test_the_query_of_a_subset_is_the_one_on_its_edge(db: og.Workspace) -> None:
     db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
-    db.datasets.create("all", db.images())
-    db.datasets.create("some", db.images("all").where(og.F("label") > 1))
+    db.datasets.add("all", db.images())
+    db.datasets.add("some", db.images("all").where(og.F("label") > 1))
     assert db.doctor().sound
     for query in ("d.query + ' '", "null"):
         db.cypher(f"MATCH (d:Dataset {{base: 'some'}}) SET d.query = {query}", write=True)
@@ -247,10 +247,10 @@ def test_a_correction_that_is_lost_is_named(db: og.Workspace) -> None:
     """The last one of an image, or all of them where a data set had frozen the label of before."""
     db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
     ids = [image.id for image in db.images]
-    db.datasets.create("all", db.images())
+    db.datasets.add("all", db.images())
     for id_, labels in zip(ids[:2], ([4, 5], [6]), strict=True):
         for label in labels:
-            db.labels.set({id_: label})
+            db.labels.update({id_: label})
     assert db.doctor().sound
     db.cypher("MATCH (c:LabelChange) WHERE c.after IN [5, 6] DETACH DELETE c", write=True)
     (fault,) = db.doctor().faults
@@ -260,9 +260,9 @@ def test_a_correction_that_is_lost_is_named(db: og.Workspace) -> None:
 def test_labels_of_another_type_than_before_are_sound(db: og.Workspace) -> None:
     """What was frozen and what was corrected keep the type that labels had then."""
     db.images.add(images=PIXELS, labels=[1, 2, 3], progress=False)
-    db.datasets.create("all", db.images())
+    db.datasets.add("all", db.images())
     first = next(iter(db.images))
-    db.labels.set({first.id: 2})
+    db.labels.update({first.id: 2})
     db.fields.retype("label", str)
     assert db.doctor().sound
     db.cypher("MATCH (i:Image {id: $id}) SET i.label = '1'", write=True, id=first.id)

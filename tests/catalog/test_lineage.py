@@ -195,19 +195,19 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
             {"a": effect, "b": cause},
         )
     first = db.image("digit/000000")
-    crops = db.datasets.create("crops", db.images().where(og.F("id") == "digit/000002"))
+    crops = db.datasets.add("crops", db.images().where(og.F("id") == "digit/000002"))
     with db.run(id="e", train=crops):
         pass
     below = first.descendants()
-    assert below.ids == ("digit/000001", "digit/000002")
+    assert below.ids() == ["digit/000001", "digit/000002"]
     assert "digit/000002" in below
     assert "digit/000003" not in below
-    assert [image.id for image in below.images] == list(below)
+    assert [image.id for image in below.images()] == list(below)
     assert below.to_arrow().column("op").to_pylist() == ["resize", "resize"]
     assert [experiment.id for experiment in below.used_by(og.Experiment)] == ["e"]
     assert [dataset.id for dataset in below.used_by(og.Dataset)] == ["crops@1"]
     assert len(first.used_by(og.Experiment)) == 0
-    assert db.image("digit/000002").ancestors().ids == ("digit/000001", "digit/000000")
+    assert db.image("digit/000002").ancestors().ids() == ["digit/000001", "digit/000000"]
     assert "2 descendants of 'digit/000000'" in repr(below)
     assert "digit/000002 by resize" in repr(below)
     with pytest.raises(og.QueryError, match=r"og\.Dataset or og\.Experiment"):
@@ -223,7 +223,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
 
 def test_the_picture_has_few_boxes_however_many_things(db: og.Workspace, tmp_path: Path) -> None:
     add_digits(db, 200)
-    db.datasets.create("all of them, by a name that is long", db.images())
+    db.datasets.add("all of them, by a name that is long", db.images())
     found = db.impact(db.images()[:120])
     path = found.save(tmp_path / "impact.png")
     assert path.stat().st_size > 5_000

@@ -62,12 +62,12 @@ def clinic(db: og.Workspace) -> og.Workspace:
         )
     db.images.add(images=np.zeros((2, 3, 3), np.uint8), prefix="more")  # its end compacts
     scans = db.images().where(F("patient").starts_with("Patient"))
-    db.datasets.create("all", scans)
-    db.datasets.create("few", scans[:4])
-    exp = db.experiments.insert("e/1", train="all", uses={"shown": "few"})
+    db.datasets.add("all", scans)
+    db.datasets.add("few", scans[:4])
+    exp = db.experiments.add("e/1", train="all", uses={"shown": "few"})
     exp.log_predictions("all", probabilities=np.random.default_rng(0).dirichlet([1, 1], N), classes=["DME", "normal"])
     activations(db)
-    db.labels.set({f"scan{SECRET:02}.png": "normal"}, why="second reading")
+    db.labels.update({f"scan{SECRET:02}.png": "normal"}, why="second reading")
     keys = scans.keys()
     stores.columns.array("pixels").read_list(keys[::-1])  # decodes what is scattered
     return db
@@ -137,8 +137,8 @@ def folders(stores: Stores) -> list[Path]:
 def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> None:
     stores = clinic._stores
     image = clinic.image(f"scan{SECRET:02}.png")
-    vector = clinic.activations["e/1/1/activations/features/mean"].vectors([image])
-    probabilities = stores.columns.probabilities(clinic.experiments["e/1"].predictions[0])
+    vector = clinic.activations["e/1/1/activations/features/mean"].embeddings([image])
+    probabilities = stores.columns.probabilities(clinic.experiments["e/1"].predictions()[0].id)
     said = probabilities[1][probabilities[0] == image.key]
     needles = [pixels_of(SECRET).tobytes()[100:164], f"Patient {SECRET:02}".encode(), vector.tobytes(), said.tobytes()]
     clinic.images().to_pandas()  # fills the saved columns
@@ -148,7 +148,7 @@ def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> 
 
     with pytest.raises(FrozenError, match="in the data set version all@1"):
         image.purge()
-    report = image.purge(why="consent withdrawn", by="Ann", force=True)
+    report = image.purge(why="consent withdrawn", who="Ann", force=True)
 
     assert [path for root in folders(stores) for path in holds(root, needles)] == []
     assert report.images == (image.id,)
@@ -162,19 +162,19 @@ def test_nothing_of_a_purged_image_is_left_in_any_file(clinic: og.Workspace) -> 
     for key, pixels in others.items():
         np.testing.assert_array_equal(clinic.images([key])[0].pixels, pixels)
     assert len(clinic.activations["e/1/1/activations/features/mean"]) == N - 1
-    assert len(clinic.predictions[clinic.experiments["e/1"].predictions[0]]) == N - 1
+    assert len(clinic.experiments["e/1"].predictions()[0]) == N - 1
     found = examine(stores, deep=True)
     assert (found.sound, found.unfinished) == (True, ()), str(found)
 
 
 def test_a_frozen_version_keeps_its_digest_and_says_what_is_missing(clinic: og.Workspace) -> None:
     held = clinic.datasets["all"]
-    digest, keys, labels = held.digest, held.keys.tolist(), held.labels
+    digest, keys, labels = held.digest, held.image_keys(deleted=True).tolist(), held.labels
     image = clinic.image(f"scan{SECRET:02}.png")
     image.purge(force=True)
     again = clinic.datasets["all"]
-    assert (again.digest, again.keys.tolist(), len(again)) == (digest, keys, N)
-    assert again.deleted == [image.id]
+    assert (again.digest, again.image_keys(deleted=True).tolist(), len(again)) == (digest, keys, N)
+    assert again.deleted_members() == [image.id]
     position = keys.index(image.key)
     assert again.labels == [None if place == position else label for place, label in enumerate(labels)]
     assert len(again.images()) == N - 1
@@ -218,7 +218,7 @@ def test_what_was_deleted_is_purged_and_what_was_purged_stays_so(clinic: og.Work
         clinic.images.purge(["nobody"])
     clinic.images("all").purge(force=True)
     assert len(clinic.images()) == 1
-    assert len(clinic.predictions[clinic.experiments["e/1"].predictions[0]]) == 0
+    assert len(clinic.experiments["e/1"].predictions()[0]) == 0
     assert examine(clinic._stores, deep=True).sound
 
 

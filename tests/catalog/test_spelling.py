@@ -69,9 +69,9 @@ def test_it_is_said_once_and_kept(db: og.Workspace, tmp_path: Path) -> None:
     """By arrays, manifests, folders and corrections; a class that is there already is no new one."""
     with pytest.warns(og.errors.DataWarning, match="1 image has the new label 'drusne', and 20 have 'drusen'"):
         report = db.images.add(images=pixels(21), labels=["drusen"] * 20 + ["drusne"])
-    assert "correct it: db.labels.set(" in str(report)
+    assert "correct it: db.labels.update(" in str(report)
     with pytest.warns(og.errors.DataWarning, match="'drusen '"):
-        corrected = db.labels.set(["image/000000"], "drusen ")
+        corrected = db.labels.update(["image/000000"], "drusen ")
     assert "'drusen '" in str(corrected)
     Image.fromarray(np.full((8, 8), 3, np.uint8)).save(tmp_path / "a.png")
     table = pd.DataFrame({"path": ["a.png"], "label": ["Drusen"]})
@@ -83,7 +83,7 @@ def test_it_is_said_once_and_kept(db: og.Workspace, tmp_path: Path) -> None:
         assert db.images.add(tmp_path / "folder").notes
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert db.labels.set(["image/000001"], "drusne").warnings == ()
+        assert db.labels.update(["image/000001"], "drusne").warnings == ()
         assert not db.images.add(images=pixels(3)[:, :4], prefix="m", labels=["m3", "m4", "1"]).notes
 
 

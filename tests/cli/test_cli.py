@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("cli") / "retina.odin"
     with og.connect(place) as db:
         add_digits(db)
-        db.datasets.create("digits", db.images())
+        db.datasets.add("digits", db.images())
         yield place
 
 

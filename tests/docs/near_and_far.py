@@ -24,9 +24,9 @@ from tests.server.serving import served
 
 REFUSED = frozenset(
     """
-    add create delete insert load purge revise set split store tag untag update undelete derive kfold map materialize
+    add delete load purge revise split store tag untag update undelete derive kfold map materialize
     run log_predictions predict pin unpin retype build checkpoint weights export
-    doctor gc backup orm bolt budget __setitem__ __delitem__
+    doctor gc backup orm bolt budget
     """.split()  # noqa: SIM905 - one word a line says less
 )
 """What a guide may do that does not travel. Everything else does."""

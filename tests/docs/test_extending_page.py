@@ -146,8 +146,8 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     assert turned.task == "angle"
     assert 0 <= turned["mean-degrees"] <= 180
     assert names["compared"].n == 6
-    by_label = db.experiment("by-hand").results(names["test"], by="label")
+    by_label = db.experiment("by-hand").results(names["test"], group_by="label")
     assert by_label.groups is not None
     assert by_label.groups[210.0].overall == pytest.approx({"mean-degrees": 15.0, "within-tolerance": 0.0})
     by_label.save(tmp_path / "groups.png")
-    assert db.experiments().where(og.F("results.mean-degrees") < 4).ids == ("by-hand",)
+    assert db.experiments().where(og.F("results.mean-degrees") < 4).ids() == ["by-hand"]

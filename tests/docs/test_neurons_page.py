@@ -18,7 +18,7 @@ def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -
     means = eyes.values(test).astype(np.float64).mean(axis=1)
     assert names["top"].keys().tolist() == test.keys()[np.lexsort((test.keys(), -means))[:5]].tolist()
     assert len(names["alike"]) == 5
-    assert names["said"].highest(5).num_rows == 5
+    assert names["estimate"].highest(5).num_rows == 5
     assert len(names["found"].of("bright")) == len(layer.channels)
     assert names["again"].id == names["held"].id
 

@@ -39,7 +39,7 @@ def test_the_guide_on_training_runs(tmp_path: Path) -> None:
         exp = db.experiment("small/1")
         assert [version.id for version in db.models["small"].versions()] == ["small", "small@2"]
         assert exp.metrics().num_rows == 8
-        assert exp.best.epoch in range(4)
+        assert exp.best_checkpoint().epoch in range(4)
         assert exp.results("digits/test").accuracy > 0.5
         assert [loader["of"] for loader in exp.loaders] == ["digits/train@1", "digits/validation@1"]
         assert db.doctor(deep=True).sound

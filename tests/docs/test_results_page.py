@@ -19,7 +19,7 @@ def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, t
     names = run_page("results.md", db, monkeypatch)
     assert names["results"].n == 300
     assert names["graded_results"]["mean-absolute-error"] == pytest.approx(4 / 6)
-    assert set(names["whole"].ids) == {"every-second-pixel", "every-fifth-pixel", "grader"}
+    assert set(names["whole"].ids()) == {"every-second-pixel", "every-fifth-pixel", "grader"}
     assert {path.name for path in tmp_path.iterdir()} >= {"confusion.png", "writers.png", "grades.png"}
 
 

@@ -30,12 +30,12 @@ with og.connect("sky.odin") as db:
     images = np.random.default_rng(0).integers(0, 2**16, (6, 8, 8), np.uint16)
     ra = [10.0, 20.0, 30.0, 10.0 + 0.5 / 3600, 20.0 + 2.0 / 3600, None]
     db.images.add(images=images, metadata={"ra": ra, "dec": [0.0] * 6}, progress=False)
-    db.datasets.create("train", [f"image/{n:06}" for n in range(3)], label=None)
-    db.datasets.create("test", [f"image/{n:06}" for n in range(3, 6)], label=None)
-    found = db.leaks("train", "test", by=["arc-second"]).to_arrow().to_pylist()
+    db.datasets.add("train", [f"image/{n:06}" for n in range(3)], label=None)
+    db.datasets.add("test", [f"image/{n:06}" for n in range(3, 6)], label=None)
+    found = db.leaks("train", "test", rules=["arc-second"]).to_arrow().to_pylist()
     assert [(row["train"], row["test"]) for row in found] == [("image/000000", "image/000003")], found
     assert abs(found[0]["distance"] - 0.5) < 1e-3
-    assert len(db.leaks("train", "test", by=["arc-second"], within=3.0).to_arrow()) == 2
+    assert len(db.leaks("train", "test", rules=["arc-second"], within=3.0).to_arrow()) == 2
     apart = og.fn.separation(og.F("ra"), og.F("dec"), 10.0, 0.0)
     near = db.images().where(apart < 1.0).to_pandas("id", apart=apart)
     assert near["id"].tolist() == ["image/000000", "image/000003"]
@@ -49,7 +49,7 @@ print("found", pid)
 """
 
 
-def test_a_package_adds_an_operation_a_leak_key_a_function_and_a_source(tmp_path: Path) -> None:
+def test_a_package_adds_an_operation_a_leak_rule_a_function_and_a_source(tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*install, "--target", str(target), str(PLUGIN)], check=True, capture_output=True, timeout=120)

@@ -69,12 +69,12 @@ def test_the_recipe_as_the_page_uses_it(db: og.Workspace, folder: Path, monkeypa
     np.testing.assert_array_equal(names["corner"][..., 0], voxels(7)[2, :8, :8])
     np.testing.assert_array_equal(names["scan"].voxels, voxels(7))
     assert [image.id for image in names["deep"]] == ["scan-7/000003"]
-    assert set(db.volumes) == {"scan-7", "scan-8"}
+    assert set(db.volumes.ids()) == {"scan-7", "scan-8"}
     assert len(db.images) == 9
     image = db.images["scan-8/000001"]
     assert (image.depth, image.operator, image.slice_index) == (0.5, "Ada Lima", 1)
     assert image.path.endswith("IM3.8")
-    assert [scan.id for scan in db.volumes.select(operator="Ada Lima")] == ["scan-7", "scan-8"]
+    assert [scan.id for scan in db.volumes.where(operator="Ada Lima")] == ["scan-7", "scan-8"]
 
 
 def test_nothing_is_stored_and_little_is_read_by_looking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_damaged_slice_leaves_out_its_scan_alone(db: og.Workspace, folder: Pat
         db.images.add(folder, progress=False)
     report = db.images.add(folder, on_error="skip", progress=False)
     assert [name for name, _ in report.errors] == ["scan-7"]
-    assert set(db.volumes) == {"scan-8"}
+    assert set(db.volumes.ids()) == {"scan-8"}
     assert len(db.images) == 5, "no slice of it is there"
     (folder / "IM2.7").write_bytes(whole)
     assert db.images.add(folder, progress=False).added == 4
@@ -143,7 +143,7 @@ def test_a_manifest_comes_before_the_files(db: og.Workspace, folder: Path) -> No
     assert report.notes == ["4 images have another 'operator' in their files than was given: what was given is stored."]
     assert [image.label for image in db.volumes["mine"].slices()] == [4, 3, 2, 1]
     assert {image.operator for image in db.volumes["mine"].slices()} == {"Cy Pune"}
-    assert [scan.id for scan in db.volumes.select(eye="left")] == ["mine"]
+    assert [scan.id for scan in db.volumes.where(eye="left")] == ["mine"]
 
 
 class SlitScan(og.schema.Image):

@@ -100,14 +100,14 @@ def test_crops_are_made_of_boxes_alone(db: og.Workspace, monkeypatch: pytest.Mon
     monkeypatch.setattr(stores.arrays, "budget", config.Budget(8 << 20, stores.arrays.budget.threads))
     with pytest.raises(og.QueryError, match=r"huge: 1,100 x 1,300 x 3 uint8.*crop"):
         _ = db.images["slide"].pixels
-    lazy = db.images().crop(top=512, left=256, height=300, width=200).flip()
+    lazy = db.images().crop((256, 512, 456, 812)).flip()
     expected = pixels[512:812, 256:456][:, ::-1]
     np.testing.assert_array_equal(lazy[0].pixels, expected)
     (stored,) = lazy.store("corner")
     np.testing.assert_array_equal(stored.pixels, expected)
     assert stored.parent == db.images["slide"]
     assert stored.geometry().box_on_parent((0, 0, 200, 300)) == (256, 512, 456, 812)
-    tensor, _ = db.images().where(og.F("id") == "slide").crop(top=0, left=0, height=8, width=8).to_torch()[0]
+    tensor, _ = db.images().where(og.F("id") == "slide").crop((0, 0, 8, 8)).to_torch()[0]
     np.testing.assert_array_equal(tensor.numpy().transpose(1, 2, 0), pixels[:8, :8].astype(np.float32))
 
 

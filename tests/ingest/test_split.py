@@ -38,7 +38,7 @@ def test_each_class_keeps_its_share(counts: list[int], seed: int) -> None:
 def test_no_group_is_torn_apart(seed: int, patients: int) -> None:
     draw = np.random.default_rng(seed)
     patient = np.concatenate([np.arange(patients), draw.integers(0, patients, 100)])
-    parts = split_positions(len(patient), PARTS, group=patient.tolist(), seed=seed)
+    parts = split_positions(len(patient), PARTS, group_by=patient.tolist(), seed=seed)
     held = [set(patient[positions].tolist()) for positions in parts.values()]
     assert set.union(*held) == set(range(patients))
     assert sum(map(len, held)) == patients
@@ -47,14 +47,14 @@ def test_no_group_is_torn_apart(seed: int, patients: int) -> None:
 def test_groups_keep_the_shares_of_classes_as_far_as_they_can() -> None:
     patient = np.repeat(np.arange(100), 5)
     label = np.where(patient < 70, "healthy", "ill")
-    parts = split_positions(500, PARTS, stratify=label.tolist(), group=patient.tolist(), seed=1)
+    parts = split_positions(500, PARTS, stratify=label.tolist(), group_by=patient.tolist(), seed=1)
     for name, share in PARTS.items():
         assert abs(len(parts[name]) - 500 * share) <= 10
         assert abs((label[parts[name]] == "ill").sum() - 150 * share) <= 10
 
 
 def test_images_without_a_group_are_each_their_own() -> None:
-    parts = split_positions(100, PARTS, group=[None] * 100)
+    parts = split_positions(100, PARTS, group_by=[None] * 100)
     assert [len(positions) for positions in parts.values()] == [60, 20, 20]
 
 
@@ -70,7 +70,7 @@ def test_the_order_of_the_images_makes_no_difference(seed: int, order: list[int]
             PARTS,
             ids=[ids[n] for n in order],
             stratify=[label[n] for n in order],
-            group=None if group is None else [group[n] for n in order],
+            group_by=None if group is None else [group[n] for n in order],
             seed=seed,
         )
         return {name: {ids[order[position]] for position in positions} for name, positions in parts.items()}
@@ -93,7 +93,7 @@ def test_another_seed_deals_otherwise() -> None:
         ({"fractions": {"a@1": 1.0}}, "'a@1' cannot be the name of a part"),
         ({"fractions": {"a": 0.999, "b": 0.001}}, "10 images leave nothing for 'b'"),
         (
-            {"fractions": PARTS, "group": ["p", "q"] * 5},
+            {"fractions": PARTS, "group_by": ["p", "q"] * 5},
             "2 groups cannot be split into 3 parts (train, validation, test)",
         ),
         ({"fractions": PARTS, "stratify": [1]}, "10 images, but 1 values to split by"),
@@ -118,7 +118,7 @@ def test_who_has_a_side_keeps_it_and_only_what_is_new_is_dealt(seed: int, how: s
 
     def arguments(patient: np.ndarray, label: np.ndarray, day: np.ndarray) -> dict[str, list[int]]:
         chosen = {"stratify": label} if "stratified" in how else {}
-        chosen |= {"group": patient} if "grouped" in how else {"time": day} if how == "time" else {}
+        chosen |= {"group_by": patient} if "grouped" in how else {"time": day} if how == "time" else {}
         return {name: values.tolist() for name, values in chosen.items()}
 
     first = split_positions(n, PARTS, **arguments(patient, label, day), seed=seed)
@@ -149,13 +149,13 @@ def test_who_has_a_side_keeps_it_and_only_what_is_new_is_dealt(seed: int, how: s
 def test_a_group_on_two_sides_is_refused_with_the_remedy() -> None:
     with pytest.raises(DataError, match=r"1 groups have images in two parts already, first 'p'.*redraw=True"):
         split_positions(
-            6, {"a": 0.5, "b": 0.5}, group=["p", "p", "q", "r", "s", "t"], sides=["a", "b", None, None, None, None]
+            6, {"a": 0.5, "b": 0.5}, group_by=["p", "p", "q", "r", "s", "t"], sides=["a", "b", None, None, None, None]
         )
 
 
 def test_zeros_of_both_signs_are_one_group_and_nan_is_none() -> None:
     values = [0.0, -0.0] * 10 + [float("nan")] * 20
-    parts = split_positions(40, {"a": 0.5, "b": 0.5}, group=values)
+    parts = split_positions(40, {"a": 0.5, "b": 0.5}, group_by=values)
     assert any(set(range(20)) <= set(positions.tolist()) for positions in parts.values())
     assert [len(positions) for positions in parts.values()] == [20, 20], "images without a value are dealt one by one"
 
@@ -173,7 +173,7 @@ def test_a_split_that_reaches_what_was_asked_says_nothing() -> None:
 def test_shares_that_groups_forbid_are_said_with_what_was_reached() -> None:
     parts = {"train": list(range(990)), "test": list(range(990, 1000))}
     patient = ["p"] * 990 + [f"q{n}" for n in range(10)]
-    (only,) = said(parts, {"train": 0.8, "test": 0.2}, group=("patient", patient))
+    (only,) = said(parts, {"train": 0.8, "test": 0.2}, group_by=("patient", patient))
     assert only.startswith(
         "The shares are train 0.99 (asked 0.8), test 0.01 (asked 0.2), because images with the same "
     )

@@ -44,7 +44,7 @@ def world(db: og.Workspace) -> og.Workspace:
 
 
 REFUSED = [
-    (lambda: Wrapper(), "unexpected: model.features.bias", "run.checkpoint(..., prefix='model.')"),
+    (lambda: Wrapper(), "unexpected: model.features.bias", "run.add_checkpoint(..., prefix='model.')"),
     (lambda: Net(hidden=5), "other shapes: features.weight (5, 16) for (3, 16)", "Give the module"),
     (lambda: {"features.weight": torch.zeros(3, 16)}, "missing: features.bias, head.bias, head.weight", "Give the"),
     (lambda: weights(extra=torch.zeros(1)), "unexpected: extra", "Give the module"),
@@ -57,18 +57,18 @@ def test_weights_that_do_not_fit_are_refused_where_they_are_stored(
 ) -> None:
     with world.run("net", id="e") as run:
         with pytest.raises(ModelError) as caught:
-            run.checkpoint(given())
+            run.add_checkpoint(given())
         assert says in str(caught.value)
         assert remedy in str(caught.value)
-        assert run.experiment.checkpoints == []
+        assert run.experiment.checkpoints() == []
 
 
 def test_a_prefix_is_taken_off_where_that_is_asked(world: og.Workspace) -> None:
     wrapper = Wrapper()
     with world.run("net", id="e") as run:
-        checkpoint = run.checkpoint(wrapper, prefix="model.")
+        checkpoint = run.add_checkpoint(wrapper, prefix="model.")
         with pytest.raises(ModelError, match=r"No weight's name begins with 'net\.'"):
-            run.checkpoint(wrapper, prefix="net.")
+            run.add_checkpoint(wrapper, prefix="net.")
     loaded = checkpoint.load()
     assert torch.equal(loaded.head.weight, wrapper.model.head.weight)
 
@@ -80,7 +80,7 @@ def test_the_training_goes_on_with_the_same_random_numbers(world: og.Workspace) 
     torch.manual_seed(0)
     net = Net()
     with world.run("net", id="e") as run:
-        run.checkpoint(net)
+        run.add_checkpoint(net)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -94,5 +94,5 @@ def test_names_are_compared_where_the_code_may_not_run(world: og.Workspace, monk
     monkeypatch.setattr(trust, "check", refuse)
     with world.run("net", id="e") as run:
         with pytest.raises(ModelError, match=r"prefix='model\.'"):
-            run.checkpoint(Wrapper())
-        run.checkpoint(Net())
+            run.add_checkpoint(Wrapper())
+        run.add_checkpoint(Net())

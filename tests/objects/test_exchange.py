@@ -39,7 +39,7 @@ def fill(db: og.Workspace) -> og.Dataset:
     )
     db.image("m3").revise(PIXELS[3])
     db.image("m3@2").revise(PIXELS[4], age=4)
-    made = db.datasets.create("sizes", db.images().order_by(F("key").desc()), **ABOUT)
+    made = db.datasets.add("sizes", db.images().order_by(F("key").desc()), **ABOUT)
     made.tag("gold", "ä")
     return made
 
@@ -85,7 +85,7 @@ def test_classes_of_like_names_have_folders_of_their_own(db: og.Workspace, tmp_p
 def test_a_part_of_the_versions(db: og.Workspace, tmp_path: Path, another: Another) -> None:
     """A revision alone is that revision; it joins the versions that are there, and never those of another image."""
     fill(db)
-    path = db.datasets.create("last", ["m3@3"]).export(tmp_path / "last", progress=False)
+    path = db.datasets.add("last", ["m3@3"]).export(tmp_path / "last", progress=False)
     with another() as other:
         assert [image.id for image in other.datasets.load(path, progress=False).images()] == ["m3@3"]
         assert revisions(other) == []
@@ -103,7 +103,7 @@ def test_a_part_of_the_versions(db: og.Workspace, tmp_path: Path, another: Anoth
 
 def test_images_that_are_there_with_other_values_are_named(db: og.Workspace, tmp_path: Path) -> None:
     path = fill(db).export(tmp_path / "out", progress=False)
-    db.labels.set("a", ">5mm")
+    db.labels.update("a", ">5mm")
     db.images.update({"m3": {"age": 9}})
     with pytest.warns(og.DataWarning, match="2 images of .* are here with another label or other metadata"):
         again = db.datasets.load(path, id="again", progress=False)

@@ -10,6 +10,7 @@ from odin_graph.errors import UnknownNameError
 from odin_graph.objects.things.dataset import Datasets
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.objects.things.run import Run
+from odin_graph.query.expressions.expressions import F
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 
@@ -18,7 +19,7 @@ from tests.catalog.test_images import batch
 def experiments(stores: Stores) -> Experiments:
     """Three experiments over pets@1; b is informed by a, c failed."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).add("pets", [f"i{n}" for n in range(4)])
     Run.start(
         LocalSession(stores),
         id="a",
@@ -41,18 +42,18 @@ def test_what_was_recorded_is_read(experiments: Experiments) -> None:
     assert exp.parameters == {"lr": 0.1, "name": "<b>"}
     assert exp.metadata == {"site": "Ulm", "folds": 5}
     assert exp.packages["odin-graph"]
-    assert exp.checkpoints == []
-    assert exp.best is None
-    assert exp.predictions == []
+    assert exp.checkpoints() == []
+    assert exp.best_checkpoint() is None
+    assert exp.predictions() == []
     assert exp.metrics().num_rows == 0
 
 
 def test_collection_lists_and_finds(experiments: Experiments) -> None:
-    assert list(experiments) == ["a", "b", "c"]
+    assert experiments.ids() == [exp.id for exp in experiments] == ["a", "b", "c"]
     assert (len(experiments), "a" in experiments, "x" in experiments) == (3, True, False)
-    assert [exp.id for exp in experiments.find(group="sweep")] == ["a", "b"]
-    assert [exp.id for exp in experiments.find(tag="good")] == ["a"]
-    assert [exp.id for exp in experiments.find(state="failed")] == ["c"]
+    assert experiments.where(group="sweep").ids() == ["a", "b"]
+    assert experiments.where(F("tags").has("good")).ids() == ["a"]
+    assert [exp.id for exp in experiments.where(state="failed")] == ["c"]
 
 
 def test_lineage_between_experiments(stores: Stores, experiments: Experiments) -> None:

@@ -194,7 +194,7 @@ def test_retype_refuses_as_a_whole(db: og.Workspace) -> None:
 def test_retype_of_other_kinds_and_of_labels(db: og.Workspace) -> None:
     """A label is retyped too; what was frozen keeps the label that it froze."""
     db.images.add(images=PIXELS, labels=[7, 8, 7, 8], progress=False)
-    db.datasets.create("all", db.images(), site=1)
+    db.datasets.add("all", db.images(), site=1)
     assert db.fields.to_pandas().values.tolist() == [["Image", "label", "int", 4], ["Dataset", "site", "int", 1]]
     db.fields.retype("label", str)
     db.fields.retype("site", str, "Dataset")

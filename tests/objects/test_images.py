@@ -190,7 +190,7 @@ def test_a_repeated_call_says_what_it_did_not_change(db: og.Workspace, folder: P
     report = db.images.add(images=images, labels=["x", "z", "z", "y"])
     assert report.differing == ["image/000001", "image/000002"]
     assert "2 are there with another label or metadata, first 'image/000001'" in str(report)
-    assert "db.labels.set(...)" in str(report)
+    assert "db.labels.update(...)" in str(report)
     assert [image.label for image in db.images()] == ["x", "x", None, "y"]
     db.images.add(folder)
     manifest = pd.DataFrame({"path": ["things/coins.png"], "id": ["things/coins.png"], "label": ["money"]})
@@ -373,6 +373,6 @@ def test_a_split_of_the_same_images_is_the_same(db: og.Workspace) -> None:
     ids = [image.id for image in db.images]
     parts = []
     for name, order in (("one", ids), ("two", ids[::-1])):
-        made = db.datasets.create(name, order).split({"train": 0.5, "test": 0.5}, stratify="label", seed=3)
-        parts.append({part: sorted(dataset.keys.tolist()) for part, dataset in made.items()})
+        made = db.datasets.add(name, order).split({"train": 0.5, "test": 0.5}, stratify="label", seed=3)
+        parts.append({part: sorted(dataset.keys().tolist()) for part, dataset in made.items()})
     assert parts[0] == parts[1]

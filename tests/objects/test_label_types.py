@@ -63,7 +63,7 @@ def test_labels_of_a_type_go_all_the_way(db: og.Workspace, tmp_path: Path, pair:
     (tmp_path / "table.csv").write_text("\n".join(["path,label,group", *rows]))
     db.images.add(tmp_path / "table.csv", progress=False)
     assert {(type(image.label), image.label) for image in db.images} == {(type(label), label) for label in pair}
-    every = db.datasets.create("all", db.images())
+    every = db.datasets.add("all", db.images())
     assert every.classes == sorted(pair)
     parts = every.split({"train": 0.5, "test": 0.5}, stratify="label", seed=0)
     ids = [image.id for image in db.images("all/test")]
@@ -73,19 +73,19 @@ def test_labels_of_a_type_go_all_the_way(db: og.Workspace, tmp_path: Path, pair:
     model = db.models.add("flat", Flat, classes=pair, input_shape=(1, 4, 4), preprocess=["to-float"])
     assert list(model.classes or ()) == pair
     with db.run(model, id="run", train=parts["train"], test=parts["test"]) as run:
-        run.checkpoint(Flat())
+        run.add_checkpoint(Flat())
     run.experiment.predict(parts["test"], progress=False)
     told = [row["predicted"] for row in db.images("all/test").to_arrow(predicted=run.experiment.predicted).to_pylist()]
     assert {type(said) for said in told} == {type(pair[0])}
 
-    exp = db.experiments.insert("elsewhere", train="all/train", test="all/test")
+    exp = db.experiments.add("elsewhere", train="all/train", test="all/test")
     probabilities = np.array([[0.9, 0.1] if label == pair[0] else [0.2, 0.8] for label in truth], np.float32)
     exp.log_predictions(parts["test"], probabilities=probabilities, classes=pair)
     result = exp.results(parts["test"])
     assert (result.accuracy, sorted(result.classes)) == (1.0, sorted(pair))
     assert np.diagonal(result.confusion.to_numpy()).sum() == 6
     assert db.images("all/test").where(exp.predicted == pair[0]).count() == truth.count(pair[0])
-    by_group = exp.results(parts["test"], by="group")
+    by_group = exp.results(parts["test"], group_by="group")
     assert by_group.groups
     sql = db.sql("SELECT predicted, count(*) AS n FROM predictions WHERE experiment = 'elsewhere' GROUP BY predicted")
     assert {row["predicted"]: row["n"] for row in sql.to_pylist()} == {label: truth.count(label) for label in pair}
@@ -103,8 +103,8 @@ def test_predictions_of_another_type_than_the_labels_are_refused(
 ) -> None:
     """1 is not True, and "1" is neither: Python, Arrow and JSON see that in three ways, and no score is made of it."""
     db.images.add(images=PIXELS[:2], labels=labels, progress=False)
-    db.datasets.create("all", db.images())
-    exp = db.experiments.insert("e", test="all")
+    db.datasets.add("all", db.images())
+    exp = db.experiments.add("e", test="all")
     with pytest.raises(DataError, match="of one type"):
         exp.log_predictions("all", said)
 

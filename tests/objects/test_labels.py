@@ -32,18 +32,18 @@ def today(db: og.Workspace) -> dict[str, object]:
 
 
 def test_labels_come_as_a_table_a_dict_or_a_query_with_a_value(pets: og.Workspace) -> None:
-    done = pets.labels.set(pd.DataFrame({"id": ["i0", "i1"], "label": ["dog", "dog"]}), why="second reading")
+    done = pets.labels.update(pd.DataFrame({"id": ["i0", "i1"], "label": ["dog", "dog"]}), why="second reading")
     assert (done.changed, done.unchanged) == (1, 1)
-    pets.labels.set({"i2": "bird"}, by="Ann")
-    pets.labels.set(pets.images().where(F("age") > 4), "fish")
-    pets.labels.set("i3", None)
+    pets.labels.update({"i2": "bird"}, who="Ann")
+    pets.labels.update(pets.images().where(F("age") > 4), "fish")
+    pets.labels.update("i3", None)
     assert today(pets) == {"i0": "dog", "i1": "dog", "i2": "bird", "i3": None, "i4": "cat", "i5": "fish"}
     (row,) = pets.labels.history("i0").to_dict("records")
-    assert (row["by"], row["before"], row["after"], row["why"]) == (getpass.getuser(), "cat", "dog", "second reading")
+    assert (row["who"], row["before"], row["after"], row["why"]) == (getpass.getuser(), "cat", "dog", "second reading")
     assert abs(row["at"].to_pydatetime() - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=5)
     assert len(pets.labels.history("i1")) == 0
-    pets.labels.set(pets.image("i2"), "cat", by="Bo")
-    assert pets.labels.history(pets.images(["i2", "i5"]))[["image", "by", "before", "after"]].values.tolist() == [
+    pets.labels.update(pets.image("i2"), "cat", who="Bo")
+    assert pets.labels.history(pets.images(["i2", "i5"]))[["image", "who", "before", "after"]].values.tolist() == [
         ["i2", "Ann", "cat", "bird"],
         ["i5", getpass.getuser(), "dog", "fish"],
         ["i2", "Bo", "bird", "cat"],
@@ -54,34 +54,34 @@ def test_labels_come_as_a_table_a_dict_or_a_query_with_a_value(pets: og.Workspac
 def test_what_cannot_be_a_label_changes_none(pets: og.Workspace) -> None:
     before = today(pets)
     with pytest.raises(MetadataError, match=r"Image.label is string, and a value of it is int"):
-        pets.labels.set({"i0": 3})
+        pets.labels.update({"i0": 3})
     with pytest.raises(DataError, match="do not exist"):
-        pets.labels.set({"i0": "dog", "nobody": "dog"})
+        pets.labels.update({"i0": "dog", "nobody": "dog"})
     with pytest.raises(ConflictError, match="No label was changed"):
-        pets.labels.set({"key": [pets.image("i0").key, 10**9], "label": ["dog", "dog"]})
+        pets.labels.update({"key": [pets.image("i0").key, 10**9], "label": ["dog", "dog"]})
     with pytest.raises(DataError, match="twice"):
-        pets.labels.set(pd.DataFrame({"id": ["i0", "i0"], "label": ["dog", "cat"]}))
+        pets.labels.update(pd.DataFrame({"id": ["i0", "i0"], "label": ["dog", "cat"]}))
     with pytest.raises(DataError, match="needs the label too"):
-        pets.labels.set("i0")
+        pets.labels.update("i0")
     with pytest.raises(DataError, match="no column 'label'"):
-        pets.labels.set(pd.DataFrame({"id": ["i0"], "truth": ["dog"]}))
+        pets.labels.update(pd.DataFrame({"id": ["i0"], "truth": ["dog"]}))
     assert today(pets) == before
     assert len(pets.labels.history(IDS)) == 0
 
 
 def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Workspace) -> None:
-    train = pets.datasets.create("train", pets.images(IDS[:3]))
-    test = pets.datasets.create("test", pets.images(IDS[2:]))
-    other = pets.datasets.create("ages", pets.images(IDS), label="age")
-    exp = pets.experiments.insert("e", train=train, uses={"shown": test})
-    pets.experiments.insert("f", train=other)
-    said = exp.log_predictions(test, ["cat"] * 4)
+    train = pets.datasets.add("train", pets.images(IDS[:3]))
+    test = pets.datasets.add("test", pets.images(IDS[2:]))
+    other = pets.datasets.add("ages", pets.images(IDS), label="age")
+    exp = pets.experiments.add("e", train=train, uses={"shown": test})
+    pets.experiments.add("f", train=other)
+    said = exp.log_predictions(test, ["cat"] * 4).id
     wrong = pets.predictions[said].to_arrow().column("wrong").to_pylist()
     frozen = {held.id: (held.digest, held.labels) for held in (train, test, other)}
     assert not pets.labels.stale()
     assert str(pets.labels.stale()) == "Nothing is stale: every frozen label is today's."
 
-    pets.labels.set({"i0": "dog", "i2": "dog", "i5": "cat"})
+    pets.labels.update({"i0": "dog", "i2": "dog", "i5": "cat"})
     stale = pets.labels.stale()
     assert stale.datasets == {"test@1": 2, "train@1": 2}
     assert stale.prediction_sets == {said: "test@1"}
@@ -97,8 +97,8 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
     assert pets.predictions[said].to_arrow().column("wrong").to_pylist() == wrong
     assert pets.images("test").to_pandas("label")["label"].tolist() == ["cat", "dog", "cat", "dog"]
 
-    later = pets.datasets.create("later", pets.images(IDS))
-    pets.labels.set({"i0": "cat", "i2": "cat", "i5": "dog"})
+    later = pets.datasets.add("later", pets.images(IDS))
+    pets.labels.update({"i0": "cat", "i2": "cat", "i5": "dog"})
     assert pets.labels.stale().datasets == {later.id: 3}, "what was corrected back is today's again"
     assert examine(pets._stores, deep=True).sound
 
@@ -125,7 +125,7 @@ def test_the_history_replayed_gives_todays_labels(engine: object, rounds: list[d
             truth: dict[str, object] = today(db)
             replayed = dict(truth)
             for corrections in rounds:
-                done = db.labels.set(corrections)
+                done = db.labels.update(corrections)
                 assert done.changed == sum(truth[id_] != label for id_, label in corrections.items())
                 truth.update(corrections)
             assert today(db) == truth

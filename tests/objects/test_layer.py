@@ -17,11 +17,11 @@ CLASSES = tuple(range(10))
 def experiment(db: og.Workspace) -> og.Experiment:
     """Two checkpoints: a fresh network, then the trained one as the best."""
     add_digits(db._stores, 200)
-    db.datasets.create("digits", db.images())
+    db.datasets.add("digits", db.images())
     model = db.models.add("small", SmallNet, preprocess=PREPROCESS, classes=CLASSES, input_shape=(1, 28, 28))
     with db.run(model, id="first", train="digits") as run:
-        run.checkpoint(trained(), best=True, epoch=1)
-        run.checkpoint(SmallNet(), epoch=2)
+        run.add_checkpoint(trained(), best=True, epoch=1)
+        run.add_checkpoint(SmallNet(), epoch=2)
     return run.experiment
 
 
@@ -29,19 +29,19 @@ def test_vectors_are_those_of_the_best_checkpoint_in_the_querys_order(
     db: og.Workspace, experiment: og.Experiment
 ) -> None:
     layer = experiment.layer("norm", pooling="max")
-    assert experiment.best is not None
-    assert (layer.checkpoint, layer.type, layer.shape) == (experiment.best.id, "BatchNorm2d", (16, 13, 13))
+    assert experiment.best_checkpoint() is not None
+    assert (layer.checkpoint, layer.type, layer.shape) == (experiment.best_checkpoint().id, "BatchNorm2d", (16, 13, 13))
     found = layer.embeddings(db.images("digits")[10:14])
     module = trained()
     with torch.no_grad():
         maps = module.norm(module.second(module.first(as_inputs(digits()[0][10:14])).relu()))
     np.testing.assert_allclose(found, maps.amax((2, 3)).numpy(), atol=1e-5)
-    np.testing.assert_array_equal(layer.vectors(["digit-12", "digit-10"]), found[[2, 0]])
+    np.testing.assert_array_equal(layer.embeddings(["digit-12", "digit-10"]), found[[2, 0]])
     assert repr(layer) == f"Layer('norm' of {layer.checkpoint!r}: BatchNorm2d, 16 x 13 x 13, max pooling)"
 
 
 def test_another_checkpoint_says_other_things(db: og.Workspace, experiment: og.Experiment) -> None:
-    last = experiment.checkpoints[-1]
+    last = experiment.checkpoints()[-1]
     other = experiment.layer("head", checkpoint=last)
     assert other.checkpoint == last.id
     images = db.images("digits")[:5]

@@ -58,9 +58,9 @@ def test_what_is_added_is_there(db: og.Workspace) -> None:
     assert held.preprocess == Pipeline(tuple(PREPROCESS))
     assert (held.classes, held.task, held.input_shape) == (DIGITS, "multi-class", (1, 28, 28))
     assert held.parameters == sum(p.numel() for p in SmallNet(width=4).parameters())
-    assert {row.name: row.shape for row in held.layers}["second"] == (8, 13, 13)
+    assert {row.name: row.shape for row in held.layers()}["second"] == (8, 13, 13)
     assert held.definition["target"] == "tests.runtime.networks:SmallNet"
-    assert (list(db.models), len(db.models), "small" in db.models) == (["small"], 1, True)
+    assert (db.models.ids(), len(db.models), "small" in db.models) == (["small"], 1, True)
     assert repr(held) == "Model('small': 442 parameters, input 1 x 28 x 28, 10 classes, multi-class)"
     assert "<td>Conv2d</td>" in held._repr_html_()
     assert isinstance(held.build(), SmallNet)
@@ -96,7 +96,7 @@ def test_outputs_must_fit_the_classes(db: og.Workspace) -> None:
     for classes in (set(DIGITS), {name: place for place, name in enumerate(DIGITS)}, "0123456789"):
         with pytest.raises(og.DataError, match="give the classes in the order of their indexes"):
             add_small(db, classes=classes)
-    assert list(db.models) == []
+    assert db.models.ids() == []
 
 
 def test_an_unknown_model_lists_the_models(db: og.Workspace) -> None:
@@ -151,7 +151,7 @@ def test_a_class_of_a_script_needs_trust_elsewhere(
         [sys.executable, tmp_path / "script.py", json.dumps(address)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    (checkpoint,) = db.models["scaled"].checkpoints
+    (checkpoint,) = db.models["scaled"].checkpoints()
     assert checkpoint.id == done.stdout.strip()
     with pytest.raises(og.errors.TrustError, match="captured from 'Scaled'"):
         checkpoint.load()
@@ -167,7 +167,7 @@ def test_a_module_is_kept_as_a_program(db: og.Workspace, monkeypatch: pytest.Mon
         db.models.add("program", module, classes=DIGITS)
     held = db.models.add("program", module, classes=DIGITS, input_shape=(1, 28, 28))
     assert db.models.add("program", module, classes=DIGITS, input_shape=(1, 28, 28)) == held
-    assert {row.name for row in held.layers} >= {"0.body.1", "0.head"}
+    assert {row.name for row in held.layers()} >= {"0.body.1", "0.head"}
     images = torch.rand(3, 1, 28, 28)
     checkpoint = held.add_checkpoint(module)
     torch.testing.assert_close(checkpoint.load()(images), module.eval()(images))
@@ -181,7 +181,7 @@ def test_checkpoints_come_back_and_are_checked(db: og.Workspace, tmp_path: Path)
     module = SmallNet(width=4)
     torch.save(module.state_dict(), tmp_path / "w.pth")
     checkpoint = held.add_checkpoint(tmp_path / "w.pth", id="small/imported")
-    assert held.checkpoints == [checkpoint]
+    assert held.checkpoints() == [checkpoint]
     assert (checkpoint.model, checkpoint.experiment, checkpoint.best) == ("small", None, False)
     loaded = checkpoint.load()
     for name, value in module.state_dict().items():

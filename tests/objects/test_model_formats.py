@@ -35,7 +35,7 @@ DIGITS = tuple(range(10))
 def world(db: og.Workspace) -> og.Workspace:
     pixels, labels = digits()
     db.images.add(images=pixels[:N], labels=labels[:N].tolist(), prefix="digit", progress=False)
-    db.datasets.create("digits", db.images(), label=None)
+    db.datasets.add("digits", db.images(), label=None)
     return db
 
 
@@ -47,7 +47,7 @@ def predicted(db: og.Workspace, model: og.Model) -> pd.DataFrame:
     """What a model predicts for all images, in the order of the digits."""
     experiment = f"of {model.id}"
     with db.run(model, id=experiment, test="digits") as run:
-        run.checkpoint()
+        run.add_checkpoint()
         run.predict("digits", progress=False)
     exp = db.experiment(experiment)
     return db.images("digits").with_columns(predicted=exp.predicted, confidence=exp.confidence).to_pandas()
@@ -90,7 +90,7 @@ def test_estimators_without_probabilities(world: og.Workspace) -> None:
 
 def test_an_estimator_of_several_labels(db: og.Workspace) -> None:
     db.images.add(images=digits()[0][:N], prefix="digit", progress=False)
-    db.datasets.create("digits", db.images(), label=None)
+    db.datasets.add("digits", db.images(), label=None)
     labels = digits()[1][:N]
     both = MultiOutputClassifier(RandomForestClassifier(8, random_state=1))
     both.fit(rows(), np.stack([labels % 2 == 1, labels > 4], axis=1))
@@ -105,7 +105,7 @@ def test_colors_come_in_the_order_of_the_pixels(db: og.Workspace) -> None:
     """An estimator that was fitted on `to_numpy` sees its rows again."""
     pixels = np.random.default_rng(0).integers(0, 255, (20, 4, 5, 3), np.uint8)
     db.images.add(images=pixels, prefix="noise", progress=False)
-    db.datasets.create("digits", db.images(), label=None)
+    db.datasets.add("digits", db.images(), label=None)
     target = pixels[:, 1, 2, 0].astype(float)
     ridge = Ridge().fit(pixels.reshape(20, -1).astype(np.float32), target)
     found = predicted(db, db.models.add("ridge", ridge, task="regression"))["predicted"]

@@ -137,7 +137,7 @@ def test_stored_with_lineage_and_found_again(db: og.Workspace) -> None:
         "RETURN p.id AS p, r.id AS r, e.op AS op, e.params AS params"
     )
     assert (rows[0]["p"], rows[0]["r"], rows[0]["op"]) == ("a", "a", "patch")
-    assert rows[0]["params"] == '{"height": 32, "left": 98, "top": 68, "value": 0, "width": 32}'
+    assert rows[0]["params"] == '{"box": [98, 68, 130, 100], "fill": 0}'
     again = db.images(["a", "b", "c"]).patches(32, edge="shift").derive("p")
     assert (again.computed, again.found) == (0, 44)
     with pytest.raises(og.ConflictError, match=r"'p' were made in another way"):
@@ -154,7 +154,7 @@ def test_operations_before_and_after(db: og.Workspace) -> None:
     for image, lazy in zip(stored, query, strict=True):
         row, column = (int(place) for place in image.id.rpartition("/")[2].split("-"))
         whole = Resize(size=(64, 96))(lazy.parent.pixels)
-        expected = ToGrayscale()(Crop(top=32 * row, left=32 * column, height=32, width=32)(whole))
+        expected = ToGrayscale()(Crop(box=(32 * column, 32 * row, 32 * column + 32, 32 * row + 32))(whole))
         np.testing.assert_array_equal(image.pixels, expected)
         np.testing.assert_array_equal(lazy.pixels, expected)
     where = db.images["a#q/1-2"].geometry()
@@ -212,8 +212,8 @@ def test_nothing_to_cut(db: og.Workspace) -> None:
         (lambda db: len(db.images().patches(99)), og.ShapeError, r"'b': An image of 64 x 64 has no patch of 99 x 99"),
         (lambda db: len(db.images().center_crop(80).patches(9)), og.OdinError, "'b'"),
         (lambda db: db.images().patches(8).store("a b"), og.DataError, "not a name"),
-        (lambda db: db.images().patches(90, edge="pad", value=-1).to_numpy(), og.DataError, "cannot contain -1"),
-        (lambda db: Patch(top=-1, left=0, height=1, width=1), og.DataError, "patch takes"),
+        (lambda db: db.images().patches(90, edge="pad", fill=-1).to_numpy(), og.DataError, "cannot contain -1"),
+        (lambda db: Patch(box=(0, -1, 1, 0)), og.DataError, "A patch begins inside"),
     ],
 )
 def test_bad_input(db: og.Workspace, call: Any, error: type[Exception], said: str) -> None:

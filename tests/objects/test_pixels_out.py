@@ -35,8 +35,8 @@ def test_batches_and_arrays_are_the_pixels(db: og.Workspace) -> None:
 
 def test_a_data_sets_labels_are_the_frozen_ones(db: og.Workspace) -> None:
     add_digits(db, 4)
-    made = db.datasets.create("all", db.images())
-    db.labels.set({"digit/000000": 9})
+    made = db.datasets.add("all", db.images())
+    db.labels.update({"digit/000000": 9})
     (batch,) = db.images(made).batches()
     assert list(batch.labels) == made.labels
 

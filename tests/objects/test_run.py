@@ -23,7 +23,7 @@ from tests.catalog.test_images import batch
 def world(stores: Stores) -> Stores:
     """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
-    Datasets(LocalSession(stores)).create("pets", [f"i{n}" for n in range(4)])
+    Datasets(LocalSession(stores)).add("pets", [f"i{n}" for n in range(4)])
     return stores
 
 
@@ -40,14 +40,14 @@ def test_a_whole_run(world: Stores) -> None:
         assert run.metrics().column("value").to_pylist() == [0.5, 0.25]
         made = run.log_predictions("pets", ["cat", "cat", "cat", "dog"], confidence=[0.5, 0.5, 0.75, 1.0])
     exp = run.experiment
-    assert (exp.state, exp.datasets, exp.parameters, exp.predictions) == (
+    assert (exp.state, exp.datasets, exp.parameters, exp.predictions()) == (
         "finished",
         {"train": "pets@1"},
         {"lr": 0.1},
         [made],
     )
     assert exp.metrics().column("step").to_pylist() == [1, 2]
-    assert world.columns.predictions(made).column("wrong").to_pylist() == [False, True, False, False]
+    assert world.columns.predictions(made.id).column("wrong").to_pylist() == [False, True, False, False]
     wrong = Datasets(LocalSession(world))["pets"].images().where(exp.wrong & (exp.confidence < 0.75))
     assert [image.id for image in wrong] == ["i1"]
 
@@ -128,18 +128,18 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
 def test_predicting_without_a_checkpoint_says_what_to_do(world: Stores) -> None:
     with (
         Run.start(LocalSession(world), id="mine") as run,
-        pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.checkpoint"),
+        pytest.raises(QueryError, match=r"no checkpoint to predict with: save one with run\.add_checkpoint"),
     ):
         run.predict("pets")
 
 
 def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
     with Run.start(LocalSession(world), id="mine") as run:
-        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.create"):
+        with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.add"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
-            run.checkpoint(None)  # type: ignore[arg-type]
-        assert run.experiment.checkpoints == []
+            run.add_checkpoint(None)  # type: ignore[arg-type]
+        assert run.experiment.checkpoints() == []
 
 
 def test_informed_by_an_imported_checkpoint_is_refused(world: Stores) -> None:

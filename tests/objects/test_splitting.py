@@ -17,8 +17,8 @@ PARTS = {"train": 0.5, "val": 0.25, "test": 0.25}
 HOW: list[dict[str, Any]] = [
     {},
     {"stratify": "label"},
-    {"group": "patient"},
-    {"group": "patient", "stratify": "label"},
+    {"group_by": "patient"},
+    {"group_by": "patient", "stratify": "label"},
     {"time": "day"},
 ]
 
@@ -27,7 +27,7 @@ HOW: list[dict[str, Any]] = [
 def scans(db: og.Workspace) -> og.Workspace:
     """40 scans of 20 patients in 4 classes, one a day."""
     _add(db, 0, NUMBER)
-    db.datasets.create("d", db.images())
+    db.datasets.add("d", db.images())
     return db
 
 
@@ -41,17 +41,17 @@ def _add(db: og.Workspace, first: int, number: int, **changed: Any) -> list[str]
 
 
 def sides(parts: dict[str, og.Dataset]) -> dict[int, str]:
-    return {int(key): name for name, part in parts.items() for key in part.keys}
+    return {int(key): name for name, part in parts.items() for key in part.keys().tolist()}
 
 
 @pytest.mark.parametrize("how", HOW, ids=str)
 def test_a_split_of_the_next_version_keeps_every_side(scans: og.Workspace, how: dict[str, Any]) -> None:
     """After corrected labels, removed and added images, whoever was in a part is in that part."""
     first = scans.datasets["d"].split(PARTS, **how)
-    scans.labels.set({"i003": "A", "i010": "D"})
+    scans.labels.update({"i003": "A", "i010": "D"})
     scans.images(["i005", "i006"]).delete(force=True)
     _add(scans, NUMBER, 8)
-    again = scans.datasets.create("d", scans.images(), revise=True).split(PARTS, **how, revise=True)
+    again = scans.datasets.add("d", scans.images(), revise=True).split(PARTS, **how, revise=True)
     before, after = sides(first), sides(again)
     assert len(after) == NUMBER - 2 + 8
     assert {key: side for key, side in after.items() if key in before} == {
@@ -60,36 +60,36 @@ def test_a_split_of_the_next_version_keeps_every_side(scans: og.Workspace, how: 
     assert {part.id: part.labels for part in again.values()} == {
         part.id: part.labels for part in scans.datasets["d"].split(PARTS, **how, revise=True).values()
     }, "the same again is the same"
-    if "group" in how:
+    if "group_by" in how:
         fields = scans.datasets["d@2"].images().to_arrow("patient")
         of = dict(zip(fields["key"].to_pylist(), fields["patient"].to_pylist(), strict=True))
         assert len({(of[key], side) for key, side in after.items()}) == len(set(of.values()))
 
 
 def test_folds_keep_their_images_and_their_number(scans: og.Workspace) -> None:
-    folds = scans.datasets["d"].kfold(4, group="patient")
+    folds = scans.datasets["d"].kfold(4, group_by="patient")
     before = sides({str(n): fold["test"] for n, fold in enumerate(folds)})
     new = _add(scans, NUMBER, 8)
     again = scans.datasets["d"].revise(add=new, relabel={"i001": "C"})
-    after = sides({str(n): fold["test"] for n, fold in enumerate(again.kfold(4, group="patient", revise=True))})
+    after = sides({str(n): fold["test"] for n, fold in enumerate(again.kfold(4, group_by="patient", revise=True))})
     assert {key: after[key] for key in before} == before
     assert len(after) == NUMBER + 8
     with pytest.raises(og.DataError, match=r"has 4 folds.*redraw=True"):
-        again.kfold(5, group="patient", revise=True)
-    assert len(again.kfold(5, group="patient", redraw=True)) == 5
+        again.kfold(5, group_by="patient", revise=True)
+    assert len(again.kfold(5, group_by="patient", redraw=True)) == 5
 
 
 def test_new_pixels_and_returning_patients_are_on_the_side_they_were_on(scans: og.Workspace) -> None:
     """What a model may have learned from, by earlier pixels or by patient, stays away from what judges it."""
-    first = scans.datasets["d"].split(PARTS, group="patient")
+    first = scans.datasets["d"].split(PARTS, group_by="patient")
     was = {id_: name for name, part in first.items() for id_ in part.images().to_arrow("id")["id"].to_pylist()}
     scans.image("i000").revise(np.zeros((8, 8), np.uint8))
     kept = [f"i{n:03}" for n in range(NUMBER) if n // 2 not in (0, 7)]  # patients 0 and 7 are gone ...
-    second = scans.datasets.create("d", kept, revise=True)
-    second.split(PARTS, group="patient", revise=True)
+    second = scans.datasets.add("d", kept, revise=True)
+    second.split(PARTS, group_by="patient", revise=True)
     back = _add(scans, NUMBER, 2, patient=["p07", "p07"])  # ... and 7 comes back, and the new pixels of i000
     third = second.revise(add=[*back, "i000@2"])
-    now = third.split(PARTS, group="patient", revise=True)
+    now = third.split(PARTS, group_by="patient", revise=True)
     found = {id_: name for name, part in now.items() for id_ in part.images().to_arrow("id")["id"].to_pylist()}
     assert found["i000@2"] == was["i000"]
     assert {found[id_] for id_ in back} == {was["i014"]}
@@ -119,11 +119,11 @@ def test_which_draw_is_the_newest_is_no_matter_of_clocks(scans: og.Workspace, mo
 def test_what_a_split_did_not_reach_is_said_and_kept(scans: og.Workspace) -> None:
     scans.images.update({f"i{n:03}": {"site": "big" if n < 38 else f"small {n}"} for n in range(NUMBER)})
     with pytest.warns(og.SplitWarning, match=r"train 0.95 \(asked 0.8\), test 0.05 \(asked 0.2\)"):
-        parts = scans.datasets["d"].split({"train": 0.8, "test": 0.2}, group="site")
+        parts = scans.datasets["d"].split({"train": 0.8, "test": 0.2}, group_by="site")
     for held in (scans.datasets["d"], *parts.values()):
         (said, *_) = scans.datasets[held.id].warnings
         assert "'big', has 38 of 40 images" in said
-    scans.labels.set({"i000": "only one"})
-    again = scans.datasets.create("e", scans.images())
+    scans.labels.update({"i000": "only one"})
+    again = scans.datasets.add("e", scans.images())
     with pytest.warns(og.SplitWarning, match="'only one'"):
         again.split({"train": 0.8, "test": 0.2}, stratify="label")

@@ -19,7 +19,7 @@ def pets(db: og.Workspace) -> og.Workspace:
     """Six images, and an experiment that takes all of them for a cat."""
     pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
     db.images.add(images=pixels, ids=IDS, labels=["cat", "dog"] * 3, progress=False)
-    pets = db.datasets.create("pets", db.images())
+    pets = db.datasets.add("pets", db.images())
     with db.run(id="e", test=pets) as run:
         run.log_predictions(pets, ["cat"] * 6, confidence=[0.9] * 6, classes=["cat", "dog"])
     return db
@@ -30,7 +30,7 @@ def _foreign(db: og.Workspace, label: Any) -> None:
 
 
 WRITERS: dict[str, Callable[[og.Workspace, Any], Any]] = {
-    "db.labels": lambda db, label: db.labels.set("i1", label),
+    "db.labels": lambda db, label: db.labels.update("i1", label),
     "another client": _foreign,
 }
 
@@ -61,7 +61,7 @@ def test_another_label_is_stale_whoever_wrote_it_and_the_same_again_is_not(
 
 def test_labels_that_another_client_removed_are_all_stale_but_for_those_given_by_hand(pets: og.Workspace) -> None:
     part = pets.datasets["pets"].split({"a": 0.5, "b": 0.5})["a"]
-    hand = pets.datasets.create("hand", pets.images(), labels=["owl"] * 6)
+    hand = pets.datasets.add("hand", pets.images(), labels=["owl"] * 6)
     by_hand = hand.split({"c": 0.5, "d": 0.5})["c"]
     pets._stores.graph.write("MATCH (i:Image) REMOVE i.label")
     found = pets.labels.stale()
@@ -74,7 +74,7 @@ def test_labels_that_another_client_removed_are_all_stale_but_for_those_given_by
 def test_edges_to_members_have_the_frozen_label_until_the_image_is_purged(db: og.Workspace, labels: list[Any]) -> None:
     pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
     db.images.add(images=pixels, ids=IDS, labels=labels, progress=False)
-    db.datasets.create("s", db.images())
+    db.datasets.add("s", db.images())
     asked = "MATCH (:Dataset {id: 's@1'})-[m:HAD_MEMBER]->(i:Image) RETURN i.id AS image, m.label AS label"
     assert {row["image"]: row["label"] for row in db.cypher(asked)} == dict(zip(IDS, labels, strict=True))
     db.images(["i0"]).purge(force=True)

@@ -60,13 +60,13 @@ def scans(db: og.Workspace) -> og.Workspace:
         },
         progress=False,
     )
-    db.datasets.create("clinic", db.images())
+    db.datasets.add("clinic", db.images())
     db.models.add("net", Net, input_shape=(1, 8, 8), classes=sorted(set(DIAGNOSES)), preprocess=[ToFloat()])
     torch.manual_seed(0)
     with db.run("net", train="clinic", test="clinic", params={"epochs": 3, "lr": 0.1, "layers": [1, 2]}) as run:
         run.log({"loss": 2.0}, step=1)
         run.log({"loss": 1.0}, step=2)
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
         run.predict("clinic", progress=False)
     return db
 
@@ -129,7 +129,7 @@ def test_the_model_table_of_the_classic_networks(db: og.Workspace) -> None:
 
 
 def test_all_images_and_a_frozen_label(scans: og.Workspace) -> None:
-    scans.labels.set({"scan-0": "normal"}, why="reread")
+    scans.labels.update({"scan-0": "normal"}, why="reread")
     assert scans.tables.images("clinic").column("label").to_pylist() == DIAGNOSES
     today = scans.tables.images()
     assert today.column("label").to_pylist() == ["normal", *DIAGNOSES[1:]]

@@ -19,7 +19,7 @@ def world(db: og.Workspace) -> og.Workspace:
     """Four images, a data set of them, an experiment with predictions, and a volume."""
     pixels = np.random.default_rng(0).integers(0, 255, (4, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, ids=IDS, labels=["x", "y"] * 2, progress=False)
-    pilot = db.datasets.create("pilot", db.images())
+    pilot = db.datasets.add("pilot", db.images())
     with db.run(id="e", test=pilot) as run:
         run.log_predictions(pilot, ["x"] * 4)
     db.volumes.add("head", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5), progress=False)
@@ -31,10 +31,10 @@ def seen(db: og.Workspace) -> dict[str, Any]:
     return {
         "images": db.images().to_pandas("id", "label").to_dict("list"),
         "members": db.images("pilot").keys().tolist() if "pilot" in db.datasets else None,
-        "datasets": list(db.datasets),
-        "experiments": list(db.experiments),
-        "predictions": list(db.predictions),
-        "volumes": list(db.volumes),
+        "datasets": db.datasets.ids(),
+        "experiments": db.experiments.ids(),
+        "predictions": db.predictions.ids(),
+        "volumes": db.volumes.ids(),
         "deletions": len(db.deletions()),
     }
 

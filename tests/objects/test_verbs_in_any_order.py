@@ -57,7 +57,7 @@ def apply(db: og.Workspace, truth: Truth, step: tuple[Any, ...]) -> None:  # noq
             pixels = np.full((1, 3, 3), NAMES.index(name), np.uint8)
 
             def insert() -> None:
-                db.images.insert(images=pixels, ids=[name], labels=[label], metadata={"age": [1]})
+                db.images.add(images=pixels, ids=[name], labels=[label], metadata={"age": [1]})
 
             if name in truth.gone:
                 refused(insert, ConflictError)
@@ -75,11 +75,11 @@ def apply(db: og.Workspace, truth: Truth, step: tuple[Any, ...]) -> None:  # noq
         case ("label", names, label):
             if set(names) <= truth.rows.keys():
                 changed = sum(truth.rows[name]["label"] != label for name in names)
-                assert db.labels.set(dict.fromkeys(names, label)).changed == changed
+                assert db.labels.update(dict.fromkeys(names, label)).changed == changed
                 for name in names:
                     truth.rows[name]["label"] = label
             else:
-                refused(lambda: db.labels.set(dict.fromkeys(names, label)), DataError)
+                refused(lambda: db.labels.update(dict.fromkeys(names, label)), DataError)
         case ("delete" | "purge" as verb, names, force):
             known = truth.rows.keys() | truth.gone
             if not set(names) <= known:
@@ -96,7 +96,7 @@ def apply(db: og.Workspace, truth: Truth, step: tuple[Any, ...]) -> None:  # noq
                 truth.rows.pop(name, None)
         case ("freeze",):
             if truth.rows and not truth.frozen:
-                db.datasets.create("all", db.images())
+                db.datasets.add("all", db.images())
                 truth.frozen = set(truth.rows)
 
 
@@ -116,7 +116,7 @@ def check(db: og.Workspace, truth: Truth) -> None:
     if truth.frozen:
         held = db.datasets["all"]
         assert len(held) == len(truth.frozen)
-        assert held.deleted == sorted(truth.frozen - truth.rows.keys())
+        assert held.deleted_members() == sorted(truth.frozen - truth.rows.keys())
         assert {image.id for image in held.images()} == truth.frozen & truth.rows.keys()
     assert set(db.deletions()["id"]) == truth.gone
     report = examine(db._stores, deep=True)

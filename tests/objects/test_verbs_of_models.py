@@ -26,9 +26,9 @@ def test_prediction_and_neighbors_go_on_without_what_is_gone(clinic: og.Workspac
     clinic.image(first[1]).purge(force=True)
     again = query.nearest("scan000.png", by=layer, k=3).to_pandas("id")["id"].tolist()
     assert again == first[2:5]
-    clinic.predictions.delete(exp.predictions)
-    assert exp.predictions == []
-    made = clinic.predictions[exp.predict("retina-test")]
+    clinic.predictions.delete(exp.predictions())
+    assert exp.predictions() == []
+    made = exp.predict("retina-test")
     assert len(made) == example.IMAGES - 2
     assert len(query.where(exp.wrong | ~exp.wrong)) == example.IMAGES - 2
     assert len(query.to_torch(model="small-cnn")) == example.IMAGES - 2
@@ -37,17 +37,17 @@ def test_prediction_and_neighbors_go_on_without_what_is_gone(clinic: og.Workspac
 
 def test_activations_that_were_deleted_are_computed_again(clinic: og.Workspace) -> None:
     layer = clinic.experiment("small-cnn/1").layer("features")
-    made = clinic.activations.insert(layer, clinic.images("retina-test"))
-    before = made.vectors()
-    assert clinic.activations.select(layer="features", checkpoint=layer.checkpoint).ids == (made.id,)
+    made = clinic.activations.add(layer, clinic.images("retina-test"))
+    before = made.embeddings()
+    assert clinic.activations.where(layer="features", checkpoint=layer.checkpoint).ids() == [made.id]
     made.update(checked=True)
     made.delete(why="room")
-    assert list(clinic.activations) == []
+    assert clinic.activations.ids() == []
     with pytest.raises(UnknownNameError, match="no activation set"):
         clinic.activations[made.id]
     assert clinic.gc(dry_run=True).files == (), "young files are spared"
-    again = clinic.activations.insert(layer, clinic.images("retina-test"))
-    np.testing.assert_allclose(again.vectors(), before, rtol=1e-5)
+    again = clinic.activations.add(layer, clinic.images("retina-test"))
+    np.testing.assert_allclose(again.embeddings(), before, rtol=1e-5)
     assert again.metadata == {"checked": True}
     assert clinic.doctor(deep=True).sound
 
@@ -56,18 +56,18 @@ def test_models_and_checkpoints(clinic: og.Workspace) -> None:
     exp = clinic.experiment("small-cnn/1")
     with pytest.raises(FrozenError, match="Model 'small-cnn' is trained by the experiment small-cnn/1; is run by the"):
         clinic.models["small-cnn"].delete()
-    checkpoint = exp.checkpoints[0]
+    checkpoint = exp.checkpoints()[0]
     with pytest.raises(FrozenError, match="is what was run for the prediction set"):
         checkpoint.delete()
     checkpoint.delete(force=True)
-    assert exp.checkpoints == []
-    assert exp.best is None
-    assert clinic.models["small-cnn"].checkpoints == []
+    assert exp.checkpoints() == []
+    assert exp.best_checkpoint() is None
+    assert clinic.models["small-cnn"].checkpoints() == []
     with pytest.raises(UnknownNameError):
         exp.layer("features", checkpoint=checkpoint)
     exp.delete(why="again from the beginning")
     clinic.models["small-cnn"].update(note="retired").delete()
-    assert list(clinic.models) == []
+    assert clinic.models.ids() == []
     with pytest.raises(ConflictError, match="Model 'small-cnn' was deleted by"):
         clinic.models.add("small-cnn", example.SmallCNN, classes=list(example.NAMES), input_shape=(1, 8, 8))
     frame = clinic.deletions()
@@ -78,7 +78,7 @@ def test_models_and_checkpoints(clinic: og.Workspace) -> None:
 
 
 def test_selections_of_models(clinic: og.Workspace) -> None:
-    assert clinic.models.select(F("parameters") < 200, task="multi-class").ids == ("small-cnn",)
-    assert [model.id for model in clinic.models.select()] == ["small-cnn"]
-    assert clinic.models.select(task="regression").to_pandas().empty
-    assert len(clinic.experiments.select(state="finished")[:1]) == 1
+    assert clinic.models.where(F("parameters") < 200, task="multi-class").ids() == ["small-cnn"]
+    assert [model.id for model in clinic.models] == ["small-cnn"]
+    assert clinic.models.where(task="regression").to_pandas().empty
+    assert len(clinic.experiments.where(state="finished")[:1]) == 1

@@ -86,22 +86,22 @@ def asked(report: Callable[[], Any]) -> Any:
 
 CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
     "images": lambda db, images: sorted(db.images(images).keys().tolist()),
-    "create": lambda db, images: len(db.datasets.create(uuid.uuid4().hex, images)),
+    "create": lambda db, images: len(db.datasets.add(uuid.uuid4().hex, images)),
     "revise": lambda db, images: len(db.datasets["rest@1"].revise(add=images)),
     "impact": lambda db, images: db.impact(images).counts,
     "history": lambda db, images: len(db.labels.history(images)),
-    "labels.set": lambda db, images: db.labels.set(images, "b").changed,
+    "labels.update": lambda db, images: db.labels.update(images, "b").changed,
     "delete": lambda db, images: (db.images.delete(images, force=True), len(db.images))[1],
     "purge": lambda db, images: len(db.images.purge(images, dry_run=True).images),
     "materialize": lambda db, images: len(layer(db).materialize(images, progress=False)),
     "embeddings": lambda db, images: layer(db).embeddings(images, progress=False).shape,
     "stats": lambda db, images: len(layer(db).stats(images).to_pandas()),
-    "selectivity": lambda db, images: asked(lambda: layer(db).selectivity(images, by="label")),
+    "selectivity": lambda db, images: asked(lambda: layer(db).selectivity(images, group_by="label")),
     "affinity": lambda db, images: asked(lambda: layer(db).affinity({"n": F("n")}, images=images)),
     "values": lambda db, images: layer(db).units[[0, 1]].values(images).shape,
     "top": lambda db, images: layer(db).units[0].top(2, images).count(),
     "unusual": lambda db, images: len(db.image("image/000005").unusual_units(layer(db), images, 2).to_pandas()),
-    "activations": lambda db, images: len(db.activations.insert(layer(db), images)),
+    "activations": lambda db, images: len(db.activations.add(layer(db), images)),
     "vectors.add": added,
 }
 
@@ -110,12 +110,12 @@ CALLS: dict[str, Callable[[og.Workspace, Any], Any]] = {
 def world(db: og.Workspace) -> og.Workspace:
     pixels = np.random.default_rng(0).integers(0, 255, (N, 4, 4), dtype=np.uint8)
     db.images.add(images=pixels, labels=["a", "b"] * 3, metadata={"n": list(range(N))}, progress=False)
-    db.views["few"] = db.images().where(F("n") < 3)
-    few = db.datasets.create("few", db.images().where(F("n") < 3))
-    db.datasets.create("rest", db.images().where(F("n") >= 3))
+    db.views.add("few", db.images().where(F("n") < 3))
+    few = db.datasets.add("few", db.images().where(F("n") < 3))
+    db.datasets.add("rest", db.images().where(F("n") >= 3))
     model = db.models.add("net", Net, classes=["a", "b"], input_shape=(1, 4, 4), preprocess=["to-float"])
     with db.run(model, train=few) as run:
-        run.checkpoint(Net())
+        run.add_checkpoint(Net())
     return db
 
 
@@ -124,8 +124,8 @@ def call(db: og.Workspace, name: str, images: Any) -> Any:
     found = CALLS[name](db, images)
     if name == "delete":
         db.images.undelete([f"image/{n:06}" for n in range(N)])
-    if name == "labels.set":
-        db.labels.set({f"image/{n:06}": "ab"[n % 2] for n in range(N)})
+    if name == "labels.update":
+        db.labels.update({f"image/{n:06}": "ab"[n % 2] for n in range(N)})
     return found
 
 
@@ -152,7 +152,7 @@ def test_every_way_to_say_images_is_the_same(world: og.Workspace, name: str) -> 
         assert call(world, name, images(world)) == one, form
 
 
-@pytest.mark.parametrize("name", ["impact", "delete", "embeddings", "labels.set", "stats", "create", "vectors.add"])
+@pytest.mark.parametrize("name", ["impact", "delete", "embeddings", "labels.update", "stats", "create", "vectors.add"])
 def test_what_is_no_image_is_refused_in_words(world: og.Workspace, name: str) -> None:
     for what, images in NOT.items():
         with pytest.raises((DataError, QueryError)):
@@ -173,7 +173,7 @@ def test_an_image_and_a_data_set_of_one_name(world: og.Workspace) -> None:
 
 def test_a_deleted_image_is_said_to_be_deleted(world: og.Workspace) -> None:
     """Who asks for it by id hears when it went, by whom, why, and how it comes back; the count of others is right."""
-    world.images.delete("image/000005", why="blurred", by="Ann", force=True)
+    world.images.delete("image/000005", why="blurred", who="Ann", force=True)
     for ask in (lambda: world.image("image/000005"), lambda: world.impact("image/000005")):
         with pytest.raises(OdinError) as caught:
             ask()
@@ -192,7 +192,7 @@ def test_history_is_in_the_order_of_the_corrections(world: og.Workspace, monkeyp
     at = labels.now()
     for hours, label in enumerate(["c", "d", "e"]):
         monkeypatch.setattr(labels, "now", lambda late=hours: at - pd.Timedelta(hours=late).to_pytimedelta())
-        world.labels.set(["image/000000", "image/000001"], label)
+        world.labels.update(["image/000000", "image/000001"], label)
     history = world.labels.history("few")
     assert history[history["image"] == "image/000000"]["after"].tolist() == ["c", "d", "e"]
     assert history["after"].tolist() == ["c", "c", "d", "d", "e", "e"]
@@ -204,7 +204,7 @@ def test_half_made_images_of_another_client_are_named(world: og.Workspace) -> No
     world.cypher("CREATE (:Image {id: 'half', key: 900000})", write=True)
     world.cypher("MATCH (i:Image {id: 'image/000005'}) REMOVE i.key", write=True)
     with pytest.raises(DataError, match="1 of 6 images have no pixels, first 'half'"):
-        world.datasets.create("all", world.images(), label=None)
+        world.datasets.add("all", world.images(), label=None)
     with pytest.raises(QueryError, match="has no key"):
         world.image("image/000005")
-    assert len(world.datasets.create("whole", world.images().where(~F("digest").is_null()), label=None)) == 5
+    assert len(world.datasets.add("whole", world.images().where(~F("digest").is_null()), label=None)) == 5

@@ -47,7 +47,7 @@ def world(db: og.Workspace, tmp_path: Path, request: pytest.FixtureRequest) -> W
     key = db.image("gone").key
     (segment,) = [one for one in db._stores.columns.segments("pixels") if one.min_key == key == one.max_key]
     shutil.rmtree(db._stores.arrays.raw.path(segment.uri))
-    db.datasets.create("with gone", db.images(["gone", "scan000.png", "scan001.png"]))
+    db.datasets.add("with gone", db.images(["gone", "scan000.png", "scan001.png"]))
     return World(db, layer, "gone", tmp_path)
 
 
@@ -74,7 +74,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "to_numpy": lambda w: w.query.to_numpy(),
     "resize": lambda w: w.query.resize(4).to_numpy(),
     "resize.sheet": lambda w: w.query.resize(4).sheet(),
-    "query.crop": lambda w: w.query.crop(0, 0, 4, 4).to_numpy(),
+    "query.crop": lambda w: w.query.crop((0, 0, 4, 4)).to_numpy(),
     "apply": lambda w: w.query.apply(np.flipud).to_numpy(),
     "store": lambda w: w.query.resize(4).store("small"),
     "patches": lambda w: w.query.patches(4).to_numpy(),
@@ -82,7 +82,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "patches.loader": lambda w: list(w.query.patches(4).loader(2)),
     "patches.store": lambda w: w.query.patches(4).store("tile"),
     "map": lambda w: w.query.map(mean),
-    "map by": lambda w: w.query.map(lambda images: mean(images[0]), by="site"),
+    "map by": lambda w: w.query.map(lambda images: mean(images[0]), group_by="site"),
     "embeddings": lambda w: w.layer.embeddings(w.query),
     "nearest": lambda w: w.query.nearest("scan002.png", by=w.layer, k=2).to_arrow(),
     "nearest to it": lambda w: w.db.images("retina-test").nearest(w.bad, by=w.layer, k=2).to_arrow(),
@@ -90,20 +90,20 @@ CALLS: dict[str, Callable[[World], Any]] = {
     "outliers": lambda w: w.query.outliers(by=w.layer, k=1).to_arrow(),
     "cluster": lambda w: w.query.cluster(by=w.layer, k=2).to_arrow(),
     "representative": lambda w: w.query.representative(1, by=w.layer).to_arrow(),
-    "activations.insert": lambda w: w.db.activations.insert(w.layer, w.query),
+    "activations.add": lambda w: w.db.activations.add(w.layer, w.query),
     "materialize": lambda w: w.layer.materialize(w.query),
     "units.values": lambda w: w.layer.units[[0, 1]].values(w.query),
     "units.top": lambda w: w.layer.units[0].top(1, w.query).to_arrow(),
     "where a unit": lambda w: w.query.where(w.layer.units[0] > 0).to_arrow(),
     "stats": lambda w: w.layer.stats(w.query),
-    "selectivity": lambda w: w.layer.selectivity(w.query, by="site"),
+    "selectivity": lambda w: w.layer.selectivity(w.query, group_by="site"),
     "similar_units": lambda w: w.layer.similar_units(w.query),
 }
 OF_A_DATASET: dict[str, Callable[[World], Any]] = {
     "predict": lambda w: w.db.experiment("small-cnn/1").predict("with gone"),
     "materialize": lambda w: w.layer.materialize("with gone"),
-    "leaks": lambda w: w.db.leaks("with gone", "retina-test", by=["near"]),
-    "leaks by a layer": lambda w: w.db.leaks("with gone", "retina-test", by=[w.layer]),
+    "leaks": lambda w: w.db.leaks("with gone", "retina-test", rules=["near"]),
+    "leaks by a layer": lambda w: w.db.leaks("with gone", "retina-test", rules=[w.layer]),
     "export as folders": lambda w: w.db.dataset("with gone").export(w.folder / "a", format="folder"),
     "export as webdataset": lambda w: w.db.dataset("with gone").export(w.folder / "b", format="webdataset"),
     "export as parquet": lambda w: w.db.dataset("with gone").export(w.folder / "c", format="parquet"),

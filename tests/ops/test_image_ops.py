@@ -57,7 +57,7 @@ class TestEveryKindOfImage:
     def test_crop_flip_and_pad_agree_with_torchvision(self, dtype: str, bands: int) -> None:
         image = photo(dtype, bands)
         tensor = chw(image)
-        found = Crop(top=3, left=7, height=20, width=31)(image)
+        found = Crop(box=(7, 3, 38, 23))(image)
         np.testing.assert_array_equal(found, hwc(v2.crop(tensor, 3, 7, 20, 31)))
         np.testing.assert_array_equal(Flip()(image), hwc(v2.horizontal_flip(tensor)))
         np.testing.assert_array_equal(Flip(axis="vertical")(image), hwc(v2.vertical_flip(tensor)))
@@ -120,7 +120,7 @@ class TestEveryKindOfImage:
 
     def test_one_by_one_is_as_a_batch(self, dtype: str, bands: int) -> None:
         images = np.stack([photo(dtype, bands), photo(dtype, bands)[::-1]])
-        for op in (Crop(top=1, left=1, height=9, width=9), Flip(), Pad(top=2), Blur(sigma=1), Contrast(factor=2)):
+        for op in (Crop(box=(1, 1, 10, 10)), Flip(), Pad(top=2), Blur(sigma=1), Contrast(factor=2)):
             each = Pipeline((op,))
             np.testing.assert_array_equal(each.batch(images), np.stack([each(image) for image in images]))
 
@@ -138,7 +138,7 @@ def test_what_is_handed_in_stays_as_it_is() -> None:
 # Where things lie
 
 SPATIAL: list[ImageOp] = [
-    Crop(top=5, left=11, height=40, width=50),
+    Crop(box=(11, 5, 61, 45)),
     CenterCrop(size=(41, 52)),
     Resize(size=(120, 60)),
     Resize(size=50),
@@ -186,7 +186,7 @@ def test_maps_compose_and_go_both_ways(ops: list[Any], data: st.DataObject) -> N
 
 
 def test_boxes() -> None:
-    where = Pipeline((Crop(top=10, left=20, height=30, width=40), Resize(size=(60, 80)))).geometry(100, 100)
+    where = Pipeline((Crop(box=(20, 10, 60, 40)), Resize(size=(60, 80)))).geometry(100, 100)
     assert where.box_on_parent((0, 0, 80, 60)) == (20, 10, 60, 40)
     assert where.box_from_parent((20, 10, 60, 40)) == (0, 0, 80, 60)
     turned = Rotate(degrees=90, expand=True).geometry(50, 80)
@@ -201,11 +201,11 @@ def test_boxes() -> None:
 @pytest.mark.parametrize(
     ("op", "image", "kind", "said"),
     [
-        (Crop(top=60, left=0, height=50, width=5), "uint8", ShapeError, "reaches outside of an image of 86 x 103"),
-        (Crop(top=-1, left=0, height=5, width=5), "uint8", ShapeError, "reaches outside"),
+        (Crop(box=(0, 60, 5, 110)), "uint8", ShapeError, "reaches outside of an image of 86 x 103"),
+        (Crop(box=(0, -1, 5, 4)), "uint8", ShapeError, "reaches outside"),
         (Pad(top=500, mode="reflect"), "uint8", ShapeError, "needs more pixels"),
-        (Pad(top=1, value=300), "uint8", DataError, "cannot contain 300"),
-        (Pad(top=1, value=0.5), "uint16", DataError, r"cannot contain 0\.5"),
+        (Pad(top=1, fill=300), "uint8", DataError, "cannot contain 300"),
+        (Pad(top=1, fill=0.5), "uint16", DataError, r"cannot contain 0\.5"),
         (Rotate(degrees=10), "bool", DataError, "no values in between"),
         (Blur(sigma=1), "bool", DataError, "cannot be blurred"),
         (Contrast(factor=1), "bool", DataError, "has no contrast"),
@@ -225,8 +225,8 @@ def test_floats_beyond_one_have_no_clahe() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "said"),
     [
-        ("crop", {"top": 0, "left": 0, "height": 0, "width": 5}, "above 0"),
-        ("crop", {"top": 0.5, "left": 0, "height": 1, "width": 5}, "whole numbers"),
+        ("crop", {"box": [0, 0, 5, 0]}, "is empty"),
+        ("crop", {"box": [0, 0.5, 5, 1]}, "in whole pixels"),
         ("flip", {"axis": "sideways"}, "no axis 'sideways'"),
         ("pad", {"top": -1}, "0 or more"),
         ("pad", {"mode": "wrap"}, "no mode 'wrap'"),

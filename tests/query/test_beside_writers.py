@@ -38,13 +38,13 @@ def add():
     mine.extend(ids)
     pixels, fields = np.full((3, 8, 8, 1), me, np.uint8), {"left": [1] * 3, "right": [1] * 3}
     db.images.add(images=pixels, ids=ids, labels=["x"] * 3, metadata=fields, progress=False)
-def label(): db.labels.set({chance.choice(mine): chance.choice("xyz")}, why="trial")
+def label(): db.labels.update({chance.choice(mine): chance.choice("xyz")}, why="trial")
 def update():
     number = chance.randrange(9)  # both fields in one transaction: a reader never sees one without the other
     db.images.update({chance.choice(mine): {"left": number, "right": number}})
 def field(): db.images.update({chance.choice(mine): {f"new {me} {made}": 1}})
 def delete(): db.image(mine.pop(0)).delete(why="trial")
-def dataset(): db.datasets.create(f"set {me}", db.images().where(F("label") == "x"), revise=True)
+def dataset(): db.datasets.add(f"set {me}", db.images().where(F("label") == "x"), revise=True)
 def read():
     global reads
     reads += 1

@@ -209,7 +209,7 @@ def _fill(db: og.Workspace) -> None:
     db.images.add(images=pixels, ids=[f"{place}" for place in range(N)], metadata=metadata)
     db.images.add(images=pixels[:1] + 7, ids=["later"], metadata={"nothing": ["soon gone"]})
     db.images.update({"later": {"nothing": None}}, missing="remove")
-    db.datasets.create("bare", db.images().limit(5), label=None)
+    db.datasets.add("bare", db.images().limit(5), label=None)
 
 
 @pytest.mark.parametrize("cases", CASES)

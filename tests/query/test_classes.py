@@ -22,7 +22,7 @@ OTHERS: dict[str, list[Any]] = {
 def test_a_class_is_found_by_value_and_type(db: og.Workspace, of: str, classes: list[Any]) -> None:
     pixels = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
     db.images.add(images=pixels, ids=list("abcd"), labels=[classes[n % 2] for n in range(4)])
-    test = db.datasets.create("test", db.images())
+    test = db.datasets.add("test", db.images())
     with db.run(id="one", test=test) as run:
         run.log_predictions(test, probabilities=SAID, classes=classes)
     exp = run.experiment

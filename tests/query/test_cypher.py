@@ -52,7 +52,7 @@ MEANINGS = Said()
         (F("id").contains(HOSTILE), "(i.`id` CONTAINS $p0)", {"p0": HOSTILE}),
         (F("id").isin([HOSTILE]), "(i.`id` IN $p0)", {"p0": [HOSTILE]}),
         (F("id").isin([]), "false", {}),
-        (~WRONG | F("age").is_null(), "((NOT said0.wrong) OR (i.`age` IS NULL))", {}),
+        (~WRONG | F("age").is_null(), "((NOT prediction0.wrong) OR (i.`age` IS NULL))", {}),
     ],
 )
 def test_values_are_parameters_and_names_are_quoted(said: Expr, text: str, parameters: dict[str, Any]) -> None:
@@ -72,10 +72,10 @@ def test_one_statement() -> None:
     assert said.text.splitlines() == [
         "MATCH (:Dataset {id: $p0})-[:HAD_MEMBER]->(i:Image)",
         "WHERE i.deleted IS NULL",
-        "OPTIONAL MATCH (i)<-[:OF]-(said0:Prediction)-[:PART_OF]->(:PredictionSet {id: $p1, state: 'ready'})",
-        "WITH i, said0",
-        "WHERE said0.wrong",
-        "WITH i, said0",
+        "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(:PredictionSet {id: $p1, state: 'ready'})",
+        "WITH i, prediction0",
+        "WHERE prediction0.wrong",
+        "WITH i, prediction0",
         "ORDER BY i.`age` IS NULL, i.`age` DESC, i.key",
         "SKIP $p2",
         "LIMIT $p3",

@@ -60,7 +60,7 @@ def in_order(world: World, keys: list[int], order: list[SortKey]) -> list[int]:
     """Ties by key; a stable sort by each key, the last one first, then missing values to the end."""
     found = sorted(keys)
     for key in reversed(order):
-        values = {image: value_of(key.by, world.rows[image]) for image in found}
+        values = {image: value_of(key.value, world.rows[image]) for image in found}
         some = [image for image in found if values[image] is not None]
         some = sorted(some, key=values.__getitem__, reverse=key.descending)
         found = some + [image for image in found if values[image] is None]

@@ -94,9 +94,9 @@ def test_one_rule_for_groups_and_order(images: og.Query, db: og.Workspace) -> No
     assert row == {"sum": None, "mean": None, "std": None, "middle": 0.0, "low": -math.inf}
     assert not np.signbit(images.where(F("x") == 0).to_arrow("x").column("x").to_numpy()).any()
     assert db.sql("SELECT count(DISTINCT x) AS n, count(x) AS m FROM images").to_pylist() == [{"n": 5, "m": 7}]
-    whole = db.datasets.create("all", images.where(F("x").is_not_null()), label=None)
+    whole = db.datasets.add("all", images.where(F("x").is_not_null()), label=None)
     with warnings.catch_warnings(action="ignore"):  # of shares that so few groups cannot reach
-        parts = whole.split({"train": 0.5, "test": 0.5}, group="x", seed=1)
+        parts = whole.split({"train": 0.5, "test": 0.5}, group_by="x", seed=1)
     sides = [set(db.images(part.id).to_arrow("x").column("x").to_pylist()) for part in parts.values()]
     assert not set.intersection(*sides)
 
@@ -163,7 +163,7 @@ def test_lists_have_no_groups(images: og.Query, db: og.Workspace) -> None:
 
 
 def test_labels_of_which_all_are_missing(images: og.Query, db: og.Workspace) -> None:
-    bare = db.datasets.create("bare", images, label=None)
+    bare = db.datasets.add("bare", images, label=None)
     for said in (F("label").isin(["a"]), F("label").isin([1, "a"]), F("label") == "a", ~F("label").isin(["a"])):
         assert db.images(bare.id).where(said).count() == 0
 

@@ -117,9 +117,9 @@ def test_joins_of_predictions_agree_with_pandas(db: og.Workspace, cases: int) ->
 def joined(db: og.Workspace, random: Random, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame beside what two experiments say of parts of a data set that has not all of the images."""
     frame["label"] = pd.Series([random.choice("abc") for _ in range(N)], dtype="string")
-    db.labels.set(dict(zip(frame["id"], frame["label"], strict=True)))
+    db.labels.update(dict(zip(frame["id"], frame["label"], strict=True)))
     members = random.sample(frame["id"].tolist(), 45)
-    db.datasets.create("some", members)
+    db.datasets.add("some", members)
     for id_ in ("one", "two"):
         said = pd.DataFrame({"id": random.sample(members, 30)})
         said["predicted"] = pd.Series(random.choices("abc", k=30), dtype="string")

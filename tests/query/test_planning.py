@@ -107,7 +107,7 @@ def test_the_most_selective_comes_first_and_the_dear_last() -> None:
 def scans(db: og.Workspace) -> og.Workspace:
     metadata = {name: column.to_pylist() for name, column in COLUMNS.items()}
     db.images.add(images=np.zeros((IMAGES, 2, 2), np.uint8), labels=["a", "b"] * (IMAGES // 2), metadata=metadata)
-    db.datasets.create("test", db.images()[:100])
+    db.datasets.add("test", db.images()[:100])
     return db
 
 

@@ -18,7 +18,7 @@ from tests.kept import kept
 def world(db: og.Workspace) -> og.Workspace:
     """Digits that are ``retina-test``; of the first ten, crops, and of two of these, blurred ones; a volume."""
     example.build(db, experiments=1)
-    crops = db.images()[:10].crop(1, 1, 5, 5).store("crop", progress=False)
+    crops = db.images()[:10].crop((1, 1, 6, 6)).store("crop", progress=False)
     crops[:2].blur(1.0).store("blur", progress=False)
     db.volumes.add("head", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5), progress=False)
     return db
@@ -89,7 +89,7 @@ def test_a_relation_to_nothing_is_refused(world: og.Workspace, said: Callable[[]
 def test_what_another_client_derived_has_the_roots_of_all_its_parents(world: og.Workspace) -> None:
     """By an edge alone, and of two: near, in Cypher, and sound to the doctor, which holds a root to be one of them."""
     a, b, c = [image.id for image in world.images("retina-test")[:3]]
-    made = world.images([a]).crop(0, 0, 4, 4).store("corner", progress=False)[0].id
+    made = world.images([a]).crop((0, 0, 4, 4)).store("corner", progress=False)[0].id
     for child, parent in ((made, b), (c, b)):
         world.cypher(
             "MATCH (i:Image {id: $child}) MATCH (p:Image {id: $parent}) CREATE (i)-[:DERIVED_FROM]->(p)",

@@ -80,7 +80,7 @@ def test_vectors_of_ones_own(retina: og.Workspace) -> None:
     test = retina.images("retina-test")
     keys, rows = test.keys(), np.random.default_rng(0).normal(size=(len(test), 5)).astype(np.float32)
     clip = retina.vectors.add("clip", test[:60], rows[:60])
-    assert (len(clip), clip.dimensions, list(retina.vectors)) == (60, 5, ["clip"])
+    assert (len(clip), clip.dimensions, retina.vectors.ids()) == (60, 5, ["clip"])
     found = test.where(F("age") > 40).nearest(test[4], by=clip, k=6)
     ages = np.array(test.to_arrow("age").column("age").to_numpy(zero_copy_only=False), float)
     pool = (ages > 40) & (np.arange(len(keys)) < 60) & (keys != keys[4])  # those that have a vector
@@ -100,7 +100,7 @@ def test_vectors_of_ones_own(retina: og.Workspace) -> None:
     assert len(test.representative(4, by=clip)) == 4
     again = type(found).from_json(retina._stores.address, found.to_json())
     assert again.plan == found.plan
-    del retina.vectors["clip"]
+    retina.vectors.delete("clip")
     with pytest.raises(UnknownNameError, match="no vector set 'clip'"):
         test.nearest(test[0], by=clip, k=3)
 
@@ -153,7 +153,7 @@ def test_vectors_are_replaced_only_where_that_is_said(retina: og.Workspace) -> N
 def test_what_is_no_set_of_vectors_is_refused(retina: og.Workspace, rows: NDArray[np.float64], why: str) -> None:
     with pytest.raises(ShapeError, match=why):
         retina.vectors.add("bad", retina.images()[:2], rows)
-    assert list(retina.vectors) == []
+    assert retina.vectors.ids() == []
 
 
 def test_names_and_lengths_of_sets(retina: og.Workspace) -> None:
@@ -188,8 +188,8 @@ def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
     other["steps"][0]["by"]["layer"] = "gone"
     with pytest.raises(og.UnknownNameError, match=r"no layer of the model 'small-cnn': 'gone'. There is: features"):
         og.Query.from_json(near.address, other)
-    assert exp.best is not None
-    exp.best.delete(force=True)
+    assert exp.best_checkpoint() is not None
+    exp.best_checkpoint().delete(force=True)
     for ask in (near.run, lambda: og.Query.from_json(near.address, near.to_json())):
         with pytest.raises(og.UnknownNameError, match="There is no checkpoint 'small-cnn/1/1'"):
             ask()

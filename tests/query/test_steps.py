@@ -119,8 +119,8 @@ def test_select_gives_these_columns_and_no_others(members: Query, stores: Stores
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (lambda q: q.sample(-1), QueryError, "sample() takes a number of images and a seed, both from 0 on, not n=-1"),
-        (lambda q: q.sample(2.5), QueryError, "not n=2.5"),
+        (lambda q: q.sample(-1), QueryError, "sample() takes a number of images and a seed, both from 0 on, not k=-1"),
+        (lambda q: q.sample(2.5), QueryError, "not k=2.5"),
         (lambda q: q.distinct(), QueryError, "distinct() takes at least one field"),
         (lambda q: q.distinct("sight"), UnknownNameError, "There is no image field 'sight'"),
         (lambda q: q.union("test"), QueryError, "union() takes another query of images, not 'test'"),

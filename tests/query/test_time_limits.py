@@ -196,7 +196,7 @@ class _Opened:
 def test_batches_are_of_one_moment_and_in_order(images: Query, stores: Stores) -> None:
     query = images.where(F("age") > 0).order_by(F("age").desc())
     whole = query.to_arrow("id", "age")
-    batches = query.to_batches("id", "age", rows=7)
+    batches = query.to_batches("id", "age", batch_size=7)
     first = next(batches)
     key = int(whole.column("key")[-1].as_py())
     held = stores.graph.endpoint
@@ -211,10 +211,10 @@ def test_batches_are_of_one_moment_and_in_order(images: Query, stores: Stores) -
 
 
 def test_no_rows_are_one_batch_with_the_columns(images: Query) -> None:
-    (only,) = images.where(F("age") == 2**62).to_batches("id", "age", rows=5)
+    (only,) = images.where(F("age") == 2**62).to_batches("id", "age", batch_size=5)
     assert (only.num_rows, only.schema.names) == (0, ["key", "id", "age"])
     with pytest.raises(QueryError, match="to_batches"):
-        next(images.to_batches(rows=0))
+        next(images.to_batches(batch_size=0))
 
 
 def test_a_field_that_another_client_has_just_made_can_be_asked_for(images: Query, stores: Stores) -> None:

@@ -62,7 +62,7 @@ def test_nothing_is_run_for_an_estimate(quarters: tuple[og.Workspace, Captured])
     assert said.highest(5).column("key").to_pylist() == exact.keys().tolist()
     assert len(db.activations) == 9
     with pytest.raises(QueryError) as caught:
-        layer.channels.mean[[0, 1]].estimate(db.images())
+        layer.channels.mean()[[0, 1]].estimate(db.images())
     assert str(caught.value) == (
         "No activations of 'conv' are stored, so there are no bounds: store them first with layer.materialize(images)."
     )

@@ -40,7 +40,7 @@ def test_kept_lists_answer_as_the_scan_does(
             assert first is not None
             assert first.tolist() == world.keys[order[: len(first)]].tolist()
             for k in (1, 9, 15, 100):
-                top = asked.channels.max[channel].top(k, largest=largest)
+                top = asked.channels.max()[channel].top(k, largest=largest)
                 assert top.keys().tolist() == world.keys[order[:k]].tolist()
                 assert (top.plan.steps == ()) == (k <= len(first))
                 listed += top.plan.steps == ()
@@ -48,7 +48,7 @@ def test_kept_lists_answer_as_the_scan_does(
     image = db.image("small005.png")
     shutil.rmtree(db._stores.cache / "toplists")
     assert unit_lists.first_of(held, 0, largest=True) is None
-    assert len(asked.channels.max[0].top(3)) == 3
+    assert len(asked.channels.max()[0].top(3)) == 3
     assert image.key in world.keys[:IMAGES]
 
 

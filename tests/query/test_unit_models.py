@@ -51,7 +51,7 @@ def test_a_model_without_an_input_shape(db: og.Workspace) -> None:
     pixels = np.stack(add(db, *[(5, 5)] * 40))
     model = db.models.add("free", Quarters, classes=["a", "b", "c"], task="multi-class")
     with db.run(model) as run:
-        run.checkpoint(module(3), best=True)
+        run.add_checkpoint(module(3), best=True)
     layer = run.experiment.layer("conv")
     said = capture(module(3), pixels)["conv"].reshape(40, -1).astype(np.float64)
     keys = db.images().keys()
@@ -74,7 +74,7 @@ def test_a_layer_that_says_nothing_of_an_image(db: og.Workspace) -> None:
     add(db, *[(5, 5)] * 4)
     model = db.models.add("total", WithTotal, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
     with db.run(model) as run:
-        run.checkpoint(WithTotal(), best=True)
+        run.add_checkpoint(WithTotal(), best=True)
     with pytest.raises(ShapeError, match=r"The layer 'total' gives outputs of shape \(\): no numbers an image"):
         run.experiment.layer("total").materialize(db.images())
 
@@ -84,7 +84,7 @@ def test_images_of_several_sizes(db: og.Workspace) -> None:
     pixels = add(db, *[(5, 5), (6, 4), (5, 5), (7, 7), (6, 4), (4, 6)] * 5)
     model = db.models.add("free", Quarters, classes=["a", "b", "c"], task="multi-class")
     with db.run(model) as run:
-        run.checkpoint(module(3), best=True)
+        run.add_checkpoint(module(3), best=True)
     layer = run.experiment.layer("conv")
     refused = "ask for its channels, or add the model with a preprocess= that resizes"
     with pytest.raises(ShapeError, match=refused):
@@ -122,7 +122,7 @@ def test_answers_after_a_purge(db: og.Workspace, codec: UnitCodec) -> None:
     pixels = np.stack(add(db, *[(5, 5)] * 60))
     model = db.models.add("quarters", Quarters, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
     with db.run(model) as run:
-        run.checkpoint(module(3), best=True)
+        run.add_checkpoint(module(3), best=True)
     for name in ("conv", "relu"):
         layer, group = run.experiment.layer(name), np.array([3, 50, 80])
         layer.materialize(db.images(), codec=codec)
@@ -146,7 +146,7 @@ def test_a_program_moves_to_the_cpu_and_back(db: og.Workspace) -> None:
     pixels, net = np.stack(add(db, *[(5, 5)] * 10)), module(3).eval()
     model = db.models.add("program", net, classes=["a", "b", "c"], task="multi-class", input_shape=(1, 5, 5))
     with db.run(model) as run:
-        checkpoint = run.checkpoint(net, best=True)
+        checkpoint = run.add_checkpoint(net, best=True)
     with shared(Wanted(db._stores, checkpoint.id)) as (runnable, _):
         with pytest.raises(RuntimeError):
             copy.deepcopy(runnable.module)

@@ -34,7 +34,7 @@ def queries(db: og.Workspace) -> list[Any]:
         images.nearest("small003.png", by=group, k=4, metric="l1", weights=[0, 1, 0.5]),
         images.nearest([1.0, 2.5, -3.0], by=group[[2, 0, 1]], k=4, metric="linf"),
         images.group_by("label").agg(n=og.count(), some=group.l2().mean()),
-        images.select("id", where=db.experiment("quarters/1").layer("conv").channels.where[2].value()),
+        images.select("id", where=db.experiment("quarters/1").layer("conv").channels.argmax()[2].value()),
         images.representative(3, by=group),
         images.cluster(by=group, k=3).where(F("cluster") == 0),
     ]
@@ -49,7 +49,7 @@ def test_queries_travel(quarters: Quarters) -> None:
         assert again.plan == query.plan
         assert again.to_arrow().equals(expected)
         assert pickle.loads(pickle.dumps(query)).plan == query.plan
-        db.views[f"units {place}"] = query
+        db.views.add(f"units {place}", query)
         held: Any = db.views[f"units {place}"]
         assert held.to_arrow().equals(expected)
         with pytest.raises(QueryError, match="has no form in Cypher"):
@@ -109,7 +109,7 @@ def test_positions_of_channels_and_of_groups(quarters: Quarters) -> None:
     db, world = quarters
     layer = db.experiment("quarters/1").layer("conv")
     where = world.said["quarters/1", "conv"].reshape(len(world.keys), 4, -1).argmax(axis=2)
-    np.testing.assert_array_equal(layer.channels.where[[3, 1]].values(db.images("small")), where[:IMAGES, [3, 1]])
+    np.testing.assert_array_equal(layer.channels.argmax()[[3, 1]].values(db.images("small")), where[:IMAGES, [3, 1]])
     assert layer.units[10:14].numbers == (10, 11, 12, 13)
     assert layer.units[GROUP][-1].numbers == (93,)
     assert (len(layer.units), len(layer.channels)) == (100, 4)
@@ -241,7 +241,7 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "a layer by number": (
         lambda db: db.experiment("quarters/1").layer(3),
         QueryError,
-        "A layer is known by its name, as Model.layers lists them, not by 3.",
+        "A layer is known by its name, as Model.layers() lists them, not by 3.",
     ),
     "too few weights of a search": (
         lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, weights=[1, 2]),

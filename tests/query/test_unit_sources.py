@@ -244,8 +244,8 @@ def test_embeddings_are_read_where_they_are_the_same_numbers(retina: og.Workspac
     experiment, images = retina.experiment("small-cnn/1"), retina.images("retina-test")
     for pooling, every in [
         ("flatten", experiment.layer("features").units),
-        ("max", experiment.layer("features").channels.max),
-        ("mean", experiment.layer("features").channels.mean),
+        ("max", experiment.layer("features").channels.max()),
+        ("mean", experiment.layer("features").channels.mean()),
     ]:
         group = every[[3, 1]]
         expected = group.values(images)
@@ -289,9 +289,9 @@ def test_a_set_that_goes_between_look_and_reading_is_looked_for_again(
 def test_two_checkpoints_that_say_the_same_share_what_is_stored(retina: og.Workspace) -> None:
     model = retina.model("small-cnn")
     first = retina.experiment("small-cnn/1")
-    assert first.best is not None
+    assert first.best_checkpoint() is not None
     with retina.run(model) as run:
-        same = run.checkpoint(first.best.load(), best=True)
+        same = run.add_checkpoint(first.best_checkpoint().load(), best=True)
     first.layer("features").materialize(retina.images("retina-test"), codec="f32")
     assert same.experiment is not None
     other = retina.experiment(same.experiment).layer("features").units[GROUP]

@@ -31,8 +31,8 @@ def test_a_checkpoint_that_has_gone(retina: og.Workspace) -> None:
     top = test.order_by(units.mean().desc()).limit(3)
     near = test.nearest(test[0], by=units, k=3)
     top.run()
-    assert exp.best is not None
-    exp.best.delete(force=True)
+    assert exp.best_checkpoint() is not None
+    exp.best_checkpoint().delete(force=True)
     for ask in (
         top.run,
         near.run,
@@ -48,7 +48,7 @@ def test_a_checkpoint_that_has_gone(retina: og.Workspace) -> None:
 def test_a_layer_that_has_gone_is_named(retina: og.Workspace) -> None:
     exp, test = retina.experiment("small-cnn/1"), retina.images("retina-test")
     data = test.order_by(exp.layer("features").units[[3, 17]].mean()).to_json()
-    data["steps"][0]["keys"][0]["by"]["units"]["layer"] = "featurs"
+    data["steps"][0]["keys"][0]["value"]["units"]["layer"] = "featurs"
     with pytest.raises(UnknownNameError) as caught:
         og.Query.from_json(test.address, data)
     assert "There is no layer of the model 'small-cnn': 'featurs'. Did you mean 'features'?" in str(caught.value)

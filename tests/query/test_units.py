@@ -43,7 +43,7 @@ class Asked:
         most = CHANNELS if view != "units" else CHANNELS * SIDE * SIDE
         numbers = draw.draw(st.lists(st.integers(0, most - 1), min_size=1, max_size=8))
         layer = db.experiment(self.experiment).layer(self.layer)
-        every: Units = layer.units if view == "units" else getattr(layer.channels, view.removeprefix("channels-"))
+        every: Units = layer.units if view == "units" else getattr(layer.channels, view.removeprefix("channels-"))()
         self.units = every[numbers]
         self.values = world.values(self.experiment, self.layer, view)[:, numbers]
         self.query, self.at = self._images(db)

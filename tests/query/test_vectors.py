@@ -24,7 +24,7 @@ def retina(db: og.Workspace) -> og.Workspace:
 def vectors(db: og.Workspace, keys: np.ndarray) -> np.ndarray:
     from odin_graph.catalog.activations.activations import LayerRef
 
-    chosen = db.experiment("small-cnn/1").best
+    chosen = db.experiment("small-cnn/1").best_checkpoint()
     assert chosen is not None
     return embeddings(db._stores, LayerRef(chosen.id, "features"), keys).astype(np.float64)
 

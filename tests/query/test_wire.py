@@ -50,14 +50,14 @@ TYPES |= {FrozenLabel("test@1"): "string", PredictionField("vgg/1", "test@1", "p
 TYPES |= {PredictionField("vgg/1", None, name): "float" for name in ("confidence", "margin", "entropy")}
 TYPES |= {Relation("in-dataset", "t@1"): "bool", Relation("used-by", "e", "train"): "bool", Added("distance"): "float"}
 TYPES |= {UnitAggregate(UnitGroup("vgg/1", "relu", (3, 17), "vgg/1/2"), "weighted", (0.5, -2.0)): "float"}
-TYPES |= {UnitAggregate(UnitGroup("vgg/1", "conv#2", (0,), view="channels-where"), "value"): "float"}
+TYPES |= {UnitAggregate(UnitGroup("vgg/1", "conv#2", (0,), view="channels-argmax"), "value"): "float"}
 TYPES |= {PredictionField("vgg/1", "test@1", "wrong"): "bool", PredictionField("b", "t@2", "predicted"): "string"}
 
 EXPRESSIONS = predicates(TYPES)
 LAYERS = st.builds(LayerOf, st.text(), st.text(), st.none() | st.text(), st.text())
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-VIEWS = st.sampled_from(["units", "channels-max", "channels-mean", "channels-where"])
+VIEWS = st.sampled_from(["units", "channels-max", "channels-mean", "channels-argmax"])
 UNITS = st.builds(UnitGroup, st.text(), st.text(), st.lists(INTEGERS).map(tuple), st.none() | st.text(), VIEWS)
 SPACES = LAYERS | st.builds(NamedVectors, st.text()) | UNITS
 EXAMPLES = st.lists(
@@ -199,12 +199,26 @@ def test_a_query_of_version_1_is_read() -> None:
     assert wire.from_json(said) == Plan(AllImages()).then(Where((~F("age").starts_with("a")).node))
 
 
+def test_a_query_of_version_4_is_read() -> None:
+    """In it ``by`` was the keys of groups, of `distinct` and of an order, too."""
+    one = {"step": "distinct", "by": [AGE]}
+    order = {"step": "order-by", "keys": [{"by": AGE, "descending": True}, {"by": AGE}]}
+    some = {"step": "sample", "n": 3}
+    aggregate = {"name": "n", "value": {"node": "aggregate", "function": "count"}}
+    group = {"step": "group-by", "by": [{"name": "age", "value": AGE}], "aggregates": [aggregate]}
+    said = {"odin_query": 4, "source": {"source": "images"}, "steps": [one, order, some, group]}
+    age = F("age").node
+    steps = (Distinct((age,)), OrderBy((SortKey(age, True), SortKey(age))), Sample(3))
+    groups = GroupBy((Column("age", age),), (Column("n", Aggregate("count")),))
+    assert wire.from_json(said) == Plan(AllImages(), (*steps, groups))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         ([], "This is not a query"),
         ({"source": {"source": "images"}}, "This is not a query"),
-        ({"odin_query": 5, "source": {"source": "images"}}, "version 5, and this odin_graph reads 4: upgrade"),
+        ({"odin_query": 6, "source": {"source": "images"}}, "version 6, and this odin_graph reads 5: upgrade"),
         ({"odin_query": True, "source": {"source": "images"}}, "version True"),
         ({"odin_query": 1, "source": {"source": "files"}}, "not well formed at source"),
         (where({"node": "exec", "code": "1"}), "not well formed at steps.0.where.predicate"),

@@ -131,13 +131,13 @@ def build(db: og.Workspace) -> Captured:
         metadata = {"age": age[some], "site": site[some]}
         add_images(db._stores, ImageBatch(names[some], pixels[some], labels=labels, metadata=metadata))
         if some.start == 0:
-            db.datasets.create("small", db.images())
+            db.datasets.add("small", db.images())
     size = (1, SIDE, SIDE)
     model = db.models.add("quarters", Quarters, classes=["a", "b", "c"], task="multi-class", input_shape=size)
     said: dict[tuple[str, str], NDArray[np.float32]] = {}
     for seed, (codec, name) in enumerate(CODECS.items()):
         with db.run(model) as run:
-            held = run.checkpoint(module(seed), best=True)
+            held = run.add_checkpoint(module(seed), best=True)
         assert held.experiment == name
         wants = [Want(layer, "units", codec) for layer in LAYERS]
         with warnings.catch_warnings():

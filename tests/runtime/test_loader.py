@@ -288,7 +288,7 @@ def test_an_image_that_comes_again_is_augmented_in_another_way(db: og.Workspace)
 
 
 def test_augmentations_are_of_seed_epoch_and_image(db: og.Workspace) -> None:
-    augment = [RandomApply("flip", p=0.5), RandomCrop(8, 8, pad=2)]
+    augment = [RandomApply("flip", p=0.5), RandomCrop(8, pad=2)]
     data = db.images().to_torch(augment=augment, seed=9)
     first = [data[n][0] for n in range(20)]
     assert all(torch.equal(one, data.batch(np.arange(20))[0][n]) for n, one in enumerate(first))
@@ -327,7 +327,7 @@ def test_random_resized_crops() -> None:
 
 
 def test_a_run_records_its_loader(db: og.Workspace) -> None:
-    train = db.datasets.create("train", db.images())
+    train = db.datasets.add("train", db.images())
     augment = [RandomApply("flip", p=0.5)]
     with db.run(id="r", train=train, seed=7) as run:
         loader = run.loader(train, 32, augment=augment, weights="balanced")
@@ -345,7 +345,7 @@ def test_a_run_records_its_loader(db: og.Workspace) -> None:
 def test_operations_come_before_augmentations_and_preprocessing(db: og.Workspace) -> None:
     db.models.add("m", "torch.nn:Identity", preprocess=[ToFloat()])
     lazy = db.images().resize(16)
-    (inputs, _), *_ = lazy.loader(10, model="m", shuffle=False, augment=[RandomCrop(12, 12)])
+    (inputs, _), *_ = lazy.loader(10, model="m", shuffle=False, augment=[RandomCrop(12)])
     assert inputs.shape == (10, 1, 12, 12)
     assert float(inputs.max()) <= 1
     plain, *_ = lazy.loader(10, model="m", shuffle=False)
@@ -368,7 +368,7 @@ def test_operations_come_before_augmentations_and_preprocessing(db: og.Workspace
         (lambda db: RandomApply("rotate", between={"degree": (1, 3)}), og.UnknownNameError, "degree"),
         (lambda db: RandomApply("blur", between={"sigma": (-1.0, 1.0)}), og.DataError, "blur"),
         (
-            lambda db: next(iter(db.images().loader(augment=[RandomCrop(99, 99)]))),
+            lambda db: next(iter(db.images().loader(augment=[RandomCrop(99)]))),
             og.DataError,
             r"Image of key \d+: .* no box of 99 x 99",
         ),

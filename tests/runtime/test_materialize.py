@@ -75,7 +75,7 @@ def test_one_pass_stores_several_layers_in_several_ways(stores: Stores) -> None:
         Want("first", codec="f16"),
         Want("relu#2", "channels-max", "f32"),
         Want("relu#2", "channels-mean", "f32"),
-        Want("relu#2", "channels-where", "f32"),
+        Want("relu#2", "channels-argmax", "f32"),
         Want("head", codec="f32"),
     ]
     rows = LayerRef(CHECKPOINT, "relu#2")

@@ -71,3 +71,20 @@ def test_a_step_without_statements_still_counts(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(version, "MIGRATIONS", ((2, ("RETURN 1",)),))
     assert version.migrations(1) == [(2, ()), (3, ("RETURN 1",)), (4, ())]
     assert version.migrations(4) == []
+
+
+def test_names_of_version_3_become_those_of_today(graph: Graph) -> None:
+    """Who deleted or corrected was ``by``, and so were the counts of a leak; a split had a ``group``."""
+    leaks = '{"leaks": [{"by": {"lineage": {"pairs": 2}}, "test": "b@1", "train": "a@1"}]}'
+    split = '{"group": "patient", "odin_split": 1, "seed": 0, "stratify": "group"}'
+    for label in ("Deletion", "LabelChange"):
+        graph.write(f"CREATE (:{label} {{id: 'x', by: 'Ann'}})")
+    graph.write("CREATE (:Experiment {id: 'e', leaks: $leaks})", {"leaks": leaks})
+    graph.write("CREATE (:Dataset {id: 'd@1', query: $split})", {"split": split})
+    graph.write("MATCH (w:Workspace) SET w.schema_version = 3")
+    install(graph)
+    for label in ("Deletion", "LabelChange"):
+        assert graph.read(f"MATCH (n:{label}) RETURN n.who AS who, n.by AS by") == [{"who": "Ann", "by": None}]
+    assert graph.read("MATCH (e:Experiment) RETURN e.leaks AS leaks") == [{"leaks": leaks.replace('"by"', '"rules"')}]
+    now = split.replace('{"group"', '{"group_by"')
+    assert graph.read("MATCH (d:Dataset) RETURN d.query AS query") == [{"query": now}]

@@ -187,7 +187,7 @@ def test_pages_are_bounded_by_bytes(retina: og.Workspace, secret: str) -> None:
 def test_a_data_set_says_its_counts(client: TestClient, retina: og.Workspace) -> None:
     """Counts are images by label."""
     said = client.get("/v1/datasets/retina-test").json()
-    assert said["counts"] == retina.dataset("retina-test").counts()
+    assert said["counts"] == retina.dataset("retina-test").label_counts()
 
 
 def test_every_answer_has_the_headers(client: TestClient, retina: og.Workspace) -> None:
@@ -281,14 +281,14 @@ def test_a_model_that_nobody_vouched_for(retina: og.Workspace, monkeypatch: pyte
     alike = retina.images().where(og.F("width") == retina.image("scan003.png").pixels.shape[1])
     body = {"image": "scan003.png", "by": by, "k": 3, "query": alike.to_json()}
     headers = {"Authorization": f"Bearer {secret}"}
-    before = sorted(retina.activations)
+    before = sorted(retina.activations.ids())
     with TestClient(create_app(retina), headers=headers) as client:
         answer = client.post("/v1/similar", json=body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (422, "TrustError")
     assert "`odin serve --trust-source`" in answer.json()["error"]["message"]
     assert "build(trust_source=True)" not in answer.text
     unfinished = "MATCH (s:ActivationSet {state: 'building'}) RETURN s.id AS id"
-    assert (sorted(retina.activations), retina._stores.graph.read(unfinished)) == (before, [])
+    assert (sorted(retina.activations.ids()), retina._stores.graph.read(unfinished)) == (before, [])
     with TestClient(create_app(retina, Settings(trust_source=True)), headers=headers) as client:
         answer = client.post("/v1/similar", json=body)
         assert answer.status_code == 200, answer.text

@@ -27,7 +27,7 @@ RATIO = 1.3
 MANY = 300
 SECONDS = 8
 """In which `/health` answers whatever goes on: no measure of speed, but far less than one body once kept it waiting."""
-ALL = {"odin_query": 4, "source": {"source": "images"}, "steps": []}
+ALL = {"odin_query": 5, "source": {"source": "images"}, "steps": []}
 
 
 @dataclass(frozen=True)

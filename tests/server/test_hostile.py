@@ -24,7 +24,7 @@ from odin_graph.query.plan.steps.where import Where
 from odin_graph.server import Settings, create_app
 from tests.server.serving import served
 
-ALL = {"odin_query": 3, "source": {"source": "images"}, "steps": []}
+ALL = {"odin_query": 5, "source": {"source": "images"}, "steps": []}
 
 
 def test_strangers_see_nothing(retina: og.Workspace, secret: str) -> None:
@@ -111,8 +111,8 @@ def test_names_and_values_are_data(client: TestClient, retina: og.Workspace, nam
         b'{"query": {}}',
         b'{"query": 3}',
         b'{"query": {"odin_query": 99, "source": {"source": "images"}}}',
-        b'{"query": {"odin_query": 3, "source": {"source": "images"}, "steps": [{"step": "sample", "n": -1}]}}',
-        b'{"query": {"odin_query": 3, "source": {"source": "keys", "keys": [1e999]}}}',
+        b'{"query": {"odin_query": 5, "source": {"source": "images"}, "steps": [{"step": "sample", "k": -1}]}}',
+        b'{"query": {"odin_query": 5, "source": {"source": "keys", "keys": [1e999]}}}',
         b'{"vector": [NaN], "by": {"vectors": "a"}}',
         b"[" * 100_000,
         b'{"query":' * 5_000 + b"1" + b"}" * 5_000,

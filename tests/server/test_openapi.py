@@ -25,7 +25,7 @@ from tests.server.serving import served
 @pytest.fixture(scope="module")
 def described(retina: og.Workspace, secret: str) -> Iterator[tuple[TestClient, dict[str, Any]]]:
     retina.vectors.add("clip", retina.images(), [[float(n), 1.0] for n in range(len(retina.images()))])
-    retina.views["all"] = retina.images()
+    retina.views.add("all", retina.images())
     app = create_app(retina, Settings(cypher=True, seconds=10.0))
     with TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False) as client:
         yield client, client.get("/openapi.json").json()

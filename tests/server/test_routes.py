@@ -170,7 +170,7 @@ def test_an_image_its_pixels_and_what_was_said_of_it(client: TestClient, retina:
     table = retina.images("retina-test").to_arrow("id", said=exp.predicted, wrong=exp.wrong)
     row = next(row for row in table.to_pylist() if row["id"] == image.id)
     assert (said["experiment"], said["predicted"], said["wrong"]) == ("small-cnn/1", row["said"], row["wrong"])
-    crop = next(iter(retina.images()[3:4].crop(0, 0, 4, 4).store("corner")))
+    crop = next(iter(retina.images()[3:4].crop((0, 0, 4, 4)).store("corner")))
     (parent,) = client.get(f"/v1/images/{crop.id.replace('#', '%23')}/lineage").json()["rows"]
     assert parent["id"] == image.id
     children = client.get(f"/v1/images/{image.id}/lineage?direction=descendants").json()["rows"]
@@ -185,7 +185,7 @@ def test_what_there_is(client: TestClient, retina: og.Workspace) -> None:
         answer = client.get(f"/v1/{kind}/nothing")
         assert (answer.status_code, "nothing" in answer.json()["error"]["message"]) == (404, True)
     held = client.get("/v1/experiments/small-cnn/1").json()
-    assert held["best"] == retina.experiment("small-cnn/1").best.id  # type: ignore[union-attr]
+    assert held["best"] == retina.experiment("small-cnn/1").best_checkpoint().id  # type: ignore[union-attr]
     assert client.get("/v1/images/nothing").status_code == 404
     assert client.get("/health").json()["status"] == "ok"
     assert client.get("/ready").json() == {"status": "ready"}

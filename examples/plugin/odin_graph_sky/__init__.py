@@ -1,1 +1,1 @@
-"""For astronomers: an image operation and a leak key, found by odin_graph through their entry points."""
+"""For astronomers: an image operation and a leak rule, found by odin_graph through their entry points."""

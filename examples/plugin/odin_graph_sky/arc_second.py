@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from odin_graph.analysis.leak_keys import Matches, Side
+from odin_graph.analysis.leak_rules import Matches, Side
 
 
 @dataclass(frozen=True)

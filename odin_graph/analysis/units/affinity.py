@@ -97,7 +97,7 @@ def affinity(slabs: Slabs, hypotheses: Mapping[str, Any], *, summary: str = "max
     tests = [
         _Test(name, measure, measure.prepare(name, hypothesis.values))
         for name, hypothesis in ((name, hypothesis_of(values)) for name, values in hypotheses.items())
-        for measure in hypothesis.measures()
+        for measure in hypothesis.registered()
     ]
     _check(tests, first)
     units: list[NDArray[np.int64]] = []

@@ -16,7 +16,7 @@ from odin_graph.arguments import whole
 from odin_graph.errors import QueryError, ShapeError, UnknownNameError
 from odin_graph.served import travels
 
-_ORDERS = ("z", "percentile")
+_MEASURES = ("z", "percentile")
 
 
 @travels
@@ -70,7 +70,7 @@ def top_units(units: NDArray[np.int64], values: NDArray[np.float32], k: int) -> 
 
 
 def unusual_units(
-    slabs: Slabs, units: NDArray[np.int64], values: NDArray[np.float32], k: int | None = None, *, by: str = "z"
+    slabs: Slabs, units: NDArray[np.int64], values: NDArray[np.float32], k: int | None = None, *, measure: str = "z"
 ) -> UnusualUnits:
     """The units whose value of one image is most unusual against a data set.
 
@@ -79,17 +79,17 @@ def unusual_units(
         units: (u,) the numbers of the image's units, in any order; those that are in no slab are left out.
         values: (u,) of the image.
         k: How many; None for all.
-        by: ``z``, the farthest from the mean in deviations, or ``percentile``, the nearest to either end. Of equal ones
-            the other decides, then the unit.
+        measure: ``z``, the farthest from the mean in deviations, or ``percentile``, the nearest to either end. Of equal
+            ones the other decides, then the unit.
 
     Raises:
         QueryError: k is less than 1, or there is no unit or image to compare with.
         ShapeError: Not as many values as units.
-        UnknownNameError: ``by`` is something else.
+        UnknownNameError: ``measure`` is something else.
     """
     _check(units, values, k)
-    if by not in _ORDERS:
-        raise UnknownNameError.of("order of unusual units", by, _ORDERS)
+    if measure not in _MEASURES:
+        raise UnknownNameError.of("measure of unusual units", measure, _MEASURES)
     order = np.argsort(units, kind="stable")
     known, own = units[order], values[order]
 
@@ -104,7 +104,7 @@ def unusual_units(
     if not len(columns["unit"]):
         raise QueryError("None of the image's units is among those of the data set: ask for units of the same layer.")
     away, off = np.abs(columns["z"]), np.abs(columns["percentile"] - 50)
-    first, second = (away, off) if by == "z" else (off, away)
+    first, second = (away, off) if measure == "z" else (off, away)
     chosen = np.lexsort((columns["unit"], -second, -first))[:k]
     return UnusualUnits(pa.table({name: column[chosen] for name, column in columns.items()}), images[0])
 

@@ -25,20 +25,20 @@ DEFAULTS: Final[dict[str, tuple[Measure, ...]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
-    """A hypothesis with the measures it is to be tested by: ``Hypothesis(grade, by="kruskal-wallis")``."""
+    """A hypothesis with the measures it is to be tested by: ``Hypothesis(grade, measures="kruskal-wallis")``."""
 
     values: Any
     """(n, ...) an entry an image."""
-    by: str | Measure | tuple[str | Measure, ...]
+    measures: str | Measure | tuple[str | Measure, ...]
     """Names of registered measures, or measures."""
 
-    def measures(self) -> tuple[Measure, ...]:
-        """The measures to test it by.
+    def registered(self) -> tuple[Measure, ...]:
+        """Its measures, those of the registry by their names.
 
         Raises:
             UnknownNameError: There is no measure of a name; lists the existing ones.
         """
-        requested = self.by if isinstance(self.by, tuple) else (self.by,)
+        requested = self.measures if isinstance(self.measures, tuple) else (self.measures,)
         return tuple(HYPOTHESES.get(measure) if isinstance(measure, str) else measure for measure in requested)
 
 

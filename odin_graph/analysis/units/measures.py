@@ -71,7 +71,7 @@ class Auc:
         if not np.isin(column[present], (0, 1)).all():
             raise DataError(
                 f"The hypothesis {name!r} must be true or false for an image, but has other numbers: compare it, "
-                "as in F('age') > 60, or leave out by=."
+                "as in F('age') > 60, or leave out measures=."
             )
         if (column[present] == column[present][0]).all():
             raise constant(name, bool(column[present][0]))
@@ -154,7 +154,7 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
     try:
         column = pd.Series(values).astype("Float64").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise DataError(f"The hypothesis {name!r} does not contain numbers ({error}): leave out by=.") from error
+        raise DataError(f"The hypothesis {name!r} does not contain numbers ({error}): leave out measures=.") from error
     return np.asarray(column, np.float64)
 
 

@@ -112,7 +112,7 @@ def _check(classes: Classes, known: int) -> None:
     if known < _LEAST:
         raise DataError(
             f"{known} of {len(classes.codes):,} images have a label, and selectivity needs {_LEAST} at least: set "
-            "labels, or give another field, by=..."
+            "labels, or give another field, group_by=..."
         )
     if len(classes.names) < 2:
         raise DataError(

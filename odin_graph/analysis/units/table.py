@@ -42,17 +42,17 @@ class UnitTable:
         values: NDArray[Any] = self._column(column).to_numpy()
         return values
 
-    def sorted(self, by: str, *, descending: bool = False) -> Self:
+    def sorted(self, column: str, *, descending: bool = False) -> Self:
         """The same in another order; equal rows keep theirs, and what is NaN comes last.
 
         Args:
-            by: A column.
+            column: Its name.
             descending: The highest first.
 
         Raises:
             UnknownNameError: There is no such column; lists those there are.
         """
-        values = self._column(by)
+        values = self._column(column)
         order = pa.compute.sort_indices(values, sort_keys=[("", "descending" if descending else "ascending")])
         return replace(self, table=self.table.take(order))
 

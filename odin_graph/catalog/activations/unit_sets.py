@@ -31,7 +31,7 @@ from odin_graph.stores import Stores
 Keys = NDArray[np.int64]
 Numbers = NDArray[np.int64]
 
-CHANNELS: Final = ("channels-max", "channels-mean", "channels-where")
+CHANNELS: Final = ("channels-max", "channels-mean", "channels-argmax")
 POOLINGS: Final = ("units", *CHANNELS)
 _RETURN: Final = """
 RETURN DISTINCT s.id AS id, s.state AS state, s.layer AS layer, s.pooling AS pooling, s.codec AS codec,

@@ -63,7 +63,7 @@ def vector_set_of(stores: Stores, name: str) -> VectorSetRecord:
     """
     found = {existing.id: existing for existing in vector_sets(stores)}
     if name not in found:
-        raise UnknownNameError.of("vector set", name, found, remedy="db.vectors.add(name, ids, array) makes one.")
+        raise UnknownNameError.of("vector set", name, found, remedy="db.vectors.add(id, images, vectors) makes one.")
     return found[name]
 
 

@@ -120,8 +120,7 @@ def resolve(stores: Stores, dataset: Any) -> str:
     id_ = getattr(dataset, "id", dataset)
     if not isinstance(id_, str):
         raise QueryError(
-            f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.create(id, images) freezes images as "
-            "one."
+            f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.add(id, images) freezes images as one."
         )
     rows = stores.graph.moment().read(
         "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
@@ -130,7 +129,7 @@ def resolve(stores: Stores, dataset: Any) -> str:
     )
     if not rows:
         known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
-        remedy = "" if known else "db.datasets.create(id, images) makes one."
+        remedy = "" if known else "db.datasets.add(id, images) makes one."
         raise UnknownNameError.of("data set", id_, [row["base"] for row in known], remedy=remedy)
     return str(max(rows, key=lambda row: row["version"])["id"])
 

@@ -188,7 +188,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
     if others:
         warn(
             f"{len(others):,} images of {path} are here with another label or other metadata, first {others[0]!r}, and "
-            "were left as they are: db.labels.set(...) and db.images.update(...) change them.",
+            "were left as they are: db.labels.update(...) and db.images.update(...) change them.",
             DataWarning,
         )
     unlabeled = head.label_field is None

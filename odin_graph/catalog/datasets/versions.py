@@ -131,9 +131,9 @@ def alive_members(stores: Stores, dataset: str) -> Members:
 
 
 @served
-def combined(stores: Stores, how: Combination, one: str, other: str) -> Members:
-    """Combine the members of two versions that were not deleted since, as a set operation."""
-    a, b = Members.alive(stores, one), Members.alive(stores, other)
+def combined(stores: Stores, how: Combination, one: str | Members, other: str | Members) -> Members:
+    """Combine members, or those of versions that were not deleted since, as a set operation."""
+    a, b = (Members.alive(stores, given) if isinstance(given, str) else given for given in (one, other))
     match how:
         case "union":
             return union(stores, a, b)

@@ -118,8 +118,8 @@ def add_loader(stores: Stores, lease: Lease, loader: Mapping[str, Any]) -> None:
 
     def record(tx: Transaction) -> None:
         lease.check(tx)
-        rows = tx.run("MATCH (e:Experiment {id: $id}) RETURN e.loaders AS held", {"id": lease.id})
-        loaders = json.loads(rows[0]["held"] or "[]")
+        rows = tx.run("MATCH (e:Experiment {id: $id}) RETURN e.loaders AS loaders", {"id": lease.id})
+        loaders = json.loads(rows[0]["loaders"] or "[]")
         if loader not in loaders:
             text = json.dumps([*loaders, loader], ensure_ascii=False, sort_keys=True)
             tx.run("MATCH (e:Experiment {id: $id}) SET e.loaders = $loaders", {"id": lease.id, "loaders": text})

@@ -22,7 +22,7 @@ RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted
 """
 # One list arrives several times faster than many records.
 _KEYS = f"""
-UNWIND $ids AS id MATCH (i:Image {{id: id}}) WHERE {alive("Image", "i")} RETURN collect([id, i.key]) AS held
+UNWIND $ids AS id MATCH (i:Image {{id: id}}) WHERE {alive("Image", "i")} RETURN collect([id, i.key]) AS keys
 """
 _REVISIONS = """
 UNWIND $ids AS id MATCH (i:Image {id: id})<-[:REVISION_OF*1..]-(r:Image)
@@ -103,7 +103,7 @@ def stored_keys(stores: Stores, ids: Sequence[str]) -> dict[str, int]:
     """The keys of the ids that belong to an image that is not deleted."""
     keys: dict[str, int] = {}
     for part in batches(ids):
-        keys.update(stores.graph.read(_KEYS, {"ids": part})[0]["held"])
+        keys.update(stores.graph.read(_KEYS, {"ids": part})[0]["keys"])
     return keys
 
 

@@ -32,10 +32,10 @@ def differing(stores: Stores, keys: NDArray[np.int64], columns: Mapping[str, Seq
             check_name("Image", name)
     values = ", ".join(f"i.{quoted(name)}" for name in names)
     rows = stores.graph.read(
-        f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) RETURN i.key AS key, [{values}] AS held",
+        f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) RETURN i.key AS key, [{values}] AS values",
         {"keys": keys.tolist()},
     )
-    stored = {row["key"]: [decode(value) for value in row["held"]] for row in rows}
+    stored = {row["key"]: [decode(value) for value in row["values"]] for row in rows}
     positions = []
     for position, key in enumerate(keys.tolist()):
         given = (encode(columns[name][position]) for name in names)

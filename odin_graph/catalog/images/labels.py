@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.images.spelling import warn_of_spelling
 from odin_graph.catalog.records.fields import NewValues
-from odin_graph.catalog.records.people import who
+from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.updates import AT_ONCE
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
@@ -33,12 +33,12 @@ RETURN i.key AS key, i.label AS label
 _CHANGE: Final = """
 UNWIND $rows AS r MATCH (i:Image {key: r.key})
 SET i.label = r.after
-CREATE (:LabelChange {id: r.id, number: r.number, before: r.before, after: r.after, at: $at, by: $by, why: $why,
+CREATE (:LabelChange {id: r.id, number: r.number, before: r.before, after: r.after, at: $at, who: $who, why: $why,
                       created_at: $at})-[:OF]->(i)
 """
 _HISTORY: Final = """
 UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange)
-RETURN i.id AS image, c.at AS at, c.by AS by, c.before AS before, c.after AS after, c.why AS why, c.id AS id,
+RETURN i.id AS image, c.at AS at, c.who AS who, c.before AS before, c.after AS after, c.why AS why, c.id AS id,
        coalesce(c.number, 0) AS number
 """
 
@@ -67,7 +67,7 @@ class Correction:
     image: str
     at: datetime
     """UTC, without a zone."""
-    by: str | None
+    who: str | None
     before: Any
     after: Any
     why: str | None
@@ -78,7 +78,7 @@ def set_labels(
     keys: NDArray[np.int64],
     labels: Sequence[Any],
     *,
-    by: str | None = None,
+    who: str | None = None,
     why: str | None = None,
 ) -> LabelReport:
     """Correct the labels of images, and keep who did it, when, from what and why.
@@ -92,7 +92,7 @@ def set_labels(
         stores: The open workspace.
         keys: The images, each once.
         labels: One an image; None removes the label.
-        by: Who makes the correction; by default the login name of the user.
+        who: Who makes the correction; by default the login name of the user.
         why: The reason, for the history.
 
     Raises:
@@ -105,7 +105,7 @@ def set_labels(
     if len(np.unique(keys)) != len(keys):
         raise DataError("An image is in the correction twice: give each image one label.")
     values = NewValues.of("Image", {"label": labels}, own=("label",))
-    provenance = {"by": who(by), "why": why, "at": now()}
+    provenance = {"who": author(who), "why": why, "at": now()}
     changed = 0
     for start in range(0, len(keys), AT_ONCE):
         part = slice(start, start + AT_ONCE)
@@ -121,7 +121,7 @@ def history(stores: Stores, keys: NDArray[np.int64]) -> list[Correction]:
     for row in rows:
         row["at"] = decode(row["at"])
     rows.sort(key=lambda row: (row["number"], row["at"], row["id"]))
-    names = ("image", "at", "by", "before", "after", "why")
+    names = ("image", "at", "who", "before", "after", "why")
     return [Correction(*(row[name] for name in names)) for row in rows]
 
 

@@ -53,7 +53,7 @@ def doubtful_classes(new: Mapping[str, int], every: Mapping[str, int]) -> list[s
             messages.append(
                 f"{number:,} {'image has' if number == 1 else 'images have'} the new label {name!r}, and "
                 f"{every[likely]:,} have {likely!r}. If one is meant, correct it: "
-                f'db.labels.set(db.images().where(F("label") == {name!r}), {likely!r}).'
+                f'db.labels.update(db.images().where(F("label") == {name!r}), {likely!r}).'
             )
     return messages
 

@@ -64,7 +64,7 @@ class Stale:
 def stale(stores: Stores) -> Stale:
     """Compare the frozen labels of ready versions with the current ones.
 
-    The history is not used, so changes by other clients of the graph count like those by `db.labels.set`.
+    The history is not used, so changes by other clients of the graph count like those by `db.labels.update`.
     """
     at = stores.graph.moment()
     rows: list[dict[str, Any]] = []

@@ -21,7 +21,7 @@ from odin_graph.catalog.purge.purge_files import remove_caches, remove_replaced,
 from odin_graph.catalog.purge.purge_left import left_behind
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.leases import Lease
-from odin_graph.catalog.records.people import who
+from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import FrozenError, UnknownNameError
@@ -90,7 +90,7 @@ def purge(
     keys: NDArray[np.int64],
     *,
     why: str | None = None,
-    by: str | None = None,
+    who: str | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> PurgeReport:
@@ -103,7 +103,7 @@ def purge(
         stores: The open workspace.
         keys: The images, also deleted ones.
         why: The reason, kept on the tombstone.
-        by: Who purges; by default the login name of the user.
+        who: Who purges; by default the login name of the user.
         force: Also purge images in a data set version.
         dry_run: Only report what would be destroyed, and what could not be.
 
@@ -131,7 +131,7 @@ def purge(
     if dry_run:
         return replace(report, destroyed=dict(affected(stores, targets)))
     _refuse_builders(stores)
-    _begin(stores, targets, why, who(by))
+    _begin(stores, targets, why, author(who))
     destroyed: Counter[str] = Counter()
     for deletion in unfinished_purges(stores):
         with leases.acquire(stores.graph, "Deletion", deletion) as lease:
@@ -146,9 +146,9 @@ def unfinished_purges(stores: Stores) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
-def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) -> None:
+def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, who: str) -> None:
     """Mark the images as deleted, so that no reader shows them. Images of an earlier purge stay with that purge."""
-    row = {"deletion": fresh_name(), "at": now(), "by": by, "why": why}
+    row = {"deletion": fresh_name(), "at": now(), "who": who, "why": why}
 
     def mark(tx: Transaction) -> None:
         known: set[int] = set()
@@ -158,7 +158,7 @@ def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, by: str) ->
         if not new:
             return
         tx.run(
-            "CREATE (:Deletion {id: $deletion, at: $at, by: $by, why: $why, state: 'purging', created_at: $at})", row
+            "CREATE (:Deletion {id: $deletion, at: $at, who: $who, why: $why, state: 'purging', created_at: $at})", row
         )
         for part in batches(new):
             tx.run(_MARK, {"deletion": row["deletion"], "keys": part})

@@ -16,7 +16,7 @@ def purge_stack(
     id: str,  # noqa: A002 - the users' word for it
     *,
     why: str | None = None,
-    by: str | None = None,
+    who: str | None = None,
     force: bool = False,
 ) -> PurgeReport:
     """Destroy its images and all that was made of them, and reduce its node to a tombstone. May be repeated.
@@ -26,8 +26,8 @@ def purge_stack(
         UnknownNameError: There is no such thing.
     """
     keys = np.array([row["key"] for row in images_of(stores, kind, id, deleted=True)], np.int64)
-    report = purge(stores, keys, why=why, by=by, force=force) if len(keys) else PurgeReport(())
-    deletion.delete(stores, kind, [id], why=why, by=by, force=True)
+    report = purge(stores, keys, why=why, who=who, force=force) if len(keys) else PurgeReport(())
+    deletion.delete(stores, kind, [id], why=why, who=who, force=True)
     stores.graph.write(
         f"MATCH (v:{kind} {{id: $id}}) SET v = {{id: v.id, deleted: true, state: 'deleted'}}", {"id": id}
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.records import leases
-from odin_graph.catalog.records.people import who
+from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.updates import existing
 from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
@@ -27,7 +27,7 @@ class DeletionReport:
     """The outcome of a deletion."""
 
     id: str
-    """The id of the (:Deletion) node; empty if everything was deleted before."""
+    """The id of the (:Deletion) node; empty if no tombstone was made."""
     deleted: dict[str, int]
     """The number of deleted things by kind, with the parts that were deleted with them."""
     used: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class DeletionReport:
 
     def __str__(self) -> str:
         """The counts, and what still uses the deleted things."""
-        if not self.id:
+        if not any(self.deleted.values()):
             return "Nothing was deleted: everything was deleted before."
         counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items() if number)
         lines = [f"Deleted {counts}."]
@@ -50,7 +50,7 @@ def delete(
     things: Sequence[Any],
     *,
     why: str | None = None,
-    by: str | None = None,
+    who: str | None = None,
     force: bool = False,
 ) -> DeletionReport:
     """Put tombstones on things, in one transaction: on all of them, or on none.
@@ -64,7 +64,7 @@ def delete(
         label: The kind of the things, a deletable one.
         things: The keys of images, the ids of the others.
         why: The reason, stored on the tombstone.
-        by: Who deletes; by default the login name of the user.
+        who: Who deletes; by default the login name of the user.
         force: Also delete things that something frozen uses.
 
     Raises:
@@ -82,13 +82,13 @@ def delete(
         for id_ in ids:
             if (holder := leases.holder(stores.graph, kind, id_)) is not None and holder.live:
                 raise leases.busy(kind, id_, holder)
-    row: dict[str, Any] = {"id": fresh_name(), "at": now(), "by": who(by), "why": why}
+    row: dict[str, Any] = {"id": fresh_name(), "at": now(), "who": author(who), "why": why}
 
     def mark_all(tx: Transaction) -> DeletionReport:
         used = uses(tx, label, listed)
         if used and not force:
             raise _refused(label, listed, used)
-        tx.run("CREATE (:Deletion {id: $id, at: $at, by: $by, why: $why, created_at: $at})", row)
+        tx.run("CREATE (:Deletion {id: $id, at: $at, who: $who, why: $why, created_at: $at})", row)
         counts = {label: _mark(tx, label, listed, row["id"])}
         _refuse_live(tx, label, listed)
         for part, ids in _parts(tx, label, listed):
@@ -213,13 +213,13 @@ def deletion_of(stores: Stores, label: str, id: str) -> ConflictError | None:  #
     """The error of using the id of a deleted thing; None if it is not deleted."""
     rows = stores.graph.read(
         f"MATCH (n:{label} {{id: $id}})-[:INVALIDATED_BY]->(x:Deletion) WHERE n.deleted = true "
-        "RETURN x.at AS at, x.by AS by, x.why AS why ORDER BY x.at",
+        "RETURN x.at AS at, x.who AS who, x.why AS why ORDER BY x.at",
         {"id": id},
     )
     if not rows:
         return None
     reason = f": {rows[0]['why']}" if rows[0]["why"] else ""
     return ConflictError(
-        f"{label} {id!r} was deleted by {rows[0]['by']} on {str(rows[0]['at'])[:10]}{reason}. Its tombstone keeps the "
+        f"{label} {id!r} was deleted by {rows[0]['who']} on {str(rows[0]['at'])[:10]}{reason}. Its tombstone keeps the "
         "id, so that lineage stays clear: give another id, or bring it back with undelete()."
     )

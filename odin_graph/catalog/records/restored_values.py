@@ -70,10 +70,10 @@ def _mistyped(
     if not types:
         return found
     values = ", ".join(f"n.{quoted(name)}" for name in types)
-    statement = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) RETURN thing, [{values}] AS held"
+    statement = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) RETURN thing, [{values}] AS values"
     for part in batches(list(things), BATCH):
         for row in tx.run(statement, {"things": part}):
-            for (name, type_), stored in zip(types.items(), row["held"], strict=True):
+            for (name, type_), stored in zip(types.items(), row["values"], strict=True):
                 value = decode(stored)
                 if value is not None and value != [] and type_of(value) is not type_:
                     found.setdefault(name, []).append((row["thing"], value))

@@ -16,11 +16,11 @@ RETURN DISTINCT i.key AS key, i.id AS id, i.digest IS NULL AS purged ORDER BY ke
 """
 _ALL: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(n)
-RETURN labels(n) AS labels, n.id AS id, x.at AS at, x.by AS by, x.why AS why, x.state AS state, x.id AS deletion
+RETURN labels(n) AS labels, n.id AS id, x.at AS at, x.who AS who, x.why AS why, x.state AS state, x.id AS deletion
 """
 _OF_ID: Final = """
 MATCH (i:Image {id: $id}) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion)
-RETURN x.at AS at, x.by AS by, x.why AS why, x.state AS state ORDER BY x.at DESC LIMIT 1
+RETURN x.at AS at, x.who AS who, x.why AS why, x.state AS state ORDER BY x.at DESC LIMIT 1
 """
 _SHOWN_AS: Final = "Image"
 
@@ -46,16 +46,16 @@ def deletion_message(stores: Stores, id: str) -> str:  # noqa: A002 - the users'
     why = f": {row['why']}" if row["why"] else ""
     back = "" if done == "purged" else f" db.images.undelete({id!r}) brings it back."
     at = f"{decode(row['at']):%Y-%m-%d %H:%M} UTC"
-    return f"The image {id!r} was {done} by {row['by']} at {at}{why}. db.deletions() lists what was deleted.{back}"
+    return f"The image {id!r} was {done} by {row['who']} at {at}{why}. db.deletions() lists what was deleted.{back}"
 
 
 @served
 def deletions(stores: Stores) -> list[dict[str, Any]]:
-    """Every tombstone, oldest first: kind, id, at (UTC), by, why, and whether it was purged."""
+    """Every tombstone, oldest first: kind, id, at (UTC), who, why, and whether it was purged."""
     entries: list[dict[str, Any]] = []
     for rows in stores.graph.stream(_ALL):
         for row in rows:
             kind = _SHOWN_AS if _SHOWN_AS in row["labels"] else row["labels"][0]
-            entry = {"kind": kind, "id": row["id"], "at": decode(row["at"]), "by": row["by"], "why": row["why"]}
+            entry = {"kind": kind, "id": row["id"], "at": decode(row["at"]), "who": row["who"], "why": row["why"]}
             entries.append({**entry, "purged": row["state"] == "purged"})
     return sorted(entries, key=lambda row: (row["at"], row["kind"], row["id"]))

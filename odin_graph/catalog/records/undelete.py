@@ -45,7 +45,7 @@ _WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 _SLICES: Final = """
 MATCH (t:{label} {{id: $thing}})-[:INVALIDATED_BY]->(s:Deletion)
 MATCH (t)<-[:HAS_ROOT]-(i:Image) MATCH (i)-[:INVALIDATED_BY]->(x:Deletion)
-WHERE x.state IS NULL AND x.at <= s.at AND x.by = s.by AND coalesce(x.why, '') = coalesce(s.why, '')
+WHERE x.state IS NULL AND x.at <= s.at AND x.who = s.who AND coalesce(x.why, '') = coalesce(s.why, '')
 RETURN i.key AS key, x.id AS deletion, x.at AS at ORDER BY at DESC
 """
 

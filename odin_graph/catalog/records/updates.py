@@ -85,7 +85,7 @@ def existing(stores: Stores, kind: str, things: Iterable[Any]) -> set[Any]:
     match = f"UNWIND $things AS thing MATCH (n:{kind} {{{by}: thing}}) WHERE n.deleted IS NULL"
     found: set[Any] = set()
     for part in batches(things):
-        found.update(stores.graph.read(f"{match} RETURN collect(thing) AS held", {"things": part})[0]["held"])
+        found.update(stores.graph.read(f"{match} RETURN collect(thing) AS present", {"things": part})[0]["present"])
     return found
 
 
@@ -93,7 +93,7 @@ def _check(kind: str, things: Sequence[Any], columns: Mapping[str, Sequence[Any]
     for name, column in columns.items():
         if kind == "Image" and name == "label":
             raise MetadataError(
-                "A label is corrected with db.labels.set(...), which keeps its history; update() is for metadata."
+                "A label is corrected with db.labels.update(...), which keeps its history; update() is for metadata."
             )
         check_name(kind, name)
         if len(column) != len(things):

@@ -95,8 +95,11 @@ def views(stores: Stores) -> list[ViewRecord]:
     ]
 
 
-def delete_view(stores: Stores, id_: str) -> None:
+def delete_view(stores: Stores, id_: str) -> int:
     """Delete a version of a view, or with the bare name all versions. No image and no result depends on a view.
+
+    Returns:
+        The number of versions.
 
     Raises:
         UnknownNameError: There is none.
@@ -104,11 +107,13 @@ def delete_view(stores: Stores, id_: str) -> None:
     view = view_of(stores, id_)
     which = "base" if id_ == view.base else "id"
 
-    def delete(tx: Transaction) -> None:
-        for row in tx.run(f"MATCH (v:View {{{which}: $id}}) WITH v, v.id AS id DELETE v RETURN id", {"id": id_}):
+    def delete(tx: Transaction) -> int:
+        rows = tx.run(f"MATCH (v:View {{{which}: $id}}) WITH v, v.id AS id DELETE v RETURN id", {"id": id_})
+        for row in rows:
             creations.forget(tx, "View", row["id"])
+        return len(rows)
 
-    stores.graph.execute(delete)
+    return stores.graph.execute(delete)
 
 
 def _check_name(name: str) -> None:

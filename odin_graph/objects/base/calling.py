@@ -19,7 +19,7 @@ T = TypeVar("T")
 def map_things(
     stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
 ) -> pd.Series:
-    """Values by id of things that are no images; see `Selection.map`."""
+    """Values by id of things that are no images; see `ThingQuery.map`."""
     values = call_each(stores, function, things, list(map(repr, ids)))
     if name is not None and ids:
         check_values(values)
@@ -28,11 +28,11 @@ def map_things(
 
 
 def call_each(
-    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], processes: int = 0
+    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], workers: int = 0
 ) -> list[Any]:
     """The function's result for each thing; an error names the thing."""
     calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
-    return run_all(_call, calls, threads=stores.budget.threads, processes=processes)
+    return run_all(_call, calls, threads=stores.budget.threads, workers=workers)
 
 
 def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.analysis.leak_keys import ids_of_keys
+from odin_graph.analysis.leak_rules import ids_of_keys
 from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.client import Session
 

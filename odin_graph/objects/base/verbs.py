@@ -1,22 +1,23 @@
-"""The methods of every kind of thing: insert, select, update, delete."""
+"""The methods that change things of every kind: update, delete, undelete."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from odin_graph.arguments import read_fields
+from odin_graph.catalog.images.stacks import PARTS, images_of
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.base.listed import listed
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.query.plan.plan import ThingKind
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
-from odin_graph.schema.several import is_several
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -29,19 +30,19 @@ class Deletable(InSession):
     id: Any
     """A str."""
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete it and keep a tombstone: readers no longer show it, lineage still does.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it even if something frozen uses it.
 
         Raises:
             FrozenError: Something frozen uses it. The message says what.
             ConflictError: A running process is working on it.
         """
-        done = deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
+        done = delete_things(self._stores, self.KIND, [self.id], why=why, who=who, force=force)
         self._forget()
         return done
 
@@ -108,14 +109,14 @@ class CollectionVerbs(InSession):
         return update_metadata(self._stores, self.KIND, self._ids_of(things), columns, missing=missing)
 
     def delete(
-        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete things and keep tombstones, in one transaction: all of them, or none and an error.
 
         Args:
             things: The things, or their ids.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete them even if something frozen uses them.
 
         Raises:
@@ -123,8 +124,7 @@ class CollectionVerbs(InSession):
             UnknownNameError: A thing does not exist.
             ConflictError: A running process is working on one of them.
         """
-        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return deletion.delete(self._stores, self.KIND, self._ids_of(listed), why=why, by=by, force=force)
+        return delete_things(self._stores, self.KIND, self._ids_of(listed(things)), why=why, who=who, force=force)
 
     def undelete(self, things: Any, /) -> UndeletionReport:
         """Remove the tombstones of things, in one transaction: of all of them, or of none and an error.
@@ -140,8 +140,7 @@ class CollectionVerbs(InSession):
             ConflictError: One was purged, or is part of a deleted thing.
             QueryError: It is computed again when it is needed, so there is nothing to restore.
         """
-        listed = list(things) if is_several(things) and not hasattr(things, "id") else [things]
-        return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed))
+        return undelete(self._stores, self.KIND, CollectionVerbs._ids_of(self, listed(things)))
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
         """The ids of things that are given as they are or by id."""
@@ -149,6 +148,16 @@ class CollectionVerbs(InSession):
         if invalid := [id_ for id_ in ids if not isinstance(id_, str)]:
             raise QueryError(f"{invalid[0]!r:.80} is neither a {self.KIND} nor its id.")
         return ids
+
+
+def delete_things(
+    stores: Stores, kind: str, things: Sequence[Any], *, why: str | None, who: str | None, force: bool
+) -> DeletionReport:
+    """Delete things of a kind, volumes and videos with their images; see `deletion.delete`."""
+    if kind in PARTS:
+        images = [row["key"] for id_ in things for row in images_of(stores, kind, id_)]  # type: ignore[arg-type]
+        deletion.delete(stores, "Image", images, why=why, who=who, force=force)
+    return deletion.delete(stores, kind, things, why=why, who=who, force=force)
 
 
 @served

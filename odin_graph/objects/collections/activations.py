@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,9 @@ from odin_graph.catalog.activations.storage import reading
 from odin_graph.catalog.activations.unit_sets import units_of
 from odin_graph.client import LocalSession, Session
 from odin_graph.errors import QueryError, UnknownNameError
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
-from odin_graph.objects.query.things import Queried, select
-from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.objects.query.collection import Collection
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -55,12 +52,11 @@ class ActivationSet(Verbs):
         """The checkpoint that computed it."""
         return str(self._record()["checkpoint"])
 
-    @property
     def keys(self) -> NDArray[np.int64]:
         """The images that it contains, sorted by key."""
         return self._session.ask(_keys_of, self.id)
 
-    def vectors(self, images: Any = None) -> NDArray[np.float32]:
+    def embeddings(self, images: Any = None) -> NDArray[np.float32]:
         """The stored vectors (n, d), float32. Nothing is computed.
 
         Args:
@@ -74,7 +70,7 @@ class ActivationSet(Verbs):
         return self._session.ask(_vectors_of, self.id, keys)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys())
 
     def __str__(self) -> str:
         return self.id
@@ -94,7 +90,7 @@ class ActivationSet(Verbs):
 def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
     rows = stores.graph.read(_RECORD, {"id": id})
     if not rows:
-        raise UnknownNameError.of("activation set", id, ActivationSets(LocalSession(stores)))
+        raise UnknownNameError.of("activation set", id, ActivationSets(LocalSession(stores)).ids())
     return rows[0]
 
 
@@ -115,15 +111,12 @@ def _vectors_of(stores: Stores, id: str, keys: list[int] | None) -> NDArray[np.f
     return found
 
 
-class ActivationSets(CollectionVerbs, Queried):
-    """The ready activation sets of a workspace."""
+class ActivationSets(Collection[ActivationSet]):
+    """The ready activation sets of a workspace: ``db.activations``."""
 
     KIND = "ActivationSet"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def insert(self, layer: Layer, images: Any, **how: Any) -> ActivationSet:
+    def add(self, layer: Layer, images: Any, **how: Any) -> ActivationSet:
         """Compute and store the activations of a layer for images. Stored ones are not computed again.
 
         Args:
@@ -137,35 +130,7 @@ class ActivationSets(CollectionVerbs, Queried):
         keys = keys_of_images(self._session, images)
         return self[ensure_embeddings(self._stores, ref, np.asarray(keys, np.int64), **how)]
 
-    def select(self, *conditions: Expr, checkpoint: Any = None, **equal: Any) -> Selection[ActivationSet]:
-        """The sets for which every condition is true, oldest first.
-
-        Args:
-            conditions: Conditions on their fields and metadata: ``F("layer").starts_with("features")``.
-            checkpoint: Only sets of this checkpoint.
-            equal: Fields and their values: ``layer="features"``.
-        """
-        if checkpoint is not None:
-            conditions += (F("checkpoint") == str(getattr(checkpoint, "id", checkpoint)),)
-        return select(self._session, self.KIND, self._of, conditions, equal)
-
     def __getitem__(self, id: str) -> ActivationSet:  # noqa: A002 - the users' word for it
-        activation_set = self._of(id)
+        activation_set = ActivationSet(self._session, id)
         activation_set._record()  # noqa: SLF001 - raises if it does not exist
         return activation_set
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self.select().ids
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self.select().ids)
-
-    def __len__(self) -> int:
-        return len(self.select())
-
-    def __repr__(self) -> str:
-        return f"ActivationSets({', '.join(self) or 'none yet'})"
-
-    def _of(self, id_: str) -> ActivationSet:
-        return ActivationSet(self._session, id_)

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 from odin_graph.catalog.models.checkpoints import checkpoint_of
-from odin_graph.client import Session
-from odin_graph.objects.query.things import Queried
+from odin_graph.catalog.models.models import model_of
+from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.things.checkpoint import Checkpoint
+from odin_graph.objects.things.model import Model
 
 
-class Checkpoints(Queried):
-    """Find checkpoints by id, and by query, as in ``db.checkpoints.where(F("experiment") == "vgg/1")``."""
+class Checkpoints(Collection[Checkpoint]):
+    """The checkpoints of all models and experiments. A run saves its own, with `Run.add_checkpoint`."""
 
     KIND = "Checkpoint"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def add(self, model: Model | str, weights: Any, **how: Any) -> Checkpoint:
+        """Store weights of another program; see `Model.add_checkpoint`.
+
+        Args:
+            model: The model that they are of, or its id.
+            weights: A module, its state dict, a ``.pth`` or a ``.safetensors`` file.
+            how: ``id`` and ``trust_source``.
+        """
+        id_ = self._session.ask(model_of, str(getattr(model, "id", model))).id
+        return Model(self._session, id_).add_checkpoint(weights, **how)
 
     def __getitem__(self, id: str) -> Checkpoint:  # noqa: A002 - the users' word for it
         self._session.ask(checkpoint_of, id)
         return Checkpoint(self._session, id)
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self().ids
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self().ids)
-
-    def __len__(self) -> int:
-        return self().count()
-
-    def __repr__(self) -> str:
-        return f"Checkpoints({', '.join(self) or 'none yet'})"

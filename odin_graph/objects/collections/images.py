@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odin_graph import schema
+from odin_graph.address import Address, Remote
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.images.arrivals import OnConflict
 from odin_graph.catalog.records.fields import recorded_types
-from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.ingest import IngestReport, entries_of, ingest
 from odin_graph.ingest.ingest import BATCH, OnError
 from odin_graph.ingest.kind import entries_of_kind
+from odin_graph.objects.base.listed import Listed
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.image_verbs import ImagesVerbs
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset
 from odin_graph.objects.things.image import Image
+from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.names.cypher_source import cypher_source
 from odin_graph.query.plan.plan import AllImages, Keys, Members, Plan, Registered, Source
 from odin_graph.schema.metadata import asked_type
@@ -28,11 +31,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Images(ImagesVerbs):
-    """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` is one image."""
+@dataclass(repr=False)
+class ImagesAdded(IngestReport):
+    """What happened to the images of a call; `images` goes on with them."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    address: Address | Remote = field(kw_only=True)
+
+    def images(self) -> Query:
+        """The images of the call that are stored now, in its order; of a revised image the new one."""
+        return Query(self.address, Plan(Keys(tuple(self.keys))))
+
+
+class Images(ImagesVerbs, Listed[Image]):
+    """The images of a workspace: ``db.images("retina-test")`` is a query, ``db.images["a.png"]`` is one image."""
 
     def __call__(self, source: Any = None, /, *, cypher: str | None = None, **params: Any) -> Query:
         """Images as a query.
@@ -75,7 +86,7 @@ class Images(ImagesVerbs):
         keep_originals: bool = False,
         batch_size: int = BATCH,
         progress: bool = True,
-    ) -> IngestReport:
+    ) -> ImagesAdded:
         """Store images. If the call is interrupted, call it again: it continues where it stopped.
 
         Args:
@@ -117,7 +128,7 @@ class Images(ImagesVerbs):
             root=root,
             recorded=recorded_types(self._stores.graph, "Image").get,
         )
-        return ingest(
+        report = ingest(
             self._stores,
             entries_of_kind(kind, given.entries),
             labels=kind.inherited_labels(),
@@ -128,17 +139,38 @@ class Images(ImagesVerbs):
             notes=given.notes,
             progress=progress,
         )
+        return ImagesAdded(**vars(report), address=self._session.address)
+
+    def where(self, *conditions: Expr, **equal: Any) -> Query:
+        """Those of which every condition is true, as a query: ``db.images.where(F("age") > 60, label="DME")``.
+
+        Args:
+            conditions: Expressions that are true or false.
+            equal: Fields and their values; None where the value is missing. A thing stands for its id.
+        """
+        return self().where(*conditions, **equal)
+
+    def ids(self) -> list[str]:
+        """The ids, by key."""
+        return self().ids()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row for each image: key, id, label, the other built-in fields, and its metadata."""
+        return self().to_pandas()
 
     def __getitem__(self, id: str) -> Image:  # noqa: A002 - the users' word for it
         """One image by its id."""
         return Image.of_id(self._session, id)
 
-    def __len__(self) -> int:
-        return self._query(AllImages()).count()
-
     def __iter__(self) -> Iterator[Image]:
         """Every image, by key."""
-        return iter(self._query(AllImages()))
+        return iter(self())
+
+    def __len__(self) -> int:
+        return self().count()
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self()
 
     def __repr__(self) -> str:
         return f"Images({len(self):,})"

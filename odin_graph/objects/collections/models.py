@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from odin_graph.catalog.models.models import add_model, model_ids, model_of, revise_model
-from odin_graph.client import Session
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs
-from odin_graph.objects.query.things import Queried, select
+from odin_graph.catalog.models.models import add_model, model_of, revise_model
+from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.things.model import Model
-from odin_graph.query.expressions.expressions import Expr
 from odin_graph.schema.tasks import reading
 
 if TYPE_CHECKING:
@@ -21,13 +16,10 @@ if TYPE_CHECKING:
     from odin_graph.ops import ImageOp, Pipeline
 
 
-class Models(CollectionVerbs, Queried):
-    """Add models, and find them by id."""
+class Models(Collection[Model]):
+    """The models of a workspace: ``db.models``."""
 
     KIND = "Model"
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def add(
         self,
@@ -46,7 +38,7 @@ class Models(CollectionVerbs, Queried):
         """Store everything to build and run a model again. The same model again returns the existing one.
 
         A model that is no torch module predicts and embeds by its one layer, ``output``. It has no gradients and no
-        other layers, and its checkpoints have no weights: ``run.checkpoint()``.
+        other layers, and its checkpoints have no weights: ``run.add_checkpoint()``.
 
         Args:
             id: The id of the model.
@@ -91,31 +83,6 @@ class Models(CollectionVerbs, Queried):
         add_model(self._stores, record, metadata)
         return Model(self._session, id)
 
-    def insert(self, *what: Any, **how: Any) -> Model:
-        """Store a model: the same as `add`."""
-        return self.add(*what, **how)
-
-    def select(self, *conditions: Expr, **equal: Any) -> Selection[Model]:
-        """The models for which every condition is true: ``select(F("parameters") < 1e6, task="multi-class")``."""
-        return select(self._session, self.KIND, lambda id_: Model(self._session, id_), conditions, equal)
-
     def __getitem__(self, id: str) -> Model:  # noqa: A002
         self._session.ask(model_of, id)
         return Model(self._session, id)
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self._session.ask(model_ids)
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self._session.ask(model_ids))
-
-    def __len__(self) -> int:
-        return len(self._session.ask(model_ids))
-
-    def __repr__(self) -> str:
-        return f"Models({', '.join(self) or 'none yet'})"
-
-    def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{escape(repr(self[id_]))}</td></tr>" for id_ in self)
-        return f"<table>{rows or '<tr><td>no models yet</td></tr>'}</table>"

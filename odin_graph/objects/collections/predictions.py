@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,11 @@ import pyarrow as pa
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.client import LocalSession, Session
 from odin_graph.errors import UnknownNameError
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
-from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.base.verbs import Verbs
+from odin_graph.objects.query.collection import Collection
+from odin_graph.objects.query.things import ThingQuery
 from odin_graph.objects.things.experiment import Experiment, Experiments
-from odin_graph.query.expressions.expressions import Expr, F
+from odin_graph.query.expressions.expressions import Expr
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -94,7 +93,7 @@ class PredictionSet(Verbs):
 def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
     rows = stores.graph.read(_RECORD, {"id": id})
     if not rows:
-        raise UnknownNameError.of("prediction set", id, PredictionSets(LocalSession(stores)))
+        raise UnknownNameError.of("prediction set", id, PredictionSets(LocalSession(stores)).ids())
     return rows[0]
 
 
@@ -105,67 +104,37 @@ def _predictions_of(stores: Stores, id: str) -> pa.Table:  # noqa: A002
     return stores.columns.present(stores.columns.predictions(id))
 
 
-class PredictionSets(CollectionVerbs, Queried):
-    """The ready prediction sets of a workspace."""
+class PredictionSets(Collection[PredictionSet]):
+    """The ready prediction sets of a workspace: ``db.predictions``."""
 
     KIND = "PredictionSet"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def insert(
-        self, experiment: Experiment | str, dataset: Dataset | str, predicted: Any = None, **how: Any
-    ) -> PredictionSet:
+    def add(self, experiment: Experiment | str, on: Dataset | str, predicted: Any = None, **how: Any) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
             experiment: The experiment that they belong to.
-            dataset: The data set version that was predicted.
+            on: The data set version that was predicted.
             predicted: The prediction for each image; by default the most probable class.
             how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        return self[stored.log_predictions(dataset, predicted, **how)]
+        return stored.log_predictions(on, predicted, **how)
 
-    def select(
-        self,
-        *conditions: Expr,
-        experiment: Experiment | str | None = None,
-        dataset: Dataset | str | None = None,
-        **equal: Any,
-    ) -> Selection[PredictionSet]:
-        """The sets for which every condition is true, oldest first.
+    def where(self, *conditions: Expr, dataset: Dataset | str | None = None, **equal: Any) -> ThingQuery[PredictionSet]:
+        """Those of which every condition is true, as a query: ``where(F("rows") > 1000, experiment=exp)``.
 
         Args:
-            conditions: Conditions on their fields and metadata: ``F("rows") > 1000``.
-            experiment: Only sets of this experiment.
+            conditions: Expressions that are true or false.
             dataset: Only sets for this data set version; an id without a version is the latest version.
-            equal: Fields and their values.
+            equal: Fields and their values; None where the value is missing. A thing stands for its id.
         """
-        if experiment is not None:
-            conditions += (F("experiment") == str(getattr(experiment, "id", experiment)),)
         if dataset is not None:
-            conditions += (F("dataset") == self._session.ask(resolve, dataset),)
-        return select(self._session, self.KIND, self._of, conditions, equal)
+            equal["dataset"] = self._session.ask(resolve, dataset)
+        return super().where(*conditions, **equal)
 
     def __getitem__(self, id: str) -> PredictionSet:  # noqa: A002 - the users' word for it
-        prediction_set = self._of(id)
+        prediction_set = PredictionSet(self._session, id)
         prediction_set._record()  # noqa: SLF001 - raises if it does not exist
         return prediction_set
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self.select().ids
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self.select().ids)
-
-    def __len__(self) -> int:
-        return len(self.select())
-
-    def __repr__(self) -> str:
-        return f"PredictionSets({', '.join(self) or 'none yet'})"
-
-    def _of(self, id_: str) -> PredictionSet:
-        return PredictionSet(self._session, id_)

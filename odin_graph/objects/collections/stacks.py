@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar, overload
+from typing import Any, ClassVar, Final, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,17 @@ from numpy.typing import NDArray
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.display import displayable
 from odin_graph.catalog.images.lineage import derived_of
-from odin_graph.catalog.images.stacks import PARTS, Kind, Stack, add_stack, images_of, stack_ids, stack_node
+from odin_graph.catalog.images.stacks import PARTS, Kind, Stack, add_stack, images_of, stack_node
 from odin_graph.catalog.purge.purge import PurgeReport
 from odin_graph.catalog.purge.purge_stacks import purge_stack
-from odin_graph.catalog.records import deletion
-from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.client import Session
 from odin_graph.errors import LayoutWarning, QueryError
 from odin_graph.ingest.layout import remark_on_volume
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.verbs import Verbs
+from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.query.query import Query
-from odin_graph.objects.query.things import Queried, select
 from odin_graph.objects.things.image import Image
 from odin_graph.objects.things.lineage import Relatives
-from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.warned import warn
 
@@ -64,15 +60,9 @@ class StackObject(Verbs):
         """Its images, and what was made from them: ``.descendants().used_by(og.Experiment)``."""
         return Relatives(self._session, self.id, self._session.ask(derived_of, self.KIND, [self.id]), "descendants")
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Delete it and its images, and keep tombstones. Refused if a data set version has one, unless forced."""
-        images = [row["key"] for row in images_of(self._stores, self.KIND, self.id)]
-        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
-        return deletion.delete(self._stores, self.KIND, [self.id], why=why, by=by, force=force)
-
-    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+    def purge(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy its images, everything derived or computed from them, and its metadata; see `Images.purge`."""
-        return purge_stack(self._stores, self.KIND, self.id, why=why, by=by, force=force)
+        return purge_stack(self._stores, self.KIND, self.id, why=why, who=who, force=force)
 
     def sheet(self) -> ContactSheet:
         """A contact sheet of its images, at equal distances. More than 8 bits are stretched on one scale."""
@@ -184,61 +174,21 @@ class Video(StackObject):
         return self._array()
 
 
-class Stacks(CollectionVerbs, Queried, Generic[S]):
-    """The volumes, or the videos, of a workspace."""
+class Stacks(Collection[S]):
+    """The volumes, or the videos, of a workspace. What is deleted is deleted with its images."""
 
     KIND: ClassVar[Kind]
     _of: type[S]
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def insert(self, *what: Any, **how: Any) -> S:
-        """Store one: the same as `add`."""
-        added: S = self.add(*what, **how)  # type: ignore[attr-defined]
-        return added
-
-    def select(self, *conditions: Expr, **equal: Any) -> Selection[S]:
-        """Those for which every condition is true: ``select(F("age") > 60, site="Lima")``."""
-        return select(self._session, self.KIND, self._one, conditions, equal)
-
-    def delete(
-        self, things: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
-    ) -> DeletionReport:
-        """Delete them and their images, and keep tombstones. Refused if a data set version has one, unless forced."""
-        ids = self._ids_of([things] if isinstance(things, str) or hasattr(things, "id") else list(things))
-        images = [row["key"] for id_ in ids for row in images_of(self._stores, self.KIND, id_)]
-        deletion.delete(self._stores, "Image", images, why=why, by=by, force=force)
-        return deletion.delete(self._stores, self.KIND, ids, why=why, by=by, force=force)
-
     def __getitem__(self, id: str) -> S:  # noqa: A002 - the users' word for it
         self._session.ask(stack_node, self.KIND, id)
-        return self._one(id)
-
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self._session.ask(stack_ids, self.KIND)
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self._session.ask(stack_ids, self.KIND))
-
-    def __len__(self) -> int:
-        return len(self._session.ask(stack_ids, self.KIND))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self) or 'none yet'})"
-
-    def _repr_html_(self) -> str:
-        return self.select()._repr_html_()
+        return self._of(self._session, id)
 
     def _store(self, stack: Stack, progress: bool) -> S:
         add_stack(self._stores, stack, progress=progress)
         if remark := remark_on_volume(f"The {self.KIND.lower()} {stack.id!r}", stack.array.shape):
             warn(remark, LayoutWarning)
-        return self._one(stack.id)
-
-    def _one(self, id_: str) -> S:
-        return self._of(self._session, id_)
+        return self._of(self._session, stack.id)
 
 
 class Volumes(Stacks[Volume]):

@@ -42,27 +42,27 @@ class Storage(InSession):
     def budget(self, size: str | int | None) -> None:
         catalog.set_budget(self._stores, None if size is None else size_of(size))
 
-    def pin(self, held: Any) -> None:
+    def pin(self, activation_set: Any) -> None:
         """Keep a set: it is never removed to make room.
 
         Args:
-            held: An activation set, a line of the report, or its id.
+            activation_set: An activation set, a line of the report, or its id.
 
         Raises:
             UnknownNameError: The set does not exist. The message lists the sets.
         """
-        catalog.pin(self._stores, _id_of(held))
+        catalog.pin(self._stores, _id_of(activation_set))
 
-    def unpin(self, held: Any) -> None:
+    def unpin(self, activation_set: Any) -> None:
         """Allow that a set is removed when space is needed.
 
         Args:
-            held: An activation set, a line of the report, or its id.
+            activation_set: An activation set, a line of the report, or its id.
 
         Raises:
             UnknownNameError: The set does not exist. The message lists the sets.
         """
-        catalog.unpin(self._stores, _id_of(held))
+        catalog.unpin(self._stores, _id_of(activation_set))
 
     def report(self) -> StorageReport:
         """The size of every set, its last use, and the cost of removing it; the least valuable first."""

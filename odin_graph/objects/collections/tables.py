@@ -56,7 +56,7 @@ class Tables(InSession):
     def per_image(
         self,
         experiment: Experiment | str,
-        dataset: Dataset | str | None = None,
+        on: Dataset | str | None = None,
         *,
         activations: Layer | str | None = None,
     ) -> pa.Table:
@@ -64,21 +64,21 @@ class Tables(InSession):
 
         Args:
             experiment: The experiment, or its id.
-            dataset: A data set with predictions; by default the test set.
+            on: A data set with predictions; by default the test set.
             activations: A layer or its name. It adds the column ``activation``. Missing ones are computed.
 
         Raises:
             QueryError: There are no predictions for the data set.
         """
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]
-        if dataset is None and (dataset := stored.datasets.get("test")) is None:
-            raise QueryError(f"The experiment {stored.id!r} has no test set: give dataset=.")
+        if on is None and (on := stored.datasets.get("test")) is None:
+            raise QueryError(f"The experiment {stored.id!r} has no test set: give on=.")
         layer = stored.layer(activations) if isinstance(activations, str) else activations
         by = layer.node if isinstance(layer, Layer) else None
-        return self._session.ask(_per_image_of, stored.id, self._session.ask(resolve, dataset), by)
+        return self._session.ask(_per_image_of, stored.id, self._session.ask(resolve, on), by)
 
     def __repr__(self) -> str:
-        return "Tables: images(dataset), models(), experiments(), per_image(experiment, dataset)"
+        return "Tables: images(dataset), models(), experiments(), per_image(experiment, on)"
 
 
 def sql(session: Session, statement: str, params: dict[str, Any], timeout: float | None) -> pa.Table:

@@ -1,14 +1,15 @@
-"""``db.views``: queries under a name. Each change makes a new version."""
+"""``db.views``: saved queries. Each change makes a new version."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.views import delete_view, save_view, view_of, views
 from odin_graph.client import Session
 from odin_graph.errors import OdinError, QueryError
-from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.base.has_images import HasImages
+from odin_graph.objects.base.listed import Listed, listed
 from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.groups import Groups
 from odin_graph.objects.query.query import Query
@@ -21,46 +22,59 @@ if TYPE_CHECKING:
 AnyQuery: TypeAlias = "Query | DerivedQuery | ThingQuery[Any] | Groups"
 
 
-class Views(InSession):
-    """Saved queries: ``db.views["hard DME"] = query``, then ``db.views["hard DME"].where(...)``.
+class Views(Listed[AnyQuery]):
+    """Saved queries: ``db.views.add("hard DME", query)``, then ``db.views["hard DME"].where(...)``.
 
-    A view is a query: its answer is that of the moment when it runs. The name alone is the latest version, and
+    A view is a query: its answer is that of the moment when it runs. The id alone is the latest version, and
     ``"hard DME@1"`` is the first version.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def add(self, id: str, query: AnyQuery | HasImages) -> AnyQuery:  # noqa: A002 - the users' word for it
+        """Save a query, and return it. Another query under the same id is the next version.
 
-    def __setitem__(self, name: str, query: AnyQuery) -> None:
+        Args:
+            id: The id, without a version; the first version is ``ID@1``.
+            query: A query of any rows, or a data set.
+
+        Raises:
+            QueryError: It is not a query of this workspace, or the id is invalid.
+        """
+        query = query.images() if isinstance(query, HasImages) else query
         if not isinstance(query, Query | DerivedQuery | ThingQuery | Groups):
             raise QueryError(f"A view is a query, not {query!r:.80}.")
         address = query.query.address if isinstance(query, DerivedQuery) else query.address
         if address != self._session.address:
             raise QueryError(f"A view is a query of the same workspace: {address} is another one.")
-        save_view(self._stores, name, query.to_json())
+        return self[save_view(self._stores, id, query.to_json())]
 
-    def __getitem__(self, name: str) -> AnyQuery:
-        view = self._session.ask(view_of, name)
+    def delete(self, things: Any, /) -> DeletionReport:
+        """Delete views, or versions of them. Nothing depends on a view, so no tombstone is kept.
+
+        Args:
+            things: The id of a view or of a version of one, or several.
+
+        Raises:
+            UnknownNameError: There is no such view.
+        """
+        stores = self._stores
+        return DeletionReport("", {"View": sum(delete_view(stores, id_) for id_ in listed(things))})
+
+    def ids(self) -> list[str]:
+        """The ids without the versions, sorted."""
+        return sorted({view.base for view in self._session.ask(views)})
+
+    def __getitem__(self, id: str) -> AnyQuery:  # noqa: A002
+        view = self._session.ask(view_of, id)
         try:
             return query_of(self._session, dict(view.query))
         except OdinError as error:
             raise QueryError(
                 f"The view {view.id!r} uses something that is missing: {error} Save another query as {view.base!r}, or "
-                f"remove it: del db.views[{view.base!r}]."
+                f"remove it: db.views.delete({view.base!r})."
             ) from error
 
-    def __delitem__(self, name: str) -> None:
-        delete_view(self._stores, name)
-
-    def __contains__(self, name: object) -> bool:
-        return any(name in (view.id, view.base) for view in self._session.ask(views))
-
-    def __iter__(self) -> Iterator[str]:
-        """The names, sorted."""
-        return iter(sorted({view.base for view in self._session.ask(views)}))
-
-    def __len__(self) -> int:
-        return len({view.base for view in self._session.ask(views)})
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return any(id in (view.id, view.base) for view in self._session.ask(views))
 
     def to_pandas(self) -> pd.DataFrame:
         """One row for each version: id, view, version, created_at (UTC), and the query as it was written."""
@@ -77,9 +91,6 @@ class Views(InSession):
             for view in self._session.ask(views)
         ]
         return pd.DataFrame(rows, columns=["id", "view", "version", "created_at", "query"])
-
-    def __repr__(self) -> str:
-        return f"Views({', '.join(self) or 'none yet'})"
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False))

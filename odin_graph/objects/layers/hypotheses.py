@@ -49,10 +49,10 @@ class Hypotheses:
 
 def _packed(name: str, given: Any) -> dict[str, Any]:
     if isinstance(given, Hypothesis):
-        asked = given.by if isinstance(given.by, tuple) else (given.by,)
-        return {**_packed(name, given.values), "by": [_name_of(name, measure) for measure in asked]}
+        measures = given.measures if isinstance(given.measures, tuple) else (given.measures,)
+        return {**_packed(name, given.values), "measures": [_name_of(name, measure) for measure in measures]}
     if isinstance(given, Expr):
-        return {"column": _COLUMN.dump_python(Column("said", as_node(given)), mode="json")}
+        return {"column": _COLUMN.dump_python(Column("value", as_node(given)), mode="json")}
     if isinstance(given, np.ndarray) and given.dtype.kind in "biuf":
         return {"array": _npy(given)}
     values = given.to_pylist() if hasattr(given, "to_pylist") else given
@@ -89,7 +89,7 @@ def _npy(array: Any) -> str:
 def _unpacked(name: str, given: Any) -> Any:
     try:
         found = _values_in(given)
-        return found if "by" not in given else Hypothesis(found, tuple(map(str, given["by"])))
+        return found if "measures" not in given else Hypothesis(found, tuple(map(str, given["measures"])))
     except (ValidationError, binascii.Error, ValueError, TypeError, KeyError, EOFError) as error:
         raise QueryError(f"The hypothesis {name!r} is not well formed.") from error
 

@@ -72,10 +72,6 @@ class Layer(UnitQuestions):
 
         return embeddings(self._stores, layer_ref(self.node), keys, progress=progress, **how)
 
-    def vectors(self, images: Query | Iterable[Any] | NDArray[np.int64], **how: Any) -> NDArray[np.float32]:
-        """The same as `embeddings`."""
-        return self.embeddings(images, **how)
-
     @property
     def units(self) -> Units:
         """All numbers of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""
@@ -83,7 +79,7 @@ class Layer(UnitQuestions):
 
     @property
     def channels(self) -> Channels:
-        """Its channels, each summarized over its positions: ``layer.channels.max[5]``."""
+        """Its channels, each summarized over its positions: ``layer.channels.max()[5]``."""
         return Channels(self)
 
     def __repr__(self) -> str:
@@ -105,7 +101,7 @@ def _found(
     if chosen is None:
         raise QueryError(
             f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
-            "run.checkpoint(module)."
+            "run.add_checkpoint(module)."
         )
     row = check_layer(stores, LayerRef(chosen, name, pooling))
     return chosen, row.type, row.shape

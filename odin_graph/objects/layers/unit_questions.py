@@ -67,7 +67,7 @@ class UnitQuestions(InSession):
         Args:
             images: A query, images, their ids or keys.
             codec: ``u8`` for codes that bound each value, ``f16``, or ``f32`` for the exact values.
-            view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-where``.
+            view: ``units``, or ``channels-max``, ``channels-mean``, ``channels-argmax``.
             how: ``device``, ``batch``, ``autocast`` and ``progress``.
         """
         from odin_graph.runtime.passes.materialize import materialize
@@ -90,19 +90,19 @@ class UnitQuestions(InSession):
         return self._session.ask(_stats_of, self.node, self.plan_of(images), view)
 
     def selectivity(
-        self, images: Any = None, *, by: str | Expr = "label", view: UnitView = "units", bins: int = 10
+        self, images: Any = None, *, group_by: str | Expr = "label", view: UnitView = "units", bins: int = 10
     ) -> Selectivity:
         """How well each unit separates classes: class selectivity, mutual information, the AUC of each class.
 
         Args:
             images: See `stats`.
-            by: A field or expression that gives the classes.
+            group_by: A field or expression that gives the classes.
             view: See `stats`.
             bins: The number of bins for the values of a unit, for the mutual information.
         """
-        value = F(by) if isinstance(by, str) else by
+        value = F(group_by) if isinstance(group_by, str) else group_by
         return self._session.ask(
-            _selectivity_of, self.node, self.plan_of(images), Column("said", as_node(value)), view, bins
+            _selectivity_of, self.node, self.plan_of(images), Column("value", as_node(value)), view, bins
         )
 
     def affinity(
@@ -153,7 +153,12 @@ class UnitQuestions(InSession):
         return keys_of_images(self._session, images)
 
     def slabs(self, query: Query, view: UnitView) -> Iterator[Slab]:
-        """The values of all units, some at a time, over the images by key."""
+        """The values of all units, some at a time, over the images by key.
+
+        Args:
+            query: The images.
+            view: Units, or channels by their largest value or mean.
+        """
         with self._stored_values(query, view) as (keys, unit_set):
             step = max(1, _SLAB_BYTES // (4 * max(1, len(keys))))
             for start in range(0, unit_set.record.units, step):
@@ -212,11 +217,11 @@ def _stats_of(stores: Stores, of: LayerOf, images: Plan | None, view: UnitView) 
 
 @served
 def _selectivity_of(
-    stores: Stores, of: LayerOf, images: Plan | None, by: Column, view: UnitView, bins: int
+    stores: Stores, of: LayerOf, images: Plan | None, group_by: Column, view: UnitView, bins: int
 ) -> Selectivity:
     layer = layer_of(stores, of)
     query = queried_images(stores, layer, images, view)
-    return selectivity(layer.slabs(query, view), _values_of(query, Expr(by.value)), bins=bins)
+    return selectivity(layer.slabs(query, view), _values_of(query, Expr(group_by.value)), bins=bins)
 
 
 def _affinity(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypotheses, view: UnitView) -> Affinity:
@@ -229,7 +234,7 @@ def _affinity(stores: Stores, of: LayerOf, images: Plan | None, hypotheses: Hypo
         values = hypothesis.values if isinstance(hypothesis, Hypothesis) else hypothesis
         maps |= getattr(values, "ndim", 1) == _MASKS
         values = _values_of(query, values) if isinstance(values, Expr) else _ordered(name, values, order)
-        prepared[name] = Hypothesis(values, hypothesis.by) if isinstance(hypothesis, Hypothesis) else values
+        prepared[name] = Hypothesis(values, hypothesis.measures) if isinstance(hypothesis, Hypothesis) else values
     summary = "mean" if view == "channels-mean" else "max"
     slabs = layer.maps(query) if maps else layer.slabs(query, view)
     return affinity(slabs, prepared, summary=summary)
@@ -271,10 +276,10 @@ def _unique_keys(query: Query) -> NDArray[np.int64]:
 
 def _values_of(query: Query, expression: Expr) -> pa.Array:
     """An expression's values, by key."""
-    table = query.to_arrow("id", said=expression).select(["key", "said"]).sort_by("key")
+    table = query.to_arrow("id", value=expression).select(["key", "value"]).sort_by("key")
     keys = table.column("key").to_numpy()
     first = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1 if len(keys) else 0))
-    return table.column("said").combine_chunks().take(pa.array(first))
+    return table.column("value").combine_chunks().take(pa.array(first))
 
 
 def _ordered(name: str, values: Any, order: NDArray[np.int64]) -> Any:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @checked_calls
 class Units(UnitExpressions):
-    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max[5]``.
+    """A group of units in an order: ``layer.units[[3, 17, 88]]``, ``layer.channels.max()[5]``.
 
     Its aggregates are expressions of a query, ``order_by(units.mean().desc())``. A single unit is an expression itself,
     ``where(layer.units[3] > 2.5)``. A group is also a space, ``nearest(image, by=units, k=20)``.
@@ -105,9 +105,11 @@ class Units(UnitExpressions):
         """
         return self._session.ask(_values_of, self.node, self._keys(images).tolist())
 
-    def unusual(self, key: int, against: Any, k: int | None, by: Literal["z", "percentile"]) -> UnusualUnits:
+    def unusual(self, key: int, against: Any, k: int | None, measure: Literal["z", "percentile"]) -> UnusualUnits:
         """The units with the most unusual values for an image; see `Image.unusual_units`."""
-        return self._session.ask(_unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, by)
+        return self._session.ask(
+            _unusual_of, self._layer.node, self.node, key, self._layer.plan_of(against), k, measure
+        )
 
     def estimate(self, images: Any) -> UnitEstimates:
         """Approximate answers: bounds from stored activations only. The model does not run, and nothing is stored.
@@ -164,7 +166,7 @@ def _unusual_of(
     key: int,
     against: Plan | None,
     k: int | None,
-    by: Literal["z", "percentile"],
+    measure: Literal["z", "percentile"],
 ) -> UnusualUnits:
     layer = layer_of(stores, of)
     own = _values_of(stores, group, [key])[0]
@@ -172,7 +174,7 @@ def _unusual_of(
         int(other) for other in np.unique(queried_images(stores, layer, against, group.view).keys()) if other != key
     ]
     slabs = layer.slabs(queried_images(stores, layer, Plan(Keys(tuple(keys))), group.view), group.view)
-    return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, by=by)
+    return unusual_units(slabs, np.array(group.numbers, np.int64), own, k, measure=measure)
 
 
 @served
@@ -196,32 +198,29 @@ def _kept(stores: Stores, group: UnitGroup, k: int, largest: bool) -> tuple[bool
 
 @checked_calls
 class Channels:
-    """The channels of a layer, each summarized over its positions: ``layer.channels.max[5]``, ``layer.channels[5]``."""
+    """The channels of a layer, each summarized over its positions: ``layer.channels.max()[5]``."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
 
-    @property
     def max(self) -> Units:
         """The largest value of each channel."""
         return Units(self._layer, "channels-max")
 
-    @property
     def mean(self) -> Units:
         """The mean of each channel."""
         return Units(self._layer, "channels-mean")
 
-    @property
-    def where(self) -> Units:
+    def argmax(self) -> Units:
         """The position of the largest value of each channel, numbered in C order."""
-        return Units(self._layer, "channels-where")
+        return Units(self._layer, "channels-argmax")
 
     def __getitem__(self, which: int | slice | Iterable[int]) -> Units:
         """Some of the channels, by their largest value."""
-        return self.max[which]
+        return self.max()[which]
 
     def __len__(self) -> int:
-        return len(self.max)
+        return len(self.max())
 
     def __repr__(self) -> str:
         return f"Channels({self._layer.name!r}: {len(self)})"

@@ -24,8 +24,6 @@ from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.steps.slice import Slice
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from odin_graph.analysis.contact_sheet import ContactSheet, Scaling
     from odin_graph.objects.query.neighborhoods import Neighborhoods
     from odin_graph.query.expressions.predictions import PredictionExpressions
@@ -77,35 +75,21 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         with deadline(timeout):
             return pa.Table.from_batches(self._executor.execute(self.plan))
 
-    def to_arrow(self, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
-        """The images as an Arrow table: key, id, label, the other fields, and the columns that steps added.
-
-        Args:
-            names: The image fields to return; all by default.
-            timeout: See `run`.
-            columns: More columns: ``to_arrow("id", predicted=exp.predicted)``.
-        """
-        with deadline(timeout):
-            return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
-
-    def to_pandas(self, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
-        """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
-        return frame
-
     def to_batches(
-        self, *names: str, rows: int = BATCH, timeout: float | None = None, **columns: Expr
+        self, /, *names: str, batch_size: int = BATCH, timeout: float | None = None, **columns: Expr
     ) -> Iterator[pa.RecordBatch]:
         """The same as `to_arrow` in batches, all of one moment. Only one batch is in memory at a time.
 
         Args:
             names: The image fields to return; all by default.
-            rows: The largest number of rows in a batch.
+            batch_size: The largest number of rows in a batch.
             timeout: For each batch; see `run`.
             columns: More columns.
         """
-        if (number := whole(rows)) is None or not 0 < number < 2**31:
-            raise QueryError(f"to_batches() takes a number of rows, 1 to 2147483647, not {rows!r:.80}.")
+        if (number := whole(batch_size)) is None or not 0 < number < 2**31:
+            raise QueryError(
+                f"to_batches() takes a number of rows, 1 to 2147483647, not batch_size={batch_size!r:.80}."
+            )
         batches = self._executor.columns(self.plan, wanted_columns(names, columns), number)
         while True:
             with deadline(timeout):
@@ -149,11 +133,11 @@ class ImageAnswers(ImageSteps, ABC, Generic[T]):
         """
         return sheet_of(self, predictions, title, scale)
 
-    def show(self, **how: Any) -> None:
+    def show(self, /, **how: Any) -> None:
         """Display the contact sheet; for the options see `sheet`."""
         self.sheet(**how).show()
 
-    def save(self, path: str | Path, **how: Any) -> Path:
+    def save(self, /, path: str | Path, **how: Any) -> Path:
         """Write the contact sheet as .png, .pdf, .svg or .jpg; for the options see `sheet`."""
         return self.sheet(**how).save(path)
 

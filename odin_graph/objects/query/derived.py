@@ -59,16 +59,16 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         stride: int | Sequence[int] | None = None,
         *,
         edge: Literal["drop", "shift", "pad"] = "drop",
-        value: float = 0,
+        fill: float = 0,
     ) -> PatchQuery:
         """Patches of the results; see `Query.patches`."""
-        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, value))
+        return PatchQuery(self.query, self.ops, Patches(size, stride, edge, fill))
 
     # Which images: steps of the parents, whose label and metadata the derived images have
 
-    def where(self, *predicates: Expr) -> DerivedQuery:
-        """Keep the results of images for which every condition is true."""
-        return DerivedQuery(self.query.where(*predicates), self.ops)
+    def where(self, /, *conditions: Expr, **equal: Any) -> DerivedQuery:
+        """Keep the results of images for which every condition is true; see `Query.where`."""
+        return DerivedQuery(self.query.where(*conditions, **equal), self.ops)
 
     def order_by(self, *keys: Expr | SortKey | NamesUnits) -> DerivedQuery:
         """Sort by fields of the parents."""
@@ -116,7 +116,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
     # Looked at and trained on as it is
 
     def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
-        """A contact sheet of the derived images, with the labels of their parents."""
+        """A contact sheet of the derived images, with the labels of their parents; see `Query.sheet`."""
         table = self.query.to_arrow("id", "label")
         if not table.num_rows:
             raise QueryError(f"{self!r} selects no images, so there is nothing to show.")
@@ -131,17 +131,17 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         )
 
     def show(self, **how: Any) -> None:
-        """Display the contact sheet."""
+        """Display the contact sheet; for the options see `sheet`."""
         self.sheet(**how).show()
 
     def save(self, path: str | Path, **how: Any) -> Path:
-        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; for the options see `sheet`."""
         return self.sheet(**how).save(path)
 
     # Stored
 
     def store(
-        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+        self, name: str, *, metadata: Sequence[str] | None = None, workers: int = 0, progress: bool = True
     ) -> Query:
         """Store them as images ``PARENT_ID#name``, on all cores, and return a query of them in this order.
 
@@ -152,22 +152,22 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         Args:
             name: The part of the ids after the #.
             metadata: The metadata that they inherit; all by default.
-            processes: The number of processes, for your own functions in pure Python; by default threads are used.
+            workers: The number of processes, for your own functions in pure Python; by default threads are used.
             progress: Show a progress bar.
 
         Raises:
             ConflictError: The name is used by images that were made in another way.
             OdinError: An operation cannot handle an image. The message names it. Images stored before stay stored.
         """
-        done = self.derive(name, metadata=metadata, processes=processes, progress=progress)
+        done = self.derive(name, metadata=metadata, workers=workers, progress=progress)
         return type(self.query)(self.query.address, Plan(Keys(tuple(done.keys.tolist()))))
 
     def derive(
-        self, name: str, *, metadata: Sequence[str] | None = None, processes: int = 0, progress: bool = True
+        self, name: str, *, metadata: Sequence[str] | None = None, workers: int = 0, progress: bool = True
     ) -> DeriveReport:
         """The same as `store`, with a report: what was computed, found, and deleted since."""
         parents = parents_of(self.query, metadata)
-        return derive(self._stores, parents, self.ops, name, processes=processes, progress=progress)
+        return derive(self._stores, parents, self.ops, name, workers=workers, progress=progress)
 
     # Elsewhere
 
@@ -187,7 +187,7 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> DerivedQuery:
-        """Build a derived query from its JSON form. Names and types are checked as usual."""
+        """Build a derived query from its JSON form; see `Query.from_json`."""
         if not isinstance(data, dict) or not isinstance(data.get("operations"), list):
             raise QueryError(
                 'This is not a query with operations: it has no list "operations". Query.from_json reads it.'

@@ -29,7 +29,7 @@ class Grouping:
     """A query and its groups: `agg` computes values for each group."""
 
     query: Steps
-    by: tuple[Any, ...]
+    keys: tuple[Any, ...]
     named: dict[str, Expr]
 
     def agg(self, **aggregates: Expr) -> Groups:
@@ -41,7 +41,7 @@ class Grouping:
         Raises:
             ExpressionError: A field is used outside an aggregate.
         """
-        step = GroupBy(columns_of(self.by, self.named), columns_of((), aggregates))
+        step = GroupBy(columns_of(self.keys, self.named), columns_of((), aggregates))
         plan = self.query.plan
         return Groups(self.query.address, plan.then(self.query._executor.bind(plan, step)))  # noqa: SLF001
 
@@ -63,7 +63,7 @@ class Groups(Steps):
             return pa.Table.from_batches(self._executor.execute(self.plan))
 
     def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
-        """The same as a DataFrame."""
+        """The same as `to_arrow`, as a DataFrame."""
         frame: pd.DataFrame = self.to_arrow(timeout=timeout).to_pandas()
         return frame
 
@@ -84,7 +84,7 @@ class Groups(Steps):
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Groups:
-        """Build groups from their JSON form. Names and types are checked as usual."""
+        """Build groups from their JSON form; see `Query.from_json`."""
         plan = session_at(address).executor().check(wire.from_json(data))
         if not plan.grouped:
             raise QueryError("The query is of images: Query.from_json reads it.")

@@ -1,4 +1,4 @@
-"""Update, delete, purge and revise: for one image, for the images of a query, and for ``db.images``."""
+"""Update, delete, purge and revise: for one image, and for ``db.images``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ from odin_graph.catalog.purge.purge import PurgeReport, purge
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
-from odin_graph.catalog.records.updates import Missing, UpdateReport, constant, update_metadata
-from odin_graph.checked import checked_calls
+from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import LayoutWarning
 from odin_graph.ingest.layout import remarks
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.rows import rows_of
 from odin_graph.objects.base.which_images import keys_of_images
-from odin_graph.query.expressions.expressions import Expr
 from odin_graph.schema.metadata import plain
 from odin_graph.schema.several import in_order
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
 if TYPE_CHECKING:
-    from odin_graph.objects.query.query import Query
     from odin_graph.objects.things.image import Image
 
 
@@ -41,7 +38,7 @@ class ImageVerbs(InSession):
     fields: Any
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
-        """Set metadata: ``image.update(age=61)``. None removes a field. For the label, use `db.labels.set`.
+        """Set metadata: ``image.update(age=61)``. None removes a field. For the label, use `db.labels.update`.
 
         Args:
             values: The metadata as a dict, for names that are not valid Python names.
@@ -54,23 +51,23 @@ class ImageVerbs(InSession):
         object.__setattr__(self, "fields", fields)  # this object shows what is stored
         return self
 
-    def delete(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
+    def delete(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> DeletionReport:
         """Delete the image and keep a tombstone. Refused if a data set version contains it, unless forced.
 
         Args:
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Delete it anyway. The version keeps its digest, opens as before, and reports what is missing.
         """
-        return deletion.delete(self._stores, "Image", [int(self.key)], why=why, by=by, force=force)
+        return deletion.delete(self._stores, "Image", [int(self.key)], why=why, who=who, force=force)
 
     def undelete(self) -> UndeletionReport:
         """Remove its tombstone, so that readers see it again as it was; see `Images.undelete`."""
         return undelete(self._stores, "Image", [int(self.key)])
 
-    def purge(self, *, why: str | None = None, by: str | None = None, force: bool = False) -> PurgeReport:
+    def purge(self, *, why: str | None = None, who: str | None = None, force: bool = False) -> PurgeReport:
         """Destroy it, and everything that was derived or computed from it; see `Images.purge`."""
-        return purge(self._stores, np.array([self.key], np.int64), why=why, by=by, force=force)
+        return purge(self._stores, np.array([self.key], np.int64), why=why, who=who, force=force)
 
     def revise(self, pixels: NDArray[Any], **metadata: Any) -> Image:
         """Store new pixels: a new image ``ID@2``, a REVISION_OF this one, with its label and metadata.
@@ -85,59 +82,8 @@ class ImageVerbs(InSession):
         return image
 
 
-@checked_calls
-class QueryVerbs:
-    """The same methods for the images of a query."""
-
-    def update(self: Any, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> UpdateReport:
-        """Set metadata of every image of the query: one value for all, or an expression.
-
-        ``db.images("retina").update(site="Lima", pressure_per_year=F("iop") / F("age"))``; None removes a field.
-
-        Args:
-            values: The metadata as a dict, for names that are not valid Python names.
-            metadata: The metadata as keyword arguments.
-        """
-        changes = {**(values or {}), **metadata}
-        computed = {f"c{place}": value for place, value in enumerate(changes.values()) if isinstance(value, Expr)}
-        table = self.to_arrow("id", **computed) if computed else self.run()
-        keys = table.column("key").to_pylist()
-        columns: dict[str, Sequence[Any]] = {}
-        for place, (name, value) in enumerate(changes.items()):
-            computes = isinstance(value, Expr)
-            columns[name] = table.column(f"c{place}").to_pylist() if computes else constant(value, len(keys))
-        return update_metadata(self._stores, "Image", keys, columns, missing="remove")
-
-    def delete(self: Any, *, why: str | None = None, by: str | None = None, force: bool = False) -> DeletionReport:
-        """Delete the images of the query, and keep tombstones. Refused if a data set version has one, unless forced."""
-        return deletion.delete(self._stores, "Image", self.keys().tolist(), why=why, by=by, force=force)
-
-    def purge(
-        self: Any, *, why: str | None = None, by: str | None = None, force: bool = False, dry_run: bool = False
-    ) -> PurgeReport:
-        """Destroy the images of the query, and everything derived or computed from them; see `Images.purge`."""
-        return purge(self._stores, self.keys(), why=why, by=by, force=force, dry_run=dry_run)
-
-
 class ImagesVerbs(InSession):
     """The same methods of ``db.images``."""
-
-    def insert(self: Any, *what: Any, **how: Any) -> Any:
-        """Store images: the same as `add`."""
-        return self.add(*what, **how)
-
-    def select(self: Any, *what: Any, cypher: str | None = None, **params: Any) -> Query:
-        """Images as a query: ``select("retina", F("age") > 60)`` is ``db.images("retina").where(F("age") > 60)``.
-
-        Args:
-            what: A data set, its id, or a list of images (by default all images); then conditions.
-            cypher: A Cypher statement that returns images, instead of a data set.
-            params: The values of the parameters in the Cypher statement.
-        """
-        sources = what[:1] if what and not isinstance(what[0], Expr) else ()
-        query: Query = self(*sources, cypher=cypher, **params)
-        conditions = what[len(sources) :]
-        return query.where(*conditions) if conditions else query
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
         """Set metadata of many images: one row for each image, a column ``id`` or ``key``, and one for each field.
@@ -150,21 +96,21 @@ class ImagesVerbs(InSession):
             missing: What a missing value does: ``"keep"`` keeps the stored value, ``"remove"`` removes it.
 
         Raises:
-            MetadataError: A name that odin_graph uses itself (for the label, use `db.labels.set`), or a wrong type.
+            MetadataError: A name that odin_graph uses itself (for the label, use `db.labels.update`), or a wrong type.
             DataError: An image is given twice, or an id does not exist. Nothing is changed.
         """
         things, columns = rows_of(source)
         return update_metadata(self._stores, "Image", keys_of(self._stores, things).tolist(), columns, missing=missing)
 
     def delete(
-        self, images: Any, /, *, why: str | None = None, by: str | None = None, force: bool = False
+        self, images: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
     ) -> DeletionReport:
         """Delete images and keep tombstones: readers do not see them, lineage does, and their pixels stay.
 
         Args:
             images: A query, an image, its id, or several.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Also delete images in data set versions. These keep their digest, open as before, and report what is
                 missing.
 
@@ -173,7 +119,7 @@ class ImagesVerbs(InSession):
         """
         stores = self._stores  # a remote session refuses here, before anything is looked up
         keys = self._keys_of(images).tolist()
-        return deletion.delete(stores, "Image", keys, why=why, by=by, force=force)
+        return deletion.delete(stores, "Image", keys, why=why, who=who, force=force)
 
     def undelete(self, images: Any, /) -> UndeletionReport:
         """Remove the tombstones of images, in one transaction. Readers see the images again as they were.
@@ -195,7 +141,7 @@ class ImagesVerbs(InSession):
         /,
         *,
         why: str | None = None,
-        by: str | None = None,
+        who: str | None = None,
         force: bool = False,
         dry_run: bool = False,
     ) -> PurgeReport:
@@ -207,7 +153,7 @@ class ImagesVerbs(InSession):
         Args:
             images: A query, an image, its id, or several. They may be deleted already.
             why: The reason, stored on the tombstone.
-            by: Who deletes it; by default your login name.
+            who: Who deletes it; by default your login name.
             force: Also purge images in data set versions.
             dry_run: Only report what would be destroyed, and what could not.
 
@@ -222,7 +168,7 @@ class ImagesVerbs(InSession):
             self._stores,
             self._keys_of(images),
             why=why,
-            by=by,
+            who=who,
             force=force,
             dry_run=dry_run,
         )

@@ -33,19 +33,19 @@ _AT_ONCE = 256
 
 
 def map_images(
-    query: Query, function: Callable[[Image], Any], name: str | None, processes: int, progress: bool
+    query: Query, function: Callable[[Image], Any], name: str | None, workers: int, progress: bool
 ) -> pd.Series | Query:
     """Values by image id, or the query of the images that were made; see `Query.map`."""
     keys = query.keys()
     stores = query._stores  # noqa: SLF001 - of one package
     if name is not None and len(keys) and _gives_pixels(query, function, name):
-        return _store(query, function, name, processes, progress)
+        return _store(query, function, name, workers, progress)
     ids: list[str] = []
     values: list[Any] = []
     with progress_bar("map", len(keys), show=progress) as advance:
         for block in _blocks(query, keys):
             ids += [image.id for image in block]
-            values += call_each(stores, function, block, [repr(image.id) for image in block], processes)
+            values += call_each(stores, function, block, [repr(image.id) for image in block], workers)
             advance(len(block))
     if name is not None and len(keys):
         check_values(values)
@@ -55,13 +55,13 @@ def map_images(
 
 
 def map_groups(
-    query: Query, function: Callable[[list[Image]], Any], name: str | None, by: str, progress: bool
+    query: Query, function: Callable[[list[Image]], Any], name: str | None, group_by: str, progress: bool
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
     stores = query._stores  # noqa: SLF001 - of one package
-    table = query.to_arrow(by)
+    table = query.to_arrow(group_by)
     groups: dict[Any, list[int]] = {}
-    for key, value in zip(table.column("key").to_pylist(), table.column(by).to_pylist(), strict=True):
+    for key, value in zip(table.column("key").to_pylist(), table.column(group_by).to_pylist(), strict=True):
         groups.setdefault(tuple(value) if isinstance(value, list) else value, []).append(key)
     values: list[Any] = []
     with progress_bar("map", table.num_rows, show=progress) as advance:
@@ -73,7 +73,7 @@ def map_groups(
         check_values(values)
         once = {key: value for keys, value in zip(groups.values(), values, strict=True) for key in keys}
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
-    return pd.Series(values, index=pd.Index(list(groups), name=by), name=name)
+    return pd.Series(values, index=pd.Index(list(groups), name=group_by), name=name)
 
 
 def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> bool:
@@ -96,11 +96,11 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     return isinstance(result, np.ndarray) and result.ndim in (2, 3)
 
 
-def _store(query: Query, function: Callable[[Image], Any], name: str, processes: int, progress: bool) -> Query:
+def _store(query: Query, function: Callable[[Image], Any], name: str, workers: int, progress: bool) -> Query:
     stores = query._stores  # noqa: SLF001 - of one package
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), processes)
+        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), workers)
         for id_, pixels in zip(ids, made, strict=True):
             if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3):
                 raise DataError(

@@ -27,7 +27,7 @@ class Operations(ABC, Generic[Made]):
     def _applied(self, op: ImageOp) -> Made:
         """The images after the operation."""
 
-    def apply(self, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
+    def apply(self, /, op: str | ImageOp | Callable[[Any], Any], **parameters: Any) -> Made:
         """Apply an operation: ``apply("resize", size=28)``, ``apply(og.ops.Resize(size=28))``, ``apply(my_function)``.
 
         Args:
@@ -55,9 +55,9 @@ class Operations(ABC, Generic[Made]):
         """Resize to (height, width), or the shorter side to one number; see `odin_graph.ops.Resize`."""
         return self.apply("resize", size=size, method=method)
 
-    def crop(self, top: int, left: int, height: int, width: int) -> Made:
-        """Cut out a box; see `odin_graph.ops.Crop`."""
-        return self.apply("crop", top=top, left=left, height=height, width=width)
+    def crop(self, box: Sequence[int]) -> Made:
+        """Cut out a box (left, top, right, bottom) in pixels, right and bottom exclusive; see `odin_graph.ops.Crop`."""
+        return self.apply("crop", box=box)
 
     def center_crop(self, size: int | Sequence[int]) -> Made:
         """Cut out the middle; see `odin_graph.ops.CenterCrop`."""
@@ -69,16 +69,16 @@ class Operations(ABC, Generic[Made]):
 
     def pad(
         self,
-        top: int = 0,
         left: int = 0,
-        bottom: int = 0,
+        top: int = 0,
         right: int = 0,
+        bottom: int = 0,
         *,
         mode: Literal["constant", "edge", "reflect"] = "constant",
-        value: float = 0,
+        fill: float = 0,
     ) -> Made:
         """Add rows and columns on all sides; see `odin_graph.ops.Pad`."""
-        return self.apply("pad", top=top, left=left, bottom=bottom, right=right, mode=mode, value=value)
+        return self.apply("pad", left=left, top=top, right=right, bottom=bottom, mode=mode, fill=fill)
 
     def flip(self, axis: Literal["horizontal", "vertical"] = "horizontal") -> Made:
         """Mirror; see `odin_graph.ops.Flip`."""
@@ -120,7 +120,7 @@ class Operations(ABC, Generic[Made]):
         return self.apply("to-rgb")
 
     def to_float(self) -> Made:
-        """float32; see `odin_graph.ops.ToFloat`."""
+        """Values as float32; see `odin_graph.ops.ToFloat`."""
         return self.apply("to-float")
 
     if not TYPE_CHECKING:  # a type checker shall find misspelt names

@@ -89,7 +89,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return self._images(np.array([range(len(self))[item]]))[0]
 
     def sheet(self, *, title: str | None = None, scale: Scaling = "sheet") -> ContactSheet:
-        """A contact sheet of the patches, with their positions."""
+        """A contact sheet of the patches, with their positions; see `Query.sheet`."""
         if not len(self):
             raise QueryError(f"{self!r} has no patch, so there is nothing to show.")
         shown = np.arange(min(MOST, len(self)))
@@ -105,11 +105,11 @@ class PatchQuery(Operations["PatchQuery"], Training):
         )
 
     def show(self, **how: Any) -> None:
-        """Display the contact sheet."""
+        """Display the contact sheet; for the options see `sheet`."""
         self.sheet(**how).show()
 
     def save(self, path: str | Path, **how: Any) -> Path:
-        """Write the contact sheet as .png, .pdf, .svg or .jpg."""
+        """Write the contact sheet as .png, .pdf, .svg or .jpg; for the options see `sheet`."""
         return self.sheet(**how).save(path)
 
     def store(self, name: str, *, metadata: Sequence[str] | None = None, progress: bool = True) -> Query:

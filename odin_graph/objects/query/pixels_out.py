@@ -52,20 +52,20 @@ class Batch:
         return np.stack(self.images)
 
 
-def batches(read: Read, table: pa.Table, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+def batches(read: Read, table: pa.Table, batch_size: int, *, seed: int | None = None) -> Iterator[Batch]:
     """Images, so many at once.
 
     Args:
         read: Gives the pixels of rows of the table.
         table: ``key``, ``id`` and ``label`` of each, in their order.
-        size: Images a batch; the last may have fewer.
+        batch_size: Images a batch; the last may have fewer.
         seed: Shuffle them; the same seed shuffles alike.
 
     Raises:
         DataError: A size below 1, or what is no seed.
     """
-    if (number := whole(size)) is None or number < 1:
-        raise DataError(f"A batch cannot have {size!r:.80} images: give 1 or more.")
+    if (number := whole(batch_size)) is None or number < 1:
+        raise DataError(f"A batch cannot have {batch_size!r:.80} images: give 1 or more.")
     if seed is not None:
         check_seed(seed)
     return _batches(read, table, number, seed)

@@ -12,16 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address, Remote
+from odin_graph.catalog.purge.purge import PurgeReport, purge
 from odin_graph.client import session_at
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.answers import ImageAnswers
 from odin_graph.objects.query.derived import DerivedQuery
-from odin_graph.objects.query.image_verbs import QueryVerbs
 from odin_graph.objects.query.mapping import map_groups, map_images
 from odin_graph.objects.query.operations import Operations
 from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
+from odin_graph.objects.query.query_verbs import QueryVerbs
 from odin_graph.objects.query.training import Training
 from odin_graph.ops import Patches
 from odin_graph.query.executor import CachedAnswer, Executor
@@ -53,8 +54,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: None = None,
         *,
-        by: str | None = None,
-        processes: int = 0,
+        group_by: str | None = None,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series: ...
     @overload
@@ -63,8 +64,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str,
         *,
-        by: str | None = None,
-        processes: int = 0,
+        group_by: str | None = None,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query: ...
     def map(
@@ -72,8 +73,8 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str | None = None,
         *,
-        by: str | None = None,
-        processes: int = 0,
+        group_by: str | None = None,
+        workers: int = 0,
         progress: bool = True,
     ) -> pd.Series | Query:
         """Call a function of your own on the images, on all cores, and return its values by image id.
@@ -84,24 +85,32 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         operation of it.
 
         Args:
-            function: It is called with an `Image`, or with the list of images of a group if ``by`` is given.
+            function: It is called with an `Image`, or with the list of images of a group if ``group_by`` is given.
             name: The name of the metadata, or of the new images.
-            by: A field. The function is called once for each value of the field. With a name, every image of the group
-                gets the result.
-            processes: The number of processes. Threads run a function in pure Python on one core only.
+            group_by: A field. The function is called once for each value of the field. With a name, every image of the
+                group gets the result.
+            workers: The number of processes. Threads run a function in pure Python on one core only.
             progress: Show a progress bar.
 
         Raises:
             DataError: The function failed. The message names the image or group.
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
-        if by is not None:
-            return map_groups(self, function, name, by, progress)
-        return map_images(self, function, name, processes, progress)
+        if group_by is not None:
+            return map_groups(self, function, name, group_by, progress)
+        return map_images(self, function, name, workers, progress)
 
     @classmethod
     def from_json(cls, address: Address | Remote, data: Any) -> Query:
-        """Build a query from its JSON form. Names and types are checked as usual."""
+        """Build a query from its JSON form. Names and types are checked as usual.
+
+        Args:
+            address: The address of the workspace.
+            data: What `to_json` gave.
+
+        Raises:
+            QueryError: It is not a query of images, or uses something that does not exist.
+        """
         if isinstance(data, dict) and "operations" in data:
             raise QueryError("The query has operations: DerivedQuery.from_json reads it.")
         plan = session_at(address).executor().check(wire.from_json(data))
@@ -117,18 +126,27 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         stride: int | Sequence[int] | None = None,
         *,
         edge: Literal["drop", "shift", "pad"] = "drop",
-        value: float = 0,
+        fill: float = 0,
     ) -> PatchQuery:
         """Cut each image into patches, lazily; see `odin_graph.ops.Patches`.
 
         Only the patches of a huge image are read. You can use operations before and after:
         ``query.resize(512).patches(128).to_grayscale()``.
         """
-        return PatchQuery(self, (), Patches(size, stride, edge, value))
+        return PatchQuery(self, (), Patches(size, stride, edge, fill))
+
+    def purge(
+        self, *, why: str | None = None, who: str | None = None, force: bool = False, dry_run: bool = False
+    ) -> PurgeReport:
+        """Destroy the images of the query, and everything derived or computed from them; see `Images.purge`."""
+        return purge(self._stores, self.keys(), why=why, who=who, force=force, dry_run=dry_run)
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
         """The keys of its images, for calls that take images."""
         return self.keys()
+
+    def _named(self) -> pa.Table:
+        return self.run()
 
     def _columns(self, *names: str) -> pa.Table:
         return self.to_arrow(*names)

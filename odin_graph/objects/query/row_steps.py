@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import pyarrow as pa
+
+from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.groups import Grouping, Groups
-from odin_graph.objects.query.steps import Steps
+from odin_graph.objects.query.steps import Steps, wanted_columns
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.names.cypher_source import read_parameters
 from odin_graph.query.names.examples import read_examples
@@ -20,31 +24,80 @@ from odin_graph.query.plan.steps.representative import Representative
 from odin_graph.query.plan.steps.sample import Sample
 from odin_graph.query.units.units import as_weights
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class RowSteps(Steps):
     """The steps that work on things with an id, but not on groups."""
 
-    def sample(self, n: int, seed: int = 0) -> Self:
-        """Draw ``n`` images at random. They keep their order.
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+        ids: list[str] = self.to_arrow("id").column("id").to_pylist()
+        return ids
+
+    def to_arrow(self, /, *names: str, timeout: float | None = None, **columns: Expr) -> pa.Table:
+        """The rows as an Arrow table: key (of images), id, the other fields, and the columns that steps added.
+
+        Args:
+            names: The fields to return; by default all stored fields. Computed fields (``results.f1``) must be named.
+            timeout: Seconds after which the query is stopped, also in the engine.
+            columns: More columns: ``to_arrow("id", predicted=exp.predicted)``.
+
+        Raises:
+            TimeLimitError: It took longer than ``timeout``.
+        """
+        with deadline(timeout):
+            return pa.Table.from_batches(self._executor.columns(self.plan, wanted_columns(names, columns)))
+
+    def to_pandas(self, /, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
+        """The same as `to_arrow`, as a DataFrame."""
+        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
+        return frame
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002 - the users' word for it
+        id = getattr(id, "id", id)  # noqa: A001
+        return isinstance(id, str) and self.where(id=id).count() > 0
+
+    def sample(self, k: int, seed: int = 0) -> Self:
+        """Draw k images at random. They keep their order.
 
         The sample depends on the images and the seed, not on the order of the images. If images are added, the sample
         with the same seed keeps its images, except those that a new image replaces.
         """
-        return self._then(Sample(n, seed))
+        return self._then(Sample(k, seed))
 
-    def union(self, other: Steps) -> Self:
+    def union(self, other: Steps | HasImages) -> Self:
         """These images, then those of another query, each once. Of two data sets, ``F("label")`` is today's label."""
         return self._combined("union", other)
 
-    def intersection(self, other: Steps) -> Self:
+    def intersection(self, other: Steps | HasImages) -> Self:
         """The images that are also in another query, each once."""
         return self._combined("intersection", other)
 
-    def difference(self, other: Steps) -> Self:
+    def difference(self, other: Steps | HasImages) -> Self:
         """The images that are not in another query, each once."""
         return self._combined("difference", other)
 
-    def _combined(self, how: Literal["union", "intersection", "difference"], other: Steps) -> Self:
+    def __or__(self, other: Steps | HasImages) -> Self:
+        """The same as `union`."""
+        return self.union(other)
+
+    def __and__(self, other: Steps | HasImages) -> Self:
+        """The same as `intersection`."""
+        return self.intersection(other)
+
+    def __sub__(self, other: Steps | HasImages) -> Self:
+        """The same as `difference`."""
+        return self.difference(other)
+
+    def __xor__(self, other: Steps | HasImages) -> Self:
+        """What is in exactly one of the two."""
+        union = self.union(other)
+        return union.difference(self.intersection(other))
+
+    def _combined(self, how: Literal["union", "intersection", "difference"], other: Steps | HasImages) -> Self:
+        other = other.images() if isinstance(other, HasImages) else other
         if not isinstance(other, type(self)):
             rows = "images" if self.plan.kind == "Image" else f"{self.plan.kind}s"
             raise QueryError(f"{how}() takes another query of {rows}, not {other!r:.80}.")
@@ -52,16 +105,16 @@ class RowSteps(Steps):
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))
 
-    def group_by(self, *by: str | Expr, **named: Expr) -> Grouping:
+    def group_by(self, /, *keys: str | Expr, **named: Expr) -> Grouping:
         """Group the rows: ``group_by("label", decade=fn.floor(F("age") / 10)).agg(n=og.count())``.
 
         Args:
-            by: Names of fields, or expressions of one field.
+            keys: Names of fields, or expressions of one field.
             named: Other expressions, with the names of their columns. Without any argument there is one group.
         """
-        return Grouping(self, by, named)
+        return Grouping(self, keys, named)
 
-    def agg(self, **aggregates: Expr) -> Groups:
+    def agg(self, /, **aggregates: Expr) -> Groups:
         """One row of aggregates over all rows; see `Grouping.agg`."""
         return self.group_by().agg(**aggregates)
 
@@ -69,8 +122,8 @@ class RowSteps(Steps):
 class ImageSteps(RowSteps):
     """The steps of images."""
 
-    def step(self, name: str, /, *values: Any, **parameters: Any) -> Self:
-        """A step that a package adds, by its name: ``step("keep-every", n=2)`` is ``keep_every(n=2)``.
+    def apply_step(self, name: str, /, *values: Any, **parameters: Any) -> Self:
+        """A step that a package adds, by its name: ``apply_step("keep-every", n=2)`` is ``keep_every(n=2)``.
 
         Args:
             name: Of a registered `odin_graph.query.plan.registered_step.QueryStep`.
@@ -131,6 +184,12 @@ class ImageSteps(RowSteps):
 
         Two images are in one group if a chain of images connects them, in which each distance is at most ``within``.
         ``query.near_duplicates(by=layer).where(F("duplicates").is_null())`` keeps the images without duplicates.
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            within: The largest distance of two neighbors in a chain.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
         """
         return self._then(FromVectors("near-duplicates", space_of(by), name, within=within, metric=metric))
 
@@ -138,11 +197,23 @@ class ImageSteps(RowSteps):
         """Score how isolated each image is, compared with its k nearest: 1 is normal, 2 is an outlier.
 
         This is the local outlier factor of Breunig, Kriegel, Ng and Sander (2000).
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            k: The number of neighbors that each image is compared with.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
         """
         return self._then(FromVectors("outliers", space_of(by), name, k=k, metric=metric))
 
     def uniqueness(self, *, by: Any, metric: str = "cosine", name: str = "uniqueness") -> Self:
-        """Add the distance of each image to its nearest other image: 0 for a copy."""
+        """Add the distance of each image to its nearest other image: 0 for a copy.
+
+        Args:
+            by: A layer or your own vectors; see `nearest`.
+            metric: ``cosine`` or ``l2``.
+            name: The name of the column.
+        """
         return self._then(FromVectors("uniqueness", space_of(by), name, metric=metric))
 
     def representative(self, k: int, *, by: Any, seed: int = 0, method: str = "facility-location") -> Self:

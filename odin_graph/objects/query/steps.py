@@ -37,14 +37,20 @@ class Steps(InSession):
     address: Address | Remote
     plan: Plan
 
-    def where(self, *predicates: Expr) -> Self:
-        """Keep the images for which every condition is true (not false, and not missing)."""
-        if not predicates:
+    def where(self, /, *conditions: Expr, **equal: Any) -> Self:
+        """Keep what every condition is true of (not false, and not missing): ``where(F("age") > 60, label="DME")``.
+
+        Args:
+            conditions: Expressions that are true or false.
+            equal: Fields and their values; None where the value is missing. A thing stands for its id.
+        """
+        given = [*conditions, *(_equal(name, value) for name, value in equal.items())]
+        if not given:
             raise QueryError('where() takes at least one condition, as in where(F("label") == "DME").')
-        for predicate in predicates:
-            if not isinstance(predicate, Expr):
-                raise ExpressionError(f'where() takes expressions, as in F("label") == "DME", not {predicate!r:.80}.')
-        return self._then(Where(reduce(and_, predicates).node))
+        for condition in given:
+            if not isinstance(condition, Expr):
+                raise ExpressionError(f'where() takes expressions, as in F("label") == "DME", not {condition!r:.80}.')
+        return self._then(Where(reduce(and_, given).node))
 
     def order_by(self, *keys: Expr | SortKey | NamesUnits) -> Self:
         """Sort by these expressions. ``.desc()`` reverses one. Ties are sorted by key, and missing values come last."""
@@ -56,19 +62,26 @@ class Steps(InSession):
             raise QueryError(f"limit() takes a number of images, not {k!r:.80}.")
         return self._then(Slice(None, number))
 
-    def with_columns(self, **columns: Expr) -> Self:
+    def with_columns(self, /, **columns: Expr) -> Self:
         """Add columns to the answer: ``with_columns(predicted=exp.predicted)``."""
         return self._then(WithColumns(tuple(Column(name, as_node(value)) for name, value in columns.items())))
 
-    def select(self, *names: str, **columns: Expr) -> Self:
-        """Return only these columns: ``select("id", "age", predicted=exp.predicted)``."""
+    def select(self, /, *names: str, **columns: Expr) -> Self:
+        """Return only these columns: ``select("id", "age", predicted=exp.predicted)``.
+
+        Args:
+            names: Names of fields, or expressions of one field.
+            columns: Expressions, with the names of their columns.
+        """
         return self._then(Select(columns_of(names, columns)))
 
-    def distinct(self, *by: str | Expr) -> Self:
+    def distinct(self, *keys: str | Expr) -> Self:
         """Keep the first image of each combination of values: ``distinct("patient")``. Missing values are equal."""
-        if not by:
+        if not keys:
             raise QueryError('distinct() takes at least one field, as in distinct("patient").')
-        return self._then(Distinct(tuple(F(field).node if isinstance(field, str) else as_node(field) for field in by)))
+        return self._then(
+            Distinct(tuple(F(field).node if isinstance(field, str) else as_node(field) for field in keys))
+        )
 
     def count(self, *, timeout: float | None = None) -> int:
         """The number of rows.
@@ -101,7 +114,12 @@ class Steps(InSession):
         return self._executor.cypher(self.plan)
 
     def explain(self, *, run: bool = False, timeout: float | None = None) -> Explanation:
-        """Show what runs on which engine, and why. With ``run``, also the actual rows and times."""
+        """Show what runs on which engine, and why.
+
+        Args:
+            run: Also run it, and show the actual rows and times.
+            timeout: See `count`.
+        """
         with deadline(timeout):
             return self._executor.explain(self.plan, run=run)
 
@@ -130,6 +148,13 @@ def wanted_columns(names: Sequence[str], columns: Mapping[str, Any]) -> tuple[Co
 def columns_of(names: Sequence[Any], columns: Mapping[str, Any]) -> tuple[Column, ...]:
     """Columns by name or expression, those by expression of one field with that field's name."""
     return tuple(map(_column, names)) + tuple(Column(name, as_node(value)) for name, value in columns.items())
+
+
+def _equal(name: str, value: Any) -> Expr:
+    """The condition that a field has a value."""
+    if value is None:
+        return F(name).is_null()
+    return F(name) == (getattr(value, "id", value) if isinstance(value, InSession) else value)
 
 
 def _column(value: Any) -> Column:

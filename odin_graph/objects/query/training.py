@@ -93,7 +93,7 @@ class Training(ABC):
             seed=seed,
         )
 
-    def to_stream(self, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
+    def to_stream(self, /, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
         """A shuffled, iterable torch data set for data larger than memory. It reads the disk in long runs of images.
 
         Adjacent runs are drawn in random order, and the images of several runs are mixed in memory.
@@ -114,6 +114,7 @@ class Training(ABC):
 
     def loader(
         self,
+        /,
         batch_size: int = 128,
         *,
         shuffle: bool = True,
@@ -178,15 +179,15 @@ class Training(ABC):
             data = data.in_runs(length, mixed + lanes)
         return Loader(data, epochs, workers=workers, **options)
 
-    def batches(self, size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
+    def batches(self, batch_size: int = 128, *, seed: int | None = None) -> Iterator[Batch]:
         """Batches of images with pixels, ids and labels. Only one batch of pixels is in memory.
 
         Args:
-            size: Images in a batch; the last batch may have fewer.
+            batch_size: Images in a batch; the last batch may have fewer.
             seed: Shuffle with this seed. By default the images keep the order of the query.
         """
         table = self._columns("id", "label")
-        return batches(self._reader(table), table, size, seed=seed)
+        return batches(self._reader(table), table, batch_size, seed=seed)
 
     def to_numpy(self) -> NDArray[Any]:
         """All pixels as one array (n, h, w, bands), in their own dtype.
@@ -201,7 +202,7 @@ class Training(ABC):
         (batch,) = batches(self._reader(table), table, table.num_rows)
         return batch.stack()
 
-    def to_huggingface(self, *fields: str, batch_size: int = 256) -> datasets.Dataset:
+    def to_huggingface(self, /, *fields: str, batch_size: int = 256) -> datasets.Dataset:
         """A `datasets.Dataset` with ``image``, ``id``, ``label`` and more fields, in the order of the query.
 
         8-bit gray or RGB images get the feature `Image`, with lossless encoding. Other images become arrays of their

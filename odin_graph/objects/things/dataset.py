@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,14 @@ from odin_graph.catalog.datasets import exchange
 from odin_graph.catalog.datasets.datasets import Derivation
 from odin_graph.catalog.datasets.versions import labels_array, members_of
 from odin_graph.catalog.records.tombstones import deleted_members
-from odin_graph.client import Session
+from odin_graph.client import LocalSession, Session
 from odin_graph.errors import DataError, UnknownNameError
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
+from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.query.query import Query
-from odin_graph.objects.query.things import Queried, select
 from odin_graph.objects.things.dataset_ops import DatasetOps
 from odin_graph.objects.things.draft import Draft
-from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Members, Plan
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
@@ -48,25 +46,25 @@ _SHOWN_SETS = 40
 
 @dataclass(frozen=True, repr=False)
 class Dataset(DatasetOps, Verbs):
-    """One version of a data set: images in an order, with the labels that they had. It never changes."""
+    """One version of a data set: images in an order, with the labels that they had. It never changes.
+
+    It is a query of those of its images that were not deleted since: ``dataset.where(...)``, ``dataset[0]``.
+    """
 
     KIND = "Dataset"
     _session: Session
     id: str
     """The id with the version: ``mnist@1``."""
 
-    def __len__(self) -> int:
-        return int(self._record["size"])
-
     def __str__(self) -> str:
         return self.id
 
     def __repr__(self) -> str:
-        gone = f", {number:,} of them deleted since" if (number := len(self.deleted)) else ""
-        return f"Dataset({self.id!r}: {len(self):,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
+        gone = f", {number:,} of them deleted since" if (number := len(self.deleted_members())) else ""
+        return f"Dataset({self.id!r}: {self.size:,} images{gone}{self._classes_line()}, digest {self.digest[:12]})"
 
     def _repr_html_(self) -> str:
-        counts = self.counts()
+        counts = self.label_counts()
         rows = "".join(
             f"<tr><td>{escape(str(label))}</td><td align='right'>{n:,}</td></tr>"
             for label, n in list(counts.items())[:_SHOWN_CLASSES]
@@ -76,7 +74,7 @@ class Dataset(DatasetOps, Verbs):
             if len(counts) > _SHOWN_CLASSES
             else ""
         )
-        head = f"<b>{escape(self.id)}</b>: {len(self):,} images, digest <code>{self.digest[:12]}</code>"
+        head = f"<b>{escape(self.id)}</b>: {self.size:,} images, digest <code>{self.digest[:12]}</code>"
         return f"{head}<table>{rows}{more}</table>"
 
     @property
@@ -90,6 +88,11 @@ class Dataset(DatasetOps, Verbs):
         return int(self._record["version"])
 
     @property
+    def size(self) -> int:
+        """The number of images that it froze. ``len`` is the number of those that were not deleted since."""
+        return int(self._record["size"])
+
+    @property
     def digest(self) -> str:
         """SHA-256 over (image digest, label) in order, hexadecimal."""
         return str(self._record["digest"])
@@ -101,12 +104,6 @@ class Dataset(DatasetOps, Verbs):
         return {name: decode(value) for name, value in self._record.items() if name not in ours}
 
     @property
-    def keys(self) -> NDArray[np.int64]:
-        """The keys of the images, in the order of the data set."""
-        keys: NDArray[np.int64] = self._session.ask(members_of, self.id).column("key").to_numpy()
-        return keys
-
-    @property
     def labels(self) -> list[Any]:
         """The labels, in the order of the data set; None for each image if the data set has no labels."""
         labels: list[Any] = self._session.ask(members_of, self.id).column("label").to_pylist()
@@ -115,14 +112,13 @@ class Dataset(DatasetOps, Verbs):
     @property
     def classes(self) -> list[Any]:
         """The distinct labels, sorted; for multi-label data, the labels inside the lists."""
-        return sorted(self.counts())
+        return sorted(self.label_counts())
 
-    @property
-    def deleted(self) -> list[str]:
+    def deleted_members(self) -> list[str]:
         """The ids of its members that were deleted since. They keep their place, but are not shown."""
         return sorted(self._session.ask(deleted_members, self.id).values())
 
-    def counts(self) -> dict[Any, int]:
+    def label_counts(self) -> dict[Any, int]:
         """The number of images with each label."""
         flat = (
             item
@@ -134,19 +130,14 @@ class Dataset(DatasetOps, Verbs):
 
     def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:
         """The keys of its images, for calls that take images."""
-        return self.keys if deleted else self.images().keys()
+        if not deleted:
+            return self.keys()
+        keys: NDArray[np.int64] = self._session.ask(members_of, self.id).column("key").to_numpy()
+        return keys
 
     def images(self) -> Query:
         """Its images, as a query."""
         return Query(self._session.address, Plan(Members(self.id)))
-
-    def to_torch(self, **options: Any) -> Any:
-        """Its images as a torch data set; for the options see `Query.to_torch`."""
-        return self.images().to_torch(**options)
-
-    def loader(self, batch_size: int = 128, **options: Any) -> Any:
-        """Batches of its images for training; for the options see `Query.loader`."""
-        return self.images().loader(batch_size, **options)
 
     def test_uses(self) -> Verdicts:
         """All experiments that used the data set as ``test``, in any version, and experiments that descend from them.
@@ -162,7 +153,7 @@ class Dataset(DatasetOps, Verbs):
         number = len(self.classes)
         return (
             f", {number} classes of {field!r}"
-            if number <= max(_SHOWN_CLASSES, len(self) // 2)
+            if number <= max(_SHOWN_CLASSES, self.size // 2)
             else f", labels {field!r}"
         )
 
@@ -180,15 +171,12 @@ class Dataset(DatasetOps, Verbs):
         return record
 
 
-class Datasets(CollectionVerbs, Queried):
+class Datasets(Collection[Dataset]):
     """The data sets of a workspace: ``db.datasets``."""
 
     KIND = "Dataset"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def create(
+    def add(
         self,
         id: str,  # noqa: A002 - the users' word for it
         images: Query | Dataset | Draft | Iterable[Image | str | int],
@@ -217,19 +205,23 @@ class Datasets(CollectionVerbs, Queried):
             raise DataError(
                 f"label={label!r:.80} is not the name of a field: give one, or None for a data set without labels."
             )
-        if isinstance(images, Draft):
-            return images.create(id, revise=revise, **metadata)
         query = images.images() if isinstance(images, Dataset) else images
-        if isinstance(query, Query):
+        given: Any
+        derived: Derivation | None = None
+        if isinstance(query, Draft):
+            keys, label = query.members.keys, query.label
+            given = None if label is None else query.labels if labels is None else labels
+            derived = Derivation(query.origin, query.origin.get("dataset"))
+        elif isinstance(query, Query):
             frozen = query.plan.dataset is not None and label == "label" and labels is None
             table = query.to_arrow("label") if frozen else query.run()
             keys = table.column("key").to_numpy()
             given = table.column("label").combine_chunks() if frozen else labels
-            derived: Derivation | None = Derivation(query.to_json(), query.plan.dataset)
+            derived = Derivation(query.to_json(), query.plan.dataset)
         else:
             if labels is not None:
                 refuse_unordered("images", query)
-            keys, given, derived = keys_of_images(self._session, query), labels, None
+            keys, given = keys_of_images(self._session, query), labels
         made = catalog.create_dataset(
             self._stores,
             id,
@@ -241,10 +233,6 @@ class Datasets(CollectionVerbs, Queried):
             metadata=metadata,
         )
         return Dataset(self._session, made)
-
-    def insert(self, *what: Any, **how: Any) -> Dataset:
-        """Freeze images under an id: the same as `create`."""
-        return self.create(*what, **how)
 
     def load(
         self,
@@ -266,20 +254,12 @@ class Datasets(CollectionVerbs, Queried):
         """
         return Dataset(self._session, exchange.load(self._stores, read_path("path", path), id, progress=progress))
 
-    def tagged(self, word: str) -> list[Dataset]:
-        """The versions that have a tag."""
-        return [Dataset(self._session, id_) for id_ in self._session.ask(_ids_of, word)]
-
     def to_pandas(self) -> pd.DataFrame:
         """One row for each version: id, images, label field, time of freezing (UTC), digest, tags, and metadata."""
-        frame = self.select().to_pandas().drop(columns=["base", "version"])
+        frame = super().to_pandas().drop(columns=["base", "version"])
         tags = [", ".join(words) if words is not None else "" for words in frame.pop("tags")]
         frame.insert(1, "tags", tags)
         return frame
-
-    def select(self, *conditions: Expr, **equal: Any) -> Selection[Dataset]:
-        """The versions for which every condition is true: ``select(F("size") > 1000, base="retina")``."""
-        return select(self._session, self.KIND, lambda id_: Dataset(self._session, id_), conditions, equal)
 
     def _ids_of(self, things: Iterable[Any]) -> list[Any]:
         return [self._session.ask(catalog.resolve, str(id_)) for id_ in super()._ids_of(things)]
@@ -288,48 +268,27 @@ class Datasets(CollectionVerbs, Queried):
         return Dataset(self._session, self._session.ask(catalog.resolve, id))
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
-        return isinstance(id, str) and any(id in (version, version.rpartition("@")[0]) for version in self._ids())
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids with their versions."""
-        return iter(self._ids())
-
-    def __len__(self) -> int:
-        return len(self._ids())
+        given = getattr(id, "id", id)
+        return any(given in (version, version.rpartition("@")[0]) for version in self.ids())
 
     def __repr__(self) -> str:
-        ids = self._ids()
-        if not ids:
-            return "Datasets(none yet)"
         frame = self.to_pandas()
+        if frame.empty:
+            return "Datasets(none yet)"
         frame["digest"] = frame["digest"].str[:12]
         return str(frame.fillna("").to_string(index=False, max_rows=_SHOWN_SETS, justify="left"))
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
 
-    def _ids(self) -> list[str]:
-        return self._session.ask(_ids_of)
-
 
 @served
 def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
     rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": id})
     if not rows:
-        raise UnknownNameError.of("data set", id, _ids_of(stores))
+        raise UnknownNameError.of("data set", id, Datasets(LocalSession(stores)).ids())
     record: dict[str, Any] = rows[0]["d"]
     return record
-
-
-@served
-def _ids_of(stores: Stores, tag: str | None = None) -> list[str]:
-    """The versions, or those with a tag, by name and version."""
-    rows = stores.graph.read(
-        "MATCH (d:Dataset {state: 'ready'}) WHERE $tag IS NULL OR $tag IN d.tags "
-        "RETURN d.id AS id ORDER BY d.base, d.version",
-        {"tag": tag},
-    )
-    return [str(row["id"]) for row in rows]
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:

@@ -17,17 +17,16 @@ from odin_graph.catalog.datasets import exchange, versions
 from odin_graph.catalog.datasets import verify as checks
 from odin_graph.catalog.datasets.datasets import Derivation
 from odin_graph.catalog.datasets.verify import Verified
-from odin_graph.catalog.datasets.versions import Combination, Diff, Members, labels_array
+from odin_graph.catalog.datasets.versions import Diff, Members, labels_array
 from odin_graph.client import Session
 from odin_graph.errors import DataError, QueryError
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import check_fractions
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things import splitting
-from odin_graph.objects.things.draft import Draft
+from odin_graph.objects.things.draft import Draft, LabeledSet
 from odin_graph.query.plan import wire
 from odin_graph.served import served
 from odin_graph.stores import Stores
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from odin_graph.objects.things.dataset import Dataset
 
 
-class DatasetOps(InSession):
+class DatasetOps(LabeledSet):
     """Mixed into `Dataset`."""
 
     id: str
@@ -116,7 +115,7 @@ class DatasetOps(InSession):
         fractions: Mapping[str, float],
         *,
         stratify: str | None = None,
-        group: str | None = None,
+        group_by: str | None = None,
         time: str | None = None,
         seed: int = 0,
         revise: bool = False,
@@ -129,7 +128,7 @@ class DatasetOps(InSession):
         Args:
             fractions: The parts and their shares, which sum to 1: ``{"train": 0.8, "test": 0.2}``.
             stratify: A field whose values keep their proportions in each part, usually ``"label"``.
-            group: A field such as the patient: all images with the same value go into one part.
+            group_by: A field such as the patient: all images with the same value go into one part.
             time: A field that orders the images: the first part gets the oldest images, the last part the newest.
                 Images of the same time stay together. Nothing is random then.
             seed: The same seed gives the same split.
@@ -143,11 +142,13 @@ class DatasetOps(InSession):
             DataError: The groups or the times cannot be split in this way.
         """
         check_fractions(fractions)
-        options = {"fractions": dict(fractions), "stratify": stratify, "group": group, "time": time, "seed": seed}
+        options = {"fractions": dict(fractions), "stratify": stratify, "group_by": group_by, "time": time, "seed": seed}
         bases = {part: f"{self.base}/{part}" for part in fractions}
         keep = bases if revise and not redraw else None
         other = splitting.changed(self._stores, next(iter(bases.values()), ""), options) if keep else []
-        parts, missed = splitting.deal(self, fractions, keep, stratify=stratify, group=group, time=time, seed=seed)
+        parts, missed = splitting.deal(
+            self, fractions, keep, stratify=stratify, group_by=group_by, time=time, seed=seed
+        )
         made = {
             part: self._part(bases[part], positions, {**options, "part": part}, revise=revise or redraw)
             for part, positions in parts.items()
@@ -160,7 +161,7 @@ class DatasetOps(InSession):
         k: int,
         *,
         stratify: str | None = None,
-        group: str | None = None,
+        group_by: str | None = None,
         seed: int = 0,
         revise: bool = False,
         redraw: bool = False,
@@ -170,7 +171,7 @@ class DatasetOps(InSession):
         Args:
             k: The number of folds, 2 or more.
             stratify: A field whose values keep their proportions.
-            group: A field: all images with the same value stay together.
+            group_by: A field: all images with the same value stay together.
             seed: The same seed gives the same folds.
             revise: Make next versions if they exist with other images. As in `split`, each image stays in its fold.
             redraw: Make next versions, and draw everything again.
@@ -184,10 +185,10 @@ class DatasetOps(InSession):
         if k > (number := len(Members.alive(self._stores, self.id))):
             raise DataError(f"{number:,} images cannot be split into {k:,} folds: give {number:,} or less.")
         equal = {str(fold): 1 / k for fold in range(1, k + 1)}
-        options = {"folds": k, "stratify": stratify, "group": group, "seed": seed}
+        options = {"folds": k, "stratify": stratify, "group_by": group_by, "seed": seed}
         keep = {fold: f"{self.base}/fold-{fold}/test" for fold in equal} if revise and not redraw else None
         other = splitting.changed(self._stores, keep["1"], options) if keep else []
-        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group=group, seed=seed, folds=True)
+        parts, missed = splitting.deal(self, equal, keep, stratify=stratify, group_by=group_by, seed=seed, folds=True)
         every = np.arange(len(Members.alive(self._stores, self.id)))
         folds = []
         for fold, tested in parts.items():
@@ -208,20 +209,21 @@ class DatasetOps(InSession):
 
     def sample(
         self,
-        number: int,
+        k: int,
         *,
         balanced: str | None = None,
         weights: str | Mapping[Any, float] | None = None,
-        by: str = "label",
+        group_by: str = "label",
         seed: int = 0,
     ) -> Draft:
-        """Draw random images, each at most once, in the order of the data set. ``.create(id)`` freezes them.
+        """Draw random images, each at most once, in the order of the data set. `Datasets.add` freezes them.
 
         Args:
-            number: The number of images.
+            k: The number of images.
             balanced: A field: the same number of images is drawn for each of its values.
-            weights: How likely an image is drawn: a field of positive numbers, or a number for each value of ``by``.
-            by: The field whose values are the keys of ``weights``.
+            weights: How likely an image is drawn: a field of positive numbers, or a number for each value of
+                ``group_by``.
+            group_by: The field whose values are the keys of ``weights``.
             seed: The same seed draws the same images.
 
         Raises:
@@ -232,37 +234,21 @@ class DatasetOps(InSession):
         if isinstance(weights, str):
             chances = self._field(weights)
         elif weights is not None:
-            chances = [weights.get(value) for value in self._field(by)]
+            chances = [weights.get(value) for value in self._field(group_by)]
         positions = sample_positions(
             len(members),
-            number,
+            k,
             balanced=None if balanced is None else self._field(balanced),
             weights=chances,
             ids=self._field("id"),
             seed=seed,
         )
-        details = {"number": number, "balanced": balanced, "weights": weights, "seed": seed}
+        details = {"k": k, "balanced": balanced, "weights": weights, "seed": seed}
         return self._draft(members.take(positions), "sample", **details)
-
-    def __or__(self, other: Dataset) -> Draft:
-        """The images of either data set. The labels of common images must agree."""
-        return self._combined("union", other)
-
-    def __and__(self, other: Dataset) -> Draft:
-        """The images in both data sets. Their labels must agree."""
-        return self._combined("intersection", other)
-
-    def __sub__(self, other: Dataset) -> Draft:
-        """The images that the other data set does not have."""
-        return self._combined("difference", other)
-
-    def __xor__(self, other: Dataset) -> Draft:
-        """The images in exactly one of the two data sets."""
-        return self._combined("symmetric difference", other)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Its tags, to find it with ``db.datasets.tagged("gold")``."""
+        """Its tags, to find it with ``db.datasets.where(F("tags").has("gold"))``."""
         return tuple(self._record.get("tags") or ())
 
     def tag(self, *words: str) -> tuple[str, ...]:
@@ -328,7 +314,7 @@ class DatasetOps(InSession):
         return self._at(made)
 
     def _draft(self, members: Members, op: str, **details: Any) -> Draft:
-        given = {name.rstrip("_"): value for name, value in details.items() if value is not None}
+        given = {name: value for name, value in details.items() if value is not None}
         return Draft(
             self._session,
             members,
@@ -336,9 +322,9 @@ class DatasetOps(InSession):
             {"odin_draft": 1, "op": op, "dataset": self.id, **given},
         )
 
-    def _combined(self, how: Combination, other: Dataset) -> Draft:
-        members = self._session.ask(versions.combined, how, self.id, self._other(other).id)
-        return self._draft(members, how, with_=other.id)
+    @property
+    def _content(self) -> tuple[str, str | None, str]:
+        return self.id, self._record.get("label_field"), self.id
 
     def _at(self, id_: str) -> Dataset:
         dataset: Dataset = class_of("Dataset")(self._session, id_)

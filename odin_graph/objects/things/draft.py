@@ -1,26 +1,105 @@
-"""Selected images that are not frozen yet: the results of set operations and sampling."""
+"""Images with labels that are not frozen yet, and the set operations that give them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from typing import Any, Final, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from odin_graph.catalog.datasets.datasets import Derivation, create_dataset
-from odin_graph.catalog.datasets.versions import Members, labels_array
+from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.datasets.versions import Combination, Members, check_same_workspace, combined
 from odin_graph.client import Session
+from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.in_session import InSession
+from odin_graph.objects.query.image_set import ImageSet
 from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import Keys, Plan
 
-if TYPE_CHECKING:
-    from odin_graph.objects.things.dataset import Dataset
+_OPERATORS: Final = {"union": "|", "intersection": "&", "difference": "-", "symmetric difference": "^"}
 
 
-class Draft(InSession):
-    """Images in an order, with labels. ``create(id)`` freezes them, ``images()`` returns them as a query.
+class LabeledSet(ImageSet):
+    """Images with labels of their own. Set operations with another such set keep these labels.
+
+    With a query they give a query, whose labels are those of today.
+    """
+
+    @property
+    @abstractmethod
+    def _content(self) -> tuple[str | Members, str | None, str | dict[str, Any]]:
+        """The id of a version or the members, the field that the labels are of, and what is recorded of it."""
+
+    @overload
+    def union(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def union(self, other: Query) -> Query: ...
+    def union(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The images of either. The labels of common images must agree."""
+        return self._combined("union", other)
+
+    @overload
+    def intersection(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def intersection(self, other: Query) -> Query: ...
+    def intersection(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The images in both. Their labels must agree."""
+        return self._combined("intersection", other)
+
+    @overload
+    def difference(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def difference(self, other: Query) -> Query: ...
+    def difference(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The images that the other does not have."""
+        return self._combined("difference", other)
+
+    @overload
+    def __or__(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def __or__(self, other: Query) -> Query: ...
+    def __or__(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The same as `union`."""
+        return self._combined("union", other)
+
+    @overload
+    def __and__(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def __and__(self, other: Query) -> Query: ...
+    def __and__(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The same as `intersection`."""
+        return self._combined("intersection", other)
+
+    @overload
+    def __sub__(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def __sub__(self, other: Query) -> Query: ...
+    def __sub__(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The same as `difference`."""
+        return self._combined("difference", other)
+
+    @overload
+    def __xor__(self, other: LabeledSet | str) -> Draft: ...
+    @overload
+    def __xor__(self, other: Query) -> Query: ...
+    def __xor__(self, other: LabeledSet | Query | str) -> Draft | Query:
+        """The images in exactly one of the two."""
+        return self._combined("symmetric difference", other)
+
+    def _combined(self, how: Combination, other: LabeledSet | Query | str) -> Draft | Query:
+        if isinstance(other, Query):
+            own = self.images()
+            return own ^ other if how == "symmetric difference" else own._combined(how, other)  # noqa: SLF001
+        labeled = _labeled(self._session, other, how)
+        if self._session.address != labeled._session.address:  # noqa: SLF001 - of this class
+            check_same_workspace(self._stores, labeled._stores)  # noqa: SLF001 - of this class
+        one, field, origin = self._content
+        two, _, with_ = labeled._content  # noqa: SLF001 - of this class
+        recorded = {"dataset": origin} if isinstance(origin, str) else {"dataset": origin["dataset"], "of": origin}
+        members = self._session.ask(combined, how, one, two)
+        return Draft(self._session, members, field, {"odin_draft": 1, "op": how, **recorded, "with": with_})
+
+
+class Draft(LabeledSet):
+    """Images in an order, with labels. ``db.datasets.add(id, draft)`` freezes them.
 
     Args:
         session: The workspace.
@@ -33,41 +112,27 @@ class Draft(InSession):
         self._session, self.members, self.label, self.origin = session, members, label, origin
 
     @property
-    def labels(self) -> tuple[Any, ...]:
+    def labels(self) -> list[Any]:
         """The labels, in order."""
-        return self.members.labels
+        return list(self.members.labels)
 
     def images(self) -> Query:
         """The images as a query, in order. Its ``F("label")`` is the label of today."""
         return Query(self._session.address, Plan(Keys(tuple(self.members.keys.tolist()))))
 
-    def image_keys(self, *, deleted: bool = False) -> NDArray[np.int64]:  # noqa: ARG002 - none of its images is
-        """The keys of its images, for calls that take images."""
-        return self.images().keys()
-
-    def create(self, id: str, *, revise: bool = False, **metadata: Any) -> Dataset:  # noqa: A002 - the users' word
-        """Freeze it under an id.
-
-        Args:
-            id: The id, without a version.
-            revise: Make the next version if the id exists with other content.
-            metadata: Metadata of the version.
-        """
-        made = create_dataset(
-            self._stores,
-            id,
-            self.members.keys,
-            label=self.label,
-            labels=None if self.label is None else labels_array(self.members.labels),
-            derived=Derivation(self.origin, self.origin.get("dataset")),
-            revise=revise,
-            metadata=metadata,
-        )
-        dataset: Dataset = class_of("Dataset")(self._session, made)
-        return dataset
-
-    def __len__(self) -> int:
-        return len(self.members)
-
     def __repr__(self) -> str:
-        return f"Draft({len(self):,} images, {self.origin.get('op', 'chosen')}): create(id) freezes it"
+        made = self.origin.get("op", "chosen")
+        return f"Draft({len(self.members):,} images, {made}): db.datasets.add(id, draft) freezes it"
+
+    @property
+    def _content(self) -> tuple[Members, str | None, dict[str, Any]]:
+        return self.members, self.label, self.origin
+
+
+def _labeled(session: Session, other: Any, how: Combination) -> LabeledSet:
+    if isinstance(other, LabeledSet):
+        return other
+    if isinstance(other, str):
+        dataset: LabeledSet = class_of("Dataset")(session, session.ask(resolve, other))
+        return dataset
+    raise QueryError(f"{_OPERATORS[how]} takes a data set or a query, not {other!r:.60}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,12 @@ from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.metrics import read_log
 from odin_graph.client import Session
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.selection import Selection
-from odin_graph.objects.base.verbs import CollectionVerbs, Verbs
+from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.layers.layer import Layer
-from odin_graph.objects.query.things import Queried, select
+from odin_graph.objects.query.collection import Collection
+from odin_graph.objects.query.things import ThingQuery
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.predicting import Predicting
-from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.predictions import PredictionExpressions
 from odin_graph.query.names.prediction_sets import chosen_checkpoint, sets_of
 from odin_graph.schema.metadata import decode
@@ -32,7 +31,7 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
-    from odin_graph.objects.things.checkpoint import Checkpoint
+    from odin_graph.objects.collections.predictions import PredictionSet
     from odin_graph.objects.things.dataset import Dataset
 
 _SUMMARY = """
@@ -87,8 +86,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return dict(json.loads(self._summary()["own"].get("packages") or "{}"))
 
     @property
-    def leaks(self) -> list[dict[str, Any]]:
-        """Images that both its training and its evaluation used: ``train``, ``test``, counts ``by`` key; or [].
+    def known_leaks(self) -> list[dict[str, Any]]:
+        """Images that both its training and its evaluation used: ``train``, ``test``, counts by ``rules``; or [].
 
         They are checked between its own data sets when it starts. If it is evaluated on another data set, they are
         checked between that data set and everything that it, or an experiment that it continues, learned from.
@@ -123,42 +122,46 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         """The words to find it by."""
         return tuple(self._summary()["own"].get("tags") or ())
 
-    @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
         return [Checkpoint(self._session, id_) for id_ in self._session.ask(_checkpoints_of, self.id)]
 
-    @property
-    def best(self) -> Checkpoint | None:
+    def best_checkpoint(self) -> Checkpoint | None:
         """The best checkpoint: the one saved with ``best=True``, or else the last; None if there is none."""
         chosen = self._session.ask(_chosen_of, self.id)
         return None if chosen is None else Checkpoint(self._session, chosen)
 
-    @property
-    def predictions(self) -> list[str]:
-        """The ids of its ready prediction sets, oldest first."""
-        return self._session.ask(_sets_of, self.id)
+    def predictions(self) -> list[PredictionSet]:
+        """Its ready prediction sets, oldest first."""
+        of = class_of("PredictionSet")
+        return [of(self._session, id_) for id_ in self._session.ask(_sets_of, self.id)]
 
     def metrics(self) -> pa.Table:
         """Everything that was logged: step, name, value, at."""
         return self._session.ask(read_log, self.id)
 
-    def results(self, dataset: Dataset | str, *, by: str | None = None) -> Results:
+    def results(self, on: Dataset | str, *, group_by: str | None = None) -> Results:
         """Measure it on a data set: accuracy, confusion, and the other measures of its task.
 
         An image is measured if it is a member, is not deleted, and has a label and a prediction. The result reports
         what is left out. If some labeled images have no prediction, you get a `CoverageWarning`.
 
         Args:
-            dataset: A data set that it has predictions for.
-            by: A field to group by, such as the patient.
+            on: A data set that it has predictions for.
+            group_by: A field, such as the patient.
         """
-        dataset_id = self._dataset(dataset)
-        measured = self._session.ask(results, self.id, dataset_id, by=by, warns=True)
+        dataset_id = self._dataset(on)
+        measured = self._session.ask(results, self.id, dataset_id, group_by=group_by, warns=True)
         return replace(measured, seen=self._session.ask(warn_of_seen, self.id, dataset_id))
 
     def layer(self, name: str, *, checkpoint: Checkpoint | str | None = None, pooling: str = "mean") -> Layer:
-        """A layer of its best checkpoint, or of the given one."""
+        """A layer of its best checkpoint, or of the given one.
+
+        Args:
+            name: The name of the module, as `Model.layers` lists it.
+            checkpoint: The checkpoint; by default the best, or else the last.
+            pooling: How to reduce the positions to one vector: ``mean``, ``max``, ``flatten``, or a registered pooling.
+        """
         chosen = checkpoint if checkpoint is None else str(checkpoint)
         return Layer(self._session, self.id, name, checkpoint=chosen, pooling=pooling)
 
@@ -177,8 +180,8 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
             "model": self.model,
             **self.datasets,
             **self.parameters,
-            "checkpoints": len(self.checkpoints),
-            "prediction sets": len(self.predictions),
+            "checkpoints": len(self.checkpoints()),
+            "prediction sets": len(self.predictions()),
         }
         rows = "".join(
             f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v is not None
@@ -189,42 +192,23 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return self._session.ask(_summary_of, self.id)
 
 
-class Experiments(CollectionVerbs, Queried):
-    """The experiments of a workspace: ``db.experiments``."""
+class Experiments(Collection[Experiment]):
+    """The experiments of a workspace: ``db.experiments``. ``db.run(...)`` records one while it runs."""
 
     KIND = "Experiment"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __getitem__(self, id: str) -> Experiment:  # noqa: A002 - the users' word for it
-        self._session.ask(catalog.check_experiment, id)
+    def __call__(self) -> ThingQuery[Experiment]:
+        """All of them as a query: ``db.experiments().order_by(F("results.f1").desc())``."""
         self._session.ask(catalog.settle)
-        return Experiment(self._session, id)
+        return super().__call__()
 
-    def __contains__(self, id: object) -> bool:  # noqa: A002
-        return id in self._ids()
-
-    def __iter__(self) -> Iterator[str]:
-        """The ids, oldest first."""
-        return iter(self._ids())
-
-    def __len__(self) -> int:
-        return len(self._ids())
-
-    def find(self, *, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[Experiment]:
-        """The experiments of a group, with a tag, or in a state; oldest first."""
-        self._session.ask(catalog.settle)
-        found = self._session.ask(_ids_of, group=group, tag=tag, state=state)
-        return [Experiment(self._session, id_) for id_ in found]
-
-    def insert(
+    def add(
         self,
         id: str | None = None,  # noqa: A002
         model: Any = None,
         *,
         metrics: Mapping[str, float] | None = None,
-        **what: Any,
+        **how: Any,
     ) -> Experiment:
         """Store a finished experiment that ran elsewhere. ``db.run(...)`` records one while it runs.
 
@@ -232,33 +216,23 @@ class Experiments(CollectionVerbs, Queried):
             id: The id; by default MODEL/N.
             model: The model that it trained.
             metrics: The final metrics.
-            what: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
+            how: ``train``, ``validation``, ``test``, ``uses``, ``params``, ``seed``, ``group``, ``tags``,
                 ``informed_by``, and metadata, as in `Workspace.run`.
         """
         ours = ("params", "seed", "group", "tags", "informed_by")
-        options = {name: what.pop(name) for name in ours if name in what}
-        uses = what.pop("uses", None) or {}
-        roles: dict[str, Any] = {role: what.pop(role) for role in ("train", "validation", "test") if role in what}
-        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=what, **options)
+        options = {name: how.pop(name) for name in ours if name in how}
+        uses = how.pop("uses", None) or {}
+        roles: dict[str, Any] = {role: how.pop(role) for role in ("train", "validation", "test") if role in how}
+        run = class_of("Run").start(self._session, model, id=id, datasets={**roles, **uses}, metadata=how, **options)
         with run:
             if metrics:
                 run.log(metrics)
         return Experiment(self._session, run.id)
 
-    def select(self, *conditions: Expr, **equal: Any) -> Selection[Experiment]:
-        """The experiments for which every condition is true, oldest first: ``select(F("lr") < 0.1, group="vgg")``."""
+    def __getitem__(self, id: str) -> Experiment:  # noqa: A002 - the users' word for it
+        self._session.ask(catalog.check_experiment, id)
         self._session.ask(catalog.settle)
-        return select(self._session, self.KIND, lambda id_: Experiment(self._session, id_), conditions, equal)
-
-    def _settle(self) -> None:
-        self._session.ask(catalog.settle)
-
-    def __repr__(self) -> str:
-        return f"Experiments({', '.join(self._ids()) or 'none yet'})"
-
-    def _ids(self) -> list[str]:
-        self._session.ask(catalog.settle)
-        return self._session.ask(_ids_of)
+        return Experiment(self._session, id)
 
 
 @served
@@ -291,15 +265,3 @@ def _chosen_of(stores: Stores, id: str) -> str | None:  # noqa: A002
 def _sets_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
     """Its ready prediction sets, oldest first."""
     return [record.id for record in sorted(sets_of(stores.graph, id), key=lambda record: record.number)]
-
-
-@served
-def _ids_of(stores: Stores, group: str | None = None, tag: str | None = None, state: str | None = None) -> list[str]:
-    """Experiments, of a group, with a tag, in a state; oldest first."""
-    rows = stores.graph.read(
-        "MATCH (e:Experiment) WHERE e.deleted IS NULL AND ($group IS NULL OR e.group = $group) "
-        "AND ($state IS NULL OR e.state = $state) "
-        "AND ($tag IS NULL OR $tag IN e.tags) RETURN e.id AS id ORDER BY e.started_at, e.id",
-        {"group": group, "tag": tag, "state": state},
-    )
-    return [str(row["id"]) for row in rows]

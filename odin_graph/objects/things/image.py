@@ -23,10 +23,10 @@ from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.client import Session
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
-from odin_graph.objects.base.selection import Selection
 from odin_graph.objects.layers.layer import Layer
 from odin_graph.objects.layers.units import Units
 from odin_graph.objects.query.image_verbs import ImageVerbs
+from odin_graph.objects.query.things import ThingQuery
 from odin_graph.objects.things.lineage import Relatives, used_by
 from odin_graph.ops import Geometry
 from odin_graph.query.expressions.moments import of_one_moment
@@ -216,14 +216,20 @@ class Image(ImageVerbs):
 
     def predictions(self) -> list[dict[str, Any]]:
         """What every experiment whose predictions are in the graph predicted for it."""
-        return self._session.ask(said_of, int(self.key))
+        return self._session.ask(predictions_of, int(self.key))
 
-    def used_by(self, kind: type[T]) -> Selection[T]:
+    def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
         return used_by(self._session, (self.key,), kind)
 
     def top_units(self, layer: Layer, k: int = 10, *, view: UnitView = "units") -> TopUnits:
-        """The k units of a layer with the highest values for this image, with their values."""
+        """The k units of a layer with the highest values for this image, with their values.
+
+        Args:
+            layer: ``exp.layer("features")``.
+            k: The number of units.
+            view: Units, or channels by their largest value or mean.
+        """
         units = _units_of(layer, view)
         return top_units(np.array(units.numbers, np.int64), units.values([self.key])[0], k)
 
@@ -233,7 +239,7 @@ class Image(ImageVerbs):
         against: Any,
         k: int | None = 10,
         *,
-        by: Literal["z", "percentile"] = "z",
+        measure: Literal["z", "percentile"] = "z",
         view: UnitView = "units",
     ) -> UnusualUnits:
         """The units whose value for this image differs most from the values for other images.
@@ -242,10 +248,10 @@ class Image(ImageVerbs):
             layer: ``exp.layer("features")``.
             against: The other images: a query, images, their ids or keys.
             k: The number of units; None for all.
-            by: Sort by standard deviations from the mean, or by percentile.
+            measure: Sort by standard deviations from the mean, or by percentile.
             view: Units, or channels by their largest value or mean.
         """
-        return _units_of(layer, view).unusual(int(self.key), against, k, by)
+        return _units_of(layer, view).unusual(int(self.key), against, k, measure)
 
     def sheet(self) -> ContactSheet:
         """Its picture with its label, to look at. More than 8 bits are stretched."""
@@ -328,7 +334,7 @@ def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for
 
 
 @served
-def said_of(stores: Stores, key: int) -> list[dict[str, Any]]:
+def predictions_of(stores: Stores, key: int) -> list[dict[str, Any]]:
     """The predictions of an image that are nodes, by experiment and set."""
     return list(stores.graph.read(_PREDICTIONS, {"key": key}))
 

@@ -1,4 +1,4 @@
-"""``checkpoint.layers()``: the layers of a model, and the bytes to store them."""
+"""``model.layers()``, ``checkpoint.layers()``: the layers of a model, and the bytes to store them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -11,10 +10,11 @@ from odin_graph.catalog.images.lineage import Direction, walk
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import batches
-from odin_graph.objects.base.in_session import InSession
-from odin_graph.objects.base.selection import Selection
+from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.query import Query
-from odin_graph.query.plan.plan import Keys, Plan
+from odin_graph.objects.query.things import ThingQuery
+from odin_graph.query.expressions.expressions import F
+from odin_graph.query.plan.plan import Keys, Plan, Things
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -34,8 +34,8 @@ _USED_BY = {
 }
 
 
-class Relatives(InSession):
-    """The ancestors or descendants of images, the nearest first, including deleted ones.
+class Relatives(HasImages):
+    """The ancestors or descendants of images, the nearest first. `ids` and tables include deleted ones.
 
     Args:
         session: The workspace.
@@ -52,21 +52,20 @@ class Relatives(InSession):
         """Walk from one image."""
         return cls(session, of, session.ask(walk, [key], direction), direction)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids of images, volumes and videos, nearest first."""
-        return tuple(self._table.column("id").to_pylist())
+    def ids(self) -> list[str]:
+        """The ids of images, volumes and videos, the nearest first."""
+        ids: list[str] = self._table.column("id").to_pylist()
+        return ids
 
-    @property
     def images(self) -> Query:
         """The images among them, as a query."""
         return Query(self._session.address, Plan(Keys(self._keys())))
 
-    def used_by(self, kind: type[T]) -> Selection[T]:
+    def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets, experiments or prediction sets that used any of them.
 
         Args:
-            kind: ``og.Dataset`` or ``og.Experiment``.
+            kind: ``og.Dataset``, ``og.Experiment`` or ``og.PredictionSet``.
 
         Raises:
             QueryError: Another kind.
@@ -85,12 +84,8 @@ class Relatives(InSession):
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    def __iter__(self) -> Iterator[str]:
-        """The ids."""
-        return iter(self.ids)
-
-    def __contains__(self, thing: object) -> bool:
-        return str(thing) in self.ids
+    def __contains__(self, id: object) -> bool:  # noqa: A002 - the users' word for it
+        return getattr(id, "id", id) in self.ids()
 
     def __repr__(self) -> str:
         lines = [f"{len(self):,} {self.direction} of {self.of!r}"]
@@ -113,16 +108,13 @@ class Relatives(InSession):
 _SHOWN = 20
 
 
-def used_by(session: Session, keys: tuple[int, ...], kind: type[T]) -> Selection[T]:
+def used_by(session: Session, keys: tuple[int, ...], kind: type[T]) -> ThingQuery[T]:
     """The things that used images; see `Relatives.used_by`."""
     label: Any = getattr(kind, "KIND", None)
     if label not in _USED_BY:
-        raise QueryError(f"used_by() finds og.Dataset or og.Experiment, not {kind!r}.")
-
-    def of(id_: str) -> T:
-        return kind(session, id_)  # type: ignore[call-arg]
-
-    return Selection(session, label, tuple(session.ask(_users_of, label, list(keys))), of)
+        raise QueryError(f"used_by() finds og.Dataset, og.Experiment or og.PredictionSet, not {kind!r}.")
+    all_: ThingQuery[T] = ThingQuery(session.address, Plan(Things(label)))
+    return all_.where(F("id").isin(session.ask(_users_of, label, list(keys))))
 
 
 @served

@@ -15,6 +15,7 @@ from odin_graph.client import Session
 from odin_graph.errors import ModelError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.things.checkpoint import Checkpoint
+from odin_graph.objects.things.layer_table import LayerTable
 from odin_graph.ops import Pipeline
 from odin_graph.schema.tasks import parse_task
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
     from odin_graph.ops import Pipeline
-    from odin_graph.runtime.layers.layers import LayerRow
 
 _SHOWN = 40
 """Layers of a notebook's display."""
@@ -42,12 +42,11 @@ class Model(Verbs):
         definition: dict[str, Any] = json.loads(self._record().definition)
         return definition
 
-    @property
-    def layers(self) -> tuple[LayerRow, ...]:
-        """Every module: name, type, parameters, and the shape of its output for one image."""
+    def layers(self) -> LayerTable:
+        """The layers that run: name, type, output, units, parameters, and the bytes to store them."""
         from odin_graph.runtime.models.model import layers_of
 
-        return layers_of(self._record())
+        return LayerTable.of(layers_of(self._record()))
 
     @property
     def parameters(self) -> int:
@@ -70,7 +69,11 @@ class Model(Verbs):
         return self._record().task
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of its task, of a batch: what it gives, and the targets that a loader gives beside the images.
+        """The loss of its task, of a batch.
+
+        Args:
+            outputs: What the model gives.
+            targets: What a loader gives beside the images.
 
         Raises:
             ModelError: It does not say its task.
@@ -95,7 +98,6 @@ class Model(Verbs):
         """All its versions, the oldest first: ``model.versions()[-1]`` is the latest."""
         return [Model(self._session, id_) for id_ in self._session.ask(versions_of, self.id)]
 
-    @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
         return [Checkpoint(self._session, id_) for id_ in self._session.ask(catalog.of_model, self.id)]
@@ -168,7 +170,7 @@ class Model(Verbs):
         return f"Model({self.id!r}: {', '.join(part for part in parts if part)})"
 
     def _repr_html_(self) -> str:
-        layers = [row for row in self.layers if row.name]
+        layers = self.layers()
         rows = "".join(
             f"<tr><td>{escape(row.name)}</td><td>{escape(row.type)}</td>"
             f"<td>{'' if row.shape is None else ' x '.join(map(str, row.shape))}</td>"

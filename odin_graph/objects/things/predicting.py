@@ -13,6 +13,7 @@ from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.experiments.projection import to_graph
 from odin_graph.errors import QueryError
+from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.query.names.prediction_sets import chosen_checkpoint
@@ -20,6 +21,7 @@ from odin_graph.schema.several import refuse_unordered
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
+    from odin_graph.objects.collections.predictions import PredictionSet
     from odin_graph.objects.things.checkpoint import Checkpoint
     from odin_graph.objects.things.dataset import Dataset
     from odin_graph.objects.things.image import Image
@@ -33,51 +35,48 @@ class Predicting(InSession):
 
     def predict(
         self,
-        dataset: Dataset | str,
+        on: Dataset | str,
         *,
         checkpoint: Checkpoint | str | None = None,
         nodes: bool = True,
         progress: bool = True,
-    ) -> str:
+    ) -> PredictionSet:
         """Run a checkpoint on a data set and store its predictions. Stored ones are not computed again.
 
         Args:
-            dataset: The data set version; an id without a version is the latest version.
+            on: The data set version; an id without a version is the latest version.
             checkpoint: The checkpoint to run; by default the best, or else the last.
             nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
             progress: Show a progress bar.
-
-        Returns:
-            The id of the prediction set.
 
         If the model, or a model that it continues, learned from images of the data set, you get a `LeakWarning`.
         """
         from odin_graph.runtime.passes.predict import predict_batches
 
         stores: Stores = self._stores
-        dataset_id = self._dataset(dataset)
+        dataset_id = self._dataset(on)
         given = None if checkpoint is None else str(getattr(checkpoint, "id", checkpoint))
         chosen = given or chosen_checkpoint(stores.graph, self.id)
         if chosen is None:
             raise QueryError(
-                f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.checkpoint(module), "
+                f"Experiment {self.id!r} has no checkpoint to predict with: save one with run.add_checkpoint(module), "
                 "or store predictions with log_predictions()."
             )
         if (existing := latest_ready(stores, self.id, dataset_id, chosen)) is not None:
             if nodes:
                 to_graph(stores, existing)
             warn_of_seen(stores, self.id, dataset_id)
-            return existing
+            return self._set(existing)
         with PredictionBuild.begin(stores, self.id, dataset_id, checkpoint=chosen) as build:
             for keys, batch in predict_batches(stores, chosen, build.missing(), progress=progress):
                 build.append(keys, batch.predicted, batch.confidence, batch.probabilities)
             made = build.finish(nodes=nodes)
         warn_of_seen(stores, self.id, dataset_id)
-        return made
+        return self._set(made)
 
     def log_predictions(
         self,
-        dataset: Dataset | str,
+        on: Dataset | str,
         predicted: Sequence[Any] | NDArray[Any] | None = None,
         *,
         images: Iterable[Image | str | int] | None = None,
@@ -86,11 +85,11 @@ class Predicting(InSession):
         classes: Sequence[Any] | None = None,
         task: str | None = None,
         nodes: bool = True,
-    ) -> str:
+    ) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
 
         Args:
-            dataset: The data set version that was predicted.
+            on: The data set version that was predicted.
             predicted: The class (name, or index in ``classes``), list of classes, or number for each image; by default
                 the most probable class.
             images: The images, their ids or keys; by default the whole data set, in its order (with or without deleted
@@ -102,30 +101,33 @@ class Predicting(InSession):
             task: A registered task; by default that of the model, or else it is inferred from the labels.
             nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
 
-        Returns:
-            The id of the prediction set.
-
         Raises:
             DataError: A confidence or a probability is NaN or not between 0 and 1, an image is not a member, or a
                 prediction is missing.
             ShapeError: Columns have different lengths.
 
         If another class is more probable than the predicted one, or a confidence is not its probability, you get a
-        `DataWarning`, which ``db.predictions[id].warnings`` keeps.
+        `DataWarning`, which `PredictionSet.warnings` keeps.
         """
         refuse_unordered("images", images)
-        return import_predictions(
-            self._stores,
-            self.id,
-            self._dataset(dataset),
-            None if images is None else keys_of_images(self._session, images),
-            predicted,
-            confidence=confidence,
-            probabilities=probabilities,
-            classes=classes,
-            task=task,
-            nodes=nodes,
+        return self._set(
+            import_predictions(
+                self._stores,
+                self.id,
+                self._dataset(on),
+                None if images is None else keys_of_images(self._session, images),
+                predicted,
+                confidence=confidence,
+                probabilities=probabilities,
+                classes=classes,
+                task=task,
+                nodes=nodes,
+            )
         )
+
+    def _set(self, id_: str) -> PredictionSet:
+        stored: PredictionSet = class_of("PredictionSet")(self._session, id_)
+        return stored
 
     def _dataset(self, dataset: Any) -> str:
         return self._session.ask(resolve, dataset)

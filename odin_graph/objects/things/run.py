@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from odin_graph.analysis import leaks
 from odin_graph.analysis.choices import chosen_by_test, keep_choice
-from odin_graph.analysis.leak_keys import SideOf
+from odin_graph.analysis.leak_rules import SideOf
 from odin_graph.analysis.leaks import Leaks
 from odin_graph.analysis.seen import JUDGING, warn_of_seen
 from odin_graph.catalog.datasets.datasets import resolve
@@ -87,7 +87,7 @@ class Run(Predicting):
         lease = catalog.start(stores, setup, id, resume=resume)
         leaks.keep(stores, lease.id, reports)
         if reports:
-            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).leaks.")
+            message = _leak_message(reports, f"It is kept on the experiment: db.experiment({lease.id!r}).known_leaks.")
             warn(message, LeakWarning)
         log = MetricLog(stores, lease)
         lease.beat = log.flush
@@ -159,9 +159,9 @@ class Run(Predicting):
             self._log.flush()
         return read_log(self._stores, self.id)
 
-    def checkpoint(
+    def add_checkpoint(
         self,
-        module: torch.nn.Module | Mapping[str, torch.Tensor] | None = None,
+        weights: torch.nn.Module | Mapping[str, torch.Tensor] | None = None,
         *,
         best: bool | str = False,
         epoch: int | None = None,
@@ -176,7 +176,7 @@ class Run(Predicting):
         `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
 
         Args:
-            module: The model, or its state dict. Leave it out for a model that is no torch module.
+            weights: The model, or its state dict. Leave it out for a model that is no torch module.
             best: Whether it is the best checkpoint so far, which represents the experiment. Or the name of the logged
                 metric that chose it (``best="val_loss"``), which means True.
             epoch: The epoch of the training.
@@ -195,8 +195,9 @@ class Run(Predicting):
             raise UnknownNameError.of(
                 "logged metric", best, logged, remedy="Log it before you use it as best=, or give best=True."
             )
-        given = {} if module is None else module
-        weights = without_prefix(given, prefix) if prefix else given
+        if weights is None:
+            weights = {}
+        weights = without_prefix(weights, prefix) if prefix else weights
         model = self.experiment.model
         if model is not None:
             check_fit(self._stores, model_of(self._stores, model), weights)
@@ -222,7 +223,7 @@ class Run(Predicting):
             self.id,
             [str(best)] if named else self._logged,
             named=named,
-            again=len(self.experiment.checkpoints) > 1,
+            again=len(self.experiment.checkpoints()) > 1,
         )
         if found:
             keep_choice(self._stores, self.id, f"best checkpoint {checkpoint}", found)

@@ -36,7 +36,7 @@ def deal(
     *,
     seed: int,
     folds: bool = False,
-    **by: str | None,
+    **named: str | None,
 ) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
     """Positions by part, and what was not reached.
 
@@ -46,17 +46,17 @@ def deal(
         keep: The id, without a version, of each part's data set, where images keep their side.
         seed: Of the draw.
         folds: Whether the parts are folds.
-        by: Fields: ``stratify``, ``group``, ``time``.
+        named: Fields: ``stratify``, ``group_by``, ``time``.
     """
     stores, values = dataset._stores, dataset._field  # noqa: SLF001 - a part of it
-    fields = {name: (field, values(field)) for name, field in by.items() if field is not None}
+    fields = {name: (field, values(field)) for name, field in named.items() if field is not None}
     ids = values("id")  # the same images are dealt alike, whatever order they were stored in
     keys = np.array(values("key"), np.int64)
     parts = split_positions(
         len(ids),
         fractions,
         **{name: column for name, (_, column) in fields.items()},
-        sides=None if keep is None else sides_of(stores, keep, keys, fields.get("group")),
+        sides=None if keep is None else sides_of(stores, keep, keys, fields.get("group_by")),
         ids=ids,
         seed=seed,
     )

@@ -83,7 +83,7 @@ class Names:
 
     def prediction(self, experiment: str, dataset: str) -> str:
         """The variable of the image's prediction by an experiment."""
-        return self.predictions.setdefault((experiment, dataset), f"said{len(self.predictions)}")
+        return self.predictions.setdefault((experiment, dataset), f"prediction{len(self.predictions)}")
 
 
 def compile_expression(node: Node, names: Names) -> str:
@@ -99,7 +99,7 @@ def sort_texts(keys: Sequence[SortKey], names: Names) -> list[str]:
     """The terms of an ORDER BY. Cypher puts nulls last when ascending and first when descending: we want them last."""
     order = []
     for key in keys:
-        by = compile_expression(key.by, names)
+        by = compile_expression(key.value, names)
         order += [f"{by} IS NULL", f"{by} DESC" if key.descending else by]
     return order
 

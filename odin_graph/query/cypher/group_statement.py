@@ -23,15 +23,15 @@ def group_text(lines: list[str], step: GroupBy, after: Sequence[Step], names: Na
 
     Every column is a variable that is carried to the end, so that what was selected away still orders the rows.
     """
-    keys = [f"by{place}" for place in range(len(step.by))]
+    keys = [f"key{place}" for place in range(len(step.keys))]
     requested = list(dict.fromkeys(aggregate for column in step.aggregates for aggregate in aggregates(column.value)))
-    terms = [f"{compile_expression(column.value, names)} AS {key}" for key, column in zip(keys, step.by, strict=True)]
+    terms = [f"{compile_expression(column.value, names)} AS {key}" for key, column in zip(keys, step.keys, strict=True)]
     terms += [f"{compile_expression(aggregate, names)} AS agg{place}" for place, aggregate in enumerate(requested)]
     lines = [*lines, f"WITH {', '.join(terms)}"]
     carried = [*keys, *(f"agg{place}" for place in range(len(requested)))]
     names.aggregates = {aggregate: f"agg{place}" for place, aggregate in enumerate(requested)}
-    names.columns = {column.name: key for key, column in zip(keys, step.by, strict=True)}
-    names.types = {column.name: names.type(column.value) for column in step.by}
+    names.columns = {column.name: key for key, column in zip(keys, step.keys, strict=True)}
+    names.types = {column.name: names.type(column.value) for column in step.keys}
     order = [part for key in keys for part in (f"{key} IS NULL", key)]
 
     def add(columns: Sequence[Column]) -> dict[str, str]:

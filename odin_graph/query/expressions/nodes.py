@@ -20,7 +20,7 @@ CompareOp: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 ArithmeticOp: TypeAlias = Literal["+", "-", "*", "/"]
 ValueType: TypeAlias = Literal["bool", "int", "float", "string", "date", "datetime"]
 PredictionName: TypeAlias = Literal["predicted", "wrong", "confidence", "margin", "entropy", "rank", "probability"]
-UnitView: TypeAlias = Literal["units", "channels-max", "channels-mean", "channels-where"]
+UnitView: TypeAlias = Literal["units", "channels-max", "channels-mean", "channels-argmax"]
 RelationName: TypeAlias = Literal["in-dataset", "used-by", "derived-from", "has-root"]
 
 INT64 = range(-(2**63), 2**63)
@@ -275,7 +275,7 @@ Node: TypeAlias = Annotated[
 class SortKey(Part):
     """One key of an order; missing values come last either way."""
 
-    by: Node
+    value: Node
     descending: bool = False
 
 

@@ -97,7 +97,8 @@ def spell_group(group: UnitGroup) -> str:
     """Units as Python."""
     shown = some(map(str, group.numbers))
     index = shown if len(group.numbers) == 1 else f"[{shown}]"
-    return f"{group.experiment}:{group.layer}.{group.view.replace('-', '.')}[{index}]"
+    view = group.view if group.view == "units" else f"{group.view.replace('-', '.')}()"
+    return f"{group.experiment}:{group.layer}.{view}[{index}]"
 
 
 def some(texts: Iterable[str]) -> str:
@@ -119,7 +120,7 @@ def _method(operand: Node, name: str, others: tuple[Node, ...]) -> str:
 
 def spell_key(key: SortKey) -> str:
     """A sort key as Python."""
-    return f"{_bracketed(key.by)}.desc()" if key.descending else spell(key.by)
+    return f"{_bracketed(key.value)}.desc()" if key.descending else spell(key.value)
 
 
 def _bracketed(node: Node) -> str:

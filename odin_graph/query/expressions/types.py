@@ -58,9 +58,9 @@ def check_predicate(node: Node, type_of: TypeOf) -> None:
 
 def check_sort_key(key: SortKey, type_of: TypeOf) -> None:
     """Refuse a key whose type has no order."""
-    found = infer(key.by, type_of)
+    found = infer(key.value, type_of)
     if found not in ORDERED | {"bool", "null"}:
-        raise ExpressionError(f"{spell(key.by)} is {_a(found)}, which has no order: order by another field.")
+        raise ExpressionError(f"{spell(key.value)} is {_a(found)}, which has no order: order by another field.")
 
 
 def infer(node: Node, type_of: TypeOf) -> str:

@@ -39,7 +39,7 @@ def bind_step(stores: Stores, plan: Plan, step: Step) -> Step:
         QueryError: A name, a type or a number does not fit; names it, says why and what to do. The step is drawn in a
             note of the error.
     """
-    moment = stores.graph.held_moment
+    moment = stores.graph.last_moment
     if moment is not None:
         # What fitted the last known state of the graph fits this one, or its run reports an error: no round trip.
         with suppress(QueryError, RecursionError):

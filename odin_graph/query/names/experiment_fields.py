@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PARAMETERS = f"""
 MATCH (i:Experiment) WHERE {alive("Experiment", "i")} AND i.parameters IS NOT NULL
-RETURN i.id AS id, i.parameters AS held
+RETURN i.id AS id, i.parameters AS parameters
 """
 _WORDS = {bool: "bool", int: "int", float: "float", str: "string"}
 
@@ -45,7 +45,7 @@ class Parameters:
         return [None if value is None else float(value) for value in values] if type_ == "float" else values
 
     def _parameters(self, at: Moment) -> dict[str, dict[str, Any]]:
-        return {row["id"]: dict(_flat(json.loads(row["held"]))) for row in at.read(_PARAMETERS)}
+        return {row["id"]: dict(_flat(json.loads(row["parameters"]))) for row in at.read(_PARAMETERS)}
 
 
 class Metrics:

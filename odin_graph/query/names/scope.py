@@ -145,7 +145,7 @@ class Scope:
 
     def sort_key(self, key: SortKey) -> SortKey:
         """Bind and check a key of an order; raises as `predicate` does."""
-        bound = replace(key, by=self.bind(key.by))
+        bound = replace(key, value=self.bind(key.value))
         types.check_sort_key(bound, self.type_of)
         return bound
 

@@ -66,7 +66,7 @@ def check_space(stores: Stores, by: Space) -> Space:
     checkpoint = by.checkpoint or prediction_sets.chosen_checkpoint(stores.graph, by.experiment)
     if checkpoint is None:
         raise QueryError(
-            f"Experiment {by.experiment!r} has no checkpoint to run: save one with run.checkpoint(module, best=True)."
+            f"Experiment {by.experiment!r} has no checkpoint to run: save one: run.add_checkpoint(module, best=True)."
         )
     named = replace(by, checkpoint=checkpoint)
     embed.check_layer(stores, layer_ref(named))
@@ -126,7 +126,7 @@ def vectors_of(stores: Stores, by: Space, keys: Keys) -> Vectors:
         if len(missing):
             raise QueryError(
                 f"{len(missing):,} of {len(keys):,} images have no vector in {by.vectors!r}, the first of key "
-                f"{missing[0]}: db.vectors.add({by.vectors!r}, ids, array) adds them."
+                f"{missing[0]}: db.vectors.add({by.vectors!r}, images, vectors) adds them."
             )
         found: Vectors = rows.read(keys)
         return found

@@ -36,9 +36,9 @@ class HighestByUnits(OverUnits):
     """The first k rows of an order by an aggregate of units; ties by key, missing values last."""
 
     def __init__(self, snapshot: Snapshot, below: Operator, key: SortKey, k: int) -> None:
-        assert isinstance(key.by, UnitAggregate), "by whom it is planned"
+        assert isinstance(key.value, UnitAggregate), "by whom it is planned"
         super().__init__(snapshot, below, f"the first {k} by {spell_key(key)}")
-        self.key, self.k, self.by, self.group = key, k, key.by, key.by.units
+        self.key, self.k, self.by, self.group = key, k, key.value, key.value.units
 
     def _apply(self, table: pa.Table) -> pa.Table:
         keys = table.column("key").to_numpy()

@@ -5,8 +5,9 @@ It has a version of its own. An older version is read for as long as it can be, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,7 +15,7 @@ from odin_graph.errors import QueryError
 from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.plan import Plan
 
-VERSION = 4
+VERSION = 5
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ def from_json(data: Any) -> Plan:
         body = _of_version_1(body)
     if version <= 2:
         body = _of_version_2(body)
+    if version <= 4:
+        body = _of_version_4(body)
     return _read(_adapter(), body)
 
 
@@ -102,6 +105,29 @@ def _of_version_2(part: Any) -> Any:
         return converted
     example = {name: converted.pop(name, None) for name in ("image", "vector")}
     return {**converted, "like": [example]}
+
+
+_RENAMED: Final = {"group-by": {"by": "keys"}, "distinct": {"by": "keys"}, "sample": {"n": "k"}}
+"""By step, its names up to version 4, and those of today."""
+
+
+def _of_version_4(part: Any) -> Any:
+    """Up to version 4 ``by`` was also the keys of groups and of an order, and ``where`` an argmax."""
+    if isinstance(part, list):
+        return [_of_version_4(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    converted = {name: _of_version_4(value) for name, value in part.items()}
+    if converted.get("view") == "channels-where":
+        return {**converted, "view": "channels-argmax"}
+    step = converted.get("step")
+    if step == "order-by" and isinstance(keys := converted.get("keys"), list):
+        return {**converted, "keys": [_renamed(key, {"by": "value"}) for key in keys]}
+    return _renamed(converted, _RENAMED.get(step, {}) if isinstance(step, str) else {})
+
+
+def _renamed(part: Any, names: Mapping[str, str]) -> Any:
+    return {names.get(name, name): value for name, value in part.items()} if isinstance(part, dict) else part
 
 
 def _read(adapter: TypeAdapter[T], body: Any) -> T:

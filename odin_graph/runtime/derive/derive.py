@@ -69,17 +69,17 @@ def step_of(op: ImageOp) -> dict[str, Any]:
 
 
 def apply(
-    threads: int, ops: Sequence[ImageOp], ids: Sequence[str], images: Images, *, processes: int = 0
+    threads: int, ops: Sequence[ImageOp], ids: Sequence[str], images: Images, *, workers: int = 0
 ) -> list[NDArray[Any]]:
     """Images through operations, on so many cores; those of one shape go through them together.
 
     Raises:
         OdinError: An operation does not fit an image; names the image.
     """
-    size = max(1, min(256, -(-len(images) // (4 * (processes or threads)))))
+    size = max(1, min(256, -(-len(images) // (4 * (workers or threads)))))
     parts = [slice(start, start + size) for start in range(0, len(images), size)]
     calls = ((ops, ids[part], images[part]) for part in parts)
-    return [image for part in run_all(_through, calls, threads=threads, processes=processes) for image in part]
+    return [image for part in run_all(_through, calls, threads=threads, workers=workers) for image in part]
 
 
 def derive(
@@ -88,7 +88,7 @@ def derive(
     ops: Sequence[ImageOp],
     name: str,
     *,
-    processes: int = 0,
+    workers: int = 0,
     progress: bool = True,
     acknowledge: Callable[[str], None] = lambda _: None,
 ) -> DeriveReport:
@@ -99,7 +99,7 @@ def derive(
         parents: ``key``, ``id``, and what their derivatives inherit: ``label``, free metadata.
         ops: The operations, in order.
         name: The part of the ids after the #.
-        processes: For functions of a user's own; see `odin_graph.runtime.derive.parallel.run_all`.
+        workers: For functions of a user's own; see `odin_graph.runtime.derive.parallel.run_all`.
         progress: Show a bar.
         acknowledge: Called with the last id of each batch once it is stored.
 
@@ -111,7 +111,7 @@ def derive(
     first, rest = (ops[0], ops[1:]) if cuts(ops) else (None, ops)
 
     def compute(_: NDArray[np.int64], ids: Sequence[str], images: Images) -> Images:
-        return apply(stores.budget.threads, rest, ids, images, processes=processes)
+        return apply(stores.budget.threads, rest, ids, images, workers=workers)
 
     make = from_parents(stores, wanted, compute, cut=first)
     return store_made(stores, parents, wanted, make, progress=progress, acknowledge=acknowledge)

@@ -19,7 +19,7 @@ _IDLE_SECONDS = 10
 
 
 def run_all(
-    function: Callable[..., T], calls: Iterable[tuple[object, ...]], *, threads: int, processes: int = 0
+    function: Callable[..., T], calls: Iterable[tuple[object, ...]], *, threads: int, workers: int = 0
 ) -> list[T]:
     """The results of the function for each call, in order.
 
@@ -28,15 +28,15 @@ def run_all(
             notebook or script among them.
         calls: The arguments of each.
         threads: So many at once. NumPy and most operations let go of the interpreter, Python code does not.
-        processes: So many processes instead; they are kept for the next call.
+        workers: So many processes instead; they are kept for the next call.
 
     Raises:
         DataError: Less than no process, or something that does not pickle.
     """
-    if (number := whole(processes)) is None or not 0 <= number <= _MOST:
-        raise DataError(f"processes={processes!r:.80} is not known: give how many, up to {_MOST}, or 0 for threads.")
-    if processes:
-        return _in_processes(function, calls, processes)
+    if (number := whole(workers)) is None or not 0 <= number <= _MOST:
+        raise DataError(f"workers={workers!r:.80} is not known: give how many, up to {_MOST}, or 0 for threads.")
+    if workers:
+        return _in_processes(function, calls, workers)
     # One thread of BLAS for each of ours: with more they wait for each other, at three times the time.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, thread_name_prefix="odin") as pool:
         try:
@@ -46,19 +46,19 @@ def run_all(
             raise
 
 
-def _in_processes(function: Callable[..., T], calls: Iterable[tuple[object, ...]], processes: int) -> list[T]:
+def _in_processes(function: Callable[..., T], calls: Iterable[tuple[object, ...]], workers: int) -> list[T]:
     from pickle import PicklingError
 
     from joblib import Parallel, delayed, parallel_config
 
     try:
-        with parallel_config(backend="loky", n_jobs=processes, idle_worker_timeout=_IDLE_SECONDS):
+        with parallel_config(backend="loky", n_jobs=workers, idle_worker_timeout=_IDLE_SECONDS):
             found: list[T] = Parallel()(delayed(function)(*call) for call in calls)
     except (PicklingError, TypeError) as error:
         if "pickle" not in str(error):
             raise
         raise DataError(
             f"The function does not go into another process ({error}): take what does not pickle out of it, or leave "
-            "processes= out."
+            "workers= out."
         ) from error
     return found

@@ -97,7 +97,7 @@ class Cutting:
         asked = keys[at]
         wanted = [self.patches[place] for place in at.tolist()]
         if not self.before:
-            boxes = [patch.box(*shape[:2]) for patch, shape in zip(wanted, array.shapes(asked), strict=True)]
+            boxes = [patch.inside(*shape[:2]) for patch, shape in zip(wanted, array.shapes(asked), strict=True)]
             found = array.read_boxes(asked, boxes)
             return [patch.filled(part) for patch, part in zip(wanted, found, strict=True)]
         every = np.unique(asked)
@@ -151,8 +151,8 @@ def _blocks(missing: Sequence[int], cutting: Cutting, keys: NDArray[np.int64]) -
     """So many as fit in memory; an image that is worked on as a whole is in one block alone."""
     if not missing:
         return
-    patch = cutting.patches[missing[0]]
-    most = max(1, _BLOCK_BYTES // (patch.height * patch.width * 3))
+    left, top, right, bottom = cutting.patches[missing[0]].box
+    most = max(1, _BLOCK_BYTES // ((bottom - top) * (right - left) * 3))
     block: list[int] = []
     for place in missing:
         other = bool(block) and keys[block[-1]] != keys[place]

@@ -21,7 +21,7 @@ def units_by(pooling: str) -> Callable[[Tensor], Tensor]:
     """
     if pooling not in POOLINGS:
         raise UnknownNameError.of("pooling of units", pooling, POOLINGS)
-    return {"units": _every, "channels-max": _largest, "channels-mean": _mean, "channels-where": _where}[pooling]
+    return {"units": _every, "channels-max": _largest, "channels-mean": _mean, "channels-argmax": _argmax}[pooling]
 
 
 def shape_by(pooling: str, shape: Sequence[int]) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ def _mean(outputs: Tensor) -> Tensor:
     return _positions(outputs).mean(dim=2)
 
 
-def _where(outputs: Tensor) -> Tensor:
+def _argmax(outputs: Tensor) -> Tensor:
     """The first position of the largest value, counted in C order."""
     return _positions(outputs).argmax(dim=2).float()
 

@@ -86,7 +86,7 @@ def _remedy(names: list[str], fits: Callable[[str], bool]) -> str:
         if inside and all(map(fits, inside)):
             return (
                 f"Names begin with {prefix!r}, which a wrapper puts before them: give the module inside "
-                f"(wrapper.{prefix[:-1]}), or run.checkpoint(..., prefix={prefix!r}) to take it off."
+                f"(wrapper.{prefix[:-1]}), or run.add_checkpoint(..., prefix={prefix!r}) to take it off."
             )
     return "Give the module that the model builds, or add the model that they are of: db.models.add(...)."
 

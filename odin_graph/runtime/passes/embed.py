@@ -43,7 +43,7 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
         QueryError: The layer runs several times, or not at all.
     """
     if not isinstance(ref.layer, str):
-        raise QueryError(f"A layer is known by its name, as Model.layers lists them, not by {ref.layer!r:.80}.")
+        raise QueryError(f"A layer is known by its name, as Model.layers() lists them, not by {ref.layer!r:.80}.")
     POOLINGS.get(ref.pooling)
     stored = checkpoint_of(stores, ref.checkpoint)
     if stored.model is None:

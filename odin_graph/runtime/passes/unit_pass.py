@@ -49,7 +49,7 @@ class Part:
     @property
     def is_placed(self) -> bool:
         """Whether a number belongs to a place in the image."""
-        return not self.rows and self.pooling in ("units", "channels-where")
+        return not self.rows and self.pooling in ("units", "channels-argmax")
 
 
 Outputs: TypeAlias = dict[Part, NDArray[np.float32]]
@@ -157,7 +157,7 @@ def noise_of(
 
         return run_parts
 
-    what = {part: Measured(part.layer, shapes[part], part.pooling == "channels-where") for part in parts}
+    what = {part: Measured(part.layer, shapes[part], part.pooling == "channels-argmax") for part in parts}
     return measure_noise(runnable, runner, sample, what)
 
 

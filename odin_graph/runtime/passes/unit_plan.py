@@ -38,7 +38,7 @@ class Want:
 
     layer: str
     pooling: str = "units"
-    """``units``, ``channels-max``, ``channels-mean``, ``channels-where``."""
+    """``units``, ``channels-max``, ``channels-mean``, ``channels-argmax``."""
     codec: UnitCodec = "u8"
 
     def __post_init__(self) -> None:

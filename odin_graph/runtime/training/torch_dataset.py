@@ -89,11 +89,16 @@ class PixelDataset(Dataset[Item]):
         """Draw other augmentations: those of that epoch. A `Loader` does it by itself."""
         self.epoch = epoch
 
-    def in_runs(self, length: int, held: int) -> PixelDataset:
-        """The same, reading so many images that lie side by side at once and holding so many such runs."""
+    def in_runs(self, length: int, runs: int) -> PixelDataset:
+        """The same, reading images that lie side by side together.
+
+        Args:
+            length: How many images are read at once.
+            runs: How many such runs are in memory.
+        """
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__getstate__())
-        made._run, made._kept_runs = length, held  # noqa: SLF001 - its own class
+        made._run, made._kept_runs = length, runs  # noqa: SLF001 - its own class
         return made
 
     def describe(self) -> dict[str, Any]:
@@ -122,7 +127,7 @@ class PixelDataset(Dataset[Item]):
         return self.items(np.arange(len(self.keys))[np.asarray(indices, np.int64)])
 
     def items(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> list[Item]:
-        """Images and targets one by one, of any shapes, read at once."""
+        """Images and targets one by one, of any shapes, read at once; see `batch`."""
         images, rest = self._made(positions, epoch)
         if len({(image.shape, image.dtype) for image in images}) == 1:
             inputs: Sequence[Tensor] = to_inputs(rest, images).unbind()
@@ -136,6 +141,10 @@ class PixelDataset(Dataset[Item]):
     def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Tensor]:
         """Images (n, bands, h, w) of float32 and their targets, as one tensor each.
 
+        Args:
+            positions: The positions of the images in the data set (n,).
+            epoch: The epoch of the augmentations; by default that of `set_epoch`.
+
         Raises:
             ShapeError: The images have different shapes after all that was done with them.
         """
@@ -145,7 +154,7 @@ class PixelDataset(Dataset[Item]):
     def packed(
         self, positions: NDArray[np.int64], *, epoch: int | None = None, turns: NDArray[np.int64] | None = None
     ) -> tuple[Tensor | NDArray[Any], Tensor]:
-        """As `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process.
+        """The same as `batch`; pixels of 8 or 16 bits as they are, (n, h, w, bands), to be sent to another process.
 
         With `turns`, an image that comes again in an epoch is augmented in another way.
         """

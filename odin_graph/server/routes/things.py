@@ -52,8 +52,8 @@ def get_dataset(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  #
     """A data set version; the bare name is the latest one."""
     with deadline(allowed.seconds), known_or_404("data set", id, db.datasets):
         dataset = db.datasets[id]
-        facts = {"id": dataset.id, "size": len(dataset), "deleted": dataset.deleted, "digest": dataset.digest}
-        more = {"classes": dataset.classes, "counts": dataset.counts(), "metadata": dataset.metadata}
+        facts = {"id": dataset.id, "size": dataset.size, "deleted": dataset.deleted_members(), "digest": dataset.digest}
+        more = {"classes": dataset.classes, "counts": dataset.label_counts(), "metadata": dataset.metadata}
         return json_answer(to_json({**facts, **more}))
 
 
@@ -62,9 +62,9 @@ def get_model(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # n
     """A model: its task, classes, input shape, layers and checkpoints."""
     with deadline(allowed.seconds), known_or_404("model", id, db.models):
         model = db.models[id]
-        layers = [{"name": row.name, "type": row.type, "shape": row.shape, "calls": row.calls} for row in model.layers]
+        layers = [{"name": row.name, "type": row.type, "shape": row.shape} for row in model.layers()]
         facts = {"id": id, "task": model.task, "classes": model.classes, "input_shape": model.input_shape}
-        return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, model.checkpoints))}))
+        return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, model.checkpoints()))}))
 
 
 @router.get("/experiments/{id:id}", response_model=Json)
@@ -72,15 +72,16 @@ def get_experiment(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:
     """An experiment: model, data sets, parameters, checkpoints, and what it has predicted over."""
     with deadline(allowed.seconds), known_or_404("experiment", id, db.experiments):
         experiment = db.experiments[id]
+        best = experiment.best_checkpoint()
         facts = {
             "id": experiment.id,
             "state": experiment.state,
             "model": experiment.model,
             "datasets": experiment.datasets,
             "parameters": experiment.parameters,
-            "checkpoints": [checkpoint.id for checkpoint in experiment.checkpoints],
-            "best": None if experiment.best is None else experiment.best.id,
-            "predictions": experiment.predictions,
+            "checkpoints": [checkpoint.id for checkpoint in experiment.checkpoints()],
+            "best": None if best is None else best.id,
+            "predictions": [made.id for made in experiment.predictions()],
             "metadata": experiment.metadata,
         }
         return json_answer(to_json(facts))

@@ -128,11 +128,11 @@ def test_any_few_numbers(data: st.DataObject, n: int) -> None:
 def test_the_measures_of_a_hypothesis_can_be_said() -> None:
     values, labels = pixels()
     few = values[18:22]
-    found = affinity(slabs(few), {"digit": Hypothesis(labels, by=("kruskal-wallis", "kruskal-wallis-eta"))})
+    found = affinity(slabs(few), {"digit": Hypothesis(labels, measures=("kruskal-wallis", "kruskal-wallis-eta"))})
     assert sorted({*found["measure"]}) == ["kruskal-wallis", "kruskal-wallis-eta"]
     compare(found, few, {"digit": labels})
     with pytest.raises(UnknownNameError) as caught:
-        affinity(slabs(few), {"digit": Hypothesis(labels, by="kruskal")})
+        affinity(slabs(few), {"digit": Hypothesis(labels, measures="kruskal")})
     assert str(caught.value).startswith("There is no measure of a hypothesis 'kruskal'. Did you mean 'kruskal-wallis'?")
 
 
@@ -160,10 +160,12 @@ def test_a_measure_of_a_users_own() -> None:
         with pytest.raises(ConflictError):
             HYPOTHESES.register("auc")(held)
         for by in ("mean-apart", held, (held,)):
-            found = affinity(slabs([[1, 1, 3, 3]]), {"h": Hypothesis([True, True, False, False], by=by)})
+            found = affinity(slabs([[1, 1, 3, 3]]), {"h": Hypothesis([True, True, False, False], measures=by)})
             assert found.to_pandas()[["measure", "effect", "p_bh"]].to_numpy().tolist() == [["mean-apart", -2, 0.5]]
         with pytest.raises(ShapeError) as caught:
-            affinity(slabs([[1, 2, 3, 3]] * 2), {"h": Hypothesis([True, True, False, False], by=Concordance(most=1))})
+            affinity(
+                slabs([[1, 2, 3, 3]] * 2), {"h": Hypothesis([True, True, False, False], measures=Concordance(most=1))}
+            )
         assert str(caught.value) == "The measure 'mean-apart' gave p (1,) of 2 units: one number a unit is needed."
     finally:
         HYPOTHESES._entries.pop("mean-apart", None)
@@ -254,11 +256,11 @@ def test_nonsense_is_refused() -> None:
         "The hypothesis 'id' has another category for each of 4 images, so it groups nothing: give a field with fewer "
         "values."
     )
-    assert said({"x": Hypothesis([1, 2, 3, 4], by="auc")}) == (
+    assert said({"x": Hypothesis([1, 2, 3, 4], measures="auc")}) == (
         "The hypothesis 'x' must be true or false for an image, but has other numbers: compare it, as in F('age') > "
-        "60, or leave out by=."
+        "60, or leave out measures=."
     )
-    assert said({"x": Hypothesis(list("aabb"), by="pearson")}).endswith("leave out by=.")
+    assert said({"x": Hypothesis(list("aabb"), measures="pearson")}).endswith("leave out measures=.")
     assert said({"vessel": np.eye(3, dtype=bool)[None].repeat(4, 0)}) == (
         "The hypothesis 'vessel' is of masks, and the units have one value an image and no place in it: ask for a "
         "layer whose channels have maps."

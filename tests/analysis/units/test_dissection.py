@@ -62,7 +62,7 @@ def test_strokes_of_digits(top: float, cells: int, monkeypatch: pytest.MonkeyPat
     held = held[:, :60]
     ink = digits()[0][:60] > 128
     said = {"ink": ink, "left": ink & (np.arange(28) < 14)}
-    found = affinity(slabs(held, 5), {name: Hypothesis(masks, by=Iou(top=top)) for name, masks in said.items()})
+    found = affinity(slabs(held, 5), {name: Hypothesis(masks, measures=Iou(top=top)) for name, masks in said.items()})
     assert len(found) == 2 * 16
     assert found["effect"].max() > (0.05 if top > 0.01 else 0.005)
     for row in found.to_pandas().to_dict("records"):
@@ -84,7 +84,7 @@ def test_a_channel_that_is_the_mask_and_one_that_looks_at_the_middle() -> None:
     middle = np.zeros((16, 16), np.float32)
     middle[6:10, 6:10] = 1
     held = np.stack([masks.astype(np.float32), np.broadcast_to(middle, masks.shape)])
-    found = affinity(slabs(held), {"lesion": Hypothesis(masks, by=Iou(top=0.0625))}).sorted("unit")
+    found = affinity(slabs(held), {"lesion": Hypothesis(masks, measures=Iou(top=0.0625))}).sorted("unit")
     assert found["effect"][0] == 1
     assert found["p"][0] < 1e-20
     assert found["effect"][1] > 0.3
@@ -97,7 +97,7 @@ def test_noise_has_a_low_p_no_more_often_than_that(n: int) -> None:
     held = draw.normal(size=(400, n, 6, 6)).astype(np.float32)
     masks = np.zeros((n, 12, 12), bool)
     masks[:, 4:9, 4:9] = draw.random((n, 5, 5)) > 0.4
-    p = affinity(slabs(held, 50), {"noise": Hypothesis(masks, by=Iou(top=0.05))})["p"]
+    p = affinity(slabs(held, 50), {"noise": Hypothesis(masks, measures=Iou(top=0.05))})["p"]
     for level in (0.001, 0.01, 0.05):
         assert (p < level).mean() <= level + 2.5 * np.sqrt(level / 400)
     if n == 300:
@@ -135,7 +135,7 @@ def test_nonsense_is_refused() -> None:
 
     def said(masks: Any, **how: Any) -> str:
         with pytest.raises(DataError) as caught:
-            affinity(slabs(held), {"vessel": Hypothesis(masks, by=Iou(**how))})
+            affinity(slabs(held), {"vessel": Hypothesis(masks, measures=Iou(**how))})
         return str(caught.value)
 
     some = np.zeros((4, 6, 6), bool)

@@ -52,7 +52,7 @@ def test_the_most_unusual_come_first() -> None:
     found = unusual_units(slabs(values), np.arange(5), own)
     assert found["unit"].tolist() == [0, 1, 2, 3, 4], "a dead unit that fires, then by z, then what is missing"
     assert found["z"][0] == np.inf
-    assert unusual_units(slabs(values), np.arange(5), own, 2, by="percentile")["unit"].tolist() == [0, 1]
+    assert unusual_units(slabs(values), np.arange(5), own, 2, measure="percentile")["unit"].tolist() == [0, 1]
     assert str(found).splitlines()[0] == "5 units of an image against 4 images"
 
 
@@ -84,5 +84,5 @@ def test_nonsense_is_refused() -> None:
         top_units(np.arange(4), one, 1)
     assert str(caught.value) == "(4,) units have values (3,) of the image: one value a unit is needed."
     with pytest.raises(UnknownNameError) as caught:
-        unusual_units(slabs(np.ones((3, 2))), np.arange(3), one, by="rank")
-    assert str(caught.value) == "There is no order of unusual units 'rank'. There is: percentile, z."
+        unusual_units(slabs(np.ones((3, 2))), np.arange(3), one, measure="rank")
+    assert str(caught.value) == "There is no measure of unusual units 'rank'. There is: percentile, z."

@@ -125,7 +125,7 @@ def test_nonsense_is_refused() -> None:
         return str(caught.value)
 
     assert said([None, None, None, "a"]) == (
-        "1 of 4 images have a label, and selectivity needs 3 at least: set labels, or give another field, by=..."
+        "1 of 4 images have a label, and selectivity needs 3 at least: set labels, or give another field, group_by=..."
     )
     assert said(["a"] * 4) == (
         "All 4 images that have a label are of the class 'a', so no unit can tell classes apart: ask about images of "

@@ -29,9 +29,9 @@ def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Itera
     foreign: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     # Deleted nodes may have values of an earlier type of the field.
-    statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS held"
+    statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS properties"
     for rows in stores.graph.stream(statement, size=_AT_ONCE):
-        for name, value in (item for row in rows for item in row["held"].items()):
+        for name, value in (item for row in rows for item in row["properties"].items()):
             if name in types:
                 foreign[name] += decode(value, types[name]) is None and value != []
             elif name not in ours:

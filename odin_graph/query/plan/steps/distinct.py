@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 class Distinct(RowStep):
     """Keep the first image of each combination of values; missing values are alike."""
 
-    by: tuple[Node, ...]
+    keys: tuple[Node, ...]
     step: Literal["distinct"] = "distinct"
 
     on_groups: ClassVar[bool] = True
     why: ClassVar[str] = "the values are Arrow columns"
 
     def bind(self, scope: Scope) -> Self:
-        return type(self)(tuple(map(scope.group_key, self.by)))
+        return type(self)(tuple(map(scope.group_key, self.keys)))
 
     def nodes(self) -> tuple[Node, ...]:
-        return self.by
+        return self.keys
 
     def estimate(self, rows: float, known: Known) -> float:
-        return min(rows, combinations(self.by, known))
+        return min(rows, combinations(self.keys, known))
 
     def spell(self) -> str:
-        return f".distinct({', '.join(map(spell, self.by))})"
+        return f".distinct({', '.join(map(spell, self.keys))})"
 
     def does(self) -> str:
-        return f"the first of each {', '.join(map(spell, self.by))}"
+        return f"the first of each {', '.join(map(spell, self.keys))}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        columns = {f"by{position}": over.values(node, table) for position, node in enumerate(self.by)}
+        columns = {f"key{position}": over.values(node, table) for position, node in enumerate(self.keys)}
         rows = pa.table(columns | {"row": pa.array(np.arange(table.num_rows))})
         first = rows.group_by(list(columns), use_threads=False).aggregate([("row", "min")]).column("row_min")
         return table.take(first.combine_chunks().sort())

@@ -32,7 +32,7 @@ _ROW = "row"
 class GroupBy(RowStep):
     """One row for each combination of values, ordered by them; from here on the rows are groups, no images."""
 
-    by: tuple[Column, ...]
+    keys: tuple[Column, ...]
     aggregates: tuple[Column, ...]
     step: Literal["group-by"] = "group-by"
 
@@ -41,41 +41,41 @@ class GroupBy(RowStep):
     def bind(self, scope: Scope) -> Self:
         if not self.aggregates:
             raise QueryError("agg() takes at least one column, as in agg(n=og.count(), share=exp.wrong.mean()).")
-        check_names((*self.by, *self.aggregates), "group_by")
-        by = tuple(Column(column.name, scope.group_key(column.value)) for column in self.by)
-        names = {column.value: column.name for column in by}
+        check_names((*self.keys, *self.aggregates), "group_by")
+        keys = tuple(Column(column.name, scope.group_key(column.value)) for column in self.keys)
+        names = {column.value: column.name for column in keys}
         bound = tuple(Column(column.name, scope.aggregate(column.value, names)) for column in self.aggregates)
-        return type(self)(by, bound)
+        return type(self)(keys, bound)
 
     def nodes(self) -> tuple[Node, ...]:
-        return tuple(column.value for column in (*self.by, *self.aggregates))
+        return tuple(column.value for column in (*self.keys, *self.aggregates))
 
     def columns_after(self, scope: Scope) -> dict[str, str]:
-        type_of = scope.in_groups({column.value: column.name for column in self.by})
-        columns = {column.name: scope.value_type(column.value) for column in self.by}
+        type_of = scope.in_groups({column.value: column.name for column in self.keys})
+        columns = {column.name: scope.value_type(column.value) for column in self.keys}
         return columns | {column.name: types.infer(column.value, type_of) for column in self.aggregates}
 
     def estimate(self, rows: float, known: Known) -> float:
-        return min(rows, combinations([column.value for column in self.by], known)) if self.by else 1.0
+        return min(rows, combinations([column.value for column in self.keys], known)) if self.keys else 1.0
 
     def spell(self) -> str:
-        return f".group_by({spell_columns(self.by)}).agg({spell_columns(self.aggregates)})"
+        return f".group_by({spell_columns(self.keys)}).agg({spell_columns(self.aggregates)})"
 
     def does(self) -> str:
-        return f"group by {', '.join(spell(column.value) for column in self.by) or 'nothing: one row'}"
+        return f"group by {', '.join(spell(column.value) for column in self.keys) or 'nothing: one row'}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
         requested = list(
             dict.fromkeys(aggregate for column in self.aggregates for aggregate in aggregates(column.value))
         )
-        by = [f"by{position}" for position in range(len(self.by))] or ["all"]
-        keys = {name: over.values(column.value, table) for name, column in zip(by, self.by, strict=False)}
-        rows = pa.table(keys or {"all": pa.repeat(pa.scalar(0), table.num_rows)})
-        groups, values = self._aggregated(rows, by, requested, table, over)
-        order = pc.sort_indices(groups, sort_keys=[(name, "ascending") for name in by])
+        names = [f"key{position}" for position in range(len(self.keys))] or ["all"]
+        values_of = {name: over.values(column.value, table) for name, column in zip(names, self.keys, strict=False)}
+        rows = pa.table(values_of or {"all": pa.repeat(pa.scalar(0), table.num_rows)})
+        groups, values = self._aggregated(rows, names, requested, table, over)
+        order = pc.sort_indices(groups, sort_keys=[(name, "ascending") for name in names])
         groups = groups.take(order)
         ordered = {aggregate: column.take(order) for aggregate, column in values.items()}
-        columns = {column.name: plain(groups.column(name)) for name, column in zip(by, self.by, strict=False)}
+        columns = {column.name: plain(groups.column(name)) for name, column in zip(names, self.keys, strict=False)}
 
         def value(field: Field) -> pa.Array:
             return columns[field.name] if isinstance(field, Added) else ordered[field]  # type: ignore[index]
@@ -84,10 +84,10 @@ class GroupBy(RowStep):
         return pa.table(columns | results)
 
     def _aggregated(
-        self, rows: pa.Table, by: Sequence[str], requested: Sequence[Aggregate], table: pa.Table, over: Apply
+        self, rows: pa.Table, names: Sequence[str], requested: Sequence[Aggregate], table: pa.Table, over: Apply
     ) -> tuple[pa.Table, dict[Aggregate, pa.Array]]:
         """The key columns of the groups, and each aggregate with a value for each group."""
-        if not self.by and not table.num_rows:
+        if not self.keys and not table.num_rows:
             single = pa.table({"all": pa.array([0])})
             return single, {aggregate: pa.array([AGGREGATES.get(aggregate.function).empty]) for aggregate in requested}
         kernels: list[tuple[Any, str, Any]] = [(_ROW, "list", None)]
@@ -103,7 +103,7 @@ class GroupBy(RowStep):
         if all(AGGREGATES.get(aggregate.function).kernel is not None for aggregate in requested):
             kernels = kernels[1:]  # only aggregates without a kernel need the rows of each group
         # One thread: sums of floats then do not depend on how the rows are divided.
-        grouped = rows.group_by(list(by), use_threads=False).aggregate(kernels)
+        grouped = rows.group_by(list(names), use_threads=False).aggregate(kernels)
         values_of = {}
         for position, aggregate in enumerate(requested):
             function = AGGREGATES.get(aggregate.function)
@@ -116,7 +116,7 @@ class GroupBy(RowStep):
                 values_of[aggregate] = pa.array(
                     [_of_group(aggregate, plain_values) for plain_values in _each(inputs[aggregate], members)]
                 )
-        return grouped.select(list(by)), values_of
+        return grouped.select(list(names)), values_of
 
 
 def _of_group(aggregate: Aggregate, values: pa.Array) -> Any:

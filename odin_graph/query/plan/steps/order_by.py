@@ -36,7 +36,7 @@ class OrderBy(RowStep):
         return type(self)(tuple(map(scope.sort_key, self.keys)))
 
     def nodes(self) -> tuple[Node, ...]:
-        return tuple(key.by for key in self.keys)
+        return tuple(key.value for key in self.keys)
 
     def spell(self) -> str:
         return f".order_by({', '.join(map(spell_key, self.keys))})"
@@ -45,16 +45,16 @@ class OrderBy(RowStep):
         return f"order by {', '.join(map(spell_key, self.keys))}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
-        by: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         order: list[tuple[str, str]] = []
         for position, key in enumerate(self.keys):
-            found = over.values(key.by, table)
+            found = over.values(key.value, table)
             if pa.types.is_null(found.type):
                 continue  # no image has a value to order by
-            name = f"by{position}"
-            by[name] = found
+            name = f"value{position}"
+            columns[name] = found
             order.append((name, "descending" if key.descending else "ascending"))
         # Groups have no key: ties keep their order.
-        by["key"] = table.column("key") if "key" in table.column_names else pa.array(np.arange(table.num_rows))
+        columns["key"] = table.column("key") if "key" in table.column_names else pa.array(np.arange(table.num_rows))
         order.append(("key", "ascending"))
-        return table.take(pc.sort_indices(pa.table(by), sort_keys=order))  # Arrow, too, puts nulls last either way
+        return table.take(pc.sort_indices(pa.table(columns), sort_keys=order))  # Arrow, too, puts nulls last either way

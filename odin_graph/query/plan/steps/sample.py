@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Sample(RowStep):
     """So many of the images by chance, in the order they come in; which they are depends on their keys and the seed."""
 
-    n: int
+    k: int
     seed: int = 0
     step: Literal["sample"] = "sample"
 
@@ -32,27 +32,27 @@ class Sample(RowStep):
     )
 
     def __post_init__(self) -> None:
-        for name in ("n", "seed"):
+        for name in ("k", "seed"):
             given = getattr(self, name)
             number = whole(given)
             if number is None or number < 0:
                 raise QueryError(
                     f"sample() takes a number of images and a seed, both from 0 on, not {name}={given!r:.80}."
                 )
-            object.__setattr__(self, name, min(number, MOST_ROWS) if name == "n" else number)
+            object.__setattr__(self, name, min(number, MOST_ROWS) if name == "k" else number)
 
     def estimate(self, rows: float, known: Known) -> float:
-        return min(rows, float(self.n))
+        return min(rows, float(self.k))
 
     def spell(self) -> str:
-        return f".sample({self.n}, seed={self.seed})"
+        return f".sample({self.k}, seed={self.seed})"
 
     def does(self) -> str:
-        return f"{self.n:,} by chance, seed {self.seed}"
+        return f"{self.k:,} by chance, seed {self.seed}"
 
     def run(self, table: pa.Table, over: Apply) -> pa.Table:
         keys = table.column("key").to_numpy()
-        drawn = np.lexsort((keys, scattered(keys, self.seed)))[: self.n]
+        drawn = np.lexsort((keys, scattered(keys, self.seed)))[: self.k]
         return table.take(pa.array(np.sort(drawn)))
 
 

@@ -1,4 +1,4 @@
-"""Leak keys: what makes a training image give away a test image. An extension point."""
+"""Leak rules: what makes a training image give away a test image. An extension point."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Matches:
     """(m,) of each pair; None where two are equal in what counts."""
     coded: bool = False
     note: str = ""
-    """What this key cannot find, for the report."""
+    """What this rule cannot find, for the report."""
 
     @classmethod
     def equal(cls, train: pa.ChunkedArray | pa.Array, test: pa.ChunkedArray | pa.Array) -> Self:
@@ -106,31 +106,31 @@ class Matches:
         return int(np.dot(*counts))
 
     def pairs(
-        self, limit: int | None = None, *, ends: bool = False
+        self, k: int | None = None, *, ends: bool = False
     ) -> tuple[Positions, Positions, NDArray[np.float64] | None]:
         """The pairs, by test image: positions of the training and of the test images, and their distances.
 
         Args:
-            limit: The first so many: in order of distance where there is one.
+            k: The first so many: in order of distance where there is one.
             ends: Of pairs with a distance half of them the nearest, and half those at the threshold.
         """
         if not self.coded:
-            order = np.lexsort((self.train, self.test) if limit is None else (self.train, self.test, self.distance_))
-            if ends and limit is not None and len(order) > limit:
-                order = np.concatenate([order[: -(-limit // 2)], order[len(order) - limit // 2 :]])
-            order = order[:limit]
+            order = np.lexsort((self.train, self.test) if k is None else (self.train, self.test, self.distance_))
+            if ends and k is not None and len(order) > k:
+                order = np.concatenate([order[: -(-k // 2)], order[len(order) - k // 2 :]])
+            order = order[:k]
             return self.train[order], self.test[order], None if self.distance is None else self.distance[order]
         by_code = np.argsort(self.train, kind="stable")
         codes = self.train[by_code]
         leaking = self.test_images
         first, end = (np.searchsorted(codes, self.test[leaking], side) for side in ("left", "right"))
-        if limit is not None:
-            enough = int(np.searchsorted(np.cumsum(end - first), limit)) + 1
+        if k is not None:
+            enough = int(np.searchsorted(np.cumsum(end - first), k)) + 1
             leaking, first, end = leaking[:enough], first[:enough], end[:enough]
         number = end - first
         within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
         train = by_code[np.repeat(first, number) + within]
-        return train[:limit], np.repeat(leaking, number)[:limit], None
+        return train[:k], np.repeat(leaking, number)[:k], None
 
     @property
     def distance_(self) -> NDArray[np.float64]:
@@ -147,7 +147,7 @@ def ids_of_keys(stores: Stores, keys: list[int]) -> list[str]:
     return ids
 
 
-class LeakKey(Protocol):
+class LeakRule(Protocol):
     """Finds the training images that give a test image away.
 
     An entry of the registry is called without arguments and returns one, so that it may be a class with defaults.
@@ -157,15 +157,15 @@ class LeakKey(Protocol):
         """All pairs: `Matches.equal` of two columns, or `Matches` of the positions in both data sets."""
 
 
-LEAK_KEYS: Registry[Any] = Registry("leak key", "odin_graph.leak_keys")
+LEAK_RULES: Registry[Any] = Registry("leak rule", "odin_graph.leak_rules")
 
 
-@LEAK_KEYS.register("lineage")
+@LEAK_RULES.register("lineage")
 class Lineage:
     """The same image, or one of the same root: another crop, frame or slice of one picture, or its new pixels."""
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`."""
+        """See `LeakRule`."""
         left, right = self._roots(train, "train"), self._roots(test, "test")
         if (left.num_rows, right.num_rows) == (len(train.keys), len(test.keys)):
             return Matches.equal(left.column("root"), right.column("root"))
@@ -184,23 +184,23 @@ class Lineage:
         return pa.table({name: pa.compute.index_in(all_keys, keys).cast(pa.int64()), "root": roots}).sort_by(name)
 
 
-@LEAK_KEYS.register("digest")
+@LEAK_RULES.register("digest")
 class Digest:
     """The same pixels, whatever their ids."""
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`."""
+        """See `LeakRule`."""
         return Matches.equal(train.fields("digest").column(0), test.fields("digest").column(0))
 
 
 @dataclass(frozen=True)
-class FieldKey:
+class FieldRule:
     """The same value of a field, such as the patient."""
 
     name: str
 
     def __call__(self, train: Side, test: Side) -> Matches:
-        """See `LeakKey`."""
+        """See `LeakRule`."""
         return Matches.equal(train.fields(self.name).column(0), test.fields(self.name).column(0))
 
 
