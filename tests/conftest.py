@@ -23,6 +23,7 @@ from odin_graph.client import LocalSession
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, embedded, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
+from tests import shares
 from tests.caches import own_cache
 from tests.engines.maven import CannotRunError
 from tests.engines.neo4j import LTS, Neo4jServer
@@ -34,25 +35,34 @@ from tests.scheduling import ByEngine
 ENGINES = ("arcadedb", "neo4j")
 LTS_CRASHES = 5
 """Of each kind in the soak of the older Neo4j."""
-os.environ.setdefault("ODIN_PROGRESS", "0")
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile all modules
 _cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 own_cache(_cache)
-os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="odin-config-")  # what a test trusts, its user does not
-settings.register_profile(
-    "odin",
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("odin")
+_config = tempfile.mkdtemp(prefix="odin-config-")
+atexit.register(shutil.rmtree, _config, ignore_errors=True)
+os.environ["XDG_CONFIG_HOME"] = _config  # what a test trusts, its user does not
 _missing: dict[str, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=ENGINES, help="run on one graph engine alone")
     parser.addoption("--soak", action="store_true", help="the long counts, and the older Neo4j too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    shares.whole = bool(config.getoption("--soak"))
+    settings.register_profile(
+        "odin",
+        max_examples=shares.share(shares.DEFAULT),
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+        ],
+    )
+    settings.load_profile("odin")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -175,6 +185,7 @@ def _start(name: str, config: pytest.Config) -> Engine:
     if name == "arcadedb":
         folder = Path(tempfile.mkdtemp(prefix="odin-tests-")) / "tests.odin"
         prepare_folder(folder, create=True)
+        config.add_cleanup(lambda: shutil.rmtree(folder.parent, ignore_errors=True))
         graph = Graph(*open_embedded(folder / "engine"))
         config.add_cleanup(graph.close)
         install(graph)

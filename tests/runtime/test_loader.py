@@ -26,6 +26,7 @@ from odin_graph.runtime.pixels import runs
 from odin_graph.runtime.pixels.runs import Runs
 from odin_graph.runtime.training.epochs import Epochs, balanced
 from tests.runtime.digits import digits
+from tests.shares import share
 
 N = 150
 
@@ -59,7 +60,7 @@ epochs_of = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 @given(epochs=epochs_of, epoch=st.integers(0, 9), lanes=st.integers(1, 5))
 def test_every_image_once_an_epoch(epochs: Epochs, epoch: int, lanes: int) -> None:
     """And the batches are the same for any number of lanes."""
