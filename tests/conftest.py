@@ -82,7 +82,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    repeated = [item for item in items if _repeats_on_lts(item)]
+    whole = config.getoption("--soak") or config.getoption("--engine")
+    repeated = [item for item in items if _repeats_on_lts(item) or not (whole or _on_its_engine(item))]
     config.hook.pytest_deselected(items=repeated)
     items[:] = [item for item in items if item not in set(repeated)]
     for item in items:
@@ -97,9 +98,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _repeats_on_lts(item: pytest.Item) -> bool:
     """Whether a crash is one too many on the older Neo4j, which shares all that a crash could tear with the newer."""
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     runs = (mark.args[0] for mark in item.iter_markers("soak") if mark.args)
-    return params.get("engine") == "neo4j-lts" and any(run >= LTS_CRASHES for run in runs)
+    return _engine_of(item) == "neo4j-lts" and any(run >= LTS_CRASHES for run in runs)
+
+
+def _on_its_engine(item: pytest.Item) -> bool:
+    """Whether no other engine runs the test, of those where the engine only keeps what the test is not about."""
+    return item.get_closest_marker("one_engine") is None or _engine_of(item) in (None, ENGINES[0])
+
+
+def _engine_of(item: pytest.Item) -> str | None:
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return params.get("engine")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -28,6 +28,8 @@ from odin_graph.runtime.training.epochs import Epochs, balanced
 from tests.runtime.digits import digits
 from tests.shares import share
 
+pytestmark = pytest.mark.one_engine
+
 N = 150
 
 
