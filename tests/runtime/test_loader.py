@@ -25,6 +25,7 @@ from odin_graph.ops.augmentation import augmentation_json, read_augmentations
 from odin_graph.runtime.pixels import runs
 from odin_graph.runtime.pixels.runs import Runs
 from odin_graph.runtime.training.epochs import Epochs, balanced
+from tests.kept import kept
 from tests.runtime.digits import digits
 from tests.shares import share
 
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.one_engine
 N = 150
 
 
-@pytest.fixture
+@kept
 def db(db: og.Workspace) -> og.Workspace:
     """Digits, whose first pixel is their number in the data set, so that a batch says what it holds."""
     images, labels = digits(N)
