@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -16,14 +15,12 @@ import pytest
 
 from odin_graph.address import Address
 from tests.crash.jobs import do, read_acknowledged
+from tests.forking import CONTEXT
 
 START_SECONDS = 300.0
 """Only a job that hangs takes so long, on a busy machine too."""
 LONGEST_PAUSE = 0.5
 """After the acknowledgement that is waited for: longer than a step takes, so that every place in it may be hit."""
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.jobs"])  # what a job imports takes longer than most jobs
 
 
 def seeds(number: int) -> list[object]:
@@ -34,7 +31,7 @@ def seeds(number: int) -> list[object]:
 @contextmanager
 def running(job: str, address: Address, acknowledged: Path) -> Iterator[BaseProcess]:
     """The process of a job; killed and waited for at the end."""
-    process = _CONTEXT.Process(target=do, args=(job, address, acknowledged, dict(os.environ)))
+    process = CONTEXT.Process(target=do, args=(job, address, acknowledged, dict(os.environ)))
     process.start()
     try:
         yield process
