@@ -5,7 +5,9 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ENGINE ?=
 # Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
-PYTEST := $(RUN) -m pytest $(if $(ENGINE),--engine=$(ENGINE),-n 2)
+# pytest keeps the assertions that it has rewritten, unless this is set.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
+BOTH := $(if $(ENGINE),--engine=$(ENGINE),-n 2)
 
 FILE ?=
 
@@ -24,10 +26,10 @@ quickstart: $(STAMP)  ## the main job on real images, in about a minute
 	$(RUN) -m odin_graph.cli quickstart --out quickstart-out
 
 test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one, FILE=tests/... for a part
-	$(PYTEST) $(or $(FILE),tests)
+	$(PYTEST) $(BOTH) $(or $(FILE),tests)
 
 unit: $(STAMP)  ## what needs no graph engine, in a minute or two
-	$(RUN) -m pytest -n 2 -m unit tests
+	$(PYTEST) -n 2 -m unit tests
 
 lint: $(STAMP)  ## formatting, lint, types, levels: no test, under a minute
 	$(VENV)/bin/ruff format --check .
@@ -41,7 +43,7 @@ bench: $(STAMP)  ## every goal, timed; never part of `test`
 	$(RUN) -m benchmarks --json bench.json
 
 soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
-	$(PYTEST) --soak --timeout=0 tests
+	$(PYTEST) $(BOTH) --soak --timeout=0 tests
 
 matrix:  ## a smoke with the oldest and the newest dependencies (Python 3.11 and 3.13), and of wheel and sdist
 	.ci/matrix

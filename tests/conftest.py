@@ -23,6 +23,7 @@ from odin_graph.client import LocalSession
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Graph, embedded, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
+from tests import shares
 from tests.caches import own_cache
 from tests.engines.maven import CannotRunError
 from tests.engines.neo4j import LTS, Neo4jServer
@@ -34,25 +35,34 @@ from tests.scheduling import ByEngine
 ENGINES = ("arcadedb", "neo4j")
 LTS_CRASHES = 5
 """Of each kind in the soak of the older Neo4j."""
-os.environ.setdefault("ODIN_PROGRESS", "0")
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile all modules
 _cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 own_cache(_cache)
-os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="odin-config-")  # what a test trusts, its user does not
-settings.register_profile(
-    "odin",
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("odin")
+_config = tempfile.mkdtemp(prefix="odin-config-")
+atexit.register(shutil.rmtree, _config, ignore_errors=True)
+os.environ["XDG_CONFIG_HOME"] = _config  # what a test trusts, its user does not
 _missing: dict[str, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=ENGINES, help="run on one graph engine alone")
     parser.addoption("--soak", action="store_true", help="the long counts, and the older Neo4j too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    shares.whole = bool(config.getoption("--soak"))
+    settings.register_profile(
+        "odin",
+        max_examples=shares.share(shares.DEFAULT),
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+        ],
+    )
+    settings.load_profile("odin")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -72,7 +82,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    repeated = [item for item in items if _repeats_on_lts(item)]
+    whole = config.getoption("--soak") or config.getoption("--engine")
+    repeated = [item for item in items if _repeats_on_lts(item) or not (whole or _on_its_engine(item))]
     config.hook.pytest_deselected(items=repeated)
     items[:] = [item for item in items if item not in set(repeated)]
     for item in items:
@@ -87,9 +98,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _repeats_on_lts(item: pytest.Item) -> bool:
     """Whether a crash is one too many on the older Neo4j, which shares all that a crash could tear with the newer."""
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     runs = (mark.args[0] for mark in item.iter_markers("soak") if mark.args)
-    return params.get("engine") == "neo4j-lts" and any(run >= LTS_CRASHES for run in runs)
+    return _engine_of(item) == "neo4j-lts" and any(run >= LTS_CRASHES for run in runs)
+
+
+def _on_its_engine(item: pytest.Item) -> bool:
+    """Whether no other engine runs the test, of those where the engine only keeps what the test is not about."""
+    return item.get_closest_marker("one_engine") is None or _engine_of(item) in (None, ENGINES[0])
+
+
+def _engine_of(item: pytest.Item) -> str | None:
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return params.get("engine")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -175,6 +195,7 @@ def _start(name: str, config: pytest.Config) -> Engine:
     if name == "arcadedb":
         folder = Path(tempfile.mkdtemp(prefix="odin-tests-")) / "tests.odin"
         prepare_folder(folder, create=True)
+        config.add_cleanup(lambda: shutil.rmtree(folder.parent, ignore_errors=True))
         graph = Graph(*open_embedded(folder / "engine"))
         config.add_cleanup(graph.close)
         install(graph)

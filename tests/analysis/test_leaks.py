@@ -24,6 +24,7 @@ from odin_graph.analysis.leak_rules import Matches, Side
 from odin_graph.analysis.near import near
 from odin_graph.ops import ToFloat
 from tests.kept import kept
+from tests.shares import share
 from tests.workspaces import add_digits
 
 VALUES = st.lists(st.none() | st.integers(0, 4), max_size=30)
@@ -65,7 +66,7 @@ def test_near_is_every_pair_within(seed: int, sizes: tuple[int, int], within: fl
 
 
 @given(data=st.data())
-@settings(max_examples=20)
+@settings(max_examples=share(20))
 def test_lineage_is_the_closure_over_derived_from(db: og.Workspace, data: st.DataObject) -> None:
     """Two leak where they have a root in common; of several parents, as other clients draw them, each counts."""
     number = data.draw(st.integers(2, 8))

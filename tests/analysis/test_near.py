@@ -17,6 +17,8 @@ from sklearn.datasets import load_digits
 import odin_graph as og
 from tests.mnist import mnist
 
+pytestmark = pytest.mark.one_engine
+
 Pixels = NDArray[np.uint8]
 
 

@@ -20,6 +20,8 @@ from odin_graph.errors import DataError
 from odin_graph.schema.tasks import parse_task, scores
 from tests.workspaces import add_digits
 
+pytestmark = pytest.mark.one_engine
+
 GRADES = ["none", "mild", "moderate", "severe"]
 
 

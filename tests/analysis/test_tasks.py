@@ -14,6 +14,8 @@ from sklearn.datasets import load_digits
 import odin_graph as og
 from odin_graph.errors import QueryError, UnknownNameError
 
+pytestmark = pytest.mark.one_engine
+
 N = 60
 PIXELS = load_digits().images[:N].astype(np.uint8)
 

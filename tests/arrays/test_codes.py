@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from odin_graph.arrays import codes, halves
+from tests.shares import share
 
 LARGEST = float(np.finfo(np.float32).max)
 LEAST = float(np.float32(1e-45))
@@ -63,13 +64,13 @@ def assert_sound(values: NDArray[np.float32]) -> None:
 @example(np.array([[-LARGEST, LARGEST, 0], [0, LARGEST, LEAST]], np.float32))
 @example(np.array([[0, LEAST, 2 * LEAST], [-LEAST, LEAST, 0]], np.float32))
 @example(np.array([[0, -0.0], [5, 5]], np.float32))
-@settings(max_examples=400)
+@settings(max_examples=share(400))
 def test_every_code_is_a_sound_interval(values: NDArray[np.float32]) -> None:
     assert_sound(values)
 
 
 @given(blocks(RELU))
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 def test_zero_is_exact_of_a_relu_unit(values: NDArray[np.float32]) -> None:
     assert_sound(values)
 
@@ -127,7 +128,7 @@ def test_no_images_and_no_units() -> None:
 
 
 @given(blocks(FLOATS))
-@settings(max_examples=300)
+@settings(max_examples=share(300))
 def test_halves_lie_within_their_bound(values: NDArray[np.float32]) -> None:
     scales = codes.scales(values)
     back = halves.unpack(halves.pack(values, scales), scales)

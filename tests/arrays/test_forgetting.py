@@ -13,6 +13,7 @@ from odin_graph.arrays import codes, units
 from odin_graph.arrays.forgetting import forgetting
 from odin_graph.arrays.units import SLACK, Slab, UnitCodec, coded, decoded
 from tests.arrays.test_codes import FLOATS, LARGEST, LEAST, RELU
+from tests.shares import share
 
 Floats = NDArray[np.float32]
 
@@ -59,7 +60,7 @@ def assert_sound(values: Floats, slab: Slab) -> None:
 @example((np.array([[1e30, 1e30 * (1 + 2**-23), 1e30 * (1 + 2**-22), -1]], np.float32), [np.array([1, 1, 0, 0], bool)]))
 @example((np.array([[LEAST, 0, 2 * LEAST, 1]], np.float32), [np.array([True, True, True, False])]))
 @example((np.array([[np.nan, 3, 3, np.inf]], np.float32), [np.array([True, False, False, True])]))
-@settings(max_examples=400)
+@settings(max_examples=share(400))
 def test_every_code_that_is_left_is_a_sound_interval(drawn: tuple[Floats, list[NDArray[np.bool_]]]) -> None:
     values, slab = after(*drawn, "u8")
     assert_sound(values, slab)
@@ -72,7 +73,7 @@ def test_every_code_that_is_left_is_a_sound_interval(drawn: tuple[Floats, list[N
 
 
 @given(purges())
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 def test_float_columns_that_are_left_are_as_good_as_before(drawn: tuple[Floats, list[NDArray[np.bool_]]]) -> None:
     values, slab = after(*drawn, "f32")
     assert slab.values.tobytes() == values.tobytes()

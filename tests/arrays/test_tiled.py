@@ -20,6 +20,7 @@ from odin_graph.arrays.boxes import Box
 from odin_graph.arrays.overview import SIDE
 from odin_graph.config import Budget
 from odin_graph.errors import DataError, QueryError, ShapeError, StoreError
+from tests.shares import share
 
 BUDGET = Budget(memory=256 << 20, threads=2)
 DTYPES = ("bool", "uint8", "int16", "uint16", "float16", "float32", "int64", "float64")
@@ -100,7 +101,7 @@ def test_any_box_is_numpys_slice(root: str, dtype: str, bands: int, monkeypatch:
     assert source.most < 700
     assert (info.codec, info.rows, info.shape, info.dtype) == ("tiled", 1, pixels.shape, dtype)
 
-    @settings(max_examples=15)
+    @settings(max_examples=share(15))
     @given(box=boxes(700, 600))
     def check(box: Box) -> None:
         left, top, right, bottom = box
@@ -130,7 +131,7 @@ def test_boxes_of_every_kind_of_segment(root: str) -> None:
     array = SegmentedArray(store, segments)
     assert array.huge().tolist() == [30, 31]
 
-    @settings(max_examples=25)
+    @settings(max_examples=share(25))
     @given(data=st.data(), asked=st.lists(st.sampled_from(sorted(every)), min_size=1, max_size=12))
     def check(data: st.DataObject, asked: list[int]) -> None:
         keys = np.array(asked)

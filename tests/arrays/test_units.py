@@ -18,6 +18,7 @@ from odin_graph.arrays import ArrayStore, SegmentInfo, UnitArray, codes, compact
 from odin_graph.arrays.units import slab_units, tile_of
 from odin_graph.config import Budget
 from odin_graph.errors import QueryError, ShapeError, SpaceError, StoreError, UnknownNameError
+from tests.shares import share
 
 BUDGET = Budget(memory=256 << 20, threads=2)
 ARRAY = "ActivationSet/s/units"
@@ -119,7 +120,7 @@ def test_values_come_back_by_key(tmp_path: Path, codec: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=15)
+@settings(max_examples=share(15))
 def test_later_segments_count(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever the segments hold, each key has the interval of the last segment that holds it."""
     store = open_store(tmp_path_factory.mktemp("units"))

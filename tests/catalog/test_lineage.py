@@ -17,6 +17,7 @@ from odin_graph.analysis.impact import impact
 from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph import Graph
 from odin_graph.stores import Stores
+from tests.shares import share
 from tests.workspaces import add_digits
 
 PAGE = Path(__file__).parents[2] / "docs" / "cypher.md"
@@ -127,7 +128,7 @@ def closure(pairs: Iterable[tuple[int, int]], starts: Iterable[int], *, forward:
 
 
 @given(world=worlds(), data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=share(25))
 def test_walks_are_closures(stores: Stores, world: World, data: st.DataObject) -> None:
     world.store(stores.graph)
     starts = data.draw(st.sets(st.integers(0, world.images - 1), min_size=1))
@@ -141,7 +142,7 @@ def test_walks_are_closures(stores: Stores, world: World, data: st.DataObject) -
 
 
 @given(world=worlds(), data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=share(40))
 def test_impact_is_what_a_person_finds_by_hand(stores: Stores, world: World, data: st.DataObject) -> None:
     world.store(stores.graph)
     starts = data.draw(st.sets(st.integers(0, world.images - 1), min_size=1))

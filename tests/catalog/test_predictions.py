@@ -22,6 +22,7 @@ from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, DataError, ShapeError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
+from tests.shares import share
 
 CLASSES = ["cat", "dog", "owl"]
 
@@ -101,7 +102,7 @@ def test_probabilities_alone_say_class_and_confidence(stores: Stores, keys: np.n
     ]
 
 
-@settings(max_examples=20)
+@settings(max_examples=share(20))
 @given(data=st.data())
 def test_what_contradicts_its_probabilities_is_told_of_and_kept(
     stores: Stores, keys: np.ndarray, data: st.DataObject
@@ -297,7 +298,7 @@ def test_many_labels_an_image(stores: Stores, keys: np.ndarray) -> None:
     assert [row["predicted"] for row in nodes(stores, made)] == [["cat"], ["cat"], []]
 
 
-@settings(max_examples=20)
+@settings(max_examples=share(20))
 @given(data=st.data())
 def test_where_several_are_true_each_class_has_one_threshold(
     stores: Stores, keys: np.ndarray, data: st.DataObject

@@ -17,6 +17,7 @@ from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.config import Budget
 from odin_graph.errors import StoreError, UnknownNameError
 from odin_graph.graph import Graph
+from tests.shares import share
 
 BUDGET = Budget(memory=256 << 20, threads=2)
 
@@ -151,7 +152,7 @@ def test_a_writer_who_never_stops_keeps_nobody_waiting(
 
 
 @given(st.sets(st.integers(1, 60)), st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=share(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_some_keys_are_those_rows_of_all(graph: Graph, columns: Columns, wanted: set[int], warm: bool) -> None:
     if not graph.read("MATCH (i:Image) RETURN count(i) AS n")[0]["n"]:
         add(graph, *({"id": str(key), "key": key} for key in range(1, 50)), {"id": "x", "key": 50, "deleted": True})

@@ -1,14 +1,9 @@
-"""The jobs that are killed: each acknowledges what it was told is stored, and can be called again.
-
-Run as a process: ``python -m tests.crash.jobs JOB ADDRESS ACKNOWLEDGED``, with the address as JSON.
-"""
+"""The jobs that are killed: each acknowledges what it was told is stored, and can be called again."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -244,9 +239,10 @@ JOBS = {
 }
 
 
-def main(job: str, address: str, acknowledged: str) -> None:
-    """Open the workspace, say so, do the job."""
-    stores = Stores.open(Address(**json.loads(address)), create=False)
+def do(job: str, address: Address, acknowledged: Path, environment: dict[str, str]) -> None:
+    """Open the workspace, say so, do the job: in a process of its own."""
+    os.environ.update(environment)
+    stores = Stores.open(address, create=False)
     stores.keep()
     handle = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -261,7 +257,3 @@ def main(job: str, address: str, acknowledged: str) -> None:
 def read_acknowledged(path: Path) -> list[str]:
     """What a job has acknowledged so far."""
     return path.read_text().split() if path.exists() else []
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

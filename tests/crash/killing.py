@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from odin_graph.address import Address
-from tests.crash.jobs import read_acknowledged
+from tests.crash.jobs import do, read_acknowledged
+from tests.forking import CONTEXT
 
 START_SECONDS = 300.0
 """Only a job that hangs takes so long, on a busy machine too."""
@@ -31,24 +29,25 @@ def seeds(number: int) -> list[object]:
 
 
 @contextmanager
-def running(job: str, address: Address, acknowledged: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(job: str, address: Address, acknowledged: Path) -> Iterator[BaseProcess]:
     """The process of a job; killed and waited for at the end."""
-    command = [sys.executable, "-m", "tests.crash.jobs", job, json.dumps(asdict(address)), str(acknowledged)]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    process = CONTEXT.Process(target=do, args=(job, address, acknowledged, dict(os.environ)))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
-def wait_for_a_moment(process: subprocess.Popen[bytes], acknowledged: Path, chance: random.Random, most: int) -> None:
+def wait_for_a_moment(process: BaseProcess, acknowledged: Path, chance: random.Random, most: int) -> None:
     """Wait until the job has acknowledged a random number of things, and a random while longer."""
     wanted = chance.randrange(1, most)
     until = time.monotonic() + START_SECONDS
-    while len(read_acknowledged(acknowledged)) < wanted and process.poll() is None:
+    while len(read_acknowledged(acknowledged)) < wanted and process.exitcode is None:
         assert time.monotonic() < until, f"the job acknowledged {read_acknowledged(acknowledged)} in {START_SECONDS} s"
         time.sleep(0.002)
-    assert process.poll() in (None, 0), f"the job failed by itself: exit {process.returncode}"
+    assert process.exitcode in (None, 0), f"the job failed by itself: exit {process.exitcode}"
     time.sleep(chance.uniform(0, LONGEST_PAUSE) ** 2)  # squared: short pauses more often
 
 

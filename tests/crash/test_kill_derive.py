@@ -14,7 +14,7 @@ from odin_graph.catalog.images.pixels import ARRAY, compact_pixels
 from odin_graph.ops import Resize
 from odin_graph.stores import Stores
 from tests.crash.jobs import IMAGES, batch, derive_some, read_acknowledged
-from tests.crash.killing import kill, running, wait_for_a_moment
+from tests.crash.killing import running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 
 __all__ = ["acknowledged", "chance"]
@@ -54,7 +54,7 @@ def test_killed_store(stores: Stores, address: Address, acknowledged: Path, chan
     compact_pixels(stores)
     with running("derive", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, 2 * BATCHES + 2)
-        kill(process.pid)
+        process.kill()
     told = {word for word in read_acknowledged(acknowledged) if "#" in word}
     assert told <= assert_whole(stores)
     assert_sound(stores)

@@ -14,7 +14,7 @@ from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.stores import Stores
 from tests.crash.jobs import RAN, WANTS, materialize_some, read_acknowledged
-from tests.crash.killing import kill, running, wait_for_a_moment
+from tests.crash.killing import running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 from tests.runtime.digits import add_digits, add_trained
 
@@ -51,7 +51,7 @@ def test_killed_materializing(stores: Stores, address: Address, acknowledged: Pa
     add_trained(stores)
     with running("materialize", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, MOMENTS)
-        kill(process.pid)
+        process.kill()
     told = read_acknowledged(acknowledged)
     segments = {word.partition(":")[2] for word in told if word.startswith("segment:")}
     assert segments <= named(stores), "what was named stays"

@@ -38,7 +38,7 @@ def test_opened_and_killed_at_random(embedded: Address, tmp_path: Path, processe
     with ExitStack() as stack:
         jobs = [stack.enter_context(running("open", embedded, acknowledged)) for _ in range(processes)]
         while len(read_acknowledged(acknowledged)) < 2 * processes:
-            assert all(job.poll() is None for job in jobs)
+            assert all(job.exitcode is None for job in jobs)
             time.sleep(0.1)
         until, kills = time.monotonic() + seconds, 0
         while time.monotonic() < until or kills < 2:
@@ -48,15 +48,15 @@ def test_opened_and_killed_at_random(embedded: Address, tmp_path: Path, processe
                 kill(endpoint.pid)
             else:
                 place = chance.randrange(processes)
-                kill(jobs[place].pid)
-                jobs[place].wait()
+                jobs[place].kill()
+                jobs[place].join()
                 jobs[place] = stack.enter_context(running("open", embedded, acknowledged))
             kills += 1
-            assert all(job.poll() is None for job in jobs), "one failed that nobody killed"
+            assert all(job.exitcode is None for job in jobs), "one failed that nobody killed"
         # Each of them gets something done after the last kill.
         before = len(read_acknowledged(acknowledged))
         while len(read_acknowledged(acknowledged)) < before + processes:
-            assert all(job.poll() is None for job in jobs), "one failed that nobody killed"
+            assert all(job.exitcode is None for job in jobs), "one failed that nobody killed"
             time.sleep(0.1)
     told = {word for word in read_acknowledged(acknowledged) if "/" in word}
     stores = Stores.open(embedded)

@@ -15,7 +15,7 @@ from odin_graph.client import LocalSession
 from odin_graph.objects.things.dataset import Dataset, Datasets
 from odin_graph.stores import Stores
 from tests.crash.jobs import REVISIONS, VERSION, batch, read_acknowledged, revise_some, version
-from tests.crash.killing import kill, running, wait_for_a_moment
+from tests.crash.killing import running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 
 __all__ = ["acknowledged", "chance"]
@@ -44,7 +44,7 @@ def test_killed_revise(stores: Stores, address: Address, acknowledged: Path, cha
     compact_pixels(stores)
     with running("revise", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, REVISIONS + 3)
-        kill(process.pid)
+        process.kill()
     said = [word for word in read_acknowledged(acknowledged) if word.startswith("set@")]
     assert assert_versions(stores) >= len(said)
     assert_sound(stores)

@@ -13,7 +13,7 @@ from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.images.stacks import Stack, add_stack, images_of, stack_ids
 from odin_graph.stores import Stores
 from tests.crash.jobs import read_acknowledged, voxels
-from tests.crash.killing import kill, running, wait_for_a_moment
+from tests.crash.killing import running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 
 __all__ = ["acknowledged", "chance"]
@@ -34,7 +34,7 @@ def assert_slices(stores: Stores) -> int:
 def test_killed_volume(stores: Stores, address: Address, acknowledged: Path, chance: random.Random) -> None:
     with running("volume", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, 12)
-        kill(process.pid)
+        process.kill()
     said = read_acknowledged(acknowledged)
     there = assert_slices(stores)
     assert there % 10 == 0

@@ -19,7 +19,7 @@ from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.stores import Stores
 from tests.crash.jobs import BATCHES, IMAGES, batch, confidence, ingest, predict, read_acknowledged, said
-from tests.crash.killing import kill, running, seeds, wait_for_a_moment
+from tests.crash.killing import running, seeds, wait_for_a_moment
 
 
 @pytest.fixture(params=seeds(20))
@@ -62,7 +62,7 @@ def assert_sound(stores: Stores) -> None:
 def test_killed_ingest(stores: Stores, address: Address, acknowledged: Path, chance: random.Random) -> None:
     with running("ingest", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, BATCHES + 2)
-        kill(process.pid)
+        process.kill()
     told = {int(word) for word in read_acknowledged(acknowledged) if word.isdigit()}
     assert_images_are_whole(stores, told)
     assert_sound(stores)
@@ -81,7 +81,7 @@ def test_killed_prediction(stores: Stores, address: Address, acknowledged: Path,
     create_dataset(stores, "all", keys)
     with running("predict", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, len(keys) + 4)
-        kill(process.pid)
+        process.kill()
     told = read_acknowledged(acknowledged)
     seen = stores.graph.read("MATCH (p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}) RETURN count(p) AS n")
     held = latest_ready(stores, "crash", "all@1", None)

@@ -24,7 +24,7 @@ from odin_graph.catalog.purge.purge import unfinished_purges
 from odin_graph.stores import Stores
 from tests.catalog.test_purge import folders, holds
 from tests.crash.jobs import IMAGES, PURGED, ROUNDS, batch, purge_some, read_acknowledged, update
-from tests.crash.killing import kill, running, wait_for_a_moment
+from tests.crash.killing import running, wait_for_a_moment
 from tests.crash.test_kill_user import acknowledged, assert_sound, chance
 
 __all__ = ["acknowledged", "chance"]
@@ -53,7 +53,7 @@ def test_killed_update(stores: Stores, address: Address, acknowledged: Path, cha
     add_images(stores, ImageBatch([f"i{n}" for n in range(MANY)], np.zeros((MANY, 2, 2), np.uint8)))
     with running("update", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, ROUNDS + 2)
-        kill(process.pid)
+        process.kill()
     told = max((int(word) for word in read_acknowledged(acknowledged) if word.isdigit()), default=-1)
     ((last, site, number),) = rounds(stores)
     assert number == MANY, "all of an update is stored, or nothing"
@@ -98,7 +98,7 @@ def test_killed_purge(stores: Stores, address: Address, acknowledged: Path, chan
     assert len(found(stores, PURGED)) > 0
     with running("purge", address, acknowledged) as process:
         wait_for_a_moment(process, acknowledged, chance, len(PURGED) + 2)
-        kill(process.pid)
+        process.kill()
     told = [word for word in read_acknowledged(acknowledged) if word in PURGED]
     assert found(stores, told, broken=False) == [], "what was acknowledged is gone"
     live = stores.columns.images(["id"])

@@ -1,4 +1,4 @@
-"""Other processes that use a workspace, for tests: functions that `spawn` can find by name."""
+"""Other processes that use a workspace, for tests: functions that they can find by name."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import socket
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from multiprocessing import get_context
 
 import neo4j
 import pytest
@@ -26,12 +25,13 @@ from odin_graph.errors import (
 )
 from odin_graph.graph import Endpoint, Graph, Transaction, batches, create_edges, create_nodes
 from odin_graph.graph.failures import ours
+from tests.forking import CONTEXT
 from tests.graph.processes import reserve
 
 
 def test_eight_processes_never_share_a_key(graph: Graph) -> None:
     """Whoever asks, each number is given once."""
-    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(8, mp_context=CONTEXT) as pool:
         asked = [pool.submit(reserve, graph.endpoint, 25, 7) for _ in range(8)]
         keys = [key for future in asked for key in future.result(timeout=120)]
     assert len(keys) == 8 * 25 * 7

@@ -23,6 +23,8 @@ from odin_graph.ingest import READERS, Contents, File, Frame, Reader, look
 from odin_graph.schema.metadata import FieldType
 from tests.ingest.slits import HEIGHT, WIDTH, voxels, write_scan
 
+pytestmark = pytest.mark.one_engine
+
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 SECTION = re.search(r"^## A reader\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]  # type: ignore[index]
 RECIPE, USE = re.findall(r"^```python\n(.*?)^```$", SECTION, re.M | re.S)

@@ -26,6 +26,8 @@ from odin_graph.ingest.file import File
 from odin_graph.ingest.readers import Readers
 from odin_graph.query.names.examples import read_examples
 
+pytestmark = pytest.mark.one_engine
+
 PHOTOGRAPH = skimage_data.astronaut()[100:164, 200:280]
 SHORT, LONG = 200, 2_000
 

@@ -21,6 +21,8 @@ from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.catalog.images.batch import image_digest
 from odin_graph.catalog.images.pixels import ARRAY
 
+pytestmark = pytest.mark.one_engine
+
 data: Any = skimage_data
 LIMIT = 500 << 20
 """What a process may take that stores an image of 400 MB, everything that it imported included."""

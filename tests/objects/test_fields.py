@@ -19,6 +19,7 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.errors import DataError, MetadataError, UnknownNameError
 from odin_graph.schema.metadata import FieldType, convert
+from tests.shares import share
 
 PIXELS = np.zeros((4, 4, 4), np.uint8)
 
@@ -269,7 +270,7 @@ def test_a_type_and_back_is_the_same_values_or_refused(db: og.Workspace) -> None
     """Whatever the values and the two types: each retype converts all or changes nothing, as the rule of one value."""
     db.images.add(images=PIXELS, progress=False)
 
-    @settings(max_examples=25)
+    @settings(max_examples=share(25))
     @given(
         CELLS.flatmap(lambda one: st.lists(one, min_size=4, max_size=4)), st.lists(st.sampled_from(TYPES), max_size=3)
     )

@@ -16,6 +16,7 @@ from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, MetadataError
+from tests.shares import share
 
 IDS = [f"i{number}" for number in range(6)]
 
@@ -103,7 +104,7 @@ def test_a_correction_makes_results_stale_and_changes_no_frozen_one(pets: og.Wor
     assert examine(pets._stores, deep=True).sound
 
 
-@settings(max_examples=10)
+@settings(max_examples=share(10))
 @given(
     rounds=st.lists(
         st.dictionaries(st.sampled_from(IDS), st.sampled_from(["cat", "dog", "bird", None]), min_size=1), max_size=4

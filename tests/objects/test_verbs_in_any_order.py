@@ -18,6 +18,7 @@ from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, FrozenError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.conftest import Engine
+from tests.shares import share
 
 NAMES = ["a", "b", "c", "d"]
 LABELS = ["cat", "dog"]
@@ -123,7 +124,7 @@ def check(db: og.Workspace, truth: Truth) -> None:
     assert report.sound, str(report)
 
 
-@settings(max_examples=10)
+@settings(max_examples=share(10))
 @given(steps=steps())
 def test_a_dict_says_the_same(engine: Engine, steps: list[tuple[Any, ...]]) -> None:
     engine.wipe()

@@ -26,6 +26,7 @@ from odin_graph.catalog.datasets.exchange import FORMATS, MANIFEST
 from odin_graph.ingest.sampling import sample_positions
 from odin_graph.ingest.split import split_positions
 from tests.kept import kept
+from tests.shares import share
 from tests.workspaces import add_digits
 
 Another = Callable[[], og.Workspace]
@@ -365,7 +366,7 @@ def test_what_is_no_export(db: og.Workspace, tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=15)
+@settings(max_examples=share(15))
 def test_revisions_and_diffs_are_what_dicts_say(digits: og.Workspace, data: st.DataObject) -> None:
     """Any revision of any version: the diff of the two gives back what was asked for."""
     names = [f"digit/{n:06}" for n in range(NUMBER)]

@@ -15,6 +15,7 @@ from odin_graph import F, fn
 from odin_graph.errors import ExpressionError, QueryError
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.functions import FUNCTIONS, NUMBER, function
+from tests.kept import kept
 
 TAGS: list[Any] = [["a", "b"], ["b"], None, ["日本", "a"], ["c", "c"]]
 COUNTS: list[Any] = [[1, 2], [3], [2, 2], None, [0]]
@@ -22,12 +23,17 @@ AGES: list[Any] = [30, -7, None, 0, 61]
 NAMES: list[Any] = [" Zoë ", "lima", None, "ÉCOLE", "日本"]
 
 
-@pytest.fixture
-def stored(db: og.Workspace) -> og.Query:
+@kept
+def people(db: og.Workspace) -> og.Workspace:
     pixels = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
     metadata = {"tags": TAGS, "counts": COUNTS, "age": AGES, "name": NAMES}
     db.images.add(images=pixels, metadata=metadata, progress=False)
-    return db.images()
+    return db
+
+
+@pytest.fixture
+def stored(people: og.Workspace) -> og.Query:
+    return people.images()
 
 
 def values(query: og.Query, said: Expr) -> list[Any]:

@@ -17,6 +17,7 @@ from odin_graph import F, fn
 from odin_graph.errors import ExpressionError, MetadataError, QueryError
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.names.scope import Scope
+from tests.kept import kept
 
 X = [0.0, -0.0, math.inf, -math.inf, None, 1.5, -0.0, 2.0**53]
 WHOLE = [0, 2**53, 2**53 + 1, -(2**63), 2**63 - 1, None, 7, -7]
@@ -26,12 +27,17 @@ class Side(str, Enum):  # noqa: UP042 - whose str() is "Side.LEFT"
     LEFT = "left"
 
 
-@pytest.fixture
-def images(db: og.Workspace) -> og.Query:
+@kept
+def odd(db: og.Workspace) -> og.Workspace:
     pixels = np.arange(len(X) * 64, dtype=np.uint8).reshape(-1, 8, 8)
     sides = ["left", "right"] * 4
     db.images.add(images=pixels, ids=[f"i{n}" for n in range(8)], metadata={"x": X, "whole": WHOLE, "side": sides})
-    return db.images().order_by(F("id"))
+    return db
+
+
+@pytest.fixture
+def images(odd: og.Workspace) -> og.Query:
+    return odd.images().order_by(F("id"))
 
 
 def found(images: og.Query, said: Expr) -> list[int]:

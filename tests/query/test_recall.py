@@ -14,6 +14,7 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.catalog.activations import vector_indexes
 from odin_graph.vectors import METRICS, approximate
+from tests.shares import share
 from tests.vectors.test_vectors import plain
 
 D = 5
@@ -34,7 +35,7 @@ def test_neighbors_are_those_of_brute_force(db: og.Workspace) -> None:
     assert db.doctor(deep=True).sound
 
 
-@settings(max_examples=12)
+@settings(max_examples=share(12))
 @given(
     seed=st.integers(0, 2**31),
     metric=st.sampled_from(METRICS),

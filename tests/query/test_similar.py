@@ -15,6 +15,8 @@ from odin_graph import F, example
 from odin_graph.errors import ConflictError, DataError, QueryError, ShapeError, UnknownNameError, UnreadableImageError
 from tests.kept import kept
 
+pytestmark = pytest.mark.one_engine
+
 
 @kept
 def retina(db: og.Workspace) -> og.Workspace:

@@ -24,6 +24,7 @@ from odin_graph.graph.stopping import opened
 from odin_graph.objects.query.query import Query
 from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.stores import Stores
+from tests.kept import kept
 
 from .worlds import build
 
@@ -62,10 +63,15 @@ def until(said: Callable[[], bool], seconds: float = 30) -> bool:
     return True
 
 
-@pytest.fixture
-def images(stores: Stores) -> Query:
+@kept
+def filled(stores: Stores) -> Stores:
     build(stores, Random(3))
-    return Query(stores.address, Plan(AllImages()))
+    return stores
+
+
+@pytest.fixture
+def images(filled: Stores) -> Query:
+    return Query(filled.address, Plan(AllImages()))
 
 
 def test_a_statement_that_takes_too_long_is_stopped_at_the_engine(db: og.Workspace) -> None:

@@ -12,6 +12,8 @@ from odin_graph.neurons.compare import OPS
 from . import unit_oracle
 from .unit_world import CODECS, IMAGES, LAYERS, Captured
 
+pytestmark = pytest.mark.one_engine
+
 GROUP = [31, 62, 93]
 HOLDS = {"<": np.less, "<=": np.less_equal, "==": np.equal, "!=": np.not_equal, ">=": np.greater_equal, ">": np.greater}
 

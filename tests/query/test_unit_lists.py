@@ -14,7 +14,7 @@ from odin_graph.query.units import unit_lists
 from . import unit_oracle
 from .unit_world import CHANNELS, IMAGES, Captured
 
-pytestmark = pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")
+pytestmark = [pytest.mark.one_engine, pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")]
 
 
 @pytest.mark.parametrize("layer", ["conv", "odd"])

@@ -18,6 +18,8 @@ from odin_graph.runtime.models.loaded import Wanted, shared
 
 from .unit_world import Quarters, answering, capture, module
 
+pytestmark = pytest.mark.one_engine
+
 
 class Total(nn.Module):
     """One number of a whole batch."""

@@ -18,6 +18,7 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.plan.vector_columns import DUPLICATES, OUTLIERS, UNIQUENESS, Settings
 from odin_graph.vectors import graph
 from tests.kept import kept
+from tests.shares import share
 
 METRIC = {"cosine": "cosine", "l2": "euclidean"}
 
@@ -33,7 +34,7 @@ def drawn(seed: int, n: int, d: int = 6) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("metric", METRIC)
-@settings(max_examples=25)
+@settings(max_examples=share(25))
 @given(
     seed=st.integers(0, 2**31),
     n=st.integers(1, 150),

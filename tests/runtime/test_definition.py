@@ -20,6 +20,8 @@ from odin_graph.runtime.models.definition import Definition, define
 from odin_graph.runtime.models.program import export_program
 from tests.runtime.networks import Fixed, SmallNet, small_net
 
+pytestmark = pytest.mark.one_engine
+
 ROOT = Path(__file__).parents[2]
 
 

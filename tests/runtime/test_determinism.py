@@ -19,6 +19,8 @@ from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, add_trained
 
+pytestmark = pytest.mark.one_engine
+
 
 class Dropping(nn.Module):
     """Drops also when it is evaluated, as F.dropout does where nobody says otherwise."""

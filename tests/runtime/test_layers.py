@@ -10,6 +10,8 @@ from odin_graph.errors import ShapeError
 from odin_graph.runtime.layers.layers import LayerRow, layer_table
 from tests.runtime.networks import Fixed, SmallNet, Tied
 
+pytestmark = pytest.mark.one_engine
+
 
 def test_shapes_calls_and_parameters() -> None:
     rows = {row.name: row for row in layer_table(SmallNet(width=4), (1, 28, 28))}

@@ -19,6 +19,8 @@ from odin_graph.runtime.models.model import Runnable
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained
 
+pytestmark = pytest.mark.one_engine
+
 CHECKPOINT = "small/trained"
 
 

@@ -25,12 +25,16 @@ from odin_graph.ops.augmentation import augmentation_json, read_augmentations
 from odin_graph.runtime.pixels import runs
 from odin_graph.runtime.pixels.runs import Runs
 from odin_graph.runtime.training.epochs import Epochs, balanced
+from tests.kept import kept
 from tests.runtime.digits import digits
+from tests.shares import share
+
+pytestmark = pytest.mark.one_engine
 
 N = 150
 
 
-@pytest.fixture
+@kept
 def db(db: og.Workspace) -> og.Workspace:
     """Digits, whose first pixel is their number in the data set, so that a batch says what it holds."""
     images, labels = digits(N)
@@ -59,7 +63,7 @@ epochs_of = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 @given(epochs=epochs_of, epoch=st.integers(0, 9), lanes=st.integers(1, 5))
 def test_every_image_once_an_epoch(epochs: Epochs, epoch: int, lanes: int) -> None:
     """And the batches are the same for any number of lanes."""
@@ -211,13 +215,13 @@ def test_a_left_epoch_begins_again(db: og.Workspace) -> None:
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_workers(db: og.Workspace, context: str) -> None:
+def test_workers(db: og.Workspace, context: str, soak: bool) -> None:
     """Forked and spawned ones give what this process gives, augmentations among it, map-style and in runs."""
     augment = [RandomApply("flip", p=0.5), RandomApply("rotate", between={"degrees": (-20.0, 20.0)})]
     for stream in (False, True):
         here = db.images().loader(40, stream=stream, augment=augment)
         there = db.images().loader(40, stream=stream, augment=augment, workers=2, multiprocessing_context=context)
-        for _ in range(2):
+        for _ in range(1 if context == "spawn" and not soak else 2):  # a spawned worker imports torch first
             ours, theirs = list(here), list(there)
             key = lambda batch: batch[1].tolist()  # noqa: E731
             for one, other in zip(sorted(ours, key=key), sorted(theirs, key=key), strict=True):

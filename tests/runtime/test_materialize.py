@@ -30,6 +30,8 @@ from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
 from tests.test_bad_input import small_disk
 
+pytestmark = pytest.mark.one_engine
+
 CHECKPOINT = "small/trained"
 
 

@@ -24,6 +24,8 @@ from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
 from odin_graph.stores import Stores
 
+pytestmark = pytest.mark.one_engine
+
 NUMBER, SIDE = 12, 32
 PIXELS = np.random.default_rng(0).integers(0, 255, (NUMBER, SIDE, SIDE, 3), np.uint8)
 VIT = {"image_size": SIDE, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}

@@ -18,6 +18,8 @@ from odin_graph.runtime.training.torch_dataset import PixelDataset
 from odin_graph.stores import Stores
 from tests.runtime.digits import PREPROCESS, add_digits, as_inputs, digits
 
+pytestmark = pytest.mark.one_engine
+
 
 def dataset(stores: Stores, count: int = 60, **more: object) -> PixelDataset:
     targets = targets_of(digits()[1][:count].tolist(), "multi-class", tuple(range(10)))

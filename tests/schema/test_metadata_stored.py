@@ -17,6 +17,7 @@ from odin_graph.graph import Graph
 from odin_graph.graph.writer import create_nodes
 from odin_graph.schema.metadata import FieldType, decode, encode, record_types, type_of
 from odin_graph.schema.reserved import check_name
+from tests.shares import share
 
 
 def store(graph: Graph, metadata: Mapping[str, Any], id: str = "a", key: int = 1) -> None:  # noqa: A002
@@ -141,7 +142,7 @@ def test_any_column_round_trips(graph: Graph) -> None:
         ]
     ).flatmap(lambda values: st.lists(values | st.none(), min_size=1, max_size=5))
 
-    @settings(max_examples=25)
+    @settings(max_examples=share(25))
     @given(columns)
     def check(column: list[Any]) -> None:
         graph.write("MATCH (n) WHERE n:Image OR n:Field DETACH DELETE n")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from odin_graph.vectors import METRICS, Approximate, SegmentIndex, Vectors, approximate
 from odin_graph.vectors.exact import Part
+from tests.shares import share
 from tests.vectors.test_vectors import plain
 
 D = 24
@@ -93,7 +94,7 @@ def test_less_than_all_is_read_and_how_much_is_said(many: tuple[str, NDArray[np.
 def test_what_is_found_passes_at_its_own_distance(metric: str) -> None:
     """Whatever the filter, the parts, equal vectors, zero vectors and k; and of the promised share, the nearest."""
 
-    @settings(max_examples=25)
+    @settings(max_examples=share(25))
     @given(
         seed=st.integers(0, 2**32 - 1),
         n=st.integers(1, 400),

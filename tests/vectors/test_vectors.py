@@ -15,6 +15,7 @@ from odin_graph.arrays import ArrayStore
 from odin_graph.config import Budget
 from odin_graph.errors import MissingExtraError, QueryError, ShapeError, StoreError, UnknownNameError
 from odin_graph.vectors import METRICS, Approximate, SegmentIndex, Vectors, VectorStore, exact
+from tests.shares import share
 
 BUDGET = Budget(memory=256 << 20, threads=2)
 
@@ -53,7 +54,7 @@ def plain(query: NDArray[Any], rows: NDArray[Any], metric: str) -> NDArray[np.fl
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_exact_under_any_filter(vectors: Space, metric: str) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=share(40))
     @given(
         seed=st.integers(0, 2**32 - 1),
         n=st.integers(1, 300),
