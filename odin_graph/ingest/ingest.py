@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -271,7 +272,7 @@ def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
     """Labels and metadata of entries, by name."""
     if isinstance(entries, ArrayEntries):
         return {"label": entries.labels, **entries.metadata}
-    names = dict.fromkeys(name for entry in entries for name in entry.metadata)
+    names = dict.fromkeys(chain.from_iterable(entry.metadata for entry in entries))
     columns = {name: [entry.metadata.get(name) for entry in entries] for name in names}
     return {"label": [entry.label for entry in entries], **columns}
 
@@ -283,13 +284,12 @@ def _columns(items: Sequence[Decoded]) -> dict[str, Sequence[Any]]:
 def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
     columns = _columns(items)
     pixels: list[Any] = [item.pixels for item in items]
-    paths = [str(item.entry.path) if item.entry.path is not None else None for item in items]
     return ImageBatch(
         ids=[item.entry.id for item in items],
         pixels=pixels,
         labels=columns.pop("label"),
         metadata=columns,
-        paths=paths,
+        paths=[item.entry.path for item in items],
         file_digests=[item.file_digest for item in items],
         digests=[item.digest for item in items],
         originals=[item.data for item in items] if keep_originals else None,
