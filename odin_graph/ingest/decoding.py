@@ -127,7 +127,7 @@ class _Decoder:
 
     def give(self, turn: int) -> None:
         """Give back what the entry of this turn has taken."""
-        if (size := self._taken.pop(turn, 0)):
+        if size := self._taken.pop(turn, 0):
             self.room.give(size)
 
     def _array(self, entry: Entry) -> Decoded:

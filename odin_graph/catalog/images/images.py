@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,14 @@ from odin_graph.catalog.records.segments import discard, name_segments
 from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import batches, create_edges, create_nodes
+from odin_graph.graph.writer import batches, create_columns, create_edges
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
 
+T = TypeVar("T")
 _ATTEMPTS = 4
 _ALIVE = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive('Image', 'i')} RETURN collect(key) AS keys"
 
@@ -174,27 +175,17 @@ def _add_once(
     )
     if batch.originals is not None:
         segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
-    is_original = relate is None  # made of no stored image
-    rows = [
-        {
-            **_own_properties(batch, position, arrays[position]),
-            "id": found.id_of(position, batch.ids[position]),
-            "key": int(keys[position]),
-            "digest": digests[position],
-            # Otherwise its id would look like that of a derived image which lost its edge.
-            "odin_origins": [] if is_original and "#" in batch.ids[position] and position not in found.before else None,
-        }
-        for position in new
-    ]
+    own = _own_columns(batch, arrays, digests, found)
+    if relate is not None:  # made of stored images
+        del own["odin_origins"]
     at = now()
     revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
     edges = [{"start": key, "end": before} for key, before in revised]
     roots = roots_of(stores, [before for _, before in revised])
 
     def name(tx: Transaction) -> None:
-        free = values.record(tx, len(batch))
-        nodes = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
-        create_nodes(tx, labels, nodes, shared={"created_at": at})
+        free = {name: _at(column, new) for name, column in values.record_columns(tx).items()}
+        create_columns(tx, labels, {**free, **own}, shared={"created_at": at})
         name_segments(tx, segments)
         if edges:
             create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
@@ -214,16 +205,35 @@ def _add_once(
     return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
 
 
-def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> dict[str, Any]:
-    height, width, bands = pixels.shape
+def _own_columns(
+    batch: ImageBatch, arrays: Sequence[Pixels | Rows], digests: Sequence[str], found: Arrivals
+) -> dict[str, Sequence[Any]]:
+    """The properties of the new images, beside their metadata."""
+    new = found.new
+    images = _at(arrays, new)
+    named = {dtype: str(dtype) for dtype in {image.dtype for image in images}}
+    given = _at(batch.ids, new)
+    unknown = [None] * len(new)
     return {
-        "height": height,
-        "width": width,
-        "bands": bands,
-        "dtype": str(pixels.dtype),
-        "path": None if batch.paths is None else batch.paths[position],
-        "file_digest": None if batch.file_digests is None else batch.file_digests[position],
+        "id": [found.id_of(position, id_) for position, id_ in zip(new, given, strict=True)] if found.before else given,
+        "key": found.keys[new].tolist(),
+        "digest": _at(digests, new),
+        "height": [image.shape[0] for image in images],
+        "width": [image.shape[1] for image in images],
+        "bands": [image.shape[2] for image in images],
+        "dtype": [named[image.dtype] for image in images],
+        "path": unknown if batch.paths is None else _at(batch.paths, new),
+        "file_digest": unknown if batch.file_digests is None else _at(batch.file_digests, new),
+        # Otherwise its id would look like that of a derived image which lost its edge.
+        "odin_origins": [
+            [] if "#" in id_ and position not in found.before else None
+            for position, id_ in zip(new, given, strict=True)
+        ],
     }
+
+
+def _at(column: Sequence[T], positions: Sequence[int]) -> Sequence[T]:
+    return column if len(positions) == len(column) else [column[position] for position in positions]
 
 
 class _OvertakenError(Exception):
