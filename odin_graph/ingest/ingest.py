@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from itertools import chain
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.differing import differing
-from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, add_images
+from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, Written, write_images
 from odin_graph.catalog.images.labels import set_labels
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.catalog.images.sources import is_rows, release
@@ -86,17 +89,22 @@ def ingest(
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
         are_new = not stores.graph.read("MATCH (i:Image) RETURN i.key AS key LIMIT 1")
         read = _read(stores, entries, keep_originals, are_new=are_new)
-        for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
-            good = [item for item in batch if not item.known]
-            existing = [item for item in batch if item.known]
-            if not doubted:  # once is enough
-                doubted = _remark(
-                    report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
-                )
-            keys = stored_keys(stores, [item.entry.id for item in existing])
-            if good:
+        with _Naming() as naming:
+            for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
+                good = [item for item in batch if not item.known]
+                existing = [item for item in batch if item.known]
+                if not doubted:  # once is enough
+                    doubted = _remark(
+                        report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
+                    )
+                keys = stored_keys(stores, [item.entry.id for item in existing])
+                finish = partial(_finish, stores, report, good, existing, keys, on_conflict, advance)
+                if not good:
+                    naming.wait()
+                    finish(None)
+                    continue
                 try:
-                    result = add_images(
+                    written = write_images(
                         stores,
                         _batch_of(good, keep_originals),
                         on_conflict,
@@ -109,12 +117,8 @@ def ingest(
                         raise
                     report.errors.append((good[0].entry.id, str(error)))
                     continue
-                existing += _count(report, good, result, keys)
-            release(getattr(entries, "images", None))
-            report.already_there += len(batch) - len(good)
-            if existing:
-                _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
-            advance(len(batch))
+                release(getattr(entries, "images", None))
+                naming.put(written, finish)
         compact_pixels(stores)
     for items in stacked:
         _store_stack(stores, items, report, labels, on_error, on_conflict, keep_originals, progress)
@@ -160,6 +164,60 @@ def _store_stack(
         keys = stored_keys(stores, [item.id for item in items])
         existing = [Decoded(item) for item in items if item.id in keys]
         _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
+
+
+class _Naming:
+    """Has a thread name a batch in the graph, while the next one is read and its pixels are stored.
+
+    Batches are named one after the other. Where one fails, the pixels of the next are removed.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="odin-ingest-graph")
+        self._named: tuple[Future[AddReport], Callable[[AddReport], None]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._thread:
+            self.wait()
+
+    def put(self, written: Written, finish: Callable[[AddReport], None]) -> None:
+        """Name a batch as soon as the one before is named; `finish` is called here, when it is."""
+        try:
+            self.wait()
+        except BaseException:
+            with suppress(OdinError):  # what cannot be removed now is left to `odin gc`
+                written.discard()
+            raise
+        self._named = self._thread.submit(copy_context().run, written.name), finish
+
+    def wait(self) -> None:
+        """Wait until all are named that were put."""
+        if self._named is not None:
+            (future, finish), self._named = self._named, None
+            finish(future.result())
+
+
+def _finish(
+    stores: Stores,
+    report: IngestReport,
+    good: Sequence[Decoded],
+    existing: list[Decoded],
+    keys: dict[str, int],
+    on_conflict: OnConflict,
+    advance: Callable[[int], None],
+    result: AddReport | None,
+) -> None:
+    """Report a batch, of which `good` was stored with this result."""
+    number = len(good) + len(existing)
+    report.already_there += len(existing)
+    if result is not None:
+        existing += _count(report, good, result, keys)
+    if existing:
+        _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
+    advance(number)
 
 
 def _count(report: IngestReport, items: Sequence[Decoded], result: AddReport, keys: dict[str, int]) -> list[Decoded]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import Rows
+from odin_graph.arrays import Rows, SegmentInfo
 from odin_graph.catalog.images.arrivals import Arrivals, OnConflict, deduplicate, stored_keys
 from odin_graph.catalog.images.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.images.pixels import write_originals, write_pixels
@@ -87,6 +87,20 @@ def add_images(
         DataError: The pixels of a huge image changed while they were read.
         SpaceError: No space is left.
     """
+    return write_images(stores, batch, on_conflict, labels=labels, relate=relate, known=known, are_new=are_new).name()
+
+
+def write_images(
+    stores: Stores,
+    batch: ImageBatch,
+    on_conflict: OnConflict = "error",
+    *,
+    labels: Sequence[str] = ("Image",),
+    relate: Relate | None = None,
+    known: Mapping[str, FieldType] | None = None,
+    are_new: bool = False,
+) -> Written:
+    """The first half of `add_images`: the pixels are stored, and nobody sees them before `Written.name`."""
     if on_conflict not in ("error", "skip", "revise", "update"):
         raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip", "revise" or "update".')
     arrays = batch.arrays(stores.budget.huge)
@@ -94,15 +108,86 @@ def add_images(
     digests = [digest or image_digest(image) for digest, image in zip(known_digests, arrays, strict=True)]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
     values = NewValues.of("Image", columns, own=("label",), known=known)
-    for attempt in range(_ATTEMPTS):
+    written = Written(stores, batch, arrays, digests, values, on_conflict, labels, relate)
+    written.write(Arrivals.all_new(len(batch)) if are_new else deduplicate(stores, batch.ids, digests, on_conflict))
+    return written
+
+
+@dataclass(eq=False)
+class Written:
+    """A batch whose pixels are stored, and which the graph does not name yet."""
+
+    stores: Stores
+    batch: ImageBatch
+    arrays: Sequence[Pixels | Rows]
+    digests: Sequence[str]
+    values: NewValues
+    on_conflict: OnConflict
+    labels: Sequence[str]
+    relate: Relate | None
+    found: Arrivals = field(init=False)
+    segments: list[SegmentInfo] = field(init=False)
+
+    def name(self) -> AddReport:
+        """Make the images visible; see `add_images`."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._name_once()
+            except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
+                if attempt == _ATTEMPTS - 1:
+                    raise ConflictError(str(error)) from error.__cause__
+            self.write(deduplicate(self.stores, self.batch.ids, self.digests, self.on_conflict))
+        raise AssertionError("unreachable")
+
+    def discard(self) -> None:
+        """Remove the pixels of images that will not be named."""
+        discard(self.stores, self.segments)
+
+    def write(self, found: Arrivals) -> None:
+        """Store the pixels of the images that are new."""
+        self.found, self.segments = found, []
+        if not (new := found.new):
+            return
+        stores, keys = self.stores, found.keys
+        reserved = stores.graph.reserve_keys(len(new))
+        keys[new] = np.arange(reserved.start, reserved.stop)
+        self.segments = write_pixels(stores, keys[new], _at(self.arrays, new), _at(self.digests, new))
+        if (originals := self.batch.originals) is not None:
+            self.segments += write_originals(stores, keys[new], _at(originals, new))
+
+    def _name_once(self) -> AddReport:
+        stores, batch, found = self.stores, self.batch, self.found
+        keys, new = found.keys, found.new
+        if not new:
+            return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
+        own = _own_columns(batch, self.arrays, self.digests, found)
+        if self.relate is not None:  # made of stored images
+            del own["odin_origins"]
+        at = now()
+        revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
+        edges = [{"start": key, "end": before} for key, before in revised]
+        roots = roots_of(stores, [before for _, before in revised])
+
+        def name(tx: Transaction) -> None:
+            free = {name: _at(column, new) for name, column in self.values.record_columns(tx).items()}
+            create_columns(tx, self.labels, {**free, **own}, shared={"created_at": at})
+            name_segments(tx, self.segments)
+            if edges:
+                create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
+                give_roots(tx, revised, roots)
+            if self.relate is not None:
+                self.relate(tx, [(position, int(keys[position])) for position in new])
+
         try:
-            found = Arrivals.all_new(len(batch)) if are_new and attempt == 0 else None
-            found = found or deduplicate(stores, batch.ids, digests, on_conflict)
-            return _add_once(stores, batch, arrays, digests, values, found, labels, relate)
-        except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
-            if attempt == _ATTEMPTS - 1:
-                raise ConflictError(str(error)) from error.__cause__
-    raise AssertionError("unreachable")
+            stores.graph.execute(name)
+        except ConflictError as error:
+            self.discard()
+            raise _OvertakenError(str(error)) from error
+        except DataError:
+            self.discard()
+            raise
+        added, skipped = len(new) - len(edges), len(batch) - len(new)
+        return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
 
 
 def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
@@ -155,56 +240,6 @@ def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
         )
 
 
-def _add_once(
-    stores: Stores,
-    batch: ImageBatch,
-    arrays: Sequence[Pixels | Rows],
-    digests: Sequence[str],
-    values: NewValues,
-    found: Arrivals,
-    labels: Sequence[str],
-    relate: Relate | None,
-) -> AddReport:
-    keys, new = found.keys, found.new
-    if not new:
-        return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
-    reserved = stores.graph.reserve_keys(len(new))
-    keys[new] = np.arange(reserved.start, reserved.stop)
-    segments = write_pixels(
-        stores, keys[new], [arrays[position] for position in new], [digests[position] for position in new]
-    )
-    if batch.originals is not None:
-        segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
-    own = _own_columns(batch, arrays, digests, found)
-    if relate is not None:  # made of stored images
-        del own["odin_origins"]
-    at = now()
-    revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
-    edges = [{"start": key, "end": before} for key, before in revised]
-    roots = roots_of(stores, [before for _, before in revised])
-
-    def name(tx: Transaction) -> None:
-        free = {name: _at(column, new) for name, column in values.record_columns(tx).items()}
-        create_columns(tx, labels, {**free, **own}, shared={"created_at": at})
-        name_segments(tx, segments)
-        if edges:
-            create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
-            give_roots(tx, revised, roots)
-        if relate is not None:
-            relate(tx, [(position, int(keys[position])) for position in new])
-
-    try:
-        stores.graph.execute(name)
-    except ConflictError as error:
-        discard(stores, segments)
-        raise _OvertakenError(str(error)) from error
-    except DataError:
-        discard(stores, segments)
-        raise
-    added, skipped = len(new) - len(edges), len(batch) - len(new)
-    return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
-
-
 def _own_columns(
     batch: ImageBatch, arrays: Sequence[Pixels | Rows], digests: Sequence[str], found: Arrivals
 ) -> dict[str, Sequence[Any]]:
@@ -240,4 +275,4 @@ class _OvertakenError(Exception):
     """Another writer stored the same ids first."""
 
 
-__all__ = ["AddReport", "ImageBatch", "OnConflict", "add_images", "keys_of"]
+__all__ = ["AddReport", "ImageBatch", "OnConflict", "Written", "add_images", "keys_of", "write_images"]
