@@ -40,7 +40,7 @@ _AHEAD: Final = 4
 """Files for each thread."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen, as `Frame`
 class Decoded:
     """An entry with its pixels, or with the reason why it has none."""
 
@@ -76,6 +76,10 @@ def decoded(
         try:
             for turn, entry in enumerate(entries):
                 job, large = decoder.job(entry, known.get(entry.id), turn)
+                if not large and not waiting:
+                    yield job()
+                    decoder.give(turn)
+                    continue
                 waiting.append((turn, pool.submit(job) if large else job))
                 while waiting and (len(waiting) > most or not isinstance(waiting[0][1], Future)):
                     yield from decoder.result(*waiting.popleft())
@@ -105,7 +109,7 @@ class _Decoder:
             if entry.error is not None:
                 raise entry.error
             check_id(entry.id)
-            if not is_text(entry.id, entry.label, str(entry.path)):
+            if not is_text(entry.id, entry.label, entry.path):
                 name = printable(entry.id if entry.path is None else entry.path)
                 raise DataError(f"{name}: its name, id or label is not UTF-8, which the graph stores: rename it")
             if entry.path is None:
@@ -119,7 +123,12 @@ class _Decoder:
         """The result of a job, whose memory is free once it has been taken."""
         self.room.turn(turn)
         yield job.result() if isinstance(job, Future) else job()
-        self.room.give(self._taken.pop(turn, 0))
+        self.give(turn)
+
+    def give(self, turn: int) -> None:
+        """Give back what the entry of this turn has taken."""
+        if size := self._taken.pop(turn, 0):
+            self.room.give(size)
 
     def _array(self, entry: Entry) -> Decoded:
         try:
@@ -130,7 +139,7 @@ class _Decoder:
             return Decoded(entry, error=error)
         return Decoded(entry, pixels)
 
-    def _file(self, entry: Entry, path: Path, size: int, known: str | None, turn: int) -> Decoded:
+    def _file(self, entry: Entry, path: str, size: int, known: str | None, turn: int) -> Decoded:
         try:
             return self._read(entry, path, size, known, turn)
         except OSError as error:
@@ -140,22 +149,22 @@ class _Decoder:
         except MemoryError:
             return Decoded(entry, error=UnreadableImageError(f"{printable(path)}: there is not enough memory for it"))
 
-    def _read(self, entry: Entry, path: Path, size: int, known: str | None, turn: int) -> Decoded:
+    def _read(self, entry: Entry, path: str, size: int, known: str | None, turn: int) -> Decoded:
         if entry.part is not None:
             return self._frame(entry, path, entry.part, size, known, turn)
         large = size >= _BY_PATH
-        if large and known is not None and _digest_of(path) == known:
+        if large and known is not None and _digest_of(Path(path)) == known:
             return Decoded(entry, known=True)
         data = None if large else read_small(path, size)
         digest = None if data is None else hashlib.sha256(data).hexdigest()
         if known is not None and digest == known:
             return Decoded(entry, known=True)
-        file = File(entry.name, path if data is None else data, path)
+        file = File(entry.name, Path(path) if data is None else data, path)
         pixels, found = self._decode(entry, path, self._readers.open((file,)).image(), size, turn)
-        kept = (path.read_bytes() if data is None else data) if self._keep_data else None
-        return Decoded(entry, pixels, digest or _digest_of(path), kept, digest=found)
+        kept = file.read() if self._keep_data else None
+        return Decoded(entry, pixels, digest or _digest_of(Path(path)), kept, digest=found)
 
-    def _frame(self, entry: Entry, path: Path, part: Part, size: int, known: str | None, turn: int) -> Decoded:
+    def _frame(self, entry: Entry, path: str, part: Part, size: int, known: str | None, turn: int) -> Decoded:
         """An image that is not alone in a file, or is of several files."""
         digest = self._digest_of_files(part.files)
         if known is not None and digest == known:
@@ -167,21 +176,21 @@ class _Decoder:
                 "keep_originals"
             )
         pixels, found = self._decode(entry, path, opened[part.index], size, turn)
-        return Decoded(entry, pixels, digest, path.read_bytes() if self._keep_data else None, digest=found)
+        return Decoded(entry, pixels, digest, Path(path).read_bytes() if self._keep_data else None, digest=found)
 
     def _decode(
-        self, entry: Entry, path: Path, source: OpenedFrame, size: int, turn: int
+        self, entry: Entry, path: str, source: OpenedFrame, size: int, turn: int
     ) -> tuple[NDArray[Any] | Rows, str]:
         """The pixels and their digest."""
         by_rows = source.at_once is not None and nbytes(source) >= self._budget.huge
         self._check(path, source, size, by_rows)
-        self._take(turn, (SLAB_BYTES if by_rows else nbytes(source)) + _beside(source))
+        self._take(turn, (SLAB_BYTES if by_rows else nbytes(source)) + _beside(source), ahead=size >= _SMALL)
         pixels: NDArray[Any] | Rows = source if by_rows else source.rows(0, source.shape[0])
         pixels = lazily(pixels, self._budget.huge)
         check_pixels(entry.id, pixels)
         return pixels, image_digest(pixels)  # reads a huge one whole, so that a damaged one fails here, alone
 
-    def _check(self, path: Path, source: OpenedFrame, size: int, by_rows: bool) -> None:
+    def _check(self, path: str, source: OpenedFrame, size: int, by_rows: bool) -> None:
         if self._keep_data and is_rows(source) and by_rows and size >= self._budget.huge:
             raise UnreadableImageError(
                 f"{printable(path)}: files of {self._budget.huge / 2**20:,.0f} MiB and above are not kept: leave out "
@@ -189,12 +198,16 @@ class _Decoder:
             )
         check_memory(path, source, self._budget, by_rows)
 
-    def _take(self, turn: int, size: int) -> None:
+    def _take(self, turn: int, size: int, *, ahead: bool) -> None:
+        if not ahead:  # it is decoded where it is needed, so all before it have been
+            if size < _SMALL:
+                return
+            self.room.turn(turn)
         self.room.take(size, turn)
         self._taken[turn] = size
 
 
-def check_memory(path: Path, source: OpenedFrame, budget: Budget, by_rows: bool) -> None:
+def check_memory(path: str, source: OpenedFrame, budget: Budget, by_rows: bool) -> None:
     """Refuse what takes more memory to decode than there is, by rows or whole.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -33,7 +32,8 @@ class Entry:
     """An image by file or by pixels; one of the two is given."""
 
     id: str
-    path: Path | None = None
+    path: str | None = None
+    """Text: a `Path` for each of a million files takes longer than reading their manifest."""
     pixels: NDArray[Any] | Any = None
     label: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -17,7 +17,7 @@ _KINDS = {
 }
 
 
-def file_size(path: Path) -> int:
+def file_size(path: str | Path) -> int:
     """The bytes of a file, which is not opened: a pipe would wait for its writer for ever.
 
     Raises:
@@ -33,14 +33,14 @@ def file_size(path: Path) -> int:
     return found.st_size
 
 
-def read_small(path: Path, size: int) -> bytes:
+def read_small(path: str, size: int) -> bytes:
     """Read a file of about so many bytes, in three system calls and without Python's file objects."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         data = os.read(file, size + 1)
     finally:
         os.close(file)
-    return data if len(data) == size else path.read_bytes()  # it changed meanwhile
+    return data if len(data) == size else Path(path).read_bytes()  # it changed meanwhile
 
 
 def read_file(path: Path) -> bytes:

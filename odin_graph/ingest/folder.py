@@ -28,7 +28,10 @@ def entries_of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
         raise DataError(f"{folder} has no files: give a folder with one subfolder of images for each class.")
     entries = [
         Entry(
-            id=name.as_posix(), path=folder / name, label=name.parts[0] if len(name.parts) > 1 else None, name=str(name)
+            id=name.as_posix(),
+            path=str(folder / name),
+            label=name.parts[0] if len(name.parts) > 1 else None,
+            name=str(name),
         )
         for name in inside
     ]

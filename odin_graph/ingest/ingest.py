@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from itertools import chain
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.differing import differing
-from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, add_images
+from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, Written, write_images
 from odin_graph.catalog.images.labels import set_labels
 from odin_graph.catalog.images.pixels import compact_pixels
 from odin_graph.catalog.images.sources import is_rows, release
@@ -85,17 +89,22 @@ def ingest(
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
         are_new = not stores.graph.read("MATCH (i:Image) RETURN i.key AS key LIMIT 1")
         read = _read(stores, entries, keep_originals, are_new=are_new)
-        for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
-            good = [item for item in batch if not item.known]
-            existing = [item for item in batch if item.known]
-            if not doubted:  # once is enough
-                doubted = _remark(
-                    report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
-                )
-            keys = stored_keys(stores, [item.entry.id for item in existing])
-            if good:
+        with _Naming() as naming:
+            for batch in _ahead(_batched(read, report, on_error, batch_size, most_bytes)):
+                good = [item for item in batch if not item.known]
+                existing = [item for item in batch if item.known]
+                if not doubted:  # once is enough
+                    doubted = _remark(
+                        report, remarks((item.entry.id, item.pixels) for item in good if item.entry.path is None)
+                    )
+                keys = stored_keys(stores, [item.entry.id for item in existing])
+                finish = partial(_finish, stores, report, batch, keys, on_conflict, advance)
+                if not good:
+                    naming.wait()
+                    finish(None)
+                    continue
                 try:
-                    result = add_images(
+                    written = write_images(
                         stores,
                         _batch_of(good, keep_originals),
                         on_conflict,
@@ -108,13 +117,8 @@ def ingest(
                         raise
                     report.errors.append((good[0].entry.id, str(error)))
                     continue
-                existing += _count(report, good, result, keys)
-            release(getattr(entries, "images", None))
-            report.already_there += len(batch) - len(good)
-            if existing:
-                _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
-            report.keys += [keys[item.entry.id] for item in batch if item.entry.id in keys]
-            advance(len(batch))
+                release(getattr(entries, "images", None))
+                naming.put(written, finish)
         compact_pixels(stores)
     for items in stacked:
         _store_stack(stores, items, report, labels, on_error, on_conflict, keep_originals, progress)
@@ -161,6 +165,60 @@ def _store_stack(
         keys = stored_keys(stores, [item.id for item in items])
         existing = [Decoded(item) for item in items if item.id in keys]
         _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
+
+
+class _Naming:
+    """Has a thread name a batch in the graph, while the next one is read and its pixels are stored.
+
+    Batches are named one after the other. Where one fails, the pixels of the next are removed.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="odin-ingest-graph")
+        self._named: tuple[Future[AddReport], Callable[[AddReport], None]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._thread:
+            self.wait()
+
+    def put(self, written: Written, finish: Callable[[AddReport], None]) -> None:
+        """Name a batch as soon as the one before is named; `finish` is called here, when it is."""
+        try:
+            self.wait()
+        except BaseException:
+            with suppress(OdinError):  # what cannot be removed now is left to `odin gc`
+                written.discard()
+            raise
+        self._named = self._thread.submit(copy_context().run, written.name), finish
+
+    def wait(self) -> None:
+        """Wait until all are named that were put."""
+        if self._named is not None:
+            (future, finish), self._named = self._named, None
+            finish(future.result())
+
+
+def _finish(
+    stores: Stores,
+    report: IngestReport,
+    batch: Sequence[Decoded],
+    keys: dict[str, int],
+    on_conflict: OnConflict,
+    advance: Callable[[int], None],
+    result: AddReport | None,
+) -> None:
+    """Report a batch, of which what was not known was stored with this result."""
+    existing = [item for item in batch if item.known]
+    report.already_there += len(existing)
+    if result is not None:
+        existing += _count(report, [item for item in batch if not item.known], result, keys)
+    if existing:
+        _compare(stores, report, existing, np.array([keys[item.entry.id] for item in existing]), on_conflict)
+    report.keys += [keys[item.entry.id] for item in batch if item.entry.id in keys]
+    advance(len(batch))
 
 
 def _count(report: IngestReport, items: Sequence[Decoded], result: AddReport, keys: dict[str, int]) -> list[Decoded]:
@@ -271,7 +329,7 @@ def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
     """Labels and metadata of entries, by name."""
     if isinstance(entries, ArrayEntries):
         return {"label": entries.labels, **entries.metadata}
-    names = dict.fromkeys(name for entry in entries for name in entry.metadata)
+    names = dict.fromkeys(chain.from_iterable(entry.metadata for entry in entries))
     columns = {name: [entry.metadata.get(name) for entry in entries] for name in names}
     return {"label": [entry.label for entry in entries], **columns}
 
@@ -283,13 +341,12 @@ def _columns(items: Sequence[Decoded]) -> dict[str, Sequence[Any]]:
 def _batch_of(items: Sequence[Decoded], keep_originals: bool) -> ImageBatch:
     columns = _columns(items)
     pixels: list[Any] = [item.pixels for item in items]
-    paths = [str(item.entry.path) if item.entry.path is not None else None for item in items]
     return ImageBatch(
         ids=[item.entry.id for item in items],
         pixels=pixels,
         labels=columns.pop("label"),
         metadata=columns,
-        paths=paths,
+        paths=[item.entry.path for item in items],
         file_digests=[item.file_digest for item in items],
         digests=[item.digest for item in items],
         originals=[item.data for item in items] if keep_originals else None,

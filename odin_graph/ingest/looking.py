@@ -91,12 +91,12 @@ def images_in(entries: Sequence[Entry], *, labeled: bool) -> Found:
 
 
 def _entry(path: Path) -> Entry:
-    return Entry(path.as_posix(), path, name=str(path))
+    return Entry(path.as_posix(), str(path), name=str(path))
 
 
 def _file_of(entry: Entry) -> File:
     assert entry.path is not None
-    return File(entry.name, entry.path, entry.path)
+    return File(entry.name, Path(entry.path), entry.path)
 
 
 def _things(readers: Readers, entries: Sequence[Entry]) -> Iterator[tuple[str, tuple[File, ...], list[Entry]]]:

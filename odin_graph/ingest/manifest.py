@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path, PurePath
 from typing import Any, Final, TypeAlias
 
@@ -118,16 +119,33 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
         if column != "label":
             check_name("Image", column)
     labels = columns.pop("label", [None] * len(paths))
+    below = _below(root)
+    values = zip(*columns.values(), strict=True) if columns else repeat((), len(paths))
     return [
-        Entry(id_of(id_), root / path, None, label, {key: values[row] for key, values in columns.items()}, path)
-        for row, (id_, path, label) in enumerate(zip(ids, paths, labels, strict=True))
+        Entry(id_of(id_), below(path), None, label, dict(zip(columns, row, strict=True)), path)
+        for id_, path, label, row in zip(ids, paths, labels, values, strict=True)
     ]
 
 
 def _as_posix(path: str) -> str:
     """A path with single forward slashes; it is that of `PurePath`, which takes ten times as long."""
-    is_plain = os.sep == "/" and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
-    return path if is_plain else PurePath(path).as_posix()
+    return path if _is_plain(path) else PurePath(path).as_posix()
+
+
+def _below(root: Path) -> Callable[[str], str]:
+    """``str(root / path)`` of a path, for the same reason."""
+    folder = "" if root == Path() else os.path.join(root, "")  # noqa: PTH118
+
+    def below(path: str) -> str:
+        if path in ("", ".") or not _is_plain(path):
+            return str(root / path)
+        return path if path[0] == "/" else folder + path
+
+    return below
+
+
+def _is_plain(path: str) -> bool:
+    return os.sep == "/" and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
 
 
 def values_of(column: pd.Series[Any]) -> list[Any]:

@@ -206,7 +206,8 @@ class OpenedFrame:
 
     def __init__(self, name: object, frame: Frame) -> None:
         self._name, self._frame = name, frame
-        self.dtype: np.dtype[Any] = np.dtype(frame.dtype).newbyteorder("=")
+        dtype: np.dtype[Any] = np.dtype(frame.dtype)
+        self.dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
         height, width, *bands = _checked_shape(frame.shape)
         self.shape: tuple[int, int, int] = (height, width, bands[0] if bands else 1)
         self.at_once, self.takes, self.file = frame.at_once, frame.takes, frame.file

@@ -79,7 +79,7 @@ def stack_of(readers: Readers, entries: Sequence[Entry], budget: Budget, labels:
     if len(opened) != len(entries):
         raise UnreadableImageError(f"{printable(path)}: it changed while it was read")
     for entry in entries:
-        if not is_text(entry.id, entry.label, str(entry.path)):
+        if not is_text(entry.id, entry.label, entry.path):
             raise UnreadableImageError(f"{printable(path)}: its name, id or label is not UTF-8: rename it")
     for index in range(len(opened)):
         frame = opened[index]
@@ -107,7 +107,7 @@ def stack_of(readers: Readers, entries: Sequence[Entry], budget: Budget, labels:
             labels=[entry.label for entry in entries],
             columns=columns,
             own={name: values[0] for name, values in columns.items() if all(value == values[0] for value in values)},
-            paths=[str(entry.path) for entry in entries],
+            paths=[entry.path for entry in entries],
             node_labels=labels,
         )
     except ShapeError as error:

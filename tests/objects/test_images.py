@@ -16,6 +16,7 @@ from PIL import Image
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.catalog.images.images import AddReport, Written
 from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeError, UnreadableImageError
 from tests.mnist import mnist
 
@@ -337,11 +338,43 @@ def test_declared_fields_are_checked(db: og.Workspace, metadata: dict[str, list[
 def test_batches_are_bounded_by_bytes(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten images of 400 bytes, 1,000 bytes a transaction: an interruption loses the last batch alone."""
     ingesting = importlib.import_module("odin_graph.ingest.ingest")  # a function of that name hides it
-    add, stored = ingesting.add_images, []
+    write, stored = ingesting.write_images, []
     monkeypatch.setattr(ingesting, "BATCH_BYTES", 1_000)
-    monkeypatch.setattr(ingesting, "add_images", lambda *a, **k: stored.append(len(a[1])) or add(*a, **k))
+    monkeypatch.setattr(ingesting, "write_images", lambda *a, **k: stored.append(len(a[1])) or write(*a, **k))
     db.images.add(images=DRAW.integers(0, 256, (10, 20, 20), np.uint8))
     assert stored == [3, 3, 3, 1]
+
+
+def test_a_batch_that_fails_in_the_graph_leaves_nothing_of_itself_or_the_next(
+    db: og.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one's pixels are written while it is named; what was named before stays."""
+    name, named = Written.name, []
+
+    def failing(written: Written) -> AddReport:
+        named.append(len(written.batch))
+        if len(named) == 2:
+            written.batch.metadata["age"][0] = object()  # which no graph stores
+        return name(written)
+
+    monkeypatch.setattr(Written, "name", failing)
+    ages = list(range(12))
+    with pytest.raises(MetadataError, match="object"):
+        db.images.add(images=DRAW.integers(0, 256, (12, 20, 20), np.uint8), metadata={"age": ages}, batch_size=3)
+    assert named == [3, 3]
+    assert [image.age for image in db.images] == [0, 1, 2]
+    held = [file.uri for file in db._stores.arrays.files() if ".pixels." in file.uri]
+    assert held == [segment.uri for segment in db._stores.columns.segments("pixels")], "the pixels of one batch"
+
+
+def test_what_was_read_before_a_file_that_cannot_be_read_is_stored(db: og.Workspace, tmp_path: Path) -> None:
+    """A batch is named while the next one is read: the call ends when that is done."""
+    for place in range(7):
+        Image.fromarray(DRAW.integers(0, 256, (20, 20), np.uint8)).save(tmp_path / f"{place}.png")
+    (tmp_path / "7.png").write_bytes(b"no image")
+    with pytest.raises(UnreadableImageError, match=r"7\.png"):
+        db.images.add(tmp_path, batch_size=3)
+    assert [image.id for image in db.images] == [f"{place}.png" for place in range(6)]
 
 
 def test_originals_are_kept_when_asked(db: og.Workspace, folder: Path) -> None:

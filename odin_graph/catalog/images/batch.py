@@ -103,7 +103,7 @@ def image_digest(pixels: Pixels | Rows) -> str:
 
 def _as_stored(pixels: Pixels) -> Pixels:
     array = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return np.ascontiguousarray(array, dtype=None if array.dtype.isnative else array.dtype.newbyteorder("="))
 
 
 def check_id(id_: Any, *, versions: bool = False) -> None:

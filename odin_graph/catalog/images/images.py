@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.arrays import Rows
+from odin_graph.arrays import Rows, SegmentInfo
 from odin_graph.catalog.images.arrivals import Arrivals, OnConflict, deduplicate, stored_keys
 from odin_graph.catalog.images.batch import ImageBatch, Pixels, image_digest
 from odin_graph.catalog.images.pixels import write_originals, write_pixels
@@ -19,13 +19,14 @@ from odin_graph.catalog.records.segments import discard, name_segments
 from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import batches, create_edges, create_nodes
+from odin_graph.graph.writer import batches, create_columns, create_edges
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import is_several
 from odin_graph.stores import Stores
 
+T = TypeVar("T")
 _ATTEMPTS = 4
 _ALIVE = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}) WHERE {alive('Image', 'i')} RETURN collect(key) AS keys"
 
@@ -86,6 +87,20 @@ def add_images(
         DataError: The pixels of a huge image changed while they were read.
         SpaceError: No space is left.
     """
+    return write_images(stores, batch, on_conflict, labels=labels, relate=relate, known=known, are_new=are_new).name()
+
+
+def write_images(
+    stores: Stores,
+    batch: ImageBatch,
+    on_conflict: OnConflict = "error",
+    *,
+    labels: Sequence[str] = ("Image",),
+    relate: Relate | None = None,
+    known: Mapping[str, FieldType] | None = None,
+    are_new: bool = False,
+) -> Written:
+    """The first half of `add_images`: the pixels are stored, and nobody sees them before `Written.name`."""
     if on_conflict not in ("error", "skip", "revise", "update"):
         raise DataError(f'on_conflict={on_conflict!r} is not known: give "error", "skip", "revise" or "update".')
     arrays = batch.arrays(stores.budget.huge)
@@ -93,15 +108,86 @@ def add_images(
     digests = [digest or image_digest(image) for digest, image in zip(known_digests, arrays, strict=True)]
     columns = dict(batch.metadata) if batch.labels is None else {**batch.metadata, "label": batch.labels}
     values = NewValues.of("Image", columns, own=("label",), known=known)
-    for attempt in range(_ATTEMPTS):
+    written = Written(stores, batch, arrays, digests, values, on_conflict, labels, relate)
+    written.write(Arrivals.all_new(len(batch)) if are_new else deduplicate(stores, batch.ids, digests, on_conflict))
+    return written
+
+
+@dataclass(eq=False)
+class Written:
+    """A batch whose pixels are stored, and which the graph does not name yet."""
+
+    stores: Stores
+    batch: ImageBatch
+    arrays: Sequence[Pixels | Rows]
+    digests: Sequence[str]
+    values: NewValues
+    on_conflict: OnConflict
+    labels: Sequence[str]
+    relate: Relate | None
+    found: Arrivals = field(init=False)
+    segments: list[SegmentInfo] = field(init=False)
+
+    def name(self) -> AddReport:
+        """Make the images visible; see `add_images`."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._name_once()
+            except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
+                if attempt == _ATTEMPTS - 1:
+                    raise ConflictError(str(error)) from error.__cause__
+            self.write(deduplicate(self.stores, self.batch.ids, self.digests, self.on_conflict))
+        raise AssertionError("unreachable")
+
+    def discard(self) -> None:
+        """Remove the pixels of images that will not be named."""
+        discard(self.stores, self.segments)
+
+    def write(self, found: Arrivals) -> None:
+        """Store the pixels of the images that are new."""
+        self.found, self.segments = found, []
+        if not (new := found.new):
+            return
+        stores, keys = self.stores, found.keys
+        reserved = stores.graph.reserve_keys(len(new))
+        keys[new] = np.arange(reserved.start, reserved.stop)
+        self.segments = write_pixels(stores, keys[new], _at(self.arrays, new), _at(self.digests, new))
+        if (originals := self.batch.originals) is not None:
+            self.segments += write_originals(stores, keys[new], _at(originals, new))
+
+    def _name_once(self) -> AddReport:
+        stores, batch, found = self.stores, self.batch, self.found
+        keys, new = found.keys, found.new
+        if not new:
+            return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
+        own = _own_columns(batch, self.arrays, self.digests, found)
+        if self.relate is not None:  # made of stored images
+            del own["odin_origins"]
+        at = now()
+        revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
+        edges = [{"start": key, "end": before} for key, before in revised]
+        roots = roots_of(stores, [before for _, before in revised])
+
+        def name(tx: Transaction) -> None:
+            free = {name: _at(column, new) for name, column in self.values.record_columns(tx).items()}
+            create_columns(tx, self.labels, {**free, **own}, shared={"created_at": at})
+            name_segments(tx, self.segments)
+            if edges:
+                create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
+                give_roots(tx, revised, roots)
+            if self.relate is not None:
+                self.relate(tx, [(position, int(keys[position])) for position in new])
+
         try:
-            found = Arrivals.all_new(len(batch)) if are_new and attempt == 0 else None
-            found = found or deduplicate(stores, batch.ids, digests, on_conflict)
-            return _add_once(stores, batch, arrays, digests, values, found, labels, relate)
-        except _OvertakenError as error:  # another writer stored one of the ids meanwhile: retry
-            if attempt == _ATTEMPTS - 1:
-                raise ConflictError(str(error)) from error.__cause__
-    raise AssertionError("unreachable")
+            stores.graph.execute(name)
+        except ConflictError as error:
+            self.discard()
+            raise _OvertakenError(str(error)) from error
+        except DataError:
+            self.discard()
+            raise
+        added, skipped = len(new) - len(edges), len(batch) - len(new)
+        return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
 
 
 def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
@@ -154,80 +240,39 @@ def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
         )
 
 
-def _add_once(
-    stores: Stores,
-    batch: ImageBatch,
-    arrays: Sequence[Pixels | Rows],
-    digests: Sequence[str],
-    values: NewValues,
-    found: Arrivals,
-    labels: Sequence[str],
-    relate: Relate | None,
-) -> AddReport:
-    keys, new = found.keys, found.new
-    if not new:
-        return AddReport(keys, 0, len(batch), 0, tuple(found.others), tuple(found.deleted))
-    reserved = stores.graph.reserve_keys(len(new))
-    keys[new] = np.arange(reserved.start, reserved.stop)
-    segments = write_pixels(
-        stores, keys[new], [arrays[position] for position in new], [digests[position] for position in new]
-    )
-    if batch.originals is not None:
-        segments += write_originals(stores, keys[new], [batch.originals[position] for position in new])
-    is_original = relate is None  # made of no stored image
-    rows = [
-        {
-            **_own_properties(batch, position, arrays[position]),
-            "id": found.id_of(position, batch.ids[position]),
-            "key": int(keys[position]),
-            "digest": digests[position],
-            # Otherwise its id would look like that of a derived image which lost its edge.
-            "odin_origins": [] if is_original and "#" in batch.ids[position] and position not in found.before else None,
-        }
-        for position in new
-    ]
-    at = now()
-    revised = [(int(keys[position]), before.key) for position, before in found.before.items()]
-    edges = [{"start": key, "end": before} for key, before in revised]
-    roots = roots_of(stores, [before for _, before in revised])
-
-    def name(tx: Transaction) -> None:
-        free = values.record(tx, len(batch))
-        nodes = ({**free[position], **row} for row, position in zip(rows, new, strict=True))
-        create_nodes(tx, labels, nodes, shared={"created_at": at})
-        name_segments(tx, segments)
-        if edges:
-            create_edges(tx, "REVISION_OF", ("Image", "key"), ("Image", "key"), edges)
-            give_roots(tx, revised, roots)
-        if relate is not None:
-            relate(tx, [(position, int(keys[position])) for position in new])
-
-    try:
-        stores.graph.execute(name)
-    except ConflictError as error:
-        discard(stores, segments)
-        raise _OvertakenError(str(error)) from error
-    except DataError:
-        discard(stores, segments)
-        raise
-    added, skipped = len(new) - len(edges), len(batch) - len(new)
-    return AddReport(keys, added, skipped, len(edges), tuple(found.others), tuple(found.deleted))
-
-
-def _own_properties(batch: ImageBatch, position: int, pixels: Pixels | Rows) -> dict[str, Any]:
-    height, width, bands = pixels.shape
+def _own_columns(
+    batch: ImageBatch, arrays: Sequence[Pixels | Rows], digests: Sequence[str], found: Arrivals
+) -> dict[str, Sequence[Any]]:
+    """The properties of the new images, beside their metadata."""
+    new = found.new
+    images = _at(arrays, new)
+    named = {dtype: str(dtype) for dtype in {image.dtype for image in images}}
+    given = _at(batch.ids, new)
+    unknown = [None] * len(new)
     return {
-        "height": height,
-        "width": width,
-        "bands": bands,
-        "dtype": str(pixels.dtype),
-        "path": None if batch.paths is None else batch.paths[position],
-        "file_digest": None if batch.file_digests is None else batch.file_digests[position],
+        "id": [found.id_of(position, id_) for position, id_ in zip(new, given, strict=True)] if found.before else given,
+        "key": found.keys[new].tolist(),
+        "digest": _at(digests, new),
+        "height": [image.shape[0] for image in images],
+        "width": [image.shape[1] for image in images],
+        "bands": [image.shape[2] for image in images],
+        "dtype": [named[image.dtype] for image in images],
+        "path": unknown if batch.paths is None else _at(batch.paths, new),
+        "file_digest": unknown if batch.file_digests is None else _at(batch.file_digests, new),
+        # Otherwise its id would look like that of a derived image which lost its edge.
+        "odin_origins": [
+            [] if "#" in id_ and position not in found.before else None
+            for position, id_ in zip(new, given, strict=True)
+        ],
     }
+
+
+def _at(column: Sequence[T], positions: Sequence[int]) -> Sequence[T]:
+    return column if len(positions) == len(column) else [column[position] for position in positions]
 
 
 class _OvertakenError(Exception):
     """Another writer stored the same ids first."""
 
 
-__all__ = ["AddReport", "ImageBatch", "OnConflict", "add_images", "keys_of"]
+__all__ = ["AddReport", "ImageBatch", "OnConflict", "Written", "add_images", "keys_of", "write_images"]

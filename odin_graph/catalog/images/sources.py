@@ -7,6 +7,7 @@ import mmap
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, Final, TypeGuard
 
@@ -75,7 +76,12 @@ class Digesting:
 
 def begin_digest(shape: Sequence[int], dtype: np.dtype[Any]) -> hashlib._Hash:
     """SHA-256 of dtype and shape. The caller adds the pixels, in C order and little endian."""
-    return hashlib.sha256(f"{dtype.newbyteorder('<').str}{tuple(shape)}".encode())
+    return hashlib.sha256(_beginning(tuple(map(int, shape)), dtype))
+
+
+@lru_cache(64)  # spelling it takes longer than the digest of a small image
+def _beginning(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    return f"{dtype.newbyteorder('<').str}{shape}".encode()
 
 
 def is_rows(pixels: Any) -> TypeGuard[Rows]:

@@ -90,17 +90,20 @@ class NewValues:
         return replace(self, columns={name: values[rows] for name, values in self.columns.items()})
 
     def record(self, tx: Transaction, number: int = 1) -> list[dict[str, Any]]:
+        """As `record_columns`, but the properties of each of so many nodes; missing values are left out."""
+        columns = self.record_columns(tx)
+        return [
+            {name: values[row] for name, values in columns.items() if values[row] is not None} for row in range(number)
+        ]
+
+    def record_columns(self, tx: Transaction) -> dict[str, list[Any]]:
         """Record the types in the transaction that writes the values.
 
         A field without values is forgotten, and takes the new type. If a type is changed before the transaction ends,
         the transaction is run again.
 
-        Args:
-            tx: The transaction that writes the values.
-            number: How many nodes there are.
-
         Returns:
-            The properties of each node, in the recorded types; missing values are left out.
+            The properties by name, in the recorded types; None where a value is missing.
 
         Raises:
             MetadataError: A type that conflicts with the recorded one, or empty lists if no list type is recorded.
@@ -109,17 +112,15 @@ class NewValues:
         recorded = record_types(tx.run, self.kind, self.types) | list_types(tx.run, self.kind, self.empty)
         if self.given:
             tx.require(partial(unchanged, tx.run, self.kind, recorded))
-        rows: list[dict[str, Any]] = [{} for _ in range(number)]
-        for name, values in self.columns.items():
-            if metadata.plain_type(values) is recorded[name]:
-                for row, value in zip(rows, values, strict=True):
-                    if value is not None and value == value:  # NaN is missing
-                        row[name] = value
-                continue
-            for row, value in zip(rows, values, strict=True):
-                if (stored := metadata.encode(value, recorded[name], f"{self.kind}.{name}")) is not None:
-                    row[name] = stored
-        return rows
+        return {name: _stored(values, recorded[name], f"{self.kind}.{name}") for name, values in self.columns.items()}
+
+
+def _stored(values: Sequence[Any], type_: FieldType, name: str) -> list[Any]:
+    if metadata.plain_type(values) is not type_:
+        return [metadata.encode(value, type_, name) for value in values]
+    if type_ is FieldType.FLOAT:
+        return [value if value == value else None for value in values]  # NaN is missing
+    return list(values)
 
 
 def _is_empty(value: Any) -> bool:

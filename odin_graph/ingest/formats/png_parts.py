@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -129,6 +130,13 @@ def check(kind: bytes, body: bytes, stored: bytes) -> bytes:
 
 
 def _header(data: bytes) -> Header:
+    head = _checked(data)
+    check_size(head.width, head.height)
+    return head
+
+
+@lru_cache(64)  # images of one size begin alike
+def _checked(data: bytes) -> Header:
     if data[12:16] == b"CgBI":
         raise UnreadableImageError("it is Apple's own kind of PNG, which other programs do not read: save it as PNG")
     if len(data) < _FIRST or data[8:16] != b"\0\0\0\rIHDR":
@@ -138,7 +146,6 @@ def _header(data: bytes) -> Header:
     )
     if depth not in _DEPTHS.get(color, ()) or packing or filtering or interlaced > 1 or not width or not height:
         raise broken("its header is of no PNG that there is")
-    check_size(width, height)
     return Header(width, height, depth, color, bool(interlaced))
 
 
