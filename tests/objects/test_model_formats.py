@@ -151,7 +151,7 @@ def test_onnx_predicts_and_embeds_as_torch(world: og.Workspace, tmp_path: Path, 
     assert table["predicted"].tolist() == logits.argmax(1).tolist()
     np.testing.assert_allclose(table["confidence"], logits.softmax(1).max(1).values, atol=1e-5)
     layer = world.experiment("of onnx").layer("output")
-    np.testing.assert_allclose(layer.vectors(world.images("digits")), logits, atol=1e-4)
+    np.testing.assert_allclose(layer.embeddings(world.images("digits")), logits, atol=1e-4)
     near = world.images("digits").nearest("digit/000003", by=layer, k=4, metric="l2")
     distances = (logits - logits[3]).norm(dim=1)
     assert set(near.to_pandas()["id"]) == {f"digit/{place:06}" for place in distances.argsort()[1:5].tolist()}
@@ -167,10 +167,10 @@ def test_a_function_with_a_definition(world: og.Workspace) -> None:
 
 def test_what_needs_layers_or_gradients_says_so(world: og.Workspace) -> None:
     model = world.models.add("rule", brightest, kwargs={"bins": 4}, classes=list("abcd"), input_shape=(1, 28, 28))
-    assert [row.name for row in model.layers] == ["", "output"]
+    assert [row.name for row in model.layers()] == ["output"]
     predicted(world, model)
     with pytest.raises(UnknownNameError, match="output"):
-        world.experiment("of rule").layer("conv1").vectors(world.images("digits"))
+        world.experiment("of rule").layer("conv1").embeddings(world.images("digits"))
     images = torch.zeros(2, 1, 28, 28, requires_grad=True)
     with pytest.raises(ModelError, match="no torch module, so there are no gradients"):
         model.build()(images)
