@@ -4,9 +4,9 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ENGINE ?=
-# Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
 # pytest keeps the assertions that it has rewritten, unless this is set.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
+# Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
 BOTH := $(if $(ENGINE),--engine=$(ENGINE),-n 2)
 
 FILE ?=
@@ -28,7 +28,7 @@ quickstart: $(STAMP)  ## the main job on real images, in about a minute
 test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for one, FILE=tests/... for a part
 	$(PYTEST) $(BOTH) $(or $(FILE),tests)
 
-unit: $(STAMP)  ## what needs no graph engine, in a minute or two
+unit: $(STAMP)  ## what needs no graph engine
 	$(PYTEST) -n 2 -m unit tests
 
 lint: $(STAMP)  ## formatting, lint, types, levels: no test, under a minute
@@ -42,7 +42,7 @@ lint: $(STAMP)  ## formatting, lint, types, levels: no test, under a minute
 bench: $(STAMP)  ## every goal, timed; never part of `test`
 	$(RUN) -m benchmarks --json bench.json
 
-soak: $(STAMP)  ## the long counts: crashes, random cases, the older Neo4j
+soak: $(STAMP)  ## the long counts: crashes, all random cases, every test on every engine, the older Neo4j
 	$(PYTEST) $(BOTH) --soak --timeout=0 tests
 
 matrix:  ## a smoke with the oldest and the newest dependencies (Python 3.11 and 3.13), and of wheel and sdist

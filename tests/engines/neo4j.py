@@ -79,7 +79,8 @@ class Neo4jServer:
             self._process.wait()
 
     def stop(self) -> None:
-        self.halt()
+        """End it at once, and remove its data."""
+        self.stop_quietly()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _first_login(self, password: str, *, is_new: bool) -> None:
