@@ -78,3 +78,46 @@ def test_names_and_missing_checkpoints_are_errors(db: og.Workspace, experiment: 
         pass
     with pytest.raises(og.errors.QueryError, match="'empty' has no checkpoint"):
         run.experiment.layer("norm")
+
+
+def spread(values: np.ndarray) -> float:
+    return float(values.max() - values.min())
+
+
+def test_a_function_of_activations_and_predictions(db: og.Workspace, experiment: og.Experiment) -> None:
+    """What `map` calls a function on need not be the image."""
+    images = db.images("digits")[3:20]
+    layer = experiment.layer("norm")
+    module = trained()
+    with torch.no_grad():
+        maps = module.norm(module.second(module.first(as_inputs(digits()[0][3:20])).relu())).numpy()
+    np.testing.assert_allclose(layer.activations(images), maps, atol=1e-5)
+    found = images.map(lambda each: each.shape, over=layer.activations)
+    assert set(found) == {(16, 13, 13)}
+    named = images.map(spread, "spread", over=layer.activations)
+    np.testing.assert_allclose(named, maps.reshape(17, -1).max(1) - maps.reshape(17, -1).min(1), atol=1e-5)
+    assert db.images("digits")[3:20].to_pandas("spread")["spread"].tolist() == named.tolist()
+    few = images.map(spread, over=layer.units[[2, 5]].values)
+    np.testing.assert_allclose(few, np.abs(maps[:, 0, 0, 2] - maps[:, 0, 0, 5]), atol=1e-5)
+    largest = images.map(np.argmax, over=layer.embeddings)
+    assert largest.tolist() == maps.mean((2, 3)).argmax(1).tolist()
+
+    predictions = experiment.predict("digits", progress=False)
+    with torch.no_grad():
+        expected = module(as_inputs(digits()[0][3:20])).softmax(1).numpy()
+    seconds = images.map(lambda each: int(np.argsort(each.probabilities)[-2]), over=predictions.of_images)
+    assert seconds.tolist() == expected.argsort(1)[:, -2].tolist()
+    assert images.map(lambda each: each.predicted, over=predictions.of_images).tolist() == expected.argmax(1).tolist()
+    by_digit = images.map(
+        lambda each: max(one.confidence for one in each), over=predictions.of_images, group_by="label"
+    )
+    labels = digits()[1][3:20]
+    assert by_digit.to_dict() == pytest.approx(
+        {int(label): expected.max(1)[labels == label].max() for label in labels}, abs=1e-5
+    )
+    with pytest.raises(og.DataError, match="over= gave 2 values for 1 images"):
+        images.map(spread, over=lambda keys: [0, 0])
+    with pytest.raises(og.DataError, match="cannot be stored as metadata"):
+        images.map(lambda each: each, "maps", over=layer.activations)
+    with pytest.raises(og.QueryError, match="have no prediction in"):
+        predictions.of_images(db.images.add(images=digits()[0][:2], prefix="new", progress=False).images())

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets.datasets import resolve
+from odin_graph.catalog.datasets.versions import ids_of
+from odin_graph.catalog.experiments.predictions import probabilities_array
 from odin_graph.client import LocalSession, Session
-from odin_graph.errors import UnknownNameError
+from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.base.verbs import Verbs
+from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.objects.things.experiment import Experiment, Experiments
 from odin_graph.query.expressions.expressions import Expr
-from odin_graph.served import served
+from odin_graph.served import served, travels
 from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
@@ -31,6 +37,21 @@ OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes,
        s.odin_warnings AS warnings
 """
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model predicted for one image."""
+
+    predicted: Any
+    """The class, the list of classes, or the number."""
+    confidence: float | None
+    """Between 0 and 1; None where it was not stored."""
+    wrong: bool | None
+    """None where the image has no label."""
+    probabilities: NDArray[np.float32] | None
+    """(classes,); None where they were not stored."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +98,17 @@ class PredictionSet(Verbs):
         frame: pd.DataFrame = self.to_arrow().to_pandas()
         return frame
 
+    def of_images(self, images: Any) -> list[Prediction]:
+        """The predictions of images, in their order.
+
+        Args:
+            images: A query, images, their ids or keys.
+
+        Raises:
+            QueryError: Some images have no prediction in this set.
+        """
+        return self._session.ask(_of_images, self.id, keys_of_images(self._session, images).tolist())
+
     def __str__(self) -> str:
         return self.id
 
@@ -102,6 +134,26 @@ def _predictions_of(stores: Stores, id: str) -> pa.Table:  # noqa: A002
     """The predictions of images that exist, sorted by key."""
     _record_of(stores, id)
     return stores.columns.present(stores.columns.predictions(id))
+
+
+@served
+def _of_images(stores: Stores, id: str, keys: list[int]) -> list[Prediction]:  # noqa: A002
+    table = _predictions_of(stores, id)
+    place = {key: row for row, key in enumerate(table.column("key").to_pylist())}
+    if lacking := [key for key in keys if key not in place]:
+        ids = ", ".join(map(repr, ids_of(stores, lacking[:4]).values()))
+        raise QueryError(
+            f"{len(lacking)} images have no prediction in {id!r}, first {ids}: take images of its data set."
+        )
+    rows = table.take(pa.array([place[key] for key in keys], pa.int64())).to_pylist()
+    probabilities: Sequence[NDArray[np.float32] | None] = [None] * len(keys)
+    if stores.columns.segments(probabilities_array(id)):
+        known, values = stores.columns.probabilities(id)
+        probabilities = list(values[np.searchsorted(known, np.array(keys, np.int64))])
+    return [
+        Prediction(row["predicted"], row.get("confidence"), row.get("wrong"), each)
+        for row, each in zip(rows, probabilities, strict=True)
+    ]
 
 
 class PredictionSets(Collection[PredictionSet]):

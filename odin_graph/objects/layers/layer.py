@@ -72,6 +72,18 @@ class Layer(UnitQuestions):
 
         return embeddings(self._stores, layer_ref(self.node), keys, progress=progress, **how)
 
+    def activations(self, images: Query | Iterable[Any] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """The outputs (n, ...) for images, in their order, before pooling: read from storage, or computed by the model.
+
+        Args:
+            images: A query, images, their ids, or their keys.
+
+        Raises:
+            QueryError: The model was added without ``input_shape``, so the shape of the layer is not known.
+        """
+        values = self.units.values(images)
+        return values.reshape(len(values), *(self.shape or (values.shape[1],)))
+
     @property
     def units(self) -> Units:
         """All numbers of its output for an image: ``layer.units[[3, 17, 88]].mean()``, ``layer.units[3] > 2.5``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,19 @@ from odin_graph.runtime.derive.derive import recipe_of
 from odin_graph.runtime.derive.function import Function
 from odin_graph.runtime.derive.storing import from_parents, of_each, store_made
 from odin_graph.schema.reserved import reserved
+from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.query.query import Query
     from odin_graph.objects.things.image import Image
 
 T = TypeVar("T")
+Over: TypeAlias = Callable[[NDArray[np.int64]], Sequence[Any] | NDArray[Any]]
+"""Gives what a function of the user's is called with, for each of some keys (n,), in their order."""
 _AT_ONCE = 256
 """Images whose pixels are in memory together."""
+_BYTES = 1 << 26
+"""Of what a function is called with, in memory together."""
 
 
 def map_images(
@@ -47,15 +52,56 @@ def map_images(
             ids += [image.id for image in block]
             values += call_each(stores, function, block, [repr(image.id) for image in block], workers)
             advance(len(block))
+    return _named(stores, name, keys, ids, values)
+
+
+def map_over(
+    query: Query, function: Callable[[Any], Any], name: str | None, over: Over, workers: int, progress: bool
+) -> pd.Series:
+    """Values by image id, of what there is of each image besides its pixels; see `Query.map`."""
+    stores = query._stores  # noqa: SLF001 - of one package
+    table = query.to_arrow("id")
+    keys, ids = table.column("key").to_numpy(), table.column("id").to_pylist()
+    values: list[Any] = []
+    with progress_bar("map", len(keys), show=progress) as advance:
+        while (done := len(values)) < len(keys):
+            if not done:
+                size = 1  # the first shows how many there is room for
+            part = slice(done, done + size)
+            given = _given(over, keys[part])
+            values += call_each(stores, function, given, list(map(repr, ids[part])), workers)
+            size = max(1, min(_AT_ONCE, _BYTES // max(1, getattr(given[0], "nbytes", 1))))
+            advance(len(given))
+    return _named(stores, name, keys, ids, values)
+
+
+def _given(over: Over, keys: NDArray[np.int64]) -> list[Any]:
+    given = over(keys)
+    if len(given) != len(keys):
+        raise DataError(
+            f"over= gave {len(given)} values for {len(keys)} images: give one for each key, in their order."
+        )
+    return list(given)
+
+
+def _named(
+    stores: Stores, name: str | None, keys: NDArray[np.int64], ids: Sequence[str], values: Sequence[Any]
+) -> pd.Series:
+    """The values by id, stored as metadata if they are named."""
     if name is not None and len(keys):
         check_values(values)
         once = dict(zip(keys.tolist(), values, strict=True))
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
-    return pd.Series(values, index=pd.Index(ids, name="id"), name=name)
+    return pd.Series(list(values), index=pd.Index(list(ids), name="id"), name=name)
 
 
 def map_groups(
-    query: Query, function: Callable[[list[Image]], Any], name: str | None, group_by: str, progress: bool
+    query: Query,
+    function: Callable[[list[Any]], Any],
+    name: str | None,
+    group_by: str,
+    over: Over | None,
+    progress: bool,
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
     stores = query._stores  # noqa: SLF001 - of one package
@@ -66,8 +112,9 @@ def map_groups(
     values: list[Any] = []
     with progress_bar("map", table.num_rows, show=progress) as advance:
         for group, keys in groups.items():
-            images = list(query._images_of(np.array(keys, np.int64)))  # noqa: SLF001 - of one package
-            values += call_each(stores, function, [images], [f"the group {group!r}"])
+            wanted = np.array(keys, np.int64)
+            each: list[Any] = list(query._images_of(wanted)) if over is None else _given(over, wanted)  # noqa: SLF001
+            values += call_each(stores, function, [each], [f"the group {group!r}"])
             advance(len(keys))
     if name is not None and groups:
         check_values(values)

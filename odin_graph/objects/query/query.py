@@ -18,7 +18,7 @@ from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.answers import ImageAnswers
 from odin_graph.objects.query.derived import DerivedQuery
-from odin_graph.objects.query.mapping import map_groups, map_images
+from odin_graph.objects.query.mapping import Over, map_groups, map_images, map_over
 from odin_graph.objects.query.operations import Operations
 from odin_graph.objects.query.patches import PatchQuery
 from odin_graph.objects.query.pixels_out import Read
@@ -54,6 +54,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: None = None,
         *,
+        over: Over | None = None,
         group_by: str | None = None,
         workers: int = 0,
         progress: bool = True,
@@ -64,6 +65,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str,
         *,
+        over: Over | None = None,
         group_by: str | None = None,
         workers: int = 0,
         progress: bool = True,
@@ -73,6 +75,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         function: Callable[[Any], Any],
         name: str | None = None,
         *,
+        over: Over | None = None,
         group_by: str | None = None,
         workers: int = 0,
         progress: bool = True,
@@ -87,8 +90,11 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
         Args:
             function: It is called with an `Image`, or with the list of images of a group if ``group_by`` is given.
             name: The name of the metadata, or of the new images.
-            group_by: A field. The function is called once for each value of the field. With a name, every image of the
-                group gets the result.
+            over: What the function is called with instead of the image: ``layer.activations``, ``layer.embeddings``,
+                ``units.values``, ``db.vectors["clip"].embeddings``, ``db.predictions[id].of_images``, or a callable of
+                your own that takes keys (n,) and gives n values. With a name, the results become metadata.
+            group_by: A field. The function is called once for each value of the field, with a list. With a name, every
+                image of the group gets the result.
             workers: The number of processes. Threads run a function in pure Python on one core only.
             progress: Show a progress bar.
 
@@ -97,7 +103,9 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
         if group_by is not None:
-            return map_groups(self, function, name, group_by, progress)
+            return map_groups(self, function, name, group_by, over, progress)
+        if over is not None:
+            return map_over(self, function, name, over, workers, progress)
         return map_images(self, function, name, workers, progress)
 
     @classmethod
