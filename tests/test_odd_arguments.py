@@ -147,8 +147,8 @@ def calls(db: og.Workspace, folder: Path) -> Calls:
         "labels.update": (of(db.labels.update, "source"), {"source": {ids[0]: "DME"}, "who": "me", "why": "so"}),
         "labels.update to": (of(db.labels.update, "source"), {"source": ids[:2], "label": "DME"}),
         "labels.history": (db.labels.history, {"images": ids[0]}),
-        "datasets.create": (
-            of(db.datasets.create, "id"),
+        "datasets.add": (
+            of(db.datasets.add, "id"),
             {"id": fresh, "images": ids[:5], "labels": ["DME"] * 5, "label": None, "revise": False},
         ),
         "datasets.load": (db.datasets.load, {"path": folder / "nowhere", "id": None}),
