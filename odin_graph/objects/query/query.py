@@ -164,7 +164,7 @@ class Query(ImageAnswers["Image"], QueryVerbs, Operations["DerivedQuery"], Train
             """A registered step of queries by its name, else a registered image operation."""
             spelt = name.replace("_", "-")
             if not name.startswith("_") and spelt in STEPS:
-                return partial(self.step, spelt)
+                return partial(self.apply_step, spelt)
             return super().__getattr__(name)
 
     def __getstate__(self) -> tuple[Address | Remote, Plan]:
