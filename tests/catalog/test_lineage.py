@@ -203,7 +203,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
     assert below.ids() == ["digit/000001", "digit/000002"]
     assert "digit/000002" in below
     assert "digit/000003" not in below
-    assert [image.id for image in below.images()] == list(below)
+    assert [image.id for image in below.images()] == below.ids()
     assert below.to_arrow().column("op").to_pylist() == ["resize", "resize"]
     assert [experiment.id for experiment in below.used_by(og.Experiment)] == ["e"]
     assert [dataset.id for dataset in below.used_by(og.Dataset)] == ["crops@1"]
@@ -211,7 +211,7 @@ def test_relatives_of_an_image(db: og.Workspace) -> None:
     assert db.image("digit/000002").ancestors().ids() == ["digit/000001", "digit/000000"]
     assert "2 descendants of 'digit/000000'" in repr(below)
     assert "digit/000002 by resize" in repr(below)
-    with pytest.raises(og.QueryError, match=r"og\.Dataset or og\.Experiment"):
+    with pytest.raises(og.QueryError, match=r"og\.Dataset, og\.Experiment or og\.PredictionSet"):
         below.used_by(og.Model)
     found = db.impact("digit/000000")
     assert found.counts == {

@@ -103,7 +103,7 @@ def test_a_subset_keeps_frozen_labels_and_lineage(stores: Stores, datasets: Data
     )
     assert (rows[0]["a"], rows[0]["b"]) == ("cats@1", "pets@1")
     again = Query.from_json(stores.address, json.loads(rows[0]["q"]))
-    assert again.keys()().tolist() == cats.keys().tolist(), "the recorded query finds the same images"
+    assert again.keys().tolist() == cats.keys().tolist(), "the recorded query finds the same images"
 
 
 def test_split_is_seeded_whole_and_derived(stores: Stores, datasets: Datasets, images: Query) -> None:

@@ -116,7 +116,7 @@ def check(db: og.Workspace, truth: Truth) -> None:
     assert len(db.images) == len(expected)
     if truth.frozen:
         held = db.datasets["all"]
-        assert len(held) == len(truth.frozen)
+        assert (held.size, len(held)) == (len(truth.frozen), len(truth.frozen & truth.rows.keys()))
         assert held.deleted_members() == sorted(truth.frozen - truth.rows.keys())
         assert {image.id for image in held.images()} == truth.frozen & truth.rows.keys()
     assert set(db.deletions()["id"]) == truth.gone

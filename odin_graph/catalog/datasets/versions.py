@@ -130,19 +130,29 @@ def alive_members(stores: Stores, dataset: str) -> Members:
     return Members.alive(stores, dataset)
 
 
-@served
-def combined(stores: Stores, how: Combination, one: str | Members, other: str | Members) -> Members:
-    """Combine members, or those of versions that were not deleted since, as a set operation."""
-    a, b = (Members.alive(stores, given) if isinstance(given, str) else given for given in (one, other))
+def combined(how: Combination, a: Members, b: Members, names: Callable[[list[int]], list[str]]) -> Members:
+    """Combine members as a set operation; ``names`` gives the ids of images for a message.
+
+    Raises:
+        DataError: Images in both have different labels.
+    """
+    if how in ("union", "intersection"):
+        _agree(a, b, names)
     match how:
         case "union":
-            return union(stores, a, b)
+            return Members.from_dict({**a.as_dict(), **difference(b, a).as_dict()})
         case "intersection":
-            return intersection(stores, a, b)
+            return _select(a, b, lambda inside: inside)
         case "difference":
             return difference(a, b)
         case "symmetric difference":
-            return symmetric_difference(a, b)
+            return Members.from_dict({**difference(a, b).as_dict(), **difference(b, a).as_dict()})
+
+
+@served
+def names_of(stores: Stores, keys: list[int]) -> list[str]:
+    """The ids of images, for a message."""
+    return list(ids_of(stores, keys).values())
 
 
 @served
@@ -194,26 +204,9 @@ def revised(
     return Members.from_dict({**changed, **(add or {})})
 
 
-def union(stores: Stores, a: Members, b: Members) -> Members:
-    """The members of both: the first in their order, then the new ones of the second. Common labels must agree."""
-    _agree(stores, a, b)
-    return Members.from_dict({**a.as_dict(), **{k: v for k, v in b.as_dict().items() if k not in a.as_dict()}})
-
-
-def intersection(stores: Stores, a: Members, b: Members) -> Members:
-    """The members in both, in the order of the first. Their labels must agree."""
-    _agree(stores, a, b)
-    return _select(a, b, lambda inside: inside)
-
-
 def difference(a: Members, b: Members) -> Members:
     """The members of the first that are not in the second."""
     return _select(a, b, lambda inside: ~inside)
-
-
-def symmetric_difference(a: Members, b: Members) -> Members:
-    """The members in exactly one of them."""
-    return Members.from_dict({**difference(a, b).as_dict(), **difference(b, a).as_dict()})
 
 
 def check_same_workspace(a: Stores, b: Stores) -> None:
@@ -260,11 +253,11 @@ def _select(a: Members, b: Members, choose: Callable[[NDArray[np.bool_]], NDArra
     return a.take(np.flatnonzero(choose(np.isin(a.keys, b.keys))))
 
 
-def _agree(stores: Stores, a: Members, b: Members) -> None:
+def _agree(a: Members, b: Members, names: Callable[[list[int]], list[str]]) -> None:
     other = b.as_dict()
     clash = [key for key, label in a.as_dict().items() if key in other and not _same(label, other[key])]
     if clash:
-        listed = ", ".join(f"{name!r}" for name in ids_of(stores, clash[:5]).values())
+        listed = ", ".join(f"{name!r}" for name in names(clash[:5]))
         raise DataError(
             f"{len(clash)} images have another label in the second data set, first {listed}: relabel one of them with "
             "dataset.revise(relabel={...}), or look at a.diff(b)."

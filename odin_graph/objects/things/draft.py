@@ -6,7 +6,14 @@ from abc import abstractmethod
 from typing import Any, Final, overload
 
 from odin_graph.catalog.datasets.datasets import resolve
-from odin_graph.catalog.datasets.versions import Combination, Members, check_same_workspace, combined
+from odin_graph.catalog.datasets.versions import (
+    Combination,
+    Members,
+    alive_members,
+    check_same_workspace,
+    combined,
+    names_of,
+)
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
@@ -94,7 +101,8 @@ class LabeledSet(ImageSet):
         one, field, origin = self._content
         two, _, with_ = labeled._content  # noqa: SLF001 - of this class
         recorded = {"dataset": origin} if isinstance(origin, str) else {"dataset": origin["dataset"], "of": origin}
-        members = self._session.ask(combined, how, one, two)
+        a, b = (self._session.ask(alive_members, of) if isinstance(of, str) else of for of in (one, two))
+        members = combined(how, a, b, lambda keys: self._session.ask(names_of, keys))
         return Draft(self._session, members, field, {"odin_draft": 1, "op": how, **recorded, "with": with_})
 
 
