@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,17 @@ def test_own_imports_inside_functions_load_something_heavy() -> None:
     assert len(found) > 20, "the search finds those that there are"
     needless = {(module, name) for module, name in found if not loads(name) - loads(module)}
     assert needless == set(EXCEPTIONS)
+
+
+def test_objects_write_no_cypher() -> None:
+    """What a thing is in the graph is known to the catalog alone."""
+    texts = [
+        (module, node.value)
+        for module, file in FILES.items()
+        if module.startswith("odin_graph.objects.")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(texts) > 1000
+    statement = re.compile(r"^\s*(MATCH|UNWIND|MERGE|CREATE|CALL|OPTIONAL MATCH) ?[({$\w]")
+    assert [(module, text[:60]) for module, text in texts if statement.match(text)] == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from odin_graph.errors import UnknownNameError
 from odin_graph.schema.metadata.types import FieldType
@@ -62,6 +62,11 @@ class Kind:
         conditions = [f"{variable}.deleted IS NULL"] if self.deletable else []
         conditions += [f"{variable}.state = 'ready'"] if self.ready else []
         return " AND ".join(conditions) or "true"
+
+
+ThingKind: TypeAlias = Literal[
+    "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
+]
 
 
 def alive(label: str, variable: str = "n") -> str:

@@ -12,10 +12,9 @@ from odin_graph.errors import UnknownNameError
 from odin_graph.graph import Graph
 from odin_graph.graph.writer import create_edges
 from odin_graph.query.names import kinds as queried
-from odin_graph.query.plan.plan import ThingKind
 from odin_graph.schema.described import Described
 from odin_graph.schema.edges import EDGES
-from odin_graph.schema.kinds import DESCRIBED, KINDS, Kind, alive, labels_where
+from odin_graph.schema.kinds import DESCRIBED, KINDS, Kind, ThingKind, alive, labels_where
 from odin_graph.schema.lease import Leased
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.nodes import LABELS, NODES, stored_properties

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +16,25 @@ from numpy.typing import NDArray
 from odin_graph.arrays import SegmentedArray, SegmentInfo, compact
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.segments import discard, name_segments, segments_of, swap_segments
 from odin_graph.catalog.records.unfinished import remove_unfinished
 from odin_graph.deadline import check
 from odin_graph.errors import ConflictError, OdinError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 MANY = 8
 """A set with more segments is compacted."""
+_RECORD = f"""
+MATCH (s:ActivationSet {{id: $id}}) WHERE {alive("ActivationSet", "s")}
+OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_digest AS digest, s.codec AS codec
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -213,3 +222,16 @@ def wait_for(stores: Stores, set_id: str) -> Lease:
                 warned = True
             check()
             time.sleep(0.5)
+
+
+@served
+def record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    """What a ready set is of: layer, pooling, checkpoint, digest (of sets of units) and codec.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    rows = stores.graph.read(_RECORD, {"id": id})
+    if not rows:
+        raise unknown(stores, "ActivationSet", "activation set", id)
+    return rows[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,13 @@ from odin_graph.catalog.datasets.frozen import Content, freeze
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import encode
 from odin_graph.schema.properties import now
 from odin_graph.served import served
@@ -28,6 +30,14 @@ from odin_graph.stores import Stores
 _VERSIONS = f"""
 MATCH (n:Dataset {{base: $base}})
 RETURN n.id AS id, n.version AS version, n.digest AS digest, n.state AS state, {leases.FIELDS} ORDER BY n.version
+"""
+_LATEST = f"""
+MATCH (d:Dataset {{base: $base}}) WHERE {alive("Dataset", "d")}
+RETURN d.query AS query ORDER BY d.version DESC LIMIT 1
+"""
+_KEEP = """
+UNWIND $ids AS id MATCH (d:Dataset {id: id})
+SET d.odin_warnings = [note IN coalesce(d.odin_warnings, []) WHERE NOT note IN $notes] + $notes
 """
 
 
@@ -245,3 +255,41 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
 
         stores.graph.execute(finish)
     return id_
+
+
+@served
+def record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    """The properties of a version.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS own", {"id": id})
+    if not rows:
+        raise unknown(stores, "Dataset", "data set", id)
+    record: dict[str, Any] = rows[0]["own"]
+    return record
+
+
+@served
+def warnings_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
+    """What a version's split, or its use, was warned of."""
+    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS warnings", {"id": id})
+    return list(rows[0]["warnings"] or ()) if rows else []
+
+
+def keep_warnings(stores: Stores, ids: Sequence[str], notes: Sequence[str]) -> None:
+    """Store warnings on versions, each once."""
+    stores.graph.write(_KEEP, {"ids": list(ids), "notes": list(notes)})
+
+
+def set_tags(stores: Stores, id: str, tags: Sequence[str]) -> None:  # noqa: A002
+    """Replace the tags of a version."""
+    stores.graph.write("MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": id, "tags": list(tags) or None})
+
+
+def latest_query(stores: Stores, base: str) -> dict[str, Any]:
+    """How the latest version of a data set was chosen, as JSON has it; empty where it was listed."""
+    rows = stores.graph.read(_LATEST, {"base": base})
+    chosen: dict[str, Any] = json.loads(rows[0]["query"] or "{}") if rows else {}
+    return chosen

@@ -25,6 +25,13 @@ from odin_graph.stores import Stores
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
 
 _ATTEMPTS = 100
+_SUMMARY = """
+MATCH (e:Experiment {id: $id})
+OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
+WITH e, collect([u.role, d.id]) AS datasets
+OPTIONAL MATCH (e)-[:USED]->(m:Model)
+RETURN properties(e) AS own, datasets, m.id AS model
+"""
 _RECORDED = """
 MATCH (e:Experiment {id: $id})
 OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
@@ -272,3 +279,17 @@ def _differs(id_: str, what: str, recorded: object, given: object) -> ConflictEr
         f"Experiment {id_!r} exists with another {what}: {recorded!r}, not {given!r}. "
         "Give what is recorded to continue it, or start a new experiment under another id."
     )
+
+
+@served
+def summary_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002
+    """An experiment's own properties, its data sets by role, and its model.
+
+    Raises:
+        UnknownNameError: There is none; lists the existing ones.
+    """
+    rows = stores.graph.read(_SUMMARY, {"id": id})
+    if not rows:
+        check_experiment(stores, id)
+    own = {name: value for name, value in rows[0]["own"].items() if not name.startswith("lease_")}
+    return {**rows[0], "own": own}

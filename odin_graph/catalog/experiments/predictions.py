@@ -16,12 +16,15 @@ from odin_graph.catalog.experiments.projection import project
 from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
+from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
 from odin_graph.catalog.records.tombstones import deleted_members
 from odin_graph.errors import DataError
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 FLUSH_ROWS = 131_072
@@ -39,6 +42,20 @@ MATCH (n:PredictionSet {state: 'ready'})-[:GENERATED_BY]->(:Experiment {id: $exp
       (n)-[:OF]->(:Dataset {id: $dataset})
 OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN n.id AS id, c.id AS checkpoint ORDER BY n.number
+"""
+_RECORD = f"""
+MATCH (s:PredictionSet {{id: $id}}) WHERE {alive("PredictionSet", "s")}
+OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment)
+OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
+OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
+RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes,
+       s.odin_warnings AS warnings
+"""
+_OF_IMAGE = f"""
+MATCH (i:Image {{key: $key}})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet)-[:GENERATED_BY]->(e:Experiment)
+WHERE {alive("PredictionSet", "s")}
+RETURN e.id AS experiment, s.id AS set, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong
+ORDER BY e.id, s.id
 """
 
 
@@ -247,3 +264,22 @@ def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:
 def has_duplicates(keys: NDArray[np.int64]) -> bool:
     """Whether a key occurs twice."""
     return bool((np.diff(np.sort(keys)) == 0).any())
+
+
+@served
+def record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
+    """What a ready set is of: experiment, dataset, checkpoint, rows, task, nodes and warnings.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    rows = stores.graph.read(_RECORD, {"id": id})
+    if not rows:
+        raise unknown(stores, "PredictionSet", "prediction set", id)
+    return rows[0]
+
+
+@served
+def of_image(stores: Stores, key: int) -> list[dict[str, Any]]:
+    """The predictions of an image that are nodes, by experiment and set."""
+    return list(stores.graph.read(_OF_IMAGE, {"key": key}))

@@ -17,13 +17,14 @@ from odin_graph.catalog.images.roots import give_roots, roots_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.segments import discard, name_segments
 from odin_graph.catalog.records.tombstones import deletion_message
-from odin_graph.errors import ConflictError, DataError
+from odin_graph.errors import ConflictError, DataError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_columns, create_edges
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import is_several
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 T = TypeVar("T")
@@ -276,3 +277,34 @@ class _OvertakenError(Exception):
 
 
 __all__ = ["AddReport", "ImageBatch", "OnConflict", "Written", "add_images", "keys_of", "write_images"]
+
+
+@served
+def key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for it
+    """The key of an image that is there.
+
+    Raises:
+        UnknownNameError: There is none, or it was deleted.
+        QueryError: It has no key.
+    """
+    rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
+    if not rows or rows[0]["deleted"]:
+        if rows and (message := deletion_message(stores, id)):
+            raise UnknownNameError(message)
+        # The nearest names help; all of a million do not.
+        known = stores.graph.read(
+            f"MATCH (i:Image) WHERE {alive('Image', 'i')} AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
+        )
+        (all_,) = stores.graph.read(f"MATCH (i:Image) WHERE {alive('Image', 'i')} RETURN count(i) AS n")
+        raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
+    if rows[0]["key"] is None:
+        raise QueryError(
+            f"The image {id!r} has no key: another client removed it, or made the image without odin_graph. Its "
+            "pixels cannot be found; `odin doctor` lists such images."
+        )
+    return int(rows[0]["key"])
+
+
+def has_any(stores: Stores, ids: Sequence[str]) -> bool:
+    """Whether an image has, or had, one of these ids."""
+    return bool(stores.graph.read("MATCH (i:Image) WHERE i.id IN $ids RETURN i.key AS key LIMIT 1", {"ids": list(ids)}))

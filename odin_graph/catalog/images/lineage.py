@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from odin_graph.graph.writer import batches
+from odin_graph.schema.kinds import alive
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -37,6 +38,18 @@ _RETURN: Final = (
     "RETURN i.id AS next, p.id AS id, p.key AS key, labels(p) AS labels, type(r) AS type, r.op AS op, "
     "r.params AS params"
 )
+USERS: Final = {
+    "Dataset": f"""
+        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(t:Dataset)
+        WHERE {alive("Dataset", "t")} RETURN DISTINCT t.id AS id""",
+    "Experiment": f"""
+        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d
+        MATCH (d)<-[:USED]-(t:Experiment) WHERE {alive("Experiment", "t")} RETURN DISTINCT t.id AS id""",
+    "PredictionSet": f"""
+        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d
+        MATCH (d)<-[:OF]-(t:PredictionSet) WHERE {alive("PredictionSet", "t")} RETURN DISTINCT t.id AS id""",
+}
+"""By kind: what images went into."""
 
 
 @served
@@ -94,3 +107,10 @@ def _row(row: Mapping[str, Any], depth: int) -> dict[str, Any]:
         "params": row["params"],
         "next": row["next"],
     }
+
+
+@served
+def users_of(stores: Stores, kind: Literal["Dataset", "Experiment", "PredictionSet"], keys: list[int]) -> list[str]:
+    """The ids of what images went into, sorted."""
+    found = {row["id"] for part in batches(keys) for row in stores.graph.read(USERS[kind], {"keys": part})}
+    return sorted(found)

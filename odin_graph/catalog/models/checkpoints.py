@@ -166,6 +166,17 @@ def of_model(stores: Stores, model: str) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
+@served
+def of_experiment(stores: Stores, experiment: str) -> list[str]:
+    """The checkpoints of an experiment, oldest first."""
+    rows = stores.graph.read(
+        f"MATCH (:Experiment {{id: $id}})<-[:GENERATED_BY]-(c:Checkpoint) WHERE {alive('Checkpoint', 'c')} "
+        "RETURN c.id AS id ORDER BY c.created_at, c.id",
+        {"id": experiment},
+    )
+    return [str(row["id"]) for row in rows]
+
+
 def _read(stores: Stores, id_: str) -> CheckpointRecord | None:
     rows = stores.graph.read(_READ, {"id": id_})
     if not rows:

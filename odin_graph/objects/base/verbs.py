@@ -9,16 +9,13 @@ from odin_graph.arguments import read_fields
 from odin_graph.catalog.images.stacks import PARTS, images_of
 from odin_graph.catalog.records import deletion
 from odin_graph.catalog.records.deletion import DeletionReport
+from odin_graph.catalog.records.nodes import metadata_of
 from odin_graph.catalog.records.undelete import UndeletionReport, undelete
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.listed import listed
 from odin_graph.objects.base.rows import rows_of
-from odin_graph.query.plan.plan import ThingKind
-from odin_graph.schema.metadata import decode
-from odin_graph.schema.reserved import reserved
-from odin_graph.served import served
 from odin_graph.stores import Stores
 
 
@@ -158,11 +155,3 @@ def delete_things(
         images = [row["key"] for id_ in things for row in images_of(stores, kind, id_)]  # type: ignore[arg-type]
         deletion.delete(stores, "Image", images, why=why, who=who, force=force)
     return deletion.delete(stores, kind, things, why=why, who=who, force=force)
-
-
-@served
-def metadata_of(stores: Stores, kind: ThingKind, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
-    """The free metadata of a thing."""
-    rows = stores.graph.read(f"MATCH (n:{kind} {{id: $id}}) RETURN properties(n) AS own", {"id": id})
-    ours = set(reserved(kind))
-    return {name: decode(value) for name, value in rows[0]["own"].items() if name not in ours} if rows else {}

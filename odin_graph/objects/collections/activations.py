@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.catalog.activations.activations import LayerRef, rows_of
+from odin_graph.catalog.activations.activations import LayerRef, record_of, rows_of
 from odin_graph.catalog.activations.storage import reading
 from odin_graph.catalog.activations.unit_sets import units_of
-from odin_graph.client import LocalSession, Session
-from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.client import Session
+from odin_graph.errors import QueryError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
@@ -21,12 +21,6 @@ from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     from odin_graph.objects.layers.layer import Layer
-
-_RECORD = """
-MATCH (s:ActivationSet {id: $id}) WHERE s.state = 'ready'
-OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN s.layer AS layer, s.pooling AS pooling, min(c.id) AS checkpoint, s.odin_digest AS digest, s.codec AS codec
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,27 +77,19 @@ class ActivationSet(Verbs):
         )
 
     def _record(self) -> dict[str, Any]:
-        return self._session.ask(_record_of, self.id)
-
-
-@served
-def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read(_RECORD, {"id": id})
-    if not rows:
-        raise UnknownNameError.of("activation set", id, ActivationSets(LocalSession(stores)).ids())
-    return rows[0]
+        return self._session.ask(record_of, self.id)
 
 
 @served
 def _keys_of(stores: Stores, id: str) -> NDArray[np.int64]:  # noqa: A002
     """The images that a set covers, sorted."""
-    return (rows_of if _record_of(stores, id)["digest"] is None else units_of)(stores, id).coverage()
+    return (rows_of if record_of(stores, id)["digest"] is None else units_of)(stores, id).coverage()
 
 
 @served
 def _vectors_of(stores: Stores, id: str, keys: list[int] | None) -> NDArray[np.float32]:  # noqa: A002
     """The stored vectors of images; of all by key where none are named."""
-    if _record_of(stores, id)["digest"] is not None:
+    if record_of(stores, id)["digest"] is not None:
         raise QueryError(f"{id!r} contains units, not vectors: read them with layer.units[[3, 17]].values(images).")
     with reading(stores, [id]):
         rows = rows_of(stores, id)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.datasets.versions import ids_of
-from odin_graph.catalog.experiments.predictions import probabilities_array
-from odin_graph.client import LocalSession, Session
-from odin_graph.errors import QueryError, UnknownNameError
+from odin_graph.catalog.experiments.predictions import probabilities_array, record_of
+from odin_graph.client import Session
+from odin_graph.errors import QueryError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from odin_graph.objects.things.dataset import Dataset
-
-_RECORD = """
-MATCH (s:PredictionSet {id: $id}) WHERE s.state = 'ready'
-OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment)
-OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
-OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes,
-       s.odin_warnings AS warnings
-"""
 
 
 @travels
@@ -118,21 +109,13 @@ class PredictionSet(Verbs):
         return f"PredictionSet({self.id!r}: {len(self):,} predictions over {record['dataset']}, {by}, {record['task']})"
 
     def _record(self) -> dict[str, Any]:
-        return self._session.ask(_record_of, self.id)
-
-
-@served
-def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read(_RECORD, {"id": id})
-    if not rows:
-        raise UnknownNameError.of("prediction set", id, PredictionSets(LocalSession(stores)).ids())
-    return rows[0]
+        return self._session.ask(record_of, self.id)
 
 
 @served
 def _predictions_of(stores: Stores, id: str) -> pa.Table:  # noqa: A002
     """The predictions of images that exist, sorted by key."""
-    _record_of(stores, id)
+    record_of(stores, id)
     return stores.columns.present(stores.columns.predictions(id))
 
 

@@ -9,7 +9,8 @@ from odin_graph.objects.base.listed import Listed, T
 from odin_graph.objects.base.verbs import CollectionVerbs
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.expressions.expressions import Expr
-from odin_graph.query.plan.plan import Plan, ThingKind, Things
+from odin_graph.query.plan.plan import Plan, Things
+from odin_graph.schema.kinds import ThingKind
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from odin_graph.arguments import read_text
 from odin_graph.catalog.images.derived import Recipe
+from odin_graph.catalog.images.images import has_any
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import DataError
@@ -131,11 +132,7 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     first = query[:1].to_arrow("id")
     id_of = dict(zip(first.column("key").to_pylist(), first.column("id").to_pylist(), strict=True))
     recipe = _recipe(function, name)
-    rows = stores.graph.read(
-        "UNWIND $ids AS id MATCH (i:Image {id: id}) RETURN i.id AS id",
-        {"ids": [recipe.id_of(i) for i in id_of.values()]},
-    )
-    if rows:
+    if has_any(stores, [recipe.id_of(i) for i in id_of.values()]):
         return True
     result = call_each(
         stores, function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, id_of.values()))

@@ -20,8 +20,8 @@ from odin_graph.catalog.datasets import exchange
 from odin_graph.catalog.datasets.datasets import Derivation
 from odin_graph.catalog.datasets.versions import labels_array, members_of
 from odin_graph.catalog.records.tombstones import deleted_members
-from odin_graph.client import LocalSession, Session
-from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.client import Session
+from odin_graph.errors import DataError
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
@@ -32,8 +32,6 @@ from odin_graph.query.plan.plan import Members, Plan
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.schema.several import in_order, refuse_unordered
-from odin_graph.served import served
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,9 +162,8 @@ class Dataset(DatasetOps, Verbs):
     def _record(self) -> Mapping[str, Any]:
         cached = self.__dict__.get("_cached_record")
         if cached is None:
-            cached = self.__dict__["_cached_record"] = self._session.ask(
-                _record_of, self.id
-            )  # frozen, so it is read once
+            # Frozen, so it is read once.
+            cached = self.__dict__["_cached_record"] = self._session.ask(catalog.record_of, self.id)
         record: Mapping[str, Any] = cached
         return record
 
@@ -280,15 +277,6 @@ class Datasets(Collection[Dataset]):
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
-
-
-@served
-def _record_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": id})
-    if not rows:
-        raise UnknownNameError.of("data set", id, Datasets(LocalSession(stores)).ids())
-    record: dict[str, Any] = rows[0]["d"]
-    return record
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:

@@ -262,7 +262,7 @@ class DatasetOps(LabeledSet):
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of splits of this data set, or of the split that made it."""
-        return tuple(self._session.ask(_warnings_of, self.id))
+        return tuple(self._session.ask(catalog.warnings_of, self.id))
 
     def verify(self, other: Dataset | None = None, *, deep: bool = False, progress: bool = True) -> Verified:
         """Compute its digest again, or compare it with another version, of this or another workspace.
@@ -343,9 +343,7 @@ class DatasetOps(LabeledSet):
         kept = list(dict.fromkeys(words))
         if bad := [word for word in kept if not isinstance(word, str) or not word.strip()]:
             raise DataError(f"{bad[0]!r} is not a tag: give words that are not empty.")
-        self._stores.graph.write(
-            "MATCH (d:Dataset {id: $id}) SET d.tags = $tags", {"id": self.id, "tags": kept or None}
-        )
+        catalog.set_tags(self._stores, self.id, kept)
         self.__dict__.pop("_cached_record", None)
         return tuple(kept)
 
@@ -362,21 +360,13 @@ def _keys(session: Session, images: Any) -> NDArray[np.int64]:
 
 
 @served
-def _warnings_of(stores: Stores, id: str) -> list[str]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN d.odin_warnings AS warnings", {"id": id})
-    return list(rows[0]["warnings"] or ()) if rows else []
-
-
-@served
 def _diff_of_today(stores: Stores, id: str) -> Diff:  # noqa: A002 - the users' word for it
-    (row,) = stores.graph.read(
-        "MATCH (d:Dataset {id: $id}) RETURN d.query AS query, d.label_field AS field", {"id": id}
-    )
-    stored = json.loads(row["query"] or "null")
+    record = catalog.record_of(stores, id)
+    stored = json.loads(record.get("query") or "null")
     if not stored or "odin_query" not in stored:
         raise QueryError(f"{id} was made from listed images or by a split, not by a query: no query can run again.")
     keys = Query(stores.address, wire.from_json(stored)).keys()
-    now = Members(keys, tuple(_today(stores, keys.tolist(), row["field"])))
+    now = Members(keys, tuple(_today(stores, keys.tolist(), record.get("label_field"))))
     return versions.diff(stores, (id, Members.of(stores, id)), ("today", now))
 
 

@@ -14,6 +14,7 @@ from odin_graph.analysis.measure import results
 from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.catalog.experiments import experiments as catalog
 from odin_graph.catalog.experiments.metrics import read_log
+from odin_graph.catalog.models.checkpoints import of_experiment
 from odin_graph.client import Session
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.verbs import Verbs
@@ -33,14 +34,6 @@ if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
     from odin_graph.objects.collections.predictions import PredictionSet
     from odin_graph.objects.things.dataset import Dataset
-
-_SUMMARY = """
-MATCH (e:Experiment {id: $id})
-OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
-WITH e, collect([u.role, d.id]) AS datasets
-OPTIONAL MATCH (e)-[:USED]->(m:Model)
-RETURN properties(e) AS own, datasets, m.id AS model
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,7 +117,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints, oldest first."""
-        return [Checkpoint(self._session, id_) for id_ in self._session.ask(_checkpoints_of, self.id)]
+        return [Checkpoint(self._session, id_) for id_ in self._session.ask(of_experiment, self.id)]
 
     def best_checkpoint(self) -> Checkpoint | None:
         """The best checkpoint: the one saved with ``best=True``, or else the last; None if there is none."""
@@ -189,7 +182,7 @@ class Experiment(Verbs, Predicting, PredictionExpressions):
         return f"<b>{escape(self.id)}</b><table>{rows}</table>"
 
     def _summary(self) -> dict[str, Any]:
-        return self._session.ask(_summary_of, self.id)
+        return self._session.ask(catalog.summary_of, self.id)
 
 
 class Experiments(Collection[Experiment]):
@@ -233,26 +226,6 @@ class Experiments(Collection[Experiment]):
         self._session.ask(catalog.check_experiment, id)
         self._session.ask(catalog.settle)
         return Experiment(self._session, id)
-
-
-@served
-def _summary_of(stores: Stores, id: str) -> dict[str, Any]:  # noqa: A002 - the users' word for it
-    rows = stores.graph.read(_SUMMARY, {"id": id})
-    if not rows:
-        catalog.check_experiment(stores, id)
-    own = {name: value for name, value in rows[0]["own"].items() if not name.startswith("lease_")}
-    return {**rows[0], "own": own}
-
-
-@served
-def _checkpoints_of(stores: Stores, id: str) -> list[str]:  # noqa: A002
-    """Oldest first."""
-    rows = stores.graph.read(
-        "MATCH (:Experiment {id: $id})<-[:GENERATED_BY]-(c:Checkpoint) WHERE c.deleted IS NULL "
-        "RETURN c.id AS id ORDER BY c.created_at, c.id",
-        {"id": id},
-    )
-    return [row["id"] for row in rows]
 
 
 @served

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
 from odin_graph.analysis.units.image import top_units
+from odin_graph.catalog.experiments.predictions import of_image
 from odin_graph.catalog.images.derived import parent_of
+from odin_graph.catalog.images.images import key_of
 from odin_graph.catalog.images.stacks import stack_of
-from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.client import Session
 from odin_graph.errors import QueryError, StoreError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
@@ -43,13 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
-_PREDICTIONS = (
-    "MATCH (i:Image {key: $key})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'})"
-    "-[:GENERATED_BY]->(e:Experiment) WHERE s.deleted IS NULL "
-    "RETURN e.id AS experiment, s.id AS set, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong "
-    "ORDER BY e.id, s.id"
-)
 _FEW = 16
 """Images whose fields are looked up one by one, where the columns are not current."""
 
@@ -77,7 +71,7 @@ class Image(ImageVerbs):
         Raises:
             UnknownNameError: It does not exist, or it was deleted.
         """
-        for image in cls.of_keys(session, np.array([session.ask(_key_of, id)], np.int64)):
+        for image in cls.of_keys(session, np.array([session.ask(key_of, id)], np.int64)):
             return image
         raise UnknownNameError(f"There is no image {id!r}: it has just been deleted.")
 
@@ -216,7 +210,7 @@ class Image(ImageVerbs):
 
     def predictions(self) -> list[dict[str, Any]]:
         """What every experiment whose predictions are in the graph predicted for it."""
-        return self._session.ask(predictions_of, int(self.key))
+        return self._session.ask(of_image, int(self.key))
 
     def used_by(self, kind: type[T]) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
@@ -310,33 +304,6 @@ def _fields_of(stores: Stores, keys: list[int]) -> pa.Table:
 
     table = of_one_moment(stores.graph, read)
     return table.take(pc.index_in(pa.array(wanted), table.column("key").combine_chunks()).drop_null())
-
-
-@served
-def _key_of(stores: Stores, id: str) -> int:  # noqa: A002 - the users' word for it
-    """The key of an image that is there; raises as `Image.of_id` does."""
-    rows = stores.graph.read("MATCH (i:Image {id: $id}) RETURN i.key AS key, i.deleted AS deleted", {"id": id})
-    if not rows or rows[0]["deleted"]:
-        if rows and (message := deletion_message(stores, id)):
-            raise UnknownNameError(message)
-        # The nearest names help; all of a million do not.
-        known = stores.graph.read(
-            "MATCH (i:Image) WHERE i.deleted IS NULL AND i.id IS NOT NULL RETURN i.id AS id LIMIT 1000"
-        )
-        (all_,) = stores.graph.read("MATCH (i:Image) WHERE i.deleted IS NULL RETURN count(i) AS n")
-        raise UnknownNameError.of("image", id, [row["id"] for row in known], number=all_["n"])
-    if rows[0]["key"] is None:
-        raise QueryError(
-            f"The image {id!r} has no key: another client removed it, or made the image without odin_graph. Its "
-            "pixels cannot be found; `odin doctor` lists such images."
-        )
-    return int(rows[0]["key"])
-
-
-@served
-def predictions_of(stores: Stores, key: int) -> list[dict[str, Any]]:
-    """The predictions of an image that are nodes, by experiment and set."""
-    return list(stores.graph.read(_PREDICTIONS, {"key": key}))
 
 
 @served

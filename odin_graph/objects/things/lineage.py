@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from odin_graph.catalog.images.lineage import Direction, walk
+from odin_graph.catalog.images.lineage import USERS, Direction, users_of, walk
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
-from odin_graph.graph.writer import batches
 from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.expressions.expressions import F
 from odin_graph.query.plan.plan import Keys, Plan, Things
-from odin_graph.served import served
-from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 T = TypeVar("T")
-
-_USED_BY = {
-    "Dataset": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(t:Dataset) "
-    "WHERE t.state = 'ready' AND t.deleted IS NULL RETURN DISTINCT t.id AS id",
-    "Experiment": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d "
-    "MATCH (d)<-[:USED]-(t:Experiment) WHERE t.deleted IS NULL RETURN DISTINCT t.id AS id",
-    "PredictionSet": "UNWIND $keys AS key MATCH (i:Image {key: key})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d "
-    "MATCH (d)<-[:OF]-(t:PredictionSet) WHERE t.state = 'ready' AND t.deleted IS NULL RETURN DISTINCT t.id AS id",
-}
 
 
 class Relatives(HasImages):
@@ -111,14 +99,7 @@ _SHOWN = 20
 def used_by(session: Session, keys: tuple[int, ...], kind: type[T]) -> ThingQuery[T]:
     """The things that used images; see `Relatives.used_by`."""
     label: Any = getattr(kind, "KIND", None)
-    if label not in _USED_BY:
+    if label not in USERS:
         raise QueryError(f"used_by() finds og.Dataset, og.Experiment or og.PredictionSet, not {kind!r}.")
     all_: ThingQuery[T] = ThingQuery(session.address, Plan(Things(label)))
-    return all_.where(F("id").isin(session.ask(_users_of, label, list(keys))))
-
-
-@served
-def _users_of(stores: Stores, kind: Literal["Dataset", "Experiment", "PredictionSet"], keys: list[int]) -> list[str]:
-    """The ids of what images went into, sorted."""
-    found = {row["id"] for part in batches(keys) for row in stores.graph.read(_USED_BY[kind], {"keys": part})}
-    return sorted(found)
+    return all_.where(F("id").isin(session.ask(users_of, label, list(keys))))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.catalog.datasets.datasets import keep_warnings, latest_query
 from odin_graph.catalog.datasets.sides import sides_of
 from odin_graph.errors import DataError, SplitWarning
 from odin_graph.ingest.shares import missed
@@ -18,15 +18,6 @@ from odin_graph.warned import warn
 
 if TYPE_CHECKING:
     from odin_graph.objects.things.dataset_ops import DatasetOps
-
-_LAST = """
-MATCH (d:Dataset {base: $base}) WHERE d.state = 'ready' AND d.deleted IS NULL
-RETURN d.query AS query ORDER BY d.version DESC LIMIT 1
-"""
-_KEEP = """
-UNWIND $ids AS id MATCH (d:Dataset {id: id})
-SET d.odin_warnings = [note IN coalesce(d.odin_warnings, []) WHERE NOT note IN $notes] + $notes
-"""
 
 
 def deal(
@@ -76,8 +67,7 @@ def changed(stores: Stores, base: str, options: Mapping[str, Any]) -> list[str]:
     Raises:
         DataError: It has another number of folds, among which images cannot keep theirs.
     """
-    rows = stores.graph.read(_LAST, {"base": base})
-    last = json.loads(rows[0]["query"] or "{}") if rows else {}
+    last = latest_query(stores, base)
     if "odin_split" not in last:
         return []
     other = {name: last.get(name) for name, value in options.items() if last.get(name) != value}
@@ -95,7 +85,7 @@ def changed(stores: Stores, base: str, options: Mapping[str, Any]) -> list[str]:
 def warn_of_split(stores: Stores, ids: Sequence[str], notes: Sequence[str]) -> None:
     """Warn of what was not reached, and store it on the data sets."""
     if notes:
-        stores.graph.write(_KEEP, {"ids": list(ids), "notes": list(notes)})
+        keep_warnings(stores, ids, notes)
         text = "\n".join(notes)
         warn(
             f"The split of {ids[0]} is not as asked. {text}\nIt is kept: db.datasets[{ids[0]!r}].warnings.",

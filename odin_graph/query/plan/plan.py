@@ -30,13 +30,10 @@ from odin_graph.query.plan.steps.select import Select
 from odin_graph.query.plan.steps.slice import Slice
 from odin_graph.query.plan.steps.where import Where
 from odin_graph.query.plan.steps.with_columns import WithColumns
+from odin_graph.schema.kinds import ThingKind
 
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
-
-ThingKind: TypeAlias = Literal[
-    "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
-]
 
 
 @dataclass(frozen=True, slots=True)
