@@ -68,12 +68,12 @@ def test_where_gives_a_query_of_any_kind(clinic: og.Workspace) -> None:
     assert clinic.images("retina-test").where(label=None).count() == 0
     found = clinic.checkpoints.where(experiment=exp)
     assert isinstance(found, ThingQuery)
-    assert found.ids() == [made.id for made in exp.checkpoints]
-    assert clinic.predictions.where(experiment=exp, dataset="retina-test").ids() == [exp.predictions[0].id]
+    assert found.ids() == [made.id for made in exp.checkpoints()]
+    assert clinic.predictions.where(experiment=exp, dataset="retina-test").ids() == [exp.predictions()[0].id]
     assert clinic.predictions.where(dataset=clinic.dataset("retina-test")).count() == 1
     assert clinic.experiments.where(model=clinic.model("small-cnn")).ids() == ["small-cnn/1"]
     assert clinic.experiments.where(group=None, state="finished").ids() == ["small-cnn/1"]
-    assert clinic.activations.where(checkpoint=exp.best).count() == 1
+    assert clinic.activations.where(checkpoint=exp.best_checkpoint()).count() == 1
     assert clinic.images("retina-test").group_by("label").count().where(label="DME")[0]["n"] > 0
     assert clinic.images("retina-test").resize(4).where(label="DME").count() > 0
     with pytest.raises(UnknownNameError, match="Did you mean 'label'"):
@@ -160,7 +160,7 @@ def test_sets_of_labeled_images_keep_their_labels(clinic: og.Workspace) -> None:
 
 
 def test_checkpoints_of_other_programs_are_added(clinic: og.Workspace) -> None:
-    best = clinic.experiment("small-cnn/1").best
+    best = clinic.experiment("small-cnn/1").best_checkpoint()
     assert best is not None
     weights = best.weights()
     weights[next(iter(weights))] += 1
