@@ -241,7 +241,7 @@ def test_corrected_labels_are_said(db: og.Workspace, digits: og.Dataset) -> None
     """Results are of what was frozen, and say how many labels differ from today's, whoever wrote them."""
     exp = log(db, "m", digits, digits.labels)
     before = exp.results(digits)
-    assert (before.stale, before.notes) == (0, ())
+    assert (before.counts.stale, before.notes) == (0, ())
     first, second = (image.id for image in db.images(digits)[:2])
     db.labels.update(first, 9)
     db.cypher("MATCH (i:Image {id: $id}) SET i.label = 8", write=True, id=second)
