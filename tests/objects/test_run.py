@@ -138,7 +138,7 @@ def test_what_is_no_data_set_and_what_has_no_weights(world: Stores) -> None:
         with pytest.raises(QueryError, match=r"is not a data set: give one or its id; db\.datasets\.add"):
             run.log_predictions(object(), ["cat"] * 4)
         with pytest.raises(ModelError, match="None has no weights: give a module, or its state dict"):
-            run.add_checkpoint(None)  # type: ignore[arg-type]
+            run.add_checkpoint(None)
         assert run.experiment.checkpoints() == []
 
 

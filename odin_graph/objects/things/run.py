@@ -22,7 +22,7 @@ from odin_graph.catalog.models.checkpoints import add_checkpoint
 from odin_graph.catalog.models.models import model_of
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.client import Session
-from odin_graph.errors import DataError, LeakError, LeakWarning, OdinError, QueryError, UnknownNameError
+from odin_graph.errors import DataError, LeakError, LeakWarning, ModelError, OdinError, QueryError, UnknownNameError
 from odin_graph.objects.query.of_images import query_of_images
 from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.objects.things.experiment import Experiment
@@ -176,7 +176,7 @@ class Run(Predicting):
         `DataWarning`, and ``checkpoint.not_finite`` keeps their names.
 
         Args:
-            weights: The model, or its state dict. Leave it out for a model that is no torch module.
+            weights: The model, or its state dict. Leave it out for a model without weights, as of ONNX.
             best: Whether it is the best checkpoint so far, which represents the experiment. Or the name of the logged
                 metric that chose it (``best="val_loss"``), which means True.
             epoch: The epoch of the training.
@@ -195,12 +195,15 @@ class Run(Predicting):
             raise UnknownNameError.of(
                 "logged metric", best, logged, remedy="Log it before you use it as best=, or give best=True."
             )
+        model = self.experiment.model
+        record = None if model is None else model_of(self._stores, model)
         if weights is None:
+            if record is None or record.parameters:
+                raise ModelError("None has no weights: give a module, or its state dict.")
             weights = {}
         weights = without_prefix(weights, prefix) if prefix else weights
-        model = self.experiment.model
-        if model is not None:
-            check_fit(self._stores, model_of(self._stores, model), weights)
+        if record is not None:
+            check_fit(self._stores, record, weights)
         made = add_checkpoint(
             self._stores,
             model,
