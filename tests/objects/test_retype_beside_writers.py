@@ -39,16 +39,16 @@ def ages(db: og.Workspace) -> list[Any]:
 
 def retyped_once(monkeypatch: pytest.MonkeyPatch, db: og.Workspace, to: type) -> None:
     """Between the moment when the next writer learns the types and its first value, the type changes."""
-    record, done = NewValues.record, threading.Event()
+    record, done = NewValues.record_columns, threading.Event()
 
-    def then(*args: Any) -> list[dict[str, Any]]:
-        rows = record(*args)
+    def then(*args: Any) -> dict[str, list[Any]]:
+        columns = record(*args)
         if not done.is_set():
             done.set()
             db.fields.retype("age", to)
-        return rows
+        return columns
 
-    monkeypatch.setattr(NewValues, "record", then)
+    monkeypatch.setattr(NewValues, "record_columns", then)
 
 
 @pytest.mark.parametrize("name", WRITES)
