@@ -15,6 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import MultiOutputClassifier
@@ -25,6 +27,8 @@ from sklearn.svm import LinearSVC
 import odin_graph as og
 from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.errors import MissingExtraError, ModelError, UnknownNameError
+from odin_graph.registry import PluginError
+from odin_graph.runtime.models.formats import FORMATS
 from tests.runtime.digits import digits
 
 N = 120
@@ -84,8 +88,8 @@ def test_estimators_without_probabilities(world: og.Workspace) -> None:
     two = LinearSVC(max_iter=200).fit(rows(), labels >= 5)
     assert predicted(world, world.models.add("two", two))["predicted"].tolist() == two.predict(rows()).tolist()
     ridge = Ridge(1000.0).fit(rows(), labels)
-    numbers = predicted(world, world.models.add("ridge", ridge, task="regression"))["predicted"]
-    np.testing.assert_allclose(numbers, ridge.predict(rows()), rtol=1e-4)
+    numbers = predicted(world, world.models.add("ridge", ridge))["predicted"]
+    np.testing.assert_allclose(numbers, ridge.predict(rows()), atol=1e-4)
 
 
 def test_an_estimator_of_several_labels(db: og.Workspace) -> None:
@@ -141,12 +145,11 @@ def test_onnx_predicts_and_embeds_as_torch(world: og.Workspace, tmp_path: Path, 
     proto, net = linear(batch)
     onnx.save(proto, tmp_path / "linear.onnx")
     scale = [og.ops.ToFloat()]
-    model = world.models.add(
-        "onnx", tmp_path / "linear.onnx", classes=DIGITS, preprocess=scale, input_shape=(1, 28, 28)
-    )
+    model = world.models.add("onnx", tmp_path / "linear.onnx", classes=DIGITS, preprocess=scale)
     assert world.models.add("onnx", proto, classes=DIGITS, preprocess=scale, input_shape=(1, 28, 28)) == model
     with torch.no_grad():
         logits = net(torch.from_numpy(digits()[0][:N, None] / np.float32(255)))
+    assert model.input_shape == (1, 28, 28)  # as the file states it
     table = predicted(world, model)
     assert table["predicted"].tolist() == logits.argmax(1).tolist()
     np.testing.assert_allclose(table["confidence"], logits.softmax(1).max(1).values, atol=1e-5)
@@ -163,6 +166,43 @@ def test_a_function_with_a_definition(world: og.Workspace) -> None:
     scores = digits()[0][:N].astype(np.float32).mean(axis=2).reshape(N, 4, -1).mean(2)
     assert predicted(world, model)["predicted"].tolist() == [list("abcd")[n] for n in scores.argmax(1)]
     assert model.definition["target"].endswith("brightest")
+
+
+def mean_of(scale: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    return lambda images: scale * images.mean(axis=(1, 2, 3))
+
+
+def test_one_number_an_image_predicts_and_embeds(world: og.Workspace) -> None:
+    model = world.models.add("mean", mean_of, kwargs={"scale": 2.0}, task="regression", input_shape=(1, 28, 28))
+    expected = 2 * digits()[0][:N].astype(np.float32).mean(axis=(1, 2))
+    np.testing.assert_allclose(predicted(world, model)["predicted"], expected, rtol=1e-5)
+    layer = world.experiment("of mean").layer("output")
+    np.testing.assert_allclose(layer.embeddings(world.images("digits"))[:, 0], expected, rtol=1e-5)
+    near = world.images("digits").nearest("digit/000003", by=layer, k=1, metric="l2").to_pandas()
+    apart = np.abs(expected - expected[3])
+    apart[3] = np.inf
+    assert near["id"].tolist() == [f"digit/{apart.argmin():06}"]
+
+
+def test_estimators_that_take_doubles_and_that_transform(world: og.Workspace) -> None:
+    """Fitted to what `to_numpy` gives; a transformer embeds."""
+    pixels = world.images("digits").to_numpy().reshape(N, -1)
+    clusters = KMeans(4, n_init=1, random_state=0).fit(pixels)
+    model = world.models.add("clusters", clusters, task="regression", input_shape=(1, 28, 28))
+    assert predicted(world, model)["predicted"].tolist() == clusters.predict(pixels).tolist()
+    parts = PCA(5, random_state=0).fit(pixels)
+    predicted_by = world.models.add("parts", parts, input_shape=(1, 28, 28))
+    with world.run(predicted_by, id="parts/1") as run:
+        run.add_checkpoint()
+    found = world.experiment("parts/1").layer("output").embeddings(world.images("digits"))
+    np.testing.assert_allclose(found, parts.transform(pixels), atol=0.05)
+
+
+def test_a_package_that_names_its_class(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the package's entry, and not the user's model."""
+    monkeypatch.setitem(FORMATS._entries, "a-wrong", type(FORMATS.get("onnx")))  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match=r"The model format 'a-wrong' is <class .*names the object"):
+        db.models.add("forest", RandomForestClassifier(2).fit(rows(), digits()[1][:N]))
 
 
 def test_what_needs_layers_or_gradients_says_so(world: og.Workspace) -> None:
@@ -226,17 +266,38 @@ class NoNumbers:
         return ["a"] * len(images)
 
 
+class WrongNumber:
+    """Gives rows for other images."""
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.zeros((5, 1), np.float32)
+
+
+class Failing:
+    """Fails for a reason of its own."""
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise KeyError("width")
+
+
+def takes_images(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return images.mean(axis=(1, 2, 3))
+
+
 @pytest.mark.parametrize(
     ("model", "how", "why"),
     [
         (RandomForestClassifier(2), {}, "RandomForestClassifier is not fitted"),
         ("missing.onnx", {}, "'missing.onnx' cannot be read: No such file"),
         (RandomForestClassifier(2), {"kwargs": {"bins": 3}}, "Arguments go with a class"),
-        (NoNumbers, {"input_shape": (1, 2, 2)}, "gives list, not numbers"),
+        (NoNumbers, {"input_shape": (1, 2, 2)}, "gives list for 1 images, not numbers"),
+        (WrongNumber, {"input_shape": (1, 2, 2)}, r"gives an array \(5, 1\) for 1 images"),
+        (Failing, {"input_shape": (1, 2, 2)}, r"fails on 1 images \(1, 2, 2\).*KeyError: 'width'"),
+        (takes_images, {}, "A function of images is not the factory"),
         (list, {}, "returns list: give a factory"),
         (NoNumbers(), {}, "is not a factory"),
     ],
-    ids=["unfitted", "missing", "arguments", "words", "list", "instance"],
+    ids=["unfitted", "missing", "arguments", "words", "rows", "failing", "function", "list", "instance"],
 )
 def test_what_is_no_model_is_refused(db: og.Workspace, model: Any, how: dict[str, Any], why: str) -> None:
     with pytest.raises(og.errors.OdinError, match=why):

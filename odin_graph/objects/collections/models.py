@@ -55,7 +55,7 @@ class Models(Collection[Model]):
                 estimator was fitted to.
             task: The meaning of the outputs; by default ``multi-class`` if classes are given.
             input_shape: (bands, height, width) of the input after preprocessing. With it, the shapes of all layers are
-                found, and the outputs are checked against the classes.
+                found, and the outputs are checked against the classes. An ``.onnx`` file mostly states it itself.
             revise: If another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
                 before. A version that exists is returned. The id without a version stays the first version.
             metadata: Your own metadata. You can use it in queries.

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import nn
 
-from odin_graph.errors import ShapeError
+from odin_graph.errors import ModelError, ShapeError
 from odin_graph.runtime.layers.hooks import evaluating
 from odin_graph.runtime.layers.outputs import tensor_of
 
@@ -118,6 +118,8 @@ def _dry_run(model: nn.Module, input_shape: tuple[int, ...], shapes: Shapes) -> 
         dtype = like.dtype if like.dtype.is_floating_point else torch.float32
         try:
             model(torch.zeros((1, *input_shape), dtype=dtype, device=like.device))
+        except ModelError:  # of a model that is no torch module: it says what failed
+            raise
         except Exception as error:
             where = f"its layer {running[-1]!r}" if running and running[-1] else "its forward"
             raise ShapeError(

@@ -58,7 +58,13 @@ def call(definition: Definition, factory: Factory) -> nn.Module:
     try:
         made: object = factory(*definition.args, **definition.kwargs)
     except Exception as error:
-        raise ModelError(f"{definition} fails: {type(error).__name__}: {error}.") from error
+        hint = ""
+        if isinstance(error, TypeError) and "missing" in str(error):
+            hint = (
+                " Give its arguments with args= or kwargs=. A function of images is not the factory, but what the "
+                "factory returns: def make(): return function."
+            )
+        raise ModelError(f"{definition} fails: {type(error).__name__}: {error}.{hint}") from error
     if isinstance(made, nn.Module):
         return made
     if not callable(made):

@@ -140,8 +140,9 @@ def import_target(target: str) -> Factory:
 def _check_callable(factory: object) -> None:
     if not callable(factory) or not hasattr(factory, "__qualname__") or isinstance(factory, nn.Module):
         raise ModelError(
-            f"{factory!r:.80} is not a factory: give a class or function that returns a torch.nn.Module, "
-            "its name 'package.module:name', a module with its input_shape=, or a model of an installed format."
+            f"{factory!r:.80} is not a factory: give a class or function that returns a torch.nn.Module or a function "
+            "of arrays, its name 'package.module:name', a module with its input_shape=, or a model of an installed "
+            "format."
         )
 
 

@@ -45,9 +45,11 @@ def describe(
     if isinstance(factory, nn.Module):
         definition, table = _of_module(stores, id, factory, shape, args, kwargs)
     elif (form := format_of(factory)) is not None:
+        facts = FORMATS.get(form).facts(factory)
+        shape = shape or facts.input_shape
         definition, table = _of_format(stores, form, factory, shape, args, kwargs)
-        known = FORMATS.get(form).classes(factory)
-        names = names or (None if known is None else tuple(known))
+        names = names or (None if facts.classes is None else tuple(facts.classes))
+        task = task or facts.task
     else:
         definition, table = _of_factory(factory, args, kwargs, shape)
     task = task or ("multi-class" if names else None)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from odin_graph.errors import ModelError
+from odin_graph.errors import ModelError, OdinError
 
 
 class Foreign(nn.Module):
     """A function of arrays as a torch module with one layer, ``output``.
 
     Args:
-        function: Takes (n, bands, height, width) of float32 and gives (n, ...) of numbers.
+        function: Takes (n, bands, height, width) of float32 and gives (n, ...) of numbers; (n,) is (n, 1).
         name: What it is, for messages.
     """
 
@@ -37,10 +37,21 @@ class Foreign(nn.Module):
                 f"{self._name} is no torch module, so there are no gradients of it: it predicts and embeds. What "
                 "explains a model by gradients needs a torch module; what covers parts of an image needs none."
             )
-        given = self._function(inputs.detach().cpu().numpy())
+        images = inputs.detach().cpu().numpy()
+        try:
+            given = self._function(images)
+        except OdinError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self._name} fails on {len(images)} images {images.shape[1:]} (bands, height, width) of float32: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         outputs = np.asarray(given)
-        if outputs.dtype.kind not in "fiub":
-            raise ModelError(f"{self._name} gives {type(given).__qualname__}, not numbers (n, ...).")
+        if outputs.dtype.kind not in "fiub" or len(outputs.shape) == 0 or len(outputs) != len(images):
+            what = f"an array {outputs.shape}" if outputs.dtype.kind in "fiub" else type(given).__qualname__
+            raise ModelError(f"{self._name} gives {what} for {len(images)} images, not numbers (n, ...).")
+        outputs = outputs if outputs.ndim > 1 else outputs[:, None]
         made: Tensor = self.output(torch.from_numpy(np.array(outputs, np.float32)).to(inputs.device))
         return made
 

@@ -5,18 +5,30 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.registry import Registry
+from odin_graph.registry import PluginError, Registry
 
 Inputs: TypeAlias = NDArray[np.float32]
 """(n, bands, height, width), after the model's preprocessing."""
 Outputs: TypeAlias = NDArray[Any]
 """(n, ...), as the model's task takes them: of classes the logits, of a regression the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model says of itself, and a user need not: each may be missing."""
+
+    classes: Sequence[str | int | bool] | None = None
+    """In the order of its outputs."""
+    task: str | None = None
+    input_shape: tuple[int, int, int] | None = None
+    """(bands, height, width), after preprocessing."""
 
 
 class ModelFormat(ABC):
@@ -39,9 +51,9 @@ class ModelFormat(ABC):
     def load(self, data: bytes) -> Callable[[Inputs], Outputs]:
         """The model that `dump` wrote, as a function of images."""
 
-    def classes(self, model: Any) -> Sequence[str | int | bool] | None:  # noqa: ARG002 - a format that knows them has it
-        """The classes in the order of its outputs, if the model knows them."""
-        return None
+    def facts(self, model: Any) -> Facts:  # noqa: ARG002 - a format that knows more has it
+        """What the model says of itself."""
+        return Facts()
 
 
 FORMATS: Final[Registry[ModelFormat]] = Registry("model format", "odin_graph.models")
@@ -52,4 +64,14 @@ def format_of(model: object) -> str | None:
     named = isinstance(model, str) and ":" in model
     if named or isinstance(model, type | partial) or inspect.isroutine(model):
         return None
-    return next((name for name in FORMATS if FORMATS.get(name).accepts(model)), None)
+    return next((name for name in FORMATS if _checked(name).accepts(model)), None)
+
+
+def _checked(name: str) -> ModelFormat:
+    entry: object = FORMATS.get(name)
+    if not isinstance(entry, ModelFormat):
+        raise PluginError(
+            f"The model format {name!r} is {entry!r:.80}, not an object of a class that derives from ModelFormat: its "
+            "entry point names the object, FORMAT = MyFormat()."
+        )
+    return entry

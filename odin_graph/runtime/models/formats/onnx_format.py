@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from odin_graph.errors import MissingExtraError, ModelError
-from odin_graph.runtime.models.formats.format import Inputs, ModelFormat, Outputs
+from odin_graph.runtime.models.formats.format import Facts, Inputs, ModelFormat, Outputs
 
 
 class Onnx(ModelFormat):
@@ -40,6 +40,12 @@ class Onnx(ModelFormat):
         except OSError as error:
             raise ModelError(f"{os.fspath(model)!r} cannot be read: {error.strerror}.") from error
 
+    def facts(self, model: Any) -> Facts:
+        """The shape that its input states."""
+        shape = _opened(self.dump(model)).get_inputs()[0].shape[1:]
+        known = len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape)
+        return Facts(input_shape=tuple(shape) if known else None)
+
     def load(self, data: bytes) -> Callable[[Inputs], Outputs]:
         """The model as a function of images, on an accelerator if ONNX Runtime has one.
 
@@ -47,16 +53,7 @@ class Onnx(ModelFormat):
             ModelError: ONNX Runtime refuses it, or it takes something else than images.
             MissingExtraError: ONNX Runtime is not installed.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("ONNX models need ONNX Runtime: pip install 'odin-graph[onnx]'.") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors: the others are no user's business
-        try:
-            session = onnxruntime.InferenceSession(data, options, providers=onnxruntime.get_available_providers())
-        except Exception as error:
-            raise ModelError(f"ONNX Runtime refuses the model: {error}") from error
+        session = _opened(data)
         inputs = session.get_inputs()
         if len(inputs) != 1:
             listed = ", ".join(wanted.name for wanted in inputs)
@@ -79,6 +76,19 @@ class Onnx(ModelFormat):
             return np.concatenate(parts)
 
         return run
+
+
+def _opened(data: bytes) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("ONNX models need ONNX Runtime: pip install 'odin-graph[onnx]'.") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: the others are no user's business
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=onnxruntime.get_available_providers())
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime refuses the model: {error}") from error
 
 
 def _array(value: Any, output: str) -> Outputs:

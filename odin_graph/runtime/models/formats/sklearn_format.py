@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import MissingExtraError, ModelError
-from odin_graph.runtime.models.formats.format import Inputs, ModelFormat, Outputs
+from odin_graph.runtime.models.formats.format import Facts, Inputs, ModelFormat, Outputs
 
 _LEAST = float(np.finfo(np.float32).tiny)
 """The least probability that has a logarithm in single precision."""
@@ -20,7 +20,7 @@ class Sklearn(ModelFormat):
     """An estimator sees each image as one row, ``pixels.reshape(-1)`` of (height, width, bands), as `to_numpy` has it.
 
     The outputs of a classifier are the logarithms of its probabilities, or else its decision function. Those of a
-    regressor are its predictions.
+    regressor are its predictions, and those of a transformer what it makes of an image.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops")
@@ -30,10 +30,13 @@ class Sklearn(ModelFormat):
         library = sys.modules.get("sklearn.base")
         return library is not None and isinstance(model, library.BaseEstimator)
 
-    def classes(self, model: Any) -> Sequence[str | int | bool] | None:
-        """The classes of a fitted classifier."""
+    def facts(self, model: Any) -> Facts:
+        """The classes of a classifier, or that it is a regressor."""
+        from sklearn.base import is_regressor
+
         found = getattr(model, "classes_", None)
-        return found.tolist() if isinstance(found, np.ndarray) else None
+        classes = found.tolist() if isinstance(found, np.ndarray) else None
+        return Facts(classes=classes, task="regression" if is_regressor(model) else None)
 
     def dump(self, model: Any) -> bytes:
         """The fitted estimator, as skops writes it.
@@ -66,12 +69,13 @@ class Sklearn(ModelFormat):
             raise ModelError(f"The stored estimator does not load: {type(error).__name__}: {error}") from error
 
         def run(images: Inputs) -> Outputs:
-            return _outputs(model, np.moveaxis(images, 1, -1).reshape(len(images), -1))
+            # Of double precision, as whole numbers are fitted: some estimators take nothing else then.
+            return _outputs(model, np.moveaxis(images, 1, -1).reshape(len(images), -1).astype(np.float64))
 
         return run
 
 
-def _outputs(model: Any, rows: NDArray[np.float32]) -> Outputs:
+def _outputs(model: Any, rows: NDArray[np.float64]) -> Outputs:
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(rows)
         if isinstance(probabilities, list):  # several labels: of each the odds of its second class
@@ -81,8 +85,10 @@ def _outputs(model: Any, rows: NDArray[np.float32]) -> Outputs:
     if hasattr(model, "decision_function"):
         scores = np.asarray(model.decision_function(rows))
         return scores if scores.ndim > 1 else np.stack([-scores, scores], axis=1) / 2
-    predicted = np.asarray(model.predict(rows))
-    return predicted if predicted.ndim > 1 else predicted[:, None]
+    if hasattr(model, "predict"):
+        return np.asarray(model.predict(rows))
+    made = model.transform(rows)
+    return np.asarray(made.toarray() if hasattr(made, "toarray") else made)
 
 
 def _skops() -> Any:
