@@ -69,7 +69,8 @@ class Registry(Generic[T]):
         if name not in self._entries:
             points = self._points(name)
             if not points:
-                raise UnknownNameError.of(self.kind, name, self)
+                remedy = f"A package that registers it (entry points {self.group!r}) may be missing here."
+                raise UnknownNameError.of(self.kind, name, self, remedy=remedy)
             if len(points) > 1:
                 claims = ", ".join(sorted(point.value for point in points))
                 raise ConflictError(

@@ -48,7 +48,10 @@ def test_an_unknown_name_lists_the_entries(things: Registry[object]) -> None:
     things.register("resize")(object())
     with pytest.raises(UnknownNameError) as caught:
         things.get("resise")
-    assert str(caught.value) == "There is no thing 'resise'. Did you mean 'resize'? There is: resize."
+    assert str(caught.value) == (
+        "There is no thing 'resise'. Did you mean 'resize'? There is: resize. A package that registers it (entry points "
+        "'odin_graph_tests.things') may be missing here."
+    )
 
 
 @pytest.mark.parametrize("name", ["Resize", "re size", "-resize", "resize-", "re_size", ""])

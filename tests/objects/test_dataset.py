@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import odin_graph as og
 from odin_graph.catalog.images.images import add_images
 from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
@@ -147,3 +148,16 @@ def test_html_is_escaped(stores: Stores, datasets: Datasets) -> None:
     assert isinstance(made, Dataset)
     assert "<script>" not in made._repr_html_()
     assert "<b><b>" not in made._repr_html_()
+
+
+def test_every_step_and_operation_of_a_query_is_one_of_a_data_set(db: og.Workspace) -> None:
+    """Also those that packages register, and what has another signature there keeps its own."""
+    db.images.add(images=np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8), progress=False)
+    some = db.datasets.add("some", db.images(), label=None)
+    assert some.map(lambda image: int(image.pixels[0, 0, 0])).tolist() == [0, 64, 128, 192]
+    assert some.center_crop(size=4)[0].pixels.shape == (4, 4, 1)
+    assert len(some.patches(4)) == 16
+    missing = {name for name in dir(db.images()) if not name.startswith("_") and not hasattr(some, name)}
+    assert missing == {"purge", "from_json", "to_json"}
+    with pytest.raises(AttributeError, match="no attribute 'mapp'"):
+        some.mapp  # noqa: B018

@@ -117,6 +117,8 @@ def test_a_function_of_activations_and_predictions(db: og.Workspace, experiment:
     )
     with pytest.raises(og.DataError, match="over= gave 2 values for 1 images"):
         images.map(spread, over=lambda keys: [0, 0])
+    with pytest.raises(og.QueryError, match=r"cannot be called with keys: give layer\.activations"):
+        images.map(spread, over=layer)
     with pytest.raises(og.DataError, match="cannot be stored as metadata"):
         images.map(lambda each: each, "maps", over=layer.activations)
     with pytest.raises(og.QueryError, match="have no prediction in"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
 from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.query import Query
@@ -24,6 +24,10 @@ def _of_images(method: Callable[Concatenate[Query, P], R]) -> Callable[Concatena
         return method(self.images(), *args, **kwargs)
 
     return call
+
+
+_ONLY_OF_QUERIES: Final = {"purge", "from_json", "to_json"}
+"""Of a data set they could be taken for what they are not: its images would be purged, not the data set."""
 
 
 class ImageSet(HasImages):
@@ -57,6 +61,14 @@ class ImageSet(HasImages):
     show = _of_images(Query.show)
     save = _of_images(Query.save)
     explain = _of_images(Query.explain)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one of these
+
+        def __getattr__(self, name: str) -> Any:
+            """Any other step, operation or answer of `Query`, those of packages among them."""
+            if name.startswith("_") or name in _ONLY_OF_QUERIES:
+                raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.")
+            return getattr(self.images(), name)
 
     def __len__(self) -> int:
         return self.images().count()

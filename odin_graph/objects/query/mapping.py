@@ -15,7 +15,7 @@ from odin_graph.catalog.images.derived import Recipe
 from odin_graph.catalog.images.images import has_any
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
-from odin_graph.errors import DataError
+from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.base.calling import call_each, check_values
 from odin_graph.progress import progress_bar
 from odin_graph.query.plan.plan import Keys, Plan
@@ -77,6 +77,11 @@ def map_over(
 
 
 def _given(over: Over, keys: NDArray[np.int64]) -> list[Any]:
+    if not callable(over):
+        raise QueryError(
+            f"over={over!r:.60} cannot be called with keys: give layer.activations, layer.embeddings, units.values, "
+            'db.vectors["clip"].embeddings, db.predictions[id].of_images, or a function of yours.'
+        )
     given = over(keys)
     if len(given) != len(keys):
         raise DataError(
