@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,14 @@ class Grown(MultiClass):
     """A task of somebody else that says too little."""
 
 
+@dataclass(frozen=True)
+class Shared(MultiClass):
+    """Its parameter would turn on what a share has, such as intervals."""
+
+    share: float = 0.1  # type: ignore[assignment, misc]
+    name: ClassVar[str] = "shared"
+
+
 class NoTask:
     name = "no-task"
     metrics = ("accuracy",)
@@ -61,6 +69,7 @@ class NoTask:
 
 @pytest.mark.parametrize(("name", "entry", "said"), [
     ("no-task", NoTask(), "register an instance of a class that derives from odin_graph.schema.tasks.Task"),
+    ("shared", Shared(), r"the parameter 'share', which is an attribute of Task: name the parameter otherwise"),
     ("grown", Grown(), "needs name = 'grown' and metrics"),
 ])  # fmt: skip
 def test_what_is_no_task_is_taken_for_no_other(
