@@ -185,13 +185,13 @@ def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[A
     """
     column = _as_column(values)
     if column is None:  # rows, lists, or what only the task understands
-        return task.read_labels(values, None if _same_type(values, classes) else classes)
+        return reading.labels_by(task, values, None if _same_type(values, classes) else classes)
     distinct = column.dictionary.to_pylist()
     known = None if _same_type(distinct, classes) else classes
     try:
-        distinct_read = task.read_labels(distinct, known)
+        distinct_read = reading.labels_by(task, distinct, known)
     except DataError:
-        return task.read_labels(values, known)  # again with all values, for the position in the message
+        return reading.labels_by(task, values, known)  # again with all values, for the position in the message
     # A few classes, many images: each class is read once.
     positions = column.indices.fill_null(len(distinct)).to_numpy()
     values_read: NDArray[Any] = np.append(distinct_read, [None])[positions]
