@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,9 @@ from odin_graph.catalog.experiments.projection import to_graph
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, DataError, ShapeError
+from odin_graph.schema.metadata import FieldType
+from odin_graph.schema.tasks import TASKS
+from odin_graph.schema.tasks.regression import Regression
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 from tests.shares import share
@@ -289,6 +293,29 @@ def test_regression_is_wrong_beyond_its_tolerance(stores: Stores, keys: np.ndarr
     assert columns(stores, plain)["wrong"] == [None] * 6
     judged = import_predictions(stores, "vgg/1", "ages@1", None, said, task='regression {"tolerance": 0.5}')
     assert columns(stores, judged)["wrong"] == [False, False, True, False, False, True]
+
+
+@dataclass(frozen=True)
+class Counted(Regression):
+    """Whole numbers, which it reads as all numbers are read."""
+
+    name: ClassVar[str] = "counted"
+
+    def columns(self, classes: Any) -> Any:
+        return {"predicted": FieldType.INT, "wrong": FieldType.BOOL}
+
+
+def test_predictions_are_stored_in_the_type_that_the_task_declares(
+    stores: Stores, keys: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS._entries, "counted", Counted())
+    create_dataset(stores, "cells", keys, labels=pa.array([1, 2, 3, 4, 5, 6]))
+    said = np.array([1, 2, 3, 4, 5, 7])
+    made = import_predictions(stores, "vgg/1", "cells@1", None, said, task="counted")
+    assert stores.columns.predictions(made).column("predicted").type == pa.int64()
+    assert [type(row["predicted"]) for row in nodes(stores, made)] == [int] * 6
+    with pytest.raises(DataError, match=r"task 'counted' is of the type int, and these are not: .*1\.5"):
+        import_predictions(stores, "vgg/1", "cells@1", None, said + 0.5, task="counted")
 
 
 def test_many_labels_an_image(stores: Stores, keys: np.ndarray) -> None:

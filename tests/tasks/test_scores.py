@@ -171,6 +171,8 @@ def test_infinite_labels_have_an_infinite_error_and_no_r2() -> None:
     assert held.overall["mean-absolute-error"] == math.inf
     assert math.isnan(held.overall["r2"])
     assert held.undefined["r2"] == "a label or a prediction is infinite"
+    assert held.numbers is not None
+    assert (held.numbers.labels[0], held.numbers.predicted[0]) == (math.inf, 2.0)
 
 
 def test_a_real_classifier() -> None:

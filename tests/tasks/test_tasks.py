@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from odin_graph.errors import DataError, ModelError, OdinError, QueryError, Shap
 from odin_graph.registry import PluginError
 from odin_graph.schema.tasks import TASKS, Pairs, Task, measures, parse_task, reading, spell_task
 from odin_graph.schema.tasks.multi_class import MultiClass
+from odin_graph.schema.tasks.regression import Regression
 
 EYES = ["normal", "DME", "drusen"]
 CLASS, LABELS, NUMBER = TASKS.get("multi-class"), TASKS.get("multi-label"), TASKS.get("regression")
@@ -54,6 +55,14 @@ class Grown(MultiClass):
     """A task of somebody else that says too little."""
 
 
+@dataclass(frozen=True)
+class Shared(MultiClass):
+    """Its parameter would turn on what a share has, such as intervals."""
+
+    share: float = 0.1  # type: ignore[assignment, misc]
+    name: ClassVar[str] = "shared"
+
+
 class NoTask:
     name = "no-task"
     metrics = ("accuracy",)
@@ -61,6 +70,7 @@ class NoTask:
 
 @pytest.mark.parametrize(("name", "entry", "said"), [
     ("no-task", NoTask(), "register an instance of a class that derives from odin_graph.schema.tasks.Task"),
+    ("shared", Shared(), r"the parameter 'share', which is an attribute of Task: name the parameter otherwise"),
     ("grown", Grown(), "needs name = 'grown' and metrics"),
 ])  # fmt: skip
 def test_what_is_no_task_is_taken_for_no_other(
@@ -340,3 +350,25 @@ def test_a_task_that_cannot_be_read_is_refused(text: str, error: type[OdinError]
 @pytest.mark.parametrize("name", ["multi-class", "multi-label", "ordinal", "regression"])
 def test_no_labels_are_no_targets(name: str) -> None:
     assert len(parse_task(name).targets([], None)) == 0
+
+
+@dataclass(frozen=True)
+class Listed(Regression):
+    """It reads labels as somebody else may."""
+
+    read: Any = None
+
+    def read_labels(self, values: Any, classes: Any = None) -> Any:
+        return self.read(super().read_labels(values, classes))
+
+
+@pytest.mark.parametrize("read", [list, tuple, lambda found: found.astype(float)])
+def test_labels_are_read_as_a_list_or_an_array_of_numbers_too(read: Any) -> None:
+    found = reading.labels_by(Listed(read=read), [1.0, None, 3], None)
+    assert (found.dtype, found.tolist()) == (object, [1.0, None, 3.0])
+
+
+@pytest.mark.parametrize("read", [lambda _: None, iter, lambda found: found[:1]])
+def test_labels_that_are_not_one_a_value_are_the_tasks_fault(read: Any) -> None:
+    with pytest.raises(PluginError, match=r"read_labels\(\) of the task 'regression' gives .* for 2 values"):
+        reading.labels_by(Listed(read=read), [1.0, 2.0], None)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.columns.fields import arrow_type
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.schema.tasks import Task, parse_task, reading, spell_task, task_like
 from odin_graph.schema.tasks.reading import of_one_type
@@ -93,7 +94,7 @@ class Scoring:
         return pa.table(
             {
                 "key": pa.array(keys, pa.int64()),
-                "predicted": pa.array(values.tolist()),
+                "predicted": self._as_declared(pa.array(values.tolist())),
                 "confidence": self._confidence(confidence, keys),
                 "wrong": pa.array(wrong.data, mask=np.ma.getmaskarray(wrong)),
             }
@@ -125,6 +126,22 @@ class Scoring:
                 name=partial(self.name_of, keys[part]),
             )
         return checked
+
+    def _as_declared(self, predicted: pa.Array) -> pa.Array:
+        """Predictions in the type that the task declares: one that reads them as floats may say that they are whole."""
+        try:
+            declared = self.task.columns(self.classes or ()).get("predicted")
+        except DataError:  # it needs the classes, and nobody gave them: their type is that of the predictions
+            return predicted
+        if declared is None:
+            return predicted
+        try:
+            return predicted.cast(arrow_type(declared))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"A prediction of the task {self.task.name!r} is of the type {declared}, and these are not: {error}. "
+                "Give such values, or declare another type in its columns()."
+            ) from error
 
     def _confidence(self, given: Any | None, keys: NDArray[np.int64]) -> pa.Array:
         if given is None:
@@ -185,13 +202,13 @@ def _read(task: Task, values: Any, classes: tuple[Any, ...] | None) -> NDArray[A
     """
     column = _as_column(values)
     if column is None:  # rows, lists, or what only the task understands
-        return task.read_labels(values, None if _same_type(values, classes) else classes)
+        return reading.labels_by(task, values, None if _same_type(values, classes) else classes)
     distinct = column.dictionary.to_pylist()
     known = None if _same_type(distinct, classes) else classes
     try:
-        distinct_read = task.read_labels(distinct, known)
+        distinct_read = reading.labels_by(task, distinct, known)
     except DataError:
-        return task.read_labels(values, known)  # again with all values, for the position in the message
+        return reading.labels_by(task, values, known)  # again with all values, for the position in the message
     # A few classes, many images: each class is read once.
     positions = column.indices.fill_null(len(distinct)).to_numpy()
     values_read: NDArray[Any] = np.append(distinct_read, [None])[positions]

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError
-from odin_graph.schema.tasks import parse_task
+from odin_graph.schema.tasks import parse_task, reading
 
 
 def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int | bool] | None) -> NDArray[Any]:
@@ -24,7 +24,7 @@ def targets_of(labels: Sequence[Any], task: str, classes: Sequence[str | int | b
     """
     known = list(classes) if classes else None
     kind = parse_task(task)
-    read = kind.read_labels(list(labels), known)
+    read = reading.labels_by(kind, list(labels), known)
     missing = sum(label is None for label in read)
     if missing:
         raise DataError(

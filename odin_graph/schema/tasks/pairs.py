@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from odin_graph.schema.tasks.scores import Codes, positions_of
+from odin_graph.schema.tasks.scores import Codes, Numbers, positions_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,13 @@ class Pairs:
         return positions_of(self.truth, self.classes), positions_of(self.predicted, self.classes)
 
     @cached_property
-    def numbers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def numbers(self) -> Numbers:
         """(n, ...) labels and predictions, where these are numbers or lists of as many numbers each."""
-        truth, predicted = (
+        labels, predicted = (
             np.array(column.to_pylist(), np.float64) if is_nested(column) else column.to_numpy().astype(np.float64)
             for column in (self.truth, self.predicted)
         )
-        return truth, predicted
+        return Numbers(labels, predicted)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32] | None:

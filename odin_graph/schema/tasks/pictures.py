@@ -62,15 +62,15 @@ def numbers_picture(scores: Scores, head: str, below: str, tolerance: float | No
     """What was predicted against the truth, the diagonal, and the tolerance.
 
     Args:
-        scores: With ``pairs``.
+        scores: With ``numbers``.
         head: As of `Task.picture`.
         below: As of `Task.picture`.
         tolerance: Further from the label is wrong.
     """
     from matplotlib.figure import Figure
 
-    assert scores.pairs is not None
-    truth, predicted = scores.pairs
+    assert scores.numbers is not None
+    truth, predicted = scores.numbers.labels, scores.numbers.predicted
     finite = np.isfinite(truth) & np.isfinite(predicted)
     truth, predicted = truth[finite], predicted[finite]
     many = len(truth) > _POINTS

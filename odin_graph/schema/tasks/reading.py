@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.errors import DataError, ModelError, ShapeError
+from odin_graph.registry import PluginError
 from odin_graph.schema.metadata.plain import plain
 from odin_graph.schema.metadata.types import FieldType
 from odin_graph.schema.several import in_order
-from odin_graph.schema.tasks.task import Labels, Mask
+from odin_graph.schema.tasks.task import Labels, Mask, Task
 
 
 def as_labels(values: Sequence[Any]) -> Labels:
@@ -20,6 +21,23 @@ def as_labels(values: Sequence[Any]) -> Labels:
     labels = np.empty(len(values), dtype=object)
     labels[:] = values
     return labels
+
+
+def labels_by(task: Task, values: Any, classes: Sequence[Any] | None) -> Labels:
+    """Labels as a task reads them, which may give a list of them or an array of numbers, too.
+
+    Raises:
+        PluginError: It gives something else, or not one a value.
+    """
+    read = task.read_labels(values, classes)
+    if not isinstance(read, np.ndarray | list | tuple) or len(read) != len(values):
+        raise PluginError(
+            f"read_labels() of the task {task.name!r} gives {read!r:.80} for {len(values):,} values: return one label "
+            "a value, None where there is none, as reading.as_labels([...]) has them."
+        )
+    if isinstance(read, np.ndarray) and read.dtype == object and read.ndim == 1:
+        return read
+    return as_labels(as_list(read))
 
 
 def as_list(values: Any) -> list[Any]:

@@ -18,6 +18,8 @@ from odin_graph.schema.tasks.task import Task
 TASKS: Final[Registry[Task]] = Registry(kind="task", group="odin_graph.tasks")
 """Entries are instances, with the parameters that hold where none are given."""
 
+_OF_TASK: Final = frozenset(dir(Task)) | frozenset(Task.__annotations__)
+"""What is asked of every task: a parameter of such a name would change what is measured, without a word."""
 _SPELLED: Final = re.compile(r"(?P<name>[^{\s]+)\s*(?P<parameters>\{.*\})?", re.DOTALL)
 
 
@@ -76,7 +78,8 @@ def _checked(name: str) -> Task:
     """An entry that is a task, so that nothing of it is taken for another's.
 
     Raises:
-        PluginError: It does not derive from `Task`, leaves something out, or says another name.
+        PluginError: It does not derive from `Task`, leaves something out, says another name, or has a parameter that
+            is named as something of a task.
     """
     task = TASKS.get(name)
     if not isinstance(task, Task):
@@ -86,6 +89,12 @@ def _checked(name: str) -> Task:
         )
     if getattr(task, "name", None) != name or not getattr(task, "metrics", ()):
         raise PluginError(f"The task {name!r} needs name = {name!r} and metrics = (...) in its class.")
+    for field in fields(task):
+        if field.name in _OF_TASK:
+            raise PluginError(
+                f"The task {name!r} has the parameter {field.name!r}, which is an attribute of Task: name the "
+                f"parameter otherwise, or write {field.name}: ClassVar[...] = ... to set the attribute."
+            )
     return task
 
 

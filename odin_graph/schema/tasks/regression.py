@@ -71,7 +71,8 @@ class Regression(Task):
 
     def score(self, pairs: Pairs) -> Scores:
         """Of the errors, and of what is beyond the tolerance."""
-        return scores.regression(*pairs.numbers, pairs.wrong.to_pylist())
+        numbers = pairs.numbers
+        return scores.regression(numbers.labels, numbers.predicted, pairs.wrong.to_pylist())
 
     def picture(self, scores: Scores, head: str, below: str) -> Picture:
         """What was predicted against the truth."""

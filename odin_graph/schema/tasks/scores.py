@@ -37,6 +37,20 @@ _LISTED: Final = 5
 
 
 @travels
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Labels and predictions that are numbers; by name, so that neither is taken for the other."""
+
+    labels: NDArray[np.float64]
+    """(n, ...)"""
+    predicted: NDArray[np.float64]
+    """(n, ...)"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@travels
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """The measures of one group of images."""
@@ -51,8 +65,8 @@ class Scores:
     """Of the measures of each class, in their order."""
     confusion: ConfusionCounts | None = None
     """None where an image has several classes or none, or nobody counts them."""
-    pairs: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Labels and predictions, of numbers."""
+    numbers: Numbers | None = None
+    """`Pairs.numbers`, for a picture that draws them."""
     undefined: Mapping[str, str] = field(default_factory=dict)
     """Why a measure is NaN, or stands for a division by zero, overall or for some class; by its name."""
     missing: int = 0
@@ -225,7 +239,7 @@ def regression(
         "r2": r2,
         "within-tolerance": 1 - sum(known) / len(known) if known else nan,
     }
-    return Scores(n, overall, pairs=(true, estimated), undefined=undefined)
+    return Scores(n, overall, numbers=Numbers(true, estimated), undefined=undefined)
 
 
 @dataclass(frozen=True, eq=False)

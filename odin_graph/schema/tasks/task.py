@@ -69,7 +69,7 @@ class Task(ABC):
 
     @abstractmethod
     def read_labels(self, values: Any, classes: Sequence[Any] | None = None) -> Labels:
-        """Canonical labels from what users have. None and NaN are images without a label.
+        """Canonical labels from what users have (`reading.as_labels`). None and NaN are images without a label.
 
         Args:
             values: A sequence, an array or a column.
