@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, QueryError, UnknownNameError
 from odin_graph.registry import PluginError, Registry
 
 Pixels = NDArray[Any]
@@ -77,17 +77,24 @@ def name_of(op: ImageOp) -> str:
 
     Raises:
         QueryError: It is not registered, so that nobody could build it again.
+        ConflictError: Perhaps it is, but two packages claim its name.
     """
+    conflict: ConflictError | None = None
     for name in OPS:
         try:
             if OPS.get(name) is type(op):
                 return name
         except PluginError:  # another package's broken entry is not this operation
             continue
-    given = getattr(op, "__name__", type(op).__qualname__)
+        except ConflictError as error:  # a name that two packages claim may be this one's
+            conflict = error
+    if conflict is not None:
+        raise conflict
+    given = getattr(op, "__name__", None)
+    remedy = "name its class" if given is None else "write it as a frozen dataclass with __call__, and name that"
     raise QueryError(
-        f"{given} is not a registered image operation, so it cannot be recorded. "
-        f'Decorate the class with @OPS.register("its-name"); there is: {", ".join(OPS)}.'
+        f"{given or type(op).__qualname__} is not a registered image operation, so it cannot be recorded: {remedy} in "
+        f'the entry points "odin_graph.ops" of your package. There is: {", ".join(OPS)}.'
     )
 
 
