@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def test_an_unknown_name_lists_the_entries(things: Registry[object]) -> None:
     with pytest.raises(UnknownNameError) as caught:
         things.get("resise")
     assert str(caught.value) == (
-        "There is no thing 'resise'. Did you mean 'resize'? There is: resize. A package that registers it (entry points "
-        "'odin_graph_tests.things') may be missing here."
+        "There is no thing 'resise'. Did you mean 'resize'? There is: resize. A package that registers it "
+        "(entry points 'odin_graph_tests.things') may be missing here."
     )
 
 
@@ -103,7 +104,40 @@ def test_two_packages_with_one_name_are_both_named(things: Registry[object], sit
     with pytest.raises(ConflictError) as caught:
         things.get("blur")
     assert str(caught.value) == (
-        "Several packages register the thing 'blur': package_a:Blur, package_b:Blur. Uninstall all but one."
+        "Several packages register the thing 'blur': package_a:Blur, package_b:Blur. Rename or uninstall all but one."
+    )
+
+
+def test_a_package_that_claims_a_registered_name_is_named(things: Registry[object], site: Path) -> None:
+    (site / "plugin_blur.py").write_text("class Blur: ...\n")
+    install(site, "plugin-blur", {"blur": "plugin_blur:Blur"})
+
+    @things.register("blur")
+    class Blur:
+        pass
+
+    with pytest.raises(
+        ConflictError, match=r"register the thing 'blur': plugin_blur:Blur, tests\.test_registry\..*Blur"
+    ):
+        things.get("blur")
+
+
+def test_an_entry_point_of_what_is_registered_is_no_second_claim(things: Registry[object], site: Path) -> None:
+    (site / "plugin_same.py").write_text("class Same: ...\n\nagain = Same\n")
+    install(site, "plugin-same", {"same": "plugin_same:again"})
+    registered = things.register("same")(importlib.import_module("plugin_same").Same)
+    assert things.get("same") is registered
+
+
+@pytest.mark.parametrize("name", ["plain_under", "plain-under"])
+def test_an_entry_point_has_a_name_of_words_joined_by_hyphens(things: Registry[object], site: Path, name: str) -> None:
+    install(site, "plugin-under", {"plain_under": "plugin_under:entry"})
+    assert name in things
+    with pytest.raises(PluginError) as caught:
+        things.get(name)
+    assert str(caught.value) == (
+        "The entry point 'plain_under' (plugin_under:entry) is not a name for a thing: use lower case words joined by "
+        "hyphens, as in 'plain-under'."
     )
 
 

@@ -21,6 +21,7 @@ class Blur:
     """
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     sigma: float
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Clahe:
     result are rounded. Values are spread from the least to the greatest that the image's dtype holds; floats are taken
     as 0 to 1, and come out so.
     """
+
+    keeps_positions: ClassVar[bool] = True
 
     clip: float = 0.01
     """Between 0 and 1: more gives more contrast."""

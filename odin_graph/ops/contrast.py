@@ -21,6 +21,7 @@ class Contrast:
     """
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     factor: float
 

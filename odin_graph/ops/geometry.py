@@ -13,6 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from odin_graph.errors import QueryError
+from odin_graph.ops.op import name_of
+
 Matrix = NDArray[np.float64]
 
 
@@ -57,16 +60,28 @@ class Geometry:
 
 
 def geometry_of(op: Any, height: int, width: int) -> Geometry:
-    """The geometry of an operation on an image of a size; of one that says nothing, that of leaving pixels in place."""
+    """The geometry of an operation on an image of a size.
+
+    Raises:
+        QueryError: It does not say where its pixels lie.
+    """
+    if not knows_positions(op):
+        raise QueryError(
+            f"{name_of(op)!r} does not say where its pixels lie: define geometry(height, width) in its class, or "
+            "keeps_positions = True if it leaves every pixel in its place."
+        )
     method = getattr(op, "geometry", None)
-    if method is None:
-        return Geometry.same(height, width)
-    where: Geometry = method(height, width)
+    where: Geometry = Geometry.same(height, width) if method is None else method(height, width)
     return where
 
 
+def knows_positions(op: Any) -> bool:
+    """Whether an operation says where its pixels lie."""
+    return hasattr(op, "geometry") or bool(getattr(op, "keeps_positions", False))
+
+
 def composed(ops: Iterable[Any], height: int, width: int) -> Geometry:
-    """The geometry of operations in a row, from the last result to the image."""
+    """The geometry of operations in a row, from the last result to the image; raises as `geometry_of`."""
     geometry = Geometry.same(height, width)
     for op in ops:
         geometry = geometry.then(geometry_of(op, geometry.height, geometry.width))

@@ -19,6 +19,7 @@ class Normalize:
     """Subtract ``mean`` and divide by ``std``, each one number for all bands or one a band. Floats only."""
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     mean: float | Sequence[float]
     std: float | Sequence[float]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from odin_graph.errors import DataError, QueryError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, QueryError, UnknownNameError
 from odin_graph.registry import PluginError, Registry
 
 Pixels = NDArray[Any]
@@ -27,13 +27,35 @@ class ImageOp(Protocol):
     An operation that also takes (n, h, w, bands) says so with a class attribute ``batched = True`` and is then called
     once for a whole batch. One whose result is the box of its geometry, untouched, says ``cuts = True``: where it comes
     first, nothing but that box is read.
+
+    Where its pixels lie on the image is said by a method ``geometry(height, width)``, which returns a `Geometry`, or by
+    ``keeps_positions = True`` if each stays in its place. Of one that has neither, positions are refused.
     """
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Pixels (h, w, bands) in, pixels (h', w', bands') out; what is handed in stays as it is."""
+        """Pixels (h, w, bands) in, pixels (h', w', bands') or (h', w') out; what is handed in stays as it is."""
 
 
 OPS: Registry[type[ImageOp]] = Registry("image operation", group="odin_graph.ops")
+
+
+def run_op(op: ImageOp, pixels: Pixels) -> Pixels:
+    """Apply an operation to (h, w, bands), or a batched one to (n, h, w, bands); one band may come back without axis.
+
+    Raises:
+        DataError: What comes back is no image.
+    """
+    result = op(pixels)
+    if isinstance(result, np.ndarray):
+        if result.ndim == pixels.ndim:
+            return result
+        if result.ndim == pixels.ndim - 1:
+            return result[..., np.newaxis]
+    kind = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
+    raise DataError(
+        f"{type(op).__qualname__} gave {kind} for pixels of shape {pixels.shape}, which is not an image: return (h, w) "
+        "or (h, w, bands)."
+    )
 
 
 def build_op(name: str, parameters: Mapping[str, Any]) -> ImageOp:
@@ -77,17 +99,24 @@ def name_of(op: ImageOp) -> str:
 
     Raises:
         QueryError: It is not registered, so that nobody could build it again.
+        ConflictError: Perhaps it is, but two packages claim its name.
     """
+    conflict: ConflictError | None = None
     for name in OPS:
         try:
             if OPS.get(name) is type(op):
                 return name
         except PluginError:  # another package's broken entry is not this operation
             continue
-    given = getattr(op, "__name__", type(op).__qualname__)
+        except ConflictError as error:  # a name that two packages claim may be this one's
+            conflict = error
+    if conflict is not None:
+        raise conflict
+    given = getattr(op, "__name__", None)
+    remedy = "name its class" if given is None else "write it as a frozen dataclass with __call__, and name that"
     raise QueryError(
-        f"{given} is not a registered image operation, so it cannot be recorded. "
-        f'Decorate the class with @OPS.register("its-name"); there is: {", ".join(OPS)}.'
+        f"{given or type(op).__qualname__} is not a registered image operation, so it cannot be recorded: {remedy} in "
+        f'the entry points "odin_graph.ops" of your package. There is: {", ".join(OPS)}.'
     )
 
 

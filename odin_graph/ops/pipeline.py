@@ -12,7 +12,7 @@ import numpy as np
 
 from odin_graph.errors import DataError
 from odin_graph.ops.geometry import Geometry, composed
-from odin_graph.ops.op import ImageOp, Pixels, build_op, name_of, parameters_of
+from odin_graph.ops.op import ImageOp, Pixels, build_op, name_of, parameters_of, run_op
 
 FORMAT = 1
 """Of the JSON form."""
@@ -69,13 +69,16 @@ class Pipeline:
         """Apply to one image, (h, w, bands) or (h, w)."""
         result = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
         for op in self.ops:
-            result = op(result)
+            result = run_op(op, result)
         return result
 
     def batch(self, pixels: Pixels) -> Pixels:
         """Apply to images of one shape, (n, h, w, bands); the same values as one by one."""
         for op in self.ops:
-            pixels = op(pixels) if getattr(op, "batched", False) else np.stack([op(image) for image in pixels])
+            if getattr(op, "batched", False):
+                pixels = run_op(op, pixels)
+            else:
+                pixels = np.stack([run_op(op, image) for image in pixels])
         return pixels
 
     def geometry(self, height: int, width: int) -> Geometry:

@@ -17,6 +17,7 @@ class Threshold:
     """True where a pixel is above ``value``, which is in the image's own units; each band by itself."""
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     value: float
 

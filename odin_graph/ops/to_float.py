@@ -20,6 +20,7 @@ class ToFloat:
     """
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     maximum: float | None = None
     """What becomes 1 instead: 4095 for 12 bits kept in uint16."""

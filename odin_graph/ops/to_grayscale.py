@@ -21,6 +21,7 @@ class ToGrayscale:
     """One band, by luma, in the image's own dtype. A gray image stays as it is; transparency is left out."""
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """(..., h, w, 1 to 4) in, (..., h, w, 1) out.

@@ -17,6 +17,7 @@ class ToRgb:
     """Three bands: gray is repeated, color stays as it is, transparency is left out."""
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """(..., h, w, 1 to 4) in, (..., h, w, 3) out, of the same dtype.

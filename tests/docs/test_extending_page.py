@@ -126,6 +126,10 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     pixels = db.images()[0].pixels.astype(float)
     np.testing.assert_array_equal(names["bright"][0].pixels, np.rint(255 * (pixels / 255) ** 0.4).astype(np.uint8))
 
+    assert str(names["corrected"].preprocess) == "gamma(power=0.4) > to-float(maximum=None)"
+    assert str(names["by_name"].preprocess) == "gamma(power=0.5) > to-float(maximum=None)"
+    assert names["geometry"](None, 5, 8).box_on_parent((0, 0, 4, 3)) == (0, 0, 8, 6)
+
     check_step(db, names)
 
     assert names["matched"]["template"].tolist()[:2] == ["a", "b"]

@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from skimage import data as skimage_data
 import odin_graph as og
 from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
-from odin_graph.ops import CenterCrop, Pipeline, Resize, ToGrayscale
+from odin_graph.ops import OPS, CenterCrop, Geometry, Pipeline, Resize, ToGrayscale
 from odin_graph.query.plan.plan import AllImages, Plan
 from odin_graph.runtime.derive.function import source_digest
 from odin_graph.stores import Stores
@@ -302,6 +303,32 @@ def test_a_box_of_a_derivative_is_found_on_its_parent(db: og.Workspace) -> None:
     (dark, *_) = chosen.apply(darker).store("dark")
     with pytest.raises(og.QueryError, match=r"a function of your own"):
         dark.geometry()
+
+
+def test_an_operation_of_a_package_says_where_its_pixels_lie(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OPS, "_entries", dict(OPS._entries))
+
+    @OPS.register("transpose")
+    @dataclass(frozen=True, kw_only=True)
+    class Transpose:
+        times: int = 1
+
+        def __call__(self, pixels: np.ndarray) -> np.ndarray:
+            return pixels.swapaxes(0, 1) if self.times % 2 else pixels
+
+    chosen = db.images(["astronaut"])
+    (turned,) = chosen.transpose(times=1).store("turned")
+    with pytest.raises(og.QueryError, match=r"'transpose' does not say where its pixels lie: define geometry\(height"):
+        turned.geometry()
+    with pytest.raises(og.QueryError, match=r"pixels of 'transpose' are not known, so its images cannot be cut"):
+        chosen.transpose().patches(8)
+    with pytest.raises(og.DataError, match=r"transpose\(\) takes its parameters by keyword: times"):
+        chosen.transpose(1)
+    Transpose.geometry = lambda self, height, width: Geometry(width, height, np.eye(3)[[1, 0, 2]])  # type: ignore[attr-defined]
+    assert turned.geometry().box_on_parent((0, 0, 3, 5)) == (0, 0, 5, 3)
+    assert chosen.transpose().patches(8)[0].shape[:2] == (8, 8)
+    (blurred,) = chosen.blur(1).to_rgb().store("blurred")
+    assert blurred.geometry().box_on_parent((0, 0, 3, 5)) == (0, 0, 3, 5)
 
 
 def slow_sum(image: og.Image) -> int:

@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -53,6 +54,40 @@ def test_an_operation_that_takes_one_image_gets_one_image() -> None:
     assert Pipeline.from_json(held.to_json()) == held
 
 
+@dataclass(frozen=True, kw_only=True)
+class Summed:
+    """Of all bands, without an axis for the one that is left."""
+
+    batched: ClassVar[bool] = False
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.sum(axis=-1, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummedBatch(Summed):
+    batched: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("op", [Summed(), SummedBatch()])
+def test_an_image_of_one_band_has_its_axis(op: Summed) -> None:
+    held = Pipeline((op, ToRgb()))
+    assert held(PIXELS[0]).shape == (28, 28, 3)
+    np.testing.assert_array_equal(held.batch(PIXELS), np.repeat(PIXELS, 3, axis=-1).astype(np.float32))
+
+
+def test_what_is_no_image_names_the_operation() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Total:
+        def __call__(self, pixels: np.ndarray) -> np.ndarray:
+            return pixels.sum(axis=(0, 1))
+
+    with pytest.raises(
+        DataError, match=r"Total gave an array of shape \(1,\) for pixels of shape \(28, 28, 1\), which"
+    ):
+        Pipeline((Total(),))(PIXELS[0])
+
+
 def test_names_and_json_forms_are_read() -> None:
     assert Pipeline.of(["to-rgb", {"op": "resize", "parameters": {"size": [8, 9]}}]).ops == (
         ToRgb(),
@@ -80,7 +115,7 @@ def test_what_is_no_operation_is_refused() -> None:
         Pipeline.of([ToFloat])  # type: ignore[list-item]
     with pytest.raises(DataError, match="takes a list"):
         Pipeline.of("to-float")
-    with pytest.raises(QueryError, match="flip is not a registered image operation"):
+    with pytest.raises(QueryError, match=r"flip is not a registered image operation.*: write it as a frozen dataclass"):
         Pipeline.of([np.flip])
 
 

@@ -169,14 +169,12 @@ REFUSED: dict[str, tuple[Callable[[og.Workspace], Any], type[Exception], str]] =
     "an aggregate": (
         lambda db: db.images().order_by(units(db)[GROUP].aggregated("meen")),
         UnknownNameError,
-        "There is no aggregate of units 'meen'. Did you mean 'mean'? There is: l1, l2, max, mean, min, sum, weighted. "
-        "A package that registers it (entry points 'odin_graph.unit_aggregates') may be missing here.",
+        "There is no aggregate of units 'meen'. Did you mean 'mean'? There is: l1, l2, max, mean, min, sum, weighted.",
     ),
     "a distance": (
         lambda db: db.images().nearest([1, 2, 3], by=units(db)[GROUP], k=2, metric="inner-product"),
         UnknownNameError,
-        "There is no distance of units 'inner-product'. There is: cosine, l1, l2, linf. A package that registers it "
-        "(entry points 'odin_graph.unit_distances') may be missing here.",
+        "There is no distance of units 'inner-product'. There is: cosine, l1, l2, linf.",
     ),
     "too few weights": (
         lambda db: db.images().order_by(units(db)[GROUP].weighted([1, 2])),

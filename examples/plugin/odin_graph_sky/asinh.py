@@ -16,6 +16,7 @@ class AsinhStretch:
     """Faint light linearly, bright light logarithmically: ``asinh(softening * x) / asinh(softening)``, float32."""
 
     batched: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = True
 
     softening: float = 10.0
     """How early it bends: larger is earlier."""

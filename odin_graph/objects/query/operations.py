@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from odin_graph.checked import checked_calls
-from odin_graph.errors import DataError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.ops import OPS, ImageOp, Pipeline, build_op
+from odin_graph.ops.op import parameter_names
 from odin_graph.registry import PluginError
 from odin_graph.runtime.derive.function import Function
 
@@ -20,7 +21,8 @@ Made = TypeVar("Made")
 class Operations(ABC, Generic[Made]):
     """The image operations of a query: the built-in ones as typed methods, and every registered one by its name.
 
-    A registered operation ``quarter-turn`` of another package is ``query.quarter_turn(turns=1)``.
+    A registered operation ``quarter-turn`` of another package is ``query.quarter_turn(turns=1)``: in a method's name,
+    underscores stand for the hyphens.
     """
 
     @abstractmethod
@@ -134,7 +136,10 @@ class Operations(ABC, Generic[Made]):
                     message = f"{message} {UnknownNameError.of('image operation', spelt, OPS)}"
                 raise AttributeError(message)
 
-            def step(**parameters: Any) -> Made:
+            def step(*values: Any, **parameters: Any) -> Made:
+                if values:
+                    known = ", ".join(parameter_names(OPS.get(spelt))) or "there are none"
+                    raise DataError(f"{name}() takes its parameters by keyword: {known}.")
                 return self.apply(spelt, **parameters)
 
             return step
@@ -156,6 +161,6 @@ def _registered() -> set[type[Any]]:
     for name in OPS:
         try:
             found.add(OPS.get(name))
-        except PluginError:  # another package's broken entry is not this operation
+        except (ConflictError, PluginError):  # another package's broken entry is not this operation
             continue
     return found

@@ -22,7 +22,8 @@ from odin_graph.objects.query.mapping import parents_of
 from odin_graph.objects.query.operations import Operations
 from odin_graph.objects.query.pixels_out import Read
 from odin_graph.objects.query.training import Training
-from odin_graph.ops.op import ImageOp
+from odin_graph.ops.geometry import knows_positions
+from odin_graph.ops.op import ImageOp, name_of
 from odin_graph.ops.patch import Patches
 from odin_graph.query.plan.plan import Keys, Plan
 from odin_graph.runtime.derive.derive import apply, step_of
@@ -53,13 +54,16 @@ class PatchQuery(Operations["PatchQuery"], Training):
         """Refuse operations that may move pixels in an unknown way.
 
         Raises:
-            QueryError: A function of one's own comes before the cut.
+            QueryError: A function of one's own comes before the cut, or an operation that does not say where its
+                pixels lie.
         """
-        if any(isinstance(op, Function) for op in self.before):
-            raise QueryError(
-                "The positions of the pixels of your own function are not known, so its images cannot be cut into "
-                "patches: store them first, .store(name).patches(...)."
-            )
+        for op in self.before:
+            if not knows_positions(op):
+                given = "your own function" if isinstance(op, Function) else repr(name_of(op))
+                raise QueryError(
+                    f"The positions of the pixels of {given} are not known, so its images cannot be cut into patches: "
+                    "store them first, .store(name).patches(...)."
+                )
 
     def _applied(self, op: ImageOp) -> PatchQuery:
         return PatchQuery(self.query, self.before, self.grid, (*self.after, op))

@@ -191,7 +191,8 @@ class Image(ImageVerbs):
         """Its position on its parent image: converts points and boxes in both directions.
 
         Raises:
-            QueryError: It has no parent image, or a function of your own made it.
+            QueryError: It has no parent image, or what made it does not say where its pixels lie: a function of your
+                own, or an operation of a package without ``geometry(height, width)``.
         """
         origin = self._session.ask(parent_of, int(self.key))
         if origin is None:

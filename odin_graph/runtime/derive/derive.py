@@ -52,7 +52,7 @@ def geometry_to_parent(op: str, params: str, height: int, width: int) -> Geometr
         width: Of the parent.
 
     Raises:
-        QueryError: A user's function made it, which says nothing of places.
+        QueryError: A user's function made it, or an operation that does not say where its pixels lie.
     """
     recorded = json.loads(params)
     steps = recorded["ops"] if op == "pipeline" else [{"op": op, "parameters": recorded}]

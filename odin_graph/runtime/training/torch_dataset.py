@@ -18,6 +18,7 @@ from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.errors import OdinError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import Augmentation, augmentation_json
+from odin_graph.ops.op import run_op
 from odin_graph.runtime.derive.patching import Cutting
 from odin_graph.runtime.pixels.cropping import cuts, read_cut
 from odin_graph.runtime.pixels.inputs import as_tensor, preprocessed, to_input, to_inputs
@@ -194,7 +195,7 @@ class PixelDataset(Dataset[Item]):
         try:
             for augmentation in self.augment:
                 for op in augmentation.draw(generator, image.shape):
-                    image = op(image)
+                    image = run_op(op, image)
         except OdinError as error:
             raise type(error)(f"Image of key {self.keys[position]}: {error}") from error
         return image
