@@ -26,6 +26,7 @@ from odin_graph.ingest.files import file_size, is_text, printable, read_small
 from odin_graph.ingest.formats.source import nbytes
 from odin_graph.ingest.readers import OpenedFrame, Readers
 from odin_graph.ingest.room import Room
+from odin_graph.registry import PluginError
 
 _SHARE: Final = 16
 _AHEAD_SHARE: Final = 32
@@ -144,6 +145,8 @@ class _Decoder:
             return self._read(entry, path, size, known, turn)
         except OSError as error:
             return Decoded(entry, error=UnreadableImageError(f"{printable(path)}: {error.strerror or error}"))
+        except PluginError:  # of a reader, whatever the file
+            raise
         except OdinError as error:
             return Decoded(entry, error=error)
         except MemoryError:

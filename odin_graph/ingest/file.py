@@ -25,7 +25,7 @@ class File:
 
     @property
     def name(self) -> PurePath:
-        """Its path below the folder that was given, or as the manifest has it."""
+        """Its path below the folder that was given, or as the manifest has it: a path, with `name` and `suffix`."""
         return PurePath(self._name)
 
     @property

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from odin_graph.errors import MetadataError, OdinError, UnreadableImageError
+from odin_graph.errors import MetadataError, OdinError, UnknownNameError, UnreadableImageError
 from odin_graph.ingest.entry import Entry, Part
 from odin_graph.ingest.file import File
 from odin_graph.ingest.files import file_size, printable
 from odin_graph.ingest.folder import entries_of_folder
 from odin_graph.ingest.readers import LABEL, Opened, Readers
+from odin_graph.registry import PluginError
 from odin_graph.schema.metadata import FieldType, plain, widen
 
 
@@ -24,11 +25,18 @@ class Found:
     notes: Sequence[str] = ()
 
 
-def look(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> dict[str, Opened]:
+class Looked(dict[str, Opened]):
+    """What there is in files, by id."""
+
+    def __missing__(self, id_: str) -> Opened:
+        raise UnknownNameError.of("file or series", id_, self)
+
+
+def look(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Looked:
     """What there is in files, by id; nothing is stored, and no pixels are decoded before they are asked for.
 
-    ``look("scans")["knee-7"]`` has `fields` (the type of each name of metadata), `metadata`, a length and frames:
-    ``[12].read((0, 0, 64, 64))`` are the pixels of a part of the 13th.
+    ``look("scans")["knee-7"]`` has `fields` (the type of each name of metadata), `metadata` of the whole,
+    `metadata_of(12)` of the 13th frame, a length and frames: ``[12].read((0, 0, 64, 64))`` are the pixels of a part.
 
     Args:
         source: A folder, a file, or several files.
@@ -43,8 +51,10 @@ def look(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> d
     else:
         entries = [_entry(Path(file)) for file in source]
     readers = Readers.installed()
-    found: dict[str, Opened] = {}
+    found = Looked()
     for id_, files, group in _things(readers, entries):
+        if group[0].error is not None:
+            raise group[0].error
         found[id_] = readers.open(files or tuple(map(_file_of, group)))
     return found
 
@@ -77,9 +87,9 @@ def images_in(entries: Sequence[Entry], *, labeled: bool) -> Found:
                 continue
             opened = readers.open(files)
             for name, type_ in opened.fields.items():
-                fields[name] = widen(fields.get(name, type_), type_, f"Image.{name}")
+                fields[name] = widen(fields.get(name, type_), type_, f"{printable(opened.name)}: Image.{name}")
             images += _of_thing(id_, opened, files, group, labeled, others)
-        except MetadataError:
+        except (MetadataError, PluginError):
             raise
         except OdinError as error:
             images.append(replace(group[0], id=id_, error=error))
@@ -101,19 +111,24 @@ def _file_of(entry: Entry) -> File:
 
 def _things(readers: Readers, entries: Sequence[Entry]) -> Iterator[tuple[str, tuple[File, ...], list[Entry]]]:
     """Id, files and entries of each file or series, by its first file; no files for what is not looked into first."""
-    groups: dict[tuple[bool, int, str | None], list[Entry]] = {}
+    groups: dict[tuple[bool, int | str, str | None], list[Entry]] = {}
     for place, entry in enumerate(entries):
-        looked, series, owner = False, None, place
+        looked, series = False, None
+        owner: int | str = place
         if entry.path is not None:
             try:
                 file_size(entry.path)
                 file = _file_of(entry)
                 reader = readers.of(file)
-                looked = not reader.single
+                looked = not readers.by_name[reader].single
                 series = readers.series(reader, file) if looked else None
-                owner = place if series is None else id(reader)
-            except OdinError:
-                looked = False  # it fails again when it is decoded, in its turn
+                owner = place if series is None else reader
+            except PluginError:
+                raise
+            except OdinError as error:
+                if looked:  # a part of what is not known, so no image by itself
+                    entry = replace(entry, error=error)
+                looked = False  # others fail again when they are decoded, in their turn
         groups.setdefault((looked, owner, series), []).append(entry)
     for (looked, _, series), group in groups.items():
         # An id that a manifest gives all files of a series is the id of the whole.
@@ -132,7 +147,8 @@ def _of_thing(
         own = opened.metadata_of(index)
         if twice := sorted(set(own) & set(whole)):
             raise UnreadableImageError(
-                f"{printable(files[0].shown)}: its reader gives {twice[0]!r} for the whole and for image {index}"
+                f"{printable(files[0].shown)}: its reader {opened.reader!r} gives {twice[0]!r} for the whole "
+                f"and for image {index}"
             )
         entry = group[opened.file_of(index)]
         given = {name: value for name, value in entry.metadata.items() if plain(value) is not None}

@@ -50,7 +50,8 @@ class Reader(Protocol):
     def accepts(self, file: File) -> bool:
         """Whether it reads this file, by its first bytes (`File.head`), and by its name where they do not tell.
 
-        It is asked of every file of a call, and raises nothing.
+        It is asked of every file of a call, also of those of other readers. What it raises stops the call with a
+        `PluginError`, whatever `on_error` says; but an OSError is one of the file.
         """
         ...
 
@@ -69,7 +70,7 @@ class Reader(Protocol):
 
         Raises:
             UnreadableImageError: With the reason alone; the caller adds the file's name. Whatever else is raised says
-                that the file is broken.
+                that the file is broken, with the name and text of the error and the name of the reader.
         """
         ...
 

@@ -18,8 +18,10 @@ from PIL import Image
 
 import odin_graph as og
 from odin_graph import config
-from odin_graph.errors import ConflictError, DataError, MetadataError, UnreadableImageError
+from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNameError, UnreadableImageError
 from odin_graph.ingest import READERS, Contents, File, Frame, Reader, look
+from odin_graph.ingest.readers import Readers
+from odin_graph.registry import PluginError
 from odin_graph.schema.metadata import FieldType
 from tests.ingest.slits import HEIGHT, WIDTH, voxels, write_scan
 
@@ -240,7 +242,7 @@ def test_fields_that_cannot_be_are_refused_before_anything_is_stored(
 ) -> None:
     reader, folder = pages
     reader.asked = asked
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=rf"a\.doc: its reader 'pages' .*{message}"):
         db.images.add(folder, progress=False)
     assert len(db.images) == 0
 
@@ -250,4 +252,80 @@ def test_pixels_that_are_not_as_they_were_said_are_refused(db: og.Workspace, pag
     reader.page = lambda size, box: np.zeros((size, 3), ">f4")  # type: ignore[method-assign]
     report = db.images.add(folder, on_error="skip", progress=False)
     assert len(report.errors) == 2
-    assert "its reader gives >f4 of shape (3, 3, 1) for the box (0, 0, 4, 3), and said float32" in report.errors[0][1]
+    assert (
+        "its reader 'pages' gives >f4 of shape (3, 3, 1) for the box (0, 0, 4, 3), and said float32"
+        in report.errors[0][1]
+    )
+
+
+def test_a_reader_that_fails_in_accepts_is_named_and_never_skipped(
+    db: og.Workspace, pages: tuple[Pages, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked of every file, so the files are not to blame, and skipping would leave out all of them."""
+    _, folder = pages
+    Image.fromarray(voxels(1)[0]).save(folder / "note.png")
+    monkeypatch.setattr(Pages, "accepts", lambda self, file: file.name.endswith(".doc"))
+    with pytest.raises(PluginError, match=r"image reader 'pages' cannot say .*AttributeError: .*'endswith'"):
+        db.images.add(folder, on_error="skip", progress=False)
+    monkeypatch.setattr(Readers, "look_first", False)  # so that it is asked when files are decoded
+    with pytest.raises(PluginError, match="'pages' cannot say"):
+        db.images.add(folder, on_error="skip", progress=False)
+    monkeypatch.setitem(READERS._entries, "pages", Pages)
+    with pytest.raises(PluginError, match="register an object of a class that derives from"):
+        look(folder)
+
+
+def test_an_error_of_a_reader_is_named_with_its_type(pages: tuple[Pages, Path]) -> None:
+    reader, folder = pages
+    reader.page = lambda size, box: {}["width"]  # type: ignore[index, method-assign]
+    with pytest.raises(
+        UnreadableImageError, match=r"a\.doc: it is broken \(KeyError: 'width', by its reader 'pages'\)"
+    ):
+        look(folder)["a.doc"][0].read()
+
+
+FRAME = Frame((3, 4), "u1", lambda _: np.zeros((3, 4), "u1"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([FRAME], "gives list and not Contents"),
+        (Contents(frame for frame in [FRAME]), "gives frames as generator and not as a list"),  # type: ignore[arg-type]
+        (Contents([FRAME], stack="Cube"), "gives stack='Cube', and there is 'Volume' or 'Video'"),  # type: ignore[arg-type]
+        (Contents([FRAME], stack="Video"), "gives a video of fps=None and not its frames a second"),
+        (Contents([FRAME], fields=["page"]), "gives fields or metadata that are not a dict"),  # type: ignore[arg-type]
+        (Contents([Frame((3, 4), "u1", FRAME.read, file=1)]), "says that image 0 is from file 1, of 1"),
+        (Contents([Frame((3.0, 4), "u1", FRAME.read)]), "TypeError: 'float' object cannot be"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_no_reader_may_give_is_left_out_with_the_names_of_file_and_reader(
+    db: og.Workspace, pages: tuple[Pages, Path], given: Any, message: str
+) -> None:
+    reader, folder = pages
+    reader.open = lambda files: given  # type: ignore[method-assign]
+    ((id_, reason),) = db.images.add(folder, on_error="skip", progress=False).errors
+    assert (id_, len(db.images)) == ("a.doc", 0)
+    assert reason.startswith(str(folder / "a.doc"))
+    assert "its reader 'pages'" in reason
+    assert message in reason
+
+
+def test_a_series_that_is_no_text_leaves_out_its_file(db: og.Workspace, pages: tuple[Pages, Path]) -> None:
+    reader, folder = pages
+    reader.series = lambda file: 7  # type: ignore[assignment, method-assign, return-value]
+    report = db.images.add(folder, on_error="skip", progress=False)
+    assert [reason.rpartition(": ")[2] for _, reason in report.errors] == [
+        "its reader 'pages' gives 7 as its series, not a text or None"
+    ]
+    with pytest.raises(UnreadableImageError, match="gives 7 as its series"):
+        look(folder)
+
+
+def test_what_is_found_is_shown_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert repr(look("IM1.7")) == (
+        "{'scan-7': <IM1.7, read by 'slit': Volume of 1 slice, fields depth (float), operator (string)>}"
+    )
+    with pytest.raises(UnknownNameError, match=r"no file or series 'scan7'\. Did you mean 'scan-7'\?"):
+        look("IM1.7")["scan7"]

@@ -48,6 +48,11 @@ RETURN i.id AS id, i.key AS key, i.digest AS digest, i.deleted AS deleted ORDER 
 """
 
 
+def is_rate(fps: Any) -> bool:
+    """Whether a value can be the frames a second of a video."""
+    return is_number(fps) and 0 < fps < 1e9
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stack:
     """A volume or a video to be stored."""
@@ -99,7 +104,7 @@ class Stack:
             raise DataError(f"axis={self.axis!r} is not known: a {what} is cut across axis 0, 1 or 2.")
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
             raise DataError(f"every={self.every!r} is not known: give 1 for each {part}, or n for each n-th.")
-        if self.fps is not None and not (is_number(self.fps) and 0 < self.fps < 1e9):
+        if self.fps is not None and not is_rate(self.fps):
             raise DataError(f"fps={self.fps!r} is not a rate: give frames a second.")
         self._check_columns()
 
