@@ -357,7 +357,7 @@ def test_what_makes_no_sense_is_refused(quarters: Quarters, name: str) -> None:
     ask, kind, message = REFUSED[name]
     with pytest.raises(kind) as caught:
         ask(quarters[0])
-    assert str(caught.value).splitlines()[0] == message
+    assert str(caught.value).splitlines()[0].partition(" A package that registers it")[0] == message
 
 
 def test_one_unit_is_an_expression_by_itself(quarters: Quarters) -> None:
