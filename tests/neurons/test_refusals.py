@@ -25,7 +25,8 @@ def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(UnknownNameError) as caught:
         aggregate("meen")
     assert str(caught.value) == (
-        "There is no aggregate of units 'meen'. Did you mean 'mean'? There is: l1, l2, max, mean, min, sum, weighted."
+        "There is no aggregate of units 'meen'. Did you mean 'mean'? There is: l1, l2, max, mean, min, sum, weighted. "
+        "A package that registers it (entry points 'odin_graph.unit_aggregates') may be missing here."
     )
     with pytest.raises(UnknownNameError, match="There is no distance of units 'l3'"):
         nearest([], np.ones(3), "l3", 5)
