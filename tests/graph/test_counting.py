@@ -82,15 +82,16 @@ def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path, monkeypatch: pytes
         graph.close()
 
 
-def test_a_socket_that_nobody_answers_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_that_nobody_answers_is_swept_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper that was killed leaves its socket, and the next one removes it; those that are answered stay."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    path = socket_path()
-    assert serve(path, lambda: (0,) * len(COUNTERS)) == str(path)
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path.with_name("dead.sock")))
-    assert socket_path().parent == path.parent
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has 107 bytes at most
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        path = socket_path()
+        assert serve(path, lambda: (0,) * len(COUNTERS)) == str(path)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path.with_name("dead.sock")))
+        assert socket_path().parent == path.parent
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_the_folder_of_sockets_is_this_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
