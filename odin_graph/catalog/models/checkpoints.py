@@ -158,21 +158,19 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
 @served
 def of_model(stores: Stores, model: str) -> list[str]:
     """The checkpoints of a model, oldest first."""
-    rows = stores.graph.read(
-        f"MATCH (:Model {{id: $id}})<-[:SPECIALIZATION_OF]-(c:Checkpoint) WHERE {alive('Checkpoint', 'c')} "
-        "RETURN c.id AS id ORDER BY c.created_at, c.id",
-        {"id": model},
-    )
-    return [str(row["id"]) for row in rows]
+    return _ids(stores, "(:Model {id: $id})<-[:SPECIALIZATION_OF]-", model)
 
 
 @served
 def of_experiment(stores: Stores, experiment: str) -> list[str]:
     """The checkpoints of an experiment, oldest first."""
+    return _ids(stores, "(:Experiment {id: $id})<-[:GENERATED_BY]-", experiment)
+
+
+def _ids(stores: Stores, of: str, id_: str) -> list[str]:
     rows = stores.graph.read(
-        f"MATCH (:Experiment {{id: $id}})<-[:GENERATED_BY]-(c:Checkpoint) WHERE {alive('Checkpoint', 'c')} "
-        "RETURN c.id AS id ORDER BY c.created_at, c.id",
-        {"id": experiment},
+        f"MATCH {of}(c:Checkpoint) WHERE {alive('Checkpoint', 'c')} RETURN c.id AS id ORDER BY c.created_at, c.id",
+        {"id": id_},
     )
     return [str(row["id"]) for row in rows]
 
