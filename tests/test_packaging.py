@@ -7,11 +7,13 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 import odin_graph
+from odin_graph.registry import Registry
 
 pytestmark = pytest.mark.starts_engine
 
@@ -38,6 +40,21 @@ def test_the_package_holds_code_and_its_types_alone() -> None:
     files = package_files()
     assert {Path(name).suffix for name in files} == SUFFIXES
     assert {"odin_graph/py.typed", "odin_graph/__init__.pyi", "odin_graph/graph/__init__.pyi"} < files
+
+
+def test_every_entry_point_names_what_there_is_and_what_registers_itself_under_its_name() -> None:
+    """One that is not asked for by its name would be missed otherwise: what registers itself is there before it."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    points = [EntryPoint(name, value, group) for group, named in groups.items() for name, value in named.items()]
+    assert len(points) > 40
+    loaded = {point: point.load() for point in points}
+    modules = [module for name, module in sys.modules.items() if name.startswith("odin_graph")]
+    registries = {item for module in modules for item in vars(module).values() if isinstance(item, Registry)}
+    assert {registry.group for registry in registries} >= set(groups)
+    for registry in registries:
+        for point in points:
+            if point.group == registry.group:
+                assert registry.get(point.name) == loaded[point]
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
