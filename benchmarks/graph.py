@@ -264,6 +264,7 @@ def _opened(workspace: Path) -> float:
 def embedded(folder: Path) -> Iterator[Stores]:
     """An empty embedded workspace."""
     stores = Stores.open(Address.of(folder / "bench.odin"))
+    stores.keep()  # what a data set copies of its session would open the workspace once more
     yield stores
     engine = psutil.Process(stores.graph.endpoint.pid)
     stores.close()
