@@ -112,10 +112,6 @@ def make_near(folder: Path, levels: int = 2) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def _is_free(folder: Path) -> bool:
-    return folder.is_dir() and all(entry.name.startswith(_FRESH) for entry in folder.iterdir())
-
-
 def _exists(mark: Path) -> bool:
     try:
         return mark.exists()

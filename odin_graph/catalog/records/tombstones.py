@@ -12,7 +12,7 @@ from odin_graph.stores import Stores
 _MEMBERS: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
 WHERE d.id = $dataset AND i.deleted = true
-RETURN DISTINCT i.key AS key, i.id AS id, i.digest IS NULL AS purged ORDER BY key
+RETURN DISTINCT i.key AS key, i.id AS id ORDER BY key
 """
 _ALL: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(n)
@@ -29,11 +29,6 @@ _SHOWN_AS: Final = "Image"
 def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
     """The members of a version that were deleted since it was frozen: their ids by key."""
     return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset})}
-
-
-def purged_members(stores: Stores, dataset: str) -> dict[int, str]:
-    """The members that were purged: their ids by key. The digest of such a version cannot be computed again."""
-    return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset}) if row["purged"]}
 
 
 def deletion_message(stores: Stores, id: str) -> str:  # noqa: A002 - the users' word for it
