@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import check
 from odin_graph.neurons.block import Block, Floats, Keys, Values
+from odin_graph.neurons.filtering import FilteredPart
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.passing import Passing
 
 _LEAST: Final = 256
 _FLOATS: Final = 1 << 18
@@ -53,7 +53,7 @@ class Bounds:
         )
 
 
-def bounds_at(passing: Passing, measure: Measure, at: NDArray[np.int64] | None = None) -> Bounds:
+def bounds_at(passing: FilteredPart, measure: Measure, at: NDArray[np.int64] | None = None) -> Bounds:
     """Tight bounds of images, by the tables; both ends are the value where values are stored.
 
     Args:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from odin_graph.errors import QueryError
 from odin_graph.neurons.answer import Decision, DecisionEstimate, Work
-from odin_graph.neurons.asked import Asked
 from odin_graph.neurons.block import Exact, Floats, Keys, Part
 from odin_graph.neurons.bounds import Bounds, bounds_at
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.settle import reconciled
-from odin_graph.neurons.sketched import Sketched, sketch_of
+from odin_graph.neurons.request import Request
+from odin_graph.neurons.sketch_bounds import SketchBounds, sketch_of
+from odin_graph.neurons.verification import reconciled
 
 Op = Literal["<", "<=", "==", "!=", ">=", ">"]
 Truth = NDArray[np.bool_]
@@ -50,31 +50,31 @@ def compare(
         QueryError: There is no such operator, or the threshold is NaN.
         ShapeError, StoreError: As for `odin_graph.neurons.scan.highest`.
     """
-    asked = Asked(parts, measure, among, None, exact, noise, threads)
-    sides = _sides(asked, op, threshold)
+    request = Request(parts, measure, among, None, exact, noise, threads)
+    sides = _sides(request, op, threshold)
     open_ = sides.open
     verified = beyond = 0
     if len(open_.keys):
         open_ = open_.take(np.argsort(open_.keys))
         verified = len(open_.keys)
-        looked = reconciled(asked.look(1)(open_.keys), open_, strict=asked.strict)
-        beyond = looked.beyond
-        by_ends = truth(op, looked.low, looked.high, threshold)
-        by_value = truth(op, looked.value, looked.value, threshold)
-        missing = np.isnan(looked.value)
-        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(looked.low))]
+        exact = reconciled(request.read_exact(1)(open_.keys), open_, strict=request.strict)
+        beyond = exact.beyond
+        by_ends = truth(op, exact.low, exact.high, threshold)
+        by_value = truth(op, exact.value, exact.value, threshold)
+        missing = np.isnan(exact.value)
+        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(exact.low))]
         sides.add(open_.keys, *by_value, missing)
-    work = Work(asked.images, verified, verified, int(verified > 0), beyond)
-    return Decision(*sides.sorted(), np.sort(sides.tied), asked.uncovered, work)
+    work = Work(request.images, verified, verified, int(verified > 0), beyond)
+    return Decision(*sides.sorted(), np.sort(sides.tied), request.uncovered, work)
 
 
 def compare_estimate(
     parts: Sequence[Part], measure: Measure, op: Op, threshold: float, *, among: Keys | None = None
 ) -> DecisionEstimate:
     """As `compare`, from what is stored alone; images that it does not decide are listed."""
-    asked = Asked(parts, measure, among)
-    sides = _sides(asked, op, threshold)
-    return DecisionEstimate(*sides.sorted(), np.sort(sides.open.keys), asked.uncovered)
+    request = Request(parts, measure, among)
+    sides = _sides(request, op, threshold)
+    return DecisionEstimate(*sides.sorted(), np.sort(sides.open.keys), request.uncovered)
 
 
 def truth(op: Op, low: Floats, high: Floats, threshold: float) -> tuple[Truth, Truth]:
@@ -125,7 +125,7 @@ class _Sides:
         return true, false, missing
 
 
-def _sides(asked: Asked, op: Op, threshold: float) -> _Sides:
+def _sides(request: Request, op: Op, threshold: float) -> _Sides:
     """Group images by what stored codes and values decide."""
     if op not in OPS:
         raise QueryError(f"{op!r} is not a comparison: write one of {' '.join(OPS)}.")
@@ -134,15 +134,15 @@ def _sides(asked: Asked, op: Op, threshold: float) -> _Sides:
     if np.isnan(threshold):
         raise QueryError("Nothing is less than, greater than or equal to NaN.")
     sides = _Sides()
-    for passing in asked.passing:
+    for passing in request.parts:
         at = passing.positions()
-        sketch = sketch_of(passing, asked.measure)
+        sketch = sketch_of(passing, request.measure)
         if sketch is not None:
-            above, below, at = Sketched(passing, sketch, 1, asked.threads).beside(threshold)
+            above, below, at = SketchBounds(passing, sketch, 1, request.threads).beside(threshold)
             for places, where in ((above, 1.0), (below, -1.0)):
                 side = truth(op, np.array([where]), np.array([where]), 0.0)[0][0]
                 (sides.true if side else sides.false).append(passing.part.keys[places])
-        found = bounds_at(passing, asked.measure, at)
+        found = bounds_at(passing, request.measure, at)
         missing, anything = np.isnan(found.low), np.isinf(found.low) & np.isinf(found.high) & (found.low != found.high)
         true, false = (side & ~anything for side in truth(op, found.low, found.high, threshold))
         sides.add(found.keys, true, false, missing)

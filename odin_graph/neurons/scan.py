@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from odin_graph.arguments import whole
 from odin_graph.errors import QueryError
 from odin_graph.neurons.answer import Answer, Estimate, Measured, Work
-from odin_graph.neurons.asked import Asked
 from odin_graph.neurons.block import Exact, Floats, Keys, Part
 from odin_graph.neurons.bounds import Bounds, bounds_at
 from odin_graph.neurons.distances import distance
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.settle import Settling
+from odin_graph.neurons.request import Request
+from odin_graph.neurons.verification import Verification
 
 _AT_ONCE: Final = 1 << 15
 """Images whose values are asked for at once where all are."""
@@ -55,7 +55,7 @@ def highest(
         ShapeError: Parts, weights, noise or values of ``exact`` are not of the same units.
         StoreError: Codes cannot decide, and there is no ``exact``; or its values contradict the codes.
     """
-    return _answer(Asked(parts, measure, among, None, exact, noise, threads), k, 1 if largest else -1, missing=True)
+    return _answer(Request(parts, measure, among, None, exact, noise, threads), k, 1 if largest else -1, missing=True)
 
 
 def nearest(
@@ -91,17 +91,17 @@ def nearest(
         QueryError, StoreError: As for `highest`.
     """
     measure = distance(metric, query, weights)
-    asked = Asked(parts, measure, among, exclude, exact, noise, threads)
+    request = Request(parts, measure, among, exclude, exact, noise, threads)
     if measure.nowhere:
-        asked.passing = []
-    return _answer(asked, k, -1, missing=False)
+        request.parts = []
+    return _answer(request, k, -1, missing=False)
 
 
 def highest_estimate(
     parts: Sequence[Part], measure: Measure, k: int, *, largest: bool = True, among: Keys | None = None
 ) -> Estimate:
     """As `highest`, from what is stored alone: values are bounds, and some images may be wrong where not certain."""
-    return _estimate(Asked(parts, measure, among), k, 1 if largest else -1, missing=True)
+    return _estimate(Request(parts, measure, among), k, 1 if largest else -1, missing=True)
 
 
 def nearest_estimate(
@@ -115,7 +115,7 @@ def nearest_estimate(
     exclude: Keys | None = None,
 ) -> Estimate:
     """As `nearest`, from what is stored alone: distances are bounds, and some images may be wrong where not certain."""
-    return _estimate(Asked(parts, distance(metric, query, weights), among, exclude), k, -1, missing=False)
+    return _estimate(Request(parts, distance(metric, query, weights), among, exclude), k, -1, missing=False)
 
 
 def values(
@@ -138,14 +138,14 @@ def values(
     Raises:
         ShapeError, StoreError: As for `highest`.
     """
-    asked = Asked(parts, measure, among, None, exact, noise)
-    found = Bounds.joined([bounds_at(passing, measure) for passing in asked.passing])
-    settling = Settling(found.take(np.argsort(found.keys)), asked.look(1), strict=asked.strict)
-    open_ = np.flatnonzero(~settling.known)
+    request = Request(parts, measure, among, None, exact, noise)
+    found = Bounds.joined([bounds_at(passing, measure) for passing in request.parts])
+    verification = Verification(found.take(np.argsort(found.keys)), request.read_exact(1), strict=request.strict)
+    open_ = np.flatnonzero(~verification.known)
     for start in range(0, len(open_), _AT_ONCE):
-        settling.look_at(open_[start : start + _AT_ONCE])
-    work = Work(asked.images, len(open_), settling.verified, settling.rounds, settling.beyond)
-    return Measured(settling.keys, settling.value, asked.uncovered, work)
+        verification.verify(open_[start : start + _AT_ONCE])
+    work = Work(request.images, len(open_), verification.verified, verification.rounds, verification.beyond)
+    return Measured(verification.keys, verification.value, request.uncovered, work)
 
 
 def bounds(parts: Sequence[Part], measure: Measure, *, among: Keys | None = None) -> tuple[Keys, Floats, Floats]:
@@ -153,25 +153,27 @@ def bounds(parts: Sequence[Part], measure: Measure, *, among: Keys | None = None
 
     Both are NaN where it is missing, -inf and inf where it may be. In order of the parts.
     """
-    scan = Asked(parts, measure, among)
-    found = Bounds.joined([bounds_at(passing, measure) for passing in scan.passing])
+    request = Request(parts, measure, among)
+    found = Bounds.joined([bounds_at(passing, measure) for passing in request.parts])
     return found.keys, found.low, found.high
 
 
-def _answer(scan: Asked, k: int, sign: int, *, missing: bool) -> Answer:
+def _answer(request: Request, k: int, sign: int, *, missing: bool) -> Answer:
     _check_k(k)
-    found = scan.candidates(k, sign)
-    settling = Settling(found, scan.look(sign), strict=scan.strict)
-    at = settling.best(k)
+    found = request.candidates(k, sign)
+    verification = Verification(found, request.read_exact(sign), strict=request.strict)
+    at = verification.best(k)
     if not missing:
-        at = at[~settling.missing[at]]
-    work = Work(scan.images, len(found.keys), settling.verified, settling.rounds, settling.beyond)
-    return Answer(settling.keys[at], sign * settling.value[at] + 0.0, settling.tied(at), scan.uncovered, work)
+        at = at[~verification.missing[at]]
+    work = Work(request.images, len(found.keys), verification.verified, verification.rounds, verification.beyond)
+    return Answer(
+        verification.keys[at], sign * verification.value[at] + 0.0, verification.tied(at), request.uncovered, work
+    )
 
 
-def _estimate(scan: Asked, k: int, sign: int, *, missing: bool) -> Estimate:
+def _estimate(request: Request, k: int, sign: int, *, missing: bool) -> Estimate:
     _check_k(k)
-    found = scan.candidates(k, sign)
+    found = request.candidates(k, sign)
     gone, unknown = np.isnan(found.low), np.isinf(found.low) & np.isinf(found.high)
     unknown &= found.low != found.high
     with np.errstate(invalid="ignore"):
@@ -182,7 +184,7 @@ def _estimate(scan: Asked, k: int, sign: int, *, missing: bool) -> Estimate:
     sure = certain(found, k)
     picked = found.take(order)
     ends = (picked.low, picked.high) if sign > 0 else (-picked.high, -picked.low)
-    return Estimate(picked.keys, *ends, sure[order] & (missing | ~unknown[order]), scan.uncovered)
+    return Estimate(picked.keys, *ends, sure[order] & (missing | ~unknown[order]), request.uncovered)
 
 
 def certain(found: Bounds, k: int) -> NDArray[np.bool_]:

@@ -23,13 +23,13 @@ from odin_graph.neurons import (
     highest_estimate,
     nearest,
     nearest_estimate,
-    sketched,
+    sketch_bounds,
     values,
 )
 from odin_graph.neurons.block import Block
 from odin_graph.neurons.compare import OPS
-from odin_graph.neurons.passing import Passing
-from odin_graph.neurons.sketched import Sketched
+from odin_graph.neurons.filtering import FilteredPart
+from odin_graph.neurons.sketch_bounds import SketchBounds
 
 from .coder import Captured, aggregated, away, in_order
 from .worlds import AGGREGATES, METRICS, World, worlds
@@ -42,7 +42,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Small blocks too are sketched, in small chunks, or never."""
     if request.param == "sketched":
         for name, value in {"_CHUNK": 64, "_FEW": 0, "_ALONE": 256, "_DEEP": 4, "_WIDE": 1}.items():
-            monkeypatch.setattr(sketched, name, value)
+            monkeypatch.setattr(sketch_bounds, name, value)
 
 
 def repeatedly(cases: int, check: Callable[..., None], **given_: st.SearchStrategy[object]) -> None:
@@ -203,7 +203,7 @@ def test_sketches_hold_every_value(cases: int) -> None:
             sketch = measure.sketch(part.fit)
             if sketch is None:
                 continue
-            rough = Sketched(Passing(part, None), sketch, 1)
+            rough = SketchBounds(FilteredPart(part, None), sketch, 1)
             known = np.setdiff1d(np.arange(len(part.keys)), rough._open)
             low = sketch.scale * rough._least.astype(np.float64) + sketch.offset - sketch.margin
             high = sketch.scale * rough._most.astype(np.float64) + sketch.offset + sketch.margin

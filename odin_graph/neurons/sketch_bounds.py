@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import check
 from odin_graph.neurons.block import NO_VALUE, Block, Floats, Values
+from odin_graph.neurons.filtering import FilteredPart
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.passing import Passing
 from odin_graph.neurons.sketch import Rough, Sketch
 
 _CHUNK: Final = 8_192
@@ -37,7 +37,7 @@ _ALONE: Final = 1 << 22
 Rates = TypeVar("Rates", NDArray[np.float32], Floats)
 
 
-class Sketched:
+class SketchBounds:
     """The bounds of all passing images of a block, as its sketch sees them, of values with a sign.
 
     Args:
@@ -47,7 +47,7 @@ class Sketched:
         threads: To use where there is much to do.
     """
 
-    def __init__(self, passing: Passing, sketch: Sketch, sign: int, threads: int = 1) -> None:
+    def __init__(self, passing: FilteredPart, sketch: Sketch, sign: int, threads: int = 1) -> None:
         block, at = passing.part, passing.at
         assert isinstance(block, Block)
         dense = at is None or len(at) > _DENSE * len(block.keys)
@@ -101,7 +101,7 @@ class Sketched:
         return (first, second, third) if self._at is None else (self._at[first], self._at[second], self._at[third])
 
 
-def sketch_of(passing: Passing, measure: Measure) -> Sketch | None:
+def sketch_of(passing: FilteredPart, measure: Measure) -> Sketch | None:
     """The sketch by which a part is bounded quickly; None where its tables are read at once."""
     part = passing.part
     if isinstance(part, Values) or len(passing) * part.units <= _FEW or part.fit is None:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from odin_graph.errors import ShapeError, StoreError
 from odin_graph.neurons.block import Block, Exact, Floats, Keys, Part
 from odin_graph.neurons.bounds import Bounds, bounds_at, intervals
+from odin_graph.neurons.filtering import FilteredPart, positions, select
 from odin_graph.neurons.measure import Measure
-from odin_graph.neurons.passing import Passing, positions, select
-from odin_graph.neurons.settle import Look, Looked
-from odin_graph.neurons.sketched import Sketched, largest, sketch_of
+from odin_graph.neurons.sketch_bounds import SketchBounds, largest, sketch_of
+from odin_graph.neurons.verification import ExactValues, ReadExact
 
 
-class Asked:
+class Request:
     """A checked question, with the images that pass its filters."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Asked:
         threads: int = 1,
     ) -> None:
         self.measure, self.threads = measure, threads
-        self.passing, self.uncovered = select(parts, among, exclude)
+        self.parts, self.uncovered = select(parts, among, exclude)
         self.units = one_size(parts, measure, noise)
         self._exact = exact
         # A little more, since the noise was measured by differences, which are rounded.
@@ -49,37 +49,37 @@ class Asked:
     @property
     def images(self) -> int:
         """Images that pass."""
-        return sum(len(passing) for passing in self.passing)
+        return sum(len(passing) for passing in self.parts)
 
     def candidates(self, k: int, sign: int) -> Bounds:
         """Bounds, of sign * value, of images that may be among the k largest; all others are surely not."""
-        sketched: list[tuple[Passing, Sketched]] = []
+        sketched: list[tuple[FilteredPart, SketchBounds]] = []
         tight: list[Bounds] = []
-        for passing in self.passing:
+        for passing in self.parts:
             sketch = sketch_of(passing, self.measure) if k < self.images else None
             if sketch is None:
                 tight.append(self._tight(passing, sign))
             else:
-                sketched.append((passing, Sketched(passing, sketch, sign, self.threads)))
+                sketched.append((passing, SketchBounds(passing, sketch, sign, self.threads)))
         if sketched:
             edge = self._edge(k, sketched, tight)
             tight += [self._tight(passing, sign, rough.reaching(edge)) for passing, rough in sketched]
         return kept(Bounds.joined(tight), k)
 
-    def _edge(self, k: int, sketched: Sequence[tuple[Passing, Sketched]], tight: Sequence[Bounds]) -> float:
+    def _edge(self, k: int, sketched: Sequence[tuple[FilteredPart, SketchBounds]], tight: Sequence[Bounds]) -> float:
         """A value that k images surely reach."""
         ends = [rough.best_low(k) for _, rough in sketched] + [bounds.low[~np.isnan(bounds.low)] for bounds in tight]
         every = np.concatenate(ends)
         return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else -np.inf
 
-    def _tight(self, passing: Passing, sign: int, at: NDArray[np.int64] | None = None) -> Bounds:
+    def _tight(self, passing: FilteredPart, sign: int, at: NDArray[np.int64] | None = None) -> Bounds:
         found = bounds_at(passing, self.measure, at)
         return found if sign > 0 else found.negative()
 
-    def look(self, sign: int) -> Look:
+    def read_exact(self, sign: int) -> ReadExact:
         """Exact values, of sign * value."""
 
-        def look(keys: Keys) -> Looked:
+        def read(keys: Keys) -> ExactValues:
             if self._exact is None:
                 raise StoreError(
                     f"Codes alone do not decide between {len(keys)} images, and nothing gives their exact values: ask "
@@ -94,7 +94,7 @@ class Asked:
             columns = np.ascontiguousarray(rows.T)
             if self._noise is None:
                 value = sign * self.measure(columns)
-                return Looked(value, value, value)
+                return ExactValues(value, value, value)
             wide = columns.astype(np.float64)
             low, high, beyond = self._near(keys, wide)
             value = sign * self.measure(np.clip(wide, low, high))
@@ -102,9 +102,9 @@ class Asked:
                 ends = self.measure.box(low, high)  # an infinite unit stays as it is, and others may decide
             least, most = ends if sign > 0 else (-ends[1], -ends[0])
             still = ~np.isfinite(value) & ~np.isfinite(wide).all(axis=0)
-            return Looked(value, np.where(still, value, least), np.where(still, value, most), beyond)
+            return ExactValues(value, np.where(still, value, least), np.where(still, value, most), beyond)
 
-        return look
+        return read
 
     def _near(self, keys: Keys, again: Floats) -> tuple[Floats, Floats, int]:
         """Bounds of captured units (G, n): near the values run again, within their codes' intervals where these meet.
@@ -114,7 +114,7 @@ class Asked:
         assert self._noise is not None
         low, high = again - self._noise, again + self._noise
         beyond = np.zeros(len(keys), np.bool_)
-        for passing in self.passing:
+        for passing in self.parts:
             if isinstance(passing.part, Block):
                 at, present = positions(passing.part.keys, keys)
                 least, most = intervals(passing.part, at)

@@ -1,7 +1,7 @@
-"""Which of the images that bounds leave are the k best: as few of them as possible are looked at exactly.
+"""Which of the images that bounds leave are the k best: as few of them as possible are read exactly.
 
 The second phase of the VA-file. Let each image count by the best that it may be, and a known one by what it is: an
-image that then is among the k best has to be looked at by any method that knows no more. So those are asked for, until
+image that then is among the k best has to be read by any method that knows no more. So those are asked for, until
 none is left; together, since a model is run on a batch in the time of one image.
 """
 
@@ -26,8 +26,8 @@ _SHARE: Final = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """What was found of images by looking: their values, and the ends of where the captured values lie."""
+class ExactValues:
+    """The values of images as run again or stored, and the ends of where the captured values lie."""
 
     value: Floats
     low: Floats
@@ -36,19 +36,19 @@ class Looked:
     """Images whose values lie further from their codes than the noise says."""
 
 
-Look = Callable[[Keys], Looked]
+ReadExact = Callable[[Keys], ExactValues]
 
 
-class Settling:
+class Verification:
     """The candidates of an answer, more and more of them known. Larger is better.
 
     Args:
         bounds: Of the candidates, in any order of keys.
-        look: Gives exact values of images by sorted keys.
+        read_exact: Gives exact values of images by sorted keys.
         strict: Whether those are the captured ones, so that codes must agree with them.
     """
 
-    def __init__(self, bounds: Bounds, look: Look, *, strict: bool) -> None:
+    def __init__(self, bounds: Bounds, read_exact: ReadExact, *, strict: bool) -> None:
         self.keys, self.value = bounds.keys, np.full(len(bounds.keys), np.nan)
         self.missing = np.isnan(bounds.low)
         self.low = np.where(self.missing, -np.inf, bounds.low)
@@ -58,7 +58,7 @@ class Settling:
         self._doubted = np.zeros(len(bounds.keys), np.bool_)
         """Images whose value is missing when run again, though the captured one may not be."""
         self.verified = self.rounds = self.beyond = 0
-        self._look, self._strict = look, strict
+        self._read_exact, self._strict = read_exact, strict
 
     def best(self, k: int) -> NDArray[np.int64]:
         """Make the k best known; their positions, best first, ties by key, missing ones last."""
@@ -71,7 +71,7 @@ class Settling:
             batch = max(LEAST_BATCH, self.verified // _SHARE)
             if len(needed) < batch:
                 needed = np.concatenate([needed, self._promising(order[k:], k)[: batch - len(needed)]])
-            self.look_at(needed)
+            self.verify(needed)
 
     def _ranked(self, k: int) -> NDArray[np.int64]:
         known = np.flatnonzero(self.known)
@@ -89,16 +89,16 @@ class Settling:
         promising: NDArray[np.int64] = rest[self.high[rest] >= edge]
         return promising
 
-    def look_at(self, at: NDArray[np.int64]) -> None:
+    def verify(self, at: NDArray[np.int64]) -> None:
         """Ask for the exact values of images, and store them.
 
         Raises:
             StoreError: A value lies outside of its code's interval, and nothing was run again that could explain it.
         """
         at = at[np.argsort(self.keys[at])]
-        looked = self._look(self.keys[at])
+        exact = self._read_exact(self.keys[at])
         self.verified, self.rounds = self.verified + len(at), self.rounds + 1
-        agreed = reconciled(looked, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
+        agreed = reconciled(exact, Bounds(self.keys[at], self.low[at], self.high[at]), strict=self._strict)
         self.beyond += agreed.beyond
         missing = np.isnan(agreed.value)
         self.missing[at], self.known[at], self.value[at] = missing, True, agreed.value
@@ -122,14 +122,14 @@ class Settling:
         return np.where(self.missing[at], self._doubted[at], found)
 
 
-def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
+def reconciled(exact: ExactValues, bounds: Bounds, *, strict: bool) -> ExactValues:
     """Combine exact values with what codes say: a captured value lies within both.
 
     Raises:
         StoreError: They contradict each other, and no noise could explain it.
     """
-    missing = np.isnan(looked.low)
-    low, high = np.fmax(looked.low, bounds.low), np.fmin(looked.high, bounds.high)
+    missing = np.isnan(exact.low)
+    low, high = np.fmax(exact.low, bounds.low), np.fmin(exact.high, bounds.high)
     apart = (low > high) | (missing & (bounds.low > -np.inf))
     if apart.any():
         if strict:
@@ -138,10 +138,10 @@ def reconciled(looked: Looked, bounds: Bounds, *, strict: bool) -> Looked:
                 "by other weights or preprocessing, or on another device whose noise is not known. Materialize the "
                 "layer again."
             )
-        low, high = np.where(apart, looked.low, low), np.where(apart, looked.high, high)
+        low, high = np.where(apart, exact.low, low), np.where(apart, exact.high, high)
     low, high = np.where(missing, np.nan, low), np.where(missing, np.nan, high)
-    value = np.clip(looked.value, low, high)
+    value = np.clip(exact.value, low, high)
     # What was run again has no value where the captured image has one (a vector that comes out as zero): the middle.
     lost = np.isnan(value) & np.isfinite(low) & np.isfinite(high)
     value[lost] = low[lost] / 2 + high[lost] / 2
-    return Looked(value, low, high, max(looked.beyond, int(apart.sum())))
+    return ExactValues(value, low, high, max(exact.beyond, int(apart.sum())))

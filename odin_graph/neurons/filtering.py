@@ -12,7 +12,7 @@ from odin_graph.neurons.block import Keys, Part
 
 
 @dataclass(frozen=True, eq=False)
-class Passing:
+class FilteredPart:
     """A part, and the positions of its images that pass the filter; None for all."""
 
     part: Part
@@ -32,10 +32,10 @@ class Passing:
         return np.delete(np.arange(len(self.part.keys)), self.gone)
 
 
-def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> tuple[list[Passing], Keys]:
+def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> tuple[list[FilteredPart], Keys]:
     """The parts with the positions that pass, and the keys of ``among`` that no part holds."""
     if among is None:
-        passing = [Passing(part, None) for part in parts if len(part.keys)]
+        passing = [FilteredPart(part, None) for part in parts if len(part.keys)]
         uncovered = np.empty(0, np.int64)
     else:
         passing, covered = [], np.zeros(len(among), np.bool_)
@@ -44,7 +44,7 @@ def select(parts: Sequence[Part], among: Keys | None, exclude: Keys | None) -> t
                 first, last = np.searchsorted(among, [part.keys[0], part.keys[-1] + 1])
                 at, present = positions(part.keys, among[first:last])
                 covered[first:last] |= present
-                passing.append(Passing(part, None if len(at) == len(part.keys) else at))
+                passing.append(FilteredPart(part, None if len(at) == len(part.keys) else at))
         uncovered = among[~covered]
     if exclude is not None and len(exclude):
         passing = [_without(part, exclude) for part in passing]
@@ -62,14 +62,14 @@ def positions(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.b
     return found[present], present
 
 
-def _without(passing: Passing, exclude: Keys) -> Passing:
+def _without(passing: FilteredPart, exclude: Keys) -> FilteredPart:
     keys = passing.part.keys
     first, last = np.searchsorted(exclude, [keys[0], keys[-1] + 1])
     gone, _ = positions(keys, exclude[first:last])
     if not len(gone) or not len(passing):
         return passing
     if passing.at is None:
-        return Passing(passing.part, None, gone)
+        return FilteredPart(passing.part, None, gone)
     places = np.searchsorted(passing.at, gone)
     places = places[np.take(passing.at, places, mode="clip") == gone]
-    return Passing(passing.part, np.delete(passing.at, places))
+    return FilteredPart(passing.part, np.delete(passing.at, places))
