@@ -57,12 +57,12 @@ def compare(
     if len(open_.keys):
         open_ = open_.take(np.argsort(open_.keys))
         verified = len(open_.keys)
-        exact = reconciled(request.read_exact(1)(open_.keys), open_, strict=request.strict)
-        beyond = exact.beyond
-        by_ends = truth(op, exact.low, exact.high, threshold)
-        by_value = truth(op, exact.value, exact.value, threshold)
-        missing = np.isnan(exact.value)
-        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(exact.low))]
+        found = reconciled(request.read_exact(1)(open_.keys), open_, strict=request.strict)
+        beyond = found.beyond
+        by_ends = truth(op, found.low, found.high, threshold)
+        by_value = truth(op, found.value, found.value, threshold)
+        missing = np.isnan(found.value)
+        sides.tied = open_.keys[~(by_ends[0] | by_ends[1] | np.isnan(found.low))]
         sides.add(open_.keys, *by_value, missing)
     work = Work(request.images, verified, verified, int(verified > 0), beyond)
     return Decision(*sides.sorted(), np.sort(sides.tied), request.uncovered, work)
