@@ -32,8 +32,8 @@ from odin_graph.ingest.files import is_text, printable
 from odin_graph.ingest.layout import remark_on_stack, remarks
 from odin_graph.ingest.readers import Readers
 from odin_graph.ingest.report import IngestReport
-from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.ingest.stacking import stack_of, without_stacks
+from odin_graph.ingest.table import EntryTable
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
@@ -83,7 +83,7 @@ def ingest(
     given, (entries, stacked) = entries, without_stacks(entries)
     report = IngestReport(notes=list(notes))
     doubted = False
-    if isinstance(entries, ArrayEntries) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
+    if isinstance(entries, EntryTable) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
         doubted = _remark(report, [doubt])
     with progress_bar("add images", len(entries), show=progress) as advance:
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
@@ -327,7 +327,7 @@ def _remark(report: IngestReport, doubts: Iterable[str]) -> bool:
 
 def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
     """Labels and metadata of entries, by name."""
-    if isinstance(entries, ArrayEntries):
+    if isinstance(entries, EntryTable):
         return {"label": entries.labels, **entries.metadata}
     names = dict.fromkeys(chain.from_iterable(entry.metadata for entry in entries))
     columns = {name: [entry.metadata.get(name) for entry in entries] for name in names}
@@ -363,7 +363,7 @@ def _check_call(entries: Sequence[Entry], on_error: OnError, batch_size: int) ->
 
 def _refuse_twins(entries: Sequence[Entry]) -> None:
     seen: set[str] = set()
-    for id_ in entries.ids if isinstance(entries, ArrayEntries) else (entry.id for entry in entries):
+    for id_ in entries.ids if isinstance(entries, EntryTable) else (entry.id for entry in entries):
         if id_ in seen:
             raise ConflictError(f"Two images of the call have the id {id_!r}: give each its own.")
         seen.add(id_)
