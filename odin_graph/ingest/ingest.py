@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.differing import differing
 from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, Written, write_images
@@ -40,8 +41,11 @@ from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
 OnError: TypeAlias = Literal["raise", "skip"]
-BATCH: Final = 10_000
-"""Images a transaction, unless their pixels reach the other limit before."""
+BATCH: Final = 5_000
+"""Images a transaction, unless their pixels reach the other limit before. More keep the engine waiting for the first
+batch, and its memory full of the rows of a statement."""
+_FIRST: Final = 1_250
+"""Images in the first transaction; each one that follows has twice as many, up to the limit."""
 BATCH_BYTES: Final = 128 << 20
 _SHARE: Final = 32
 """Share of the budget's memory for a batch, which is copied on its way while the next one is read."""
@@ -119,7 +123,7 @@ def ingest(
                     continue
                 release(getattr(entries, "images", None))
                 naming.put(written, finish)
-        compact_pixels(stores)
+            compact_pixels(stores, naming.segments, naming.wait)
     for items in stacked:
         _store_stack(stores, items, report, labels, on_error, on_conflict, keep_originals, progress)
     report.notes += warn_of_spelling(stores, _given(given)["label"])
@@ -176,6 +180,8 @@ class _Naming:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="odin-ingest-graph")
         self._named: tuple[Future[AddReport], Callable[[AddReport], None]] | None = None
+        self.segments: Sequence[SegmentInfo] = ()
+        """Of the batch that was put last."""
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +198,7 @@ class _Naming:
             with suppress(OdinError):  # what cannot be removed now is left to `odin gc`
                 written.discard()
             raise
+        self.segments = written.segments
         self._named = self._thread.submit(copy_context().run, written.name), finish
 
     def wait(self) -> None:
@@ -285,6 +292,7 @@ def _batched(
 ) -> Generator[list[Decoded], None, None]:
     batch: list[Decoded] = []
     size = 0
+    full = min(most, _FIRST)
     for item in items:
         if item.error is not None:
             if on_error == "raise":
@@ -299,9 +307,9 @@ def _batched(
             continue
         batch.append(item)
         size += _memory_of(item)
-        if len(batch) >= most or size >= most_bytes:
+        if len(batch) >= full or size >= most_bytes:
             yield batch
-            batch, size = [], 0
+            batch, size, full = [], 0, min(most, 2 * full)
     if batch:
         yield batch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,19 +95,33 @@ def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence
     return [stores.arrays.write_ragged(ORIGINALS, keys[positions], rows)]
 
 
-def compact_pixels(stores: Stores) -> int:
+def compact_pixels(
+    stores: Stores, coming: Sequence[SegmentInfo] = (), wait: Callable[[], None] = lambda: None
+) -> int:
     """Merge small segments; called when a job ends. Returns by how many the number of segments shrank.
 
     A new segment is written, then one transaction swaps the nodes, then the old files are removed: a reader that had
     listed them reads the new one. Segments that cannot be merged stay as they are: nothing is lost.
+
+    Args:
+        stores: The open workspace.
+        coming: Segments that a thread is naming: the first are merged meanwhile.
+        wait: Waits until they are named, and raises where they are not; called before any node is swapped.
     """
     saved = 0
     for array in (ARRAY, ORIGINALS):
-        for group in _groups(segments_of(stores, array), most_bytes=stores.budget.memory // 8):
+        found = {segment.id: segment for segment in segments_of(stores, array)}
+        found |= {segment.id: segment for segment in coming if segment.array == array}
+        for group in _groups(list(found.values()), most_bytes=stores.budget.memory // 8):
             try:
                 new = compact(stores.arrays, group)
             except StoreError:  # another process was faster, no space is left, or a file is missing
                 continue
+            try:
+                wait()
+            except BaseException:
+                discard(stores, new)
+                raise
             if swap_segments(stores, group, new):
                 discard(stores, group)
                 saved += len(group) - len(new)
