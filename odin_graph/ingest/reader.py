@@ -77,7 +77,7 @@ class Reader(Protocol):
         ...
 
     def small(self, data: bytes, most: int) -> NDArray[Any] | None:  # noqa: ARG002 - for those that have many
-        """The pixels (h, w) or (h, w, bands) of a small file in one step, the same as by `open`; None leaves it to that.
+        """The pixels (h, w) or (h, w, bands) of a small file in one step, those of `open`; None leaves it to that.
 
         For formats of which users have many small files, where `single` is true: of these, opening takes as long as
         decoding. None is right for whatever takes more than ``most`` bytes in memory, is broken, or is out of the

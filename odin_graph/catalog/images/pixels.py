@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from odin_graph.arrays import Rows, SegmentInfo, compact
 from odin_graph.catalog.images.batch import Pixels
 from odin_graph.catalog.images.sources import Digesting, is_rows
 from odin_graph.catalog.records.segments import discard, segments_of, swap_segments
-from odin_graph.errors import DataError, StoreError
+from odin_graph.errors import DataError, OdinError, StoreError
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -95,9 +96,7 @@ def write_originals(stores: Stores, keys: NDArray[np.int64], originals: Sequence
     return [stores.arrays.write_ragged(ORIGINALS, keys[positions], rows)]
 
 
-def compact_pixels(
-    stores: Stores, coming: Sequence[SegmentInfo] = (), wait: Callable[[], None] = lambda: None
-) -> int:
+def compact_pixels(stores: Stores, coming: Sequence[SegmentInfo] = (), wait: Callable[[], None] = lambda: None) -> int:
     """Merge small segments; called when a job ends. Returns by how many the number of segments shrank.
 
     A new segment is written, then one transaction swaps the nodes, then the old files are removed: a reader that had
@@ -120,7 +119,8 @@ def compact_pixels(
             try:
                 wait()
             except BaseException:
-                discard(stores, new)
+                with suppress(OdinError):  # what cannot be removed now is left to `odin gc`
+                    discard(stores, new)
                 raise
             if swap_segments(stores, group, new):
                 discard(stores, group)
