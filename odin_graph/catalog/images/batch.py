@@ -98,7 +98,7 @@ def image_digest(pixels: Pixels | Rows) -> str:
     assert isinstance(pixels, np.ndarray)
     array = _as_stored(pixels)
     digest = begin_digest(array.shape, array.dtype)
-    digest.update(array if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("<")))
+    digest.update((array if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("<"))).data)
     return digest.hexdigest()
 
 

@@ -272,10 +272,8 @@ class PngReader(Reader):
 
     def small(self, data: bytes, most: int) -> NDArray[Any] | None:
         """By libpng, where all of it are ordinary pixels."""
-        if imagecodecs is None:
-            return None
         try:
-            head = plain_header(data)
+            head = plain_header(data) if imagecodecs is not None else None
             if head is None or head.stride(head.width) * head.height > most:
                 return None
             found: NDArray[Any] = imagecodecs.png_decode(data)
