@@ -34,7 +34,8 @@ _AHEAD_SHARE: Final = 32
 _AT_ONCE: Final = 256 << 20
 """Bytes of pixels that a row of tiles, or a strip, of a file may take: so many, or a share of the budget."""
 _SMALL: Final = 64 << 10
-"""Bytes of a file below which it is decoded where it is needed: threads would wait for each other more than work."""
+"""Bytes of a file below which it is decoded where it is needed: threads would wait for each other more than work. Where
+its pixels take no more, its reader may decode it in one step."""
 _BY_PATH: Final = 8 << 20
 """Bytes of a file from which its reader opens it by its name, and may read it a part at a time."""
 _AHEAD: Final = 4
@@ -163,6 +164,9 @@ class _Decoder:
         if known is not None and digest == known:
             return Decoded(entry, known=True)
         file = File(entry.name, Path(path) if data is None else data, path)
+        if data is not None and size < _SMALL and (small := self._readers.small(file, _SMALL)) is not None:
+            check_pixels(entry.id, small)
+            return Decoded(entry, small, digest, data if self._keep_data else None, digest=image_digest(small))
         pixels, found = self._decode(entry, path, self._readers.open((file,)).image(), size, turn)
         kept = file.read() if self._keep_data else None
         return Decoded(entry, pixels, digest or _digest_of(Path(path)), kept, digest=found)

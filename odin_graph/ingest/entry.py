@@ -27,7 +27,7 @@ class Part:
     """What all frames of it together are."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen, as `Frame`
 class Entry:
     """An image by file or by pixels; one of the two is given."""
 

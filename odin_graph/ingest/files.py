@@ -58,7 +58,10 @@ def read_file(path: Path) -> bytes:
 
 def is_text(*names: object) -> bool:
     """Whether those that are strings can be stored: a name of other bytes than UTF-8 comes with half characters."""
-    return all(not isinstance(name, str) or name.isascii() or _encodes(name) for name in names)
+    for name in names:  # noqa: SIM110 - all() takes three times as long, for each file
+        if isinstance(name, str) and not name.isascii() and not _encodes(name):
+            return False
+    return True
 
 
 def printable(name: object) -> str:

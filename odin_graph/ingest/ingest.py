@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.arrays import SegmentInfo
 from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.differing import differing
 from odin_graph.catalog.images.images import AddReport, ImageBatch, OnConflict, Written, write_images
@@ -32,16 +33,19 @@ from odin_graph.ingest.files import is_text, printable
 from odin_graph.ingest.layout import remark_on_stack, remarks
 from odin_graph.ingest.readers import Readers
 from odin_graph.ingest.report import IngestReport
-from odin_graph.ingest.sources import ArrayEntries
 from odin_graph.ingest.stacking import stack_of, without_stacks
+from odin_graph.ingest.table import EntryTable
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
 OnError: TypeAlias = Literal["raise", "skip"]
-BATCH: Final = 10_000
-"""Images a transaction, unless their pixels reach the other limit before."""
+BATCH: Final = 5_000
+"""Images a transaction, unless their pixels reach the other limit before. More keep the engine waiting for the first
+batch, and its memory full of the rows of a statement."""
+_FIRST: Final = 1_250
+"""Images in the first transaction; each one that follows has twice as many, up to the limit."""
 BATCH_BYTES: Final = 128 << 20
 _SHARE: Final = 32
 """Share of the budget's memory for a batch, which is copied on its way while the next one is read."""
@@ -83,7 +87,7 @@ def ingest(
     given, (entries, stacked) = entries, without_stacks(entries)
     report = IngestReport(notes=list(notes))
     doubted = False
-    if isinstance(entries, ArrayEntries) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
+    if isinstance(entries, EntryTable) and (doubt := remark_on_stack(getattr(entries.images, "shape", ()))):
         doubted = _remark(report, [doubt])
     with progress_bar("add images", len(entries), show=progress) as advance:
         most_bytes = min(BATCH_BYTES, stores.budget.memory // _SHARE)
@@ -119,7 +123,7 @@ def ingest(
                     continue
                 release(getattr(entries, "images", None))
                 naming.put(written, finish)
-        compact_pixels(stores)
+            compact_pixels(stores, naming.segments, naming.wait)
     for items in stacked:
         _store_stack(stores, items, report, labels, on_error, on_conflict, keep_originals, progress)
     report.notes += warn_of_spelling(stores, _given(given)["label"])
@@ -176,6 +180,8 @@ class _Naming:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="odin-ingest-graph")
         self._named: tuple[Future[AddReport], Callable[[AddReport], None]] | None = None
+        self.segments: Sequence[SegmentInfo] = ()
+        """Of the batch that was put last."""
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +198,7 @@ class _Naming:
             with suppress(OdinError):  # what cannot be removed now is left to `odin gc`
                 written.discard()
             raise
+        self.segments = written.segments
         self._named = self._thread.submit(copy_context().run, written.name), finish
 
     def wait(self) -> None:
@@ -285,6 +292,7 @@ def _batched(
 ) -> Generator[list[Decoded], None, None]:
     batch: list[Decoded] = []
     size = 0
+    full = min(most, _FIRST)
     for item in items:
         if item.error is not None:
             if on_error == "raise":
@@ -299,9 +307,9 @@ def _batched(
             continue
         batch.append(item)
         size += _memory_of(item)
-        if len(batch) >= most or size >= most_bytes:
+        if len(batch) >= full or size >= most_bytes:
             yield batch
-            batch, size = [], 0
+            batch, size, full = [], 0, min(most, 2 * full)
     if batch:
         yield batch
 
@@ -327,7 +335,7 @@ def _remark(report: IngestReport, doubts: Iterable[str]) -> bool:
 
 def _given(entries: Sequence[Entry]) -> Mapping[str, Sequence[Any]]:
     """Labels and metadata of entries, by name."""
-    if isinstance(entries, ArrayEntries):
+    if isinstance(entries, EntryTable):
         return {"label": entries.labels, **entries.metadata}
     names = dict.fromkeys(chain.from_iterable(entry.metadata for entry in entries))
     columns = {name: [entry.metadata.get(name) for entry in entries] for name in names}
@@ -363,7 +371,7 @@ def _check_call(entries: Sequence[Entry], on_error: OnError, batch_size: int) ->
 
 def _refuse_twins(entries: Sequence[Entry]) -> None:
     seen: set[str] = set()
-    for id_ in entries.ids if isinstance(entries, ArrayEntries) else (entry.id for entry in entries):
+    for id_ in entries.ids if isinstance(entries, EntryTable) else (entry.id for entry in entries):
         if id_ in seen:
             raise ConflictError(f"Two images of the call have the id {id_!r}: give each its own.")
         seen.add(id_)

@@ -6,15 +6,15 @@ import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path, PurePath
 from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
 from odin_graph.errors import DataError, MetadataError
-from odin_graph.ingest.entry import Entry, id_of
+from odin_graph.ingest.entry import id_of
 from odin_graph.ingest.spelling import read_texts
+from odin_graph.ingest.table import EntryTable
 from odin_graph.schema.metadata import FieldType, convert
 from odin_graph.schema.reserved import check_name
 
@@ -98,7 +98,7 @@ def manifest_of_frame(frame: pd.DataFrame, name: str, types: Types) -> Manifest:
     return Manifest(typed(columns, types))
 
 
-def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry]:
+def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> EntryTable:
     """A row an image: ``path``, and where they are there ``id`` and ``label``; every other column is metadata.
 
     Args:
@@ -120,11 +120,7 @@ def entries_of_manifest(manifest: Manifest, root: Path, name: str) -> list[Entry
             check_name("Image", column)
     labels = columns.pop("label", [None] * len(paths))
     below = _below(root)
-    values = zip(*columns.values(), strict=True) if columns else repeat((), len(paths))
-    return [
-        Entry(id_of(id_), below(path), None, label, dict(zip(columns, row, strict=True)), path)
-        for id_, path, label, row in zip(ids, paths, labels, values, strict=True)
-    ]
+    return EntryTable([id_of(id_) for id_ in ids], labels, columns, paths=list(map(below, paths)), names=paths)
 
 
 def _as_posix(path: str) -> str:

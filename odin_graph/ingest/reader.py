@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
+
+from numpy.typing import NDArray
 
 from odin_graph.ingest.file import File
 from odin_graph.ingest.frame import Contents
@@ -73,6 +75,15 @@ class Reader(Protocol):
                 that the file is broken, with the name and text of the error and the name of the reader.
         """
         ...
+
+    def small(self, data: bytes, most: int) -> NDArray[Any] | None:  # noqa: ARG002 - for those that have many
+        """The pixels (h, w) or (h, w, bands) of a small file in one step, those of `open`; None leaves it to that.
+
+        For formats of which users have many small files, where `single` is true: of these, opening takes as long as
+        decoding. None is right for whatever takes more than ``most`` bytes in memory, is broken, or is out of the
+        ordinary.
+        """
+        return None
 
 
 READERS: Final[Registry[Reader]] = Registry("image reader", "odin_graph.readers")

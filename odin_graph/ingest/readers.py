@@ -89,6 +89,16 @@ class Readers:
         reader, name = self.of(files[0]), files[0].shown
         return Opened(name, reader, _named(name, partial(self._open, reader), files, reader), len(files))
 
+    def small(self, file: File, most: int) -> NDArray[Any] | None:
+        """The pixels (h, w, bands) of a file that is in memory, where its reader gives them in one step.
+
+        Raises:
+            UnreadableImageError: Names the file and the reason.
+            PluginError: See `of`.
+        """
+        reader = self.of(file)
+        return _named(file.shown, partial(self._small, reader, most), file, reader)
+
     def read(self, name: PurePath, origin: Origin) -> NDArray[Any]:
         """The pixels (h, w, bands) of a file of one image.
 
@@ -129,6 +139,15 @@ class Readers:
         if found is not None and not isinstance(found, str):
             raise UnreadableImageError(f"its reader {reader!r} gives {found!r:.80} as its series, not a text or None")
         return found
+
+    def _small(self, reader: str, most: int, file: File) -> NDArray[Any] | None:
+        found = self.by_name[reader].small(file.read(), most)
+        if found is None:
+            return None
+        if not isinstance(found, np.ndarray) or found.ndim not in (2, 3):
+            raise UnreadableImageError(f"its reader {reader!r} gives {type(found).__name__}, not pixels (h, w, bands)")
+        pixels = found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+        return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
 
     def _open(self, reader: str, files: Sequence[File]) -> Contents:
         try:

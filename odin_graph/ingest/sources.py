@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from odin_graph.ingest.manifest import (
     typed,
     values_of,
 )
+from odin_graph.ingest.table import EntryTable
 from odin_graph.schema.reserved import check_name
 from odin_graph.schema.several import in_order
 
@@ -107,29 +108,6 @@ def _looked_into(entries: Sequence[Entry], notes: Sequence[str], *, labeled: boo
     return Given(found.entries, [*notes, *found.notes])
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayEntries(Sequence[Entry]):
-    """Images of arrays, each made an entry when it is asked for: a million are no more than their columns."""
-
-    ids: Sequence[str]
-    images: Any
-    labels: Sequence[Any]
-    metadata: Mapping[str, Sequence[Any]]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @overload
-    def __getitem__(self, row: int) -> Entry: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Entry]: ...
-    def __getitem__(self, row: int | slice) -> Entry | list[Entry]:
-        if isinstance(row, slice):
-            return [self[place] for place in range(*row.indices(len(self)))]
-        values = {name: column[row] for name, column in self.metadata.items()}
-        return Entry(self.ids[row], None, self.images[row], self.labels[row], values)
-
-
 def _of_arrays(
     images: Any,
     labels: Sequence[Any] | None,
@@ -171,4 +149,4 @@ def _of_arrays(
     for name, column in columns.items():
         if len(column) != n:
             raise ShapeError(f"{n} images, but {len(column)} {name}: give one for each image.")
-    return ArrayEntries(all_ids, images, all_labels, given)
+    return EntryTable(all_ids, all_labels, given, images)

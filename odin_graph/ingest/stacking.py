@@ -16,7 +16,7 @@ from odin_graph.ingest.entry import Entry
 from odin_graph.ingest.files import is_text, printable
 from odin_graph.ingest.formats.source import nbytes
 from odin_graph.ingest.readers import Opened, Readers
-from odin_graph.ingest.sources import ArrayEntries
+from odin_graph.ingest.table import EntryTable
 from odin_graph.schema.reserved import check_name
 
 _SHARE: Final = 32
@@ -45,7 +45,7 @@ def without_stacks(entries: Sequence[Entry]) -> tuple[Sequence[Entry], list[list
     Raises:
         MetadataError: A name that metadata of a volume or a video may not have.
     """
-    if isinstance(entries, ArrayEntries):
+    if isinstance(entries, EntryTable):
         return entries, []
     found: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -8,6 +8,7 @@ import socket
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import neo4j
 import pytest
@@ -25,6 +26,7 @@ from odin_graph.errors import (
 )
 from odin_graph.graph import Endpoint, Graph, Transaction, batches, create_edges, create_nodes
 from odin_graph.graph.failures import ours
+from odin_graph.graph.writer import create_columns
 from tests.forking import CONTEXT
 from tests.graph.processes import reserve
 
@@ -225,6 +227,26 @@ def test_writer_keeps_every_value(graph: Graph) -> None:
     assert graph.read("MATCH ()-[r:DERIVED_FROM {op: 'crop'}]->() RETURN count(r) AS n") == [{"n": 12_344}]
     assert graph.read("MATCH (i:Image) WHERE i.none IS NOT NULL RETURN count(i) AS n") == [{"n": 0}]
     assert sum(len(part) for part in graph.stream("MATCH (i:Image) RETURN i.key AS k", size=1000)) == 12_345
+
+
+def test_writer_keeps_what_many_rows_have_alike(graph: Graph) -> None:
+    """Values that are equal and of several types, of one type, and lists; in nodes that are all the same too."""
+    alike: dict[str, list[Any]] = {
+        "mixed": [n % 2 == 0 or 1 for n in range(2_000)],
+        "number": [7] * 2_000,
+        "text": ["same"] * 2_000,
+        "zero": [-0.0, 0.0] * 1_000,
+        "list": [["a", "b"]] * 2_000,
+        "missing": [None] * 2_000,
+    }
+    graph.execute(lambda tx: create_columns(tx, ("Probe",), {"n": list(range(2_000)), **alike}))
+    rows = graph.read("MATCH (p:Probe) RETURN properties(p) AS p ORDER BY p.n")
+    expected = [{name: values[n] for name, values in alike.items() if name != "missing"} for n in range(2_000)]
+    assert [repr(sorted(row["p"].items())) for row in rows] == [
+        repr(sorted({"n": n, **values}.items())) for n, values in enumerate(expected)
+    ]
+    graph.execute(lambda tx: create_columns(tx, ("Same",), {"a": ["x"] * 1_500, "b": [1] * 1_500}))
+    assert graph.read("MATCH (s:Same) RETURN s.a AS a, s.b AS b, count(*) AS n") == [{"a": "x", "b": 1, "n": 1_500}]
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a\\u0060b", "line\nbreak", "x` {a: 1}) DETACH DELETE n //"])

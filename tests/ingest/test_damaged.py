@@ -355,6 +355,7 @@ sys.path.insert(0, sys.argv[3])
 import numpy as np
 from pathlib import Path
 from odin_graph.errors import UnreadableImageError
+from odin_graph.ingest.file import File
 from odin_graph.ingest.readers import Readers
 from tests.ingest.test_damaged import WHOLE, damaged
 
@@ -367,12 +368,18 @@ for turn in range(number):
     kind, name, data = damaged(draw)
     print(turn, kind, name, file=sys.stderr, flush=True)
     try:
+        small = readers.small(File(name, data), 1 << 30)
+    except UnreadableImageError:
+        small = None
+    try:
         found = readers.read(Path(name), data)
     except UnreadableImageError as error:
+        assert small is None, (turn, kind, name)
         assert str(error).startswith(name + ": "), error
         refused += 1
         continue
     assert found.ndim == 3 and found.size
+    assert small is None or (small.shape == found.shape and (small == found).all()), (turn, kind, name)
     if kind in ("joined", "renamed") or data.startswith(b"\\x89PNG"):  # nothing is lost, or a checksum would tell
         assert any(found.shape == held.shape and (found == held).all() for held in wholes.values()), (turn, kind, name)
 print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -10,7 +10,7 @@ import pytest
 
 from odin_graph.errors import UnreadableImageError
 from tests.ingest import by_hand
-from tests.ingest.drawing import HEIGHT, WIDTH, assert_reads, drawn, opened, read
+from tests.ingest.drawing import HEIGHT, WIDTH, assert_reads, drawn, in_one_step, opened, read
 
 PNG_KINDS = [(0, d) for d in (1, 2, 4, 8, 16)] + [(c, d) for c in (2, 4, 6) for d in (8, 16)]
 
@@ -51,8 +51,28 @@ def test_png_of_16_bits_is_the_same_with_and_without_libpng(damage: str, monkeyp
         if damage == "none":
             assert_reads(bytes(data), values)
             continue
+        assert in_one_step(bytes(data)) is None
         with pytest.raises(UnreadableImageError, match=r"^x: it is broken"):
             read(bytes(data))
+
+
+@pytest.mark.parametrize(("color", "depth"), PNG_KINDS)
+def test_small_png_are_decoded_in_one_step(color: int, depth: int) -> None:
+    """Those of whole bytes that say nothing else of their pixels, up to a size; `read` compares both ways."""
+    samples = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+    values = drawn("uint16" if depth == 16 else "uint8", samples, depth, (1 << depth) - 1)
+    size = HEIGHT * WIDTH * samples * depth // 8
+    remarks = [(b"pHYs", bytes(9)), (b"tEXt", b"Title\0IEND")]
+    for pieces in (1, 5):
+        data = by_hand.png(values, depth, color, before=remarks, pieces=pieces)
+        assert (in_one_step(data, most=size) is not None) == (depth >= 8)
+        assert in_one_step(data, most=size - 1) is None
+        assert in_one_step(data[:-12]) is None, "its end is missing"
+        read(data)
+    upside_down = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0"
+    for part in [(b"tRNS", bytes(2 * samples)), (b"eXIf", upside_down), (b"acTL", bytes(8)), (b"ABCD", b"")]:
+        assert in_one_step(by_hand.png(values, depth, color, before=[part])) is None
+    assert in_one_step(by_hand.png(values, depth, color, interlaced=True)) is None
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])

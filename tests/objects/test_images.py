@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 
 import odin_graph as og
 from odin_graph import F
+from odin_graph.catalog.images import pixels as storing
 from odin_graph.catalog.images.images import AddReport, Written
 from odin_graph.errors import ConflictError, DataError, MetadataError, ShapeError, UnreadableImageError
 from tests.mnist import mnist
@@ -365,6 +368,36 @@ def test_a_batch_that_fails_in_the_graph_leaves_nothing_of_itself_or_the_next(
     assert [image.age for image in db.images] == [0, 1, 2]
     held = [file.uri for file in db._stores.arrays.files() if ".pixels." in file.uri]
     assert held == [segment.uri for segment in db._stores.columns.segments("pixels")], "the pixels of one batch"
+
+
+def test_a_last_batch_that_fails_in_the_graph_leaves_no_merged_pixels(
+    db: og.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pixels of all batches are merged while the last one is named; what was named before stays."""
+    name, merge, named, merged = Written.name, storing.compact, [], threading.Event()
+
+    def failing(written: Written) -> AddReport:
+        named.append(len(written.batch))
+        if len(named) == 4:
+            assert merged.wait(60)
+            written.batch.metadata["age"][0] = object()  # which no graph stores
+        return name(written)
+
+    def merging(*args: Any) -> list[Any]:
+        found = merge(*args)
+        assert sum(segment.rows for segment in found) == 12
+        merged.set()
+        return found
+
+    monkeypatch.setattr(Written, "name", failing)
+    monkeypatch.setattr(storing, "compact", merging)
+    images = DRAW.integers(0, 256, (12, 20, 20), np.uint8)
+    with pytest.raises(MetadataError, match="object"):
+        db.images.add(images=images, metadata={"age": list(range(12))}, batch_size=3)
+    assert named == [3, 3, 3, 3]
+    np.testing.assert_array_equal(db.images().order_by(F("age")).to_numpy()[..., 0], images[:9])
+    held = {file.uri for file in db._stores.arrays.files() if ".pixels." in file.uri}
+    assert held == {segment.uri for segment in db._stores.columns.segments("pixels")}, "those of three batches"
 
 
 def test_what_was_read_before_a_file_that_cannot_be_read_is_stored(db: og.Workspace, tmp_path: Path) -> None:

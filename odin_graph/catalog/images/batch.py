@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,11 +98,13 @@ def image_digest(pixels: Pixels | Rows) -> str:
     assert isinstance(pixels, np.ndarray)
     array = _as_stored(pixels)
     digest = begin_digest(array.shape, array.dtype)
-    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+    digest.update((array if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("<"))).data)
     return digest.hexdigest()
 
 
 def _as_stored(pixels: Pixels) -> Pixels:
+    if pixels.ndim == 3 and pixels.dtype.isnative and pixels.flags.c_contiguous:
+        return pixels
     array = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
     return np.ascontiguousarray(array, dtype=None if array.dtype.isnative else array.dtype.newbyteorder("="))
 
@@ -125,7 +128,7 @@ def check_pixels(id_: str, image: Any) -> None:
         ShapeError: Wrong number of axes, an axis of length 0, or no numbers.
         DataError: Some pixels are masked.
     """
-    array = image if is_rows(image) or is_lazy(image) else np.asarray(image)
+    array = image if isinstance(image, np.ndarray) or is_rows(image) or is_lazy(image) else np.asarray(image)
     if not is_stored(array.dtype):
         raise ShapeError(f"The pixels of {id_!r} are {array.dtype}: give integers, floats of up to 64 bits or bools.")
     if len(array.shape) not in (2, 3) or 0 in array.shape:

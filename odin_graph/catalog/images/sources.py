@@ -105,6 +105,8 @@ def lazily(pixels: Any, huge: int) -> Any:
     Raises:
         ShapeError: A large array that is not an image.
     """
+    if isinstance(pixels, np.ndarray) and pixels.nbytes < huge:
+        return np.asarray(pixels)
     if is_rows(pixels) or not (isinstance(pixels, np.ndarray) or is_lazy(pixels)):
         return pixels
     if prod(pixels.shape) * pixels.dtype.itemsize < huge:

@@ -19,7 +19,7 @@ from PIL import Image
 from odin_graph.errors import UnreadableImageError
 from odin_graph.ingest.file import File, Origin
 from odin_graph.ingest.formats.orientation import UPRIGHT, upright, upright_shape
-from odin_graph.ingest.formats.png_parts import DEEPEST, GRAY, Parts, check
+from odin_graph.ingest.formats.png_parts import DEEPEST, GRAY, Parts, check, plain_header
 from odin_graph.ingest.formats.source import broken, nbytes, one_image, opened
 from odin_graph.ingest.frame import Contents
 from odin_graph.ingest.reader import Reader
@@ -269,6 +269,17 @@ class PngReader(Reader):
     def open(self, files: Sequence[File]) -> Contents:
         """One image, read by rows."""
         return one_image(PngSource(files[0].origin))
+
+    def small(self, data: bytes, most: int) -> NDArray[Any] | None:
+        """By libpng, where all of it are ordinary pixels."""
+        try:
+            head = plain_header(data) if imagecodecs is not None else None
+            if head is None or head.stride(head.width) * head.height > most:
+                return None
+            found: NDArray[Any] = imagecodecs.png_decode(data)
+        except Exception:  # noqa: BLE001 - it is opened next, for what is wrong with it
+            return None
+        return found.reshape(head.height, head.width, head.samples)
 
 
 READER: Final = PngReader()

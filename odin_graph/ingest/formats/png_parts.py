@@ -30,6 +30,8 @@ _FIRST: Final = 33
 """Where the part behind the header begins."""
 _TEXT: Final = 1 << 20
 """Bytes of text beyond which it is not searched for an orientation."""
+_PLAIN: Final = frozenset({b"IDAT", b"pHYs", b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"tIME", b"tEXt"})
+"""Parts that do not change how the numbers of a pixel are read."""
 _XMP: Final = b"XML:com.adobe.xmp"
 _PROFILE: Final = b"Raw profile type exif"
 
@@ -127,6 +129,22 @@ def check(kind: bytes, body: bytes, stored: bytes) -> bytes:
     if zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big") != stored:
         raise broken(f"the checksum of its part {kind.decode('latin-1')} is wrong")
     return body
+
+
+def plain_header(data: bytes) -> Header | None:
+    """The header of a file whose numbers are whole bytes, row after row, and the only ones that say how it looks.
+
+    Raises:
+        UnreadableImageError: As `Parts`.
+    """
+    head = _header(data[:_FIRST])
+    if head.depth < 8 or head.color == PALETTE or head.interlaced:
+        return None
+    place, kind = _FIRST, b"IDAT"
+    while kind in _PLAIN:
+        kind = data[place + 4 : place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+    return head if kind == b"IEND" else None
 
 
 def _header(data: bytes) -> Header:
