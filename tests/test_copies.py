@@ -167,6 +167,43 @@ def test_a_copy_of_hard_links_is_refused(folder: Path) -> None:
         og.connect(folder.with_name("b.odin"))
 
 
+@pytest.mark.parametrize("how", ["hard link", "link"])
+def test_a_copy_of_which_one_file_is_shared_is_refused(folder: Path, how: str) -> None:
+    """Snapshot tools link what has not changed since the last snapshot; the lock has."""
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        keeper = pid(one)
+    assert wait_until_gone(keeper)
+    copy = folder.with_name("b.odin")
+    COPIES["cp"](folder, copy)
+    shared = next(file for file in sorted((folder / "engine/databases").rglob("*")) if file.stat().st_size > 1000)
+    own = copy / shared.relative_to(folder)
+    own.unlink()
+    own.hardlink_to(shared) if how == "hard link" else own.symlink_to(shared)
+    with pytest.raises(og.WorkspaceError, match=rf"are {how}s, shared.*Make a copy of its own"):
+        og.connect(copy)
+    with og.connect(folder) if how == "link" else og.connect(shutil.copytree(copy, folder.with_name("c"))) as whole:
+        assert_holds(whole, set(range(20)))
+
+
+def test_links_that_a_copy_would_bring_along_are_refused(folder: Path) -> None:
+    """The graph, or a part of the arrays, of the original would be that of the copy."""
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        keeper = pid(one)
+    assert wait_until_gone(keeper)
+    for part, error, match in (("engine", og.WorkspaceError, "same graph"), ("arrays/segments", og.StoreError, "link")):
+        inside, outside = folder / part, folder.with_name(f"{Path(part).name} elsewhere")
+        inside.rename(outside)
+        inside.symlink_to(outside)
+        with pytest.raises(error, match=match):
+            og.connect(folder)
+        inside.unlink()
+        outside.rename(inside)
+    with og.connect(folder) as one:
+        assert_holds(one, set(range(20)))
+
+
 def test_a_copy_begins_a_generation_of_its_own(folder: Path) -> None:
     """Columns that are kept by the original's change token are not taken for the copy's."""
     with og.connect(folder) as one:
