@@ -99,18 +99,18 @@ def test_new_pixels_and_returning_patients_are_on_the_side_they_were_on(scans: o
 
 def test_a_patient_whose_scans_were_deleted_keeps_the_side(scans: og.Workspace) -> None:
     """Also where the type of the field has changed since: the model learned from those scans all the same."""
-    scans.images.update({f"i{n:03}": {"number": n // 2} for n in range(NUMBER)})
-    parts = scans.datasets.add("e", scans.images()).split(PARTS, group_by="number")
+    scans.images.update({f"i{n:03}": {"person": n // 2} for n in range(NUMBER)})
+    parts = scans.datasets.add("e", scans.images()).split(PARTS, group_by="person")
     side = {
-        number: name
+        person: name
         for name, part in parts.items()
-        for number in part.images().to_arrow("number")["number"].to_pylist()
+        for person in part.images().to_arrow("person")["person"].to_pylist()
     }
-    gone = [min(number for number, name in side.items() if name == part) for part in PARTS]
-    scans.images().where(F("number").isin(gone)).delete(force=True)
-    scans.fields.retype("number", str)
-    new = _add(scans, NUMBER, 12, number=[str(gone[n % 3]) for n in range(12)])
-    again = scans.datasets.add("e", scans.images(), revise=True).split(PARTS, group_by="number", revise=True)
+    gone = [min(person for person, name in side.items() if name == part) for part in PARTS]
+    scans.images().where(F("person").isin(gone)).delete(force=True)
+    scans.fields.retype("person", str)
+    new = _add(scans, NUMBER, 12, person=[str(gone[n % 3]) for n in range(12)])
+    again = scans.datasets.add("e", scans.images(), revise=True).split(PARTS, group_by="person", revise=True)
     found = {id_: name for name, part in again.items() for id_ in part.ids()}
     assert [found[id_] for id_ in new] == [side[gone[n % 3]] for n in range(12)]
 
