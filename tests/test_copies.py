@@ -379,3 +379,38 @@ def test_arrays_in_a_bucket_belong_to_one_folder(folder: Path, tmp_path: Path, s
     folder.rename(moved)
     with og.connect(moved, arrays=arrays) as two:
         assert_holds(two, set(range(20)))
+
+
+def test_things_of_a_copy_are_no_things_of_the_original(folder: Path) -> None:
+    """Keys and ids are the same in both, and mean other things: nothing of one is taken for what is in the other."""
+    copy = folder.with_name("b.odin")
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        one.datasets.add("d", one.images(), labels=["x"] * 20)
+        COPIES["cp"](folder, copy)
+        with og.connect(copy) as two:
+            add(two, 20, 23)
+            add(one, 23, 26)
+            image, query, frozen = two.images["21"], two.images(["21", "22"]), two.datasets["d"]
+            for call in (
+                lambda: one.images(query),
+                lambda: one.images([image]),
+                lambda: one.images(frozen),
+                lambda: one.datasets.add("e", query, label=None),
+                lambda: one.labels.update(query, "a"),
+                lambda: one.images.delete(image),
+                lambda: one.images.purge(query),
+                lambda: one.images(query) | one.images(),
+                lambda: one.impact(image),
+                lambda: one.leaks(frozen, "d"),
+                lambda: one.run(train=frozen),
+                lambda: one.vectors.add("v", query, np.zeros((2, 3))),
+            ):
+                with pytest.raises(og.MismatchError, match=r"is of the workspace .*b\.odin"):
+                    call()
+            assert_holds(one, {*range(20), *range(23, 26)})
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    with og.connect(folder) as one, og.connect(link) as same:
+        assert one.images(same.images(["1"])).ids() == ["1"]
+        assert (one.images(["1"]) | same.images(["2"])).count() == 2

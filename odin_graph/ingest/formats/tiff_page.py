@@ -140,9 +140,7 @@ def _planes(file: tifffile.TiffFile) -> int:
         with suppress(TypeError, ValueError):
             planes = max(planes, int(metadata.get("images", 1)))
     if file.is_shaped or file.is_stk or file.is_lsm:
-        planes = max(
-            planes, *(int(np.prod(of.shape)) // max(1, int(np.prod(of.keyframe.shape))) for of in file.series)
-        )
+        planes = max(planes, *(int(np.prod(of.shape)) // max(1, int(np.prod(of.keyframe.shape))) for of in file.series))
     return planes
 
 

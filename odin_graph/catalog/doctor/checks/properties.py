@@ -25,6 +25,9 @@ _DATED: Final = {
 """The states in which a node must have the date."""
 _EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - without a zone, as dates are stored
 _JSON: Final = (("Dataset", "query"), ("View", "query"), ("Experiment", "parameters"), ("Experiment", "packages"))
+_OPERATIONS: Final = (
+    "MATCH (i:Image)-[e:DERIVED_FROM]->() WHERE e.params IS NOT NULL RETURN i.id AS id, e.op AS op, e.params AS params"
+)
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 
 
@@ -48,6 +51,22 @@ def check_texts(stores: Stores) -> Iterator[Fault]:
         rows = stores.graph.read(f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL RETURN n.id AS id, n.{name} AS text")
         if invalid := [repr(row["id"]) for row in rows if not _is_json(row["text"])]:
             yield Fault(f"{label} nodes", f"{len(invalid)} have a {name} that is not JSON, {shown(invalid)}.", _RESTORE)
+
+
+def check_operations(stores: Stores) -> Iterator[Fault]:
+    """Check that the operation that made an image, and its parameters, can be read."""
+    invalid = [
+        repr(row["id"])
+        for rows in stores.graph.stream(_OPERATIONS)
+        for row in rows
+        if row["op"] is None or not _is_json(row["params"])
+    ]
+    if invalid:
+        yield Fault(
+            "images",
+            f"{len(invalid)} have an edge DERIVED_FROM that says no operation with its parameters, {shown(invalid)}.",
+            _RESTORE,
+        )
 
 
 def _is_json(text: object) -> bool:
