@@ -18,7 +18,7 @@ from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of
-from odin_graph.errors import ConflictError, DataError, FrozenError, MismatchError, QueryError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import alive
@@ -125,15 +125,9 @@ def resolve(stores: Stores, dataset: Any) -> str:
 
     Raises:
         UnknownNameError: There is no such data set, or it is not finished.
-        MismatchError: It is of another workspace, where its id is that of another data set.
         QueryError: It is neither.
     """
-    id_, session = getattr(dataset, "id", dataset), getattr(dataset, "_session", None)
-    if session is not None and not session.address.leads_to_same(stores.address):
-        raise MismatchError(
-            f"{dataset!r:.80} is of the workspace {session.address}, and this is {stores.address}: export it there "
-            "(dataset.export) and load it here (db.datasets.load), or give the id of a data set that is here."
-        )
+    id_ = getattr(dataset, "id", dataset)
     if not isinstance(id_, str):
         raise QueryError(
             f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.add(id, images) freezes images as one."

@@ -167,8 +167,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
             [name for name in ("id", "label", "digest", _BASE) if name in manifest.schema_arrow.names]
         )
     head = _read_head(manifest, file)
-    exported_labels, exported_digests = (frozen.column(name).to_pylist() for name in ("label", "digest"))
-    _check_digest(path, head, exported_digests, exported_labels)
+    _check_digest(path, head, frozen)
     keys: list[NDArray[np.int64]] = []
     others: list[str] = []
     _check_bases(stores, frozen)
@@ -342,10 +341,10 @@ def _read(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_digest(path: Path, head: Head, digests: list[str], labels: list[Any]) -> None:
+def _check_digest(path: Path, head: Head, frozen: pa.Table) -> None:
     """Compare the manifest with the digest that it was exported with, before anything of it is stored."""
     with _read(path):
-        found = content_digest(digests, labels)
+        found = content_digest(frozen.column("digest").to_pylist(), frozen.column("label").to_pylist())
     if found != head.digest:
         raise StoreError(
             f"{path} is damaged: its images and labels do not make the digest {head.digest[:12]} that it was exported "
@@ -356,6 +355,11 @@ def _check_digest(path: Path, head: Head, digests: list[str], labels: list[Any])
 
 def _check_pixels(path: Path, ids: list[str], images: list[NDArray[Any]], digests: list[str]) -> None:
     """Compare pixels with their digests, before they are stored."""
+    if len(images) != len(ids):
+        raise StoreError(
+            f"{path} is damaged: {len(images):,} of {len(ids):,} images of a part are there. No data set is made. "
+            "Export it again."
+        )
     for id_, pixels, digest in zip(ids, images, digests, strict=True):
         if image_digest(pixels) != digest:
             raise StoreError(

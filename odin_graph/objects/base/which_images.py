@@ -18,7 +18,7 @@ from odin_graph.catalog.images.arrivals import stored_keys
 from odin_graph.catalog.images.images import check_keys, keys_of
 from odin_graph.catalog.purge.purge import keys_of_any
 from odin_graph.client import Session
-from odin_graph.errors import DataError, MismatchError, QueryError, UnknownNameError
+from odin_graph.errors import DataError, QueryError, UnknownNameError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.schema.several import is_several
 from odin_graph.served import served
@@ -40,39 +40,17 @@ def keys_of_images(
 
     Raises:
         DataError: Ids or keys that are of no image, or what is no image.
-        MismatchError: They are of another workspace.
         QueryError: It is none of these, or images that are not stored.
         UnknownNameError: A deleted image where those are not asked for; says when it was deleted, and by whom.
     """
     if (keys_of_it := getattr(type(images), "image_keys", None)) is not None:
-        check_workspace(session, images)
         own: NDArray[np.int64] = keys_of_it(images, deleted=deleted)
         return own
     if isinstance(images, str) and named_sets and (id_ := session.ask(_named_set, images)) is not None:
         members: NDArray[np.int64] = class_of("Dataset")(session, id_).image_keys()
         return members
-    given = _listed(images)
-    for thing in {id(of): thing for thing in given if (of := getattr(thing, "_session", None)) is not None}.values():
-        check_workspace(session, thing)
-    listed = [image if isinstance(image, str) else int(getattr(image, "key", image)) for image in given]
+    listed = [image if isinstance(image, str) else int(getattr(image, "key", image)) for image in _listed(images)]
     return session.ask(_stored, listed, deleted)
-
-
-def check_workspace(session: Session, thing: Any) -> None:
-    """Refuse a thing of another workspace: its keys mean other images there, its id may be that of another thing.
-
-    Raises:
-        MismatchError: It is.
-    """
-    own = getattr(thing, "_session", None)
-    other = getattr(thing, "address", None) if own is None else own.address
-    if other is None or own is session or other == session.address:
-        return
-    if not other.leads_to_same(session.address):
-        raise MismatchError(
-            f"{thing!r:.80} is of the workspace {other}, and this is {session.address}, where its keys and ids mean "
-            "other things: export it there (dataset.export) and load it here (db.datasets.load)."
-        )
 
 
 @served

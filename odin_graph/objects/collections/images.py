@@ -17,7 +17,7 @@ from odin_graph.ingest import IngestReport, entries_of, ingest
 from odin_graph.ingest.ingest import BATCH, OnError
 from odin_graph.ingest.kind import entries_of_kind
 from odin_graph.objects.base.listed import Listed
-from odin_graph.objects.base.which_images import check_workspace, keys_of_images
+from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.image_verbs import ImagesVerbs
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.things.dataset import Dataset
@@ -182,7 +182,6 @@ class Images(ImagesVerbs, Listed[Image]):
             self._session.executor().check(Plan(source))
             return source
         if isinstance(source, str | Dataset):
-            check_workspace(self._session, source)
             return Members(self._session.ask(resolve, source))
         return Keys(tuple(keys_of_images(self._session, source).tolist()))
 
