@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
@@ -33,6 +34,14 @@ class Address:
     database: str | None = None
     user: str | None = field(default=None, compare=False)
     password: str | None = field(default=None, compare=False, repr=False)
+
+    def leads_to_same(self, other: object) -> bool:
+        """Whether another address is of the same workspace, also where it names the folder by another path."""
+        if not isinstance(other, Address) or self.folder is None or other.folder is None:
+            return self == other
+        with suppress(OSError):
+            return Path(self.folder).samefile(other.folder)
+        return self == other
 
     @classmethod
     def of(
@@ -126,6 +135,10 @@ class Remote:
             raise WorkspaceError("A secret in the address ends up in logs: give token=, or ODIN_GRAPH_TOKEN.")
         given = None if certificate is None else str(Path(os.fspath(certificate)).expanduser().resolve())
         return cls(url.rstrip("/"), token or os.environ.get("ODIN_GRAPH_TOKEN"), given)
+
+    def leads_to_same(self, other: object) -> bool:
+        """Whether another address is of the same workspace."""
+        return self == other
 
     @staticmethod
     def means(path: object) -> bool:

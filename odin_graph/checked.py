@@ -1,7 +1,9 @@
-"""Public calls: an argument of a wrong type is refused by its name, not by an error from deep inside.
+"""Public calls: what they cannot take is refused by its name, not by an error from deep inside, or not at all.
 
 Arguments are compared with the type hints where a call has failed, and only there: a call that works costs nothing,
 and what is not of its hint but works as well (a NumPy number, an array for a list) goes on working.
+
+A thing of another workspace is refused before: its keys and ids are those of other things where it is given.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from functools import cache, wraps
 from numbers import Real
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from odin_graph.address import Address, Remote
 from odin_graph.arguments import is_truth, whole
-from odin_graph.errors import OdinError, QueryError
+from odin_graph.errors import MismatchError, OdinError, QueryError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T", bound=type[Any])
 
+_BETWEEN: Final = ("verify",)
+"""Calls that compare things of two workspaces."""
 _SPECIAL: Final = ("__call__", "__getitem__", "__setitem__", "__delitem__")
 
 
@@ -39,6 +44,7 @@ def checked(call: C) -> C:
 
         @wraps(call)
         def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            _check_workspace(call, args, kwargs)
             with _explained(call, args, kwargs):
                 yield from call(*args, **kwargs)
 
@@ -46,10 +52,51 @@ def checked(call: C) -> C:
 
     @wraps(call)
     def function(*args: Any, **kwargs: Any) -> Any:
+        _check_workspace(call, args, kwargs)
         with _explained(call, args, kwargs):
             return call(*args, **kwargs)
 
     return function  # type: ignore[return-value]
+
+
+def _check_workspace(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse things of another workspace than that of the object whose method is called.
+
+    Raises:
+        MismatchError: One is.
+    """
+    if call.__name__ in _BETWEEN or not args or (here := _address(args[0])) is None:
+        return
+    for value in (*args[1:], *kwargs.values()):
+        for thing in _things(value):
+            there = _address(thing)
+            if there is not None and there != here and not there.leads_to_same(here):
+                raise MismatchError(
+                    f"{thing!r:.80} is of the workspace {there}, and this is {here}, where its keys and ids are those "
+                    "of other things. Export its data set there (dataset.export), and load it here "
+                    "(db.datasets.load)."
+                )
+
+
+def _things(value: Any) -> Iterable[Any]:
+    """An argument, or what a list or dict of them contains that is of odin_graph."""
+    if not isinstance(value, list | tuple | set | frozenset | dict):
+        return (value,)
+    kinds = {kind for kind in set(map(type, value)) if _is_ours(kind)}
+    found = [item for item in value if type(item) in kinds] if kinds else []
+    return [*found, *_things(list(value.values()))] if isinstance(value, dict) else found
+
+
+def _address(thing: Any) -> Address | Remote | None:
+    """The address of the workspace that a thing of odin_graph is of."""
+    if not _is_ours(type(thing)):
+        return None
+    found = getattr(getattr(thing, "_session", thing), "address", None)
+    return found if isinstance(found, Address | Remote) else None
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("odin_graph.")
 
 
 @contextmanager

@@ -167,6 +167,44 @@ def test_a_copy_of_hard_links_is_refused(folder: Path) -> None:
         og.connect(folder.with_name("b.odin"))
 
 
+@pytest.mark.parametrize("how", ["hard link", "link"])
+def test_a_copy_of_which_one_file_is_shared_is_refused(folder: Path, how: str) -> None:
+    """Snapshot tools link what has not changed since the last snapshot; the lock has."""
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        keeper = pid(one)
+    assert wait_until_gone(keeper)
+    copy = folder.with_name("b.odin")
+    COPIES["cp"](folder, copy)
+    files = (file for file in sorted((folder / "engine/databases").rglob("*")) if file.is_file())
+    shared = next(file for file in files if file.stat().st_size > 1000)
+    own = copy / shared.relative_to(folder)
+    own.unlink()
+    own.hardlink_to(shared) if how == "hard link" else own.symlink_to(shared)
+    with pytest.raises(og.WorkspaceError, match=rf"are {how}s, shared.*Make a copy of its own"):
+        og.connect(copy)
+    with og.connect(folder) if how == "link" else og.connect(shutil.copytree(copy, folder.with_name("c"))) as whole:
+        assert_holds(whole, set(range(20)))
+
+
+def test_links_that_a_copy_would_bring_along_are_refused(folder: Path) -> None:
+    """The graph, or a part of the arrays, of the original would be that of the copy."""
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        keeper = pid(one)
+    assert wait_until_gone(keeper)
+    for part, error, match in (("engine", og.WorkspaceError, "same graph"), ("arrays/segments", og.StoreError, "link")):
+        inside, outside = folder / part, folder.with_name(f"{Path(part).name} elsewhere")
+        inside.rename(outside)
+        inside.symlink_to(outside)
+        with pytest.raises(error, match=match):
+            og.connect(folder)
+        inside.unlink()
+        outside.rename(inside)
+    with og.connect(folder) as one:
+        assert_holds(one, set(range(20)))
+
+
 def test_a_copy_begins_a_generation_of_its_own(folder: Path) -> None:
     """Columns that are kept by the original's change token are not taken for the copy's."""
     with og.connect(folder) as one:
@@ -342,3 +380,38 @@ def test_arrays_in_a_bucket_belong_to_one_folder(folder: Path, tmp_path: Path, s
     folder.rename(moved)
     with og.connect(moved, arrays=arrays) as two:
         assert_holds(two, set(range(20)))
+
+
+def test_things_of_a_copy_are_no_things_of_the_original(folder: Path) -> None:
+    """Keys and ids are the same in both, and mean other things: nothing of one is taken for what is in the other."""
+    copy = folder.with_name("b.odin")
+    with og.connect(folder) as one:
+        add(one, 0, 20)
+        one.datasets.add("d", one.images(), labels=["x"] * 20)
+        COPIES["cp"](folder, copy)
+        with og.connect(copy) as two:
+            add(two, 20, 23)
+            add(one, 23, 26)
+            image, query, frozen = two.images["21"], two.images(["21", "22"]), two.datasets["d"]
+            for call in (
+                lambda: one.images(query),
+                lambda: one.images([image]),
+                lambda: one.images(frozen),
+                lambda: one.datasets.add("e", query, label=None),
+                lambda: one.labels.update(query, "a"),
+                lambda: one.images.delete(image),
+                lambda: one.images.purge(query),
+                lambda: one.images(query) | one.images(),
+                lambda: one.impact(image),
+                lambda: one.leaks(frozen, "d"),
+                lambda: one.run(train=frozen),
+                lambda: one.vectors.add("v", query, np.zeros((2, 3))),
+            ):
+                with pytest.raises(og.MismatchError, match=r"is of the workspace .*b\.odin"):
+                    call()
+            assert_holds(one, {*range(20), *range(23, 26)})
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    with og.connect(folder) as one, og.connect(link) as same:
+        assert one.images(same.images(["1"])).ids() == ["1"]
+        assert (one.images(["1"]) | same.images(["2"])).count() == 2

@@ -18,6 +18,13 @@ MATCH (d:Dataset {{base: $base}})<-[:USED {{role: 'test'}}]-(e:Experiment)
 WHERE {alive("Experiment", "e")}
 RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(d.id) AS datasets ORDER BY at, id
 """
+_PREDICTED: Final = f"""
+MATCH (d:Dataset {{base: $base}})<-[:OF]-(s:PredictionSet {{state: 'ready'}})
+MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE {alive("Experiment", "e")}
+OPTIONAL MATCH (e)-[u:USED]->(:Dataset {{base: $base}})
+RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(DISTINCT d.id) AS datasets,
+       count(DISTINCT s) AS sets, collect(DISTINCT u.role) AS roles ORDER BY at, id
+"""
 _INFORMED: Final = f"""
 UNWIND $ids AS id MATCH (a:Experiment {{id: id}})<-[:INFORMED_BY]-(e:Experiment)
 WHERE {alive("Experiment", "e")} RETURN a.id AS source, e.id AS id, e.started_at AS at
@@ -28,6 +35,7 @@ _SCHEMA: Final = pa.schema(
         ("at", pa.timestamp("us")),
         ("experiment", pa.string()),
         ("datasets", pa.list_(pa.string())),
+        ("predictions", pa.int64()),
         ("descends_from", pa.list_(pa.string())),
         ("chose", pa.list_(pa.string())),
     ]
@@ -42,8 +50,9 @@ class Verdicts:
     base: str
     table: pa.Table
     """``use`` (1 is the first; null where the experiment only descends from one that was judged), ``at`` (UTC),
-    ``experiment``, ``datasets`` (the versions), ``descends_from`` (experiments that had seen it before), ``chose``
-    (what it chose by it: its best checkpoint)."""
+    ``experiment``, ``datasets`` (the versions), ``predictions`` (how many sets it has over them: each may have been a
+    trial), ``descends_from`` (experiments that had seen it before), ``chose`` (what it chose by it: its best
+    checkpoint)."""
 
     @property
     def tuned(self) -> tuple[str, ...]:
@@ -67,8 +76,9 @@ class Verdicts:
             seen = (
                 f", descends from {', '.join(row['descends_from'])}, which had seen it" if row["descends_from"] else ""
             )
+            sets = f", {row['predictions']:,} sets of predictions" if row["predictions"] > 1 else ""
             chose = f", chose by it: {', '.join(row['chose'])}" if row["chose"] else ""
-            lines.append(f"  {use} {at} {row['experiment']}{seen}{chose}")
+            lines.append(f"  {use} {at} {row['experiment']}{sets}{seen}{chose}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -79,13 +89,18 @@ class Verdicts:
 
 @served
 def verdicts(stores: Stores, base: str) -> Verdicts:
-    """The experiments that used a data set, in any version, as their test set; by time.
+    """The experiments that used a data set, in any version, as their test set, or predicted it in no role; by time.
 
     Args:
         stores: The open workspace.
         base: The id without a version.
     """
     uses = {row["id"]: row for row in stores.graph.read(_USES, {"base": base})}
+    sets: dict[str, int] = {}
+    for row in stores.graph.read(_PREDICTED, {"base": base}):
+        if not row["roles"]:
+            uses[row["id"]] = row
+        sets[row["id"]] = row["sets"]
     chosen = choices_of(uses.values())
     times: dict[str, Any] = {id_: row["at"] for id_, row in uses.items()}
     seen: dict[str, set[str]] = {}
@@ -109,6 +124,7 @@ def verdicts(stores: Stores, base: str) -> Verdicts:
             "at": decode(times[id_]),
             "experiment": id_,
             "datasets": sorted(uses[id_]["datasets"]) if id_ in uses else [],
+            "predictions": sets.get(id_, 0) if id_ in uses else 0,
             "descends_from": sorted(seen.get(id_, ())),
             "chose": [
                 f"{choice['what']} ({choice['by']})"

@@ -25,8 +25,13 @@ def take_arrays(files: Files, folder: Path) -> None:
 
     Raises:
         MismatchError: The folder that they belong to is there, and this is a copy of it.
-        StoreError: The mark in the arrays is damaged.
+        StoreError: The mark in the arrays is damaged, or a part of them is a link, which a copy of them would share.
     """
+    if files.local is not None and (links := [path for path in files.local.iterdir() if path.is_symlink()]):
+        raise StoreError(
+            f"{links[0]} is a link. A copy of {files.root} would remove files behind it: move them to their place. To "
+            "store arrays on another disk, move all of them, and open the workspace with arrays=."
+        )
     if files.local is not None and files.local.resolve().is_relative_to(folder.resolve()):
         return
     ours = {"folder": str(folder.resolve()), "is": _place(folder), "arrays": _place(files.local or files.root)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -42,9 +43,10 @@ class Claim:
         Raises:
             RefusedError: The folder's files are those of another folder.
         """
-        if (folder / LOCK).exists() and (folder / LOCK).stat().st_nlink > 1:
+        if shared := next((file for file in _files(folder) if file.is_symlink() or file.stat().st_nlink > 1), None):
+            kind = "link" if shared.is_symlink() else "hard link"
             raise RefusedError(
-                f"The files of {folder.parent} are hard links, shared with another folder: what is written to one "
+                f"The files of {folder.parent} are {kind}s, shared with another folder: what is written to one "
                 "would change the other. Make a copy of its own (cp -r), and open that."
             )
         while (lock := seize(folder / LOCK)) is None:
@@ -76,3 +78,8 @@ class Claim:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, text, 0)
         os.fsync(self._lock)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files that the engine writes to in place. A snapshot tool may link only those that have not changed."""
+    return (file for file in folder.rglob("*") if file.is_symlink() or file.is_file())

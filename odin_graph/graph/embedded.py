@@ -92,6 +92,11 @@ def open_embedded(folder: Path) -> tuple[Endpoint, Attachment]:
         EngineStartError: It did not start; the message ends with the end of its log.
         WorkspaceError: The folder cannot be written to.
     """
+    if folder.is_symlink():  # a copy of the workspace would bring the link along, and share the graph
+        raise WorkspaceError(
+            f"{folder} is a link. A copy of {folder.parent} would write to the same graph: move the folder behind the "
+            "link to its place, or move the whole workspace, and link to that."
+        )
     with _plain_errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
         attachment = Attachment(folder)

@@ -15,6 +15,7 @@ from odin_graph.errors import (
     QueryError,
     ReadOnlyError,
     SchemaVersionError,
+    StoreError,
     UnreachableError,
 )
 from odin_graph.graph.connection import Graph
@@ -72,6 +73,16 @@ def _install(graph: Graph) -> str:
 
 
 def version(graph: Graph) -> int | None:
-    """The schema version of the workspace; None where there is none yet."""
+    """The schema version of the workspace; None where there is none yet.
+
+    Raises:
+        StoreError: It is no version.
+    """
     rows = graph.read("MATCH (w:Workspace) RETURN w.schema_version AS version")
-    return int(rows[0]["version"]) if rows else None
+    found = rows[0]["version"] if rows else None
+    if rows and (type(found) is not int or found < 1):
+        raise StoreError(
+            f"The graph at {graph.address} is damaged: its schema has the version {found!r:.40}, which is none. "
+            "Restore it from a backup, and look for a client that changes nodes of ours."
+        )
+    return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from neo4j.graph import Node, Path, Relationship
 
 from odin_graph.errors import QueryError
+from odin_graph.frames import frame_of
 from odin_graph.graph.values import plain
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ class Records(Sequence[dict[str, Any]]):
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas data frame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
+        return frame_of(self.to_arrow())
 
     def __repr__(self) -> str:
         """The number of rows and the names of the columns."""

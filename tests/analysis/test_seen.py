@@ -152,6 +152,11 @@ CHOICES: list[tuple[str, list[dict[str, float]], bool | str, bool]] = [
     ("validation is named", [{"test/acc": 0.5, "val/acc": 0.4}], "val/acc", False),
     ("of training", [{"loss": 0.5}], True, False),
     ("a word that only holds it", [{"latest_loss": 0.5}], True, False),
+    ("words written as one", [{"testAcc": 0.5}], True, True),
+    ("words without a capital", [{"testacc": 0.5}], "testacc", True),
+    ("another word for it", [{"held_out_f1": 0.5}], True, True),
+    ("the name of the data set", [{"clean accuracy": 0.5}], True, True),
+    ("a word that holds the name of the data set", [{"unclean": 0.5}], True, False),
     ("none is best", [{"test_acc": 0.5}], False, False),
 ]
 
@@ -168,7 +173,7 @@ def test_a_best_checkpoint_that_the_test_set_chose(
     uses = world.datasets["clean"].test_uses()
     rows = {row["experiment"]: row["chose"] for row in uses.to_arrow().to_pylist()}
     assert [name for name, chose in rows.items() if chose] == (["m"] if told else [])
-    assert uses.tuned == (("m",) if told else ())
+    assert uses.tuned == (("child", "m") if told else ("child",)), "child goes on from parent, which it judged"
     if told:
         assert "chose by it: best checkpoint m/" in str(uses)
         assert "Choose by a data set in the role validation" in found[0]
@@ -195,3 +200,32 @@ def test_a_best_one_after_predictions_over_the_test_set(world: og.Workspace) -> 
         run.predict("clean", progress=False)
         (found,) = said_by(lambda: run.add_checkpoint(Net(), best=True))
     assert "its predictions over it came before" in found
+
+
+@pytest.mark.parametrize(("metric", "told"), [("acc", True), ("val_acc", False), ("train_acc", False)])
+def test_a_metric_that_names_no_set_after_predictions_over_the_test_set(
+    world: og.Workspace, metric: str, told: bool
+) -> None:
+    with world.run("net", id="m", train="old", test="clean") as run:
+        run.add_checkpoint(Net())
+        run.predict("clean", progress=False)
+        run.log({metric: 0.5})
+        assert bool(said_by(lambda: run.add_checkpoint(Net(), best=metric))) == told
+
+
+def test_a_data_set_that_judges_in_no_role_is_used_and_chooses_as_one_that_does(world: og.Workspace) -> None:
+    """Early stopping by predictions over a set that nobody has declared as the test set."""
+    with world.run("net", id="m", train="old") as run:
+        run.add_checkpoint(Net())
+        for _ in range(3):
+            run.predict("clean", progress=False)
+            run.log_predictions("clean", ["a"] * len(world.datasets["clean"]), classes=["a", "b"])
+        run.predict("old", progress=False)
+        (found,) = said_by(lambda: run.add_checkpoint(Net(), best=True))
+    assert "clean@1 (its predictions over it came before)" in found
+    uses = world.datasets["clean"].test_uses()
+    row = next(row for row in uses.to_arrow().to_pylist() if row["experiment"] == "m")
+    assert (row["use"], uses.tuned) == (3, ("child", "m"))
+    assert row["predictions"] == 2, "the same predictions again are the same set"
+    assert f"m, {row['predictions']} sets of predictions" in str(uses)
+    assert len(world.datasets["old"].test_uses()) == 0, "it learned from this one"

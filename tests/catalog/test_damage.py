@@ -48,6 +48,19 @@ EDGES: Final = (
     ("PredictionSet", "DERIVED_FROM"), ("ActivationSet", "DERIVED_FROM"), ("Prediction", "OF"),
     ("Prediction", "PART_OF"), ("Image", "INVALIDATED_BY"),
 )  # fmt: skip
+DRAWN: Final = (
+    ("Dataset", "REVISION_OF", "Dataset"), ("Dataset", "DERIVED_FROM", "Dataset"), ("Dataset", "HAD_MEMBER", "Image"),
+    ("Experiment", "USED", "Dataset"), ("Experiment", "INFORMED_BY", "Experiment"), ("Experiment", "USED", "Model"),
+    ("Checkpoint", "GENERATED_BY", "Experiment"), ("Checkpoint", "SPECIALIZATION_OF", "Model"),
+    ("PredictionSet", "GENERATED_BY", "Experiment"), ("PredictionSet", "DERIVED_FROM", "Checkpoint"),
+    ("PredictionSet", "OF", "Dataset"), ("Image", "HAS_ROOT", "Image"),
+)  # fmt: skip
+EDGE_PROPERTIES: Final = (
+    ("Dataset", "HAD_MEMBER", "label", False), ("Dataset", "HAD_MEMBER", "label", True),
+    ("Dataset", "DERIVED_FROM", "query", False), ("Experiment", "USED", "role", False),
+    ("Experiment", "USED", "role", True), ("Image", "DERIVED_FROM", "params", False),
+    ("Image", "DERIVED_FROM", "op", True),
+)  # fmt: skip
 FILES: Final = ("gone", "cut", "one byte", "emptied", "swapped")
 
 
@@ -165,6 +178,44 @@ def _edge_gone(label: str, type_: str) -> Damage:
     return Damage(f"an edge {type_} of a {label} deleted", do)
 
 
+def _edge_drawn(label: str, type_: str, end: str) -> Damage:
+    """From a node that has one, a further edge, to another node of the same kind."""
+
+    def do(stores: Stores) -> Callable[[], None] | None:
+        rows = stores.graph.read(
+            f"MATCH (n:{label})-[e:{type_}]->(:{end}) WITH n, e ORDER BY n.id LIMIT 1 MATCH (m:{end}) "
+            f"WHERE NOT (n)-[:{type_}]->(m) AND m.id <> n.id WITH n, e, m ORDER BY m.id LIMIT 1 "
+            "RETURN elementId(n) AS n, elementId(m) AS m, properties(e) AS own"
+        )
+        if not rows:
+            return None
+        (row,) = rows
+        ends = "MATCH (n) WHERE elementId(n) = $n MATCH (m) WHERE elementId(m) = $m"
+        stores.graph.write(f"{ends} CREATE (n)-[e:{type_}]->(m) SET e = $own", row)
+        return lambda: stores.graph.write(f"{ends} MATCH (n)-[e:{type_}]->(m) DELETE e", row) and None
+
+    return Damage(f"an edge {type_} of a {label} to another {end} drawn", do)
+
+
+def _edge_property(label: str, type_: str, name: str, *, gone: bool) -> Damage:
+    def do(stores: Stores) -> Callable[[], None] | None:
+        rows = stores.graph.read(
+            f"MATCH (n:{label})-[e:{type_}]->(m) WHERE e.{name} IS NOT NULL WITH n, e, m ORDER BY n.id LIMIT 1 "
+            f"RETURN elementId(n) AS n, elementId(m) AS m, e.{name} AS value"
+        )
+        if not rows:
+            return None
+        (row,) = rows
+        put = (
+            f"MATCH (n)-[e:{type_}]->(m) WHERE elementId(n) = $n AND elementId(m) = $m SET e.{name} = $value "
+            "RETURN 1 AS one"
+        )
+        stores.graph.write(put, {**row, "value": None if gone else _altered(row["value"])})
+        return lambda: stores.graph.write(put, row) and None
+
+    return Damage(f"{name} of an edge {type_} of a {label} {'removed' if gone else 'altered'}", do)
+
+
 def _file(kind: str, pattern: str, how: str) -> Damage:
     def do(stores: Stores) -> Callable[[], None] | None:
         files = sorted(path for path in Path(stores.arrays.root).glob(pattern) if path.is_file())
@@ -216,6 +267,8 @@ DAMAGES: Final = (
     *(_counter(name, gone=gone) for name in COUNTERS for gone in (True, False)),
     *(_property(label, name, gone=gone) for label, name in PROPERTIES for gone in (True, False)),
     *(_edge_gone(label, type_) for label, type_ in EDGES),
+    *(_edge_drawn(label, type_, end) for label, type_, end in DRAWN),
+    *(_edge_property(label, type_, name, gone=gone) for label, type_, name, gone in EDGE_PROPERTIES),
     *(_file(kind, pattern, how) for kind, pattern in STORED.items() for how in FILES),
 )
 

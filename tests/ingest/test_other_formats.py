@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -104,3 +105,10 @@ def test_jpeg_of_other_kinds_says_which(kind: str) -> None:
         UnreadableImageError, match=r"^x: it is (JPEG of 12 bits a band|lossless JPEG|JPEG-LS), which is not"
     ):
         read(data)
+
+
+def test_a_bmp_of_os2_may_be_smaller_than_the_headers_that_came_later() -> None:
+    """Two colors, a row of five pixels."""
+    head = struct.pack("<IHHHH", 12, 5, 1, 1, 1) + bytes([10, 20, 30, 200, 100, 50])
+    data = b"BM" + struct.pack("<IHHI", 14 + len(head) + 4, 0, 0, 14 + len(head)) + head + b"\xa8\0\0\0"
+    assert_reads(data, np.array([[[50, 100, 200], [30, 20, 10]] * 3], np.uint8)[:, :5])

@@ -240,3 +240,25 @@ def test_of_tiles_just_those_of_a_part_are_decoded(monkeypatch: pytest.MonkeyPat
     frame = opened(written(pixels, tile=(32, 32), compression="zlib"))
     np.testing.assert_array_equal(frame.read((40, 40, 70, 60)), pixels[40:60, 40:70])
     assert decoded == [7, 8]
+
+
+@pytest.mark.parametrize("tags", [{262: 0}, {262: 1}, {292: 1}, {278: 8}, {266: 2}], ids=str)
+@pytest.mark.parametrize("packing", ["group3", "group4", "tiff_ccitt"])
+def test_fax(packing: str, tags: dict[int, int]) -> None:
+    """What scanners of pages write: 1 bit, by Pillow's libtiff."""
+    pixels = np.repeat(drawn("bool", 1, 5)[..., 0], 3, axis=1)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "TIFF", compression=packing, tiffinfo=tags)
+    shown = np.asarray(Image.open(io.BytesIO(file.getvalue())))
+    assert_reads(file.getvalue(), shown[..., np.newaxis])
+    assert shown.any()
+    assert not shown.all()
+
+
+def test_a_smaller_version_may_come_before_the_image() -> None:
+    pixels = drawn("uint8", 1, 3)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(pixels[::2, ::2, 0], subfiletype=1, photometric="minisblack")
+        writer.write(pixels[..., 0], photometric="minisblack")
+    assert_reads(file.getvalue(), pixels)

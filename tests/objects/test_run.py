@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,37 @@ def test_a_script_that_runs_again_does_not_log_into_what_is_finished(world: Stor
     with Run.start(LocalSession(world), id="mine", resume=True) as run:
         run.log({"loss": 0.5}, step=2)
     assert run.metrics().column("step").to_pylist() == [1, 2]
+
+
+def test_a_script_that_failed_and_runs_again_has_one_value_a_step(world: Stores) -> None:
+    """It logs its first steps again, and the later value of each step is the one that led to the end."""
+    run = Run.start(LocalSession(world), id="mine")
+    for step in range(3):
+        run.log({"loss": 1.0 + step, "acc": 0.5}, step=step)
+    run.log({"note": 1.0})
+    run.finish("failed")
+    with Run.start(LocalSession(world), id="mine") as run:
+        for step in range(2):
+            run.log({"loss": 0.1 + step}, step=step)
+        run.log({"note": 2.0})
+    rows = run.metrics().to_pylist()
+    values = {(row["step"], row["name"]): row["value"] for row in rows if row["name"] != "note"}
+    assert len(values) == len(rows) - 2
+    assert [values[step, "loss"] for step in range(3)] == [0.1, 1.1, 3.0]
+    assert [row["value"] for row in rows if row["step"] is None] == [1.0, 2.0], "without a step they are a series"
+
+
+def test_what_a_continued_run_says_otherwise_is_refused_or_stored(world: Stores) -> None:
+    for id_ in ("source", "other"):
+        Run.start(LocalSession(world), id=id_).finish()
+    how: dict[str, Any] = {"informed_by": "source", "group": "g", "tags": ["a", "b"], "metadata": {"site": "Lima"}}
+    Run.start(LocalSession(world), id="mine", **how).finish()
+    for name, value in (("informed_by", "other"), ("group", "h"), ("tags", ["a"])):
+        with pytest.raises(ConflictError, match=f"'mine' exists with another {name}"):
+            Run.start(LocalSession(world), id="mine", resume=True, **{**how, name: value})
+    again = {**how, "tags": ["b", "a"], "metadata": {"site": "Oslo"}}
+    Run.start(LocalSession(world), id="mine", resume=True, **again).finish()
+    assert Experiments(LocalSession(world))["mine"].site == "Oslo"
 
 
 def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import F
 from odin_graph.catalog.datasets import datasets
 from tests.kept import kept
 
@@ -94,6 +95,43 @@ def test_new_pixels_and_returning_patients_are_on_the_side_they_were_on(scans: o
     assert found["i000@2"] == was["i000"]
     assert {found[id_] for id_ in back} == {was["i014"]}
     assert {id_: found[id_] for id_ in kept} == {id_: was[id_] for id_ in kept}
+
+
+def test_a_patient_whose_scans_were_deleted_keeps_the_side(scans: og.Workspace) -> None:
+    """Also where the type of the field has changed since: the model learned from those scans all the same."""
+    scans.images.update({f"i{n:03}": {"person": n // 2} for n in range(NUMBER)})
+    parts = scans.datasets.add("e", scans.images()).split(PARTS, group_by="person")
+    side = {
+        person: name
+        for name, part in parts.items()
+        for person in part.images().to_arrow("person")["person"].to_pylist()
+    }
+    gone = [min(person for person, name in side.items() if name == part) for part in PARTS]
+    scans.images().where(F("person").isin(gone)).delete(force=True)
+    scans.fields.retype("person", str)
+    new = _add(scans, NUMBER, 12, person=[str(gone[n % 3]) for n in range(12)])
+    again = scans.datasets.add("e", scans.images(), revise=True).split(PARTS, group_by="person", revise=True)
+    found = {id_: name for name, part in again.items() for id_ in part.ids()}
+    assert [found[id_] for id_ in new] == [side[gone[n % 3]] for n in range(12)]
+
+
+@pytest.mark.parametrize("group", [None, "patient"])
+def test_what_is_made_again_goes_where_it_was(scans: og.Workspace, group: str | None) -> None:
+    """Patches of new pixels have other ids and keys, and the root of the old ones."""
+    old = [f"i{n:03}" for n in range(0, NUMBER, 2)]
+    scans.images(old).patches(8).store("tile", progress=False)
+    tiles = scans.images().where(F("id").contains("#tile"))
+    parts = scans.datasets.add("t", tiles).split(PARTS, group_by=group)
+    side = {id_.partition("#")[0]: name for name, part in parts.items() for id_ in part.ids()}
+    for id_ in old[:6]:
+        scans.image(id_).revise(np.full((8, 8), 7, np.uint8))
+    renewed = [f"{id_}@2" for id_ in old[:6]]
+    scans.images(renewed).patches(8).store("tile", progress=False)
+    tiles = tiles.where(~F("id").isin([f"{id_}#tile/0-0" for id_ in old[:6]]))
+    again = scans.datasets.add("t", tiles, revise=True).split(PARTS, group_by=group, revise=True)
+    found = {id_.partition("#")[0]: name for name, part in again.items() for id_ in part.ids()}
+    assert [found[id_] for id_ in renewed] == [side[id_] for id_ in old[:6]]
+    assert found.keys() == {*old[6:], *renewed}
 
 
 def test_another_seed_is_for_what_is_new_and_redraw_is_for_all(scans: og.Workspace) -> None:

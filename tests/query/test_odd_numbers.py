@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import odin_graph as og
@@ -200,3 +201,18 @@ def test_of_many_steps_each_runs(images: og.Query) -> None:
         images = images.limit(2_000 - place)
     assert images.count() == 8
     assert len(images.explain(run=True).parts) == 1_202
+
+
+def test_no_digit_is_lost_on_the_way_to_pandas(odd: og.Workspace, images: og.Query) -> None:
+    """Pandas makes floats of integers beside missing values, which is wrong only beyond 2**53."""
+    frames = (
+        images.to_pandas("id", "whole"),
+        odd.cypher("MATCH (i:Image) RETURN i.whole AS whole ORDER BY i.id").to_pandas(),
+        odd.images().group_by("whole").agg(n=og.count()).order_by(F("whole")).to_pandas(),
+    )
+    for frame in frames:
+        values = [None if value is pd.NA else value for value in frame["whole"].tolist()]
+        assert sorted(value for value in values if value is not None) == sorted(n for n in WHOLE if n is not None)
+        assert values.count(None) == 1
+    few = images.where(F("whole").is_null() | F("whole").between(-10, 10)).to_pandas("whole")
+    assert few["whole"].dtype == np.float64

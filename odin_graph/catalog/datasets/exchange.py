@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,17 +22,26 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from odin_graph.catalog.datasets.datasets import create_dataset
-from odin_graph.catalog.datasets.exchange_pixels import AT_ONCE, FORMATS, Format, folder_names, read_pixels, with_pixels
+from odin_graph.catalog.datasets.exchange_pixels import (
+    AT_ONCE,
+    FILE,
+    FORMATS,
+    PIXELS,
+    Format,
+    folder_names,
+    read_pixels,
+    with_pixels,
+)
 from odin_graph.catalog.datasets.frozen import content_digest
 from odin_graph.catalog.datasets.versions import Members
-from odin_graph.catalog.images.batch import ImageBatch
+from odin_graph.catalog.images.batch import ImageBatch, image_digest
 from odin_graph.catalog.images.differing import differing
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.images.roots import give_roots, roots_by
 from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.catalog.records.updates import update_metadata
-from odin_graph.errors import ConflictError, DataError, DataWarning, StoreError
+from odin_graph.errors import ConflictError, DataError, DataWarning, OdinError, StoreError
 from odin_graph.folder import writing_to
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
@@ -152,25 +161,29 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
         raise DataError(
             f"{path} has no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
         )
-    manifest = pq.ParquetFile(file)
+    with _read(path):
+        manifest = pq.ParquetFile(file)
+        frozen = manifest.read(
+            [name for name in ("id", "label", "digest", _BASE) if name in manifest.schema_arrow.names]
+        )
     head = _read_head(manifest, file)
+    _check_digest(path, head, frozen)
     keys: list[NDArray[np.int64]] = []
-    labels: list[Any] = []
-    digests: list[str] = []
     others: list[str] = []
-    _check_bases(
-        stores, pq.read_table(file, columns=[name for name in ("id", _BASE) if name in manifest.schema_arrow.names])
-    )
+    _check_bases(stores, frozen)
     with progress_bar(f"import {head.base}", manifest.metadata.num_rows, show=progress) as advance:
         for shard in range(manifest.num_row_groups):
-            part = manifest.read_row_group(shard)
-            images = list(read_pixels(part, head.format, path))
+            with _read(path):
+                part = manifest.read_row_group(shard)
+                images = list(read_pixels(part, head.format, path))
             part_labels = part.column("label").to_pylist()
-            free = [name for name in part.column_names if name not in (*_OURS, _BASE, "file", "pixels")]
-            ids = part.column("id").to_pylist()
+            free = [name for name in part.column_names if name not in (*_OURS, _BASE, FILE, PIXELS)]
+            ids, digests = part.column("id").to_pylist(), part.column("digest").to_pylist()
+            _check_pixels(path, ids, images, digests)
             batch = ImageBatch(
                 ids=ids,
                 pixels=images,
+                digests=digests,
                 labels=part_labels,
                 metadata={name: part.column(name).to_pylist() for name in free},
                 versions=True,
@@ -180,11 +193,8 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
                 positions = differing(stores, stored.keys, {"label": part_labels, **batch.metadata})
                 others += [ids[position] for position in positions]
             keys.append(stored.keys)
-            labels += part_labels
-            digests += part.column("digest").to_pylist()
             advance(part.num_rows)
-    _check(stores, head, np.concatenate(keys), labels, digests, path)
-    _link_revisions(stores, pq.read_table(file, columns=["id"]).column("id").to_pylist())
+    _link_revisions(stores, frozen.column("id").to_pylist())
     if others:
         warn(
             f"{len(others):,} images of {path} are here with another label or other metadata, first {others[0]!r}, and "
@@ -197,7 +207,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
         base or head.base,
         np.concatenate(keys),
         label=head.label_field,
-        labels=None if unlabeled else pa.array(labels, pa.null() if all(label is None for label in labels) else None),
+        labels=None if unlabeled else frozen.column("label").combine_chunks(),
     )
     _describe(stores, dataset, head)
     return dataset
@@ -318,22 +328,41 @@ def _metadata_from_json(type_: str, text: Any) -> Any:
     return [convert(item, to.scalar) for item in text] if to.is_list else convert(text, to)
 
 
-def _check(
-    stores: Stores, head: Head, keys: NDArray[np.int64], labels: list[Any], digests: list[str], path: Path
-) -> None:
-    """Compare the stored images with the exported ones."""
-    images = stores.columns.images(["id", "digest"], keys)
-    by_key = dict(zip(images.column("key").to_pylist(), images.column("digest").to_pylist(), strict=True))
-    stored_digests = [by_key[key] for key in keys.tolist()]
-    for position, (stored, exported) in enumerate(zip(stored_digests, digests, strict=True)):
-        if stored != exported:
-            raise StoreError(
-                f"{path} is damaged: the pixels of image {position} are others than when it was exported. No data set "
-                "is made. Export it again."
-            )
-    if content_digest(stored_digests, labels) != head.digest:
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """Turn what a damaged export makes readers raise into an error of ours."""
+    try:
+        yield
+    except OdinError:
+        raise
+    except Exception as error:
+        raise StoreError(
+            f"{path} is damaged: {str(error) or type(error).__name__}. No data set is made. Export it again."
+        ) from error
+
+
+def _check_digest(path: Path, head: Head, frozen: pa.Table) -> None:
+    """Compare the manifest with the digest that it was exported with, before anything of it is stored."""
+    with _read(path):
+        found = content_digest(frozen.column("digest").to_pylist(), frozen.column("label").to_pylist())
+    if found != head.digest:
         raise StoreError(
             f"{path} is damaged: its images and labels do not make the digest {head.digest[:12]} that it was exported "
             "with, so a label, an image or the order was changed. No data set is made. Export it again, or add the "
             "images as new ones with db.images.add(...)."
         )
+
+
+def _check_pixels(path: Path, ids: list[str], images: list[NDArray[Any]], digests: list[str]) -> None:
+    """Compare pixels with their digests, before they are stored."""
+    if len(images) != len(ids):
+        raise StoreError(
+            f"{path} is damaged: {len(images):,} of {len(ids):,} images of a part are there. No data set is made. "
+            "Export it again."
+        )
+    for id_, pixels, digest in zip(ids, images, digests, strict=True):
+        if image_digest(pixels) != digest:
+            raise StoreError(
+                f"{path} is damaged: the pixels of {id_!r} are others than when it was exported. No data set is made. "
+                "Export it again."
+            )

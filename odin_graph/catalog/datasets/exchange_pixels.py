@@ -19,6 +19,9 @@ from odin_graph.errors import DataError
 Format: TypeAlias = Literal["parquet", "folder", "webdataset"]
 
 FORMATS: Final = ("parquet", "folder", "webdataset")
+FILE: Final = "odin_file"
+PIXELS: Final = "odin_pixels"
+"""Columns of the manifest, beside those of the user's metadata."""
 AT_ONCE: Final = 1_000
 """Images a row group, a tar file, and a transaction."""
 
@@ -47,7 +50,7 @@ def with_pixels(
 ) -> pa.Table:
     """Write the images of a shard; return the table with a column of their files, or of their pixels."""
     if kind == "parquet":
-        return part.append_column("pixels", pa.array([image.tobytes() for image in images], pa.large_binary()))
+        return part.append_column(PIXELS, pa.array([image.tobytes() for image in images], pa.large_binary()))
     rows = part.to_pylist()
     first = shard * AT_ONCE
     if kind == "folder":
@@ -58,7 +61,7 @@ def with_pixels(
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(data)
             names.append(str(file))
-        return part.append_column("file", pa.array(names, pa.string()))
+        return part.append_column(FILE, pa.array(names, pa.string()))
     tar = f"{shard:06}.tar"
     with tarfile.open(folder / tar, "w") as out:
         for at, (row, image) in enumerate(zip(rows, images, strict=True), start=first):
@@ -68,24 +71,24 @@ def with_pixels(
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 out.addfile(entry, io.BytesIO(content))
-    return part.append_column("file", pa.array([tar] * len(rows), pa.string()))
+    return part.append_column(FILE, pa.array([tar] * len(rows), pa.string()))
 
 
 def read_pixels(part: pa.Table, kind: Format, folder: Path) -> Iterator[NDArray[Any]]:
     """The images of a shard, in its order."""
     if kind == "parquet":
-        for row in part.select(["pixels", "height", "width", "bands", "dtype"]).to_pylist():
+        for row in part.select([PIXELS, "height", "width", "bands", "dtype"]).to_pylist():
             shape = row["height"], row["width"], row["bands"]
-            yield np.frombuffer(row["pixels"], row["dtype"]).reshape(shape)
+            yield np.frombuffer(row[PIXELS], row["dtype"]).reshape(shape)
         return
     if kind == "folder":
-        for name in part.column("file").to_pylist():
+        for name in part.column(FILE).to_pylist():
             file = (folder / name).resolve()
             if not file.is_relative_to(folder.resolve()):
                 raise DataError(f"The manifest names {name!r}, which is outside of {folder}.")
             yield _decoded(file.read_bytes(), file.suffix)
         return
-    with tarfile.open(folder / part.column("file")[0].as_py()) as tar:
+    with tarfile.open(folder / part.column(FILE)[0].as_py()) as tar:
         for entry in tar:
             if not entry.name.endswith(".json") and (content := tar.extractfile(entry)) is not None:
                 yield _decoded(content.read(), Path(entry.name).suffix)

@@ -20,7 +20,7 @@ from odin_graph.catalog.doctor.checks.nodes import check_nodes, check_tombstones
 from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.doctor.checks.owners import check_owners
 from odin_graph.catalog.doctor.checks.predictions import check_predictions
-from odin_graph.catalog.doctor.checks.properties import check_dates, check_texts
+from odin_graph.catalog.doctor.checks.properties import check_dates, check_operations, check_types, check_versions
 from odin_graph.catalog.doctor.checks.segments import check_pixels, check_segments
 from odin_graph.catalog.doctor.checks.sets import check_models, check_vector_sets
 from odin_graph.catalog.doctor.checks.stacks import check_stacks
@@ -123,7 +123,9 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "nodes": lambda: check_nodes(stores),
         "dates": lambda: check_dates(stores),
-        "texts": lambda: check_texts(stores),
+        "properties": lambda: check_types(stores, deep=deep),
+        "versions": lambda: check_versions(stores),
+        "operations": lambda: check_operations(stores),
         "tombstones": lambda: check_tombstones(stores),
         "creations": lambda: check_creations(stores),
         "counters": lambda: check_counters(stores),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
+from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction, is_read_only
 from odin_graph.schema.kinds import alive
@@ -37,7 +38,10 @@ MATCH (e:Experiment {id: $id})
 OPTIONAL MATCH (e)-[u:USED]->(d:Dataset)
 WITH e, collect([u.role, d.id]) AS datasets
 OPTIONAL MATCH (e)-[:USED]->(m:Model)
-RETURN e.state AS state, e.parameters AS parameters, e.seed AS seed, datasets, collect(m.id) AS models
+WITH e, datasets, collect(m.id) AS models
+OPTIONAL MATCH (e)-[:INFORMED_BY]->(a:Experiment)
+RETURN e.state AS state, e.parameters AS parameters, e.seed AS seed, e.group AS group, e.tags AS tags, datasets, models,
+       collect(a.id) AS sources
 """
 
 
@@ -227,18 +231,9 @@ def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
         raise deleted
     existing = stores.graph.read(_RECORDED, {"id": id_})[0]
     used = {role: dataset for role, dataset in existing["datasets"] if role is not None}
-    recorded = json.loads(existing["parameters"]) if existing["parameters"] else {}
-    given = json.loads(setup.parameters_json() or "{}")
-    if setup.model is not None and existing["models"] != [setup.model]:
-        raise _differs(id_, "model", ", ".join(existing["models"]) or None, setup.model)
-    if setup.seed is not None and setup.seed != existing["seed"]:
-        raise _differs(id_, "seed", existing["seed"], setup.seed)
-    for role, dataset in setup.datasets.items():
-        if role in used and used[role] != dataset:
-            raise _differs(id_, f"{role} data set", used[role], dataset)
-    for name in sorted({*given, *recorded}) if setup.parameters is not None else ():
-        if given.get(name) != recorded.get(name):
-            raise _differs(id_, f"parameter {name!r}", recorded.get(name), given.get(name))
+    for what, recorded, given in _given_again(setup, existing, used):
+        if given != recorded:
+            raise _differs(id_, what, recorded, given)
     if existing["state"] == "finished" and not resume:
         raise ConflictError(
             f"Experiment {id_!r} is finished. To log into it again would mix two runs: give another id, or "
@@ -247,6 +242,29 @@ def _reopen(stores: Stores, setup: Setup, id_: str, *, resume: bool) -> None:
     added = {role: dataset for role, dataset in setup.datasets.items() if role not in used}
     if added:
         stores.graph.execute(lambda tx: _use(tx, id_, added))
+    if setup.metadata:
+        update_metadata(stores, "Experiment", [id_], {name: [value] for name, value in setup.metadata.items()})
+
+
+def _given_again(setup: Setup, existing: Any, used: Mapping[str, str]) -> Iterator[tuple[str, object, object]]:
+    """What is given to continue an experiment and cannot change: its name, what is recorded, and what is given."""
+    if setup.model is not None:
+        yield "model", ", ".join(existing["models"]) or None, setup.model
+    if setup.seed is not None:
+        yield "seed", existing["seed"], setup.seed
+    if setup.informed_by is not None:
+        yield "informed_by", ", ".join(existing["sources"]) or None, setup.informed_by
+    if setup.group is not None:
+        yield "group", existing["group"], setup.group
+    if setup.tags:
+        yield "tags", sorted(existing["tags"] or ()), sorted(setup.tags)
+    for role, dataset in setup.datasets.items():
+        yield f"{role} data set", used.get(role, dataset), dataset
+    if setup.parameters is not None:
+        recorded = json.loads(existing["parameters"]) if existing["parameters"] else {}
+        given = json.loads(setup.parameters_json() or "{}")
+        for name in sorted({*given, *recorded}):
+            yield f"parameter {name!r}", recorded.get(name), given.get(name)
 
 
 def _run(stores: Stores, id_: str) -> Lease:

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
@@ -39,11 +40,17 @@ def log_array(experiment: str) -> str:
 
 @served
 def read_log(stores: Stores, experiment: str) -> pa.Table:
-    """The whole log in the order of logging: step, name, value, at."""
+    """The log in the order of logging: step, name, value, at. Of a metric that was logged twice at a step, the last.
+
+    A run that failed is continued from its last checkpoint, or from the start: either way it logs some steps again.
+    """
     tables = [stores.arrays.read_table(segment) for segment in segments_of(stores, log_array(experiment))]
     if not tables:
         return SCHEMA.empty_table().drop_columns(["key"])
-    return pa.concat_tables(tables).sort_by("key").drop_columns(["key"])
+    table = pa.concat_tables(tables).sort_by("key")
+    stepped = table.filter(pc.is_valid(table.column("step"))).group_by(["step", "name"]).aggregate([("key", "max")])
+    last = pc.is_in(table.column("key"), value_set=stepped.column("key_max").combine_chunks())
+    return table.filter(pc.or_(pc.is_null(table.column("step")), last)).drop_columns(["key"])
 
 
 def last_metrics(stores: Stores, ids: Sequence[str]) -> dict[str, dict[str, float]]:

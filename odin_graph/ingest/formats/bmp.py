@@ -99,11 +99,13 @@ def _joined(mask: int) -> bool:
 
 def _header(data: bytes) -> _Header | None:
     """None for what has no masks, or those that Pillow knows."""
-    if len(data) < 54:
+    if len(data) < 18:
         raise broken("its header is cut off")
     start, size = struct.unpack_from("<II", data, 10)
     if size < _LEAST:
         return None
+    if len(data) < 54:
+        raise broken("its header is cut off")
     width, height, _, bits, packing = struct.unpack_from("<iiHHI", data, 18)
     if bits not in (16, 32) or packing not in (0, *_BITFIELDS) or (bits == 32 and packing == 0):
         return None

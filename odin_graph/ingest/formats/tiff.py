@@ -168,6 +168,8 @@ class TiffSource:
                 if part is None:
                     continue  # a sparse file leaves out tiles of zeros
                 part = part[0, : len(found), : own.width - place[3]]
+                if own.dtype.kind == "b" and part.dtype == np.uint8:
+                    part = part.astype(np.bool_)  # of the decoders of fax
                 if part.dtype != own.dtype or part.shape[0] < len(found):
                     raise broken(f"from row {start:,} on it is {part.dtype} of {len(part):,} rows")
                 low, high = max(left, place[3]), min(right, place[3] + part.shape[1])

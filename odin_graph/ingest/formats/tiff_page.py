@@ -133,17 +133,14 @@ def _check_tags(page: tifffile.TiffPage) -> None:
 
 
 def _planes(file: tifffile.TiffFile) -> int:
-    """How many images a file of one page contains behind each other, by its metadata."""
-    page = file.pages.first
+    """How many images lie behind each other in one page, by the metadata of the file."""
     planes = 1
     if file.is_imagej:
         metadata = file.imagej_metadata or {}
         with suppress(TypeError, ValueError):
             planes = max(planes, int(metadata.get("images", 1)))
     if file.is_shaped or file.is_stk or file.is_lsm:
-        planes = max(
-            planes, *(int(np.prod(series.shape)) // max(1, int(np.prod(page.shape))) for series in file.series)
-        )
+        planes = max(planes, *(int(np.prod(of.shape)) // max(1, int(np.prod(of.keyframe.shape))) for of in file.series))
     return planes
 
 

@@ -15,6 +15,7 @@ from odin_graph.catalog.datasets.versions import ids_of
 from odin_graph.catalog.experiments.predictions import probabilities_array, record_of
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
+from odin_graph.frames import frame_of
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
@@ -86,8 +87,7 @@ class PredictionSet(Verbs):
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
+        return frame_of(self.to_arrow())
 
     def of_images(self, images: Any) -> list[Prediction]:
         """The predictions of images, in their order.

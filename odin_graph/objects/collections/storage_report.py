@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from odin_graph.catalog.activations.storage import human_size
 from odin_graph.catalog.activations.stored_sets import StoredSet
+from odin_graph.frames import frame_of
 from odin_graph.served import travels
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class StorageReport:
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
+        return frame_of(self.to_arrow())
 
     def __len__(self) -> int:
         return len(self.sets)

@@ -13,6 +13,7 @@ from odin_graph.checked import checked_calls
 from odin_graph.client import session_at
 from odin_graph.deadline import deadline
 from odin_graph.errors import PositionError, QueryError
+from odin_graph.frames import frame_of
 from odin_graph.objects.query.steps import Steps, columns_of
 from odin_graph.query.expressions.expressions import Expr, count
 from odin_graph.query.plan import wire
@@ -64,8 +65,7 @@ class Groups(Steps):
 
     def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
         """The same as `to_arrow`, as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(timeout=timeout).to_pandas()
-        return frame
+        return frame_of(self.to_arrow(timeout=timeout))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.to_arrow().to_pylist())

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from odin_graph.deadline import deadline
 from odin_graph.errors import QueryError
+from odin_graph.frames import frame_of
 from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.groups import Grouping, Groups
 from odin_graph.objects.query.steps import Steps, wanted_columns
@@ -52,8 +53,7 @@ class RowSteps(Steps):
 
     def to_pandas(self, /, *names: str, timeout: float | None = None, **columns: Expr) -> pd.DataFrame:
         """The same as `to_arrow`, as a DataFrame."""
-        frame: pd.DataFrame = self.to_arrow(*names, timeout=timeout, **columns).to_pandas()
-        return frame
+        return frame_of(self.to_arrow(*names, timeout=timeout, **columns))
 
     def __contains__(self, id: object) -> bool:  # noqa: A002 - the users' word for it
         id = getattr(id, "id", id)  # noqa: A001
@@ -101,7 +101,7 @@ class RowSteps(Steps):
         if not isinstance(other, type(self)):
             rows = "images" if self.plan.kind == "Image" else f"{self.plan.kind}s"
             raise QueryError(f"{how}() takes another query of {rows}, not {other!r:.80}.")
-        if other.address != self.address:
+        if other.address != self.address and not self.address.leads_to_same(other.address):
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))
 

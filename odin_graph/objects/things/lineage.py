@@ -9,6 +9,7 @@ import pyarrow as pa
 from odin_graph.catalog.images.lineage import USERS, Direction, users_of, walk
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
+from odin_graph.frames import frame_of
 from odin_graph.objects.base.has_images import HasImages
 from odin_graph.objects.query.query import Query
 from odin_graph.objects.query.things import ThingQuery
@@ -66,8 +67,7 @@ class Relatives(HasImages):
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame."""
-        frame: pd.DataFrame = self._table.to_pandas()
-        return frame
+        return frame_of(self._table)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pyarrow as pa
 from odin_graph.catalog.datasets.datasets import draw_members, members_array
 from odin_graph.catalog.datasets.frozen import content_digest
 from odin_graph.catalog.doctor.checks.fault import Fault
+from odin_graph.catalog.images.labels import same_label
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import StoreError
+from odin_graph.schema.metadata import decode, encode
 from odin_graph.stores import Stores
 
 _RESTORE = "Restore the arrays from a backup, or make a new version of the data set."
@@ -48,7 +51,8 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             continue
         keys = members.column("key").to_numpy()
         edges = stores.graph.read(
-            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key, i.digest AS digest",
+            "MATCH (:Dataset {id: $id})-[m:HAD_MEMBER]->(i:Image) "
+            "RETURN i.key AS key, i.digest AS digest, m.label AS label",
             {"id": row["id"]},
         )
         digests = {edge["key"]: edge["digest"] for edge in edges}
@@ -60,6 +64,13 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
                 partial(_redraw_members, stores, row["id"], members),
             )
             continue
+        if number := _relabeled(members, {edge["key"]: decode(edge["label"]) for edge in edges}):
+            yield Fault(
+                thing,
+                f"{number} of its HAD_MEMBER edges have another label than was frozen.",
+                "`odin doctor --repair` draws them again; look for a client that changes these edges.",
+                partial(_redraw_members, stores, row["id"], members),
+            )
         if None in digests.values():  # an image was purged: the digest of the version cannot be computed
             continue
         if (
@@ -67,6 +78,14 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             != row["digest"]
         ):
             yield Fault(thing, "Its members or labels are not what was frozen: the digest differs.", _RESTORE)
+
+
+def _relabeled(members: pa.Table, on_edges: dict[int, Any]) -> int:
+    """How many edges differ from the frozen labels; 0 where none has a label, as those of older versions."""
+    if all(label is None for label in on_edges.values()):
+        return 0
+    frozen = zip(members.column("key").to_pylist(), members.column("label").to_pylist(), strict=True)
+    return sum(not same_label(encode(label), on_edges[key]) for key, label in frozen)
 
 
 def _redraw_members(stores: Stores, dataset: str, members: pa.Table) -> str:

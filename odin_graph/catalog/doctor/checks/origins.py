@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +27,14 @@ MATCH (i:Image) WHERE {alive("Image", "i")} AND i.path IS NULL AND i.odin_origin
 AND NOT EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF]->() }}
 RETURN i.id AS id
 """
+_MADE_WITH = {
+    "Checkpoint": ("GENERATED_BY", "SPECIALIZATION_OF"),
+    "Dataset": ("REVISION_OF", "DERIVED_FROM"),
+    "Experiment": ("USED", "INFORMED_BY"),
+    "Model": ("REVISION_OF",),
+    "PredictionSet": ("GENERATED_BY", "OF", "DERIVED_FROM"),
+}
+"""The edges that only odin_graph draws, by label."""
 _EXISTING = "UNWIND $ids AS id MATCH (p:Image {id: id}) RETURN p.id AS id"
 _NO_DERIVATION = f"""
 MATCH (i:Image)-[:HAS_ROOT]->() WHERE {alive("Image", "i")}
@@ -46,10 +56,11 @@ _REPAIR = "`odin doctor --repair` draws it again; look for a client that deletes
 
 
 def check_origins(stores: Stores) -> Iterator[Fault]:
-    """Check that a node has an edge for each of its recorded origins."""
+    """Check that a node has an edge for each of its recorded origins, and no other edges of these types."""
     for label in LABELS:
         for row in stores.graph.read(_ORIGINS.format(label=label)):
             edges = [tuple(end) for end in row["there"]]
+            yield from _further_edges(label, row, edges)
             for text in row["origins"]:
                 thing = f"{_spaced(label)} {row['id']!r}"
                 try:
@@ -59,6 +70,21 @@ def check_origins(stores: Stores) -> Iterator[Fault]:
                     continue
                 if (origin.edge, origin.label, origin.id, origin.role) not in edges:
                     yield _missing_edge(stores, label, row, origin)
+
+
+def _further_edges(label: str, row: dict[str, Any], edges: list[tuple[Any, ...]]) -> Iterator[Fault]:
+    """Edges that another client drew. Of images they are further parents, which anybody may add."""
+    further = Counter(edge for edge in edges if edge[0] in _MADE_WITH.get(label, ()))
+    for text in row["origins"]:
+        with suppress(ValueError, TypeError):
+            origin = Origin.parse(text)
+            further[origin.edge, origin.label, origin.id, origin.role] -= 1
+    for type_, end, id_, _ in +further:
+        yield Fault(
+            f"{_spaced(label)} {row['id']!r}",
+            f"It has an edge {type_} to {_spaced(str(end))} {id_!r} that it was not made with.",
+            "Remove that edge, and look for a client that draws edges of ours.",
+        )
 
 
 def check_sets(stores: Stores) -> Iterator[Fault]:
