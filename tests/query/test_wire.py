@@ -28,7 +28,7 @@ from odin_graph.query.expressions.nodes import (
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.parameters import Parameter
-from odin_graph.query.plan.plan import AllImages, Combine, Cypher, Keys, Members, Plan, Things, Using
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Things
 from odin_graph.query.plan.registered_step import OutputColumn, RegisteredStep
 from odin_graph.query.plan.spaces import LayerOf, NamedVectors
 from odin_graph.query.plan.steps.distinct import Distinct

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from odin_graph.arguments import read_fields
 from odin_graph.catalog.images.stacks import PARTS, images_of
@@ -22,7 +22,7 @@ from odin_graph.stores import Stores
 class Deletable(InSession):
     """`delete` of one thing. The class that takes it in says its kind."""
 
-    KIND: ClassVar[str]
+    KIND: str
     """Its label in the graph."""
     id: Any
     """A str."""
@@ -64,7 +64,7 @@ class Verbs(Deletable):
     @property
     def metadata(self) -> dict[str, Any]:
         """Its metadata."""
-        return self._session.ask(metadata_of, self.KIND, self.id)  # type: ignore[arg-type]
+        return self._session.ask(metadata_of, self.KIND, self.id)
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
         """Set metadata: ``thing.update(reviewed=True)``. None removes a field. Frozen content does not change.
@@ -86,7 +86,7 @@ class Verbs(Deletable):
 class CollectionVerbs(InSession):
     """`update` and `delete` of many things of a kind. The class that takes it in says the kind."""
 
-    KIND: ClassVar[str]
+    KIND: str
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
         """Set metadata of many things: one row for each thing, a column ``id``, and a column for each field.
