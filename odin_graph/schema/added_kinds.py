@@ -24,6 +24,7 @@ ADDED: Final[Registry[Kind]] = Registry("kind of thing", group="odin_graph.kinds
 BASE: Final = ("id", "key", "deleted", "state", "created_at", "lease_owner", "lease_until")
 """Properties of every added kind, or kept for such: no field of a package has their names."""
 _KEPT: Final = ("label", "word", "plural", "needed", "indexed", "states", "metadata", "leased", "deletable")
+_OURS: Final = ("key", "order", "datasets", "built", "computed", "parts", "uses", "created")
 _EDGE: Final = re.compile("[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 
@@ -69,7 +70,7 @@ def to_json(kind: Kind) -> str:
 def from_json(text: str) -> Kind:
     """The kind that a graph keeps; what a newer odin_graph may have added to the text is left out."""
     data: dict[str, Any] = json.loads(text)
-    fields = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in _KEPT}
+    fields: dict[str, Any] = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in _KEPT}
     own = {name: FieldType(type_) for name, type_ in data["own"].items()}
     known = Link.__dataclass_fields__
     links = {name: Link(**{key: link[key] for key in link.keys() & known}) for name, link in data["links"].items()}
@@ -120,28 +121,36 @@ def _fault(kind: Kind, label: str) -> str | None:
         return f"has the label {kind.label!r}: it is {label!r}, or the entry point is {name_of(kind.label)!r}"
     if label in LABELS:
         return f"has a label of ours, {label!r}: take another"
-    ours = ("key", "order", "datasets", "built", "computed", "parts", "uses", "created")
-    if given := [name for name in ours if getattr(kind, name) != getattr(Kind(label=label, word="x"), name)]:
+    plain = Kind(label=label, word=kind.word)
+    if given := [name for name in _OURS if getattr(kind, name) != getattr(plain, name)]:
         return f"sets {given[0]!r}, which is for our kinds alone"
+    return next((fault for fault in (*_faults_of_fields(kind), *_faults_of_links(kind)) if fault), None)
+
+
+def _faults_of_fields(kind: Kind) -> Iterator[str]:
     for name in (*kind.own, *kind.links):
-        if name in BASE or not name.isidentifier() or hasattr(dict, name):
-            return f"has a field {name!r}: use an identifier other than {', '.join(BASE)}, and no method of a dict"
-        check(label, name, ())
-    if twice := kind.own.keys() & kind.links.keys():
-        return f"has {min(twice)!r} both as a field and as a link"
-    if wrong := [name for name, type_ in kind.own.items() if not isinstance(type_, FieldType)]:
-        return f"has a field {wrong[0]!r} whose type is no FieldType"
-    if absent := [name for name in (*kind.needed, *kind.indexed) if name not in (*kind.own, *kind.links, "id")]:
-        return f"needs or indexes {absent[0]!r}, which it does not have"
-    if lists := [name for name in kind.indexed if name not in kind.own or kind.own[name].is_list]:
-        return f"indexes {lists[0]!r}: an index is of a field with one value"
+        if name in BASE or not name.isidentifier():
+            yield f"has a field {name!r}: use an identifier other than {', '.join(BASE)}"
+        check(kind.label, name, ())
+    for name in kind.own.keys() & kind.links.keys():
+        yield f"has {name!r} both as a field and as a link"
+    for name, type_ in kind.own.items():
+        if type(type_) is not FieldType:
+            yield f"has a field {name!r} whose type is {type_!r:.60}: give a FieldType"
+    for name in kind.needed:
+        if name not in {"id", *kind.own, *kind.links}:
+            yield f"needs {name!r}, which it does not have"
+    for name in kind.indexed:
+        if name not in kind.own or kind.own[name].is_list:
+            yield f"indexes {name!r}: an index is of a field of its own with one value"
+
+
+def _faults_of_links(kind: Kind) -> Iterator[str]:
+    ends: dict[tuple[str, str], str] = {}
     for name, link in kind.links.items():
         if not _EDGE.fullmatch(link.edge) or link.edge in TYPES:
-            return f"has a link {name!r} of type {link.edge!r}: use capitals and underscores, and no type of ours"
+            yield f"has a link {name!r} of the type {link.edge!r}: use capitals and underscores, and no type of ours"
         if link.many and link.whole:
-            return f"has a link {name!r} that is both many and whole"
-    types: dict[tuple[str, str], str] = {}
-    for name, link in kind.links.items():
-        if (other := types.setdefault((link.edge, link.to), name)) != name:
-            return f"has {other!r} and {name!r} of one type to one kind: which edge is whose, nobody can tell"
-    return None
+            yield f"has a link {name!r} that is both many and whole: a thing belongs to one other"
+        if (other := ends.setdefault((link.edge, link.to), name)) != name:
+            yield f"has links {other!r} and {name!r} of one type to one kind: which edge is whose, nobody can tell"

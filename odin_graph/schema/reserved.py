@@ -20,7 +20,9 @@ def reserved(kind: str | Kind) -> tuple[str, ...]:
     """
     if isinstance(kind, Kind) and kind.label not in KINDS:
         if not kind.metadata:
-            raise MetadataError(f"A {kind.word} takes no metadata. Its fields are: {', '.join((*kind.own, *kind.links))}.")
+            raise MetadataError(
+                f"A {kind.word} takes no metadata. Its fields are: {', '.join((*kind.own, *kind.links))}."
+            )
         return tuple(sorted({*BASE, *kind.own, *kind.links}))
     kind = kind.label if isinstance(kind, Kind) else kind
     if kind not in DESCRIBED:

@@ -174,7 +174,8 @@ def _leased(stores: Stores, kind: Kind, things: Sequence[Any]) -> Iterator[tuple
     for part, pattern in kind.parts.items():
         if KINDS[part].leased:
             rows = stores.graph.read(
-                f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
+                f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL "
+                "RETURN DISTINCT p.id AS id",
                 {"things": list(things)},
             )
             yield part, [row["id"] for row in rows]

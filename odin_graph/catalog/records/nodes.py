@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from odin_graph.errors import UnknownNameError
+from odin_graph.graph.kinds import kind_of
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.served import served

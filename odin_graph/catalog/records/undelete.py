@@ -124,7 +124,9 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
             f"{len(purged)} things were purged, first {_listed(purged)}: nothing of them is left that could come back. "
             "Nothing was changed: leave them out."
         )
-    reused = tx.run(_REUSED.format(label=label, alive=exists()), {"ids": [row["id"] for row in deleted]}) if deleted else []
+    reused = (
+        tx.run(_REUSED.format(label=label, alive=exists()), {"ids": [row["id"] for row in deleted]}) if deleted else []
+    )
     if reused:
         raise ConflictError(
             f"{len(reused)} ids are of other things by now, first {_listed([row['id'] for row in reused])}. Nothing "
@@ -177,8 +179,8 @@ def _check_wholes(tx: Transaction, kind: Kind, kinds: Mapping[str, Kind], things
         )
         if rows:
             raise ConflictError(
-                f"{kind.label} {_listed(list(things))} is of the {kinds[link.to].word} {rows[0]['id']!r}, which is deleted. Nothing was "
-                f"changed: bring that back first, its parts come with it."
+                f"{kind.label} {_listed(list(things))} is of the {kinds[link.to].word} {rows[0]['id']!r}, which is "
+                f"deleted. Nothing was changed: bring that back first, its parts come with it."
             )
 
 

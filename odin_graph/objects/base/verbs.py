@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from odin_graph.arguments import read_fields
 from odin_graph.catalog.images.stacks import PARTS, images_of
@@ -22,7 +22,7 @@ from odin_graph.stores import Stores
 class Deletable(InSession):
     """`delete` of one thing. The class that takes it in says its kind."""
 
-    KIND: str
+    KIND: ClassVar[str]
     """Its label in the graph."""
     id: Any
     """A str."""
@@ -86,7 +86,7 @@ class Verbs(Deletable):
 class CollectionVerbs(InSession):
     """`update` and `delete` of many things of a kind. The class that takes it in says the kind."""
 
-    KIND: str
+    KIND: ClassVar[str]
 
     def update(self, source: Any, /, *, missing: Missing = "keep") -> UpdateReport:
         """Set metadata of many things: one row for each thing, a column ``id``, and a column for each field.

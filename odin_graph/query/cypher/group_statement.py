@@ -57,7 +57,7 @@ class GroupText(CypherText):
         """See `CypherText`."""
         self._names.columns = self._computed(columns)
 
-    def group_by(self, keys: Sequence[Column], aggregates: Sequence[Column]) -> NoReturn:
+    def group_by(self, keys: Sequence[Column], aggregates: Sequence[Column]) -> NoReturn:  # noqa: ARG002 - of images
         """See `CypherText`; a plan groups once."""
         raise AssertionError("checked when the step was bound")
 

@@ -42,7 +42,9 @@ class KeepUsing(Operator):
         start = time.perf_counter()
         keys_of_images = images.column("key").to_numpy()
         kind = kind_of(self.snapshot.at, self.snapshot.kind)
-        users = self._users(kind, self._holding(keys_of_images)) if kind.datasets else self._linked(kind, keys_of_images)
+        users = (
+            self._users(kind, self._holding(keys_of_images)) if kind.datasets else self._linked(kind, keys_of_images)
+        )
         keys = [key for key, id_ in enumerate(self.snapshot.ids) if id_ in users]
         return self._keep(start, table.filter(pa.array(np.isin(table.column("key").to_numpy(), keys))))
 

@@ -1,4 +1,4 @@
-"""The Cypher of a query as its steps write it: each adds its lines. `odin_graph.query.cypher` has the two that there are."""
+"""The Cypher of a query as its steps write it, each its lines. `odin_graph.query.cypher` has the two there are."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ from odin_graph.query.plan.steps.slice import Slice
 from odin_graph.query.plan.steps.using import Using
 from odin_graph.query.plan.steps.where import Where
 from odin_graph.query.plan.steps.with_columns import WithColumns
+from odin_graph.schema.added_kinds import name_of
+from odin_graph.schema.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Things(Part):
 
     def spell(self) -> str:
         """The source as Python."""
-        return f"{self.kind}s()"
+        return f"{self.kind}s()" if self.kind in KINDS else f"things({name_of(self.kind)!r})()"
 
 
 Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Registered | Things, Discriminator("source")]

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.graph.kinds import added_kinds
+from odin_graph.schema.kinds import exists
 from odin_graph.stores import Stores
 
 _DATES: Final = {
@@ -30,10 +32,11 @@ _RESTORE: Final = "Restore the graph from a backup, and look for a client that c
 
 def check_dates(stores: Stores) -> Iterator[Fault]:
     """Check the dates of each node. In Cypher a value that is not a date is neither before nor after one."""
-    for label, name in ((label, name) for label, names in _DATES.items() for name in names):
+    added = dict.fromkeys(added_kinds(stores.graph), ("created_at",))
+    for label, name in ((label, name) for label, names in {**_DATES, **added}.items() for name in names):
         state = "AND n.state IN $states " if name in _DATED else ""
         rows = stores.graph.read(
-            f"MATCH (n:{label}) WHERE n.deleted IS NULL {state}AND NOT coalesce(n.{name} > $earliest, false) "
+            f"MATCH (n:{label}) WHERE {exists()} {state}AND NOT coalesce(n.{name} > $earliest, false) "
             "RETURN n.id AS id LIMIT 1000",
             {"earliest": _EARLIEST, "states": list(_DATED.get(name, ()))},
         )
