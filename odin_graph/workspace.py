@@ -52,7 +52,7 @@ from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.spaces import LayerOf
-from odin_graph.schema.kinds import exists
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.several import is_several
 from odin_graph.served import served, served_as
 from odin_graph.stores import Stores, hidden_texts
@@ -433,6 +433,6 @@ def _counts_of(stores: Stores) -> dict[str, int]:
     kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
     kinds |= {kind.plural: label for label, kind in added_kinds(stores.graph).items()}
     return {
-        name: stores.graph.read(f"MATCH (n:{label}) WHERE {exists()} RETURN count(n) AS n")[0]["n"]
+        name: stores.graph.read(f"MATCH (n:{label}) WHERE {undeleted()} RETURN count(n) AS n")[0]["n"]
         for name, label in kinds.items()
     }

@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from odin_graph.analysis.leaks import JUDGED
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
 _OF_TEST: Final = frozenset({"test", "tests", "testing", "holdout"})
 _OF_VALIDATION: Final = frozenset({"val", "valid", "validation", "dev", "eval", "tune", "tuning"})
-_TESTS: Final = """
-MATCH (e:Experiment {id: $id})-[u:USED]->(d:Dataset) WHERE u.role = $role
-OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE s.state = 'ready'
+_TESTS: Final = f"""
+MATCH (e:Experiment {{id: $id}})-[u:USED]->(d:Dataset) WHERE u.role = $role
+OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE {alive("PredictionSet", "s")}
 RETURN d.id AS dataset, d.base AS base, count(s) AS predicted ORDER BY dataset
 """
 _STORED_CHOICES: Final = "MATCH (e:Experiment {id: $id}) RETURN e.odin_chosen AS chosen"

@@ -25,6 +25,7 @@ from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.writer import batches, quoted
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import FieldType
 
 ROWS: Final = 20_000
@@ -349,10 +350,8 @@ class Columns:
     def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
         (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
         values = ", ".join(f"n.{quoted(name)}" for name in types)
-        statement = (
-            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL "
+        statement = f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND {undeleted()} "
             f"RETURN collect([{values}]) AS rows"
-        )
         parts = [_as_table([], types)]
         if ends["first"] is not None:
             # Few are read by one statement, however far apart their keys are: fewer writes come between.
@@ -390,8 +389,7 @@ class Columns:
     def _load_keys(self, kind: str, keys: NDArray[np.int64], types: dict[str, FieldType]) -> pa.Table:
         values = ", ".join(f"n.{quoted(name)}" for name in types)
         statement = (
-            f"UNWIND $keys AS key MATCH (n:{kind} {{key: key}}) WHERE n.deleted IS NULL "
-            f"RETURN collect([{values}]) AS rows"
+            f"UNWIND $keys AS key MATCH (n:{kind} {{key: key}}) WHERE {undeleted()} RETURN collect([{values}]) AS rows"
         )
         parts = [_as_table([], types)]
         for part in batches(np.unique(keys).tolist(), ROWS):

@@ -100,7 +100,7 @@ class Kind:
 
     def alive(self, variable: str = "n") -> str:
         """The condition in Cypher that a node of it is ready, and not deleted."""
-        conditions = [exists(variable)] if self.deletable else []
+        conditions = [undeleted(variable)] if self.deletable else []
         conditions += [f"{variable}.state = 'ready'"] if self.ready else []
         return " AND ".join(conditions) or "true"
 
@@ -116,7 +116,7 @@ def alive(label: str, variable: str = "n") -> str:
     return KINDS[label].alive(variable)
 
 
-def exists(variable: str = "n") -> str:
+def undeleted(variable: str = "n") -> str:
     """The condition that a node is not deleted, of whatever kind and state: for what counts, updates and checks."""
     return f"{variable}.deleted IS NULL"
 

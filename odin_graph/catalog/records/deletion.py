@@ -15,7 +15,7 @@ from odin_graph.errors import ConflictError, FrozenError, QueryError, UnknownNam
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.kinds import KINDS, Kind, alive, exists, key_of
+from odin_graph.schema.kinds import KINDS, Kind, alive, key_of, undeleted
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -112,7 +112,7 @@ def _mark(tx: Transaction, kind: Kind, things: Sequence[Any], deletion: str) -> 
     for part in batches(things, BATCH):
         number += tx.run(
             f"MATCH (x:Deletion {{id: $deletion}}) UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) "
-            f"WHERE {exists()} WITH n, x, n.state AS was SET n.deleted = true{state} "
+            f"WHERE {undeleted()} WITH n, x, n.state AS was SET n.deleted = true{state} "
             "CREATE (n)-[:INVALIDATED_BY {was: was}]->(x) "
             "RETURN count(n) AS n",
             {"deletion": deletion, "things": part},
@@ -160,7 +160,7 @@ def _parts(tx: Transaction, kind: Kind, things: Sequence[Any]) -> Iterator[tuple
             else ""
         )
         rows = tx.run(
-            f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE {exists('p')}{last} RETURN DISTINCT p.id AS id",
+            f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE {undeleted('p')}{last} RETURN DISTINCT p.id AS id",
             {"things": list(things)},
         )
         if rows:

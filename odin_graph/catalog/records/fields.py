@@ -11,7 +11,7 @@ from odin_graph.graph import Graph, Transaction
 from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import quoted
 from odin_graph.schema import metadata
-from odin_graph.schema.kinds import Kind, exists
+from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types, unchanged
 from odin_graph.schema.reserved import check_name
 
@@ -30,7 +30,7 @@ def counted(graph: Graph) -> list[tuple[str, str, str, int]]:
         if not types:
             continue
         counts = ", ".join(f"count(n.{quoted(name)}) AS c{position}" for position, name in enumerate(types))
-        (row,) = graph.read(f"MATCH (n:{kind}) WHERE {exists()} RETURN {counts}")
+        (row,) = graph.read(f"MATCH (n:{kind}) WHERE {undeleted()} RETURN {counts}")
         rows = [(kind, name, type_.value, row[f"c{position}"]) for position, (name, type_) in enumerate(types.items())]
         fields += sorted(row for row in rows if row[-1])
     return fields

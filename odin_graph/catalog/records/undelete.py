@@ -11,7 +11,7 @@ from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of, kinds_of
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.kinds import KINDS, Kind, exists, key_of
+from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
 from odin_graph.stores import Stores
 
 _SHOWN: Final = 5
@@ -125,7 +125,9 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
             "Nothing was changed: leave them out."
         )
     reused = (
-        tx.run(_REUSED.format(label=label, alive=exists()), {"ids": [row["id"] for row in deleted]}) if deleted else []
+        tx.run(_REUSED.format(label=label, alive=undeleted()), {"ids": [row["id"] for row in deleted]})
+        if deleted
+        else []
     )
     if reused:
         raise ConflictError(

@@ -21,7 +21,7 @@ from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNa
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.kinds import Kind, exists, key_of
+from odin_graph.schema.kinds import Kind, key_of, undeleted
 from odin_graph.schema.metadata import plain
 from odin_graph.schema.reserved import check_name
 from odin_graph.stores import Stores
@@ -116,7 +116,7 @@ def _own(kind: Kind, columns: Mapping[str, Sequence[Any]], missing: Missing) -> 
 
 def existing(stores: Stores, kind: str, things: Iterable[Any]) -> set[Any]:
     """The things that exist and are not deleted."""
-    match = f"UNWIND $things AS thing MATCH (n:{kind} {{{key_of(kind)}: thing}}) WHERE {exists()}"
+    match = f"UNWIND $things AS thing MATCH (n:{kind} {{{key_of(kind)}: thing}}) WHERE {undeleted()}"
     found: set[Any] = set()
     for part in batches(things):
         found.update(stores.graph.read(f"{match} RETURN collect(thing) AS present", {"things": part})[0]["present"])
@@ -172,7 +172,7 @@ def _write(
     ]
     assignments = {True: "n.{0} = r.{0}", False: "n.{0} = coalesce(r.{0}, n.{0})"}
     sets = ", ".join(assignments[all_].format(quoted(name)) for name, all_ in zip(names, overwrite, strict=True))
-    match = f"UNWIND $rows AS r MATCH (n:{kind.label} {{{kind.key}: r.odin_by}}) WHERE {exists()}"
+    match = f"UNWIND $rows AS r MATCH (n:{kind.label} {{{kind.key}: r.odin_by}}) WHERE {undeleted()}"
     cypher = f"{match} {f'SET {sets} ' if sets else ''}RETURN count(n) AS n"
 
     def write(tx: Transaction) -> None:

@@ -10,7 +10,7 @@ from odin_graph.catalog.records.leases import LOCK
 from odin_graph.catalog.records.own_fields import own_fields
 from odin_graph.graph.kinds import kinds_of
 from odin_graph.schema.added_kinds import BASE
-from odin_graph.schema.kinds import Kind, exists
+from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.schema.metadata import FieldType, decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
@@ -36,7 +36,7 @@ def _check_kind(stores: Stores, entry: Kind, types: dict[str, FieldType]) -> Ite
     foreign: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     # Deleted nodes may have values of an earlier type of the field.
-    statement = f"MATCH (n:{kind}) WHERE {exists()} RETURN properties(n) AS properties"
+    statement = f"MATCH (n:{kind}) WHERE {undeleted()} RETURN properties(n) AS properties"
     for rows in stores.graph.stream(statement, size=_AT_ONCE):
         for name, value in (item for row in rows for item in row["properties"].items()):
             if name in types:

@@ -7,7 +7,7 @@ from typing import Final
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.graph.kinds import kinds_of
-from odin_graph.schema.kinds import Kind, exists
+from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.stores import Stores
 
 _NEEDED: Final = {
@@ -31,14 +31,14 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
     for label, names in {**{label: _stored_on_node(kind) for label, kind in kinds.items()}, **_NEEDED}.items():
         for name in names:
             rows = stores.graph.read(
-                f"MATCH (n:{label}) WHERE n.{name} IS NULL AND {exists()} RETURN n.id AS id LIMIT 1000"
+                f"MATCH (n:{label}) WHERE n.{name} IS NULL AND {undeleted()} RETURN n.id AS id LIMIT 1000"
             )
             if rows:
                 ids = [repr(row["id"]) if row["id"] is not None else "one without an id" for row in rows]
                 yield Fault(f"{label} nodes", f"{len(rows)} have no {name}, {shown(ids)}.", _RESTORE)
     for label, states in ((label, kind.states) for label, kind in kinds.items() if kind.states):
         rows = stores.graph.read(
-            f"MATCH (n:{label}) WHERE {exists()} AND n.state IS NOT NULL AND NOT n.state IN $states "
+            f"MATCH (n:{label}) WHERE {undeleted()} AND n.state IS NOT NULL AND NOT n.state IN $states "
             "RETURN n.id AS id, n.state AS state LIMIT 1000",
             {"states": list(states)},
         )
@@ -73,7 +73,7 @@ def check_tombstones(stores: Stores) -> Iterator[Fault]:
                 f"{label} nodes", f"{len(rows)} are deleted, and nothing says when, by whom or why: {ids}.", _RESTORE
             )
         rows = stores.graph.read(
-            f"MATCH (n:{label})-[:INVALIDATED_BY]->(:Deletion) WHERE {exists()} RETURN n.id AS id LIMIT 1000"
+            f"MATCH (n:{label})-[:INVALIDATED_BY]->(:Deletion) WHERE {undeleted()} RETURN n.id AS id LIMIT 1000"
         )
         if rows:
             ids = shown(repr(row["id"]) for row in rows)

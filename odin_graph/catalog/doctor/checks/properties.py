@@ -9,7 +9,7 @@ from typing import Final
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.graph.kinds import added_kinds
-from odin_graph.schema.kinds import exists
+from odin_graph.schema.kinds import undeleted
 from odin_graph.stores import Stores
 
 _DATES: Final = {
@@ -36,7 +36,7 @@ def check_dates(stores: Stores) -> Iterator[Fault]:
     for label, name in ((label, name) for label, names in {**_DATES, **added}.items() for name in names):
         state = "AND n.state IN $states " if name in _DATED else ""
         rows = stores.graph.read(
-            f"MATCH (n:{label}) WHERE {exists()} {state}AND NOT coalesce(n.{name} > $earliest, false) "
+            f"MATCH (n:{label}) WHERE {undeleted()} {state}AND NOT coalesce(n.{name} > $earliest, false) "
             "RETURN n.id AS id LIMIT 1000",
             {"earliest": _EARLIEST, "states": list(_DATED.get(name, ()))},
         )
