@@ -350,8 +350,10 @@ class Columns:
     def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
         (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
         values = ", ".join(f"n.{quoted(name)}" for name in types)
-        statement = f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND {undeleted()} "
+        statement = (
+            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND {undeleted()} "
             f"RETURN collect([{values}]) AS rows"
+        )
         parts = [_as_table([], types)]
         if ends["first"] is not None:
             # Few are read by one statement, however far apart their keys are: fewer writes come between.
