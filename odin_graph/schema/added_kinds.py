@@ -64,7 +64,7 @@ def to_json(kind: Kind) -> str:
     """The text that a graph keeps of an added kind."""
     own = {name: type_.value for name, type_ in kind.own.items()}
     links = {name: asdict(link) for name, link in kind.links.items()}
-    return json.dumps({**{name: getattr(kind, name) for name in _KEPT}, "own": own, "links": links}, sort_keys=True)
+    return json.dumps({**{name: getattr(kind, name) for name in _KEPT}, "own": own, "links": links})
 
 
 def from_json(text: str) -> Kind:

@@ -111,7 +111,7 @@ def test_queries_read_fields_metadata_and_links(clinic: og.Workspace) -> None:
     patients, visits = clinic.things("patient"), clinic.things("eye-visit")
     assert patients.where(F("born") > 1965).ids() == ["bea"]
     assert patients.where(site="Lima", born=1960).ids() == ["ann"]
-    assert patients.where(F("codes").contains("H35")).ids() == ["ann"]
+    assert patients.where(F("codes").has("H35")).ids() == ["ann"]
     assert patients().order_by(F("born").desc()).ids() == ["bea", "ann", "cid"]
     assert visits.where(patient=patients["ann"]).ids() == ["v1"]
     assert visits.where(state="open", pressure=17.0).count() == 1
@@ -146,7 +146,7 @@ def test_links_are_edges_and_queries(clinic: og.Workspace) -> None:
     assert visit.patient == "ann"
     with pytest.raises(UnknownNameError, match=r"There is no link of EyeVisit 'doctor'\. There is: patient"):
         visit.linked("doctor")
-    with pytest.raises(QueryError, match=r"A EyeVisit has no link to images\. Its links are: patient"):
+    with pytest.raises(QueryError, match=r"EyeVisit 'v1' has no link to images\. Its links are: patient"):
         visit.images()
     text = "MATCH (v:EyeVisit)-[:VISIT_OF]->(p:Patient)-[:SHOWN_IN]->(i:Image) RETURN v.id AS v, count(i) AS n"
     assert list(clinic.cypher(text)) == [{"v": "v1", "n": 3}]
@@ -214,7 +214,7 @@ def test_update_changes_fields_metadata_and_links(clinic: og.Workspace) -> None:
     patients.where(F("born") < 1980).update(site="Cusco", born=F("born") + 1)
     assert patients.where(site="Cusco").select(F("born")).to_arrow().column("born").to_pylist() == [1962, 1972]
     assert visits["v1"].update(state="closed").state == "closed"
-    with pytest.raises(MetadataError, match="EyeVisit.state is None"):
+    with pytest.raises(MetadataError, match=r"EyeVisit.state is missing: every visit has one"):
         visits["v1"].update(state=None)
     with pytest.raises(MetadataError, match=r"Patient.born is of the type int, and 1.5 is not"):
         patients["ann"].update(born=1.5, site="x")
@@ -239,7 +239,7 @@ def test_delete_undelete_and_purge(clinic: og.Workspace) -> None:
     assert patients["ann"].delete().deleted == {"Patient": 1}
     assert patients.ids() == ["bea", "cid"]
     assert "ann" not in patients
-    with pytest.raises(ConflictError, match="Patient 'ann' was deleted by .* Its tombstone keeps the id"):
+    with pytest.raises(ConflictError, match=r"Patient 'ann' was deleted by .* Its tombstone keeps the id"):
         patients.add("ann")
     assert {(row.kind, row.id) for row in clinic.deletions().itertuples()} == {("EyeVisit", "v1"), ("Patient", "ann")}
     with pytest.raises(ConflictError, match="EyeVisit 'v1' is of the patient 'ann', which is deleted"):
@@ -321,13 +321,13 @@ def test_a_package_that_is_newer_adds_fields_and_changes_none(clinic: og.Workspa
     assert patients.add("dan", eye="left").eye == "left"
     assert "eye" in kinds_of(clinic._stores.graph)["Patient"].own
     package["patient"] = replace(PATIENT, own={"born": FieldType.STRING})
-    with pytest.raises(ConflictError, match="Patient.born is int in this workspace, and string in the installed"):
+    with pytest.raises(ConflictError, match=r"Patient.born is int in this workspace, and string in the installed"):
         patients.ids()
     package["patient"] = replace(PATIENT, links={"images": Link("HAS", "Image", many=True)})
     with pytest.raises(ConflictError, match="The link 'images' of Patient is SHOWN_IN to Image in this workspace"):
         patients.ids()
     package["patient"] = replace(PATIENT, own={"site": FieldType.STRING})
-    with pytest.raises(ConflictError, match="Patient.site is metadata in this workspace, and a field of the"):
+    with pytest.raises(ConflictError, match=r"Patient.site is metadata in this workspace, and a field of the"):
         patients.add("eve")
 
 
@@ -413,5 +413,5 @@ def test_far_away_reads_as_near(clinic: og.Workspace, far: og.Workspace) -> None
     assert near == distant
     with pytest.raises(UnknownNameError, match="There is no added kind of thing 'telescope'"):
         far.things("telescope")
-    with pytest.raises(RemoteError, match=r"things\.add\(\)|add\(\) needs the workspace itself"):
+    with pytest.raises(RemoteError, match="add needs the workspace itself"):
         far.things("patient").add("eve")

@@ -74,8 +74,8 @@ def test_one_statement() -> None:
     assert said.text.splitlines() == [
         "MATCH (:Dataset {id: $p0})-[:HAD_MEMBER]->(i:Image)",
         "WHERE i.deleted IS NULL",
-        "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(prediction0set:PredictionSet {id: $p1}) "
-        "WHERE prediction0set.deleted IS NULL AND prediction0set.state = 'ready'",
+        "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(prediction0set:PredictionSet {id: $p1}) WHERE "
+        + KINDS["PredictionSet"].alive("prediction0set"),
         "WITH i, prediction0",
         "WHERE prediction0.wrong",
         "WITH i, prediction0",

@@ -71,7 +71,9 @@ class Thing(HasImages, Deletable):
         links = self._session.ask(links_of, self.KIND)
         names = [name for name, (to, _) in links.items() if to == "Image"]
         if not names:
-            raise QueryError(f"A {self.KIND} has no link to images. Its links are: {', '.join(links) or 'none'}.")
+            raise QueryError(
+                f"{self.KIND} {self.id!r} has no link to images. Its links are: {', '.join(links) or 'none'}."
+            )
         ids = (self._session.ask(linked_to, self.KIND, self.id, name) for name in names)
         return self._query(list(dict.fromkeys(id_ for part in ids for id_ in part)))
 
