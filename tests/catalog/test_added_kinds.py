@@ -257,14 +257,15 @@ def test_delete_undelete_and_purge(clinic: og.Workspace) -> None:
     assert patients.where(F("site") == "Quito").delete().deleted == {"Patient": 1}
     with pytest.raises(FrozenError, match=r"Patient 'ann' is seen at the visit v1\. Nothing was purged"):
         patients.purge("ann")
-    assert patients.purge(["ann", "cid"], why="asked for it", force=True) == 2
-    assert patients.purge("ann") == 0
+    purged = patients.purge(["ann", "cid"], why="asked for it", force=True)
+    assert str(purged) == "Purged 2 Patient. Still used: 1 is seen at the visit v1."
+    assert patients.purge("ann").deleted == {"Patient": 0}
     (node,) = clinic.cypher("MATCH (p:Patient {id: 'ann'}) RETURN keys(p) AS keys, COUNT { (p)-[:SHOWN_IN]->() } AS n")
     assert (sorted(node["keys"]), node["n"]) == (["created_at", "deleted", "id"], 0)
     with pytest.raises(ConflictError, match="1 things were purged, first 'ann'"):
         patients.undelete("ann")
     assert clinic.deletions().set_index("id").purged[["ann"]].all()
-    assert diagnoses.purge("d1") == 1
+    assert diagnoses.purge("d1").deleted == {"Diagnosis": 1}
     assert clinic.impact(clinic.images()[1]).added == {}
     assert clinic.doctor().sound
 

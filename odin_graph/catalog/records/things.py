@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.records import creations
-from odin_graph.catalog.records.deletion import deletion_of
+from odin_graph.catalog.records.deletion import DeletionReport, deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, texts
@@ -28,6 +29,16 @@ from odin_graph.stores import Stores
 _AT_ONCE: Final = 50_000
 """At most so many things are stored in one transaction."""
 _SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class ThingsPurged(DeletionReport):
+    """What a purge of things destroyed."""
+
+    def __str__(self) -> str:
+        """One line, and what still uses them."""
+        counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items())
+        return f"Purged {counts}." + (f" Still used: {joined(self.used)}." if self.used else "")
 
 
 @served
@@ -197,11 +208,10 @@ def purge_things(
     why: str | None = None,
     who: str | None = None,
     force: bool = False,
-) -> int:
+) -> ThingsPurged:
     """Destroy fields, metadata and links of things, in one transaction. Tombstones stay, with the id and the lineage.
 
-    Returns:
-        How many there were; those purged before are left as they are.
+    Those purged before are left as they are.
 
     Raises:
         QueryError: The kind is not one that a package adds, or things of it are not deleted.
@@ -216,7 +226,7 @@ def purge_things(
     loose = "|".join(sorted({link.edge for link in kind.links.values() if not link.lineage}))
     state = ", state: 'deleted'" if kind.ready else ""
 
-    def destroy(tx: Transaction) -> int:
+    def destroy(tx: Transaction) -> ThingsPurged:
         known = tx.run(
             f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) OPTIONAL MATCH (n)-[:INVALIDATED_BY]->(x:Deletion) "
             "WHERE x.state = 'purged' RETURN id, x IS NOT NULL AS purged",
@@ -231,7 +241,7 @@ def purge_things(
                 "force=True."
             )
         if not left:
-            return 0
+            return ThingsPurged("", {label: 0})
         tx.run(
             "CREATE (:Deletion {id: $id, at: $at, who: $who, why: $why, state: 'purged', created_at: $at, images: 0})",
             row,
@@ -245,6 +255,6 @@ def purge_things(
                 "CREATE (n)-[:INVALIDATED_BY]->(x)",
                 {"deletion": row["id"], "ids": part},
             )
-        return len(left)
+        return ThingsPurged(str(row["id"]), {label: len(left)}, tuple(used))
 
     return stores.graph.execute(destroy)

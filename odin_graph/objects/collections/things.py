@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
-from odin_graph.catalog.records.things import add_things, facts_of, kind_named, purge_things
+from odin_graph.catalog.records.things import ThingsPurged, add_things, facts_of, kind_named, purge_things
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.client import Session
 from odin_graph.errors import DataError
@@ -71,7 +71,9 @@ class Things(Collection[Thing]):
         columns, links = ends_of(self._session, self.KIND, {name: list(column) for name, column in table.items()})
         return update_metadata(self._stores, self.KIND, self._ids_of(ids), columns, missing=missing, links=links)
 
-    def purge(self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False) -> int:
+    def purge(
+        self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
+    ) -> ThingsPurged:
         """Destroy all that is stored of things but their ids, their tombstones, and what they were made from.
 
         It cannot be undone. Their images stay: ``db.images.purge`` destroys those. Copies that the engine keeps for a
@@ -82,9 +84,6 @@ class Things(Collection[Thing]):
             why: The reason, stored on the tombstone.
             who: Who purges; by default your login name.
             force: Purge them even if something uses them.
-
-        Returns:
-            How many were purged.
 
         Raises:
             FrozenError: Something uses them. The message says what.
