@@ -6,10 +6,12 @@ So they are read, checked and deleted also where the package is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from odin_graph.errors import ConflictError
 from odin_graph.graph.connection import Graph
+from odin_graph.graph.installation import patiently
 from odin_graph.graph.moment import Reader
 from odin_graph.graph.transaction import Transaction
 from odin_graph.schema.added_kinds import constraints, from_json, installed, merged, to_json, unknown
@@ -56,20 +58,25 @@ def use_kind(graph: Graph, label: str) -> Kind:
     while waiting:
         each = waiting.pop()
         if kept.get(each.label) != each:
-            _keep(graph, each)
+            _check_free(graph, each)
+            patiently(partial(_keep, graph, each))
         for to in {link.to for link in each.links.values()} - seen - KINDS.keys():
             seen.add(to)
             waiting.append(_added(to, kept))
     return kind
 
 
-def _keep(graph: Graph, kind: Kind) -> None:
+def _check_free(graph: Graph, kind: Kind) -> None:
+    """Refuse a field with the name of metadata that there is."""
     taken = graph.read(_TAKEN, {"label": kind.label, "names": [*kind.own, *kind.links]})
     if taken:
         raise ConflictError(
             f"{kind.label}.{taken[0]['name']} is metadata in this workspace, and a field of the installed package: "
             "give the field another name."
         )
+
+
+def _keep(graph: Graph, kind: Kind) -> None:
     for statement in constraints(kind):  # before any data: see `schema.version`
         graph.autocommit(statement)
     graph.write(_KEEP, {"label": kind.label, "definition": to_json(kind)})

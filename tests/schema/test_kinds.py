@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,8 +100,9 @@ def test_every_kind_has_its_consumers(kind: Kind, graph: Graph) -> None:
         assert label in CREATED
 
 
-def every_collection() -> list[type[Collection[object]]]:
-    found, waiting = [], [Collection]
+def every_collection() -> list[type[Collection[Any]]]:
+    found: list[type[Collection[Any]]] = []
+    waiting: list[type[Collection[Any]]] = [Collection]
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
@@ -139,7 +141,11 @@ def test_every_kind_is_counted_listed_and_asked_what_uses_it(kind: Kind, graph: 
     label = kind.label
     states = kind.states or (None,)
     ready = "ready" if kind.ready else states[0]
-    properties = {"a": {"state": ready}, "b": {"state": ready, "deleted": True}, "c": {"state": "building"}}
+    properties: dict[str, dict[str, Any]] = {
+        "a": {"state": ready},
+        "b": {"state": ready, "deleted": True},
+        "c": {"state": "building"},
+    }
     for number, (id_, own) in enumerate(properties.items(), 1):
         own = {name: value for name, value in own.items() if value is not None and (name != "state" or kind.states)}
         graph.write(f"CREATE (n:{label}) SET n = $own", {"own": {kind.key: number, **own, "id": id_}})

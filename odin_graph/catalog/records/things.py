@@ -15,7 +15,7 @@ from odin_graph.catalog.records.origins import Origin, texts
 from odin_graph.catalog.records.own_fields import Ends, check_ends, draw_links, encode_own, linked, origins, own_fields
 from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.uses import joined, uses
-from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, QueryError
+from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of, use_kind
 from odin_graph.graph.writer import BATCH, batches, create_nodes
@@ -49,15 +49,13 @@ def kind_named(stores: Stores, name: str) -> str:
         UnknownNameError: There is no such kind, in a package or in the workspace.
     """
     label = label_of(name)
-    if label in KINDS or name != name_of(label):
-        label = ""  # said by kind_of
-    return kind_of(stores.graph, label).label
+    return _added(stores, label if name == name_of(label) else "").label
 
 
 @served
 def links_of(stores: Stores, label: str) -> dict[str, tuple[str, bool]]:
     """By link of an added kind: the label of what it leads to, and whether that may be many."""
-    return {name: (link.to, link.many) for name, link in kind_of(stores.graph, label).links.items()}
+    return {name: (link.to, link.many) for name, link in _added(stores, label).links.items()}
 
 
 @served
@@ -67,7 +65,7 @@ def facts_of(stores: Stores, label: str, id: str) -> dict[str, Any]:  # noqa: A0
     Raises:
         UnknownNameError: There is no such thing.
     """
-    kind = kind_of(stores.graph, label)
+    kind = _added(stores, label)
     rows = stores.graph.read(
         f"MATCH (n:{label} {{id: $id}}) WHERE {kind.alive()} RETURN properties(n) AS own", {"id": id}
     )
@@ -85,8 +83,15 @@ def facts_of(stores: Stores, label: str, id: str) -> dict[str, Any]:  # noqa: A0
 @served
 def linked_to(stores: Stores, label: str, id: str, name: str) -> list[str]:  # noqa: A002
     """The ids of what a link of a thing leads to."""
-    kind = kind_of(stores.graph, label)
+    kind = _added(stores, label)
+    if name not in kind.links:
+        raise UnknownNameError.of(f"link of {label}", name, kind.links)
     return linked(stores, kind, kind.links[name], [id])[id]
+
+
+def _added(stores: Stores, label: str) -> Kind:
+    """An added kind; of ours other functions tell strangers what they may know."""
+    return kind_of(stores.graph, "" if label in KINDS else label)
 
 
 def add_things(
@@ -160,7 +165,10 @@ def _add(
             tx, kind, [ids[row] for row in new], {name: [ends[row] for row in new] for name, ends in links.items()}
         )
 
-    stores.graph.execute(make)
+    try:
+        stores.graph.execute(make)
+    except ConflictError:  # another process was faster: if it made the same, that is kept
+        stores.graph.execute(make)
 
 
 def _there(
