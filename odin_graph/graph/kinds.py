@@ -57,7 +57,7 @@ def use_kind(graph: Graph, label: str) -> Kind:
     seen = {label}
     while waiting:
         each = waiting.pop()
-        if kept.get(each.label) != each:
+        if each.label not in kept or from_json(each.label, kept[each.label]) != each:
             _check_free(graph, each)
             patiently(partial(_keep, graph, each))
         for to in {link.to for link in each.links.values()} - seen - KINDS.keys():
@@ -82,14 +82,16 @@ def _keep(graph: Graph, kind: Kind) -> None:
     graph.write(_KEEP, {"label": kind.label, "definition": to_json(kind)})
 
 
-def _kept(read: Callable[..., Sequence[Mapping[str, Any]]]) -> dict[str, Kind]:
-    return {row["label"]: from_json(row["definition"]) for row in read(_KEPT)}
+def _kept(read: Callable[..., Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """The definitions that the graph keeps, by label."""
+    return {row["label"]: row["definition"] for row in read(_KEPT)}
 
 
-def _added(label: str, kept: Mapping[str, Kind]) -> Kind:
+def _added(label: str, kept: Mapping[str, str]) -> Kind:
     package = installed(label)
-    if package is None and label not in kept:
-        raise unknown(label, tuple(kept))
+    if label in kept:
+        stored = from_json(label, kept[label])
+        return stored if package is None else merged(package, stored)
     if package is None:
-        return kept[label]
-    return merged(package, kept[label]) if label in kept else package
+        raise unknown(label, tuple(kept))
+    return package

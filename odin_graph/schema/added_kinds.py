@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from odin_graph.errors import ConflictError, UnknownNameError
+from odin_graph.errors import ConflictError, OdinError, StoreError, UnknownNameError
 from odin_graph.registry import PluginError, Registry
 from odin_graph.schema.edges import TYPES
 from odin_graph.schema.kinds import KINDS, Kind, Link
@@ -67,9 +67,26 @@ def to_json(kind: Kind) -> str:
     return json.dumps({**{name: getattr(kind, name) for name in _KEPT}, "own": own, "links": links})
 
 
-def from_json(text: str) -> Kind:
-    """The kind that a graph keeps; what a newer odin_graph may have added to the text is left out."""
-    data: dict[str, Any] = json.loads(text)
+def from_json(label: str, text: str) -> Kind:
+    """The kind that a graph keeps; what a newer odin_graph may have added to the text is left out.
+
+    Raises:
+        StoreError: It is not as it was written.
+    """
+    try:
+        kind = _read(json.loads(text))
+        fault = _fault(_without_base(kind), label)
+    except (ValueError, KeyError, TypeError, AttributeError, OdinError) as error:
+        fault = f"cannot be read ({type(error).__name__}: {error})"
+    if fault:
+        raise StoreError(
+            f"The definition of the kind {label!r}, which the graph keeps, {fault}. Restore the node "
+            f"(:NodeKind {{id: {label!r}}}) from a backup."
+        )
+    return kind
+
+
+def _read(data: dict[str, Any]) -> Kind:
     fields: dict[str, Any] = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in _KEPT}
     own = {name: FieldType(type_) for name, type_ in data["own"].items()}
     known = Link.__dataclass_fields__
@@ -113,6 +130,11 @@ def _with_base(kind: Kind) -> Kind:
     own = {"id": FieldType.STRING, **kind.own, **state, "created_at": FieldType.DATETIME}
     needed = dict.fromkeys(("id", *kind.needed, *state))
     return replace(kind, own=own, needed=tuple(needed))
+
+
+def _without_base(kind: Kind) -> Kind:
+    own = {name: type_ for name, type_ in kind.own.items() if name not in BASE}
+    return replace(kind, own=own, needed=tuple(name for name in kind.needed if name not in BASE))
 
 
 def _fault(kind: Kind, label: str) -> str | None:

@@ -20,6 +20,7 @@ from odin_graph.errors import (
     MetadataError,
     QueryError,
     RemoteError,
+    StoreError,
     UnknownNameError,
 )
 from odin_graph.graph.kinds import added_kinds, kinds_of
@@ -222,6 +223,8 @@ def test_update_changes_fields_metadata_and_links(clinic: og.Workspace) -> None:
     with pytest.raises(MetadataError, match=r"Patient.born is of the type int, and 1.5 is not"):
         patients["ann"].update(born=1.5, site="x")
     assert patients["ann"].site == "Cusco", "nothing was changed"
+    with pytest.raises(MetadataError, match=r"Patient.images is a link: update\(\) of one thing"):
+        patients().update(images=None)
     with pytest.raises(MetadataError, match=r"Diagnosis.images is what it was made from, which does not change"):
         clinic.things("diagnosis")["d1"].update(images=clinic.images()[:1])
     assert clinic.fields["Patient.site"].type == "string"
@@ -261,14 +264,14 @@ def test_delete_undelete_and_purge(clinic: og.Workspace) -> None:
     with pytest.raises(FrozenError, match=r"Patient 'ann' is seen at the visit v1\. Nothing was purged"):
         patients.purge("ann")
     purged = patients.purge(["ann", "cid"], why="asked for it", force=True)
-    assert str(purged) == "Purged 2 Patient. Still used: 1 is seen at the visit v1."
-    assert patients.purge("ann").deleted == {"Patient": 0}
+    assert str(purged) == "Purged 2 patients. Still used: 1 is seen at the visit v1."
+    assert patients.purge("ann").destroyed == {}
     (node,) = clinic.cypher("MATCH (p:Patient {id: 'ann'}) RETURN keys(p) AS keys, COUNT { (p)-[:SHOWN_IN]->() } AS n")
     assert (sorted(node["keys"]), node["n"]) == (["created_at", "deleted", "id"], 0)
     with pytest.raises(ConflictError, match="1 things were purged, first 'ann'"):
         patients.undelete("ann")
     assert clinic.deletions().set_index("id").purged[["ann"]].all()
-    assert diagnoses.purge("d1").deleted == {"Diagnosis": 1}
+    assert diagnoses.purge("d1").destroyed == {"diagnosis": 1}
     assert clinic.impact(clinic.images()[1]).added == {}
     assert clinic.doctor().sound
 
@@ -315,7 +318,7 @@ def test_things_are_whole_without_their_package(clinic: og.Workspace, package: d
     assert clinic.impact(clinic.images()[1]).counts["diagnoses"] == 1
     assert clinic.doctor().sound
     assert added_kinds(clinic._stores.graph).keys() == {"Patient", "EyeVisit", "Diagnosis", "Letter"}
-    assert all(from_json(to_json(kind)) == kind for kind in added_kinds(clinic._stores.graph).values())
+    assert all(from_json(label, to_json(kind)) == kind for label, kind in added_kinds(clinic._stores.graph).items())
 
 
 def test_a_package_that_is_newer_adds_fields_and_changes_none(clinic: og.Workspace, package: dict[str, Any]) -> None:
@@ -333,6 +336,28 @@ def test_a_package_that_is_newer_adds_fields_and_changes_none(clinic: og.Workspa
     package["patient"] = replace(PATIENT, own={"site": FieldType.STRING})
     with pytest.raises(ConflictError, match=r"Patient.site is metadata in this workspace, and a field of the"):
         patients.add("eve")
+
+
+@pytest.mark.parametrize(
+    ("definition", "fault"),
+    [
+        ("{", r"cannot be read \(JSONDecodeError"),
+        ("[]", r"cannot be read \(TypeError"),
+        ("{}", r"cannot be read \(KeyError"),
+        (to_json(replace(PATIENT, label="Patient) DETACH DELETE (n")), "has the label 'Patient\\) DETACH DELETE"),
+    ],
+)
+def test_a_damaged_definition_is_named_and_leaves_the_rest_readable(
+    clinic: og.Workspace, package: dict[str, Any], definition: str, fault: str
+) -> None:
+    package.clear()
+    clinic.cypher(
+        "MATCH (k:NodeKind {id: 'Patient'}) SET k.definition = $text RETURN 1 AS one", text=definition, write=True
+    )
+    with pytest.raises(StoreError, match=rf"The definition of the kind 'Patient', which the graph keeps, {fault}"):
+        clinic.things("patient")
+    assert clinic.things("eye-visit").ids() == ["v1"]
+    assert "The definition of the kind 'Patient'" in str(clinic.doctor())
 
 
 def test_a_kind_that_was_never_used_reads_as_empty(db: og.Workspace) -> None:

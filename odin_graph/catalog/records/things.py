@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from odin_graph.arrays.names import fresh_name
 from odin_graph.catalog.records import creations
-from odin_graph.catalog.records.deletion import DeletionReport, deletion_of
+from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, texts
 from odin_graph.catalog.records.own_fields import Ends, check_ends, draw_links, encode_own, linked, origins, own_fields
-from odin_graph.catalog.records.people import author
-from odin_graph.catalog.records.uses import joined, uses
-from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, QueryError, UnknownNameError
+from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of, use_kind
 from odin_graph.graph.writer import BATCH, batches, create_nodes
@@ -29,16 +25,6 @@ from odin_graph.stores import Stores
 _AT_ONCE: Final = 50_000
 """At most so many things are stored in one transaction."""
 _SHOWN: Final = 5
-
-
-@dataclass(frozen=True)
-class ThingsPurged(DeletionReport):
-    """What a purge of things destroyed."""
-
-    def __str__(self) -> str:
-        """One line, and what still uses them."""
-        counts = ", ".join(f"{number:,} {label}" for label, number in self.deleted.items())
-        return f"Purged {counts}." + (f" Still used: {joined(self.used)}." if self.used else "")
 
 
 @served
@@ -206,63 +192,3 @@ def _there(
                 "give another id."
             )
     return set(nodes)
-
-
-def purge_things(
-    stores: Stores,
-    label: str,
-    ids: Sequence[str],
-    *,
-    why: str | None = None,
-    who: str | None = None,
-    force: bool = False,
-) -> ThingsPurged:
-    """Destroy fields, metadata and links of things, in one transaction. Tombstones stay, with the id and the lineage.
-
-    Those purged before are left as they are.
-
-    Raises:
-        QueryError: The kind is not one that a package adds, or things of it are not deleted.
-        UnknownNameError: A thing does not exist.
-        FrozenError: Something uses them, and ``force`` is false.
-    """
-    kind = kind_of(stores.graph, label)
-    if label in KINDS or not kind.deletable:
-        raise QueryError(f"A {kind.word} is not purged: its kind is not deletable.")
-    listed = list(dict.fromkeys(ids))
-    row = {"id": fresh_name(), "at": now(), "who": author(who), "why": why}
-    loose = "|".join(sorted({link.edge for link in kind.links.values() if not link.lineage}))
-    state = ", state: 'deleted'" if kind.ready else ""
-
-    def destroy(tx: Transaction) -> ThingsPurged:
-        known = tx.run(
-            f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) OPTIONAL MATCH (n)-[:INVALIDATED_BY]->(x:Deletion) "
-            "WHERE x.state = 'purged' RETURN id, x IS NOT NULL AS purged",
-            {"ids": listed},
-        )
-        if absent := [id_ for id_ in listed if id_ not in {found["id"] for found in known}]:
-            raise unknown(stores, label, kind.word, absent[0])
-        left = [found["id"] for found in known if not found["purged"]]
-        if (used := uses(tx, label, left)) and not force:
-            raise FrozenError(
-                f"{label} {', '.join(map(repr, left[:_SHOWN]))} {joined(used)}. Nothing was purged. Purge anyway with "
-                "force=True."
-            )
-        if not left:
-            return ThingsPurged("", {label: 0})
-        tx.run(
-            "CREATE (:Deletion {id: $id, at: $at, who: $who, why: $why, state: 'purged', created_at: $at, images: 0})",
-            row,
-        )
-        for part in batches(left):
-            if loose:
-                tx.run(f"UNWIND $ids AS id MATCH (:{label} {{id: id}})-[e:{loose}]->() DELETE e", {"ids": part})
-            tx.run(
-                f"MATCH (x:Deletion {{id: $deletion}}) UNWIND $ids AS id MATCH (n:{label} {{id: id}}) "
-                f"SET n = {{id: n.id, created_at: n.created_at, deleted: true{state}}} "
-                "CREATE (n)-[:INVALIDATED_BY]->(x)",
-                {"deletion": row["id"], "ids": part},
-            )
-        return ThingsPurged(str(row["id"]), {label: len(left)}, tuple(used))
-
-    return stores.graph.execute(destroy)

@@ -21,7 +21,7 @@ from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNa
 from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.kinds import Kind, key_of, undeleted
+from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
 from odin_graph.schema.metadata import plain
 from odin_graph.schema.reserved import check_name
 from odin_graph.stores import Stores
@@ -131,6 +131,8 @@ def _check(
             raise MetadataError(
                 "A label is corrected with db.labels.update(...), which keeps its history; update() is for metadata."
             )
+        if name in kind.links and kind.label not in KINDS:
+            raise MetadataError(f"{kind.label}.{name} is a link: update() of one thing, or a table of things, sets it.")
         if name in free:
             check_name(kind, name)
         if len(column) != len(things):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
-from odin_graph.catalog.records.things import ThingsPurged, add_things, facts_of, kind_named, purge_things
+from odin_graph.catalog.purge.purge import PurgeReport
+from odin_graph.catalog.purge.purge_things import purge_things
+from odin_graph.catalog.records.things import add_things, facts_of, kind_named
 from odin_graph.catalog.records.updates import Missing, UpdateReport, update_metadata
 from odin_graph.client import Session
 from odin_graph.errors import DataError
@@ -73,7 +75,7 @@ class Things(Collection[Thing]):
 
     def purge(
         self, things: Any, /, *, why: str | None = None, who: str | None = None, force: bool = False
-    ) -> ThingsPurged:
+    ) -> PurgeReport:
         """Destroy all that is stored of things but their ids, their tombstones, and what they were made from.
 
         It cannot be undone. Their images stay: ``db.images.purge`` destroys those. Copies that the engine keeps for a

@@ -26,7 +26,13 @@ _DATED: Final = {
 }
 """The states in which a node must have the date."""
 _EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - without a zone, as dates are stored
-_JSON: Final = (("Dataset", "query"), ("View", "query"), ("Experiment", "parameters"), ("Experiment", "packages"))
+_JSON: Final = (
+    ("Dataset", "query"),
+    ("View", "query"),
+    ("Experiment", "parameters"),
+    ("Experiment", "packages"),
+    ("NodeKind", "definition"),
+)
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 
 
