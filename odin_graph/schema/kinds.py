@@ -78,7 +78,8 @@ class Kind:
     parts: Mapping[str, str] = field(default_factory=dict)
     """What is deleted with a thing ``t``: the label of a part ``p``, and the pattern from the thing to it."""
     uses: tuple[tuple[str, str], ...] = ()
-    """Why a deletion is refused: what is said of the thing ``t``, and the pattern to what uses it ``u``."""
+    """Why a deletion is refused, beside links that hold it: what is said of the thing ``t``, and the pattern to what
+    uses it ``u``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plural", self.plural or f"{self.word}s")
@@ -132,7 +133,7 @@ _STACK: Final = {"id": _TEXT, "size": _NUMBER, "dtype": _TEXT, "digest": _TEXT, 
 _OF_STACK: Final = (
     (
         "the root of images in the data set version",
-        "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
+        f"(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}",
     ),
 )
 
@@ -147,7 +148,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             needed=("id", "key", "digest", "height", "width", "bands", "dtype"),
             metadata=True,
             deletable=True,
-            uses=(("in the data set version", "(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL"),),
+            uses=(("in the data set version", f"(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}"),),
         ),
         Kind(
             label="Video",
@@ -190,10 +191,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             built=True,
             leased=True,
             deletable=True,
-            uses=(
-                ("used by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-                ("predicted by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
-            ),
+            uses=(("used by the experiment", f"(t)<-[:USED]-(u:Experiment) WHERE {undeleted('u')}"),),
         ),
         Kind(
             label="Model",
@@ -203,10 +201,6 @@ KINDS: Final[Mapping[str, Kind]] = {
             needed=("id", "definition", "digest"),
             metadata=True,
             deletable=True,
-            uses=(
-                ("trained by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-                ("run by the checkpoint", "(t)<-[:SPECIALIZATION_OF]-(u:Checkpoint) WHERE u.deleted IS NULL"),
-            ),
         ),
         Kind(
             label="Experiment",
@@ -222,7 +216,7 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "finished_at": _TIME,
             },
             links={
-                "model": Link("USED", "Model", lineage=True, whole=True),
+                "model": Link("USED", "Model", lineage=True, whole=True, holds="trained by the experiment"),
                 "informed_by": Link("INFORMED_BY", "Experiment", lineage=True),
             },
             order="i.started_at, i.id",
@@ -241,7 +235,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             uses=(
                 (
                     "gone on from by the experiment",
-                    "(t)<-[:INFORMED_BY]-(u:Experiment) WHERE u.deleted IS NULL AND NOT u.id IN $things",
+                    f"(t)<-[:INFORMED_BY]-(u:Experiment) WHERE {undeleted('u')} AND NOT u.id IN $things",
                 ),
                 (
                     "the maker of the weights of the prediction set",
@@ -263,7 +257,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             },
             links={
                 "experiment": Link("GENERATED_BY", "Experiment", lineage=True, whole=True),
-                "model": Link("SPECIALIZATION_OF", "Model", lineage=True),
+                "model": Link("SPECIALIZATION_OF", "Model", lineage=True, holds="run by the checkpoint"),
             },
             datasets="(i:Checkpoint)-[:GENERATED_BY]->(:Experiment)-[u:USED]->(d:Dataset)",
             needed=("id", "weights"),
@@ -272,12 +266,6 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "ActivationSet": "(t)<-[:DERIVED_FROM]-(p:ActivationSet)",
                 "AttributionSet": "(t)<-[:DERIVED_FROM]-(p:AttributionSet)",
             },
-            uses=(
-                (
-                    "what was run for the prediction set",
-                    "(t)<-[:DERIVED_FROM]-(u:PredictionSet) WHERE u.state = 'ready'",
-                ),
-            ),
         ),
         Kind(
             label="PredictionSet",
@@ -285,8 +273,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             own={"id": _TEXT, "number": _NUMBER, "rows": _NUMBER, "task": _TEXT, "created_at": _TIME},
             links={
                 "experiment": Link("GENERATED_BY", "Experiment", lineage=True, whole=True),
-                "dataset": Link("OF", "Dataset", lineage=True, whole=True),
-                "checkpoint": Link("DERIVED_FROM", "Checkpoint", lineage=True, whole=True),
+                "dataset": Link("OF", "Dataset", lineage=True, whole=True, holds="predicted by the prediction set"),
+                "checkpoint": Link(
+                    "DERIVED_FROM",
+                    "Checkpoint",
+                    lineage=True,
+                    whole=True,
+                    holds="what was run for the prediction set",
+                ),
             },
             datasets="(i:PredictionSet)-[u:OF]->(d:Dataset)",
             needed=("id", "state"),

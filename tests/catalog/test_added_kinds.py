@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -366,6 +367,16 @@ def test_a_kind_that_was_never_used_reads_as_empty(db: og.Workspace) -> None:
     assert added_kinds(db._stores.graph) == {}
     with pytest.raises(UnknownNameError, match="There is no patient 'ann'"):
         patients["ann"]
+
+
+def test_several_may_use_a_kind_for_the_first_time_at_once(db: og.Workspace, package: dict[str, Any]) -> None:
+    label = f"Rush{np.random.default_rng().integers(10**9)}"  # the engine of the tests keeps its constraints
+    package[label.lower()] = Kind(label=label, word="rush", own={"n": FieldType.INT}, indexed=("n",))
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: db.things(label.lower()).add("one", n=3), range(8)))
+    assert {thing.n for thing in made} == {3}
+    assert db.things(label.lower()).ids() == ["one"]
+    assert db.doctor().sound
 
 
 def test_constraints_and_indexes_are_made_with_the_first_thing(clinic: og.Workspace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from odin_graph.graph import Transaction
-from odin_graph.graph.kinds import added_kinds
+from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import KINDS, key_of
 
@@ -37,10 +37,10 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
 
 
 def _reasons(tx: Transaction, label: str) -> Iterator[tuple[str, str]]:
-    """What is said of a thing ``t``, and the pattern to what uses it ``u``; last the links of added kinds."""
+    """What is said of a thing ``t``, and the pattern to what uses it ``u``."""
     if label in KINDS:
         yield from KINDS[label].uses
-    for kind in added_kinds(tx).values():
+    for kind in kinds_of(tx).values():
         for link in kind.links.values():
             if link.holds and link.to == label:
                 yield link.holds, f"(t)<-[:{link.edge}]-(u:{kind.label}) WHERE {kind.alive('u')}"
