@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache, wraps
 from numbers import Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from odin_graph.address import Address, Remote
@@ -141,21 +142,26 @@ def _misfit(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     return None
 
 
-def check_fields(part: DataclassInstance, call: str) -> None:
+def check_fields(part: DataclassInstance, call: str, names: Mapping[str, type] = MappingProxyType({})) -> None:
     """Refuse a part of a call whose fields are not of their types, for what is worked out later.
+
+    Args:
+        part: A dataclass.
+        call: What the user called.
+        names: Classes in its type hints that its module imports for type checkers alone.
 
     Raises:
         QueryError: Names the call, the first such field and its type.
     """
-    for name, hint in _field_hints(type(part)).items():
+    for name, hint in _field_hints(type(part), tuple(names.items())).items():
         if not fits(value := getattr(part, name), hint):
             wanted = type(part).__dataclass_fields__[name].type
             raise QueryError(f"{call}() takes {wanted} as {name}, not {value!r:.80}.")
 
 
 @cache
-def _field_hints(cls: type[DataclassInstance]) -> dict[str, Any]:
-    hints = get_type_hints(cls)
+def _field_hints(cls: type[DataclassInstance], names: tuple[tuple[str, type], ...]) -> dict[str, Any]:
+    hints = get_type_hints(cls, localns=dict(names))
     return {field.name: hints[field.name] for field in fields(cls)}
 
 

@@ -23,6 +23,7 @@ from odin_graph.catalog.purge.gc import Collected, collect_garbage
 from odin_graph.catalog.records.tombstones import deletions
 from odin_graph.client import Link, RemoteSession, Session
 from odin_graph.graph import Endpoint, Records, lend_to_neomodel
+from odin_graph.graph.kinds import added_kinds
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.side import Side
 from odin_graph.objects.collections.activations import ActivationSets
@@ -35,6 +36,7 @@ from odin_graph.objects.collections.predictions import PredictionSets
 from odin_graph.objects.collections.stacks import Videos, Volumes
 from odin_graph.objects.collections.storage import Storage
 from odin_graph.objects.collections.tables import Tables, sql
+from odin_graph.objects.collections.things import Things
 from odin_graph.objects.collections.vectors import Vectors
 from odin_graph.objects.collections.views import AnyQuery, Views, query_of
 from odin_graph.objects.layers.layer import Layer
@@ -50,6 +52,7 @@ from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.spaces import LayerOf
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.several import is_several
 from odin_graph.served import served, served_as
 from odin_graph.stores import Stores, hidden_texts
@@ -164,6 +167,17 @@ class Workspace(InSession):
     def fields(self) -> Fields:
         """The fields of free metadata with their types; ``retype("patientID", str)`` changes one."""
         return Fields(self._session)
+
+    def things(self, kind: str) -> Things:
+        """The things of a kind that a package adds: ``db.things("patient").add("ann", born=1960)``.
+
+        Args:
+            kind: The name of its entry point.
+
+        Raises:
+            UnknownNameError: Neither an installed package nor the workspace has such a kind.
+        """
+        return Things(self._session, kind)
 
     def run(
         self,
@@ -417,7 +431,8 @@ def _examined(stores: Stores) -> Report:
 @served
 def _counts_of(stores: Stores) -> dict[str, int]:
     kinds = {"images": "Image", "datasets": "Dataset", "models": "Model", "experiments": "Experiment"}
+    kinds |= {kind.plural: label for label, kind in added_kinds(stores.graph).items()}
     return {
-        name: stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN count(n) AS n")[0]["n"]
+        name: stores.graph.read(f"MATCH (n:{label}) WHERE {undeleted()} RETURN count(n) AS n")[0]["n"]
         for name, label in kinds.items()
     }

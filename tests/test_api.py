@@ -121,7 +121,7 @@ def test_select_chooses_columns_and_nothing_else() -> None:
 
 def test_every_collection_has_the_same_words() -> None:
     collections = [cls for cls in public_classes() if issubclass(cls, Listed)]
-    assert len(collections) == 12
+    assert len(collections) == 13
     for cls in collections:
         words = {member.name for member in members(cls)}
         wanted = {"ids", "to_pandas", "__getitem__", "__iter__", "__len__", "__contains__"}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from odin_graph.analysis.leaks import JUDGED
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -19,9 +20,9 @@ _GLUED: Final = re.compile(
     r"(test|val|valid|validation|train|training)_?(acc|accuracy|loss|f1|auc|auroc|err|error|score|metric|map|iou|dice)s?"
 )
 """Words that people write as one: ``testacc``, ``valloss``."""
-_TESTS: Final = """
-MATCH (e:Experiment {id: $id}) MATCH (e)-[u:USED]->(d:Dataset) WHERE u.role = $role
-OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d)
+_TESTS: Final = f"""
+MATCH (e:Experiment {{id: $id}}) MATCH (e)-[u:USED]->(d:Dataset) WHERE u.role = $role
+OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE {alive("PredictionSet", "s")}
 RETURN d.id AS dataset, d.base AS base, count(s) AS predicted ORDER BY dataset
 """
 _IN_NO_ROLE: Final = """

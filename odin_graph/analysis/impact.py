@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from odin_graph.analysis.impact_picture import JUDGED, draw
 from odin_graph.catalog.images.lineage import walk
+from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import batches
-from odin_graph.schema.kinds import alive
+from odin_graph.schema.kinds import KINDS, Kind, alive
 from odin_graph.served import travels
 from odin_graph.stores import Stores
 
@@ -76,6 +77,10 @@ class Impact:
     """Predictions of these checkpoints, or for these data sets."""
     results: tuple[tuple[str, str], ...]
     """The experiment and data set of each result that may change."""
+    added: dict[str, tuple[str, ...]]
+    """By the word for their kind: things of kinds that packages add, whose lineage leads to any of the above."""
+    plurals: dict[str, str]
+    """Of these words."""
     edges: tuple[Edge, ...]
 
     @property
@@ -89,6 +94,7 @@ class Impact:
             "checkpoints": len(self.checkpoints),
             "prediction sets": len(self.prediction_sets),
             "results": len(self.results),
+            **{self.plurals[word]: len(ids) for word, ids in self.added.items()},
         }
 
     def to_arrow(self) -> pa.Table:
@@ -99,6 +105,7 @@ class Impact:
         rows += [("checkpoint", id_, "") for id_ in self.checkpoints]
         rows += [("prediction set", id_, "") for id_ in self.prediction_sets]
         rows += [("result", experiment, f"over {dataset}") for experiment, dataset in self.results]
+        rows += [(word, id_, "") for word, ids in self.added.items() for id_ in ids]
         return pa.table({name: pa.array([row[n] for row in rows], pa.string()) for n, name in enumerate(_COLUMNS)})
 
     def picture(self) -> Picture:
@@ -130,6 +137,8 @@ class Impact:
         )
 
 
+_WORDS: Final = {"Dataset": "data set"}
+"""Of kinds whose word here is another one."""
 _COLUMNS: Final = ("kind", "id", "detail")
 _SHOWN: Final = 8
 
@@ -166,6 +175,15 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     ):
         statement = _SETS.replace("{kind}", label).replace("{edge}", edge)
         sets.update(dict.fromkeys(_step(stores, statement, causes, kind, "prediction set", edges)))
+    found = {
+        "Image": [*own, *derived],
+        "Dataset": list(datasets),
+        "Experiment": learned,
+        "Checkpoint": checkpoints,
+        "PredictionSet": list(sets),
+    }
+    kinds = kinds_of(stores.graph)
+    added = _added(stores, kinds, found, edges)
     results = stores.graph.read(_RESULTS, {"ids": list(sets)})
     return Impact(
         images=tuple(ids),
@@ -175,6 +193,8 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
         checkpoints=tuple(sorted(checkpoints)),
         prediction_sets=tuple(sorted(sets)),
         results=tuple((row["experiment"], row["dataset"]) for row in results),
+        added=added,
+        plurals={kind.word: kind.plural for kind in kinds.values() if kind.word in added},
         edges=tuple(dict.fromkeys(edges)),
     )
 
@@ -199,10 +219,36 @@ def _learned(stores: Stores, roles: dict[str, list[str]], edges: list[Edge]) -> 
     return list(learned)
 
 
+def _added(
+    stores: Stores, kinds: dict[str, Kind], found: dict[str, list[str]], edges: list[Edge]
+) -> dict[str, tuple[str, ...]]:
+    """By word: the things of added kinds that were made from what was found, and those that were made from these."""
+    added = [kind for label, kind in kinds.items() if label not in KINDS]
+    reached: dict[str, dict[str, None]] = {kind.label: {} for kind in added}
+    level = {label: ids for label, ids in found.items() if ids}
+    while level:
+        following: dict[str, list[str]] = {}
+        for kind in added:
+            for link in kind.links.values():
+                if not link.lineage or link.to not in level:
+                    continue
+                statement = (
+                    f"UNWIND $ids AS id MATCH (x:{link.to} {{id: id}}) MATCH {link.pattern} WHERE {kind.alive('i')} "
+                    "RETURN i.id AS id, x.id AS cause"
+                )
+                cause = _WORDS.get(link.to, kinds[link.to].word)
+                for id_ in _step(stores, statement, level[link.to], cause, kind.word, edges):
+                    if id_ not in reached[kind.label]:
+                        reached[kind.label][id_] = None
+                        following.setdefault(kind.label, []).append(id_)
+        level = following
+    return {kind.word: tuple(sorted(reached[kind.label])) for kind in added if reached[kind.label]}
+
+
 def _step(
     stores: Stores, statement: str, causes: Sequence[str], cause: str, effect: str, edges: list[Edge]
 ) -> list[str]:
-    rows = stores.graph.read(statement, {"ids": list(causes)}) if causes else []
+    rows = [row for part in batches(causes) for row in stores.graph.read(statement, {"ids": part})]
     edges += [Edge((cause, row["cause"]), (effect, row["id"])) for row in rows]
     return list(dict.fromkeys(row["id"] for row in rows))
 

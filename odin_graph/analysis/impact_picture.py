@@ -38,6 +38,8 @@ _COLORS: Final = {
     "checkpoint": "#1b7837",
     "prediction set": "#8c510a",
 }
+_OF_PACKAGES: Final = "#35978f"
+"""Of kinds that packages add."""
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     "": {"color": "#999999"},
     "learned": {"color": "#b2182b"},
@@ -73,7 +75,7 @@ def draw(impact: Impact) -> Picture:
     counts = ", ".join(f"{number:,} {kind}" for kind, number in impact.counts.items() if number)
     axes.text(0.2, high - 0.18, f"To be redone if wrong: {counts}", fontsize=11, weight="bold", va="top", **words)
     for place, kind in enumerate(columns):
-        axes.text(0.2 + place * (_WIDE + _APART), high - 0.6, _headed(kind), fontsize=9, va="top", **words)
+        axes.text(0.2 + place * (_WIDE + _APART), high - 0.6, _headed(impact, kind), fontsize=9, va="top", **words)
     _legend(axes, {_meaning(role) for role in arrows.values()})
     lanes = _Lanes(placed.values())
     for (cause, effect), role in arrows.items():
@@ -91,6 +93,7 @@ def _columns(impact: Impact) -> dict[str, list[_Box]]:
         "experiment": tuple(impact.experiments),
         "checkpoint": impact.checkpoints,
         "prediction set": impact.prediction_sets,
+        **impact.added,
     }
     many: set[str] = set()
     for kind in sorted(kinds, key=lambda kind: -len(kinds[kind])):
@@ -101,7 +104,7 @@ def _columns(impact: Impact) -> dict[str, list[_Box]]:
         if not ids:
             continue
         if kind in many:
-            made[kind] = [_Box(kind, f"{len(ids):,} {kind}s", frozenset(ids))]
+            made[kind] = [_Box(kind, f"{len(ids):,} {_headed(impact, kind)}", frozenset(ids))]
         else:
             made[kind] = [_Box(kind, _shortened(id_), frozenset([id_])) for id_ in ids]
     return made
@@ -147,7 +150,7 @@ def _placed(
 def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    color = _COLORS[box.kind]
+    color = _COLORS.get(box.kind, _OF_PACKAGES)
     axes.add_patch(
         FancyBboxPatch(
             (x, y - _HIGH / 2), _WIDE, _HIGH, boxstyle="round,pad=0,rounding_size=0.06",
@@ -245,8 +248,8 @@ def _legend(axes: Any, meanings: set[str]) -> None:
             x += 0.9 + 0.075 * len(text)
 
 
-def _headed(kind: str) -> str:
-    return kind if kind.endswith("s") else f"{kind}s"
+def _headed(impact: Impact, kind: str) -> str:
+    return impact.plurals.get(kind, f"{kind}s")
 
 
 def _shortened(text: str) -> str:

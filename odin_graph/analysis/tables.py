@@ -51,9 +51,9 @@ WITH e, collect([u.role, d.id]) AS datasets
 OPTIONAL MATCH (e)-[:USED]->(m:Model)
 RETURN properties(e) AS own, datasets, m.id AS model ORDER BY e.started_at, e.id
 """
-_TEST_SETS: Final = """
-MATCH (e:Experiment)-[u:USED {role: 'test'}]->(d:Dataset)<-[:OF]-(s:PredictionSet {state: 'ready'})-[:GENERATED_BY]->(e)
-WHERE e.deleted IS NULL AND s.deleted IS NULL RETURN DISTINCT e.id AS experiment, d.id AS dataset
+_TEST_SETS: Final = f"""
+MATCH (e:Experiment)-[u:USED {{role: 'test'}}]->(d:Dataset)<-[:OF]-(s:PredictionSet)-[:GENERATED_BY]->(e)
+WHERE {alive("Experiment", "e")} AND {alive("PredictionSet", "s")} RETURN DISTINCT e.id AS experiment, d.id AS dataset
 """
 
 
@@ -189,8 +189,8 @@ def predictions_table(stores: Stores) -> pa.Table:
     Of images that were deleted since there is none.
     """
     rows = stores.graph.read(
-        "MATCH (e:Experiment)<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset) "
-        "WHERE s.deleted IS NULL RETURN s.id AS id, e.id AS experiment, d.id AS dataset ORDER BY s.id"
+        "MATCH (e:Experiment)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset) "
+        f"WHERE {alive('PredictionSet', 's')} RETURN s.id AS id, e.id AS experiment, d.id AS dataset ORDER BY s.id"
     )
     parts = []
     for row in rows:

@@ -25,6 +25,7 @@ from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.writer import batches, quoted
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import FieldType
 
 ROWS: Final = 20_000
@@ -350,7 +351,7 @@ class Columns:
         (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
         values = ", ".join(f"n.{quoted(name)}" for name in types)
         statement = (
-            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND n.deleted IS NULL "
+            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND {undeleted()} "
             f"RETURN collect([{values}]) AS rows"
         )
         parts = [_as_table([], types)]
@@ -390,8 +391,7 @@ class Columns:
     def _load_keys(self, kind: str, keys: NDArray[np.int64], types: dict[str, FieldType]) -> pa.Table:
         values = ", ".join(f"n.{quoted(name)}" for name in types)
         statement = (
-            f"UNWIND $keys AS key MATCH (n:{kind} {{key: key}}) WHERE n.deleted IS NULL "
-            f"RETURN collect([{values}]) AS rows"
+            f"UNWIND $keys AS key MATCH (n:{kind} {{key: key}}) WHERE {undeleted()} RETURN collect([{values}]) AS rows"
         )
         parts = [_as_table([], types)]
         for part in batches(np.unique(keys).tolist(), ROWS):

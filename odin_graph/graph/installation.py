@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from odin_graph import schema
 from odin_graph.errors import (
@@ -20,6 +22,7 @@ from odin_graph.errors import (
 )
 from odin_graph.graph.connection import Graph
 
+T = TypeVar("T")
 _LASTING: Final = (LoginError, ReadOnlyError, UnreachableError)
 _PATIENCE: Final = 30.0
 """Seconds in which several processes that install at once finish, one after another."""
@@ -39,10 +42,15 @@ def install(graph: Graph) -> str:
     Raises:
         SchemaVersionError: The workspace was written by a newer odin_graph.
     """
+    return patiently(partial(_install, graph))
+
+
+def patiently(make: Callable[[], T]) -> T:
+    """The result of what changes the schema, also where several processes do so at once."""
     until, pause = time.monotonic() + _PATIENCE, 0.05
     while True:
         try:
-            return _install(graph)
+            return make()
         except (ConflictError, QueryError, EngineError) as error:
             # Engines tell in several words that another process makes the same constraint or node at this moment.
             if isinstance(error, _LASTING) or time.monotonic() > until:

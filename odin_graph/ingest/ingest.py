@@ -36,6 +36,7 @@ from odin_graph.ingest.report import IngestReport
 from odin_graph.ingest.stacking import stack_of, without_stacks
 from odin_graph.ingest.table import EntryTable
 from odin_graph.progress import progress_bar
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import plain
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
@@ -265,7 +266,7 @@ def _read(stores: Stores, entries: Sequence[Entry], keep_originals: bool, *, are
         files = [entry.id for entry in part if entry.path is not None and is_text(entry.id)]
         if files and not are_new:
             rows = stores.graph.read(
-                "UNWIND $ids AS id MATCH (i:Image {id: id}) WHERE i.file_digest IS NOT NULL AND i.deleted IS NULL "
+                f"UNWIND $ids AS id MATCH (i:Image {{id: id}}) WHERE i.file_digest IS NOT NULL AND {undeleted('i')} "
                 "RETURN i.id AS id, i.file_digest AS digest",
                 {"ids": files},
             )

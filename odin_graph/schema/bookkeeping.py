@@ -28,6 +28,13 @@ class Counter(Record):
     """The first number that nobody has reserved."""
 
 
+class NodeKind(Record):
+    """A kind of things that a package adds, from its first use on: so it is read without the package, too."""
+
+    definition = StringProperty()
+    """A `Kind` as JSON, see `odin_graph.schema.added_kinds`. The id of the node is its label."""
+
+
 class Field(Record):
     """The recorded type of one metadata name of one kind. The id is `KIND.NAME`: `Image.age`."""
 

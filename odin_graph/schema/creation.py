@@ -7,20 +7,10 @@ from typing import Final
 from neomodel import StringProperty
 
 from odin_graph.schema.base import Record
+from odin_graph.schema.kinds import labels_where
 
-CREATED: Final = (
-    "Video",
-    "Volume",
-    "Dataset",
-    "Model",
-    "Experiment",
-    "Checkpoint",
-    "PredictionSet",
-    "ActivationSet",
-    "VectorSet",
-    "View",
-)
-"""The labels of which each node has a creation: those with few nodes, of which nothing else may be left."""
+CREATED: Final = (*labels_where("created"), "View")
+"""The labels of ours of which each node has a creation: those with few nodes, of which nothing else may be left."""
 
 
 class Creation(Record):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from odin_graph.errors import UnknownNameError
 from odin_graph.schema.metadata.types import FieldType
@@ -16,29 +15,58 @@ from odin_graph.schema.metadata.types import FieldType
 _TEXT, _NUMBER, _TIME, _WORDS = FieldType.STRING, FieldType.INT, FieldType.DATETIME, FieldType.STRINGS
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Edges from the things of a kind to those of another: ``Link("HAS_IMAGE", "Image", many=True)``."""
+
+    edge: str
+    """The type of the edges."""
+    to: str
+    """The label of what they lead to."""
+    many: bool = False
+    """Whether a thing has any number of them. The id at the end of a single one is a field of queries."""
+    lineage: bool = False
+    """Whether the thing was made from what they lead to: then it is redone where that is wrong, see `impact`."""
+    whole: bool = False
+    """Whether a deleted thing is not restored while what they lead to is deleted."""
+    holds: str = ""
+    """What is said of what they lead to, which is then deleted only by force: ``"judged by the diagnosis"``."""
+
+    @property
+    def pattern(self) -> str:
+        """From ``i`` to ``x`` in Cypher."""
+        return f"(i)-[:{self.edge}]->(x:{self.to})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """What the nodes of one label are to the rest: everything but how they are made."""
 
     label: str
-    plural: str
-    """In messages."""
+    word: str
+    """For one of them, in messages."""
+    plural: str = ""
+    """By default with an s."""
     key: str = "id"
     """The property by which users name one of them."""
-    own: Mapping[str, FieldType] = field(default_factory=lambda: MappingProxyType({}))
+    own: Mapping[str, FieldType] = field(default_factory=dict)
     """Properties of ours that can be asked for, beside free metadata; of those that queries read as things."""
-    links: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Fields that are the id of another thing ``x``, by the pattern that leads to it from ``i``."""
+    links: Mapping[str, Link] = field(default_factory=dict)
+    """What they are connected to, by the name of the field."""
     order: str = "i.created_at, i.id"
     """In which they come: the oldest first."""
     datasets: str = ""
     """The pattern from ``i`` to the data sets ``d`` whose members it is about, over an edge ``u``; empty if none."""
     needed: tuple[str, ...] = ("id",)
     """Properties that each has, unless it was deleted."""
+    indexed: tuple[str, ...] = ()
+    """Fields with an index in the graph, of a kind that a package adds. The id is unique, so it has one."""
     states: tuple[str, ...] = ()
     """All that its ``state`` can be. What has ``ready`` among them is seen by nobody before it is ready."""
     metadata: bool = False
     """Whether it takes free metadata."""
+    created: bool = True
+    """Whether each has a (:Creation), so that one which another client deletes is missed. Not where there are many."""
     built: bool = False
     """Whether it gathers its parts in state ``building``, and a writer that died leaves one for `odin gc`."""
     leased: bool = False
@@ -47,26 +75,35 @@ class Kind:
     """Whether `delete` leaves a tombstone, which no reader shows."""
     computed: bool = False
     """Whether it is made again in place of being restored."""
-    parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, str] = field(default_factory=dict)
     """What is deleted with a thing ``t``: the label of a part ``p``, and the pattern from the thing to it."""
     uses: tuple[tuple[str, str], ...] = ()
-    """Why a deletion is refused: what is said of the thing ``t``, and the pattern to what uses it ``u``."""
+    """Why a deletion is refused, beside links that hold it: what is said of the thing ``t``, and the pattern to what
+    uses it ``u``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plural", self.plural or f"{self.word}s")
 
     @property
     def ready(self) -> bool:
         """Whether it is seen once its state is ``ready``."""
         return "ready" in self.states
 
+    @property
+    def link_patterns(self) -> dict[str, str]:
+        """The links that are fields, with the pattern of each."""
+        return {name: link.pattern for name, link in self.links.items() if not link.many}
+
+    @property
+    def to_images(self) -> tuple[Link, ...]:
+        """The links to images."""
+        return tuple(link for link in self.links.values() if link.to == "Image")
+
     def alive(self, variable: str = "n") -> str:
         """The condition in Cypher that a node of it is ready, and not deleted."""
-        conditions = [f"{variable}.deleted IS NULL"] if self.deletable else []
+        conditions = [undeleted(variable)] if self.deletable else []
         conditions += [f"{variable}.state = 'ready'"] if self.ready else []
         return " AND ".join(conditions) or "true"
-
-
-ThingKind: TypeAlias = Literal[
-    "Dataset", "Volume", "Video", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet"
-]
 
 
 def alive(label: str, variable: str = "n") -> str:
@@ -80,13 +117,23 @@ def alive(label: str, variable: str = "n") -> str:
     return KINDS[label].alive(variable)
 
 
+def undeleted(variable: str = "n") -> str:
+    """The condition that a node is not deleted, of whatever kind and state: for what counts, updates and checks."""
+    return f"{variable}.deleted IS NULL"
+
+
+def key_of(label: str) -> str:
+    """The property by which users name a thing of a kind, also of an added one."""
+    return KINDS[label].key if label in KINDS else "id"
+
+
 _BUILT: Final = ("building", "ready")
 _STACKED: Final = ("building", "ready", "purging")
 _STACK: Final = {"id": _TEXT, "size": _NUMBER, "dtype": _TEXT, "digest": _TEXT, "created_at": _TIME}
 _OF_STACK: Final = (
     (
         "the root of images in the data set version",
-        "(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL",
+        f"(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}",
     ),
 )
 
@@ -95,16 +142,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     for kind in (
         Kind(
             label="Image",
-            plural="images",
+            word="image",
             key="key",
+            created=False,
             needed=("id", "key", "digest", "height", "width", "bands", "dtype"),
             metadata=True,
             deletable=True,
-            uses=(("in the data set version", "(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE u.deleted IS NULL"),),
+            uses=(("in the data set version", f"(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}"),),
         ),
         Kind(
             label="Video",
-            plural="videos",
+            word="video",
             own={**_STACK, "fps": FieldType.FLOAT},
             needed=("id", "state"),
             states=_STACKED,
@@ -114,7 +162,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             label="Volume",
-            plural="volumes",
+            word="volume",
             own=_STACK,
             needed=("id", "state"),
             states=_STACKED,
@@ -124,7 +172,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             label="Dataset",
-            plural="data set versions",
+            word="data set version",
             own={
                 "id": _TEXT,
                 "base": _TEXT,
@@ -143,27 +191,20 @@ KINDS: Final[Mapping[str, Kind]] = {
             built=True,
             leased=True,
             deletable=True,
-            uses=(
-                ("used by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-                ("predicted by the prediction set", "(t)<-[:OF]-(u:PredictionSet) WHERE u.state = 'ready'"),
-            ),
+            uses=(("used by the experiment", f"(t)<-[:USED]-(u:Experiment) WHERE {undeleted('u')}"),),
         ),
         Kind(
             label="Model",
-            plural="models",
+            word="model",
             own={"id": _TEXT, "task": _TEXT, "parameters": _NUMBER, "digest": _TEXT, "created_at": _TIME},
             datasets="(i:Model)<-[:USED]-(:Experiment)-[u:USED]->(d:Dataset)",
             needed=("id", "definition", "digest"),
             metadata=True,
             deletable=True,
-            uses=(
-                ("trained by the experiment", "(t)<-[:USED]-(u:Experiment) WHERE u.deleted IS NULL"),
-                ("run by the checkpoint", "(t)<-[:SPECIALIZATION_OF]-(u:Checkpoint) WHERE u.deleted IS NULL"),
-            ),
         ),
         Kind(
             label="Experiment",
-            plural="experiments",
+            word="experiment",
             own={
                 "id": _TEXT,
                 "state": _TEXT,
@@ -174,7 +215,10 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "started_at": _TIME,
                 "finished_at": _TIME,
             },
-            links={"model": "(i)-[:USED]->(x:Model)", "informed_by": "(i)-[:INFORMED_BY]->(x:Experiment)"},
+            links={
+                "model": Link("USED", "Model", lineage=True, whole=True, holds="trained by the experiment"),
+                "informed_by": Link("INFORMED_BY", "Experiment", lineage=True),
+            },
             order="i.started_at, i.id",
             datasets="(i:Experiment)-[u:USED]->(d:Dataset)",
             needed=("id", "state"),
@@ -191,7 +235,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             uses=(
                 (
                     "gone on from by the experiment",
-                    "(t)<-[:INFORMED_BY]-(u:Experiment) WHERE u.deleted IS NULL AND NOT u.id IN $things",
+                    f"(t)<-[:INFORMED_BY]-(u:Experiment) WHERE {undeleted('u')} AND NOT u.id IN $things",
                 ),
                 (
                     "the maker of the weights of the prediction set",
@@ -202,7 +246,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             label="Checkpoint",
-            plural="checkpoints",
+            word="checkpoint",
             own={
                 "id": _TEXT,
                 "weights": _TEXT,
@@ -211,7 +255,10 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "best": FieldType.BOOL,
                 "created_at": _TIME,
             },
-            links={"experiment": "(i)-[:GENERATED_BY]->(x:Experiment)", "model": "(i)-[:SPECIALIZATION_OF]->(x:Model)"},
+            links={
+                "experiment": Link("GENERATED_BY", "Experiment", lineage=True, whole=True),
+                "model": Link("SPECIALIZATION_OF", "Model", lineage=True, holds="run by the checkpoint"),
+            },
             datasets="(i:Checkpoint)-[:GENERATED_BY]->(:Experiment)-[u:USED]->(d:Dataset)",
             needed=("id", "weights"),
             deletable=True,
@@ -219,21 +266,21 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "ActivationSet": "(t)<-[:DERIVED_FROM]-(p:ActivationSet)",
                 "AttributionSet": "(t)<-[:DERIVED_FROM]-(p:AttributionSet)",
             },
-            uses=(
-                (
-                    "what was run for the prediction set",
-                    "(t)<-[:DERIVED_FROM]-(u:PredictionSet) WHERE u.state = 'ready'",
-                ),
-            ),
         ),
         Kind(
             label="PredictionSet",
-            plural="prediction sets",
+            word="prediction set",
             own={"id": _TEXT, "number": _NUMBER, "rows": _NUMBER, "task": _TEXT, "created_at": _TIME},
             links={
-                "experiment": "(i)-[:GENERATED_BY]->(x:Experiment)",
-                "dataset": "(i)-[:OF]->(x:Dataset)",
-                "checkpoint": "(i)-[:DERIVED_FROM]->(x:Checkpoint)",
+                "experiment": Link("GENERATED_BY", "Experiment", lineage=True, whole=True),
+                "dataset": Link("OF", "Dataset", lineage=True, whole=True, holds="predicted by the prediction set"),
+                "checkpoint": Link(
+                    "DERIVED_FROM",
+                    "Checkpoint",
+                    lineage=True,
+                    whole=True,
+                    holds="what was run for the prediction set",
+                ),
             },
             datasets="(i:PredictionSet)-[u:OF]->(d:Dataset)",
             needed=("id", "state"),
@@ -245,9 +292,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             label="ActivationSet",
-            plural="activation sets",
+            word="activation set",
             own={"id": _TEXT, "layer": _TEXT, "pooling": _TEXT, "created_at": _TIME},
-            links={"checkpoint": "(i)-[:DERIVED_FROM]->(x:Checkpoint)"},
+            links={"checkpoint": Link("DERIVED_FROM", "Checkpoint", lineage=True)},
             needed=("id", "state", "layer"),
             states=_BUILT,
             metadata=True,
@@ -258,16 +305,26 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             label="AttributionSet",
-            plural="attribution sets",
+            word="attribution set",
+            created=False,
             states=_BUILT,
             built=True,
             leased=True,
             deletable=True,
             computed=True,
         ),
-        Kind(label="VectorIndex", plural="indexes of vectors", states=_BUILT, built=True, leased=True),
+        Kind(
+            label="VectorIndex",
+            word="index of vectors",
+            plural="indexes of vectors",
+            created=False,
+            states=_BUILT,
+            built=True,
+            leased=True,
+        ),
         Kind(
             label="VectorSet",
+            word="set of vectors",
             plural="sets of vectors",
             needed=("id", "state", "length"),
             states=_BUILT,
@@ -285,4 +342,4 @@ def labels_where(trait: str) -> tuple[str, ...]:
 
 
 DESCRIBED: Final = labels_where("metadata")
-"""The kinds of nodes that take metadata."""
+"""The kinds of nodes of ours that take metadata."""

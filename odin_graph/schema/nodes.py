@@ -8,7 +8,7 @@ from neomodel import StructuredNode
 
 from odin_graph.schema.activation_set import ActivationSet
 from odin_graph.schema.attribution_set import AttributionSet
-from odin_graph.schema.bookkeeping import Counter, Field, Workspace
+from odin_graph.schema.bookkeeping import Counter, Field, NodeKind, Workspace
 from odin_graph.schema.checkpoint import Checkpoint
 from odin_graph.schema.creation import Creation
 from odin_graph.schema.dataset import Dataset
@@ -51,6 +51,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     Workspace,
     Counter,
     Field,
+    NodeKind,
 )
 
 LABELS: Final = tuple(node.__label__ for node in NODES)

@@ -18,6 +18,7 @@ from odin_graph.ops import OPS
 from odin_graph.query.names.sources import SOURCES
 from odin_graph.query.plan.registered_step import STEPS
 from odin_graph.runtime.models.formats import FORMATS
+from odin_graph.schema.added_kinds import ADDED
 from odin_graph.schema.tasks import TASKS
 from tests.docs.pages import DOCS
 
@@ -29,7 +30,8 @@ MOST = {
     "A step of a query": 31,
     "A task": 100,
     "A format of models": 30,
-    "A kind of node": 30,
+    "A kind of things": 40,
+    "A source of images": 10,
 }
 """Lines of code of a recipe, without those that are empty."""
 
@@ -95,6 +97,17 @@ def check_step(db: og.Workspace, names: dict[str, Any]) -> None:
         few.quantile  # noqa: B018 - a name that is none
 
 
+def check_kinds(db: og.Workspace, names: dict[str, Any]) -> None:
+    patients, diagnoses, ann = names["patients"], names["diagnoses"], names["ann"]
+    assert (ann.born, ann.site, ann.images().ids()) == (1960, "Lima", db.images()[:3].ids())
+    assert db.images(ann).ids() == ann.images().ids()
+    assert patients.ids() == ["ann", "bea", "cid"]
+    assert list(names["rows"]) == [{"patient": "ann", "grade": 2}]
+    assert diagnoses["d1"].facts.items() >= {"grade": 3, "state": "closed", "patient": "ann"}.items()
+    assert db.impact(db.images()[1]).counts["diagnoses"] == 1
+    assert db.doctor().sound
+
+
 def test_every_recipe_is_short_and_is_in_the_table() -> None:
     table = re.findall(r"^\| \[(.*?)\]\(#.*?\) \| (\d+) \| `([a-z_.]+)` \|$", TEXT, re.M)
     for name, number, group in table:
@@ -110,7 +123,7 @@ def test_every_recipe_is_short_and_is_in_the_table() -> None:
 
 def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "angle" not in TASKS
-    for registry in (FORMATS, OPS, STEPS, TASKS, SOURCES):  # what the package registers goes with it
+    for registry in (ADDED, FORMATS, OPS, STEPS, TASKS, SOURCES):  # what the package registers goes with it
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     site = tmp_path / "site"
     site.mkdir()
@@ -135,7 +148,8 @@ def test_the_package_works_as_the_page_says(db: og.Workspace, tmp_path: Path, mo
     assert names["matched"]["template"].tolist()[:2] == ["a", "b"]
     assert names["matching"].classes == ("a", "b")
 
-    assert [image.id for image in names["hers"]] == [image.id for image in db.images()[1:3]]
+    assert names["hers"].ids() == names["same_images"].ids() == db.images()[1:3].ids()
+    check_kinds(db, names)
 
     held = names["results"]
     assert (held.task, held.classes) == ("angle", ())

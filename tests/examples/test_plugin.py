@@ -44,24 +44,35 @@ with og.connect("sky.odin") as db:
     assert [image.id for image in cone] == ["image/000001", "image/000004"]
     assert cone.where(og.F("ra") > 20.0).count() == 1
     assert type(cone).from_json(cone.address, cone.to_json()).keys().tolist() == cone.keys().tolist()
-    pid = db.bolt.pid
-print("found", pid)
+    vlt = db.things("telescope").add("vlt", aperture=8.2, site="Paranal", images=cone)
+    assert db.things("telescope").where(og.F("aperture") > 8).ids() == ["vlt"]
+    assert vlt.images().count() == 2
+print("found")
+"""
+WITHOUT = """
+import odin_graph as og
+
+with og.connect("sky.odin") as db:
+    vlt = db.things("telescope")["vlt"]
+    assert (vlt.aperture, vlt.site, vlt.images().count()) == (8.2, "Paranal", 2)
+    assert db.doctor().sound, db.doctor()
+print("found")
 """
 
 
-def test_a_package_adds_an_operation_a_leak_rule_a_function_and_a_source(tmp_path: Path) -> None:
+def test_a_package_adds_an_operation_a_leak_rule_a_function_a_source_and_a_kind(tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*install, "--target", str(target), str(PLUGIN)], check=True, capture_output=True, timeout=120)
-    path = os.pathsep.join([str(target), str(PLUGIN.parents[1])])
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith("found")
+    for program, path in ((PROGRAM, [target, PLUGIN.parents[1]]), (WITHOUT, [PLUGIN.parents[1]])):
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("found")

@@ -120,7 +120,7 @@ def test_what_does_not_fit_says_so(lab: og.Workspace) -> None:
     with pytest.raises(QueryError, match="is for images, not for a Model"):
         lab.models.where(lab.experiment("b").wrong)
     with pytest.raises(
-        QueryError, match=r"union\(\) takes a query of Experiments, and the other one's rows are Models"
+        QueryError, match=r"union\(\) takes a query of experiments, and the other one's rows are models"
     ):
         experiments.union(lab.models())
     with pytest.raises(QueryError, match=r"using\(\) keeps what used images: Dataset, Model"):

@@ -18,6 +18,7 @@ from odin_graph.query.plan.steps.nearest import Example, Nearest
 from odin_graph.query.plan.steps.order_by import OrderBy
 from odin_graph.query.plan.steps.slice import Slice
 from odin_graph.query.plan.steps.where import Where
+from odin_graph.schema.kinds import KINDS
 
 HOSTILE = "x' OR true //"
 WRONG = Expr(PredictionField("vgg/1", "test@1", "wrong"))
@@ -31,6 +32,7 @@ class Said:
     """What the names of the tests mean."""
 
     def __init__(self, *, nodes: bool = True) -> None:
+        self.kind = KINDS["Image"]
         self.fields = {"age": "int", "id": "string", "Patient ID": "string"}
         self._nodes = nodes
 
@@ -72,7 +74,8 @@ def test_one_statement() -> None:
     assert said.text.splitlines() == [
         "MATCH (:Dataset {id: $p0})-[:HAD_MEMBER]->(i:Image)",
         "WHERE i.deleted IS NULL",
-        "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(:PredictionSet {id: $p1, state: 'ready'})",
+        "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(prediction0set:PredictionSet {id: $p1}) WHERE "
+        + KINDS["PredictionSet"].alive("prediction0set"),
         "WITH i, prediction0",
         "WHERE prediction0.wrong",
         "WITH i, prediction0",

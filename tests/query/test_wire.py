@@ -28,9 +28,10 @@ from odin_graph.query.expressions.nodes import (
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.parameters import Parameter
-from odin_graph.query.plan.plan import AllImages, Combine, Cypher, Keys, Members, Plan, Things, Using
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Things
 from odin_graph.query.plan.registered_step import OutputColumn, RegisteredStep
 from odin_graph.query.plan.spaces import LayerOf, NamedVectors
+from odin_graph.query.plan.steps.combine import Combine
 from odin_graph.query.plan.steps.distinct import Distinct
 from odin_graph.query.plan.steps.from_vectors import FromVectors
 from odin_graph.query.plan.steps.group_by import GroupBy
@@ -40,6 +41,7 @@ from odin_graph.query.plan.steps.representative import Representative
 from odin_graph.query.plan.steps.sample import Sample
 from odin_graph.query.plan.steps.select import Select
 from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.using import Using
 from odin_graph.query.plan.steps.where import Where
 from odin_graph.query.plan.steps.with_columns import WithColumns
 

@@ -46,6 +46,7 @@ STORED = {
     "Workspace": "created_at fields id odin_budget odin_secret odin_swaps schema_version",
     "Counter": "created_at id next",
     "Field": "created_at id kind name type",
+    "NodeKind": "created_at definition id",
 }
 
 

@@ -6,13 +6,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odin_graph.graph.moment import Moment
+from odin_graph.schema.kinds import alive
 from odin_graph_sky.separation import separation
 
 
 def cone(at: Moment, ra: float, dec: float, within: float = 1.0) -> pa.Table:
     """The images whose fields ``ra`` and ``dec`` (degrees) are within so many degrees of a direction."""
     rows = at.read(
-        "MATCH (i:Image) WHERE i.deleted IS NULL AND i.ra IS NOT NULL AND abs(i.dec - $dec) <= $within "
+        f"MATCH (i:Image) WHERE {alive('Image', 'i')} AND i.ra IS NOT NULL AND abs(i.dec - $dec) <= $within "
         "RETURN i.key AS key, i.ra AS ra, i.dec AS dec",
         {"dec": float(dec), "within": float(within)},
     )

@@ -15,6 +15,7 @@ from odin_graph.catalog.activations.reading import reading, turn, unread
 from odin_graph.catalog.activations.stored_sets import StoredSet, least_useful_first, stored_sets, to_drop
 from odin_graph.catalog.records.deletion import delete
 from odin_graph.errors import ConflictError, OdinError, QueryError, SpaceError, UnknownNameError
+from odin_graph.schema.kinds import undeleted
 from odin_graph.stores import Stores
 
 __all__ = [
@@ -197,9 +198,9 @@ def _free(stores: Stores) -> int | None:
 def _set_pinned(stores: Stores, set_id: str, pinned: bool | None) -> None:
     with turn(stores):  # no set is pinned while another process chooses what to drop
         rows = stores.graph.write(
-            "MATCH (s:ActivationSet {id: $id}) WHERE s.deleted IS NULL SET s.odin_pinned = $pinned RETURN s.id AS id",
+            f"MATCH (s:ActivationSet {{id: $id}}) WHERE {undeleted('s')} SET s.odin_pinned = $pinned RETURN s.id AS id",
             {"id": set_id, "pinned": pinned},
         )
     if not rows:
-        existing = stores.graph.read("MATCH (s:ActivationSet) WHERE s.deleted IS NULL RETURN s.id AS id")
+        existing = stores.graph.read(f"MATCH (s:ActivationSet) WHERE {undeleted('s')} RETURN s.id AS id")
         raise UnknownNameError.of("activation set", set_id, (row["id"] for row in existing))

@@ -14,13 +14,14 @@ from odin_graph.catalog.activations.usage import Usage, usage_of
 from odin_graph.catalog.records import leases
 from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.errors import StoreError
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import decode
 from odin_graph.served import travels
 from odin_graph.stores import Stores
 
 _WORD: Final = "ActivationSet/"
 _SETS: Final = f"""
-MATCH (n:ActivationSet) WHERE n.deleted IS NULL
+MATCH (n:ActivationSet) WHERE {undeleted()}
 OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
 WITH n, collect(DISTINCT c.id) AS checkpoints
 RETURN n.id AS id, n.layer AS layer, n.pooling AS pooling, n.codec AS codec, n.created_at AS created_at,

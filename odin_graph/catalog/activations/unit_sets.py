@@ -25,6 +25,7 @@ from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.schema.kinds import alive, undeleted
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -90,7 +91,7 @@ def unit_sets(
     """The ready sets, oldest first: all, or those of a checkpoint, and of a layer by its name in that checkpoint."""
     edge = "MATCH (s)-[e:DERIVED_FROM]->(:Checkpoint {id: $checkpoint}) WHERE $layer IS NULL OR e.layer = $layer"
     rows = stores.graph.read(
-        "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL "
+        f"MATCH (s:ActivationSet) WHERE s.odin_digest IS NOT NULL AND {alive('ActivationSet', 's')} "
         f"AND ($pooling IS NULL OR s.pooling = $pooling) WITH s {edge if checkpoint is not None else ''} {_RETURN}",
         {"checkpoint": checkpoint, "layer": layer, "pooling": pooling},
     )
@@ -100,8 +101,8 @@ def unit_sets(
 def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitSetRecord]:
     """The ready sets of any checkpoint whose layer is fed by the same sub-network, oldest first."""
     rows = stores.graph.read(
-        "MATCH (s:ActivationSet {state: 'ready'}) WHERE s.odin_digest = $digest AND s.pooling = $pooling "
-        f"AND s.deleted IS NULL {_RETURN}",
+        "MATCH (s:ActivationSet) WHERE s.odin_digest = $digest AND s.pooling = $pooling "
+        f"AND {alive('ActivationSet', 's')} {_RETURN}",
         {"digest": digest, "pooling": pooling},
     )
     return [UnitSetRecord.of_row(row) for row in rows]
@@ -110,7 +111,7 @@ def unit_sets_fed_alike(stores: Stores, digest: str, pooling: str) -> list[UnitS
 def unit_set_of(stores: Stores, set_id: str) -> UnitSetRecord | None:
     """The record of a set in any state; None if there is none, or if it was deleted."""
     rows = stores.graph.read(
-        f"MATCH (s:ActivationSet {{id: $id}}) WHERE s.odin_digest IS NOT NULL AND s.deleted IS NULL {_RETURN}",
+        f"MATCH (s:ActivationSet {{id: $id}}) WHERE s.odin_digest IS NOT NULL AND {undeleted('s')} {_RETURN}",
         {"id": set_id},
     )
     return UnitSetRecord.of_row(rows[0]) if rows else None

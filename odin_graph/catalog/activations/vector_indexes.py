@@ -11,6 +11,7 @@ from odin_graph.errors import ConflictError, StoreError
 from odin_graph.graph import Transaction, is_read_only
 from odin_graph.graph.writer import create_edges
 from odin_graph.progress import progress_bar
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND, Approximate, lists_of
@@ -88,7 +89,8 @@ def ensure_index(
 def index_of(stores: Stores, owner: Owner, metric: str) -> IndexRecord | None:
     """The index over the vectors of a set; None if there is none, or only one of an older kind."""
     rows = stores.graph.read(
-        "MATCH (v:VectorIndex {id: $id, state: 'ready', kind: $kind}) RETURN v.segments AS segments, v.uris AS uris",
+        f"MATCH (v:VectorIndex {{id: $id, kind: $kind}}) WHERE {alive('VectorIndex', 'v')} "
+        "RETURN v.segments AS segments, v.uris AS uris",
         {"id": owner.index(metric), "kind": KIND},
     )
     return IndexRecord(KIND, tuple(rows[0]["segments"]), tuple(rows[0]["uris"])) if rows else None

@@ -16,6 +16,7 @@ from odin_graph.catalog.records.segments import discard, name_leased, segments_o
 from odin_graph.errors import ConflictError, QueryError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.progress import progress_bar
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.served import served, travels
 from odin_graph.stores import Stores
@@ -27,7 +28,7 @@ MANY: Final = 8
 """A set with more segments is compacted."""
 _BYTES: Final = 256 * 2**20
 """Size of the rows of one segment: at most this is lost in a crash."""
-_READY: Final = "MATCH (v:VectorSet {state: 'ready'})"
+_READY: Final = f"MATCH (v:VectorSet) WHERE {alive('VectorSet', 'v')}"
 
 
 @travels

@@ -133,12 +133,12 @@ def resolve(stores: Stores, dataset: Any) -> str:
             f"{dataset!r:.80} is not a data set: give one or its id; db.datasets.add(id, images) freezes images as one."
         )
     rows = stores.graph.moment().read(
-        "MATCH (d:Dataset {id: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version "
-        "UNION MATCH (d:Dataset {base: $id}) WHERE d.state = 'ready' RETURN d.id AS id, d.version AS version",
+        f"MATCH (d:Dataset {{id: $id}}) WHERE {alive('Dataset', 'd')} RETURN d.id AS id, d.version AS version "
+        f"UNION MATCH (d:Dataset {{base: $id}}) WHERE {alive('Dataset', 'd')} RETURN d.id AS id, d.version AS version",
         {"id": id_},
     )
     if not rows:
-        known = stores.graph.read("MATCH (d:Dataset {state: 'ready'}) RETURN DISTINCT d.base AS base")
+        known = stores.graph.read(f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN DISTINCT d.base AS base")
         remedy = "" if known else "db.datasets.add(id, images) makes one."
         raise UnknownNameError.of("data set", id_, [row["base"] for row in known], remedy=remedy)
     return str(max(rows, key=lambda row: row["version"])["id"])

@@ -31,6 +31,7 @@ from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.errors import OdinError, TimeLimitError
+from odin_graph.graph.kinds import added_kinds
 from odin_graph.served import travels
 from odin_graph.stores import Stores
 
@@ -105,7 +106,8 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
     repaired = tuple(_repair(faults)) if repair else ()
     if repaired:
         faults = tuple(_faults(stores, deep=deep))
-    counts = {label: _value_or(0, partial(_count, stores, label)) for label in _COUNTED}
+    added: list[str] = _value_or([], lambda: list(added_kinds(stores.graph)))
+    counts = {label: _value_or(0, partial(_count, stores, label)) for label in (*_COUNTED, *added)}
     return Report(
         workspace=str(stores.address),
         checked={

@@ -18,7 +18,7 @@ from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.graph import Transaction, is_read_only
-from odin_graph.schema.kinds import alive
+from odin_graph.schema.kinds import alive, undeleted
 from odin_graph.schema.properties import now
 from odin_graph.served import served
 from odin_graph.stores import Stores
@@ -183,8 +183,8 @@ def _check_names(stores: Stores, setup: Setup) -> None:
 
 
 def _check(stores: Stores, label: str, kind: str, id_: str, remedy: str) -> None:
-    if not stores.graph.read(f"MATCH (n:{label} {{id: $id}}) WHERE n.deleted IS NULL RETURN n.id AS id", {"id": id_}):
-        known = stores.graph.read(f"MATCH (n:{label}) WHERE n.deleted IS NULL RETURN n.id AS id")
+    if not stores.graph.read(f"MATCH (n:{label} {{id: $id}}) WHERE {undeleted()} RETURN n.id AS id", {"id": id_}):
+        known = stores.graph.read(f"MATCH (n:{label}) WHERE {undeleted()} RETURN n.id AS id")
         raise UnknownNameError.of(kind, id_, [row["id"] for row in known], remedy=remedy)
 
 

@@ -37,9 +37,9 @@ MATCH (n:PredictionSet {{state: 'building'}})-[:GENERATED_BY]->(:Experiment {{id
 OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN n.id AS id, c.id AS checkpoint, {leases.FIELDS} ORDER BY n.number
 """
-_READY = """
-MATCH (n:PredictionSet {state: 'ready'})-[:GENERATED_BY]->(:Experiment {id: $experiment}),
-      (n)-[:OF]->(:Dataset {id: $dataset})
+_READY = f"""
+MATCH (n:PredictionSet)-[:GENERATED_BY]->(:Experiment {{id: $experiment}}), (n)-[:OF]->(:Dataset {{id: $dataset}})
+WHERE {alive("PredictionSet")}
 OPTIONAL MATCH (n)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN n.id AS id, c.id AS checkpoint ORDER BY n.number
 """

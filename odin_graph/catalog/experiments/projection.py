@@ -14,6 +14,7 @@ from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -101,10 +102,11 @@ def to_graph(stores: Stores, set_id: str) -> None:
         ConflictError: A live process is adding them.
     """
     rows = stores.graph.read(
-        "MATCH (s:PredictionSet {id: $id, state: 'ready'}) RETURN s.nodes AS nodes", {"id": set_id}
+        f"MATCH (s:PredictionSet {{id: $id}}) WHERE {alive('PredictionSet', 's')} RETURN s.nodes AS nodes",
+        {"id": set_id},
     )
     if not rows:
-        known = stores.graph.read("MATCH (s:PredictionSet {state: 'ready'}) RETURN s.id AS id")
+        known = stores.graph.read(f"MATCH (s:PredictionSet) WHERE {alive('PredictionSet', 's')} RETURN s.id AS id")
         raise UnknownNameError.of("ready prediction set", set_id, [row["id"] for row in known])
     if rows[0]["nodes"]:
         return

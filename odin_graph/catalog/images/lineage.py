@@ -7,8 +7,10 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
+from odin_graph.errors import QueryError
+from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import batches
-from odin_graph.schema.kinds import alive
+from odin_graph.schema.kinds import Kind, alive
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
@@ -110,7 +112,27 @@ def _row(row: Mapping[str, Any], depth: int) -> dict[str, Any]:
 
 
 @served
-def users_of(stores: Stores, kind: Literal["Dataset", "Experiment", "PredictionSet"], keys: list[int]) -> list[str]:
-    """The ids of what images went into, sorted."""
-    found = {row["id"] for part in batches(keys) for row in stores.graph.read(USERS[kind], {"keys": part})}
-    return sorted(found)
+def users_of(stores: Stores, kind: str, keys: list[int]) -> list[str]:
+    """The ids of what images went into, or of things of an added kind that have a link to them, sorted.
+
+    Raises:
+        QueryError: Things of that kind use no images.
+    """
+    texts = [USERS[kind]] if kind in USERS else _links_to_images(kind_of(stores.graph, kind))
+    return sorted(
+        {row["id"] for text in texts for part in batches(keys) for row in stores.graph.read(text, {"keys": part})}
+    )
+
+
+def _links_to_images(kind: Kind) -> list[str]:
+    texts = [
+        f"UNWIND $keys AS key MATCH (:Image {{key: key}})<-[:{link.edge}]-(t:{kind.label}) "
+        f"WHERE {kind.alive('t')} RETURN DISTINCT t.id AS id"
+        for link in kind.to_images
+    ]
+    if not texts:
+        raise QueryError(
+            "used_by() finds og.Dataset, og.Experiment, og.PredictionSet, or the name of a kind that a package adds "
+            f"with a link to images, not a {kind.word}."
+        )
+    return texts

@@ -29,6 +29,7 @@ from odin_graph.errors import ConflictError, DataError, ShapeError, UnknownNameE
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.progress import progress_bar
+from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
 from odin_graph.schema.several import in_order
 from odin_graph.served import served
@@ -217,7 +218,7 @@ def stack_node(stores: Stores, kind: Kind, id: str) -> dict[str, Any]:  # noqa: 
         UnknownNameError: There is none; lists those there are.
     """
     rows = stores.graph.read(
-        f"MATCH (v:{kind} {{id: $id}}) WHERE v.state = 'ready' RETURN properties(v) AS node", {"id": id}
+        f"MATCH (v:{kind} {{id: $id}}) WHERE {alive(kind, 'v')} RETURN properties(v) AS node", {"id": id}
     )
     if not rows:
         word = kind.lower()
@@ -240,7 +241,7 @@ def stack_of(stores: Stores, key: int) -> tuple[Kind, str] | None:
 @served
 def stack_ids(stores: Stores, kind: Kind) -> list[str]:
     """The ids of the ready ones, oldest first."""
-    rows = stores.graph.read(f"MATCH (v:{kind}) WHERE v.state = 'ready' RETURN v.id AS id ORDER BY v.created_at, v.id")
+    rows = stores.graph.read(f"MATCH (v:{kind}) WHERE {alive(kind, 'v')} RETURN v.id AS id ORDER BY v.created_at, v.id")
     return [str(row["id"]) for row in rows]
 
 

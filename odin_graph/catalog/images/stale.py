@@ -19,7 +19,7 @@ MATCH (d:Dataset) WHERE {alive("Dataset", "d")} AND d.label_field IS NOT NULL RE
 """
 _USERS = f"""
 UNWIND $ids AS id MATCH (d:Dataset {{id: id}})
-OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet {{state: 'ready'}})
+OPTIONAL MATCH (d)<-[:OF]-(s:PredictionSet) WHERE {alive("PredictionSet", "s")}
 OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE {alive("Experiment", "e")}
 RETURN d.id AS dataset, s.id AS prediction_set, e.id AS experiment, 'predicted' AS role
 UNION UNWIND $ids AS id MATCH (d:Dataset {{id: id}}) MATCH (d)<-[u:USED]-(e:Experiment) WHERE {alive("Experiment", "e")}

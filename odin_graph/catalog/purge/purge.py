@@ -57,7 +57,7 @@ _FROZEN: Final = "UNWIND $keys AS key MATCH (:Image {key: key})<-[m:HAD_MEMBER]-
 class PurgeReport:
     """What a purge destroyed, and what it could not."""
 
-    images: tuple[str, ...]
+    images: tuple[str, ...] = ()
     """The ids of all purged images, including derived ones."""
     derived: tuple[str, ...] = ()
     """The images that were made from the images of the call, and were purged with them."""
@@ -72,10 +72,13 @@ class PurgeReport:
     def __str__(self) -> str:
         """The report, in lines."""
         done = "Would purge" if self.dry_run else "Purged"
+        destroyed = [f"{number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
+        if destroyed and not self.images:  # things of a kind that a package adds
+            return f"{done} {', '.join(destroyed)}." + (f" Still used: {joined(self.used)}." if self.used else "")
         lines = [
             f"{done} {len(self.images):,} images" + (f", {len(self.derived):,} of them derived" * bool(self.derived))
         ]
-        lines += [f"- {number:,} {what}" for what, number in sorted(self.destroyed.items()) if number]
+        lines += [f"- {line}" for line in destroyed]
         if self.used:
             what = "It" if len(self.images) == 1 else "Of them"
             lines.append(f"{what} {joined(self.used)}: what is frozen keeps its digest, and reports what is missing.")

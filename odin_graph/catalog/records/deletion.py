@@ -11,10 +11,11 @@ from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.updates import existing
 from odin_graph.catalog.records.uses import joined, uses
-from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
+from odin_graph.errors import ConflictError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.kinds import KINDS, alive
+from odin_graph.schema.kinds import KINDS, Kind, alive, key_of, undeleted
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -70,44 +71,48 @@ def delete(
     Raises:
         FrozenError: Something frozen uses them; says what.
         UnknownNameError: No such things.
+        QueryError: Things of that kind are not deleted.
         ConflictError: A live process is writing to one of them.
     """
+    kind = kind_of(stores.graph, label)
+    if not kind.deletable:
+        raise QueryError(f"A {kind.word} is not deleted: its kind is not deletable.")
     listed = list(dict.fromkeys(things))
     not_deleted = existing(stores, label, listed)
     _check_known(stores, label, [thing for thing in listed if thing not in not_deleted])
     listed = [thing for thing in listed if thing in not_deleted]
     if not listed:
         return DeletionReport("", {label: 0})
-    for kind, ids in _leased(stores, label, listed):
+    for part, ids in _leased(stores, kind, listed):
         for id_ in ids:
-            if (holder := leases.holder(stores.graph, kind, id_)) is not None and holder.live:
-                raise leases.busy(kind, id_, holder)
+            if (holder := leases.holder(stores.graph, part, id_)) is not None and holder.live:
+                raise leases.busy(part, id_, holder)
     row: dict[str, Any] = {"id": fresh_name(), "at": now(), "who": author(who), "why": why}
 
     def mark_all(tx: Transaction) -> DeletionReport:
         used = uses(tx, label, listed)
         if used and not force:
-            raise _refused(label, listed, used)
+            raise _refused(kind, listed, used)
         tx.run("CREATE (:Deletion {id: $id, at: $at, who: $who, why: $why, created_at: $at})", row)
-        counts = {label: _mark(tx, label, listed, row["id"])}
-        _refuse_live(tx, label, listed)
-        for part, ids in _parts(tx, label, listed):
-            counts[part] = counts.get(part, 0) + _mark(tx, part, ids, row["id"])
-            _refuse_live(tx, part, ids)
+        counts = {label: _mark(tx, kind, listed, row["id"])}
+        _refuse_live(tx, kind, listed)
+        for part, ids in _parts(tx, kind, listed):
+            counts[part] = counts.get(part, 0) + _mark(tx, KINDS[part], ids, row["id"])
+            _refuse_live(tx, KINDS[part], ids)
         return DeletionReport(str(row["id"]), counts, tuple(used))
 
     return stores.graph.execute(mark_all)
 
 
-def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> int:
+def _mark(tx: Transaction, kind: Kind, things: Sequence[Any], deletion: str) -> int:
     """Put tombstones on the things that have none; return how many."""
-    by = KINDS[label].key
-    state = ", n.state = 'deleted'" if KINDS[label].ready else ""
+    label, by = kind.label, kind.key
+    state = ", n.state = 'deleted'" if kind.ready else ""
     number = 0
     for part in batches(things, BATCH):
         number += tx.run(
             f"MATCH (x:Deletion {{id: $deletion}}) UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) "
-            f"WHERE n.deleted IS NULL WITH n, x, n.state AS was SET n.deleted = true{state} "
+            f"WHERE {undeleted()} WITH n, x, n.state AS was SET n.deleted = true{state} "
             "CREATE (n)-[:INVALIDATED_BY {was: was}]->(x) "
             "RETURN count(n) AS n",
             {"deletion": deletion, "things": part},
@@ -132,22 +137,22 @@ def _mark(tx: Transaction, label: str, things: Sequence[Any], deletion: str) -> 
     return number
 
 
-def _refuse_live(tx: Transaction, label: str, things: Sequence[Any]) -> None:
+def _refuse_live(tx: Transaction, kind: Kind, things: Sequence[Any]) -> None:
     """Check again under the locks of the tombstones: a process may have begun to write meanwhile."""
-    if not KINDS[label].leased:
+    if not kind.leased:
         return
     rows = tx.run(
-        f"UNWIND $things AS thing MATCH (n:{label} {{id: thing}}) WHERE n.lease_owner IS NOT NULL "
+        f"UNWIND $things AS thing MATCH (n:{kind.label} {{id: thing}}) WHERE n.lease_owner IS NOT NULL "
         f"RETURN thing, {leases.FIELDS}",
         {"things": list(things)},
     )
     for row in rows:
         if (holder := leases.of_row(row)) is not None and holder.live:
-            raise leases.busy(label, row["thing"], holder)
+            raise leases.busy(kind.label, row["thing"], holder)
 
 
-def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
-    for part, pattern in KINDS[label].parts.items():
+def _parts(tx: Transaction, kind: Kind, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
+    for part, pattern in kind.parts.items():
         # A shared set is deleted with its last checkpoint. Checkpoints of this call already have their tombstone.
         last = (
             f" AND NOT EXISTS {{ MATCH (p)-[:DERIVED_FROM]->(o:Checkpoint) WHERE {alive('Checkpoint', 'o')} }}"
@@ -155,21 +160,22 @@ def _parts(tx: Transaction, label: str, things: Sequence[Any]) -> Iterator[tuple
             else ""
         )
         rows = tx.run(
-            f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.deleted IS NULL{last} RETURN DISTINCT p.id AS id",
+            f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE {undeleted('p')}{last} RETURN DISTINCT p.id AS id",
             {"things": list(things)},
         )
         if rows:
             yield part, [row["id"] for row in rows]
 
 
-def _leased(stores: Stores, label: str, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
+def _leased(stores: Stores, kind: Kind, things: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
     """The nodes that a live process may be writing: the things themselves, and their parts."""
-    if KINDS[label].leased:
-        yield label, list(things)
-    for part, pattern in KINDS[label].parts.items():
+    if kind.leased:
+        yield kind.label, list(things)
+    for part, pattern in kind.parts.items():
         if KINDS[part].leased:
             rows = stores.graph.read(
-                f"{_BEGIN.format(label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL RETURN DISTINCT p.id AS id",
+                f"{_BEGIN.format(kind.label)} MATCH {pattern} WHERE p.lease_owner IS NOT NULL "
+                "RETURN DISTINCT p.id AS id",
                 {"things": list(things)},
             )
             yield part, [row["id"] for row in rows]
@@ -179,7 +185,7 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
     """Refuse unknown things; already deleted ones are left as they are."""
     if not absent:
         return
-    by = KINDS[label].key
+    by = key_of(label)
     rows = stores.graph.read(
         f"UNWIND $things AS thing MATCH (n:{label} {{{by}: thing}}) RETURN thing", {"things": list(absent)}
     )
@@ -191,18 +197,13 @@ def _check_known(stores: Stores, label: str, absent: Sequence[Any]) -> None:
         )
 
 
-def _refused(label: str, things: Sequence[Any], used: Sequence[str]) -> FrozenError:
+def _refused(kind: Kind, things: Sequence[Any], used: Sequence[str]) -> FrozenError:
     if len(things) > 1:
-        what = f"Of {len(things):,} {KINDS[label].plural}"
+        what = f"Of {len(things):,} {kind.plural}"
     else:
-        what = "The image" if label == "Image" else f"{label} {things[0]!r}"
-    remedy = {
-        "Image": "Make a next version without them",
-        "Dataset": "Delete those first",
-        "Model": "Delete those first",
-        "Experiment": "Delete those first",
-        "Checkpoint": "Delete those first",
-    }.get(label, "Leave it")
+        what = "The image" if kind.label == "Image" else f"{kind.label} {things[0]!r}"
+    stacks = dict.fromkeys(("Volume", "Video"), "Leave it")
+    remedy = {"Image": "Make a next version without them", **stacks}.get(kind.label, "Delete those first")
     return FrozenError(
         f"{what} {joined(used)}. Nothing was deleted. {remedy}, or delete anyway with force=True: what is frozen "
         "keeps its digest, opens as before, and reports what is missing."

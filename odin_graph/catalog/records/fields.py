@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from odin_graph.graph import Graph, Transaction
+from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import quoted
 from odin_graph.schema import metadata
-from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.schema.metadata import FieldType, forget_unused, list_types, record_types, unchanged
 from odin_graph.schema.reserved import check_name
 
@@ -24,12 +25,12 @@ def recorded_types(graph: Graph, kind: str) -> dict[str, FieldType]:
 def counted(graph: Graph) -> list[tuple[str, str, str, int]]:
     """Every field that has values: kind, name, type, and the number of things with a value."""
     fields: list[tuple[str, str, str, int]] = []
-    for kind in DESCRIBED:
+    for kind in (label for label, each in kinds_of(graph).items() if each.metadata):
         types = recorded_types(graph, kind)
         if not types:
             continue
         counts = ", ".join(f"count(n.{quoted(name)}) AS c{position}" for position, name in enumerate(types))
-        (row,) = graph.read(f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN {counts}")
+        (row,) = graph.read(f"MATCH (n:{kind}) WHERE {undeleted()} RETURN {counts}")
         rows = [(kind, name, type_.value, row[f"c{position}"]) for position, (name, type_) in enumerate(types.items())]
         fields += sorted(row for row in rows if row[-1])
     return fields
@@ -51,7 +52,7 @@ class NewValues:
     @classmethod
     def of(
         cls,
-        kind: str,
+        kind: str | Kind,
         columns: Mapping[str, Sequence[Any]],
         *,
         own: Sequence[str] = (),
@@ -60,7 +61,7 @@ class NewValues:
         """Check names and find the types. A column of only missing values is left out.
 
         Args:
-            kind: The kind of the things.
+            kind: The kind of the things, or the label of one of ours.
             columns: The values by name; None and NaN are missing.
             own: Reserved names without a fixed type, such as ``label``.
             known: Types from the rest of the call, for parts of it that contain only empty lists.
@@ -71,6 +72,7 @@ class NewValues:
         for name in columns:
             if name not in own:
                 check_name(kind, name)
+        kind = kind.label if isinstance(kind, Kind) else kind
         classified = {name: metadata.classify(values, f"{kind}.{name}") for name, values in columns.items()}
         empty = [
             name for name, type_ in classified.items() if type_ is None and any(_is_empty(v) for v in columns[name])

@@ -8,6 +8,7 @@ from typing import Any, Final
 from odin_graph.errors import ConflictError
 from odin_graph.graph import Transaction
 from odin_graph.graph.writer import BATCH, batches, quoted
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import FieldType, convert, decode, encode
 from odin_graph.schema.metadata.types import type_of
 
@@ -82,6 +83,6 @@ def _mistyped(
 
 def _free_type(tx: Transaction, kind: str, name: str, values: Sequence[Any]) -> FieldType | None:
     """The common type of the values, if no visible thing has a value of the field; else None."""
-    used = f"MATCH (n:{kind}) WHERE n.deleted IS NULL AND n.{quoted(name)} IS NOT NULL RETURN 1 AS n LIMIT 1"
+    used = f"MATCH (n:{kind}) WHERE {undeleted()} AND n.{quoted(name)} IS NOT NULL RETURN 1 AS n LIMIT 1"
     types = {type_of(value) for value in values}
     return types.pop() if len(types) == 1 and not tx.run(used) else None

@@ -9,8 +9,9 @@ from typing import Any, Final
 from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import BATCH, batches, quoted
-from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.schema.kinds import key_of
 from odin_graph.schema.metadata import FieldType, convert, decode, encode
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
@@ -55,9 +56,10 @@ def retype(stores: Stores, name: str, to: FieldType, kind: str = "Image") -> Ret
         UnknownNameError: There is no such kind or field.
         MetadataError: The field is reserved, or values cannot be converted: lists them, and nothing is changed.
     """
-    if kind not in DESCRIBED:
-        raise UnknownNameError.of("kind that takes metadata", kind, DESCRIBED)
-    if name in reserved(kind) and name != "label":
+    described = {label: each for label, each in kinds_of(stores.graph).items() if each.metadata}
+    if kind not in described:
+        raise UnknownNameError.of("kind that takes metadata", kind, described)
+    if name in reserved(described[kind]) and name != "label":
         raise MetadataError(f"{name!r} is a property of ours, whose type is fixed.")
     types = recorded_types(stores.graph, kind)
     if name not in types:
@@ -90,7 +92,7 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
             f"{len(failed):,} values of {kind}.{name} are not of type {to}: {listed}. Nothing was changed: correct or "
             "remove them, and call again."
         )
-    by = "key" if kind == "Image" else "id"
+    by = key_of(kind)
     for part in batches(rows, BATCH):
         tx.run(f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.by}}) SET n.{quoted(name)} = r.value", {"rows": part})
     tx.run("MATCH (f:Field {id: $id}) SET f.type = $type", {"id": f"{kind}.{name}", "type": to.value})
@@ -99,7 +101,7 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
 
 def _values(tx: Transaction, kind: str, name: str) -> Iterator[dict[str, Any]]:
     """Every value of a field, including tombstones."""
-    by = "key" if kind == "Image" else "id"
+    by = key_of(kind)
     columns = f"n.{by} AS by, n.id AS id, n.deleted AS deleted, n.{quoted(name)} AS value"
     if kind != "Image":
         yield from tx.run(f"MATCH (n:{kind}) WHERE n.{quoted(name)} IS NOT NULL RETURN {columns}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from odin_graph.catalog.records.restored_values import fit_types
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.kinds import kind_of, kinds_of
 from odin_graph.graph.writer import BATCH, batches
-from odin_graph.schema.kinds import KINDS
+from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
 from odin_graph.stores import Stores
 
 _SHOWN: Final = 5
@@ -21,7 +22,7 @@ OPTIONAL MATCH (n)-[:INVALIDATED_BY]->(x:Deletion)
 RETURN thing, n.id AS id, n.deleted AS deleted, x.id AS deletion, x.state AS state
 """
 _REUSED: Final = """
-UNWIND $ids AS id MATCH (n:{label} {{id: id}}) WHERE n.deleted IS NULL RETURN id
+UNWIND $ids AS id MATCH (n:{label} {{id: id}}) WHERE {alive} RETURN id
 """
 _RESTORE: Final = """
 UNWIND $rows AS r MATCH (n:{label} {{{by}: r.thing}})-[e:INVALIDATED_BY]->(x:Deletion {{id: r.deletion}})
@@ -31,16 +32,6 @@ _EMPTY: Final = """
 UNWIND $ids AS id MATCH (x:Deletion {id: id})
 WHERE NOT (x)<-[:INVALIDATED_BY]-() AND (x.files IS NULL OR size(x.files) = 0) DETACH DELETE x
 """
-# What a thing belongs to: it cannot be restored while that is deleted.
-_WHOLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "Checkpoint": (("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),),
-    "PredictionSet": (
-        ("experiment", "(t)-[:GENERATED_BY]->(w:Experiment)"),
-        ("data set version", "(t)-[:OF]->(w:Dataset)"),
-        ("checkpoint", "(t)-[:DERIVED_FROM]->(w:Checkpoint)"),
-    ),
-    "Experiment": (("model", "(t)-[:USED]->(w:Model)"),),
-}
 # Slices and frames are deleted just before their stack, in the same call: by the latest such deletion.
 _SLICES: Final = """
 MATCH (t:{label} {{id: $thing}})-[:INVALIDATED_BY]->(s:Deletion)
@@ -86,27 +77,29 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
             not fit the current type of their field.
         QueryError: The kind cannot be restored, since it is computed again.
     """
-    if KINDS[label].computed or not KINDS[label].deletable:
+    kind = kind_of(stores.graph, label)
+    if kind.computed or not kind.deletable:
         raise QueryError(
             f"A deleted {label} does not come back: its files are gone, and it is computed again when it is asked for."
         )
     listed = list(dict.fromkeys(things))
 
     def restore(tx: Transaction) -> UndeletionReport:
+        kinds = kinds_of(tx)
         rows = _tombstones(tx, label, listed)
         slices = _slices(tx, label, rows) if label in ("Video", "Volume") else []
         converted: dict[str, int] = {}
-        counts = {label: _restore(tx, label, rows, converted)}
-        for part, pattern in KINDS[label].parts.items():
+        counts = {label: _restore(tx, kind, rows, converted)}
+        for part, pattern in kind.parts.items():
             if KINDS[part].computed:
                 continue
             parts = _parts(tx, label, pattern, rows)
-            counts[part] = _restore(tx, part, parts, converted)
+            counts[part] = _restore(tx, KINDS[part], parts, converted)
             rows += parts
         if slices:
-            counts["Image"] = _restore(tx, "Image", slices, converted)
+            counts["Image"] = _restore(tx, KINDS["Image"], slices, converted)
             rows += slices
-        _check_wholes(tx, label, listed)
+        _check_wholes(tx, kind, kinds, listed)
         tx.run(_EMPTY, {"ids": sorted({row["deletion"] for row in rows})})
         return UndeletionReport(counts, converted)
 
@@ -115,7 +108,7 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
 
 def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict[str, Any]]:
     """One row for each deleted thing and deletion: ``thing``, ``deletion``."""
-    by = _by(label)
+    by = key_of(label)
     rows: list[dict[str, Any]] = []
     for part in batches(things, BATCH):
         rows += [dict(row) for row in tx.run(_TOMBSTONES.format(label=label, by=by), {"things": part})]
@@ -131,7 +124,11 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
             f"{len(purged)} things were purged, first {_listed(purged)}: nothing of them is left that could come back. "
             "Nothing was changed: leave them out."
         )
-    reused = tx.run(_REUSED.format(label=label), {"ids": [row["id"] for row in deleted]}) if deleted else []
+    reused = (
+        tx.run(_REUSED.format(label=label, alive=undeleted()), {"ids": [row["id"] for row in deleted]})
+        if deleted
+        else []
+    )
     if reused:
         raise ConflictError(
             f"{len(reused)} ids are of other things by now, first {_listed([row['id'] for row in reused])}. Nothing "
@@ -140,13 +137,13 @@ def _tombstones(tx: Transaction, label: str, things: Sequence[Any]) -> list[dict
     return [{"thing": row["thing"], "deletion": row["deletion"]} for row in deleted]
 
 
-def _restore(tx: Transaction, label: str, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:
+def _restore(tx: Transaction, kind: Kind, rows: Sequence[dict[str, Any]], converted: dict[str, int]) -> int:
     things = list(dict.fromkeys(row["thing"] for row in rows))
-    if KINDS[label].metadata and things:
-        fitted = fit_types(tx, label, _by(label), things)
-        converted |= {f"{label}.{name}": number for name, number in fitted.items()}
-    state = ", n.state = coalesce(was, 'ready')" if KINDS[label].ready else ""
-    cypher = _RESTORE.format(label=label, by=_by(label), state=state)
+    if kind.metadata and things:
+        fitted = fit_types(tx, kind.label, kind.key, things)
+        converted |= {f"{kind.label}.{name}": number for name, number in fitted.items()}
+    state = ", n.state = coalesce(was, 'ready')" if kind.ready else ""
+    cypher = _RESTORE.format(label=kind.label, by=kind.key, state=state)
     for part in batches(list(rows), BATCH):
         tx.run(cypher, {"rows": part})
     return len(things)
@@ -174,22 +171,19 @@ def _slices(tx: Transaction, label: str, rows: Sequence[dict[str, Any]]) -> list
     return found
 
 
-def _check_wholes(tx: Transaction, label: str, things: Sequence[Any]) -> None:
-    for kind, pattern in _WHOLES.get(label, ()):
+def _check_wholes(tx: Transaction, kind: Kind, kinds: Mapping[str, Kind], things: Sequence[Any]) -> None:
+    """Refuse to restore what belongs to something that is deleted."""
+    for link in (link for link in kind.links.values() if link.whole):
         rows = tx.run(
-            f"UNWIND $things AS thing MATCH (t:{label} {{id: thing}}) MATCH {pattern} WHERE w.deleted = true "
-            "RETURN DISTINCT w.id AS id",
+            f"UNWIND $things AS thing MATCH (i:{kind.label} {{id: thing}}) MATCH {link.pattern} WHERE x.deleted = true "
+            "RETURN DISTINCT x.id AS id",
             {"things": list(things)},
         )
         if rows:
             raise ConflictError(
-                f"{label} {_listed(list(things))} is of the {kind} {rows[0]['id']!r}, which is deleted. Nothing was "
-                f"changed: bring that back first, its parts come with it."
+                f"{kind.label} {_listed(list(things))} is of the {kinds[link.to].word} {rows[0]['id']!r}, which is "
+                f"deleted. Nothing was changed: bring that back first, its parts come with it."
             )
-
-
-def _by(label: str) -> str:
-    return "key" if label == "Image" else "id"
 
 
 def _listed(things: Sequence[Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from odin_graph.graph import Transaction
+from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import batches
-from odin_graph.schema.kinds import KINDS
+from odin_graph.schema.kinds import KINDS, key_of
 
 _SHOWN: Final = 5
 
@@ -21,9 +22,9 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
         things: The keys of images, the ids of the others.
     """
     phrases: list[str] = []
-    for phrase, pattern in KINDS[label].uses:
+    for phrase, pattern in _reasons(tx, label):
         # Two clauses, so that ArcadeDB starts at the thing, not at every member of every data set.
-        begin = f"UNWIND $things AS thing MATCH (t:{label} {{{KINDS[label].key}: thing}})"
+        begin = f"UNWIND $things AS thing MATCH (t:{label} {{{key_of(label)}: thing}})"
         cypher = f"{begin} MATCH {pattern} RETURN u.id AS user, count(DISTINCT thing) AS n"
         users: dict[str, int] = {}
         for part in batches(things):
@@ -33,6 +34,16 @@ def uses(tx: Transaction, label: str, things: Sequence[Any]) -> list[str]:
             count = f"{number:,} " if len(things) > 1 else ""
             phrases.append(f"{count}{'is' if number == 1 else 'are'} {phrase} {user}")
     return phrases
+
+
+def _reasons(tx: Transaction, label: str) -> Iterator[tuple[str, str]]:
+    """What is said of a thing ``t``, and the pattern to what uses it ``u``."""
+    if label in KINDS:
+        yield from KINDS[label].uses
+    for kind in kinds_of(tx).values():
+        for link in kind.links.values():
+            if link.holds and link.to == label:
+                yield link.holds, f"(t)<-[:{link.edge}]-(u:{kind.label}) WHERE {kind.alive('u')}"
 
 
 def joined(phrases: Sequence[str]) -> str:

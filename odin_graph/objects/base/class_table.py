@@ -23,4 +23,6 @@ _CLASSES: Final = {
 
 def class_of(name: str) -> Any:
     """The class of a kind of thing, by its label; of images also ``Query``, of experiments ``Run``."""
+    if name not in _CLASSES:
+        return import_module("odin_graph.objects.things.thing").thing_class(name)
     return getattr(import_module(f"odin_graph.objects.{_CLASSES[name]}"), name)

@@ -64,7 +64,7 @@ class Verbs(Deletable):
     @property
     def metadata(self) -> dict[str, Any]:
         """Its metadata."""
-        return self._session.ask(metadata_of, self.KIND, self.id)  # type: ignore[arg-type]
+        return self._session.ask(metadata_of, self.KIND, self.id)
 
     def update(self, values: Mapping[str, Any] | None = None, /, **metadata: Any) -> Self:
         """Set metadata: ``thing.update(reviewed=True)``. None removes a field. Frozen content does not change.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from odin_graph.objects.base.listed import Listed, T
 from odin_graph.objects.base.verbs import CollectionVerbs
 from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.plan.plan import Plan, Things
-from odin_graph.schema.kinds import ThingKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 class Collection(CollectionVerbs, Listed[T]):
     """All things of a kind. The class that takes it in says the kind, and how one is added."""
-
-    KIND: ClassVar[ThingKind]
 
     def __call__(self) -> ThingQuery[Any]:
         """All of them as a query: ``db.experiments().order_by(F("results.f1").desc())``."""

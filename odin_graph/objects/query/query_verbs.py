@@ -12,7 +12,7 @@ from odin_graph.catalog.records.updates import UpdateReport, constant, update_me
 from odin_graph.checked import checked_calls
 from odin_graph.objects.base.verbs import delete_things
 from odin_graph.query.expressions.expressions import Expr
-from odin_graph.schema.kinds import KINDS
+from odin_graph.schema.kinds import key_of
 
 
 @checked_calls
@@ -31,7 +31,7 @@ class QueryVerbs:
         changes = {**(values or {}), **metadata}
         computed = {f"c{place}": value for place, value in enumerate(changes.values()) if isinstance(value, Expr)}
         table = self.to_arrow("id", **computed) if computed else self._named()
-        things = table.column(KINDS[self.plan.kind].key).to_pylist()
+        things = table.column(key_of(self.plan.kind)).to_pylist()
         columns: dict[str, Sequence[Any]] = {}
         for place, (name, value) in enumerate(changes.items()):
             computes = isinstance(value, Expr)
@@ -47,7 +47,7 @@ class QueryVerbs:
             force: Delete it even if something frozen uses it.
         """
         kind = self.plan.kind
-        things = self._named().column(KINDS[kind].key).to_pylist()
+        things = self._named().column(key_of(kind)).to_pylist()
         return delete_things(self._stores, kind, things, why=why, who=who, force=force)
 
     def _named(self: Any) -> pa.Table:

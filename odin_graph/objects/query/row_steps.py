@@ -17,8 +17,8 @@ from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.names.cypher_source import read_parameters
 from odin_graph.query.names.examples import read_examples
 from odin_graph.query.names.spaces import space_of
-from odin_graph.query.plan.plan import Combine
 from odin_graph.query.plan.registered_step import RegisteredStep, named
+from odin_graph.query.plan.steps.combine import Combine
 from odin_graph.query.plan.steps.from_vectors import FromVectors
 from odin_graph.query.plan.steps.nearest import Nearest
 from odin_graph.query.plan.steps.representative import Representative

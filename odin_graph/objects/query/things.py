@@ -16,9 +16,9 @@ from odin_graph.objects.base.readable import readable
 from odin_graph.objects.query.query_verbs import QueryVerbs
 from odin_graph.objects.query.row_steps import ImageSteps, RowSteps
 from odin_graph.query.plan import wire
-from odin_graph.query.plan.plan import Using
 from odin_graph.query.plan.steps.select import Select
 from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.using import Using
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -213,7 +213,7 @@ class Image(ImageVerbs):
         """What every experiment whose predictions are in the graph predicted for it."""
         return self._session.ask(of_image, int(self.key))
 
-    def used_by(self, kind: type[T]) -> ThingQuery[T]:
+    def used_by(self, kind: type[T] | str) -> ThingQuery[T]:
         """The data sets (``og.Dataset``) or experiments (``og.Experiment``) that used this image itself."""
         return used_by(self._session, (self.key,), kind)
 

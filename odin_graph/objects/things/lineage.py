@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from odin_graph.catalog.images.lineage import USERS, Direction, users_of, walk
+from odin_graph.catalog.records.things import kind_named
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.frames import frame_of
@@ -50,11 +51,12 @@ class Relatives(HasImages):
         """The images among them, as a query."""
         return Query(self._session.address, Plan(Keys(self._keys())))
 
-    def used_by(self, kind: type[T]) -> ThingQuery[T]:
+    def used_by(self, kind: type[T] | str) -> ThingQuery[T]:
         """The data sets, experiments or prediction sets that used any of them.
 
         Args:
-            kind: ``og.Dataset``, ``og.Experiment`` or ``og.PredictionSet``.
+            kind: ``og.Dataset``, ``og.Experiment`` or ``og.PredictionSet``; or the name of a kind that a package adds,
+                whose things have a link to images.
 
         Raises:
             QueryError: Another kind.
@@ -96,10 +98,10 @@ class Relatives(HasImages):
 _SHOWN = 20
 
 
-def used_by(session: Session, keys: tuple[int, ...], kind: type[T]) -> ThingQuery[T]:
+def used_by(session: Session, keys: tuple[int, ...], kind: type[T] | str) -> ThingQuery[T]:
     """The things that used images; see `Relatives.used_by`."""
-    label: Any = getattr(kind, "KIND", None)
-    if label not in USERS:
+    label: Any = session.ask(kind_named, kind) if isinstance(kind, str) else getattr(kind, "KIND", None)
+    if label not in USERS and not isinstance(kind, str):
         raise QueryError(f"used_by() finds og.Dataset, og.Experiment or og.PredictionSet, not {kind!r}.")
     all_: ThingQuery[T] = ThingQuery(session.address, Plan(Things(label)))
     return all_.where(F("id").isin(session.ask(users_of, label, list(keys))))

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.writer import quoted
 from odin_graph.query.cypher.expression import Names, compile_expression, sort_texts
-from odin_graph.query.cypher.group_statement import group_text
-from odin_graph.query.expressions.nodes import Field, ImageField, PredictionField, SortKey
+from odin_graph.query.cypher.group_statement import GroupText, bounds_text
+from odin_graph.query.expressions.nodes import Field, ImageField, Node, PredictionField, SortKey
 from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.names.cypher_source import parameters
-from odin_graph.query.names.kinds import KINDS
 from odin_graph.query.names.prediction_sets import ReadySet
+from odin_graph.query.plan.columns import Column
+from odin_graph.query.plan.cypher_text import CypherText
 from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Registered, Source, Things
-from odin_graph.query.plan.steps.group_by import GroupBy
-from odin_graph.query.plan.steps.order_by import OrderBy
-from odin_graph.query.plan.steps.select import Select
-from odin_graph.query.plan.steps.slice import Slice
-from odin_graph.query.plan.steps.where import Where
-from odin_graph.query.plan.steps.with_columns import WithColumns
-from odin_graph.schema.kinds import alive
+from odin_graph.schema.kinds import Kind, alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +34,10 @@ class Statement:
 
 class Meanings(Protocol):
     """The meaning of a plan's names: a `Scope`."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the rows are, before they are grouped."""
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -68,48 +67,69 @@ def to_cypher(plan: Plan, scope: Meanings) -> Statement:
                 "Write the conditions into it, or run the query."
             )
         return Statement(plan.source.text, parameters(plan.source))
-    return _Writer(plan, scope).statement()
+    rows = RowText(plan, scope)
+    text: CypherText = rows
+    for step in plan.steps:
+        text = step.cypher(text)
+    return Statement(text.text(), rows.parameters)
 
 
-class _Writer:
+class RowText(CypherText):
+    """The Cypher of a plan whose rows are images, or things of another kind."""
+
     def __init__(self, plan: Plan, scope: Meanings) -> None:
         self._plan = plan
-        self._kind = KINDS.get(plan.kind)
+        self._kind = scope.kind
         self._scope = scope
-        self._names = Names(links=self._kind.links if self._kind is not None else {}, type_of=self._scope.type_of)
+        self._names = Names(links=self._kind.link_patterns, type_of=self._scope.type_of)
+        self._order: tuple[SortKey, ...] | None = None
+        self._key = ["i.key AS key"] if self._kind.label == "Image" else []
+        self._first = ["i.id AS id", *self._key]
         self._columns: list[str] = []
+        self._lines = self._source(self._plan.source)
+        self._lines.append(f"WHERE {self._kind.alive('i')}")
+        self._lines += self._predictions()
 
-    def statement(self) -> Statement:
-        lines = self._source(self._plan.source)
-        lines.append(f"WHERE {alive(self._kind.label if self._kind is not None else 'Image', 'i')}")
-        lines += self._predictions()
-        order: tuple[SortKey, ...] | None = None
-        last = ["i.key AS key"] if self._kind is None else []
-        first = ["i.id AS id", *last]
-        for place, step in enumerate(self._plan.steps):
-            match step:
-                case GroupBy():
-                    text = group_text(lines, step, self._plan.steps[place + 1 :], self._names)
-                    return Statement(text, self._names.parameters)
-                case Where(predicate):
-                    lines += [f"WITH {self._carried()}", f"WHERE {compile_expression(predicate, self._names)}"]
-                case OrderBy(keys):
-                    order = keys
-                case Slice(start, stop, stride):
-                    lines += [f"WITH {self._carried()}", *self._cut(order, start or 0, stop, stride)]
-                case WithColumns(columns):
-                    for column in columns:
-                        self._columns.append(
-                            f"{compile_expression(column.value, self._names)} AS {quoted(column.name)}"
-                        )
-                case Select(columns):
-                    self._columns = [f"{compile_expression(c.value, self._names)} AS {quoted(c.name)}" for c in columns]
-                    first = last
-                case _:
-                    raise QueryError(f"{step.no_cypher} Run the query.")
-        lines.append(f"RETURN {', '.join([*first, *self._columns])}")
-        lines.append(f"ORDER BY {self._order(order)}")
-        return Statement("\n".join(lines), self._names.parameters)
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the statement."""
+        return self._names.parameters
+
+    def keep(self, predicate: Node) -> None:
+        """See `CypherText`."""
+        self._lines += [f"WITH {self._carried()}", f"WHERE {compile_expression(predicate, self._names)}"]
+
+    def order_by(self, keys: Sequence[SortKey]) -> None:
+        """See `CypherText`; the last order counts, since the key decides between ties."""
+        self._order = tuple(keys)
+
+    def cut(self, start: int | None, stop: int | None, stride: int) -> None:
+        """See `CypherText`."""
+        bounds = bounds_text(start, stop, stride, self._names)
+        if self._order is None and not isinstance(self._plan.source, AllImages | Things):
+            raise QueryError(
+                "A slice in the source's own order has no form in Cypher: that order is an array. "
+                'Give it an order, as in .order_by(F("id")).'
+            )
+        self._lines += [f"WITH {self._carried()}", f"ORDER BY {self._ordered()}", *bounds]
+
+    def add(self, columns: Sequence[Column]) -> None:
+        """See `CypherText`."""
+        self._columns += [f"{compile_expression(c.value, self._names)} AS {quoted(c.name)}" for c in columns]
+
+    def select(self, columns: Sequence[Column]) -> None:
+        """See `CypherText`; images keep their key."""
+        self._columns, self._first = [], self._key
+        self.add(columns)
+
+    def group_by(self, keys: Sequence[Column], aggregates: Sequence[Column]) -> CypherText:
+        """See `CypherText`."""
+        return GroupText(self._lines, keys, aggregates, self._names)
+
+    def text(self) -> str:
+        """See `CypherText`."""
+        end = [f"RETURN {', '.join([*self._first, *self._columns])}", f"ORDER BY {self._ordered()}"]
+        return "\n".join([*self._lines, *end])
 
     def _source(self, source: Source) -> list[str]:
         match source:
@@ -147,23 +167,14 @@ class _Writer:
                     set_id = self._names.parameter(ready_set.id)
                     lines.append(
                         f"OPTIONAL MATCH (i)<-[:OF]-({variable}:Prediction)"
-                        f"-[:PART_OF]->(:PredictionSet {{id: {set_id}, state: 'ready'}})"
+                        f"-[:PART_OF]->({variable}set:PredictionSet {{id: {set_id}}}) "
+                        f"WHERE {alive('PredictionSet', f'{variable}set')}"
                     )
         return lines
 
-    def _cut(self, order: tuple[SortKey, ...] | None, start: int, stop: int | None, stride: int) -> list[str]:
-        if start < 0 or (stop or 0) < 0 or stride != 1:
-            raise QueryError("A slice from the end, or with a stride, has no form in Cypher. Run the query.")
-        if order is None and not isinstance(self._plan.source, AllImages | Things):
-            raise QueryError(
-                "A slice in the source's own order has no form in Cypher: that order is an array. "
-                'Give it an order, as in .order_by(F("id")).'
-            )
-        lines = [f"ORDER BY {self._order(order)}", f"SKIP {self._names.parameter(start)}"]
-        return lines if stop is None else [*lines, f"LIMIT {self._names.parameter(max(stop - start, 0))}"]
-
-    def _order(self, order: tuple[SortKey, ...] | None) -> str:
-        return ", ".join([*sort_texts(order or (), self._names), self._kind.order if self._kind else "i.key"])
+    def _ordered(self) -> str:
+        last = "i.key" if self._kind.label == "Image" else self._kind.order
+        return ", ".join([*sort_texts(self._order or (), self._names), last])
 
     def _carried(self) -> str:
         return ", ".join(["i", *self._names.predictions.values()])

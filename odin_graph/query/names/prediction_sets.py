@@ -15,8 +15,9 @@ from odin_graph.schema.kinds import alive
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Reader
 
-_SETS = """
-MATCH (e:Experiment {id: $experiment})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)
+_SETS = f"""
+MATCH (e:Experiment {{id: $experiment}})<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset)
+WHERE {alive("PredictionSet", "s")}
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes
 """

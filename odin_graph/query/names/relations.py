@@ -13,6 +13,7 @@ from odin_graph.catalog.images.lineage import derived_of, walk
 from odin_graph.errors import UnknownNameError
 from odin_graph.query.expressions.nodes import Relation
 from odin_graph.query.names.prediction_sets import check_experiment
+from odin_graph.schema.kinds import alive
 
 if TYPE_CHECKING:
     from odin_graph.stores import Stores
@@ -23,8 +24,8 @@ _THINGS: Final = (
     "UNION MATCH (n:Video {id: $id}) RETURN 'Video' AS kind, null AS key"
 )
 _USED: Final = (
-    "MATCH (:Experiment {id: $id})-[u:USED]->(d:Dataset) WHERE d.state = 'ready' AND ($role IS NULL OR u.role = $role) "
-    "RETURN DISTINCT d.id AS id"
+    f"MATCH (:Experiment {{id: $id}})-[u:USED]->(d:Dataset) WHERE {alive('Dataset', 'd')} "
+    "AND ($role IS NULL OR u.role = $role) RETURN DISTINCT d.id AS id"
 )
 
 

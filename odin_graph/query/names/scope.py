@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.errors import ExpressionError, QueryError, UnknownNameError
+from odin_graph.graph.kinds import kind_of
 from odin_graph.query.expressions import types
 from odin_graph.query.expressions.nodes import (
     Added,
@@ -39,6 +40,7 @@ from odin_graph.query.names.spaces import bound_group, check_space
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.spaces import Space
 from odin_graph.query.units.units import check_aggregate
+from odin_graph.schema.kinds import Kind
 
 if TYPE_CHECKING:
     from odin_graph.graph.moment import Moment
@@ -62,6 +64,11 @@ class Scope:
     def moment(self) -> Moment:
         """The state of the graph that the names are looked up in."""
         return self._at or self.stores.graph.moment()
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the rows are, before they are grouped."""
+        return kind_of(self.moment, self._plan.kind)
 
     @cached_property
     def fields(self) -> dict[str, str]:

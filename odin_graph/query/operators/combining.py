@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from odin_graph.query.operators.operator import Operator
 from odin_graph.query.operators.snapshot import Snapshot
-from odin_graph.query.plan.plan import Combine
+from odin_graph.query.plan.steps.combine import Combine
 
 
 class CombineImages(Operator):

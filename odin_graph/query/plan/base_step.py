@@ -14,6 +14,8 @@ from odin_graph.query.expressions.selectivity import Known
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
+    from odin_graph.query.plan.plan import Plan
 
 
 class BaseStep(Part):
@@ -39,13 +41,30 @@ class BaseStep(Part):
         """Why it has no form in Cypher, if it has none."""
         return f"{self.word}() has no form in Cypher that keeps the order."
 
+    def cypher(self, to: CypherText) -> CypherText:  # noqa: ARG002 - for those that have such a form
+        """Add its lines to the Cypher of the steps before it; gives what the next step adds to.
+
+        Raises:
+            QueryError: It has no form in Cypher.
+        """
+        raise QueryError(f"{self.no_cypher} Run the query.")
+
     def bind(self, scope: Scope) -> Self:  # noqa: ARG002 - for those that read names
-        """The step, checked, its names bound to what they read.
+        """The step, checked, its names bound to what they read. The plan in it, if it has one, is bound before.
 
         Raises:
             QueryError: A name, a type or a number does not fit.
         """
         return self
+
+    @property
+    def inner(self) -> Plan | None:
+        """The other plan that it takes rows or images from, if there is one."""
+        return None
+
+    def with_inner(self, plan: Plan) -> Self:
+        """The same step with another such plan."""
+        raise NotImplementedError
 
     def nodes(self) -> tuple[Node, ...]:
         """Its expressions, without those of another plan in it."""

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator
 
 from odin_graph.checked import check_fields
 from odin_graph.query.expressions.nodes import Field, Part, fields
-from odin_graph.query.expressions.selectivity import Known
 from odin_graph.query.expressions.spelling import first_line
-from odin_graph.query.plan.base_step import BaseStep
 from odin_graph.query.plan.parameters import Parameter
 from odin_graph.query.plan.registered_step import RegisteredStep
+from odin_graph.query.plan.steps.combine import Combine
 from odin_graph.query.plan.steps.distinct import Distinct
 from odin_graph.query.plan.steps.from_vectors import FromVectors
 from odin_graph.query.plan.steps.group_by import GroupBy
@@ -28,12 +27,11 @@ from odin_graph.query.plan.steps.representative import Representative
 from odin_graph.query.plan.steps.sample import Sample
 from odin_graph.query.plan.steps.select import Select
 from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.using import Using
 from odin_graph.query.plan.steps.where import Where
 from odin_graph.query.plan.steps.with_columns import WithColumns
-from odin_graph.schema.kinds import ThingKind
-
-if TYPE_CHECKING:
-    from odin_graph.query.names.scope import Scope
+from odin_graph.schema.added_kinds import name_of
+from odin_graph.schema.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,67 +102,13 @@ class Registered(Part):
 class Things(Part):
     """The things of another kind than images that are ready and not deleted, in the order that its kind says."""
 
-    kind: ThingKind
+    kind: str
+    """A label: of our kinds, or of one that a package adds."""
     source: Literal["things"] = "things"
 
     def spell(self) -> str:
         """The source as Python."""
-        return f"{self.kind}s()"
-
-
-@dataclass(frozen=True, slots=True)
-class Combine(BaseStep):
-    """With the images of another plan: those of both, one after the other, those in both, or those not in the other.
-
-    Each image comes once.
-    """
-
-    how: Literal["union", "intersection", "difference"]
-    other: Plan
-    step: Literal["combine"] = "combine"
-
-    @property
-    def word(self) -> str:
-        """See `BaseStep`."""
-        return "union, intersection or difference"
-
-    @property
-    def no_cypher(self) -> str:
-        """See `BaseStep`."""
-        return "A set operation has no form in Cypher that keeps the order."
-
-    def columns_after(self, scope: Scope) -> dict[str, str]:
-        """See `BaseStep`."""
-        if self.how != "union":
-            return scope.added
-        theirs = {name: type_ for name, type_ in scope.of(self.other).added.items() if type_ != "null"}
-        return scope.added | theirs if theirs else scope.added
-
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`; without those of the other plan."""
-        return rows if self.how == "union" else rows / 2
-
-    def spell(self) -> str:
-        """See `BaseStep`."""
-        return f".{self.how}({self.other.spell()})"
-
-
-@dataclass(frozen=True, slots=True)
-class Using(BaseStep):
-    """Keep the things whose data sets hold an image of another plan: experiments, models, data sets, predictions."""
-
-    images: Plan
-    role: str | None = None
-    """Of the data set in the experiment; None is any."""
-    step: Literal["using"] = "using"
-
-    def estimate(self, rows: float, known: Known) -> float:  # noqa: ARG002 - needs none
-        """See `BaseStep`."""
-        return rows / 2
-
-    def spell(self) -> str:
-        """See `BaseStep`."""
-        return f".using({self.images.spell()}{'' if self.role is None else f', role={self.role!r}'})"
+        return f"{self.kind}s()" if self.kind in KINDS else f"things({name_of(self.kind)!r})()"
 
 
 Source: TypeAlias = Annotated[AllImages | Members | Keys | Cypher | Registered | Things, Discriminator("source")]
@@ -200,7 +144,7 @@ class Plan(Part):
         Raises:
             QueryError: A part of the step is not of its type.
         """
-        check_fields(step, getattr(step, "function", step.step).replace("-", "_"))
+        check_fields(step, getattr(step, "function", step.step).replace("-", "_"), {"Plan": Plan})
         return replace(self, steps=(*self.steps, step))
 
     @property

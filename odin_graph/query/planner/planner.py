@@ -24,10 +24,12 @@ from odin_graph.query.operators.scans import (
 from odin_graph.query.operators.snapshot import Snapshot
 from odin_graph.query.operators.unit_steps import HighestByUnits, NearestByUnits
 from odin_graph.query.operators.using import KeepUsing
-from odin_graph.query.plan.plan import AllImages, Combine, Cypher, Keys, Members, Plan, Registered, Step, Things, Using
+from odin_graph.query.plan.plan import AllImages, Cypher, Keys, Members, Plan, Registered, Step, Things
+from odin_graph.query.plan.steps.combine import Combine
 from odin_graph.query.plan.steps.nearest import Nearest
 from odin_graph.query.plan.steps.order_by import OrderBy
 from odin_graph.query.plan.steps.slice import Slice
+from odin_graph.query.plan.steps.using import Using
 from odin_graph.query.plan.steps.with_columns import WithColumns
 from odin_graph.query.planner.rewrite import rewritten
 

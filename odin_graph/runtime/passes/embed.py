@@ -27,6 +27,7 @@ from odin_graph.runtime.layers.pooling import POOLINGS
 from odin_graph.runtime.models.model import Runnable, layers_of
 from odin_graph.runtime.pixels.inputs import to_inputs
 from odin_graph.runtime.pixels.pixels import pixel_blocks
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 SEGMENT_BYTES = 256 * 2**20
@@ -216,7 +217,8 @@ def _captured(runnable: Runnable, ref: LayerRef) -> Iterator[Callable[[object], 
 def _ready(stores: Stores, set_id: str) -> float | None:
     """The seconds that computing a set took; None where no set is ready."""
     rows = stores.graph.read(
-        "MATCH (s:ActivationSet {id: $id, state: 'ready'}) RETURN coalesce(s.odin_seconds, 0.0) AS seconds",
+        f"MATCH (s:ActivationSet {{id: $id}}) WHERE {alive('ActivationSet', 's')} "
+        "RETURN coalesce(s.odin_seconds, 0.0) AS seconds",
         {"id": set_id},
     )
     return float(rows[0]["seconds"]) if rows else None

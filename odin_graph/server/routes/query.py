@@ -20,7 +20,7 @@ from odin_graph.query.expressions.expressions import F
 from odin_graph.query.plan import wire
 from odin_graph.query.plan.columns import Column
 from odin_graph.query.plan.json_values import to_json
-from odin_graph.query.plan.plan import Combine, Cypher, Plan, Using
+from odin_graph.query.plan.plan import Cypher, Plan
 from odin_graph.server.access import AnswersDep, JsonRoute, SettingsDep, WorkspaceDep
 from odin_graph.server.answers import (
     ARROW,
@@ -135,11 +135,7 @@ def check_cypher(allowed: Settings, plan: Plan) -> None:
 
 
 def _has_cypher(plan: Plan) -> bool:
-    inside = [
-        step.other if isinstance(step, Combine) else step.images
-        for step in plan.steps
-        if isinstance(step, Combine | Using)
-    ]
+    inside = (step.inner for step in plan.steps if step.inner is not None)
     return isinstance(plan.source, Cypher) or any(map(_has_cypher, inside))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.graph.kinds import added_kinds
 from odin_graph.schema.creation import CREATED
 from odin_graph.stores import Stores
 
@@ -31,7 +32,7 @@ def _gone(stores: Stores) -> dict[str, set[Any]]:
         made[row["kind"]].add(row["thing"])
     known = {
         label: {row["id"] for row in stores.graph.read(f"MATCH (n:{label}) RETURN n.id AS id")}
-        for label in CREATED
+        for label in (*CREATED, *added_kinds(stores.graph))
         if label in made
     }
     return {label: missing for label, ids in known.items() if (missing := made[label] - ids)}

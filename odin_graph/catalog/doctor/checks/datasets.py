@@ -15,6 +15,7 @@ from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.images.labels import same_label
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import StoreError
+from odin_graph.schema.kinds import alive, undeleted
 from odin_graph.schema.metadata import decode, encode
 from odin_graph.stores import Stores
 
@@ -22,9 +23,9 @@ _RESTORE = "Restore the arrays from a backup, or make a new version of the data 
 
 
 # A subset has its query twice: on its node, and on the edge to the data set that it is a subset of.
-_QUERIES = """
+_QUERIES = f"""
 MATCH (d:Dataset)-[e:DERIVED_FROM]->(:Dataset)
-WHERE d.deleted IS NULL AND coalesce(d.query, '') <> coalesce(e.query, '') RETURN d.id AS id
+WHERE {undeleted("d")} AND coalesce(d.query, '') <> coalesce(e.query, '') RETURN d.id AS id
 """
 
 
@@ -37,7 +38,7 @@ def check_datasets(stores: Stores) -> Iterator[Fault]:
             "Restore the graph from a backup, and look for a client that changes nodes of ours.",
         )
     for row in stores.graph.read(
-        "MATCH (d:Dataset {state: 'ready'}) RETURN d.id AS id, d.digest AS digest, d.size AS size"
+        f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id, d.digest AS digest, d.size AS size"
     ):
         thing = f"data set {row['id']!r}"
         segments = segments_of(stores, members_array(row["id"]))

@@ -16,7 +16,9 @@ from odin_graph.stores import Stores
 
 _CORRECTED = f"MATCH (:LabelChange)-[:OF]->(i:Image) WHERE {alive('Image', 'i')} RETURN DISTINCT i.key AS key"
 _TODAY = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.key AS key, i.id AS id, i.label AS label"
-_FROZEN = "MATCH (d:Dataset {state: 'ready', label_field: 'label'}) WHERE d.odin_given IS NULL RETURN d.id AS id"
+_FROZEN = f"""
+MATCH (d:Dataset {{label_field: 'label'}}) WHERE {alive("Dataset", "d")} AND d.odin_given IS NULL RETURN d.id AS id
+"""
 _REMEDY = "Set the label that is right with db.labels.update, which keeps who changed it and when."
 
 

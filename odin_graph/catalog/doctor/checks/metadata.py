@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.records.leases import LOCK
-from odin_graph.schema.kinds import DESCRIBED
+from odin_graph.catalog.records.own_fields import own_fields
+from odin_graph.graph.kinds import kinds_of
+from odin_graph.schema.added_kinds import BASE
+from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.schema.metadata import FieldType, decode
 from odin_graph.schema.reserved import reserved
 from odin_graph.stores import Stores
@@ -17,19 +20,23 @@ _AT_ONCE = 10_000
 
 def check_metadata(stores: Stores) -> Iterator[Fault]:
     """Compare each value of free metadata with the type recorded for its name."""
-    recorded: dict[str, dict[str, FieldType]] = {kind: {} for kind in DESCRIBED}
+    kinds = kinds_of(stores.graph)
+    recorded: dict[str, dict[str, FieldType]] = {
+        label: own_fields(kind) for label, kind in kinds.items() if kind.metadata or own_fields(kind)
+    }
     for row in stores.graph.read("MATCH (f:Field) RETURN f.kind AS kind, f.name AS name, f.type AS type"):
         recorded.setdefault(row["kind"], {})[row["name"]] = FieldType(row["type"])
     for kind, types in recorded.items():
-        yield from _check_kind(stores, kind, types)
+        if kind in kinds:
+            yield from _check_kind(stores, kinds[kind], types)
 
 
-def _check_kind(stores: Stores, kind: str, types: dict[str, FieldType]) -> Iterator[Fault]:
-    ours = {*reserved(kind), LOCK}
+def _check_kind(stores: Stores, entry: Kind, types: dict[str, FieldType]) -> Iterator[Fault]:
+    kind, ours = entry.label, {*(reserved(entry) if entry.metadata else (*BASE, *entry.own)), "odin_origins", LOCK}
     foreign: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     # Deleted nodes may have values of an earlier type of the field.
-    statement = f"MATCH (n:{kind}) WHERE n.deleted IS NULL RETURN properties(n) AS properties"
+    statement = f"MATCH (n:{kind}) WHERE {undeleted()} RETURN properties(n) AS properties"
     for rows in stores.graph.stream(statement, size=_AT_ONCE):
         for name, value in (item for row in rows for item in row["properties"].items()):
             if name in types:

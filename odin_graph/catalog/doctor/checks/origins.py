@@ -11,6 +11,7 @@ from typing import Any
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
 from odin_graph.catalog.records.origins import LABELS, Origin, draw
+from odin_graph.graph.kinds import added_kinds
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
@@ -57,7 +58,7 @@ _REPAIR = "`odin doctor --repair` draws it again; look for a client that deletes
 
 def check_origins(stores: Stores) -> Iterator[Fault]:
     """Check that a node has an edge for each of its recorded origins, and no other edges of these types."""
-    for label in LABELS:
+    for label in (*LABELS, *added_kinds(stores.graph)):
         for row in stores.graph.read(_ORIGINS.format(label=label)):
             edges = [tuple(end) for end in row["there"]]
             yield from _further_edges(label, row, edges)
@@ -91,8 +92,8 @@ def check_sets(stores: Stores) -> Iterator[Fault]:
     """Check that activations and attributions have an edge to their checkpoint."""
     for label in ("ActivationSet", "AttributionSet"):
         rows = stores.graph.read(
-            f"MATCH (s:{label} {{state: 'ready'}}) WHERE NOT EXISTS {{ MATCH (s)-[:DERIVED_FROM]->(:Checkpoint) }} "
-            "RETURN s.id AS id"
+            f"MATCH (s:{label}) WHERE {alive(label, 's')} "
+            "AND NOT EXISTS { MATCH (s)-[:DERIVED_FROM]->(:Checkpoint) } RETURN s.id AS id"
         )
         for row in rows:
             yield Fault(

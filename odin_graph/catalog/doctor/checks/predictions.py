@@ -16,10 +16,11 @@ from odin_graph.catalog.experiments.projection import project_again
 from odin_graph.catalog.experiments.scoring import Scoring
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import OdinError, StoreError
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
-_SETS = """
-MATCH (s:PredictionSet {state: 'ready'}) OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
+_SETS = f"""
+MATCH (s:PredictionSet) WHERE {alive("PredictionSet", "s")} OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
 OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment) OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN s.id AS id, s.rows AS rows, s.nodes AS nodes, s.task AS task, s.classes AS classes, d.id AS dataset,
        e.id AS experiment, c.id AS checkpoint

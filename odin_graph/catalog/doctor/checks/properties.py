@@ -11,7 +11,9 @@ from neomodel import ArrayProperty, BooleanProperty, FloatProperty, IntegerPrope
 from neomodel.properties import Property
 
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
+from odin_graph.graph.kinds import added_kinds
 from odin_graph.graph.writer import quoted
+from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.nodes import NODES
 from odin_graph.schema.properties import JsonProperty
 from odin_graph.stores import Stores
@@ -50,10 +52,11 @@ _RESTORE: Final = "Restore the graph from a backup, and look for a client that c
 
 def check_dates(stores: Stores) -> Iterator[Fault]:
     """Check the dates of each node. In Cypher a value that is not a date is neither before nor after one."""
-    for label, name in ((label, name) for label, names in _DATES.items() for name in names):
+    added = dict.fromkeys(added_kinds(stores.graph), ("created_at",))
+    for label, name in ((label, name) for label, names in {**_DATES, **added}.items() for name in names):
         state = "AND n.state IN $states " if name in _DATED else ""
         rows = stores.graph.read(
-            f"MATCH (n:{label}) WHERE n.deleted IS NULL {state}AND NOT coalesce(n.{name} > $earliest, false) "
+            f"MATCH (n:{label}) WHERE {undeleted()} {state}AND NOT coalesce(n.{name} > $earliest, false) "
             "RETURN n.id AS id LIMIT 1000",
             {"earliest": _EARLIEST, "states": list(_DATED.get(name, ()))},
         )

@@ -14,7 +14,9 @@ from odin_graph.stores import Stores
 
 def check_vector_sets(stores: Stores) -> Iterator[Fault]:
     """Check that each ready vector set has as many vectors as were added and not purged."""
-    for row in stores.graph.read("MATCH (v:VectorSet {state: 'ready'}) RETURN v.id AS id, v.rows AS rows"):
+    for row in stores.graph.read(
+        f"MATCH (v:VectorSet) WHERE {alive('VectorSet', 'v')} RETURN v.id AS id, v.rows AS rows"
+    ):
         try:
             number = len(rows_of(stores, row["id"]).coverage())
         except (StoreError, OSError):  # `check_segments` reports it

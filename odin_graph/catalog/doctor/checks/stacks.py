@@ -7,6 +7,7 @@ from typing import get_args
 
 from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.catalog.images.stacks import PARTS, Kind, images_of, stack_digest
+from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 _ROOTS = """
@@ -17,7 +18,9 @@ MATCH (v:{kind} {{id: $id}}) MATCH (v)<-[:HAS_ROOT]-(i:Image) MATCH (i)-[:DERIVE
 def check_stacks(stores: Stores) -> Iterator[Fault]:
     """Check number, order and digests of the images of each ready one, and that it is their root."""
     for kind in get_args(Kind):
-        rows = stores.graph.read(f"MATCH (v:{kind} {{state: 'ready'}}) RETURN properties(v) AS node ORDER BY v.id")
+        rows = stores.graph.read(
+            f"MATCH (v:{kind}) WHERE {alive(kind, 'v')} RETURN properties(v) AS node ORDER BY v.id"
+        )
         for node in (row["node"] for row in rows):
             thing, part = f"{kind.lower()} {node['id']!r}", PARTS[kind]
             images = images_of(stores, kind, node["id"], deleted=True)

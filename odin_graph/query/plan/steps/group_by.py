@@ -24,6 +24,7 @@ from odin_graph.query.plan.columns import Column, check_names, spell_columns
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 _ROW = "row"
 
@@ -60,6 +61,9 @@ class GroupBy(RowStep):
 
     def spell(self) -> str:
         return f".group_by({spell_columns(self.keys)}).agg({spell_columns(self.aggregates)})"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        return to.group_by(self.keys, self.aggregates)
 
     def does(self) -> str:
         return f"group by {', '.join(spell(column.value) for column in self.keys) or 'nothing: one row'}"

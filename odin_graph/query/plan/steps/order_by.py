@@ -17,6 +17,7 @@ from odin_graph.query.plan.base_step import RowStep
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class OrderBy(RowStep):
 
     def spell(self) -> str:
         return f".order_by({', '.join(map(spell_key, self.keys))})"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        to.order_by(self.keys)
+        return to
 
     def does(self) -> str:
         return f"order by {', '.join(map(spell_key, self.keys))}"

@@ -14,6 +14,7 @@ from odin_graph.query.plan.columns import Column, bind_columns, spell_columns
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ class Select(RowStep):
 
     def spell(self) -> str:
         return f".select({spell_columns(self.columns)})"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        to.select(self.columns)
+        return to
 
     def does(self) -> str:
         return f"select {', '.join(column.name for column in self.columns)}"

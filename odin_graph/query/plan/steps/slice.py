@@ -16,6 +16,7 @@ from odin_graph.query.plan.base_step import RowStep
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 MOST_ROWS: Final = 2**31 - 1
 """No answer has more; and ArcadeDB silently cuts what follows SKIP and LIMIT to 32 bits."""
@@ -71,6 +72,10 @@ class Slice(RowStep):
     def spell(self) -> str:
         start, stop = ("" if bound is None else str(bound) for bound in (self.start, self.stop))
         return f"[{start}:{stop}:{self.stride}]" if self.stride != 1 else f"[{start}:{stop}]"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        to.cut(self.start, self.stop, self.stride)
+        return to
 
     def does(self) -> str:
         return f"slice {self.spell()}"

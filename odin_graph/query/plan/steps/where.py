@@ -16,6 +16,7 @@ from odin_graph.query.plan.base_step import RowStep
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 _FEW = 8
 """If fewer than one row in so many is left, the others are dropped before the next condition."""
@@ -47,6 +48,10 @@ class Where(RowStep):
 
     def spell(self) -> str:
         return f".where({spell(self.predicate)})"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        to.keep(self.predicate)
+        return to
 
     def does(self) -> str:
         return f"where {spell(self.predicate)}"

@@ -16,6 +16,7 @@ from odin_graph.query.plan.columns import Column, bind_columns, spell_columns
 if TYPE_CHECKING:
     from odin_graph.query.names.scope import Scope
     from odin_graph.query.operators.operator import Apply
+    from odin_graph.query.plan.cypher_text import CypherText
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class WithColumns(RowStep):
 
     def spell(self) -> str:
         return f".with_columns({spell_columns(self.columns)})"
+
+    def cypher(self, to: CypherText) -> CypherText:
+        to.add(self.columns)
+        return to
 
     def does(self) -> str:
         return f"columns {', '.join(f'{column.name} = {spell(column.value)}' for column in self.columns)}"
