@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-SHARED = ("engine", "neo4j", "s3proxy")
-"""Of ours: the archive of the embedded engine's classes, and servers from Maven's jars."""
+SHARED = ("neo4j", "s3proxy")
+"""Of ours: servers from Maven's jars."""
+ARCHIVES = Path(sys.prefix) / "odin-graph-engine"
+"""Where the archive of the embedded engine's classes is kept: of one environment, since a user's few would be evicted
+by those of others, and each start of an engine would take twice as long."""
 
 
 def own_cache(folder: Path) -> None:
@@ -20,6 +24,8 @@ def own_cache(folder: Path) -> None:
     for name in SHARED:
         (real / "odin-graph" / name).mkdir(parents=True, exist_ok=True)
         (ours / name).symlink_to(real / "odin-graph" / name)
+    ARCHIVES.mkdir(exist_ok=True)
+    (ours / "engine").symlink_to(ARCHIVES)
     for other in real.iterdir():
         if other.name != ours.name:
             (folder / other.name).symlink_to(other)

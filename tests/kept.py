@@ -1,4 +1,4 @@
-"""A world that many tests only read is made once, and again only after a test that wrote to it."""
+"""A world that many tests only read stays as long as they do, and is put back after a test that wrote to it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import odin_graph as og
+from tests.stored import filled
 
 if TYPE_CHECKING:
     from odin_graph.address import Address
@@ -29,16 +30,16 @@ def kept(fill: Fill) -> Any:
     """
     (source,) = inspect.signature(fill).parameters
 
-    def filled(engine: Any, address: Address, held: Any) -> Any:
+    def standing(engine: Any, address: Address, held: Any) -> Any:
         if engine.world is None:
-            engine.world = World.of(fill, fill(held), engine.graph, Path(address.arrays))
+            engine.world = World.of(fill, filled(held, fill), engine.graph, Path(address.arrays))
         return held if isinstance(engine.world.made, type(held)) else engine.world.made
 
     def of_db(engine: Any, address: Address, db: og.Workspace) -> Any:
-        return filled(engine, address, db)
+        return standing(engine, address, db)
 
     def of_stores(engine: Any, address: Address, stores: Stores) -> Any:
-        return filled(engine, address, stores)
+        return standing(engine, address, stores)
 
     _fills[fill.__module__, fill.__name__] = fill
     return pytest.fixture({"db": of_db, "stores": of_stores}[source], name=fill.__name__)

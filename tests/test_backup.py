@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 import odin_graph as og
 from odin_graph.arrays.files import Files
 from odin_graph.catalog import backup as backups
+from tests.forking import Program
 
 pytestmark = pytest.mark.starts_engine
 
@@ -79,9 +78,8 @@ def test_what_others_write_meanwhile_is_there_whole_or_not_at_all(tmp_path: Path
     """Another process adds batch after batch; each copy holds the first so many of them."""
     folder = tmp_path / "busy.odin"
     og.connect(folder).close()
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+    writer = Program(["-c", WRITER, folder])
     try:
-        assert writer.stdout is not None
         assert [writer.stdout.readline().strip() for _ in range(2)] == ["open", "going"]
         with og.connect(folder) as db:
             for number in range(2):

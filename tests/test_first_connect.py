@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from odin_graph.address import Address
 from odin_graph.graph import install
 from tests.conftest import Engine
+from tests.forking import Program
 
 PROGRAM = """
 import json, sys
@@ -52,23 +51,11 @@ def new(engine: Engine, tmp_path: Path) -> Iterator[Address]:
 @pytest.mark.parametrize("processes", [4, pytest.param(8, marks=pytest.mark.soak)])
 def test_all_open_one_workspace(new: Address, processes: int) -> None:
     """Each opens it and stores its images; it is one workspace, and no key is given twice."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps(asdict(new)), str(who)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for who in range(processes)
-    ]
+    running = [Program(["-c", PROGRAM, json.dumps(asdict(new)), str(who)]) for who in range(processes)]
     for process in running:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     for process in running:
-        assert process.stdin is not None
         process.stdin.write("\n")
-        process.stdin.flush()
     answers = []
     for process in running:
         out, err = process.communicate(timeout=300)

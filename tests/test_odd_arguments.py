@@ -25,6 +25,8 @@ import torch
 import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import OdinError
+from tests.kept import kept
+from tests.stored import filled
 
 SHARE, SECONDS = 1, 60
 
@@ -337,10 +339,10 @@ def soon() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture
+@kept
 def retina(db: og.Workspace) -> og.Workspace:
     """The workspace of the guides."""
-    example.build(db, experiments=2)
+    filled(db, example.build, experiments=2)
     return db
 
 

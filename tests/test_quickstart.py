@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ import odin_graph as og
 from odin_graph import quickstart
 from odin_graph.cli.app import app
 from tests.conftest import Engine
+from tests.forking import run
 
 pytestmark = pytest.mark.starts_engine
 
@@ -45,16 +44,13 @@ def arrays() -> list[str]:
 def test_the_main_job(engine: Engine, folders: Path, tmp_path: Path, arrays: list[str]) -> None:
     engine.wipe()
     reach = engine.graph.endpoint
-    command = [sys.executable, "-m", "odin_graph.cli", "quickstart", "--data", str(folders), "--out", str(tmp_path)]
+    command = ["-m", "odin_graph.cli", "quickstart", "--data", str(folders), "--out", str(tmp_path)]
     command += arrays
     log_in = {}
     if engine.folder is None:
         command += ["--graph", reach.address]
         log_in = {"ODIN_GRAPH_USER": reach.user, "ODIN_GRAPH_PASSWORD": reach.password}
-    first, second = (
-        subprocess.run(command, capture_output=True, text=True, env={**os.environ, **log_in}, timeout=300, check=False)
-        for _ in range(2)
-    )
+    first, second = (run(command, env={**os.environ, **log_in}, timeout=300) for _ in range(2))
     assert first.returncode == 0, first.stderr[-3000:]
     assert second.returncode == 0, second.stderr[-3000:]
     assert "300 added" in first.stdout

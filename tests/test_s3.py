@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from odin_graph.errors import StoreError, WorkspaceError
 from odin_graph.stores import Stores
 from tests.conftest import Engine
 from tests.engines.s3 import Moto, S3Server, in_s3, start
+from tests.forking import run
 from tests.workspaces import add_digits, connect
 
 BUDGET = Budget(memory=256 << 20, threads=2)
@@ -50,9 +49,7 @@ def address(engine: Engine, s3: S3Server, tmp_path: Path) -> Address:
 def read_elsewhere(address: Address) -> list[str]:
     """What another process reads."""
     held = {name: getattr(address, name) for name in ("arrays", "folder", "graph", "database", "user", "password")}
-    done = subprocess.run(
-        [sys.executable, "-c", READER, json.dumps(held)], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = run(["-c", READER, json.dumps(held)], timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()
 

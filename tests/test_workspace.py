@@ -6,8 +6,6 @@ import json
 import multiprocessing
 import pickle
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import odin_graph as og
 from odin_graph import F
 from odin_graph.address import Address
 from tests.conftest import Engine
+from tests.forking import run
 from tests.workspaces import add_digits, as_server, connect
 
 pytestmark = pytest.mark.starts_engine
@@ -245,9 +244,7 @@ def test_a_pickled_query_holds_no_password_and_takes_it_from_the_environment(
     assert db.bolt.password.encode() not in (tmp_path / "query").read_bytes()
     monkeypatch.setenv("ODIN_GRAPH_PASSWORD", db.bolt.password)
     program = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).count())"
-    ran = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "query"], capture_output=True, text=True, timeout=120, check=False
-    )
+    ran = run(["-c", program, tmp_path / "query"], timeout=120)
     assert ran.stdout.strip() == "8", ran.stderr
 
 

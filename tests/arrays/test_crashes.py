@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from odin_graph.arrays import ArrayStore, SegmentedArray, compact
 from odin_graph.config import Budget
 from odin_graph.errors import SpaceError, StoreError
+from tests.forking import Program, run
 
 BUDGET = Budget(memory=64 << 20, threads=2)
 KEYS = np.arange(1, 101)
@@ -73,8 +73,8 @@ except SpaceError:
 
 def test_a_file_that_may_not_grow_is_a_full_disk_too(tmp_path: Path) -> None:
     """The kernel itself ends the write half-way; it needs no rights, so this runs everywhere."""
-    said = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert said.stdout == "[]\n"
+    said = run(["-c", LIMITED, tmp_path])
+    assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr
 
 
 WRITER = """
@@ -95,12 +95,8 @@ def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> N
     print(f"seed {seed}")
     store = ArrayStore(str(tmp_path), BUDGET)
     for _ in range(3):
-        writers = [
-            subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-            for _ in range(2)
-        ]
+        writers = [Program(["-c", WRITER, tmp_path]) for _ in range(2)]
         for writer in writers:
-            assert writer.stdout is not None
             acknowledged = [writer.stdout.readline().split()]
             time.sleep(float(draw.uniform(0.0, 0.3)))
             writer.send_signal(signal.SIGKILL)

@@ -17,6 +17,7 @@ import odin_graph as og
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import WorkspaceError
 from odin_graph.stores import Stores
+from tests.kept import kept
 from tests.runtime.digits import PREPROCESS, add_digits, trained
 from tests.runtime.networks import SmallNet
 
@@ -282,7 +283,7 @@ def _examined_afresh(stores: Stores) -> tuple[object, ...]:
         return (refused,)
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     """One of everything."""
     add_digits(db._stores, 120)

@@ -14,9 +14,10 @@ from odin_graph.catalog.records import leases
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def keys(stores: Stores) -> np.ndarray:
     """Six images, labeled cat, dog, cat, dog ..."""
     return add_images(stores, batch(6, labels=["cat", "dog"] * 3, metadata={"age": [1, 2, 3, None, 5, 6]})).keys

@@ -25,12 +25,13 @@ from odin_graph.catalog.records.views import delete_view, save_view
 from odin_graph.graph import install
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
+from tests.kept import kept
 
 SET = "vgg/1/predictions/1"
 PIXELS = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
 
 
-@pytest.fixture
+@kept
 def keys(stores: Stores) -> np.ndarray:
     """A workspace with one of everything."""
     keys = add_images(stores, batch(20, labels=["cat", "dog"] * 10, metadata={"age": list(range(20))})).keys

@@ -21,9 +21,10 @@ from odin_graph.errors import ConflictError, DataError, UnknownNameError
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 from tests.catalog.test_leases import dead_owner
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def world(stores: Stores) -> Stores:
     """Model vgg, data sets pets@1 and pets@2."""
     keys = add_images(stores, batch(4, labels=["cat", "dog"] * 2)).keys

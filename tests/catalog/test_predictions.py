@@ -26,12 +26,13 @@ from odin_graph.schema.tasks import TASKS
 from odin_graph.schema.tasks.regression import Regression
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
+from tests.kept import kept
 from tests.shares import share
 
 CLASSES = ["cat", "dog", "owl"]
 
 
-@pytest.fixture
+@kept
 def keys(stores: Stores) -> np.ndarray:
     """Six images in data set pets@1, labeled cat, dog, cat, dog ...; experiment vgg/1."""
     keys = add_images(stores, batch(6, labels=["cat", "dog"] * 3)).keys

@@ -25,6 +25,7 @@ from odin_graph.catalog.purge.purge import purge
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.stores import Stores
+from tests.kept import kept
 
 REF = UnitRef("ab" * 32, codec="f32")
 SHAPE = (2, 3)
@@ -52,7 +53,7 @@ def grow(stores: Stores, keys: NDArray[np.int64], checkpoint: str = "c", ref: Un
         add(growth, keys, factor)
 
 
-@pytest.fixture
+@kept
 def keys(stores: Stores) -> NDArray[np.int64]:
     for name in ("c", "d"):
         add_checkpoint(stores, None, {}, id=name)

@@ -1,4 +1,4 @@
-"""The command `odin`, run as a user runs it: in a process of its own."""
+"""The command `odin`, as a user runs it: in a process of its own, and where that matters by the real command."""
 
 from __future__ import annotations
 
@@ -16,33 +16,25 @@ import py2neo
 import pytest
 
 import odin_graph as og
+from tests.forking import Program, run
 from tests.graph.foreign import py2neo_graph
 from tests.workspaces import add_digits
 
 pytestmark = pytest.mark.starts_engine
 
-ODIN = [sys.executable, "-m", "odin_graph.cli"]
+ODIN = ("-m", "odin_graph.cli")
 SECONDS = 120
 
 
 def odin(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a verb to its end."""
-    return subprocess.run(
-        [*ODIN, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-        env={**os.environ, **environment},
-    )
+    return run([*ODIN, *words], timeout=SECONDS, env={**os.environ, **environment})
 
 
 @contextmanager
-def holding(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+def holding(*words: str | Path) -> Iterator[Program]:
     """A verb that runs until it is stopped."""
-    with subprocess.Popen(
-        [*ODIN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    ) as process:
+    with Program([*ODIN, *words]) as process:
         try:
             yield process
         finally:
@@ -71,7 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_version() -> None:
-    ran = odin("--version")
+    """By a real start of Python, which has imported nothing before."""
+    command = [sys.executable, *ODIN, "--version"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{version('odin-graph')}\n", "")
 
 
@@ -83,7 +77,9 @@ def test_help_lists_the_verbs() -> None:
 
 
 def test_info(folder: Path) -> None:
-    ran = odin("info", folder)
+    """By a real start of Python too."""
+    command = [sys.executable, *ODIN, "info", folder]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert str(folder) in ran.stdout
     assert "20 images, 1 datasets, 0 models, 0 experiments" in ran.stdout

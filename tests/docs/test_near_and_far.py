@@ -9,11 +9,12 @@ import pytest
 import odin_graph as og
 from odin_graph import example
 from tests.docs.near_and_far import run_both
+from tests.stored import filled
 
 
 @pytest.mark.parametrize("page", ["query.md", "neurons.md", "verbs.md"])
 def test_the_example(page: str, db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    example.build(db, experiments=2 if page == "query.md" else 1)
+    filled(db, example.build, experiments=2 if page == "query.md" else 1)
     monkeypatch.chdir(tmp_path)
     names, _ = run_both(page, db, monkeypatch)
     assert names

@@ -8,10 +8,11 @@ import pytest
 import odin_graph as og
 from odin_graph import example
 from tests.docs.pages import DOCS, run_page
+from tests.stored import filled
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     names = run_page("neurons.md", db, monkeypatch)
     test, eyes, layer = names["test"], names["eyes"], names["layer"]
     assert (len(layer.units), len(layer.channels)) == (512, 8)

@@ -10,13 +10,14 @@ import pytest
 
 import odin_graph as og
 from odin_graph import example
+from tests.stored import filled
 
 GUIDE = Path(__file__).parents[2] / "docs" / "query.md"
 _BLOCK = re.compile(r"^```python(?: raises=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    example.build(db)
+    filled(db, example.build, experiments=2)
     monkeypatch.setattr(og, "connect", lambda _: db)  # the guide opens a folder; here it is this engine's workspace
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

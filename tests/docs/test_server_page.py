@@ -16,10 +16,11 @@ from odin_graph.catalog.records.tokens import create_token
 from odin_graph.server import Settings, create_app
 from tests.docs.pages import DOCS, run_page
 from tests.server.serving import served
+from tests.stored import filled
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     monkeypatch.chdir(tmp_path)
     token = create_token(db._stores, "docs", "write")
     with served(db, Settings()) as port:

@@ -7,10 +7,11 @@ import pytest
 import odin_graph as og
 from odin_graph import example
 from tests.docs.pages import run_page
+from tests.stored import filled
 
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     names = run_page("verbs.md", db, monkeypatch)
     assert names["history"]["after"].tolist() == ["normal"]
     assert "Left: pictures" in str(names["report"])

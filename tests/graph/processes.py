@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Self
@@ -13,6 +11,7 @@ from typing import Self
 import psutil
 
 from odin_graph.graph import Endpoint, Graph
+from tests.forking import Program
 
 
 def reserve(endpoint: Endpoint, times: int, each: int) -> list[int]:
@@ -37,12 +36,9 @@ graph.close()
 """
 
 
-def start_user(folder: Path, *, stay: bool = True) -> tuple[subprocess.Popen[str], int]:
+def start_user(folder: Path, *, stay: bool = True) -> tuple[Program, int]:
     """A process that opens the engine of a folder; and the pid of the keeper that it found."""
-    user = subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder), *(["stay"] if stay else [])], stdout=subprocess.PIPE, text=True
-    )
-    assert user.stdout is not None
+    user = Program(["-c", USER, folder, *(["stay"] if stay else [])])
     return user, int(user.stdout.readline())
 
 
@@ -74,16 +70,11 @@ class Asker:
     """A process that has the engine of a folder open, and counts probes when it is asked."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", ASKER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = Program(["-c", ASKER, folder])
 
     def ask(self) -> int:
         """The number of probes."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write("?\n")
-        self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
     def __enter__(self) -> Self:

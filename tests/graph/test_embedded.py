@@ -44,14 +44,14 @@ def test_whole_life(folder: Path) -> None:
 
     killed.kill()
     killed.wait()
-    killed.stdout.close()  # type: ignore[union-attr]
+    killed.stdout.close()
     assert graph.read("MATCH (p:Probe) RETURN p.n AS n") == [{"n": 1}]
     other, seen = start_user(folder)
     assert seen == pid
     graph.close()
     other.kill()  # the last user goes by kill -9
     other.wait()
-    other.stdout.close()  # type: ignore[union-attr]
+    other.stdout.close()
     assert wait_until_gone(pid), "the engine stops by itself"
     assert not (folder / "endpoint.json").exists()
     assert not [file for file in folder.rglob("*.lck") if "database" in file.name]

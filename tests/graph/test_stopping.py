@@ -83,7 +83,7 @@ def test_processes_that_open_at_once_share_one_engine(folder: Path) -> None:
         for user, _ in users:
             user.kill()
             user.wait()
-            user.stdout.close()  # type: ignore[union-attr]
+            user.stdout.close()
     assert wait_until_gone(users[0][1])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import odin_graph as og
 from odin_graph.errors import ModelError
 from odin_graph.runtime.models import fit, trust
+from tests.kept import kept
 
 
 class Net(nn.Module):
@@ -37,7 +38,7 @@ def weights(**changed: Any) -> dict[str, Tensor]:
     return {**Net().state_dict(), **changed}
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     db.models.add("net", Net, input_shape=(1, 4, 4), classes=["a", "b"], preprocess=[og.ops.ToFloat()])
     return db

@@ -12,6 +12,8 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import ConflictError, DataError, QueryError, UnknownNameError
 from odin_graph.objects.query.things import ThingQuery
+from tests.kept import kept
+from tests.stored import filled
 
 KINDS = {
     "images": "Image",
@@ -28,10 +30,10 @@ KINDS = {
 }
 
 
-@pytest.fixture
+@kept
 def clinic(db: og.Workspace) -> og.Workspace:
     """One thing of every kind at least."""
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     pixels = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
     db.volumes.add("brain", pixels, site="Lima", progress=False)
     db.videos.add("surgery", pixels + 1, fps=25, progress=False)

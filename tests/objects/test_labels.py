@@ -16,12 +16,13 @@ from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.client import LocalSession
 from odin_graph.errors import ConflictError, DataError, MetadataError
+from tests.kept import kept
 from tests.shares import share
 
 IDS = [f"i{number}" for number in range(6)]
 
 
-@pytest.fixture
+@kept
 def pets(db: og.Workspace) -> og.Workspace:
     pixels = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
     db.images.add(images=pixels, ids=IDS, labels=["cat", "dog"] * 3, metadata={"age": list(range(6))})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 import odin_graph as og
 from odin_graph.ops import Normalize, Pipeline, ToFloat
 from odin_graph.runtime.models import trust
+from tests.forking import run
 from tests.runtime.networks import Fixed, SmallNet
 
 PREPROCESS = [ToFloat(), Normalize(mean=0.13, std=0.31)]
@@ -147,9 +146,7 @@ def test_a_class_of_a_script_needs_trust_elsewhere(
         name: getattr(db._stores.address, name)
         for name in ("arrays", "folder", "graph", "database", "user", "password")
     }
-    done = subprocess.run(
-        [sys.executable, tmp_path / "script.py", json.dumps(address)], capture_output=True, text=True, check=False
-    )
+    done = run([tmp_path / "script.py", json.dumps(address)])
     assert done.returncode == 0, done.stderr
     (checkpoint,) = db.models["scaled"].checkpoints()
     assert checkpoint.id == done.stdout.strip()

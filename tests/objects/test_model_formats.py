@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,13 +28,15 @@ from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.errors import MissingExtraError, ModelError, UnknownNameError
 from odin_graph.registry import PluginError
 from odin_graph.runtime.models.formats import FORMATS
+from tests.forking import run
+from tests.kept import kept
 from tests.runtime.digits import digits
 
 N = 120
 DIGITS = tuple(range(10))
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     pixels, labels = digits()
     db.images.add(images=pixels[:N], labels=labels[:N].tolist(), prefix="digit", progress=False)
@@ -237,8 +238,9 @@ def test_only_what_runs_code_needs_trust(tmp_path: Path) -> None:
         db.models.add("forest", RandomForestClassifier(2).fit(rows(), digits()[1][:N]))
 
     def elsewhere(*more: str) -> list[str]:
-        call = [sys.executable, "-c", ELSEWHERE, str(folder), *more]
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()
+        ran = run(["-c", ELSEWHERE, folder, *more])
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()
 
     free, refused = elsewhere()
     assert free == "Foreign"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,11 @@ from odin_graph.objects.things.experiment import Experiments
 from odin_graph.objects.things.run import Run
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
+from tests.forking import Program
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def world(stores: Stores) -> Stores:
     """Data set pets@1 of four images, labeled cat, dog, cat, dog."""
     add_images(stores, batch(4, labels=["cat", "dog"] * 2))
@@ -142,10 +142,8 @@ def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path
         "print('running', flush=True)\n"
         "time.sleep(600)\n"
     )
-    command = [sys.executable, "-c", script, json.dumps(asdict(world.address))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"running\n"
+    with Program(["-c", script, json.dumps(asdict(world.address))]) as process:
+        assert process.stdout.readline() == "running\n"
         assert Experiments(LocalSession(world))["mine"].state == "running"
         with pytest.raises(ConflictError, match=f"'mine' is being written by process {process.pid} on "):
             Run.start(LocalSession(world), id="mine")

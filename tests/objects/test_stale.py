@@ -10,11 +10,12 @@ import pytest
 
 import odin_graph as og
 from tests.docs.test_cypher import STATEMENTS
+from tests.kept import kept
 
 IDS = [f"i{n}" for n in range(6)]
 
 
-@pytest.fixture
+@kept
 def pets(db: og.Workspace) -> og.Workspace:
     """Six images, and an experiment that takes all of them for a cat."""
     pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)

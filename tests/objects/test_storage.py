@@ -16,6 +16,7 @@ from odin_graph.catalog.records.segments import segments_of
 from odin_graph.objects.collections.storage import size_of
 from odin_graph.objects.collections.storage_report import StorageReport
 from tests.catalog.test_usage import forget
+from tests.stored import filled
 from tests.workspaces import connect
 
 
@@ -23,7 +24,7 @@ from tests.workspaces import connect
 def db(db: og.Workspace) -> og.Workspace:
     """With units of a layer in two codecs, and its embeddings, which were asked for once more."""
     forget(db._stores)
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
     layer.materialize(test[:100])
     layer.materialize(test, codec="f32")

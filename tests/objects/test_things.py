@@ -15,12 +15,13 @@ from odin_graph.objects.query.things import ThingQuery
 from odin_graph.query.plan import wire
 from odin_graph.schema.tasks import measures, scores
 from tests.kept import kept
+from tests.stored import filled
 
 
 @kept
 def lab(db: og.Workspace) -> og.Workspace:
     """Two experiments that ran here, and two from elsewhere, trained on halves of the digits."""
-    example.build(db, experiments=2)
+    filled(db, example.build, experiments=2)
     left = db.datasets.add("left", db.images()[:60])
     right = db.datasets.add("right", db.images()[60:])
     db.experiments.add("a", train=left, params={"lr": 1e-2, "optimizer": {"name": "adam"}}, metrics={"loss": 0.5})

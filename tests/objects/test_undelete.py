@@ -10,11 +10,12 @@ import pytest
 import odin_graph as og
 from odin_graph import ConflictError, QueryError, UnknownNameError
 from odin_graph.catalog.doctor.doctor import examine
+from tests.kept import kept
 
 IDS = ["a", "b", "c", "d"]
 
 
-@pytest.fixture
+@kept
 def world(db: og.Workspace) -> og.Workspace:
     """Four images, a data set of them, an experiment with predictions, and a volume."""
     pixels = np.random.default_rng(0).integers(0, 255, (4, 4, 4), dtype=np.uint8)

@@ -16,11 +16,12 @@ from odin_graph import F
 from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.catalog.records import updates
 from odin_graph.errors import ConflictError, DataError, FrozenError, MetadataError, StoreError, UnknownNameError
+from tests.kept import kept
 
 IDS = [f"i{number}" for number in range(8)]
 
 
-@pytest.fixture
+@kept
 def pets(db: og.Workspace) -> og.Workspace:
     """Eight images of two kinds, a frozen version of six, an experiment that predicted over it."""
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)

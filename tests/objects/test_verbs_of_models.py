@@ -9,11 +9,12 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import ConflictError, FrozenError, UnknownNameError
 from tests.kept import kept
+from tests.stored import filled
 
 
 @kept
 def clinic(db: og.Workspace) -> og.Workspace:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 

@@ -13,9 +13,10 @@ from odin_graph.catalog.doctor.doctor import examine
 from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.objects.query.derived import DerivedQuery
 from odin_graph.objects.query.things import ThingQuery
+from tests.kept import kept
 
 
-@pytest.fixture
+@kept
 def scans(db: og.Workspace) -> og.Workspace:
     pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
     db.images.add(images=pixels, labels=["cat", "dog"] * 4, metadata={"age": list(range(8))})

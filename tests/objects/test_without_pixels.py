@@ -15,6 +15,7 @@ import odin_graph as og
 from odin_graph import example
 from odin_graph.errors import DataError, StoreError
 from odin_graph.objects.layers.layer import Layer
+from tests.stored import filled
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class World:
 
 @pytest.fixture(params=["made by another client", "files gone"])
 def world(db: og.Workspace, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     layer = db.experiment("small-cnn/1").layer("features")
     if request.param == "made by another client":
         db.cypher("CREATE (:Image {id: 'half', key: 900000, label: 'DME', site: 'Lima'})", write=True)

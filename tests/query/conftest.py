@@ -11,6 +11,7 @@ from odin_graph.client import LocalSession
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 from tests.conftest import Engine
+from tests.stored import filled
 
 from . import unit_world
 from .unit_world import Captured
@@ -22,4 +23,4 @@ def quarters(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("units") / "arrays"))
     stores.keep()
     with Workspace(LocalSession(stores)) as workspace:
-        yield workspace, unit_world.build(workspace)
+        yield workspace, filled(workspace, unit_world.build)

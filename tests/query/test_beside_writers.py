@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from random import SystemRandom
@@ -20,6 +18,7 @@ from odin_graph.client import LocalSession
 from odin_graph.columns import snapshot_file
 from odin_graph.errors import ExpressionError
 from odin_graph.schema.metadata import FieldType
+from tests.forking import Program
 from tests.workspaces import as_server
 
 WORKER = """
@@ -72,7 +71,7 @@ while time.time() < end:
             failed.append(traceback.format_exc()[-1500:])
 print(json.dumps({"reads": reads, "failed": failed[:3]}))
 """
-SECONDS = [20, pytest.param(600, marks=pytest.mark.soak)]
+SECONDS = [6, pytest.param(600, marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize("seconds", SECONDS)
@@ -88,14 +87,7 @@ def test_every_read_beside_writers_is_an_answer(
     fields = {"left": [0] * 200, "right": [0] * 200}
     db.images.add(images=pixels, ids=[f"base/{n}" for n in range(200)], labels=["x"] * 200, metadata=fields)
     how = as_server(db, address.arrays)
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, json.dumps(how), str(me), str(number + me), str(seconds)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for me in range(6)
-    ]
+    running = [Program(["-c", WORKER, json.dumps(how), str(me), str(number + me), str(seconds)]) for me in range(6)]
     said = [json.loads(process.communicate()[0].strip().splitlines()[-1]) for process in running]
     assert sum(one["reads"] for one in said) >= 6
     assert not [failure for one in said for failure in one["failed"]]

@@ -15,6 +15,7 @@ from odin_graph import F, example
 from odin_graph.catalog.activations import vector_indexes
 from odin_graph.vectors import METRICS, approximate
 from tests.shares import share
+from tests.stored import filled
 from tests.vectors.test_vectors import plain
 
 D = 5
@@ -128,7 +129,7 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def test_a_layers_embeddings_are_searched_likewise(db: og.Workspace) -> None:
     """Also where more of them are stored than pass, and as many pass as are stored of others."""
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     layer, test = db.experiment("small-cnn/1").layer("features"), db.images("retina-test")
     layer.embeddings(test[:60], progress=False)
     for passing in (test[:60], test[20:80], test.where(F("age") > 50), test):
@@ -148,7 +149,7 @@ def test_an_index_is_kept_and_grows_and_is_built_when_it_pays(
     db: og.Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few searches are answered by scans; what was built is used again, grown by what is new, mended when damaged."""
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     stores, test = db._stores, db.images("retina-test")
     rows = np.random.default_rng(0).normal(size=(len(test), 6)).astype(np.float32)
     clip = db.vectors.add("clip", test[:100], rows[:100])

@@ -12,12 +12,13 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import QueryError, UnknownNameError
 from tests.kept import kept
+from tests.stored import filled
 
 
 @kept
 def world(db: og.Workspace) -> og.Workspace:
     """Digits that are ``retina-test``; of the first ten, crops, and of two of these, blurred ones; a volume."""
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     crops = db.images()[:10].crop((1, 1, 6, 6)).store("crop", progress=False)
     crops[:2].blur(1.0).store("blur", progress=False)
     db.volumes.add("head", np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5), progress=False)

@@ -14,13 +14,14 @@ import odin_graph as og
 from odin_graph import F, example
 from odin_graph.errors import ConflictError, DataError, QueryError, ShapeError, UnknownNameError, UnreadableImageError
 from tests.kept import kept
+from tests.stored import filled
 
 pytestmark = pytest.mark.one_engine
 
 
 @kept
 def retina(db: og.Workspace) -> og.Workspace:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 
@@ -183,7 +184,7 @@ def test_a_purged_image_leaves_its_vectors(retina: og.Workspace) -> None:
 
 
 def test_a_layer_that_has_gone_is_named(db: og.Workspace) -> None:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     exp, test = db.experiment("small-cnn/1"), db.images("retina-test")
     near = test.nearest(test[0], by=exp.layer("features"), k=3)
     other = near.to_json()

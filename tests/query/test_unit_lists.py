@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph import example
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets
 from odin_graph.query.units import unit_lists
+from tests.stored import filled
 
 from . import unit_oracle
 from .unit_world import CHANNELS, IMAGES, Captured
@@ -53,10 +55,8 @@ def test_kept_lists_answer_as_the_scan_does(
 
 
 def test_deleted_images_are_no_answer(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from odin_graph.example import build
-
     monkeypatch.setattr(unit_lists, "_SHARE", 2)
-    build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     db.images.add(images=np.random.default_rng(0).integers(0, 200, (40, 8, 8, 1)).astype(np.uint8), prefix="new")
     layer = db.experiment("small-cnn/1").layer("features")
     layer.materialize(db.images())

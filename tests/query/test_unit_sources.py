@@ -25,6 +25,7 @@ from odin_graph.query.units.unit_source import Sources
 from odin_graph.runtime.models import loaded
 from odin_graph.runtime.models.model import Runnable
 from tests.kept import kept
+from tests.stored import filled
 
 from .unit_world import answering
 
@@ -34,7 +35,7 @@ GROUP = [3, 17, 40]
 @kept
 def retina(db: og.Workspace) -> og.Workspace:
     shutil.rmtree(db._stores.cache / "speeds", ignore_errors=True)  # one folder of the tests of an engine
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 

@@ -15,13 +15,14 @@ from odin_graph.errors import ReadOnlyError, ShapeError, TimeLimitError, Unknown
 from odin_graph.graph.read_only import read_only
 from odin_graph.query.units import unit_source
 from tests.kept import kept
+from tests.stored import filled
 
 from .unit_world import answering
 
 
 @kept
 def retina(db: og.Workspace) -> og.Workspace:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 

@@ -19,6 +19,7 @@ from odin_graph.query.plan.vector_columns import DUPLICATES, OUTLIERS, UNIQUENES
 from odin_graph.vectors import graph
 from tests.kept import kept
 from tests.shares import share
+from tests.stored import filled
 
 METRIC = {"cosine": "cosine", "l2": "euclidean"}
 
@@ -108,7 +109,7 @@ def test_uniqueness_is_the_distance_to_the_nearest_other(metric: str) -> None:
 
 @kept
 def retina(db: og.Workspace) -> og.Workspace:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 

@@ -13,11 +13,12 @@ from odin_graph.errors import QueryError, UnknownNameError
 from odin_graph.query.plan.shares import shares
 from odin_graph.runtime.passes.embed import embeddings
 from tests.kept import kept
+from tests.stored import filled
 
 
 @kept
 def retina(db: og.Workspace) -> og.Workspace:
-    example.build(db, experiments=1)
+    filled(db, example.build, experiments=1)
     return db
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
 from collections import Counter
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from odin_graph.ops.augmentation import augmentation_json, read_augmentations
 from odin_graph.runtime.pixels import runs
 from odin_graph.runtime.pixels.runs import Runs
 from odin_graph.runtime.training.epochs import Epochs, balanced
+from tests.forking import run
 from tests.kept import kept
 from tests.runtime.digits import digits
 from tests.shares import share
@@ -402,13 +400,7 @@ for number, batch in enumerate(loader):
 def test_a_killed_training_goes_on(db: og.Workspace) -> None:
     from dataclasses import asdict
 
-    said = subprocess.run(
-        [sys.executable, "-c", _KILLED, json.dumps(asdict(db.images().address))],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(og.__file__).parent.parent,
-    )
+    said = run(["-c", _KILLED, json.dumps(asdict(db.images().address))])
     assert said.returncode == -9, said.stderr
     lines = [json.loads(line) for line in said.stdout.splitlines()]
     loader = db.images().loader(20, seed=3)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,6 +13,7 @@ import pytest
 import odin_graph as og
 from odin_graph.runtime.models import trust, trusted
 from odin_graph.runtime.models.trusted import trust_file
+from tests.forking import run
 from tests.kept import kept
 
 ADD = """
@@ -53,8 +52,7 @@ def world(db: og.Workspace) -> og.Workspace:
         script = Path(folder) / "script.py"
         script.write_text(ADD)
         address = json.dumps(asdict(db._stores.address))
-        command = [sys.executable, str(script), address, "one", "other"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run([script, address, "one", "other"])
     assert done.returncode == 0, done.stderr
     return db
 

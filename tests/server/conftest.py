@@ -15,6 +15,7 @@ from odin_graph.server import Settings, create_app
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 from tests.conftest import Engine
+from tests.stored import filled
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +24,14 @@ def retina(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("served") / "arrays"))
     stores.keep()
     with Workspace(LocalSession(stores)) as workspace:
-        example.build(workspace, experiments=1)
-        # What those who may only read ask for is there, in whatever order the tests run.
-        workspace.experiment("small-cnn/1").layer("features").embeddings(workspace.images())
+        filled(workspace, served)
         yield workspace
+
+
+def served(db: og.Workspace) -> None:
+    """What those who may only read ask for is there, in whatever order the tests run."""
+    filled(db, example.build, experiments=1)
+    db.experiment("small-cnn/1").layer("features").embeddings(db.images())
 
 
 @pytest.fixture(scope="module")
