@@ -116,7 +116,7 @@ class Model(Verbs):
         """
         from odin_graph.runtime.models.model import build_model
 
-        return build_model(self._stores, self._record(), trust_source=trust_source)
+        return build_model(self._session.files, self._record(), trust_source=trust_source)
 
     def distrust(self) -> bool:
         """Withdraw ``trust_source=True``. Returns whether you had trusted its code."""
@@ -125,7 +125,7 @@ class Model(Verbs):
 
         definition = definition_of(self._record())
         trust.doubt(definition)
-        return bool(trusted.revoke(self._stores, definition.digest))
+        return bool(trusted.revoke(self._session.files.origin, definition.code_digest))
 
     def add_checkpoint(
         self,
