@@ -63,7 +63,7 @@ class ThingQuery(RowSteps, QueryVerbs, Generic[T]):
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
         ids = self.ids()
-        return map_things(self._stores, self.kind, ids, list(map(self._one, ids)), function, name)
+        return map_things(self._session, self.kind, ids, list(map(self._one, ids)), function, name)
 
     def __iter__(self) -> Iterator[T]:
         return map(self._one, self.ids())
