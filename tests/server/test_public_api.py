@@ -233,7 +233,7 @@ HOW: dict[str, Of] = {
     "used_by()": lambda it: it.used_by("Dataset"),
     "values()": lambda it: it.values(["scan003.png"]),
     "weighted()": lambda it: it.weighted([1, 2]),
-    "weights()": lambda it: {name: value.numpy() for name, value in it.weights().items()},
+    "weights()": lambda it: {name: value.numpy() for name, value in sorted(it.weights().items())},
     "build()": lambda it: type(it.build()).__name__,
     "Checkpoint.load()": lambda it: [value.detach().numpy() for value in it.load().parameters()],
     "where()": lambda it: it.where(F("iop") > 11),
