@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 from odin_graph.address import Remote
 from odin_graph.analysis.compare import Comparison, compare
 from odin_graph.analysis.impact import Impact, impact
-from odin_graph.analysis.leaks import Leaks, leaks, leaks_by
+from odin_graph.analysis.leaks import Leaks, leaks_by, named_rule
 from odin_graph.analysis.seen import warn_of_seen
 from odin_graph.arguments import read_path
 from odin_graph.catalog.backup import BackupReport, back_up
 from odin_graph.catalog.datasets.datasets import resolve
-from odin_graph.catalog.doctor.doctor import Report, examine
+from odin_graph.catalog.doctor.deep import check_part, parts_of, read_again
+from odin_graph.catalog.doctor.doctor import Report, examine, examined
 from odin_graph.catalog.purge.gc import Collected, collect_garbage
 from odin_graph.catalog.records.tombstones import deletions
 from odin_graph.client import Link, RemoteSession, Session
@@ -49,13 +50,12 @@ from odin_graph.objects.things.model import Model
 from odin_graph.objects.things.run import Run
 from odin_graph.query.expressions.expressions import Expr
 from odin_graph.query.expressions.nodes import ImageField
-from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.plan import Plan
 from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.several import is_several
-from odin_graph.served import served, served_as
-from odin_graph.stores import Stores, hidden_texts
+from odin_graph.served import served
+from odin_graph.stores import Stores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,7 +250,8 @@ class Workspace(InSession):
             train: The data set version to learn from; an id without a version is the latest version.
             test: The data set version to evaluate on.
             rules: Names of leak rules (``"lineage"``, ``"digest"``, ``"near"``, or a plug-in's), fields
-                (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides.
+                (``F("patientID")``), layers (``exp.layer("features")``: near by embedding), or functions of two sides,
+                which run here: a side has ``keys``, ``fields("ra", "dec")``, ``ids(keys)`` and ``pixels``.
             within: The largest distance of near duplicates. For ``"near"`` it is the distance of the correlation of two
                 small gray pictures from 1, in thousandths (3 by default). For a layer it is the cosine distance.
 
@@ -260,14 +261,13 @@ class Workspace(InSession):
         first, second = (self._session.ask(resolve, dataset) for dataset in (train, test))
         rules = list(rules) if is_several(rules) else [rules]
         nodes: list[Any] = [rule.node if isinstance(rule, Layer | Expr) else rule for rule in rules]
-        if any(not isinstance(node, str | LayerOf | ImageField) for node in nodes):
-            local = [
-                layer_ref(node) if isinstance(node, LayerOf) else own for node, own in zip(nodes, rules, strict=True)
-            ]
-            return leaks(self._stores, first, second, local, within=within)
-        found = self._session.ask(leaks_by, first, second, nodes, within)
-        train_side = Side(self._session, found.train, found.train_keys)
-        return Leaks(train_side, Side(self._session, found.test, found.test_keys), found.matches)
+        known = [node for node in nodes if isinstance(node, str | LayerOf | ImageField)]
+        own: dict[str, Any] = dict(
+            named_rule(node, within) for node in nodes if not isinstance(node, str | LayerOf | ImageField)
+        )
+        sides = Side(self._session, first), Side(self._session, second)
+        found = self._session.ask(leaks_by, first, second, known, within) if known or not own else {}
+        return Leaks(*sides, {**found, **{name: rule(*sides) for name, rule in own.items()}})
 
     def impact(self, images: Any) -> Impact:
         """Find everything to redo if these images, or their labels, are wrong: as a table and as a picture.
@@ -354,17 +354,22 @@ class Workspace(InSession):
 
         return pd.DataFrame(self._session.ask(deletions), columns=["kind", "id", "at", "who", "why", "purged"])
 
-    def doctor(self, *, deep: bool = False, repair: bool = False) -> Report:
+    def doctor(self, *, deep: bool = False, repair: bool = False, progress: bool = True) -> Report:
         """Check graph, arrays and indexes against each other. What it cannot check is a fault: it never raises.
 
         Args:
             deep: Also read every pixel and every file again, and compare digests.
             repair: First repair what can be made again from data stored elsewhere, such as prediction nodes from their
                 columns, and report what was done.
+            progress: Show a progress bar while it reads.
         """
-        if deep or repair:
-            return examine(self._stores, deep=deep, repair=repair)
-        return replace(self._session.ask(_examined), workspace=str(self._session.address))
+        if repair:
+            return examine(self._stores, deep=deep, repair=True, progress=progress)
+        ask = self._session.ask
+        report = ask(examined)
+        faults = read_again(lambda: ask(parts_of), lambda part: ask(check_part, part), progress=progress)
+        found = tuple(dict.fromkeys([*report.faults, *(faults if deep else ())]))
+        return replace(report, workspace=str(self._session.address), faults=found)
 
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Remove files that no live node names. Files under a live lease are kept."""
@@ -417,15 +422,6 @@ class Workspace(InSession):
 def impact_of(stores: Stores, images: Plan) -> Impact:
     """What has to be redone if the images of a query are wrong."""
     return impact(stores, Query(stores.address, images).keys().tolist())
-
-
-def _examined_for_others(stores: Stores) -> Report:
-    return examine(stores).without(hidden_texts(stores))
-
-
-@served_as(_examined_for_others)
-def _examined(stores: Stores) -> Report:
-    return examine(stores)
 
 
 @served

@@ -52,16 +52,17 @@ class Tile:
     def caption(self) -> str:
         """Truth, prediction and confidence, and what a step added."""
         lines = []
+        alike = _shortened(self.predicted, _LETTERS // 2) == _shortened(self.truth, _LETTERS // 2)  # not at their ends
         if self.predicted is not None:
             mark = {True: "✗ ", False: "✓ ", None: ""}[self.wrong]
             sure = "" if self.confidence is None else f" {self.confidence:.0%}"
-            lines.append(f"{mark}pred {_shortened(self.predicted, _LETTERS - len(mark) - len(sure) - 5)}{sure}")
+            lines.append(f"{mark}pred {_shortened(self.predicted, _LETTERS - len(mark) - len(sure) - 5, alike)}{sure}")
         if self.truth is not None:
-            lines.append(f"truth {_shortened(self.truth, _LETTERS - 6)}")
+            lines.append(f"truth {_shortened(self.truth, _LETTERS - 6, alike)}")
         if self.stands_for is not None:
             lines.append(f"stands for {self.stands_for:,}")
         if self.distance is not None:
-            lines.append(f"distance {self.distance:.3f}")
+            lines.append(f"distance {self.distance:.3g}")
         if self.note is not None:
             lines.append(_shortened(self.note, _LETTERS))
         elif self.asked:
@@ -74,11 +75,15 @@ class Tile:
         return _ASKED if self.asked else {True: _WRONG, False: _RIGHT, None: _PLAIN}[self.wrong]
 
 
-def _shortened(value: Any, letters: int) -> str:
+def _shortened(value: Any, letters: int, middle: bool = False) -> str:
+    """A text without its end, or its middle, as far as there is no room for it."""
     if isinstance(value, list):
         value = ", ".join(map(str, value)) or "none"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+    if len(text) <= letters:
+        return text
+    after = (letters - 1) // 2 if middle else 0
+    return f"{text[: letters - 1 - after]}…{text[len(text) - after :]}"
 
 
 class ContactSheet(Picture):

@@ -25,7 +25,7 @@ from odin_graph.query.expressions.nodes import ImageField
 from odin_graph.query.names.spaces import layer_ref
 from odin_graph.query.plan.spaces import LayerOf
 from odin_graph.schema.properties import now
-from odin_graph.served import served, travels
+from odin_graph.served import served
 from odin_graph.stores import Stores
 
 JUDGED: Final = "test"
@@ -56,18 +56,6 @@ class Compared(Protocol):
     def ids(self, keys: NDArray[np.int64]) -> list[str]:
         """The ids of images."""
         ...
-
-
-@travels
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The content of a report, as a server sends it."""
-
-    train: str
-    train_keys: NDArray[np.int64]
-    test: str
-    test_keys: NDArray[np.int64]
-    matches: Mapping[str, Matches]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -198,7 +186,7 @@ def leaks(
         UnknownNameError: No such rule or field.
     """
     sides = train if isinstance(train, Side) else Side(stores, train), Side(stores, test)
-    named = dict(_named(rule, within) for rule in rules)
+    named = dict(named_rule(rule, within) for rule in rules)
     if not named:
         raise QueryError(f"leaks() needs at least one rule: give rules=[...], of {', '.join(LEAK_RULES)}, or a field.")
     return Leaks(*sides, {name: rule(*sides) for name, rule in named.items()})
@@ -207,14 +195,13 @@ def leaks(
 @served
 def leaks_by(
     stores: Stores, train: str, test: str, rules: list[str | ImageField | LayerOf], within: float | None
-) -> Found:
-    """`leaks` for rules that can be sent to a server: names, fields and layers."""
+) -> dict[str, Matches]:
+    """What rules find that can be sent to a server: names, fields and layers."""
     given = [
         rule if isinstance(rule, str) else layer_ref(rule) if isinstance(rule, LayerOf) else Expr(rule)
         for rule in rules
     ]
-    found = leaks(stores, train, test, given, within=within)
-    return Found(train, found.train.keys, test, found.test.keys, found.found)
+    return dict(leaks(stores, train, test, given, within=within).found)
 
 
 def on_start(stores: Stores, datasets: Mapping[str, str]) -> list[Leaks]:
@@ -242,7 +229,8 @@ def keep(stores: Stores, experiment: str, reports: Sequence[Leaks]) -> None:
     stores.graph.write("MATCH (e:Experiment {id: $id}) SET e.leaks = $leaks", {"id": experiment, "leaks": record})
 
 
-def _named(rule: Any, within: float | None) -> tuple[str, LeakRule]:
+def named_rule(rule: Any, within: float | None) -> tuple[str, LeakRule]:
+    """A rule, and its name in a report; for what it takes see `leaks`."""
     if isinstance(rule, str):
         kind = LEAK_RULES.get(rule)
         return rule, kind(within=within) if within is not None and hasattr(kind, "within") else kind()

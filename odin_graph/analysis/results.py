@@ -212,10 +212,10 @@ class Results:
 
     def _repr_html_(self) -> str:
         frame, more = self._table()
-        overall = pd.DataFrame([self._row(self.scores)]).to_html(index=False, float_format=short, na_rep="-", border=0)
+        overall = "<br>".join(map(escape, self._overall().splitlines()))  # a table of so many columns is cut off
         table = frame.to_html(index=False, float_format=short, na_rep="-", border=0) if len(frame) else ""
         notes = "<br>".join(f"- {escape(note)}" for note in (*more, *self._all_notes()))
-        return f"<b>{escape(self._head())}</b>{overall}{table}{notes}"
+        return f"<b>{escape(self._head())}</b><br>{overall}{table}{notes}"
 
     def _confusion(self) -> ConfusionCounts:
         if self.scores.confusion is None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.picture import INK, Picture
-from odin_graph.schema.tasks.pictures import PALE, RIGHT, ROWS, beside, rows_of, short_name
+from odin_graph.schema.tasks.pictures import PALE, RIGHT, ROWS, beside, rows_of
 
 if TYPE_CHECKING:
     from odin_graph.analysis.results import Results
@@ -30,7 +30,7 @@ def _groups(results: Results) -> Picture:
     measure = next(iter(results.scores.overall))
     share = results.kind.share
     rows = [
-        (short_name("(missing)" if value is None else str(value)), scores.n, scores.missing, scores.overall[measure])
+        ("(missing)" if value is None else str(value), scores.n, scores.missing, scores.overall[measure])
         for value, scores in results.groups.items()
     ]
     more = ""

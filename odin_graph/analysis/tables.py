@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from odin_graph.analysis.judged import judged
 from odin_graph.catalog.activations.activations import LayerRef
 from odin_graph.catalog.experiments.metrics import last_metrics
-from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.columns.fields import column
 from odin_graph.errors import QueryError
 from odin_graph.query.names.prediction_sets import choose
@@ -57,9 +56,7 @@ WHERE {alive("Experiment", "e")} AND {alive("PredictionSet", "s")} RETURN DISTIN
 """
 
 
-def images_table(
-    stores: Stores, dataset: str | None = None, *, one_hot: str | None = None, pixels: bool = False
-) -> pa.Table:
+def images_table(stores: Stores, dataset: str | None = None, *, one_hot: str | None = None) -> pa.Table:
     """A row an image: ``id``, ``key``, ``label``, our other fields, and a column for every metadata field.
 
     Args:
@@ -68,8 +65,6 @@ def images_table(
             deleted since. By default all, by key.
         one_hot: A field that is also given as int8 columns ``FIELD=VALUE``, 1 where the image has the value (or the
             list that it has holds it), null where it has none.
-        pixels: Add ``image``: the pixels as bytes, row by row, of the shape (height, width, bands) and the dtype that
-            stand in the columns of these names.
     """
     types = stores.columns.fields("Image")
     names = list(dict.fromkeys(["id", "key", "label", *types]))
@@ -87,9 +82,6 @@ def images_table(
             raise QueryError(f"There is no field {one_hot!r} to make one-hot columns of: {', '.join(names)}.")
         for name, values in _one_hot(one_hot, table.column(one_hot).to_pylist()).items():
             table = table.append_column(name, values)
-    if pixels:
-        images = stores.columns.array(ARRAY).read_list(table.column("key").to_numpy())
-        table = table.append_column("image", pa.array([image.tobytes() for image in images], pa.large_binary()))
     return table
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import tiledb
 
@@ -22,6 +22,8 @@ from odin_graph.errors import OdinError, SpaceError, StoreError
 from odin_graph.folder import make_inside
 
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded", "File too large")
+_PIECE: Final = 1 << 20
+"""Bytes of a file that are in memory together, if it is read in pieces."""
 FRESH: Final = "fresh"
 """The folder of what is being written; what a crash leaves there is garbage."""
 
@@ -115,6 +117,29 @@ class Files:
             return self._objects.get(path)
         except (OSError, tiledb.TileDBError) as error:
             raise self.unreadable(path, error) from error
+
+    def pieces(self, uri: str) -> tuple[int, Iterator[bytes]]:
+        """The bytes of a file, and the file in pieces of a megabyte; it is open until they end or are closed.
+
+        Raises:
+            StoreError: It is missing, or cannot be read.
+        """
+        path = self.path(uri)
+        try:
+            file = open(path, "rb") if self.local is not None else self._objects.open(path)  # noqa: PTH123, SIM115
+            size = file.seek(0, os.SEEK_END)
+        except (OSError, tiledb.TileDBError) as error:
+            raise self.unreadable(path, error) from error
+        return size, self._pieces(path, file)
+
+    def _pieces(self, path: str, file: IO[bytes]) -> Iterator[bytes]:
+        with file:
+            try:
+                file.seek(0)
+                while piece := file.read(_PIECE):
+                    yield piece
+            except OSError as error:
+                raise self.unreadable(path, error) from error
 
     def tree(self, path: str) -> list[tuple[str, int]]:
         """The files below a full address, by relative name, with their bytes; "" for the address itself.

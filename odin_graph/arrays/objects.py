@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from odin_graph.arrays import s3
 
@@ -53,6 +53,11 @@ class Objects:
         """A whole object."""
         with self._system().open_input_file(self._path(path)) as file:
             return bytes(file.read())
+
+    def open(self, path: str) -> IO[bytes]:
+        """An object, to be read piece by piece."""
+        file: IO[bytes] = self._system().open_input_file(self._path(path))
+        return file
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         """Write a whole object, in place of an existing one."""

@@ -107,6 +107,12 @@ class Link:
             except ValueError as error:
                 raise UnreachableError(f"The pixels of {self.address} were cut short: ask again ({error}).") from error
 
+    @contextmanager
+    def pieces(self, path: str) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The size of what a GET gives, and its bytes piece by piece; raises as `batches` does."""
+        with self._stream("GET", path) as answer, self._errors_translated():
+            yield int(answer.headers.get("content-length", 0)), answer.iter_bytes()
+
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._stream(method, path, **options) as answer, self._errors_translated():
             answer.read()

@@ -14,8 +14,10 @@ from odin_graph.arrays import SegmentedArray
 from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.caller import called
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.records.files import FileReader, StoredFiles
 from odin_graph.client import travel
 from odin_graph.client.executor import RemoteExecutor
+from odin_graph.client.files import RemoteFiles
 from odin_graph.client.link import Link
 from odin_graph.client.pixels import RemotePixels
 from odin_graph.deadline import deadline
@@ -40,7 +42,7 @@ class Session(Protocol):
 
     @property
     def stores(self) -> Stores:
-        """The open engines, for what writes, or takes code or models of a user's.
+        """The open engines, for what writes.
 
         Raises:
             RemoteError: The workspace is far away.
@@ -62,6 +64,11 @@ class Session(Protocol):
     @property
     def pixels(self) -> PixelReader:
         """The pixels of all images."""
+        ...
+
+    @property
+    def files(self) -> FileReader:
+        """The files that things name."""
         ...
 
     def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
@@ -97,6 +104,11 @@ class LocalSession:
         """The stored pixels."""
         return self.stores.columns.array(ARRAY)
 
+    @property
+    def files(self) -> StoredFiles:
+        """The stored files."""
+        return StoredFiles(self.stores)
+
     def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
         """Run it; the engine refuses what writes."""
         return self.stores.graph.user_read(statement, parameters, timeout=timeout)
@@ -125,9 +137,9 @@ class RemoteSession:
             RemoteError: Always; names what the user called.
         """
         raise RemoteError(
-            f"{called()} needs the workspace itself, because it stores something, reads all of it, or needs your code "
-            "or models. Over HTTP you can only read. On the machine of the workspace, use og.connect(folder). A "
-            "colleague there runs what query.to_json() gives."
+            f"{called()} needs the workspace itself: it stores something there, or hands out what stores it. Over HTTP "
+            "you can only read. On the machine of the workspace, use og.connect(folder). A colleague there runs what "
+            "query.to_json() gives."
         )
 
     def executor(self, answer: CachedAnswer | None = None) -> RemoteExecutor:  # noqa: ARG002 - the server keeps answers
@@ -152,6 +164,11 @@ class RemoteSession:
     def pixels(self) -> RemotePixels:
         """They are fetched when they are read."""
         return RemotePixels(self.link)
+
+    @property
+    def files(self) -> RemoteFiles:
+        """They are fetched when they are read."""
+        return RemoteFiles(self.link)
 
     def cypher(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Records:
         """Have it run, where the server allows it."""

@@ -14,7 +14,7 @@ from odin_graph.server.answer_cache import AnswerCache
 from odin_graph.server.authentication import Authenticator
 from odin_graph.server.bodies import Problem
 from odin_graph.server.gate import Gate
-from odin_graph.server.routes import asked, cypher, health, images, lookups, query, similar, things
+from odin_graph.server.routes import asked, cypher, files, health, images, lookups, query, similar, things
 from odin_graph.server.settings import Settings
 from odin_graph.stores import hidden_texts
 from odin_graph.workspace import Workspace
@@ -58,7 +58,8 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
     problems.install(app, hidden_texts(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
-    routers = [query.router, lookups.router, similar.router, images.router, images.arrays, things.router, asked.router]
+    routers = [query.router, lookups.router, similar.router, images.router, images.arrays]
+    routers += [files.router, things.router, asked.router]
     for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:
         app.include_router(router, prefix="/v1", dependencies=[Depends(permitted)])
     app.add_middleware(Gate, settings=allowed, authenticator=Authenticator(workspace._stores))  # noqa: SLF001

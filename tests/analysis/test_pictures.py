@@ -19,6 +19,7 @@ from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
 from odin_graph.schema.tasks.confusion import confusion_picture
 from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
+from odin_graph.schema.tasks.pictures import short_names
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "bool"])
@@ -117,6 +118,8 @@ def test_captions_stay_within_their_image() -> None:
     tile = Tile(pixels, "i", truth="n" * 80, predicted=["DME", "d" * 80], confidence=0.5, wrong=True)
     assert all(len(line) <= 26 for line in tile.caption().splitlines())
     assert tile.caption().splitlines()[0].endswith("… 50%"), "the confidence is not cut off"
+    alike = Tile(pixels, "i", truth="retinopathy, proliferative, mild", predicted="retinopathy, proliferative, severe")
+    assert alike.caption() == "pred retinopath…ve, severe\ntruth retinopath…ive, mild"
     assert Tile(pixels, "i", truth=[], asked=True).caption() == "truth none\nnearest to this one"
 
 
@@ -144,6 +147,11 @@ def test_few_pixels_are_squares_and_many_are_averaged() -> None:
         shades.append(float(middle.std()))
     assert shades[0] > 120
     assert shades[1] < 10
+
+
+def test_names_that_begin_alike_are_told_apart() -> None:
+    names = ["retinopathy, proliferative, mild", "retinopathy, proliferative, severe", "normal", "a" * 30]
+    assert short_names(names, 18) == ["retinopa…ve, mild", "retinopa…, severe", "normal", f"{'a' * 17}…"]
 
 
 def test_a_confusion_matrix_is_drawn_with_its_counts(tmp_path: Path) -> None:

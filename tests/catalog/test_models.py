@@ -9,6 +9,7 @@ import torch
 
 from odin_graph.catalog.models.checkpoints import add_checkpoint, checkpoint_of, load_weights, of_model
 from odin_graph.catalog.models.models import ModelRecord, add_model, model_ids, model_of
+from odin_graph.catalog.records.files import StoredFiles
 from odin_graph.errors import ConflictError, DataWarning, MetadataError, ModelError, UnknownNameError
 from odin_graph.runtime.models.describe import describe
 from odin_graph.runtime.models.model import Runnable
@@ -61,7 +62,7 @@ def test_checkpoints_are_numbered_and_keep_what_was_said(stores: Stores) -> None
     assert of_model(stores, "small") == [first, second] == ["small/1", "small/2"]
     held = checkpoint_of(stores, first)
     assert (held.epoch, held.step, held.best, held.model, held.experiment) == (3, 120, True, "small", None)
-    assert load_weights(stores, held).keys() == SmallNet().state_dict().keys()
+    assert load_weights(StoredFiles(stores), held).keys() == SmallNet().state_dict().keys()
 
 
 def test_weights_that_are_not_finite_are_told_of_and_kept(stores: Stores) -> None:
@@ -76,7 +77,7 @@ def test_weights_that_are_not_finite_are_told_of_and_kept(stores: Stores) -> Non
     assert len(told) == 1
     held = checkpoint_of(stores, id_)
     assert held.not_finite == tuple(names)
-    assert torch.isnan(load_weights(stores, held)[names[0]]).sum() == 1, "stored as they are"
+    assert torch.isnan(load_weights(StoredFiles(stores), held)[names[0]]).sum() == 1, "stored as they are"
 
 
 def test_the_same_weights_are_one_file(stores: Stores) -> None:
@@ -91,7 +92,7 @@ def test_the_same_weights_are_one_file(stores: Stores) -> None:
 
 def test_weights_of_no_model_are_kept_and_not_run(stores: Stores) -> None:
     lonely = add_checkpoint(stores, None, SmallNet(), id="lonely")
-    assert load_weights(stores, checkpoint_of(stores, lonely))
+    assert load_weights(StoredFiles(stores), checkpoint_of(stores, lonely))
     with pytest.raises(ModelError, match="'lonely' belongs to no model"):
         Runnable.load(stores, lonely)
 

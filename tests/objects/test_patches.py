@@ -114,7 +114,7 @@ def test_lazy(db: og.Workspace) -> None:
     assert patches[-1].parent.id == "c"
     np.testing.assert_array_equal(patches[12].pixels, db.images["b"].pixels[:32, :32])
     assert len(pickle.loads(pickle.dumps(patches))) == 28
-    assert "patches (32, 32)" in repr(patches)
+    assert ".patches(32, 32)" in repr(patches)
 
 
 def test_stored_with_lineage_and_found_again(db: og.Workspace) -> None:

@@ -36,10 +36,11 @@ def prepared(stores: Stores, factory: str, kwargs: dict[str, Any]) -> tuple[NDAr
     add_images(stores, ImageBatch([f"i{place}" for place in range(NUMBER)], list(PIXELS)))
     record = describe(stores, "net", factory, kwargs=kwargs, preprocess=(ToFloat(),), input_shape=(3, SIDE, SIDE))
     add_model(stores, record)
+    from odin_graph.catalog.records.files import StoredFiles
     from odin_graph.runtime.models.model import build_model
 
     torch.manual_seed(0)
-    module = build_model(stores, record)
+    module = build_model(StoredFiles(stores), record)
     with torch.no_grad():
         for name, held in module.named_parameters():  # the head of a new ViT says nothing but zeros
             if "head" in name:

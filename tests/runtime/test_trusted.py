@@ -109,4 +109,4 @@ def test_where_nothing_can_be_kept_it_holds_for_the_process(
     with pytest.warns(UserWarning, match="valid only in this process"):
         world.models["one"].build(trust_source=True)
     world.models["one"].build()
-    assert trusted.trusted(world._stores) == frozenset()
+    assert trusted.trusted(world._stores.workspace_id) == frozenset()

@@ -15,6 +15,7 @@ from odin_graph.server import Settings, create_app
 from odin_graph.stores import Stores
 from odin_graph.workspace import Workspace
 from tests.conftest import Engine
+from tests.server.serving import served
 from tests.stored import filled
 
 
@@ -44,3 +45,18 @@ def client(retina: og.Workspace, secret: str) -> Iterator[TestClient]:
     app = create_app(retina, Settings(cypher=True))
     with TestClient(app, headers={"Authorization": f"Bearer {secret}"}, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def port(retina: og.Workspace) -> Iterator[int]:
+    """A server of it, with vectors of its own."""
+    retina.vectors.add("line", retina.images(), [[float(n), 1.0] for n in range(len(retina.images()))])
+    with served(retina, Settings(cypher=True)) as number:
+        yield number
+
+
+@pytest.fixture(scope="module")
+def far(port: int, secret: str) -> Iterator[og.Workspace]:
+    """The workspace from far away, for who may only read."""
+    with og.connect(f"http://127.0.0.1:{port}", token=secret) as workspace:
+        yield workspace

@@ -62,3 +62,7 @@ def cut_after(port: int, limit: int) -> Iterator[int]:
     finally:
         listening.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         listening.close()
+
+
+def features(db: Any) -> Any:
+    return db.experiment("small-cnn/1").layer("features")

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.datasets.datasets import create_dataset
 from odin_graph.catalog.datasets.exchange_pixels import (
     AT_ONCE,
@@ -37,7 +38,6 @@ from odin_graph.catalog.datasets.versions import Members
 from odin_graph.catalog.images.batch import ImageBatch, image_digest
 from odin_graph.catalog.images.differing import differing
 from odin_graph.catalog.images.images import add_images
-from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.images.roots import give_roots, roots_by
 from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.catalog.records.updates import update_metadata
@@ -47,6 +47,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.writer import batches, create_edges
 from odin_graph.progress import progress_bar
 from odin_graph.schema.metadata import FieldType, convert, decode
+from odin_graph.served import served
 from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
@@ -66,7 +67,7 @@ _OURS: Final = (
     "created_at",
     "file_digest",
 )
-__all__ = ["FORMATS", "MANIFEST", "Format", "export", "load"]
+__all__ = ["FORMATS", "MANIFEST", "Format", "check_target", "export", "load", "manifest_of"]
 _REVISION: Final = re.compile(r"^(.*)@(\d+)$", re.DOTALL)
 _BASE: Final = "odin_base_digest"
 """Manifest column: for a revision, the digest of the image that it revises."""
@@ -90,20 +91,26 @@ class Head:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: bool = True) -> None:
-    """Write a version into a new folder: images with labels, metadata and versions, and its own metadata and tags.
+def check_target(path: Path, kind: Format) -> None:
+    """Refuse an export before anything is read for it.
 
     Raises:
         ConflictError: The folder exists and is not empty.
-        DataError: Another format, or members that were deleted.
-        SpaceError: No space is left.
-        StoreError: The folder cannot be written, or pixels not be read.
+        DataError: Another format.
     """
     if kind not in FORMATS:
         raise DataError(f"{kind!r} is not a format of a data set: give {', '.join(FORMATS)}.")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConflictError(f"{path} exists and is not empty: give the name of a new folder.")
-    rows = _manifest(stores, dataset)
+
+
+@served
+def manifest_of(stores: Stores, dataset: str) -> pa.Table:
+    """What `export` writes of a version besides pixels: a row an image, and about the version in the schema.
+
+    Raises:
+        DataError: Members were deleted.
+    """
     (record,) = stores.graph.read("MATCH (d:Dataset {id: $id}) RETURN properties(d) AS d", {"id": dataset})
     own = record["d"]
     head = {
@@ -111,16 +118,33 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
         "base": own["base"],
         "digest": own["digest"],
         "label_field": own.get("label_field"),
-        "format": kind,
         "tags": list(own.get("tags") or ()),
         "metadata": _metadata_to_json(stores, own),
     }
+    return _manifest(stores, dataset).replace_schema_metadata({_HEAD: json.dumps(head).encode()})
+
+
+def export(rows: pa.Table, pixels: PixelReader, dataset: str, path: Path, kind: Format, *, progress: bool) -> None:
+    """Write a version into a new folder: images with labels, metadata and versions, and its own metadata and tags.
+
+    Args:
+        rows: The manifest, of `manifest_of`.
+        pixels: The pixels of all images, of this machine or another one.
+        dataset: Its id, for the progress bar.
+        path: The folder, which `check_target` has checked.
+        kind: The format.
+        progress: Show a progress bar.
+
+    Raises:
+        SpaceError: No space is left.
+        StoreError: The folder cannot be written, pixels cannot be read, or are not those of the image's digest.
+    """
     fresh = path.with_name(f".{path.name}.part")
     with writing_to(path):
         try:
             shutil.rmtree(fresh, ignore_errors=True)  # from a call that was killed
             fresh.mkdir(parents=True)
-            _write(stores, rows, head, kind, fresh, dataset, progress)
+            _write(rows, pixels, kind, fresh, dataset, progress)
             if path.exists():
                 path.rmdir()
             fresh.rename(path)  # so that a folder of this name is always complete
@@ -129,21 +153,32 @@ def export(stores: Stores, dataset: str, path: Path, kind: Format, *, progress: 
             raise
 
 
-def _write(
-    stores: Stores, rows: pa.Table, head: Mapping[str, Any], kind: Format, folder: Path, dataset: str, progress: bool
-) -> None:
+def _write(rows: pa.Table, pixels: PixelReader, kind: Format, folder: Path, dataset: str, progress: bool) -> None:
+    head = json.dumps({**json.loads(rows.schema.metadata[_HEAD]), "format": kind}).encode()
     folders = folder_names(rows.column("label").to_pylist())
     with ExitStack() as end, progress_bar(f"export {dataset}", rows.num_rows, show=progress) as advance:
         writer: pq.ParquetWriter | None = None
         for shard, at in enumerate(range(0, rows.num_rows, AT_ONCE)):
             part = rows.slice(at, AT_ONCE)
-            images = stores.columns.array(ARRAY).read_list(part.column("key").to_numpy())
+            images = pixels.read_list(part.column("key").to_numpy())
+            _check_digests(part, images)
             part = with_pixels(part.drop_columns(["key"]), images, kind, folder, shard, folders)
             if writer is None:
-                schema = part.schema.with_metadata({_HEAD: json.dumps(head).encode()})
+                schema = part.schema.with_metadata({_HEAD: head})
                 writer = end.enter_context(pq.ParquetWriter(folder / MANIFEST, schema, compression="zstd"))
             writer.write_table(part.cast(writer.schema))
             advance(part.num_rows)
+
+
+def _check_digests(rows: pa.Table, images: Sequence[NDArray[Any]]) -> None:
+    for id_, digest, image in zip(
+        rows.column("id").to_pylist(), rows.column("digest").to_pylist(), images, strict=True
+    ):
+        if image_digest(image) != digest:
+            raise StoreError(
+                f"The pixels of {id_!r} are not those that were stored, so they are not exported: run `odin doctor "
+                "--deep`, and restore them from a backup."
+            )
 
 
 def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -11,9 +11,9 @@ from typing import TypeVar, get_args
 from odin_graph.catalog.doctor.checks.counters import check_counters
 from odin_graph.catalog.doctor.checks.creations import check_creations
 from odin_graph.catalog.doctor.checks.datasets import check_datasets
-from odin_graph.catalog.doctor.checks.fault import Fault
+from odin_graph.catalog.doctor.checks.fault import Fault, cleared
 from odin_graph.catalog.doctor.checks.files import check_files
-from odin_graph.catalog.doctor.checks.images import check_digests, check_shapes, live_images, tombstones
+from odin_graph.catalog.doctor.checks.images import check_shapes, live_images, tombstones
 from odin_graph.catalog.doctor.checks.labels import check_labels
 from odin_graph.catalog.doctor.checks.metadata import check_metadata
 from odin_graph.catalog.doctor.checks.nodes import check_nodes, check_tombstones
@@ -24,6 +24,7 @@ from odin_graph.catalog.doctor.checks.properties import check_dates, check_opera
 from odin_graph.catalog.doctor.checks.segments import check_pixels, check_segments
 from odin_graph.catalog.doctor.checks.sets import check_models, check_vector_sets
 from odin_graph.catalog.doctor.checks.stacks import check_stacks
+from odin_graph.catalog.doctor.deep import check_part, parts_of, read_again
 from odin_graph.catalog.images.stacks import Kind
 from odin_graph.catalog.purge.gc import collect_garbage
 from odin_graph.catalog.purge.purge import unfinished_purges
@@ -32,8 +33,8 @@ from odin_graph.catalog.records.segments import all_segments
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.errors import OdinError, TimeLimitError
 from odin_graph.graph.kinds import added_kinds
-from odin_graph.served import travels
-from odin_graph.stores import Stores
+from odin_graph.served import served_as, travels
+from odin_graph.stores import Stores, hidden_texts
 
 T = TypeVar("T")
 _COUNTED = ("Image", "Dataset", "Experiment", "PredictionSet", "Prediction")
@@ -54,17 +55,6 @@ class Report:
     """Files that nothing names. They are not faults: `odin gc` removes them."""
     repaired: tuple[str, ...] = ()
     """What was repaired before this check."""
-
-    def without(self, texts: Sequence[str]) -> Report:
-        """The same for another machine: without texts that only this one may know, and with nothing that mends."""
-
-        def cleared(text: str) -> str:
-            for hidden in texts:
-                text = text.replace(hidden, "...")
-            return text
-
-        faults = (Fault(cleared(fault.thing), cleared(fault.reason), cleared(fault.remedy)) for fault in self.faults)
-        return replace(self, workspace=cleared(self.workspace), faults=tuple(faults))
 
     @property
     def sound(self) -> bool:
@@ -87,13 +77,25 @@ class Report:
         return f"<pre>{escape(str(self))}</pre>"
 
 
-def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Report:
+def _examined_for_others(stores: Stores) -> Report:
+    report, hidden = examined(stores), hidden_texts(stores)
+    return replace(report, workspace="", faults=tuple(cleared(fault, hidden) for fault in report.faults))
+
+
+@served_as(_examined_for_others)
+def examined(stores: Stores) -> Report:
+    """The report of everything but the content of arrays and files."""
+    return examine(stores)
+
+
+def examine(stores: Stores, *, deep: bool = False, repair: bool = False, progress: bool = False) -> Report:
     """Check the workspace. A check that cannot run is reported as a fault.
 
     Args:
         stores: The open workspace.
         deep: Also read every pixel and every file again, and compare digests.
         repair: First repair what can be made again from data stored elsewhere, then check again.
+        progress: Show a progress bar while it reads.
 
     Raises:
         WorkspaceError: The folder was moved or deleted since it was opened.
@@ -102,10 +104,10 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
     """
     stores.graph.check_place()
     stores.arrays.raw.reach()
-    faults = tuple(_faults(stores, deep=deep))
+    faults = _faults(stores, deep, progress)
     repaired = tuple(_repair(faults)) if repair else ()
     if repaired:
-        faults = tuple(_faults(stores, deep=deep))
+        faults = _faults(stores, deep, progress)
     added: list[str] = _value_or([], lambda: list(added_kinds(stores.graph)))
     counts = {label: _value_or(0, partial(_count, stores, label)) for label in (*_COUNTED, *added)}
     return Report(
@@ -121,7 +123,14 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False) -> Repo
     )
 
 
-def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
+def _faults(stores: Stores, deep: bool, progress: bool) -> tuple[Fault, ...]:
+    found = list(_shallow(stores))
+    if deep:
+        found += read_again(partial(parts_of, stores), partial(check_part, stores), progress=progress)
+    return tuple(dict.fromkeys(found))
+
+
+def _shallow(stores: Stores) -> Iterator[Fault]:
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "nodes": lambda: check_nodes(stores),
         "dates": lambda: check_dates(stores),
@@ -135,7 +144,7 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
         "activations": lambda: check_sets(stores),
         "roots": lambda: check_roots(stores),
         "owners of arrays": lambda: check_owners(stores),
-        "segments": lambda: check_segments(stores, deep=deep),
+        "segments": lambda: check_segments(stores),
         "pixels": lambda: check_pixels(stores, live_images(stores), tombstones(stores)),
         "shapes of images": lambda: check_shapes(stores),
         "data sets": lambda: check_datasets(stores),
@@ -145,10 +154,8 @@ def _faults(stores: Stores, *, deep: bool) -> Iterator[Fault]:
         "predictions": lambda: check_predictions(stores),
         "vector sets": lambda: check_vector_sets(stores),
         "metadata": lambda: check_metadata(stores),
-        "files": lambda: check_files(stores, deep=deep),
+        "files": lambda: check_files(stores),
     }
-    if deep:
-        checks["digests of images"] = lambda: check_digests(stores, live_images(stores))
     for name, check in checks.items():
         try:
             yield from check()

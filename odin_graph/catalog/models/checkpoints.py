@@ -11,7 +11,7 @@ from odin_graph.catalog.records import creations, files
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.origins import Origin, draw, texts
-from odin_graph.errors import ConflictError, DataWarning, UnknownNameError
+from odin_graph.errors import ConflictError, DataWarning, ModelError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
@@ -49,6 +49,20 @@ class CheckpointRecord:
     best: bool = False
     not_finite: tuple[str, ...] = ()
     """The names of the weights that contain NaN or infinity."""
+
+    @property
+    def model_to_run(self) -> str:
+        """The id of its model.
+
+        Raises:
+            ModelError: It has none.
+        """
+        if self.model is None:
+            raise ModelError(
+                f"The checkpoint {self.id!r} belongs to no model, so its weights cannot run: "
+                "start the run with a model, db.run(model, ...)."
+            )
+        return self.model
 
 
 def add_checkpoint(
@@ -144,7 +158,7 @@ def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
     return record
 
 
-def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Tensor]:
+def load_weights(source: files.FileReader, record: CheckpointRecord) -> dict[str, torch.Tensor]:
     """The weights on the CPU; their digest is checked.
 
     Raises:
@@ -152,7 +166,7 @@ def load_weights(stores: Stores, record: CheckpointRecord) -> dict[str, torch.Te
     """
     from odin_graph.catalog.models.weights import from_safetensors  # torch
 
-    return from_safetensors(files.get(stores, files.WEIGHTS, record.weights))
+    return from_safetensors(source.read(files.WEIGHTS, record.weights, record.id))
 
 
 @served

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from odin_graph.errors import StoreError
 from odin_graph.stores import Stores
@@ -27,6 +28,35 @@ DEFINED: Final = {"program": Kind("programs", ".pt2"), "stored": Kind("programs"
 """By the kind of a model's definition: exported programs, and models of other libraries."""
 
 
+class FileReader(Protocol):
+    """Reads files that things name, from this machine or another one. `StoredFiles` is one."""
+
+    @property
+    def origin(self) -> str:
+        """Whose files they are: decisions to trust code from there are kept by it."""
+        ...
+
+    def read(self, kind: Kind, digest: str, of: str) -> bytes:
+        """The file with that digest, which the thing of that id names; the digest is checked."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredFiles:
+    """The files of open stores."""
+
+    stores: Stores
+
+    @property
+    def origin(self) -> str:
+        """The workspace."""
+        return self.stores.workspace_id
+
+    def read(self, kind: Kind, digest: str, of: str) -> bytes:  # noqa: ARG002 - files lie by their digest
+        """The file with that digest."""
+        return get(self.stores, kind, digest)
+
+
 def put(stores: Stores, kind: Kind, data: bytes) -> str:
     """Write a file atomically. Returns its digest.
 
@@ -47,8 +77,22 @@ def get(stores: Stores, kind: Kind, digest: str) -> bytes:
     """
     data = stores.arrays.raw.read(kind.uri(digest))
     if hashlib.sha256(data).hexdigest() != digest:
-        raise StoreError(
-            f"{kind.uri(digest)} is not what was written: it was changed or damaged. Run odin doctor, and bring the "
-            "file back from a copy."
-        )
+        raise changed(kind, digest)
     return data
+
+
+def pieces(stores: Stores, kind: Kind, digest: str) -> tuple[int, Iterator[bytes]]:
+    """The bytes of a file, and the file piece by piece: whoever puts them together checks the digest.
+
+    Raises:
+        StoreError: The file is missing.
+    """
+    return stores.arrays.raw.pieces(kind.uri(digest))
+
+
+def changed(kind: Kind, digest: str) -> StoreError:
+    """The error for a file whose content has another digest."""
+    return StoreError(
+        f"{kind.uri(digest)} is not what was written: it was changed or damaged. Run odin doctor, and bring the "
+        "file back from a copy."
+    )

@@ -30,6 +30,12 @@ def all_segments(stores: Stores) -> list[SegmentInfo]:
     ]
 
 
+def segment_of(stores: Stores, id_: str) -> SegmentInfo | None:
+    """The segment with that id; None if the graph names none."""
+    rows = stores.graph.read("MATCH (s:Segment {id: $id}) RETURN properties(s) AS s", {"id": id_})
+    return SegmentInfo.from_node(rows[0]["s"]) if rows else None
+
+
 def name_segments(tx: Transaction, segments: Iterable[SegmentInfo]) -> None:
     """Name segments, in the transaction that makes their rows visible."""
     create_nodes(tx, ("Segment",), [{**segment.node(), "created_at": now()} for segment in segments])

@@ -9,30 +9,35 @@ import numpy as np
 import pandas as pd
 
 from odin_graph.catalog.records.updates import update_metadata
+from odin_graph.client import Session
+from odin_graph.config import Budget
 from odin_graph.errors import DataError, OdinError
 from odin_graph.runtime.derive.parallel import run_all
-from odin_graph.stores import Stores
 
 T = TypeVar("T")
 
 
 def map_things(
-    stores: Stores, kind: str, ids: Sequence[str], things: Sequence[T], function: Callable[[T], Any], name: str | None
+    session: Session,
+    kind: str,
+    ids: Sequence[str],
+    things: Sequence[T],
+    function: Callable[[T], Any],
+    name: str | None,
 ) -> pd.Series:
     """Values by id of things that are no images; see `ThingQuery.map`."""
-    values = call_each(stores, function, things, list(map(repr, ids)))
-    if name is not None and ids:
+    stores = None if name is None else session.stores  # refused before anything is called
+    values = call_each(function, things, list(map(repr, ids)))
+    if name is not None and stores is not None and ids:
         check_values(values)
         update_metadata(stores, kind, list(ids), {name: values}, missing="remove")
     return pd.Series(values, index=pd.Index(list(ids), name="id"), name=name)
 
 
-def call_each(
-    stores: Stores, function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], workers: int = 0
-) -> list[Any]:
+def call_each(function: Callable[[T], Any], things: Sequence[T], names: Sequence[str], workers: int = 0) -> list[Any]:
     """The function's result for each thing; an error names the thing."""
     calls = ((function, thing, name) for thing, name in zip(things, names, strict=True))
-    return run_all(_call, calls, threads=stores.budget.threads, workers=workers)
+    return run_all(_call, calls, threads=Budget.of_machine().threads, workers=workers)
 
 
 def _call(function: Callable[[T], Any], thing: T, name: str) -> Any:

@@ -35,6 +35,9 @@ class Labels(InSession):
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __repr__(self) -> str:
+        return "Labels: update(images, label), history(images), stale()"
+
     def update(
         self, source: Any, /, label: Any = _NOT_GIVEN, *, why: str | None = None, who: str | None = None
     ) -> LabelReport:

@@ -41,9 +41,11 @@ class Tables(InSession):
             pixels: Add the column ``image``: the pixels as bytes. Other columns give their shape and dtype.
         """
         chosen = None if dataset is None else self._session.ask(resolve, dataset)
-        if pixels:
-            return tables.images_table(self._stores, chosen, one_hot=one_hot, pixels=True)
-        return self._session.ask(_images_of, chosen, one_hot)
+        table = self._session.ask(_images_of, chosen, one_hot)
+        if not pixels:
+            return table
+        images = self._session.pixels.read_list(table.column("key").to_numpy())
+        return table.append_column("image", pa.array([image.tobytes() for image in images], pa.large_binary()))
 
     def models(self) -> pa.Table:
         """One row for each model: definition as JSON, classes, task, (bands, height, width) of its input, and so on."""

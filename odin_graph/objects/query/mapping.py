@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from odin_graph.arguments import read_text
 from odin_graph.catalog.images.derived import Recipe
 from odin_graph.catalog.images.images import has_any
-from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.updates import update_metadata
 from odin_graph.errors import DataError, QueryError
 from odin_graph.objects.base.calling import call_each, check_values
@@ -42,8 +41,8 @@ def map_images(
     query: Query, function: Callable[[Image], Any], name: str | None, workers: int, progress: bool
 ) -> pd.Series | Query:
     """Values by image id, or the query of the images that were made; see `Query.map`."""
+    stores = _stores_for(query, name)
     keys = query.keys()
-    stores = query._stores  # noqa: SLF001 - of one package
     if name is not None and len(keys) and _gives_pixels(query, function, name):
         return _store(query, function, name, workers, progress)
     ids: list[str] = []
@@ -51,7 +50,7 @@ def map_images(
     with progress_bar("map", len(keys), show=progress) as advance:
         for block in _blocks(query, keys):
             ids += [image.id for image in block]
-            values += call_each(stores, function, block, [repr(image.id) for image in block], workers)
+            values += call_each(function, block, [repr(image.id) for image in block], workers)
             advance(len(block))
     return _named(stores, name, keys, ids, values)
 
@@ -60,7 +59,7 @@ def map_over(
     query: Query, function: Callable[[Any], Any], name: str | None, over: Over, workers: int, progress: bool
 ) -> pd.Series:
     """Values by image id, of what there is of each image besides its pixels; see `Query.map`."""
-    stores = query._stores  # noqa: SLF001 - of one package
+    stores = _stores_for(query, name)
     table = query.to_arrow("id")
     keys, ids = table.column("key").to_numpy(), table.column("id").to_pylist()
     values: list[Any] = []
@@ -70,7 +69,7 @@ def map_over(
                 size = 1  # the first shows how many there is room for
             part = slice(done, done + size)
             given = _given(over, keys[part])
-            values += call_each(stores, function, given, list(map(repr, ids[part])), workers)
+            values += call_each(function, given, list(map(repr, ids[part])), workers)
             size = max(1, min(_AT_ONCE, _BYTES // max(1, getattr(given[0], "nbytes", 1))))
             advance(len(given))
     return _named(stores, name, keys, ids, values)
@@ -90,11 +89,16 @@ def _given(over: Over, keys: NDArray[np.int64]) -> list[Any]:
     return list(given)
 
 
+def _stores_for(query: Query, name: str | None) -> Stores | None:
+    """Where named values are stored; far away this is refused before anything is computed."""
+    return None if name is None else query._stores  # noqa: SLF001 - of one package
+
+
 def _named(
-    stores: Stores, name: str | None, keys: NDArray[np.int64], ids: Sequence[str], values: Sequence[Any]
+    stores: Stores | None, name: str | None, keys: NDArray[np.int64], ids: Sequence[str], values: Sequence[Any]
 ) -> pd.Series:
     """The values by id, stored as metadata if they are named."""
-    if name is not None and len(keys):
+    if name is not None and stores is not None and len(keys):
         check_values(values)
         once = dict(zip(keys.tolist(), values, strict=True))
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
@@ -110,7 +114,7 @@ def map_groups(
     progress: bool,
 ) -> pd.Series:
     """Values by the value of a field; see `Query.map`."""
-    stores = query._stores  # noqa: SLF001 - of one package
+    stores = _stores_for(query, name)
     table = query.to_arrow(group_by)
     groups: dict[Any, list[int]] = {}
     for key, value in zip(table.column("key").to_pylist(), table.column(group_by).to_pylist(), strict=True):
@@ -120,9 +124,9 @@ def map_groups(
         for group, keys in groups.items():
             wanted = np.array(keys, np.int64)
             each: list[Any] = list(query._images_of(wanted)) if over is None else _given(over, wanted)  # noqa: SLF001
-            values += call_each(stores, function, [each], [f"the group {group!r}"])
+            values += call_each(function, [each], [f"the group {group!r}"])
             advance(len(keys))
-    if name is not None and groups:
+    if name is not None and stores is not None and groups:
         check_values(values)
         once = {key: value for keys, value in zip(groups.values(), values, strict=True) for key in keys}
         update_metadata(stores, "Image", list(once), {name: list(once.values())}, missing="remove")
@@ -139,9 +143,9 @@ def _gives_pixels(query: Query, function: Callable[[Image], Any], name: str) -> 
     recipe = _recipe(function, name)
     if has_any(stores, [recipe.id_of(i) for i in id_of.values()]):
         return True
-    result = call_each(
-        stores, function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, id_of.values()))
-    )[0]
+    result = call_each(function, next(_blocks(query, first.column("key").to_numpy())), list(map(repr, id_of.values())))[
+        0
+    ]
     return isinstance(result, np.ndarray) and result.ndim in (2, 3)
 
 
@@ -149,7 +153,7 @@ def _store(query: Query, function: Callable[[Image], Any], name: str, workers: i
     stores = query._stores  # noqa: SLF001 - of one package
 
     def compute(keys: NDArray[np.int64], ids: Sequence[str], images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        made = call_each(stores, function, _with_pixels(query, keys, images), list(map(repr, ids)), workers)
+        made = call_each(function, _with_pixels(query, keys, images), list(map(repr, ids)), workers)
         for id_, pixels in zip(ids, made, strict=True):
             if not isinstance(pixels, np.ndarray) or pixels.ndim not in (2, 3):
                 raise DataError(
@@ -186,7 +190,7 @@ def _with_pixels(query: Query, keys: NDArray[np.int64], pixels: Sequence[NDArray
 
 
 def _blocks(query: Query, keys: NDArray[np.int64]) -> Iterator[list[Image]]:
-    array = query._stores.columns.array(ARRAY)  # noqa: SLF001 - of one package
+    array = query._session.pixels  # noqa: SLF001 - of one package
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
         yield _with_pixels(query, part, array.read_list(part))

@@ -61,4 +61,4 @@ class Neighborhoods(Generic[T]):
         return f"Neighborhoods(overlap {self.overlap:.2f}\n  a: {self.a.plan.spell()}\n  b: {self.b.plan.spell()})"
 
     def _repr_html_(self) -> str:
-        return f"overlap {self.overlap:.2f}{self.to_pandas().to_html(index=False, na_rep='')}"
+        return f"overlap {self.overlap:.2f}{self.to_pandas().astype(object).to_html(index=False, na_rep='', border=0)}"

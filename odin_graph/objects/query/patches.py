@@ -170,7 +170,7 @@ class PatchQuery(Operations["PatchQuery"], Training):
         return keys
 
     def _outline(self) -> str:
-        steps = [*map(step_of, self.before), {"op": f"patches {self.grid.shape}"}, *map(step_of, self.after)]
+        steps = [*map(step_of, self.before), {"op": f"patches{self.grid.shape}"}, *map(step_of, self.after)]
         return repr(self.query).removeprefix("Query(").removesuffix(")") + "".join(f".{step['op']}" for step in steps)
 
     def _of_rows(self, name: str, at: NDArray[np.int64]) -> list[Any]:

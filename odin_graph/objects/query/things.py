@@ -63,7 +63,7 @@ class ThingQuery(RowSteps, QueryVerbs, Generic[T]):
             MetadataError: The values cannot be metadata, or do not have the type of the field.
         """
         ids = self.ids()
-        return map_things(self._stores, self.kind, ids, list(map(self._one, ids)), function, name)
+        return map_things(self._session, self.kind, ids, list(map(self._one, ids)), function, name)
 
     def __iter__(self) -> Iterator[T]:
         return map(self._one, self.ids())
@@ -92,7 +92,7 @@ class ThingQuery(RowSteps, QueryVerbs, Generic[T]):
         frame = self.to_pandas()
         if not any(isinstance(step, Select) for step in self.plan.steps):  # who selects columns wants them
             frame = readable(frame, self.kind)
-        return str(frame.to_html(index=False, na_rep=""))
+        return str(frame.to_html(index=False, na_rep="", border=0))
 
     def _one(self, id_: str) -> T:
         thing: T = class_of(self.kind)(self._session, id_)

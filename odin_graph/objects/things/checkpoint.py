@@ -81,7 +81,7 @@ class Checkpoint(Deletable):
         Raises:
             StoreError: The file is missing or damaged.
         """
-        return load_weights(self._stores, self._record())
+        return load_weights(self._session.files, self._record())
 
     def load(self, *, strict: bool = True, trust_source: bool = False) -> torch.nn.Module:
         """The model with these weights, in evaluation mode on the CPU.
@@ -96,7 +96,9 @@ class Checkpoint(Deletable):
         """
         from odin_graph.runtime.models.model import load_checkpoint
 
-        return load_checkpoint(self._stores, self._record(), strict=strict, trust_source=trust_source)
+        record = self._record()
+        model = self._session.ask(model_of, record.model_to_run)
+        return load_checkpoint(self._session.files, record, model, strict=strict, trust_source=trust_source)
 
     def __str__(self) -> str:
         return self.id

@@ -22,6 +22,7 @@ from odin_graph.catalog.datasets.versions import labels_array, members_of
 from odin_graph.catalog.records.tombstones import deleted_members
 from odin_graph.client import Session
 from odin_graph.errors import DataError
+from odin_graph.objects.base.readable import readable
 from odin_graph.objects.base.verbs import Verbs
 from odin_graph.objects.base.which_images import keys_of_images
 from odin_graph.objects.query.collection import Collection
@@ -276,7 +277,8 @@ class Datasets(Collection[Dataset]):
         return str(frame.fillna("").to_string(index=False, max_rows=_SHOWN_SETS, justify="left"))
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False, border=0, max_rows=_SHOWN_SETS))
+        frame = readable(self.to_pandas(), "Dataset")
+        return str(frame.to_html(index=False, border=0, na_rep="", max_rows=_SHOWN_SETS))
 
 
 def _as_labels(labels: Any, number: int) -> pa.Array:

@@ -296,7 +296,9 @@ class DatasetOps(LabeledSet):
             ConflictError: The folder is not empty.
         """
         folder = read_path("path", path)
-        exchange.export(self._stores, self.id, folder, format, progress=progress)
+        exchange.check_target(folder, format)
+        rows = self._session.ask(exchange.manifest_of, self.id)
+        exchange.export(rows, self._session.pixels, self.id, folder, format, progress=progress)
         return folder
 
     def _part(self, base: str, positions: NDArray[np.int64], options: dict[str, Any], *, revise: bool) -> Dataset:

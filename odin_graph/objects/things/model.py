@@ -116,7 +116,7 @@ class Model(Verbs):
         """
         from odin_graph.runtime.models.model import build_model
 
-        return build_model(self._stores, self._record(), trust_source=trust_source)
+        return build_model(self._session.files, self._record(), trust_source=trust_source)
 
     def distrust(self) -> bool:
         """Withdraw ``trust_source=True``. Returns whether you had trusted its code."""
@@ -125,7 +125,7 @@ class Model(Verbs):
 
         definition = definition_of(self._record())
         trust.doubt(definition)
-        return bool(trusted.revoke(self._stores, definition.digest))
+        return bool(trusted.revoke(self._session.files.origin, definition.code_digest))
 
     def add_checkpoint(
         self,
@@ -151,10 +151,11 @@ class Model(Verbs):
         """
         from odin_graph.catalog.models.weights import apply_weights, import_weights
 
+        stores = self._stores  # a remote session refuses here, before anything is built
         loaded = import_weights(str(weights)) if isinstance(weights, str | PathLike) else weights
         state = loaded if isinstance(loaded, Mapping) else loaded.state_dict()
         apply_weights(self.build(trust_source=trust_source), state, what=str(id or self.id))
-        return Checkpoint(self._session, catalog.add_checkpoint(self._stores, self.id, loaded, id=id))
+        return Checkpoint(self._session, catalog.add_checkpoint(stores, self.id, loaded, id=id))
 
     def __str__(self) -> str:
         return self.id

@@ -74,6 +74,13 @@ class Definition:
             meant = json.dumps([self.kind, self.target, list(self.args), dict(self.kwargs), code], sort_keys=True)
         return hashlib.sha256(meant.encode()).hexdigest()
 
+    @property
+    def code_digest(self) -> str:
+        """SHA-256 of all code that would run: of a program also of its file, for which its text does not vouch."""
+        if self.kind != "program":
+            return self.digest
+        return hashlib.sha256(f"{self.digest} {self.target}".encode()).hexdigest()
+
     def __str__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         if self.kind in ("program", "stored"):

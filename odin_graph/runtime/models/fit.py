@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from odin_graph.catalog.models.models import ModelRecord
 from odin_graph.catalog.models.weights import state_of
+from odin_graph.catalog.records.files import StoredFiles
 from odin_graph.errors import ModelError
 from odin_graph.runtime.models.model import build_model, layers_of
 from odin_graph.stores import Stores
@@ -72,7 +73,7 @@ def _wanted(stores: Stores, model: ModelRecord) -> dict[str, tuple[int, ...]] | 
     if model.definition_digest not in _shapes:
         with torch.random.fork_rng(devices=[]):  # building draws weights, and must not change a training's random state
             try:
-                built = build_model(stores, model)
+                built = build_model(StoredFiles(stores), model)
             except ModelError:  # TrustError among them
                 return None
         _shapes[model.definition_digest] = {name: tuple(value.shape) for name, value in built.state_dict().items()}

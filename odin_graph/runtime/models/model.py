@@ -35,11 +35,11 @@ def layers_of(record: ModelRecord) -> tuple[LayerRow, ...]:
     return tuple(map(LayerRow.from_json, json.loads(record.tree)))
 
 
-def build_model(stores: Stores, record: ModelRecord, *, trust_source: bool = False) -> nn.Module:
+def build_model(source: files.FileReader, record: ModelRecord, *, trust_source: bool = False) -> nn.Module:
     """A new module of a stored model, with the weights that its factory gives it.
 
     Args:
-        stores: The open workspace.
+        source: Where its file is, if it has one.
         record: The model.
         trust_source: Vouch for its code, from now on, in every process of this user that opens the workspace.
 
@@ -50,23 +50,30 @@ def build_model(stores: Stores, record: ModelRecord, *, trust_source: bool = Fal
     definition = definition_of(record)
     if trust_source:
         trust.vouch(definition)
-        trusted.keep(stores, definition.digest)
-    elif definition.digest in trusted.trusted(stores):
+        trusted.keep(source.origin, definition.code_digest)
+    elif definition.code_digest in trusted.trusted(source.origin):
         trust.vouch(definition)
-    return build(record.id, definition, lambda: files.get(stores, files.DEFINED[definition.kind], definition.target))
+    return build(
+        record.id, definition, lambda: source.read(files.DEFINED[definition.kind], definition.target, record.id)
+    )
 
 
 def load_checkpoint(
-    stores: Stores, record: CheckpointRecord, *, strict: bool = True, trust_source: bool = False
+    source: files.FileReader,
+    record: CheckpointRecord,
+    model: ModelRecord,
+    *,
+    strict: bool = True,
+    trust_source: bool = False,
 ) -> nn.Module:
     """The module of a checkpoint, with its weights, in evaluation mode on the CPU.
 
     Raises:
-        ModelError: It has no model, or the weights do not fit it.
+        ModelError: The weights do not fit the model.
         TrustError: It would run code that nobody vouched for.
     """
-    module = build_model(stores, _model_of(stores, record), trust_source=trust_source)
-    apply_weights(module, load_weights(stores, record), what=f"the checkpoint {record.id!r}", strict=strict)
+    module = build_model(source, model, trust_source=trust_source)
+    apply_weights(module, load_weights(source, record), what=f"the checkpoint {record.id!r}", strict=strict)
     return module.eval()
 
 
@@ -106,10 +113,10 @@ class Runnable:
         if autocast not in (None, torch.float16, torch.bfloat16):
             raise QueryError(f"autocast= is torch.bfloat16 or torch.float16, not {autocast!r:.80}.")
         record = checkpoint_of(stores, checkpoint)
-        model = _model_of(stores, record)
+        model = model_of(stores, record.model_to_run)
         torch.set_num_threads(min(torch.get_num_threads(), stores.budget.threads))
         where = choose_device(device)
-        module = load_checkpoint(stores, record).to(where)
+        module = load_checkpoint(files.StoredFiles(stores), record, model).to(where)
         size = batch or batch_size(layers_of(model), where)
         return cls(record, model, module, Pipeline.from_json(model.preprocess), where, size, autocast)
 
@@ -159,12 +166,3 @@ class Runnable:
                 f"{len(inputs)} images gave an output of shape {tuple(taken.shape)} from the model {self.model.id!r}: "
                 "its first axis must be the images."
             )
-
-
-def _model_of(stores: Stores, record: CheckpointRecord) -> ModelRecord:
-    if record.model is None:
-        raise ModelError(
-            f"The checkpoint {record.id!r} belongs to no model, so its weights cannot run: "
-            "start the run with a model, db.run(model, ...)."
-        )
-    return model_of(stores, record.model)

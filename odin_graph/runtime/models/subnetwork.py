@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_flatten
 
 from odin_graph.catalog.models.checkpoints import CheckpointRecord, checkpoint_of
 from odin_graph.catalog.models.models import ModelRecord, model_of
+from odin_graph.catalog.records.files import StoredFiles
 from odin_graph.errors import ModelError, OdinError
 from odin_graph.folder import make_near
 from odin_graph.runtime.layers.hooks import CALL, evaluating
@@ -170,7 +171,7 @@ def _computed(stores: Stores, record: CheckpointRecord, model: ModelRecord, whol
     traced: dict[str, str] | None = None
     if model.input_shape is not None:
         with torch.random.fork_rng(devices=[]):
-            traced = trace(load_checkpoint(stores, record), model.input_shape)
+            traced = trace(load_checkpoint(StoredFiles(stores), record, model), model.input_shape)
     if traced is not None:
         return {name: _digest("traced", digest, model.preprocess) for name, digest in traced.items()}
     names = [

@@ -24,7 +24,7 @@ REMEDY: Final = " If you trust"
 
 def vouch(definition: Definition) -> None:
     """Trust the definition from now on in this process."""
-    _vouched.add(definition.digest)
+    _vouched.add(definition.code_digest)
 
 
 def trust_everything() -> None:
@@ -34,19 +34,19 @@ def trust_everything() -> None:
 
 def remember(definition: Definition, factory: Factory) -> None:
     """Keep the live factory of a definition that was made in this process, by its own user."""
-    _live[definition.digest] = factory
+    _live[definition.code_digest] = factory
     vouch(definition)
 
 
 def live(definition: Definition) -> Factory | None:
     """The factory, if the definition was made in this process."""
-    return _live.get(definition.digest)
+    return _live.get(definition.code_digest)
 
 
 def doubt(definition: Definition) -> None:
     """Trust it no longer in this process."""
-    _vouched.discard(definition.digest)
-    _live.pop(definition.digest, None)
+    _vouched.discard(definition.code_digest)
+    _live.pop(definition.code_digest, None)
 
 
 def check(model: str, definition: Definition, factory: Factory | None = None) -> None:
@@ -60,7 +60,7 @@ def check(model: str, definition: Definition, factory: Factory | None = None) ->
     Raises:
         TrustError: Names what would run and how to vouch for it.
     """
-    if _everything.get() or definition.digest in _vouched or (factory is not None and _returns_module(factory)):
+    if _everything.get() or definition.code_digest in _vouched or (factory is not None and _returns_module(factory)):
         return
     what = {
         "source": f"run source that was captured from {definition.target!r} in a notebook or script",

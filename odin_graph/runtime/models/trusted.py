@@ -1,4 +1,4 @@
-"""Whose code a user vouched for, kept: by workspace and digest, in a file that only this user writes.
+"""Whose code a user vouched for, kept: by workspace (of a server: its address) and digest, in the user's own file.
 
 It lies beside the user's other settings and not in the workspace, so that nobody who writes the workspace can vouch for
 what it holds. Changed code has another digest, and is asked about again.
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from odin_graph.stores import Stores
 from odin_graph.warned import warn
 
 
@@ -25,17 +24,17 @@ def trust_file() -> Path:
     return Path(base) / "odin-graph" / "trusted.json"
 
 
-def trusted(stores: Stores) -> frozenset[str]:
+def trusted(origin: str) -> frozenset[str]:
     """The digests of definitions that this user vouched for in this workspace."""
-    return frozenset(_read().get(stores.workspace_id, ()))
+    return frozenset(_read().get(origin, ()))
 
 
-def keep(stores: Stores, digest: str) -> None:
+def keep(origin: str, digest: str) -> None:
     """Keep that this user vouched for a definition; where nothing can be written it holds for this process alone."""
-    if digest in trusted(stores):
+    if digest in trusted(origin):
         return
     try:
-        _change(lambda decisions: decisions.setdefault(stores.workspace_id, []).append(digest))
+        _change(lambda decisions: decisions.setdefault(origin, []).append(digest))
     except OSError as error:
         warn(
             f"The decision to trust the code cannot be kept in {trust_file()} ({error.strerror}): it is valid only in "
@@ -44,14 +43,14 @@ def keep(stores: Stores, digest: str) -> None:
         )
 
 
-def revoke(stores: Stores, digest: str | None = None) -> int:
+def revoke(origin: str, digest: str | None = None) -> int:
     """Forget a decision, by default all of this workspace; how many."""
-    gone = trusted(stores) if digest is None else trusted(stores) & {digest}
+    gone = trusted(origin) if digest is None else trusted(origin) & {digest}
 
     def forget(decisions: dict[str, list[str]]) -> None:
-        left = [known for known in decisions.pop(stores.workspace_id, []) if known not in gone]
+        left = [known for known in decisions.pop(origin, []) if known not in gone]
         if left:
-            decisions[stores.workspace_id] = left
+            decisions[origin] = left
 
     if gone:
         _change(forget)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from odin_graph.picture import INK, Picture, fonts, heading
 from odin_graph.schema.tasks.confusion_counts import ConfusionCounts
+from odin_graph.schema.tasks.pictures import short_names
 
 _WRITTEN: Final = 24
 """Up to this many classes the counts are written into the cells."""
@@ -38,7 +39,7 @@ def confusion_picture(
 
     gathered = counts.size > _NAMED
     drawn, kept = counts.gathered(_WRITTEN if gathered else _NAMED)
-    names = [_short(str(classes[place])) for place in kept.tolist()] + ([OTHER] if gathered else [])
+    names = short_names([str(classes[place]) for place in kept.tolist()], 18) + ([OTHER] if gathered else [])
     if gathered:
         shown = f"the {len(kept)} most confused of {counts.size:,} classes"
         title = f"{title}; {shown}" if "\n" in title else f"{title}\n{shown}".lstrip("\n")
@@ -76,10 +77,6 @@ def confusion_picture(
     if title:
         heading(title, wide, figure)
     return Picture(figure)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
 
 
 def _enclose(axes: Any, n: int) -> None:

@@ -26,7 +26,7 @@ def measures_picture(scores: Scores, head: str, below: str) -> Picture:
     """Every measure by name, with its value at the right: what a task has that draws nothing of its own."""
     names = list(scores.overall)
     values = np.array(list(scores.overall.values()), np.float64)
-    axes, picture = rows_of([short_name(name) for name in names], f"{head}\n{below}")
+    axes, picture = rows_of(names, f"{head}\n{below}")
     axes.plot(values, np.arange(len(names)), "o", color=RIGHT, markersize=5)
     low, high = (float(end(values[np.isfinite(values)], initial=0.0)) for end in (np.min, np.max))
     margin = 0.05 * (high - low) or 0.5
@@ -46,7 +46,7 @@ def classes_picture(scores: Scores, head: str, below: str) -> Picture:
     shown = table.iloc[order]
     measure, value = next(iter(scores.overall.items()))
     title = f"{head}: {measure} {value:.1%}\nby class{more}. {below}".rstrip(". ")
-    axes, picture = rows_of(rows=[short_name(str(name)) for name in shown.index], title=title)
+    axes, picture = rows_of(list(map(str, shown.index)), title)
     places = np.arange(len(shown))
     axes.hlines(places, shown[["precision", "recall"]].min(axis=1), shown[["precision", "recall"]].max(axis=1),
                 color="#dddddd", linewidth=2, zorder=0)  # fmt: skip
@@ -117,6 +117,7 @@ def rows_of(rows: Sequence[str], title: str) -> tuple[Axes, Picture]:
     """Axes with a row a name, the first on top."""
     from matplotlib.figure import Figure
 
+    rows = short_names(rows)
     beside = 0.3 + 0.078 * max(map(len, rows), default=1)
     wide = beside + 3.6 + 0.95
     above = heading(title, wide)[1] + 0.22
@@ -155,6 +156,11 @@ def _number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.3g}"
 
 
-def short_name(name: str) -> str:
-    """A name that a row has room for."""
-    return name if len(name) <= 24 else f"{name[:23]}…"
+def short_names(names: Sequence[str], letters: int = 24) -> list[str]:
+    """Names that there is room for: without their ends, or without their middles where two would read the same."""
+    cut = [name if len(name) <= letters else f"{name[: letters - 1]}…" for name in names]
+    half = (letters - 1) // 2
+    return [
+        cut_name if len(name) <= letters or cut.count(cut_name) == 1 else f"{name[:half]}…{name[-half:]}"
+        for name, cut_name in zip(names, cut, strict=True)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from odin_graph.served import travels
@@ -22,6 +22,14 @@ class Fault:
     def __str__(self) -> str:
         """One line."""
         return f"{self.thing}: {self.reason} {self.remedy}"
+
+
+def cleared(fault: Fault, hidden: Sequence[str]) -> Fault:
+    """The fault for another machine: without texts that only this one may know, and with nothing that mends."""
+    thing, reason, remedy = fault.thing, fault.reason, fault.remedy
+    for text in hidden:
+        thing, reason, remedy = (one.replace(text, "...") for one in (thing, reason, remedy))
+    return Fault(thing, reason, remedy)
 
 
 def shown(values: object, number: int = 5) -> str:

@@ -7,16 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.doctor.checks.fault import Fault, shown
-from odin_graph.catalog.images.batch import image_digest
 from odin_graph.catalog.images.pixels import ARRAY
 from odin_graph.catalog.records.segments import all_segments
 from odin_graph.errors import StoreError
 from odin_graph.graph.writer import batches
 from odin_graph.stores import Stores
-
-_AT_ONCE = 512
 
 
 def live_images(stores: Stores) -> dict[int, str]:
@@ -76,27 +72,3 @@ def tombstones(stores: Stores) -> set[int]:
         for row in rows:
             (purged if row["state"] == "purged" else deleted).add(row["key"])
     return deleted - purged
-
-
-def check_digests(stores: Stores, images: dict[int, str]) -> Iterator[Fault]:
-    """Read every pixel again and compare digests. Only on request, since it takes minutes for a large workspace."""
-    changed: list[int] = []
-    for info in all_segments(stores):
-        if info.array != ARRAY:
-            continue
-        array = SegmentedArray(stores.arrays.uncached(), [info])  # the stored files, not cached pixels
-        try:
-            keys = stores.arrays.keys(info)
-            for start in range(0, len(keys), _AT_ONCE):
-                part = keys[start : start + _AT_ONCE]
-                for key, pixels in zip(part.tolist(), array.read_lazily(part), strict=True):
-                    if key in images and image_digest(pixels) != images[key]:
-                        changed.append(key)
-        except (StoreError, OSError) as error:
-            yield Fault(f"segment {info.id}", f"Its pixels cannot be read: {error}", "Restore its files from a backup.")
-    if changed:
-        yield Fault(
-            "pixels",
-            f"{len(changed)} images are not what was stored, first keys {shown(changed)}.",
-            "Restore the files from a backup, and have the disk checked.",
-        )

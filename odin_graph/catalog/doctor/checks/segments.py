@@ -16,13 +16,10 @@ from odin_graph.stores import Stores
 _RESTORE = "Restore the files from a backup, or add the images again after deleting them."
 
 
-def check_segments(stores: Stores, *, deep: bool = False) -> Iterator[Fault]:
-    """Check that every named segment exists, with the keys and rows of its node; ``deep`` reads every value.
-
-    Pixels are read by `check_digests`.
-    """
+def check_segments(stores: Stores) -> Iterator[Fault]:
+    """Check that every named segment exists, with the keys and rows of its node."""
     for info in all_segments(stores):
-        for reason in stores.arrays.check(info, deep=deep and info.array != ARRAY):
+        for reason in stores.arrays.check(info):
             yield Fault(f"segment {info.id} of {info.array!r}", reason, "Restore its files from a backup.")
 
 
