@@ -114,7 +114,7 @@ class Input:
         check_fields(self, "Input")
         if (self.kind == "image") != (self.layout == "chw"):
             raise DataError(f"An input that is a {self.kind} has not the layout {self.layout!r}: leave layout= out.")
-        if self.kind == "image" and self != Input():
+        if self.kind == "image" and any(getattr(self, name) != value for name, value in _DEFAULTS.items()):
             raise DataError("An input that is one image has no order, size or label of its own: Input.stack() has.")
         if (self.kind == "group") != bool(self.by) or (self.kind == "group") != (self.order is not None):
             raise DataError('A group needs its fields and their order: Input.group("PatientID", order="eye").')
