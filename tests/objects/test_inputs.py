@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,7 +31,8 @@ PREPROCESS = [og.ops.ToFloat()]
 def scan(number: int, depth: int = DEPTH) -> NDArray[np.uint8]:
     """A volume of real digits of one class, (depth, 28, 28); the class is ``number % 3``."""
     images, labels = mnist()
-    return images[labels == number % 3][number * 10 : number * 10 + depth]
+    found: NDArray[np.uint8] = images[labels == number % 3][number * 10 : number * 10 + depth]
+    return found
 
 
 def add_scans(db: og.Workspace, scans: int = SCANS, depth: int = DEPTH) -> None:
@@ -47,7 +48,7 @@ def trained(net: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> nn.Mo
     net.train()
     for _ in range(12):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(net(inputs), labels).backward()
+        nn.functional.cross_entropy(net(inputs), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return net.eval()
 
@@ -73,6 +74,12 @@ def predicted(db: og.Workspace, model: og.Model, net: nn.Module, test: Any, **ho
     with db.run(model, test=test) as run:
         run.add_checkpoint(net)
         return run.predict(test, **how)
+
+
+def said_of(held: og.PredictionSet, image: str) -> NDArray[np.float32]:
+    (prediction,) = held.of_images([image])
+    assert prediction.probabilities is not None
+    return prediction.probabilities
 
 
 def one_by_image(held: og.PredictionSet) -> dict[int, dict[str, Any]]:
@@ -193,12 +200,13 @@ def test_purging_one_slice_removes_the_prediction_of_its_volume(db: og.Workspace
     assert not db.images["scan-3/000001"].predictions()
     with pytest.warns(og.CoverageWarning, match="over 8 of 9 labeled inputs"):
         results = db.experiment(held.experiment).results(test)
-    assert (results.n, results.coverage) == (SCANS - 1, pytest.approx((SCANS - 1) / SCANS))
+    assert results.n == SCANS - 1
+    assert results.coverage == pytest.approx((SCANS - 1) / SCANS)
     assert examine(db._stores).sound
 
 
 @pytest.mark.parametrize("layout", ["dhw", "nchw"])
-def test_the_layouts(db: og.Workspace, layout: str) -> None:
+def test_the_layouts(db: og.Workspace, layout: Literal["dhw", "nchw"]) -> None:
     add_scans(db)
     size = {"dhw": (DEPTH, 28, 28), "nchw": (DEPTH, 1, 28, 28)}[layout]
     factory = {"dhw": SlicesAsChannels, "nchw": Views}[layout]
@@ -213,9 +221,7 @@ def test_the_layouts(db: og.Workspace, layout: str) -> None:
     inputs = by_hand(stored)[:, 0] if layout == "dhw" else by_hand(stored).transpose(1, 2)
     expected = probabilities(net, inputs.contiguous())
     for number, row in zip(stored, expected, strict=True):
-        (prediction,) = held.of_images([f"scan-{number}/000000"])
-        assert prediction.probabilities is not None
-        assert np.array_equal(prediction.probabilities, row)
+        assert np.array_equal(said_of(held, f"scan-{number}/000000"), row)
 
 
 def test_volumes_of_any_depth_run_each_as_it_is(db: og.Workspace) -> None:
@@ -228,10 +234,11 @@ def test_volumes_of_any_depth_run_each_as_it_is(db: og.Workspace) -> None:
     net = model.build().eval()
     held = predicted(db, model, net, db.datasets.add("test", db.images()))
     for number, depth in enumerate(depths):
-        (prediction,) = held.of_images([f"scan-{number}/000000"])
-        assert prediction.probabilities is not None
         np.testing.assert_allclose(
-            prediction.probabilities, probabilities(net, by_hand([number], depth))[0], rtol=1e-5, atol=1e-7
+            said_of(held, f"scan-{number}/000000"),
+            probabilities(net, by_hand([number], depth))[0],
+            rtol=1e-5,
+            atol=1e-7,
         )
     loader = db.images().loader(1, model=model, shuffle=False)
     assert [tuple(inputs.shape) for inputs, _ in loader] == [(1, 1, depth, 28, 28) for depth in depths]
@@ -273,7 +280,7 @@ def test_too_few_and_too_many_slices(db: og.Workspace) -> None:
     padded = torch.cat([by_hand([1], 4), torch.zeros(1, 1, 2, 28, 28)], 2)
     spread = by_hand([2], 9)[:, :, [0, 2, 3, 5, 6, 8]]
     expected = probabilities(net, torch.cat([by_hand([0]), padded, spread]))
-    found = [held.of_images([f"scan-{number}/000000"])[0].probabilities for number in range(3)]
+    found = [said_of(held, f"scan-{number}/000000") for number in range(3)]
     assert all(np.array_equal(one, row) for one, row in zip(found, expected, strict=True))
     assert db.experiment(held.experiment).results(test).coverage == 1.0  # what was cut off is in no input
     held, _, told = run("d", few="skip", many="first")
@@ -306,7 +313,8 @@ def add_patients(db: og.Workspace, patients: int = 8) -> None:
 def eyes(patient: int) -> NDArray[np.uint8]:
     """(left, right), by hand."""
     images, labels = mnist()
-    return images[labels == patient % 3][patient * 3 : patient * 3 + 2]
+    found: NDArray[np.uint8] = images[labels == patient % 3][patient * 3 : patient * 3 + 2]
+    return found
 
 
 EYES = og.Input.group("PatientID", order="eye", views=("left", "right"))
@@ -322,11 +330,8 @@ def test_several_images_of_a_patient_are_one_input(db: og.Workspace) -> None:
     inputs = torch.from_numpy(np.stack([eyes(patient) for patient in range(8)])[:, :, None]).float() / 255
     # An input is known by its first image, the left eye, and is stored in the order of these.
     for patient, row in enumerate(probabilities(net, inputs)):
-        left, right = held.of_images([f"p{patient}-left", f"p{patient}-right"])
-        assert left.probabilities is not None
-        assert np.array_equal(left.probabilities, row)
-        assert right.probabilities is not None
-        assert np.array_equal(right.probabilities, row)
+        assert np.array_equal(said_of(held, f"p{patient}-left"), row)
+        assert np.array_equal(said_of(held, f"p{patient}-right"), row)
     results = db.experiment(held.experiment).results(test, group_by="PatientID")
     assert results.n == 8
     assert results.groups is not None
@@ -355,7 +360,7 @@ def test_a_group_that_lacks_a_view_or_has_two(db: og.Workspace) -> None:
     inputs = torch.from_numpy(np.stack([eyes(patient) for patient in range(3)])[:, :, None]).float() / 255
     inputs[1, 0] = 0
     expected = probabilities(net, inputs)
-    found = {image: held.of_images([image])[0].probabilities for image in ("p0-left", "p1-right", "p2-left")}
+    found = {image: said_of(held, image) for image in ("p0-left", "p1-right", "p2-left")}
     for image, patient in (("p0-left", 0), ("p1-right", 1), ("p2-left", 2)):
         np.testing.assert_allclose(found[image], expected[patient], rtol=1e-5)
     db.images.add(images=scan(1, 1), ids=["nobody"], labels=[2], metadata={"eye": ["left"]})
@@ -387,7 +392,8 @@ def test_labels_of_an_input_agree_or_follow_a_rule(db: og.Workspace) -> None:
         predicted(db, model, model.build(), test)
     with pytest.raises(og.DataError, match=r"The group PatientID=2 has 2 and 1"):
         db.images(test).loader(model=model)
-    for rule, label in (("first", 2), ("max", 2)):
+    rules: tuple[tuple[Literal["first", "max"], int], ...] = (("first", 2), ("max", 2))
+    for rule, label in rules:
         kind = og.Input.group("PatientID", order="eye", views=("left", "right"), label=rule)
         other = add_model(db, f"eyes-{rule}", Views, kind, input_shape=(2, 1, 28, 28))
         held = predicted(db, other, other.build(), test)
@@ -438,7 +444,7 @@ def test_a_run_trains_and_its_images_count_as_learned_from(db: og.Workspace) -> 
         net = model.build().train()
         optimizer = torch.optim.Adam(net.parameters())
         for inputs, targets in run.loader(learned, 2):
-            model.loss(net(inputs), targets).backward()
+            model.loss(net(inputs), targets).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         run.add_checkpoint(net)
     others = db.images().where(~F("id").contains("scan-1/"))
@@ -460,6 +466,7 @@ def test_embeddings_are_of_inputs_and_nothing_else_is_searched(db: og.Workspace)
     every = db.images().order_by(F("id"))
     vectors = exp.layer("norm", pooling="max").embeddings(every)
     with torch.inference_mode():
+        assert isinstance(net, Net3d)
         expected = net.norm(net.first(by_hand(list(range(SCANS))))).amax((2, 3, 4)).numpy()
     np.testing.assert_allclose(vectors, np.repeat(expected, DEPTH, 0), rtol=1e-4, atol=1e-6)
     with pytest.raises(og.DataError, match=r"The volume 'scan-0' has 2 images"):
@@ -522,7 +529,7 @@ def test_an_interrupted_set_continues_with_the_same_inputs(db: og.Workspace) -> 
         checkpoint = run.add_checkpoint(net)
         build = PredictionBuild.begin(db._stores, run.id, test.id, checkpoint=checkpoint.id, input=model.input)
         assert build.inputs is not None
-        build.append(build.missing()[:3], [0, 0, 0], None, np.tile(np.float32([1, 0, 0]), (3, 1)))
+        build.append(build.missing()[:3], [0, 0, 0], None, np.tile(np.array([1, 0, 0], np.float32), (3, 1)))
         build.flush()
         build.release()
         begin = PredictionBuild.begin
@@ -533,8 +540,7 @@ def test_an_interrupted_set_continues_with_the_same_inputs(db: og.Workspace) -> 
         held = run.predict(test)
     left, right = eyes(0)
     expected = probabilities(net, torch.from_numpy(np.stack([right, left])[None, :, None]).float() / 255)
-    (prediction,) = held.of_images(["p0-left"])
-    np.testing.assert_allclose(prediction.probabilities, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(said_of(held, "p0-left"), expected[0], rtol=1e-5)
     assert examine(db._stores).sound
 
 

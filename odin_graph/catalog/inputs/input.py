@@ -120,6 +120,8 @@ class Input:
             raise DataError('A group needs its fields and their order: Input.group("PatientID", order="eye").')
         if self.size is not None and ((size := whole(self.size)) is None or size < 1):
             raise DataError(f"size={self.size!r} is no number of images: give 1 or more.")
+        if self.size is not None:
+            object.__setattr__(self, "size", int(self.size))  # NumPy's have no JSON form
         if self.views is not None and (not self.views or len(set(self.views)) < len(self.views)):
             raise DataError(f"views={self.views!r}: give each value of {self.order!r} once, in their order.")
         if self.views is not None and (self.size is not None or self.many == "spread"):
@@ -135,12 +137,7 @@ class Input:
     @property
     def number(self) -> int | None:
         """How many images it has; None for any number."""
-        return len(self.views) if self.views is not None else None if self.size is None else int(self.size)
-
-    @property
-    def images_axis(self) -> str:
-        """The letter of its images in `layout`; none if it is one image."""
-        return "d" if "d" in self.layout else "n"
+        return self.size if self.views is None else len(self.views)
 
     @property
     def axes(self) -> str:

@@ -64,9 +64,7 @@ def replace_segments(stores: Stores, keys: Keys, deletion: str, lease: Lease) ->
                 done.update(segment.id for segment in new)
             else:
                 try:
-                    wanted = _with_inputs(stores, info, keys) if word == "PredictionSet" else keys
-                    count = int(np.isin(wanted, stores.arrays.keys(info)).sum())
-                    new = without(stores.arrays, info, wanted)
+                    new = without(stores.arrays, info, _with_inputs(stores, info, keys))
                 except StoreError:
                     if all_named(stores, [info]):
                         raise
@@ -84,12 +82,14 @@ def _holding(stores: Stores, keys: Keys) -> Iterator[tuple[SegmentInfo, int]]:
     for info in sorted(all_segments(stores), key=lambda info: info.array.endswith("/columns")):
         if _word(info) not in BY_IMAGE or info.max_key < keys[0] or info.min_key > keys[-1]:
             continue
-        if count := int(np.isin(keys, stores.arrays.keys(info)).sum()):
-            yield info, count
+        if np.isin(keys, held := stores.arrays.keys(info)).any():
+            yield info, int(np.isin(_with_inputs(stores, info, keys), held).sum())
 
 
 def _with_inputs(stores: Stores, info: SegmentInfo, keys: Keys) -> Keys:
     """The images, and those that a prediction set predicted together with one of them, as one input."""
+    if _word(info) != "PredictionSet":
+        return keys
     set_id = info.array.removeprefix("PredictionSet/").rpartition("/")[0]
     table = columns_of(stores, set_id)
     if table is None or "input" not in table.column_names:

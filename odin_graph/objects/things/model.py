@@ -170,7 +170,7 @@ class Model(Verbs):
         parts = [
             f"{record.parameters:,} parameters",
             f"input {' x '.join(map(str, record.input_shape))}" if record.input_shape else "",
-            str(self.input) if self.input.several else "",
+            str(kind) if (kind := Input.from_json(record.input)).several else "",
             f"{len(record.classes)} classes" if record.classes else "",
             record.task or "",
         ]

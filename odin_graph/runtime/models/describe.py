@@ -167,7 +167,7 @@ def _read_shape(shape: Sequence[int] | None, what: Input) -> tuple[int, ...] | N
     number = ("three", "four")[len(what.layout) - 3]
     if len(sizes) != len(what.layout) or not all(type(size) is int and size > 0 for size in sizes):
         raise ShapeError(f"input_shape is {what.axes}, {number} whole numbers above 0, not {tuple(shape)!r}.")
-    if what.number is not None and sizes[what.layout.index(what.images_axis)] != what.number:
+    if what.number is not None and sizes[what.layout.index("d" if "d" in what.layout else "n")] != what.number:
         raise ShapeError(f"input_shape={sizes} is {what.axes}, and an input has {what.number} images: it is {what}.")
     return sizes
 
