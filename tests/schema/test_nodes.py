@@ -32,8 +32,8 @@ STORED = {
     ),
     "Checkpoint": "best created_at deleted epoch id not_finite odin_origins step weights",
     "PredictionSet": (
-        "classes created_at deleted id input lease_owner lease_until nodes number odin_origins odin_warnings rows state "
-        "task"
+        "classes created_at deleted id input lease_owner lease_until nodes number odin_origins odin_warnings rows "
+        "state task"
     ),
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": (
