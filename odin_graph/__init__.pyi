@@ -1,6 +1,7 @@
 from . import errors as errors
 from . import ops as ops
 from . import schema as schema
+from .catalog.inputs.input import Input as Input
 from .config import Budget as Budget
 from .errors import ConflictError as ConflictError
 from .errors import CoverageWarning as CoverageWarning

@@ -105,7 +105,7 @@ class Comparison:
         """One line."""
         part = f", coverage {self.coverage:.2g}" if self.counts.missing else ""
         counts = ", ".join(f"{name} {len(keys):,}" for name, keys in self._parts().items())
-        return f"Comparison({self._head()}: {self.n:,} images{part}, {counts})"
+        return f"Comparison({self._head()}: {self.n:,} {self.counts.what}{part}, {counts})"
 
     def __str__(self) -> str:
         """The table and the test."""
@@ -165,6 +165,11 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, warns: bool = False
         QueryError: One has no ready predictions over the data set, or they share no image that is right or wrong.
     """
     sides = [judged(stores, experiment, dataset) for experiment in (a, b)]
+    if len({(side.input.kind, side.input.by) for side in sides}) > 1:
+        raise QueryError(
+            f"A prediction of {a} is of {sides[0].input}, and one of {b} is of {sides[1].input}: what they are right "
+            "about is not the same. Compare the measures of each, exp.results()."
+        )
     tables = [side.table.filter(side.table.column("wrong").is_valid()).select(["key", "wrong"]) for side in sides]
     joined = tables[0].join(tables[1], "key", join_type="inner", right_suffix="_b").sort_by("key")
     if not joined.num_rows:
@@ -175,7 +180,12 @@ def compare(stores: Stores, a: str, b: str, dataset: str, *, warns: bool = False
     keys = keys_of(joined)
     coverage = sides[0].coverage
     counts = Coverage(
-        coverage.members, coverage.deleted, coverage.unlabeled, coverage.labeled - len(keys), coverage.stale
+        coverage.members,
+        coverage.deleted,
+        coverage.unlabeled,
+        coverage.labeled - len(keys),
+        coverage.stale,
+        coverage.what,
     )
     if warns:
         counts.warn(f"{a} and {b} are compared")

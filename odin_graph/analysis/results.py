@@ -67,7 +67,7 @@ class Results:
 
     @property
     def n(self) -> int:
-        """The number of measured images: members that are not deleted, with a label and a prediction."""
+        """The number of measured images (or inputs of several): not deleted, with a label and a prediction."""
         return self.scores.n
 
     @property
@@ -177,7 +177,7 @@ class Results:
         groups = f", {len(self.groups):,} groups by {self.group_by}" if self.groups is not None else ""
         part = f", coverage {self.coverage:.2g}" if self.counts.missing else ""
         return (
-            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} images{part}{of}{groups}, "
+            f"Results({self.experiment!r} on {self.dataset!r}: {self.n:,} {self.counts.what}{part}{of}{groups}, "
             f"{measure} {short(self[measure])})"
         )
 
@@ -235,7 +235,7 @@ class Results:
         return {"n": scores.n, "coverage": scores.coverage, **scores.overall}
 
     def _head(self) -> str:
-        return f"{self.experiment} on {self.dataset}: {self.n:,} images"
+        return f"{self.experiment} on {self.dataset}: {self.n:,} {self.counts.what}"
 
     def _overall(self) -> str:
         # Once is enough to read: sensitivity is recall, and of one class an image the micro means are its accuracy.

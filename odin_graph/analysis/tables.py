@@ -27,6 +27,7 @@ _MODEL: Final = {
     "definition": FieldType.STRING,
     "classes": FieldType.STRINGS,
     "task": FieldType.STRING,
+    "input": FieldType.STRING,
     "input_shape": FieldType.INTS,
     "parameters": FieldType.INT,
     "preprocess": FieldType.STRING,

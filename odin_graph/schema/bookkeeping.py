@@ -5,6 +5,7 @@ from __future__ import annotations
 from neomodel import IntegerProperty, StringProperty
 
 from odin_graph.schema.base import Record
+from odin_graph.schema.properties import JsonProperty
 
 
 class Workspace(Record):
@@ -31,7 +32,7 @@ class Counter(Record):
 class NodeKind(Record):
     """A kind of things that a package adds, from its first use on: so it is read without the package, too."""
 
-    definition = StringProperty()
+    definition = JsonProperty()
     """A `Kind` as JSON, see `odin_graph.schema.added_kinds`. The id of the node is its label."""
 
 

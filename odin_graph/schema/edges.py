@@ -134,7 +134,7 @@ EDGES: Final = (
         type="OF",
         start=("Prediction",),
         end=("Image",),
-        meaning="The image that was predicted.",
+        meaning="The image that was predicted; all of them where the model takes several as one input.",
     ),
     Edge(
         type="OF",

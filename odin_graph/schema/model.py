@@ -22,6 +22,8 @@ class Model(Traced, Described):
     """Names or numbers, in the order of the model's outputs."""
     task = StringProperty()
     """Registered name: multi-class, multi-label, regression."""
+    input = JsonProperty()
+    """What one input is: one image, the images of a stack, or several images of a group."""
     preprocess = JsonProperty()
     """Registered image operations with their parameters: what turns pixels into its input."""
     parameters = IntegerProperty()

@@ -8,10 +8,13 @@ from odin_graph.schema.properties import ValueProperty
 
 
 class Prediction(StructuredNode):
-    """What a set says of one image. A million of them are made at once, so they carry nothing that can be left out."""
+    """What a set says of one image, or of several that are one input.
+
+    A million of them are made at once, so they carry nothing that can be left out.
+    """
 
     uid = StringProperty(db_property="id", unique_index=True, required=True)
-    """`SET:KEY`, so that a set says one thing of an image."""
+    """`SET:KEY`, so that a set says one thing of an image. Of several images the key is that of the first."""
     predicted = ValueProperty()
     """A class, a list of classes, or a number, as the task has it."""
     confidence = FloatProperty()

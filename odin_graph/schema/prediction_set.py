@@ -6,6 +6,7 @@ from neomodel import ArrayProperty, BooleanProperty, IntegerProperty, Relationsh
 
 from odin_graph.schema.described import Described
 from odin_graph.schema.lease import Leased
+from odin_graph.schema.properties import JsonProperty
 from odin_graph.schema.traced import Traced
 
 
@@ -23,6 +24,8 @@ class PredictionSet(Traced, Leased, Described):
     """Registered name of the task that says what `wrong` is."""
     classes = ArrayProperty()
     """The classes of its probabilities, in their order; None where it has none."""
+    input = JsonProperty()
+    """What a prediction is of, where it is of several images; None where it is of one."""
     warnings = ArrayProperty(StringProperty(), db_property="odin_warnings")
     """What predictions from elsewhere say otherwise than their own probabilities: sentences."""
 

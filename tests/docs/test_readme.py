@@ -42,4 +42,6 @@ def test_the_guide_on_training_runs(tmp_path: Path) -> None:
         assert exp.best_checkpoint().epoch in range(4)
         assert exp.results("digits/test").accuracy > 0.5
         assert [loader["of"] for loader in exp.loaders] == ["digits/train@1", "digits/validation@1"]
+        assert (len(db.predictions["volumes/1/predictions/1"]), len(db.datasets["scans/test"])) == (4, 24)
+        assert db.experiment("volumes/1").results("scans/test").n == 4
         assert db.doctor(deep=True).sound

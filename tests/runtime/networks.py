@@ -52,3 +52,40 @@ class Tied(nn.Module):
 def small_net(width: int = 8) -> SmallNet:
     """A factory."""
     return SmallNet(width=width)
+
+
+class Net3d(nn.Module):
+    """A small network of 3d convolutions: (n, 1, depth, h, w)."""
+
+    def __init__(self, classes: int = 3, width: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(1, width, 3, stride=2)
+        self.norm = nn.BatchNorm3d(width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.first(x))).amax((2, 3, 4)))
+
+
+class SlicesAsChannels(nn.Module):
+    """A 2d network that takes the slices of a volume as its channels: (n, depth, h, w)."""
+
+    def __init__(self, depth: int = 6, classes: int = 3) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(depth, 4, 3, stride=2)
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.first(x)).mean((2, 3)))
+
+
+class Views(nn.Module):
+    """One network for each view of a patient, whose features are concatenated: (n, views, 1, h, w)."""
+
+    def __init__(self, views: int = 2, classes: int = 3) -> None:
+        super().__init__()
+        self.eyes = nn.ModuleList([nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU()) for _ in range(views)])
+        self.head = nn.Linear(8 * views, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.cat([eye(x[:, at]) for at, eye in enumerate(self.eyes)], 1))

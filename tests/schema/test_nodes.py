@@ -23,14 +23,17 @@ STORED = {
         "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_given odin_made "
         "odin_origins odin_warnings query size state tags version"
     ),
-    "Model": "classes created_at definition deleted digest id input_shape odin_origins parameters preprocess task tree",
+    "Model": (
+        "classes created_at definition deleted digest id input input_shape odin_origins parameters preprocess task tree"
+    ),
     "Experiment": (
         "commit created_at deleted finished_at group id leaks lease_owner lease_until loaders odin_chosen "
         "odin_origins packages parameters seed started_at state tags"
     ),
     "Checkpoint": "best created_at deleted epoch id not_finite odin_origins step weights",
     "PredictionSet": (
-        "classes created_at deleted id lease_owner lease_until nodes number odin_origins odin_warnings rows state task"
+        "classes created_at deleted id input lease_owner lease_until nodes number odin_origins odin_warnings rows "
+        "state task"
     ),
     "Prediction": "confidence id predicted wrong",
     "ActivationSet": (

@@ -25,11 +25,11 @@ def retina(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     stores = Stores.open(engine.address(tmp_path_factory.mktemp("served") / "arrays"))
     stores.keep()
     with Workspace(LocalSession(stores)) as workspace:
-        filled(workspace, served)
+        filled(workspace, world)
         yield workspace
 
 
-def served(db: og.Workspace) -> None:
+def world(db: og.Workspace) -> None:
     """What those who may only read ask for is there, in whatever order the tests run."""
     filled(db, example.build, experiments=1)
     db.experiment("small-cnn/1").layer("features").embeddings(db.images())

@@ -124,13 +124,13 @@ def examine(stores: Stores, *, deep: bool = False, repair: bool = False, progres
 
 
 def _faults(stores: Stores, deep: bool, progress: bool) -> tuple[Fault, ...]:
-    found = list(_shallow(stores))
+    found = list(_short(stores, deep=deep))
     if deep:
         found += read_again(partial(parts_of, stores), partial(check_part, stores), progress=progress)
     return tuple(dict.fromkeys(found))
 
 
-def _shallow(stores: Stores) -> Iterator[Fault]:
+def _short(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "nodes": lambda: check_nodes(stores),
         "dates": lambda: check_dates(stores),

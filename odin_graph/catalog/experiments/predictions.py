@@ -12,14 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.arrays import compact
-from odin_graph.catalog.experiments.projection import project
+from odin_graph.catalog.experiments.projection import columns_of, project
 from odin_graph.catalog.experiments.scoring import Scoring
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import PADDING, Inputs, plan_inputs
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.nodes import unknown
 from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of, swap_segments
 from odin_graph.catalog.records.tombstones import deleted_members
+from odin_graph.catalog.records.unfinished import remove_unfinished
 from odin_graph.errors import DataError
 from odin_graph.graph import Transaction
 from odin_graph.schema.kinds import alive
@@ -49,7 +52,7 @@ OPTIONAL MATCH (s)-[:GENERATED_BY]->(e:Experiment)
 OPTIONAL MATCH (s)-[:OF]->(d:Dataset)
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
 RETURN e.id AS experiment, d.id AS dataset, c.id AS checkpoint, s.rows AS rows, s.task AS task, s.nodes AS nodes,
-       s.odin_warnings AS warnings
+       s.input AS input, s.odin_warnings AS warnings
 """
 _OF_IMAGE = f"""
 MATCH (i:Image {{key: $key}})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet)-[:GENERATED_BY]->(e:Experiment)
@@ -100,6 +103,7 @@ class PredictionBuild:
         *,
         checkpoint: str | None = None,
         scoring: Scoring | None = None,
+        input: Input | None = None,  # noqa: A002 - the users' word for it
     ) -> Self:
         """Begin a set, or continue the unfinished one of the same experiment, data set version and checkpoint.
 
@@ -109,15 +113,23 @@ class PredictionBuild:
             dataset: The data set version's id.
             checkpoint: The checkpoint that predicts; None for imported predictions.
             scoring: Scores the predictions; None uses the task and classes of the model.
+            input: What the checkpoint takes as one input, where that is several images.
 
         Raises:
             ConflictError: A live process is writing it.
+            DataError: The members make no such inputs.
         """
-        scoring = scoring or Scoring.of(stores, experiment, dataset)
+        if scoring is None:
+            planned = None if input is None else (input, planned_members(stores, input, dataset, str(checkpoint)))
+            scoring = Scoring.of(stores, experiment, dataset, inputs=planned)
         for row in stores.graph.read(_UNFINISHED, {"experiment": experiment, "dataset": dataset}):
             if row["checkpoint"] == checkpoint:
                 lease = leases.acquire(stores.graph, "PredictionSet", row["id"])
-                return cls(stores, row["id"], scoring, lease, resumed=True)
+                if scoring.inputs is None or _holds_only(stores, row["id"], scoring.inputs):
+                    return cls(stores, row["id"], scoring, lease, resumed=True)
+                # The members made other inputs when it was begun: it was never visible.
+                lease.release()
+                remove_unfinished(stores, "PredictionSet", row["id"])
         number = stores.graph.reserve_keys(1, counter=f"predictions of {experiment}").start
         id_ = f"{experiment}/predictions/{number}"
         origins = [Origin("GENERATED_BY", "Experiment", experiment), Origin("OF", "Dataset", dataset)]
@@ -131,6 +143,7 @@ class PredictionBuild:
             "rows": 0,
             "task": scoring.task_name,
             "classes": list(scoring.classes) if scoring.classes else None,
+            "input": None if input is None else input.to_json(),
             "created_at": now(),
         }
 
@@ -142,8 +155,16 @@ class PredictionBuild:
         stores.graph.execute(make)
         return cls(stores, id_, scoring, leases.acquire(stores.graph, "PredictionSet", id_), resumed=False)
 
+    @property
+    def inputs(self) -> Inputs | None:
+        """The inputs that are predicted, where each is several members."""
+        return self._scoring.inputs
+
     def missing(self) -> NDArray[np.int64]:
-        """The members of the data set, in its order, that have no prediction yet and were not deleted since."""
+        """The members of the data set, in its order, that have no prediction yet and were not deleted since.
+
+        Where a prediction is of several members: the first of each input.
+        """
         deleted = np.array(list(deleted_members(self._stores, self._scoring.dataset)), np.int64)
         predicted = [self._stored, *(table.column("key").to_numpy() for table, _ in self._pending)]
         return self._scoring.keys[~np.isin(self._scoring.keys, np.concatenate([deleted, *predicted]))]
@@ -158,8 +179,8 @@ class PredictionBuild:
         """Add predictions of members; each once.
 
         Args:
-            keys: The images.
-            predicted: The class, list of classes, or number of each image.
+            keys: The images, or the first image of each input.
+            predicted: The class, list of classes, or number of each.
             confidence: One an image, if known.
             probabilities: (n, classes), for all rows of the set or for none.
 
@@ -167,10 +188,12 @@ class PredictionBuild:
             DataError: Images that are not members, or have a prediction already.
         """
         keys = np.asarray(keys, np.int64)
-        self.append_columns(
-            self._scoring.table(keys, predicted, confidence),
-            None if probabilities is None else self._scoring.probabilities(keys, probabilities),
-        )
+        table = self._scoring.table(keys, predicted, confidence)
+        rows = None if probabilities is None else self._scoring.probabilities(keys, probabilities)
+        if self._scoring.inputs is not None:
+            table, owner = _of_images(self._scoring.inputs, table)
+            rows = None if rows is None else rows[owner]
+        self.append_columns(table, rows)
 
     def append_columns(self, table: pa.Table, probabilities: NDArray[np.float32] | None) -> None:
         """Add predictions that the judge has already checked."""
@@ -253,6 +276,38 @@ class PredictionBuild:
         rows = segments_of(self._stores, probabilities_array(self.id))
         if len(rows) > 1:
             swap_segments(self._stores, rows, compact(self._stores.arrays, rows))
+
+
+def _of_images(inputs: Inputs, table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Columns of inputs as columns of their images, with ``input`` and ``place``; and the row that each came from."""
+    order = np.argsort(inputs.first, kind="stable")
+    positions = order[np.searchsorted(inputs.first[order], table.column("key").to_numpy())]
+    places, owner = inputs.rows(positions)
+    there = inputs.keys[places] != PADDING
+    places, owner = places[there], owner[there]
+    spread = table.take(pa.array(owner))
+    within = places - inputs.starts[positions][owner]
+    for name, column in (("input", spread.column("key")), ("place", pa.array(within))):
+        spread = spread.append_column(name, column)
+    return spread.set_column(0, "key", pa.array(inputs.keys[places])), owner
+
+
+def _holds_only(stores: Stores, set_id: str, inputs: Inputs) -> bool:
+    """Whether each stored row of an unfinished set is of one of these inputs."""
+    table = columns_of(stores, set_id)
+    if table is None:
+        return True
+    there = inputs.keys != PADDING
+    now = dict(zip(inputs.keys[there].tolist(), np.repeat(inputs.first, inputs.sizes)[there].tolist(), strict=True))
+    stored = dict(zip(table.column("key").to_pylist(), table.column("input").to_pylist(), strict=True))
+    same = set(stored.values())
+    return stored == {key: first for key, first in now.items() if first in same}
+
+
+def planned_members(stores: Stores, input: Input, dataset: str, checkpoint: str) -> Inputs:  # noqa: A002
+    """The inputs that the members of a version make, without those that were deleted."""
+    keys = stores.columns.present(stores.columns.members(dataset)).column("key").to_pylist()
+    return plan_inputs(stores, input.to_json(), keys, checkpoint)
 
 
 def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from odin_graph.catalog.inputs.inputs import Inputs
 from odin_graph.catalog.records import creations, leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
@@ -53,34 +55,65 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
         return
     if resumed:
         table = _without(table, _projected(stores, parent), f"{set_id}:")
-    for rows in _ahead(table, set_id):
+    others = None
+    if "input" in table.column_names:
+        table, others = by_input(table)
+    for rows in _ahead(table, set_id, others):
 
-        def create(tx: Transaction, rows: list[dict[str, object]] = rows) -> None:
+        def create(tx: Transaction, rows: list[dict[str, Any]] = rows) -> None:
             lease.check(tx)
             tx.run(_CREATE, {"parent": parent, "rows": rows})
+            others = [{"start": row["id"], "end": key} for row in rows for key in row.get("others", ())]
+            create_edges(tx, "OF", ("Prediction", "id"), ("Image", "key"), others)
 
         stores.graph.execute(create)
 
 
-def _ahead(table: pa.Table, set_id: str) -> Iterator[list[dict[str, object]]]:
+def predicted_inputs(stores: Stores, set_id: str) -> tuple[pa.Table, Inputs]:
+    """The columns of a ready set of inputs, a row each, and the images of each, in the same order."""
+    table = stores.columns.predictions(set_id).sort_by([("input", "ascending"), ("place", "ascending")])
+    keys, first = (table.column(name).to_numpy() for name in ("key", "input"))
+    starts = np.flatnonzero(keys == first)
+    rows = table.take(pa.array(starts))
+    names = tuple(f"the input of key {key}" for key in first[starts].tolist())
+    return rows, Inputs(keys, np.append(starts, len(keys)).astype(np.int64), names)
+
+
+def by_input(table: pa.Table) -> tuple[pa.Table, dict[int, list[int]]]:
+    """The columns of a set with a row for each input, that of its first image; and the other images of each.
+
+    Args:
+        table: A row for each image, with the column ``input``.
+    """
+    rows = table.sort_by([("input", "ascending"), ("place", "ascending")])
+    keys, first = (rows.column(name).to_numpy() for name in ("key", "input"))
+    others: dict[int, list[int]] = {}
+    for key, of in zip(keys.tolist(), first.tolist(), strict=True):
+        if key != of:
+            others.setdefault(of, []).append(key)
+    return rows.filter(pa.array(keys == first)), others
+
+
+def _ahead(table: pa.Table, set_id: str, others: Mapping[int, list[int]] | None) -> Iterator[list[dict[str, Any]]]:
     """Batches of rows, each prepared while the engine works on the previous one."""
     with ThreadPoolExecutor(1, thread_name_prefix="odin projection") as pool:
-        upcoming: Future[list[dict[str, object]]] | None = None
+        upcoming: Future[list[dict[str, Any]]] | None = None
         for start in range(0, table.num_rows, BATCH):
-            ready, upcoming = upcoming, pool.submit(_rows, table.slice(start, BATCH), set_id)
+            ready, upcoming = upcoming, pool.submit(_rows, table.slice(start, BATCH), set_id, others)
             if ready is not None:
                 yield ready.result()
         if upcoming is not None:
             yield upcoming.result()
 
 
-def _rows(part: pa.Table, set_id: str) -> list[dict[str, object]]:
+def _rows(part: pa.Table, set_id: str, others: Mapping[int, list[int]] | None) -> list[dict[str, Any]]:
     # By columns: ten times as fast as the row dicts of Arrow.
     names = ("key", "predicted", "confidence", "wrong")
-    return [
+    rows: list[dict[str, Any]] = [
         {"id": f"{set_id}:{key}", "key": key, "predicted": predicted, "confidence": confidence, "wrong": wrong}
         for key, predicted, confidence, wrong in zip(*(part.column(name).to_pylist() for name in names), strict=True)
     ]
+    return rows if others is None else [{**row, "others": others.get(row["key"], [])} for row in rows]
 
 
 def columns_of(stores: Stores, set_id: str) -> pa.Table | None:
@@ -170,4 +203,5 @@ def _projected(stores: Stores, parent: str) -> list[str]:
 
 def _without(table: pa.Table, ids: list[str], prefix: str) -> pa.Table:
     projected = np.array([int(id_.removeprefix(prefix)) for id_ in ids], np.int64)
-    return table.filter(pa.array(~np.isin(table.column("key").to_numpy(), projected)))
+    by = "input" if "input" in table.column_names else "key"
+    return table.filter(pa.array(~np.isin(table.column(by).to_numpy(), projected)))

@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import Inputs
+from odin_graph.catalog.inputs.labels import labels_of_inputs
 from odin_graph.columns.fields import arrow_type
 from odin_graph.errors import DataError, ShapeError
 from odin_graph.schema.tasks import Task, parse_task, reading, spell_task, task_like
@@ -36,6 +39,8 @@ class Scoring:
     """The members, in the order of the set."""
     labels: NDArray[Any]
     """The label of each member, as the task reads it; None if there is none."""
+    inputs: Inputs | None = None
+    """Where a prediction is of several images: then ``keys`` are the first of each, and ``labels`` those of inputs."""
 
     @property
     def task_name(self) -> str:
@@ -50,6 +55,7 @@ class Scoring:
         dataset: str,
         task: str | None = None,
         classes: Sequence[Any] | None = None,
+        inputs: tuple[Input, Inputs] | None = None,
     ) -> Self:
         """The scoring of an experiment over a data set version.
 
@@ -59,6 +65,10 @@ class Scoring:
             dataset: The data set version's id.
             task: A registered task; None takes the task of the model, or else the one that fits the labels.
             classes: In the order of the probabilities; None takes the model's.
+            inputs: What a prediction is of, where it is of several members.
+
+        Raises:
+            DataError: The images of an input have several labels.
         """
         members = stores.columns.members(dataset)
         model = next(iter(stores.graph.read(_MODEL, {"id": experiment})), {"task": None, "classes": None})
@@ -67,8 +77,12 @@ class Scoring:
         parsed = parse_task(task or model["task"] or task_like(members.column("label").type))
         if known is not None or parsed.needs_classes:
             parsed.columns(known or ())  # raises if they are invalid
-        labels = _read(parsed, _labels(members.column("label")), known)
-        return cls(stores, parsed, known, dataset, members.column("key").to_numpy(), labels)
+        keys = members.column("key").to_numpy()
+        if inputs is None:
+            return cls(stores, parsed, known, dataset, keys, _read(parsed, _labels(members.column("label")), known))
+        what, planned = inputs
+        own = labels_of_inputs(what, planned, keys, members.column("label").to_pylist(), known)
+        return cls(stores, parsed, known, dataset, planned.first, _read(parsed, own, known), planned)
 
     def table(self, keys: NDArray[np.int64], predicted: Any, confidence: Any | None) -> pa.Table:
         """The columns key, predicted, confidence, wrong.

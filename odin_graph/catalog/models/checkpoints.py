@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odin_graph.catalog.experiments.metrics import step_of
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.records import creations, files
 from odin_graph.catalog.records.deletion import deletion_of
 from odin_graph.catalog.records.leases import Lease
@@ -156,6 +157,14 @@ def checkpoint_of(stores: Stores, id: str) -> CheckpointRecord:  # noqa: A002
         ]
         raise UnknownNameError.of("checkpoint", id, known)
     return record
+
+
+def input_of(stores: Stores, id: str) -> Input:  # noqa: A002
+    """What the model of a checkpoint takes as one input; one image if it has no model."""
+    rows = stores.graph.read(
+        "MATCH (:Checkpoint {id: $id})-[:SPECIALIZATION_OF]->(m:Model) RETURN m.input AS input", {"id": id}
+    )
+    return Input.from_json(rows[0]["input"] if rows else None)
 
 
 def load_weights(source: files.FileReader, record: CheckpointRecord) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ MATCH (m:Model) WHERE m.id = $id OR m.id STARTS WITH $prefix RETURN m.id AS id, 
 """
 _BASE: Final = re.compile(r"@([2-9]|[1-9]\d+)$")
 """The end of the id of a version; the first version has the bare id."""
-_COMPARED = ("definition", "preprocess", "classes", "task", "input_shape")
+_COMPARED = ("definition", "preprocess", "classes", "task", "input_shape", "input")
 
 
 @travels
@@ -45,6 +45,8 @@ class ModelRecord:
     input_shape: tuple[int, ...] | None = None
     classes: tuple[str | int | bool, ...] | None = None
     task: str | None = None
+    input: str = "{}"
+    """What one input is, an `Input`."""
 
     @property
     def digest(self) -> str:
@@ -67,6 +69,7 @@ class ModelRecord:
             "input_shape": list(self.input_shape) if self.input_shape else None,
             "classes": list(self.classes) if self.classes else None,
             "task": self.task,
+            "input": self.input,
             "digest": self.digest,
         }
         return {name: value for name, value in row.items() if value is not None}
@@ -85,12 +88,13 @@ class ModelRecord:
             input_shape=tuple(node["input_shape"]) if node.get("input_shape") else None,
             classes=tuple(node["classes"]) if node.get("classes") else None,
             task=node.get("task"),
+            input=node.get("input", "{}"),
         )
 
     def _compared(self) -> dict[str, Any]:
         # Without the version of odin_graph that wrote the pipeline: it does not change what the pipeline does.
         steps = json.loads(self.preprocess)["ops"]
-        values = (self.definition_digest, steps, self.classes, self.task, self.input_shape)
+        values = (self.definition_digest, steps, self.classes, self.task, self.input_shape, json.loads(self.input))
         return {name: json.loads(json.dumps(value)) for name, value in zip(_COMPARED, values, strict=True)}
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.arrays import SegmentInfo, without
+from odin_graph.catalog.experiments.projection import columns_of
 from odin_graph.catalog.images.pixels import ARRAY, ORIGINALS
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import all_named, all_segments, discard, name_segments, take_turn
@@ -45,7 +46,8 @@ def replace_segments(stores: Stores, keys: Keys, deletion: str, lease: Lease) ->
     """Rewrite every segment that contains some of the images without them; count the removed rows by kind.
 
     One transaction a segment: it names the new segments, and records on the (:Deletion) the file to destroy. In a data
-    set version the row stays, since order and length are frozen, but its label is removed.
+    set version the row stays, since order and length are frozen, but its label is removed. A prediction of several
+    images is removed with all of its rows.
     """
     removed: Counter[str] = Counter()
     done: set[str] = set()
@@ -62,7 +64,7 @@ def replace_segments(stores: Stores, keys: Keys, deletion: str, lease: Lease) ->
                 done.update(segment.id for segment in new)
             else:
                 try:
-                    new = without(stores.arrays, info, keys)
+                    new = without(stores.arrays, info, _with_inputs(stores, info, keys))
                 except StoreError:
                     if all_named(stores, [info]):
                         raise
@@ -76,11 +78,25 @@ def _holding(stores: Stores, keys: Keys) -> Iterator[tuple[SegmentInfo, int]]:
     """The segments that contain some of the images, each with their number."""
     if not len(keys):
         return
-    for info in all_segments(stores):
+    # The columns of predictions last: they say which images were predicted together.
+    for info in sorted(all_segments(stores), key=lambda info: info.array.endswith("/columns")):
         if _word(info) not in BY_IMAGE or info.max_key < keys[0] or info.min_key > keys[-1]:
             continue
-        if count := int(np.isin(keys, stores.arrays.keys(info)).sum()):
-            yield info, count
+        if np.isin(keys, held := stores.arrays.keys(info)).any():
+            yield info, int(np.isin(_with_inputs(stores, info, keys), held).sum())
+
+
+def _with_inputs(stores: Stores, info: SegmentInfo, keys: Keys) -> Keys:
+    """The images, and those that a prediction set predicted together with one of them, as one input."""
+    if _word(info) != "PredictionSet":
+        return keys
+    set_id = info.array.removeprefix("PredictionSet/").rpartition("/")[0]
+    table = columns_of(stores, set_id)
+    if table is None or "input" not in table.column_names:
+        return keys
+    stored, first = table.column("key").to_numpy(), table.column("input").to_numpy()
+    together: Keys = stored[np.isin(first, first[np.isin(stored, keys)])]
+    return np.union1d(keys, together)
 
 
 def _swap(stores: Stores, old: SegmentInfo, new: list[SegmentInfo], count: int, deletion: str, lease: Lease) -> bool:

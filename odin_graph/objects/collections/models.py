@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.models.models import add_model, model_of, revise_model
 from odin_graph.objects.query.collection import Collection
 from odin_graph.objects.things.model import Model
@@ -31,6 +32,7 @@ class Models(Collection[Model]):
         preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
         classes: Sequence[str | int | bool] | None = None,
         task: str | None = None,
+        input: Input | None = None,  # noqa: A002 - the users' word for it
         input_shape: Sequence[int] | None = None,
         revise: bool = False,
         **metadata: Any,
@@ -54,8 +56,11 @@ class Models(Collection[Model]):
             classes: The names or numbers of the classes, in the order of its outputs; by default those that an
                 estimator was fitted to.
             task: The meaning of the outputs; by default ``multi-class`` if classes are given.
-            input_shape: (bands, height, width) of the input after preprocessing. With it, the shapes of all layers are
-                found, and the outputs are checked against the classes. An ``.onnx`` file mostly states it itself.
+            input: What one input is: by default one image. ``og.Input.stack(size=32)`` is a volume or a video,
+                ``og.Input.group("PatientID", order="eye")`` several images of a patient.
+            input_shape: The shape of one input after preprocessing: (bands, height, width), or as the layout of `input`
+                says. With it, the shapes of all layers are found, and the outputs are checked against the classes. An
+                ``.onnx`` file mostly states it itself.
             revise: If another model has the id, store this one as its next version, ``ID@2``, a REVISION_OF the one
                 before. A version that exists is returned. The id without a version stays the first version.
             metadata: Your own metadata. You can use it in queries.
@@ -76,6 +81,7 @@ class Models(Collection[Model]):
             preprocess=preprocess,
             classes=reading.classes_in_order(classes),
             task=task,
+            input=input,
             input_shape=input_shape,
         )
         if revise:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.datasets.versions import ids_of
 from odin_graph.catalog.experiments.predictions import probabilities_array, record_of
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.client import Session
 from odin_graph.errors import QueryError
 from odin_graph.frames import frame_of
@@ -74,15 +75,25 @@ class PredictionSet(Verbs):
         return id_
 
     @property
+    def input(self) -> Input:
+        """What a prediction is of: one image, the images of a stack, or several images of a group."""
+        return Input.from_json(self._record()["input"])
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings for imported predictions that disagree with their own probabilities."""
+        """Imported predictions that disagree with their own probabilities; inputs that were skipped, padded or cut."""
         return tuple(self._record()["warnings"] or ())
 
     def __len__(self) -> int:
-        return int(self.to_arrow().num_rows)
+        table = self.to_arrow()
+        return len(table.column("input").unique()) if "input" in table.column_names else int(table.num_rows)
 
     def to_arrow(self) -> pa.Table:
-        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong`` of images that exist, sorted by key."""
+        """Columns ``key``, ``predicted``, ``confidence`` and ``wrong`` of images that exist, sorted by key.
+
+        If a prediction is of several images, each of them has a row, with two more columns: ``input``, the key of the
+        first image of the input, and ``place``, the position in the input, from 0.
+        """
         return self._session.ask(_predictions_of, self.id)
 
     def to_pandas(self) -> pd.DataFrame:

@@ -60,6 +60,9 @@ class Layer(UnitQuestions):
     ) -> NDArray[np.float32]:
         """The vectors (n, d) of images, in their order. Missing ones are computed and stored first.
 
+        If an input of the model is several images, these images make the inputs, and each has the vector of its input.
+        Then nothing is stored.
+
         Args:
             images: A query, images, their ids, or their keys.
             progress: Show a progress bar if vectors are missing.
@@ -115,7 +118,7 @@ def _found(
             f"The experiment {experiment!r} has no checkpoint, so no layer can run: save one with "
             "run.add_checkpoint(module)."
         )
-    row = check_layer(stores, LayerRef(chosen, name, pooling))
+    row = check_layer(stores, LayerRef(chosen, name, pooling), several=True)
     return chosen, row.type, row.shape
 
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import Inputs, plan_inputs
 from odin_graph.catalog.models.models import model_of
 from odin_graph.checked import checked_calls
 from odin_graph.client import Session, pixels_at
@@ -66,6 +69,8 @@ class Training(ABC):
     ) -> PixelDataset:
         """A map-style torch data set: (bands, h, w) float32 and the target of each image, in the order of the query.
 
+        If an input of the model is several images, each item is an input, as the model takes it, and its label.
+
         It can be pickled. Its workers may be forked or spawned, and read a whole batch at once (`__getitems__`).
 
         Args:
@@ -79,6 +84,10 @@ class Training(ABC):
         """
         table = self._columns("label")
         record = None if model is None else self._session.ask(model_of, str(getattr(model, "id", model)))
+        inputs: Inputs | None = None
+        if record is not None and Input.from_json(record.input).several:
+            inputs = self._session.ask(plan_inputs, record.input, table.column("key").to_pylist(), record.id)
+            inputs.warn(f"{record.id} from {self!r}")
         return torch_dataset(
             self._session.address,
             table.column("key").to_numpy(),
@@ -91,6 +100,7 @@ class Training(ABC):
             cutting=self._cut(),
             augment=augment,
             seed=seed,
+            inputs=inputs,
         )
 
     def to_stream(self, /, *, seed: int = 0, mixed_bytes: int | None = None, **options: Any) -> PixelStream:
@@ -108,6 +118,7 @@ class Training(ABC):
 
         self._check_streamed()
         data = self.to_torch(seed=seed, **options)
+        _refuse_several(data)
         length, mixed = run_of(self._session.ask(image_bytes_of), mixed_bytes)
         epochs = Epochs(keys=data.keys, batch_size=_AT_ONCE, seed=seed, block=length, mixed=mixed)
         return PixelStream(data.in_runs(length, mixed + 1), epochs)
@@ -131,6 +142,8 @@ class Training(ABC):
     ) -> Loader:
         """Batches for training: (n, bands, h, w) float32 and targets. Iterate over it once in each epoch.
 
+        If an input of the model is several images, a batch is of inputs, in the layout that the model takes.
+
         The same seed gives the same batches, for any number of workers. ``state_dict`` and ``load_state_dict`` continue
         after any batch. ``run.loader(...)`` does the same and records it.
 
@@ -139,7 +152,8 @@ class Training(ABC):
             shuffle: Use a new order in each epoch; False keeps the order of the query.
             seed: The seed of order and augmentations.
             weights: ``"balanced"`` makes every class equally likely. The name of a numeric field, or one number for
-                each image, gives the relative frequency of each image. Images are then drawn with replacement.
+                each image, gives the relative frequency of each image. Images are then drawn with replacement. Of an
+                input of several images, the field of its first image counts.
             stream: Read the disk in long runs, for data larger than memory; see `to_stream`.
             drop_last: Leave out the last batch if it is not full.
             workers: The number of processes that read ahead. It does not change the batches or their order.
@@ -157,11 +171,12 @@ class Training(ABC):
         data = self.to_torch(model=model, classes=classes, augment=augment, transform=transform, seed=seed)
         drawn: NDArray[np.float64] | None = None
         if isinstance(weights, str):
-            drawn = balanced(data.targets) if weights == "balanced" else self._weights(weights)
+            drawn = balanced(data.targets) if weights == "balanced" else self._weights(weights, data.keys)
         elif weights is not None:
             drawn = read_numbers("weights", weights)
         if stream:
             self._check_streamed()
+            _refuse_several(data)
         length, mixed = run_of(self._session.ask(image_bytes_of)) if stream else (None, 2)
         lanes = lanes_of(mixed) if stream else 1
         epochs = Epochs(
@@ -225,8 +240,12 @@ class Training(ABC):
         if self._cut() is not None:
             raise QueryError("Patches must be stored before they can be streamed: .store(name).loader(stream=True).")
 
-    def _weights(self, name: str) -> NDArray[np.float64]:
-        column = self._columns(name).column(name)
+    def _weights(self, name: str, keys: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of these images, or of all, in the order of the query."""
+        table = self._columns(name)
+        if len(keys) != table.num_rows:  # of inputs of several images the first of each
+            table = table.take(pc.index_in(pa.array(keys), table.column("key").combine_chunks()))
+        column = table.column(name)
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise QueryError(
                 f'{name!r} is {column.type}, but weights must be numbers: give a numeric field, or "balanced".'
@@ -236,6 +255,14 @@ class Training(ABC):
                 f"{column.null_count} of {len(column)} images have no {name!r}, which is their weight: give them one."
             )
         return np.asarray(column.to_numpy(), np.float64)
+
+
+def _refuse_several(data: PixelDataset) -> None:
+    if data.several is not None:
+        raise QueryError(
+            f"stream=True draws images one by one, and the model takes {data.several[0]}: leave it out. The images of "
+            "an input are read together."
+        )
 
 
 _AT_ONCE = 64

@@ -9,6 +9,7 @@ from html import escape
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.models import checkpoints as catalog
 from odin_graph.catalog.models.models import ModelRecord, model_of, versions_of
 from odin_graph.client import Session
@@ -55,8 +56,13 @@ class Model(Verbs):
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """(bands, height, width) of its input."""
+        """The shape of its input: (bands, height, width), or as the layout of `input` says."""
         return self._record().input_shape
+
+    @property
+    def input(self) -> Input:
+        """What one input is: one image, the images of a stack, or several images of a group."""
+        return Input.from_json(self._record().input)
 
     @property
     def classes(self) -> tuple[str | int | bool, ...] | None:
@@ -165,6 +171,7 @@ class Model(Verbs):
         parts = [
             f"{record.parameters:,} parameters",
             f"input {' x '.join(map(str, record.input_shape))}" if record.input_shape else "",
+            str(kind) if (kind := Input.from_json(record.input)).several else "",
             f"{len(record.classes)} classes" if record.classes else "",
             record.task or "",
         ]

@@ -12,6 +12,7 @@ from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.experiments.projection import to_graph
+from odin_graph.catalog.models.checkpoints import input_of
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.base.in_session import InSession
@@ -43,13 +44,20 @@ class Predicting(InSession):
     ) -> PredictionSet:
         """Run a checkpoint on a data set and store its predictions. Stored ones are not computed again.
 
+        If an input of the model is several images, each input has one prediction, which holds for all of its images.
+
         Args:
             on: The data set version; an id without a version is the latest version.
             checkpoint: The checkpoint to run; by default the best, or else the last.
             nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
             progress: Show a progress bar.
 
-        If the model, or a model that it continues, learned from images of the data set, you get a `LeakWarning`.
+        If the model, or a model that it continues, learned from images of the data set, you get a `LeakWarning`. If
+        groups were skipped, padded or cut, as the input of the model says, you get a `DataWarning`, which
+        `PredictionSet.warnings` keeps.
+
+        Raises:
+            DataError: The images do not make inputs of the model, or those of an input have several labels.
         """
         from odin_graph.runtime.passes.predict import predict_batches
 
@@ -67,10 +75,15 @@ class Predicting(InSession):
                 to_graph(stores, existing)
             warn_of_seen(stores, self.id, dataset_id)
             return self._set(existing)
-        with PredictionBuild.begin(stores, self.id, dataset_id, checkpoint=chosen) as build:
-            for keys, batch in predict_batches(stores, chosen, build.missing(), progress=progress):
+        taken = input_of(stores, chosen)
+        several = taken if taken.several else None
+        with PredictionBuild.begin(stores, self.id, dataset_id, checkpoint=chosen, input=several) as build:
+            inputs = build.inputs
+            if inputs is not None:
+                inputs.warn(f"{chosen} over {dataset_id}")
+            for keys, batch in predict_batches(stores, chosen, build.missing(), inputs=inputs, progress=progress):
                 build.append(keys, batch.predicted, batch.confidence, batch.probabilities)
-            made = build.finish(nodes=nodes)
+            made = build.finish(nodes=nodes, remarks=() if inputs is None else inputs.notes)
         warn_of_seen(stores, self.id, dataset_id)
         return self._set(made)
 

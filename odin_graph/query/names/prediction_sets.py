@@ -19,7 +19,8 @@ _SETS = f"""
 MATCH (e:Experiment {{id: $experiment}})<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset)
 WHERE {alive("PredictionSet", "s")}
 OPTIONAL MATCH (s)-[:DERIVED_FROM]->(c:Checkpoint)
-RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes
+RETURN s.id AS id, s.number AS number, d.id AS dataset, c.id AS checkpoint, s.classes AS classes, s.nodes AS nodes,
+       s.input AS input
 """
 _CHECKPOINTS = f"""
 MATCH (e:Experiment {{id: $experiment}})<-[:GENERATED_BY]-(c:Checkpoint) WHERE {alive("Checkpoint", "c")}
@@ -40,6 +41,8 @@ class ReadySet:
     """The classes of its probabilities, in their order."""
     nodes: bool
     """Whether its predictions are nodes of the graph as well."""
+    input: str | None = None
+    """What a prediction is of, an `Input`, where it is of several images."""
 
 
 def choose(graph: Reader, experiment: str, dataset: str) -> ReadySet:
@@ -83,6 +86,7 @@ def sets_of(graph: Reader, experiment: str) -> list[ReadySet]:
             row["checkpoint"],
             tuple(row["classes"]) if row["classes"] else None,
             bool(row["nodes"]),
+            row["input"],
         )
         for row in rows
     ]

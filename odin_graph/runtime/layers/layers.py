@@ -68,7 +68,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int] | None) -> tuple[La
 
     Args:
         model: The model, on any device, ``meta`` included.
-        input_shape: (bands, height, width) of one input; None for a table without shapes.
+        input_shape: Of one input, (bands, height, width) if it is one image; None for a table without shapes.
 
     Raises:
         ShapeError: The model does not take this input; names the layer that failed.
@@ -121,8 +121,9 @@ def _dry_run(model: nn.Module, input_shape: tuple[int, ...], shapes: Shapes) -> 
         except ModelError:  # of a model that is no torch module: it says what failed
             raise
         except Exception as error:
+            axes = " (bands, height, width)" if len(input_shape) == 3 else ""
             where = f"its layer {running[-1]!r}" if running and running[-1] else "its forward"
             raise ShapeError(
-                f"The model does not take an input of shape {input_shape} (bands, height, width): {where} fails with "
+                f"The model does not take an input of shape {input_shape}{axes}: {where} fails with "
                 f"{type(error).__name__}: {error}. Give the input_shape= that the preprocessing produces."
             ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.models.models import ModelRecord
 from odin_graph.catalog.records import files
 from odin_graph.errors import DataError, ModelError, ShapeError
@@ -34,19 +35,21 @@ def describe(
     preprocess: Pipeline | Iterable[ImageOp | str | Mapping[str, Any]] = (),
     classes: Sequence[str | int | bool] | None = None,
     task: str | None = None,
+    input: Input | None = None,  # noqa: A002 - the users' word for it
     input_shape: Sequence[int] | None = None,
 ) -> ModelRecord:
     """The record of a model; the arguments are those of `Models.add`."""
     if not isinstance(id, str) or not id:
         raise DataError(f"{id!r} is not an id of a model: give a string that is not empty.")
     pipeline = Pipeline.of(preprocess)
-    shape = _read_shape(input_shape)
+    what = _read_input(input)
+    shape = _read_shape(input_shape, what)
     names = None if classes is None else tuple(_plain(name) for name in classes)
     if isinstance(factory, nn.Module):
         definition, table = _of_module(stores, id, factory, shape, args, kwargs)
     elif (form := format_of(factory)) is not None:
         facts = FORMATS.get(form).facts(factory)
-        shape = shape or facts.input_shape
+        shape = shape or _read_shape(facts.input_shape, what)
         definition, table = _of_format(stores, form, factory, shape, args, kwargs)
         names = names or (None if facts.classes is None else tuple(facts.classes))
         task = task or facts.task
@@ -67,6 +70,7 @@ def describe(
         input_shape=shape,
         classes=names,
         task=task,
+        input=what.to_json(),
     )
 
 
@@ -100,7 +104,7 @@ def _of_module(
     if shape is None:
         raise ModelError(
             f"A {kind} does not say how it was made. Give its class and arguments, db.models.add({id_!r}, {kind}, "
-            "kwargs={...}), or input_shape=(bands, height, width), to keep it as an exported program."
+            "kwargs={...}), or input_shape=, to keep it as an exported program."
         )
     layer_table(module, shape)  # reports a shape that does not fit more clearly than the export does
     program = export_program(module, shape)
@@ -149,12 +153,22 @@ def _check_outputs(
         raise ShapeError(f"The model {id_!r} does not fit its task {task!r}. {error}") from error
 
 
-def _read_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
+def _read_input(given: Input | None) -> Input:
+    what = Input() if given is None else given
+    if not isinstance(what, Input):
+        raise ModelError(f"input= says what one input is, as og.Input.stack(size=32) does, not {given!r:.80}.")
+    return what
+
+
+def _read_shape(shape: Sequence[int] | None, what: Input) -> tuple[int, ...] | None:
     if shape is None:
         return None
     sizes = tuple(_plain(size) for size in shape)
-    if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
-        raise ShapeError(f"input_shape is (bands, height, width), three whole numbers above 0, not {tuple(shape)!r}.")
+    number = ("three", "four")[len(what.layout) - 3]
+    if len(sizes) != len(what.layout) or not all(type(size) is int and size > 0 for size in sizes):
+        raise ShapeError(f"input_shape is {what.axes}, {number} whole numbers above 0, not {tuple(shape)!r}.")
+    if what.number is not None and sizes[what.layout.index("d" if "d" in what.layout else "n")] != what.number:
+        raise ShapeError(f"input_shape={sizes} is {what.axes}, and an input has {what.number} images: it is {what}.")
     return sizes
 
 

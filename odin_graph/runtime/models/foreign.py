@@ -44,7 +44,7 @@ class Foreign(nn.Module):
             raise
         except Exception as error:
             raise ModelError(
-                f"{self._name} fails on {len(images)} images {images.shape[1:]} (bands, height, width) of float32: "
+                f"{self._name} fails on {len(images)} images {images.shape[1:]} of float32: "
                 f"{type(error).__name__}: {error}"
             ) from error
         outputs = np.asarray(given)

@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.models.checkpoints import CheckpointRecord, checkpoint_of, load_weights
 from odin_graph.catalog.models.models import ModelRecord, model_of
 from odin_graph.catalog.models.weights import apply_weights
@@ -120,11 +121,16 @@ class Runnable:
         size = batch or batch_size(layers_of(model), where)
         return cls(record, model, module, Pipeline.from_json(model.preprocess), where, size, autocast)
 
+    @property
+    def input(self) -> Input:
+        """What one input is."""
+        return Input.from_json(self.model.input)
+
     def run(self, inputs: Tensor, take: Callable[[object], Tensor]) -> Tensor:
         """One forward pass without gradients, in halves where the device has too little memory.
 
         Args:
-            inputs: (n, bands, h, w).
+            inputs: (n, bands, h, w), or as the layout of the model's input says.
             take: What is wanted of the model's output, (n, ...).
 
         Raises:
@@ -156,8 +162,9 @@ class Runnable:
     def _refused(self, inputs: Tensor, error: Exception) -> ShapeError:
         added = f", and was added with input_shape={self.model.input_shape}" if self.model.input_shape else ""
         return ShapeError(
-            f"The model {self.model.id!r} refuses images of shape {tuple(inputs.shape[1:])} (bands, height, width) "
-            f"after its preprocessing{added}: {error}. Add the model with a preprocess= that gives what it takes."
+            f"The model {self.model.id!r} refuses {'inputs' if self.input.several else 'images'} of shape "
+            f"{tuple(inputs.shape[1:])} {self.input.axes} after its preprocessing{added}: {error}. Add the model with "
+            "a preprocess= that gives what it takes."
         )
 
     def _check_rows(self, inputs: Tensor, taken: Tensor) -> None:

@@ -16,10 +16,13 @@ from torch import Tensor
 from odin_graph.catalog.activations.activations import LayerRef, growing, rows_of
 from odin_graph.catalog.activations.storage import keep_to_budget, reading
 from odin_graph.catalog.activations.usage import record
-from odin_graph.catalog.models.checkpoints import checkpoint_of
+from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import plan_inputs
+from odin_graph.catalog.models.checkpoints import checkpoint_of, input_of
 from odin_graph.catalog.models.models import model_of
 from odin_graph.deadline import check
-from odin_graph.errors import ModelError, QueryError, ShapeError, UnknownNameError
+from odin_graph.errors import DataError, ModelError, QueryError, ShapeError, UnknownNameError
 from odin_graph.progress import progress_bar
 from odin_graph.runtime.layers.hooks import CALL, captured
 from odin_graph.runtime.layers.layers import LayerRow
@@ -27,6 +30,8 @@ from odin_graph.runtime.layers.pooling import POOLINGS
 from odin_graph.runtime.models.model import Runnable, layers_of
 from odin_graph.runtime.pixels.inputs import to_inputs
 from odin_graph.runtime.pixels.pixels import pixel_blocks
+from odin_graph.runtime.pixels.runs import image_bytes_of
+from odin_graph.runtime.pixels.several import input_batches
 from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
@@ -36,12 +41,17 @@ SEGMENT_BYTES = 256 * 2**20
 Keys = NDArray[np.int64]
 
 
-def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
+def check_layer(stores: Stores, ref: LayerRef, *, several: bool = False) -> LayerRow:
     """The row of the layer in its model's table.
+
+    Args:
+        stores: The open workspace.
+        ref: The layer.
+        several: Whether the caller can do with a model that takes several images as one input.
 
     Raises:
         UnknownNameError: There is no such checkpoint, layer or pooling; lists those there are.
-        QueryError: The layer runs several times, or not at all.
+        QueryError: The layer runs several times, or not at all; or its outputs are of several images.
     """
     if not isinstance(ref.layer, str):
         raise QueryError(f"A layer is known by its name, as Model.layers() lists them, not by {ref.layer!r:.80}.")
@@ -50,6 +60,12 @@ def check_layer(stores: Stores, ref: LayerRef) -> LayerRow:
     if stored.model is None:
         raise ModelError(f"The checkpoint {stored.id!r} belongs to no model, so it has no layers that could be run.")
     model = model_of(stores, stored.model)
+    if not several and (what := Input.from_json(model.input)).several:
+        raise QueryError(
+            f"The model {model.id!r} takes {what}, so its layers have no values of single images to be searched or "
+            "stored. layer.embeddings(images) gives the vectors of inputs: db.vectors.add(name, images, vectors) makes "
+            "them a space."
+        )
     name, _, call = ref.layer.partition(CALL)
     table = {row.name: row for row in layers_of(model)}
     row = table.get(name)
@@ -117,6 +133,56 @@ def ensure_embeddings(
     return ref.set_id
 
 
+def embeddings_of_inputs(
+    stores: Stores,
+    ref: LayerRef,
+    keys: Keys,
+    *,
+    device: str | torch.device | None = None,
+    batch: int | None = None,
+    progress: bool = True,
+) -> NDArray[np.float32]:
+    """The vectors (n, d) of images, each that of the input that holds it; computed each time.
+
+    They are not stored: an input is made of the images that are asked for.
+
+    Args:
+        stores: The open workspace.
+        ref: The layer, of a model that takes several images as one input.
+        keys: The images, which make the inputs.
+        device: Where to run.
+        batch: Inputs at once.
+        progress: Show a progress bar.
+
+    Raises:
+        DataError: The images make no such inputs, or some belong to none since the input leaves them out.
+    """
+    check_layer(stores, ref, several=True)
+    runnable = Runnable.load(stores, ref.checkpoint, device=device, batch=batch)
+    wanted = list(dict.fromkeys(keys.tolist()))
+    inputs = plan_inputs(stores, runnable.model.input, wanted, runnable.model.id)
+    rows: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+    with (
+        _captured(runnable, ref) as take,
+        progress_bar(f"{ref.layer} of {ref.checkpoint}", len(inputs), show=progress) as done,
+    ):
+        read = stores.columns.array(ARRAY).read_together
+        size = image_bytes_of(stores)
+        for part, tensor in input_batches(runnable.input, inputs, runnable.pipeline, read, runnable.batch, size):
+            rows.append((part, runnable.run(tensor, take).numpy()))
+            check()
+            done(len(part))
+    vectors = np.concatenate([found for _, found in rows])[np.argsort(np.concatenate([part for part, _ in rows]))]
+    owner = dict(zip(inputs.keys.tolist(), np.repeat(np.arange(len(inputs)), inputs.sizes).tolist(), strict=True))
+    if outside := [key for key in wanted if key not in owner]:
+        raise DataError(
+            f"{len(outside):,} of {len(wanted):,} images are in no input ({'; '.join(inputs.notes)}), the first of key "
+            f"{outside[0]}: leave them out."
+        )
+    of_images: NDArray[np.float32] = vectors[[owner[key] for key in keys.tolist()]]
+    return of_images
+
+
 def _width(shape: Sequence[int] | None, pooling: str) -> int:
     """Numbers of a vector, at most; 0 where it is not known before it runs."""
     if shape is None:
@@ -129,12 +195,16 @@ def _width(shape: Sequence[int] | None, pooling: str) -> int:
 def embeddings(stores: Stores, ref: LayerRef, keys: Keys, **how: Any) -> NDArray[np.float32]:
     """The vectors (n, d) of images, in the order of the keys; what is missing is computed first.
 
+    If the model takes several images as one input, each image has the vector of its input.
+
     Args:
         stores: The open workspace.
         ref: The layer.
         keys: The images.
         how: ``device``, ``batch``, ``progress`` of `ensure_embeddings`.
     """
+    if input_of(stores, ref.checkpoint).several:
+        return embeddings_of_inputs(stores, ref, np.asarray(keys, np.int64), **how)
     with reading(stores, [ref.set_id]):
         set_id = ensure_embeddings(stores, ref, keys, **how)
         found: NDArray[np.float32] = rows_of(stores, set_id).read(np.asarray(keys, np.int64))

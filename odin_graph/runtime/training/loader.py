@@ -90,8 +90,9 @@ class Loader:
 
     def __repr__(self) -> str:
         order = self.epochs.describe()
+        what = "images" if self.dataset.several is None else "inputs"
         return (
-            f"Loader({order['images']:,} images in {len(self):,} batches of {order['batch_size']}, epoch {self._epoch})"
+            f"Loader({order['images']:,} {what} in {len(self):,} batches of {order['batch_size']}, epoch {self._epoch})"
         )
 
     def _widened(self, inputs: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.labels import labels_of_inputs
 from odin_graph.errors import QueryError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import read_augmentations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from odin_graph.address import Address, Remote
+    from odin_graph.catalog.inputs.inputs import Inputs
     from odin_graph.catalog.models.models import ModelRecord
     from odin_graph.ops.op import ImageOp
     from odin_graph.runtime.derive.patching import Cutting
@@ -38,6 +41,7 @@ def torch_dataset(
     cutting: Cutting | None = None,
     augment: Iterable[Any] = (),
     seed: int = 0,
+    inputs: Inputs | None = None,
 ) -> PixelDataset:
     """Pixels and targets of images, in their order.
 
@@ -53,9 +57,10 @@ def torch_dataset(
         cutting: Which patch of each image is meant; the operations are those on the patch.
         augment: Augmentations, or their JSON forms.
         seed: Of the augmentations.
+        inputs: What the images make, where the model takes several as one input.
 
     Raises:
-        QueryError: A model that says its classes, and other classes.
+        QueryError: A model that says its classes, and other classes; or patches for inputs of several images.
         DataError: A label is missing, or is none of the classes.
     """
     from odin_graph.runtime.training.torch_dataset import PixelDataset
@@ -68,7 +73,17 @@ def torch_dataset(
                 f"The model {model.id!r} has the classes {list(model.classes)}, in this order: leave classes= out."
             )
         pipeline, task, classes = Pipeline.from_json(model.preprocess), model.task, model.classes or classes
-    targets = targets_of(labels.to_pylist(), task or task_like(labels.type, classes), classes)
+    truth, what = labels.to_pylist(), None
+    if model is not None and inputs is not None:
+        what = Input.from_json(model.input)
+        if cutting is not None:
+            raise QueryError(
+                f"The model {model.id!r} takes {what}, and patches are of one image each: store them first, or leave "
+                "them out."
+            )
+        truth = labels_of_inputs(what, inputs, keys, truth, classes)
+        keys = inputs.first
+    targets = targets_of(truth, task or task_like(labels.type, classes), classes)
     return PixelDataset(
         address,
         keys,
@@ -80,4 +95,5 @@ def torch_dataset(
         transform=transform,
         seed=seed,
         open_pixels=open_pixels,
+        several=None if what is None or inputs is None else (what, inputs),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from torch.utils.data import Dataset
 from odin_graph.address import Address, Remote
 from odin_graph.arrays.pixel_reader import PixelReader
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import PADDING, Inputs
 from odin_graph.errors import OdinError
 from odin_graph.ops import Pipeline
 from odin_graph.ops.augmentation import Augmentation, augmentation_json
@@ -23,6 +26,7 @@ from odin_graph.runtime.derive.patching import Cutting
 from odin_graph.runtime.pixels.cropping import cuts, read_cut
 from odin_graph.runtime.pixels.inputs import as_tensor, preprocessed, to_input, to_inputs
 from odin_graph.runtime.pixels.runs import Runs
+from odin_graph.runtime.pixels.several import stacked
 from odin_graph.stores import Stores
 
 Transform = Callable[[Tensor], Tensor]
@@ -40,13 +44,13 @@ def stored_pixels(address: Address) -> PixelReader:
 
 
 class PixelDataset(Dataset[Item]):
-    """Each item: the image (bands, h, w) as float32, and its target.
+    """Each item: the image (bands, h, w) as float32, or the input of several images as the model takes it; its target.
 
     Holds an address, keys and targets. A process reads through connections of its own, opened at its first item.
 
     Args:
         address: The workspace.
-        keys: The images, in the order of the items.
+        keys: The images, in the order of the items; of inputs of several the first image of each.
         targets: One an item: a class index, a vector of zeros and ones, a number.
         before: Operations before the augmentations.
         pipeline: The model's preprocessing; None for unscaled values.
@@ -55,6 +59,7 @@ class PixelDataset(Dataset[Item]):
         transform: Applied to each tensor.
         seed: Of the augmentations.
         open_pixels: Opens the pixels of the address.
+        several: What an input is, and which images each holds, where an item is of several.
     """
 
     def __init__(
@@ -70,12 +75,14 @@ class PixelDataset(Dataset[Item]):
         transform: Transform | None = None,
         seed: int = 0,
         open_pixels: OpenPixels = stored_pixels,
+        several: tuple[Input, Inputs] | None = None,
     ) -> None:
         self.address, self._open = address, open_pixels
         self.keys = np.asarray(keys, np.int64)
         self.targets = targets
         self.before, self.pipeline = before or Pipeline(), pipeline or Pipeline()
         self.cutting = cutting
+        self.several = several
         self.augment = tuple(augment)
         self.transform = transform
         self.seed = seed
@@ -110,13 +117,26 @@ class PixelDataset(Dataset[Item]):
             "augment": [augmentation_json(augmentation) for augmentation in self.augment],
             "augment_seed": self.seed if self.augment else None,
             "preprocess": str(self.pipeline),
+            "input": None if self.several is None else str(self.several[0]),
+            "input_images": None
+            if self.several is None
+            else hashlib.sha256(self.several[1].keys.astype("<i8").tobytes()).hexdigest(),
             "transform": None
             if self.transform is None
             else getattr(self.transform, "__qualname__", str(self.transform)),
         }
 
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """The keys of all images of all items."""
+        if self.several is None:
+            return self.keys
+        keys = self.several[1].keys
+        there: NDArray[np.int64] = keys[keys != PADDING]
+        return there
+
     def __len__(self) -> int:
-        """The number of images."""
+        """The number of items."""
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Item:
@@ -129,6 +149,15 @@ class PixelDataset(Dataset[Item]):
 
     def items(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> list[Item]:
         """Images and targets one by one, of any shapes, read at once; see `batch`."""
+        if self.several is not None:
+            if len(np.unique(self.several[1].sizes[positions])) == 1:
+                each: Sequence[Tensor] = self._several(positions, epoch, None).unbind()
+            else:
+                each = [self._several(positions[at : at + 1], epoch, None)[0] for at in range(len(positions))]
+            return [
+                (self._transformed(tensor), self._target(position))
+                for tensor, position in zip(each, positions.tolist(), strict=True)
+            ]
         images, rest = self._made(positions, epoch)
         if len({(image.shape, image.dtype) for image in images}) == 1:
             inputs: Sequence[Tensor] = to_inputs(rest, images).unbind()
@@ -140,7 +169,7 @@ class PixelDataset(Dataset[Item]):
         ]
 
     def batch(self, positions: NDArray[np.int64], *, epoch: int | None = None) -> tuple[Tensor, Tensor]:
-        """Images (n, bands, h, w) of float32 and their targets, as one tensor each.
+        """Images (n, bands, h, w), or inputs of several images, of float32 and their targets, as one tensor each.
 
         Args:
             positions: The positions of the images in the data set (n,).
@@ -159,13 +188,16 @@ class PixelDataset(Dataset[Item]):
 
         With `turns`, an image that comes again in an epoch is augmented in another way.
         """
-        images, rest = self._made(positions, epoch, turns)
-        pixels = preprocessed(rest, images)
         targets = (
             torch.from_numpy(self.targets[positions])
             if isinstance(self.targets, np.ndarray)
             else torch.as_tensor([self.targets[position] for position in positions.tolist()])
         )
+        if self.several is not None:
+            tensors = self._several(positions, epoch, turns)
+            return (tensors if self.transform is None else torch.stack(list(map(self.transform, tensors)))), targets
+        images, rest = self._made(positions, epoch, turns)
+        pixels = preprocessed(rest, images)
         if self.transform is not None:
             return torch.stack([self.transform(tensor) for tensor in as_tensor(pixels)]), targets
         return (pixels if pixels.dtype.itemsize < _WIDE else as_tensor(pixels)), targets
@@ -174,13 +206,28 @@ class PixelDataset(Dataset[Item]):
         """What travels to a worker: no connection."""
         return {**self.__dict__, "_pixels": None, "_runs": None, "_process": 0}
 
+    def _several(self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None) -> Tensor:
+        """Inputs of several images (n, ...). The images of an input are augmented alike."""
+        assert self.several is not None
+        what, inputs = self.several
+        places, owner = inputs.rows(positions)
+        there = inputs.keys[places] != PADDING
+        images, rest = self._made(
+            positions[owner[there]], epoch, None if turns is None else turns[owner[there]], inputs.keys[places[there]]
+        )
+        return stacked(what, inputs, positions, preprocessed(rest, images))
+
     def _made(
-        self, positions: NDArray[np.int64], epoch: int | None, turns: NDArray[np.int64] | None = None
+        self,
+        positions: NDArray[np.int64],
+        epoch: int | None,
+        turns: NDArray[np.int64] | None = None,
+        keys: NDArray[np.int64] | None = None,
     ) -> tuple[Images, Pipeline]:
         """The images with the steps done that each needs by itself, and the pipeline for all of them together."""
         if not self.augment:
-            return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)))
-        images, before = self._read(positions, self.before)
+            return self._read(positions, Pipeline((*self.before.ops, *self.pipeline.ops)), keys)
+        images, before = self._read(positions, self.before, keys)
         now = self.epoch if epoch is None else epoch
         again = np.zeros(len(positions), np.int64) if turns is None else turns
         made = [
@@ -200,9 +247,11 @@ class PixelDataset(Dataset[Item]):
             raise type(error)(f"Image of key {self.keys[position]}: {error}") from error
         return image
 
-    def _read(self, positions: NDArray[np.int64], pipeline: Pipeline) -> tuple[Images, Pipeline]:
+    def _read(
+        self, positions: NDArray[np.int64], pipeline: Pipeline, keys: NDArray[np.int64] | None = None
+    ) -> tuple[Images, Pipeline]:
         """Read images; returns them and the rest of the pipeline: a cut at its beginning is done by reading."""
-        keys = self.keys[positions]
+        keys = self.keys[positions] if keys is None else keys
         if self._pixels is None or self._process != os.getpid():
             self._pixels = self._open(self.address)
             if self._run is not None:

@@ -64,6 +64,7 @@ def get_model(id: str, db: WorkspaceDep, allowed: SettingsDep) -> Response:  # n
         model = db.models[id]
         layers = [{"name": row.name, "type": row.type, "shape": row.shape} for row in model.layers()]
         facts = {"id": id, "task": model.task, "classes": model.classes, "input_shape": model.input_shape}
+        facts["input"] = str(model.input)
         return json_answer(to_json({**facts, "layers": layers, "checkpoints": list(map(str, model.checkpoints()))}))
 
 

@@ -27,7 +27,7 @@ RETURN s.id AS id, s.rows AS rows, s.nodes AS nodes, s.task AS task, s.classes A
 """
 _NODES = """
 MATCH (:PredictionSet {id: $id})<-[:PART_OF]-(p:Prediction)-[:OF]->(i:Image)
-RETURN i.key AS key, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong
+RETURN i.key AS key, p.id AS id, p.predicted AS predicted, p.confidence AS confidence, p.wrong AS wrong
 """
 _RESTORE = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 _AGAIN = "Predict again; the new set takes its place."
@@ -108,10 +108,15 @@ def _disagreements(stores: Stores, set_id: str, table: pa.Table) -> Iterator[str
         for node in rows:
             number += 1
             row = expected.get(node["key"])
-            if row is None or not all(_same(row[name], node[name]) for name in ("predicted", "confidence", "wrong")):
+            if (
+                row is None
+                or not all(_same(row[name], node[name]) for name in ("predicted", "confidence", "wrong"))
+                or node["id"] != f"{set_id}:{row.get('input', node['key'])}"
+            ):
                 differ.append(node["key"])
     if number != len(expected):
-        yield f"It has {number} prediction nodes and {len(expected)} rows."
+        what = "edges from its predictions to images" if "input" in table.column_names else "prediction nodes"
+        yield f"It has {number} {what} and {len(expected)} rows."
     if differ:
         yield f"{len(differ)} prediction nodes do not say what the columns say, first keys {shown(differ)}."
 

@@ -27,8 +27,8 @@ class Facts:
     classes: Sequence[str | int | bool] | None = None
     """In the order of its outputs."""
     task: str | None = None
-    input_shape: tuple[int, int, int] | None = None
-    """(bands, height, width), after preprocessing."""
+    input_shape: tuple[int, ...] | None = None
+    """(bands, height, width), after preprocessing; of several images as their layout says."""
 
 
 class ModelFormat(ABC):

@@ -43,7 +43,7 @@ class Onnx(ModelFormat):
     def facts(self, model: Any) -> Facts:
         """The shape that its input states."""
         shape = _opened(self.dump(model)).get_inputs()[0].shape[1:]
-        known = len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape)
+        known = len(shape) in (3, 4) and all(isinstance(size, int) and size > 0 for size in shape)
         return Facts(input_shape=tuple(shape) if known else None)
 
     def load(self, data: bytes) -> Callable[[Inputs], Outputs]:
