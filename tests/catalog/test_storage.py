@@ -46,6 +46,7 @@ from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND
 from tests.catalog.test_unit_sets import SHAPE, images, said
 from tests.catalog.test_usage import forget
+from tests.stored import filled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 A, B, C = (UnitRef(letter * 64, codec="f32") for letter in "abc")
@@ -54,8 +55,13 @@ ROWS = LayerRef("c", "relu")
 
 @pytest.fixture
 def keys(stores: Stores) -> NDArray[np.int64]:
-    """Three sets of units of twelve images, the oldest first, of which nothing was asked."""
     forget(stores)
+    keys: NDArray[np.int64] = filled(stores, three_sets)
+    return keys
+
+
+def three_sets(stores: Stores) -> NDArray[np.int64]:
+    """Three sets of units of twelve images, the oldest first, of which nothing was asked."""
     for name in ("c", "d"):
         add_checkpoint(stores, None, {}, id=name)
     keys = images(stores)
