@@ -6,8 +6,9 @@ STAMP := $(VENV)/.installed
 ENGINE ?=
 # pytest keeps the assertions that it has rewritten, unless this is set.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
-# Two processes, each with the tests of one engine as far as they last (tests/scheduling.py).
-BOTH := $(if $(ENGINE),--engine=$(ENGINE),-n 2)
+# Two processes, each with the tests of one engine as far as they last (tests/scheduling.py); more take the rest.
+WORKERS ?= 2
+BOTH := $(if $(ENGINE),--engine=$(ENGINE),-n $(WORKERS))
 
 FILE ?=
 
@@ -29,7 +30,7 @@ test: $(STAMP)  ## the suite on both graph engines; `make test ENGINE=neo4j` for
 	$(PYTEST) $(BOTH) $(or $(FILE),tests)
 
 unit: $(STAMP)  ## what needs no graph engine
-	$(PYTEST) -n 2 -m unit tests
+	$(PYTEST) -n $(WORKERS) -m unit tests
 
 lint: $(STAMP)  ## formatting, lint, types, levels: no test, under a minute
 	$(VENV)/bin/ruff format --check .

@@ -21,7 +21,7 @@ from odin_graph import schema
 from odin_graph.address import Address
 from odin_graph.client import LocalSession
 from odin_graph.folder import prepare_folder
-from odin_graph.graph import Graph, embedded, install, lend_to_neomodel, open_embedded
+from odin_graph.graph import Graph, Transaction, embedded, install, lend_to_neomodel, open_embedded
 from odin_graph.stores import Stores
 from tests import shares
 from tests.caches import own_cache
@@ -33,6 +33,8 @@ from tests.kept import World, fill_of
 from tests.scheduling import ByEngine
 
 ENGINES = ("arcadedb", "neo4j")
+WIPED = 20_000
+"""Nodes that are deleted at once."""
 LTS_CRASHES = 5
 """Of each kind in the soak of the older Neo4j."""
 _cache = Path(tempfile.mkdtemp(prefix="odin-cache-"))
@@ -77,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByEngine:
-    """Both processes together run the whole suite."""
+    """All processes together run the whole suite."""
     return ByEngine(config, log)
 
 
@@ -163,12 +165,17 @@ class Engine:
     def wipe(self) -> None:
         """Remove all data; the schema stays, and the workspace is a new one."""
         self.world = None
-        while self.graph.write("MATCH (n) WITH n LIMIT 20000 DETACH DELETE n RETURN count(n) AS n")[0]["n"]:
+
+        def begin_anew(tx: Transaction) -> bool:
+            """In one transaction, unless there is too much for one; whether all is done."""
+            (row,) = tx.run("MATCH (n) WITH n LIMIT $most DETACH DELETE n RETURN count(n) AS n", {"most": WIPED})
+            if row["n"] < WIPED:
+                made = {"id": uuid.uuid4().hex, "version": schema.VERSION}
+                tx.run("CREATE (:Workspace {id: $id, schema_version: $version})", made)
+            return bool(row["n"] < WIPED)
+
+        while not self.graph.execute(begin_anew):
             pass
-        self.graph.write(
-            "CREATE (:Workspace {id: $id, schema_version: $version})",
-            {"id": uuid.uuid4().hex, "version": schema.VERSION},
-        )
 
 
 _running: dict[str, Engine] = {}

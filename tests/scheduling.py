@@ -1,4 +1,4 @@
-"""Which of two processes runs a test: each keeps to one graph engine, so that each server is started and warm once."""
+"""Which process runs a test: each keeps to one graph engine, so that each server is started and warm once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS = "odin_graph/seconds"
 class ByEngine(LoadScopeScheduling):
     """A file's tests on an engine run in one process, one after another; those on no engine go where there is time.
 
-    What took longest in the last run goes first, so that both processes end at about the same time.
+    What took longest in the last run goes first, so that all processes end at about the same time.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:

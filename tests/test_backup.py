@@ -13,6 +13,7 @@ import odin_graph as og
 from odin_graph.arrays.files import Files
 from odin_graph.catalog import backup as backups
 from tests.forking import Program
+from tests.graph.processes import wait_until_gone
 
 pytestmark = pytest.mark.starts_engine
 
@@ -34,16 +35,24 @@ def pixels(number: int) -> np.ndarray:
     return np.arange(number * 64, dtype=np.uint16).reshape(number, 8, 8)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A workspace with images, a data set and predictions, closed."""
-    folder = tmp_path / "lab.odin"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with images, a data set and predictions, whose engine has stopped."""
+    folder = tmp_path_factory.mktemp("backup") / "lab.odin"
     with og.connect(folder) as db:
+        keeper = db.bolt.pid
         db.images.add(images=pixels(30), labels=["a", "b"] * 15, prefix="scan", progress=False)
         db.datasets.add("scans", db.images())
         with db.run(id="imported", test="scans") as run:
             run.log_predictions("scans", predicted=["a"] * 30)
+    assert wait_until_gone(keeper)
     return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """The same, to open and to change."""
+    return Path(shutil.copytree(made, tmp_path / "lab.odin"))
 
 
 def test_a_backup_is_a_workspace_with_the_same_answers(folder: Path, tmp_path: Path) -> None:

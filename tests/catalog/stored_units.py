@@ -22,6 +22,7 @@ from odin_graph.catalog.records.segments import segments_of
 from odin_graph.stores import Stores
 from tests.catalog.test_unit_sets import SHAPE, images, said
 from tests.catalog.test_usage import forget
+from tests.stored import filled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 A, B, C = (UnitRef(letter * 64, codec="f32") for letter in "abc")
@@ -31,6 +32,11 @@ ROWS = LayerRef("c", "relu")
 def three_sets(stores: Stores) -> NDArray[np.int64]:
     """Three sets of units of twelve images, the oldest first, of which nothing was asked."""
     forget(stores)
+    keys: NDArray[np.int64] = filled(stores, _three_sets)
+    return keys
+
+
+def _three_sets(stores: Stores) -> NDArray[np.int64]:
     for name in ("c", "d"):
         add_checkpoint(stores, None, {}, id=name)
     keys = images(stores)

@@ -32,6 +32,7 @@ from odin_graph.graph.writer import create_edges
 from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND
 from tests.engines.s3 import mirrored
+from tests.stored import filled
 
 N = 24
 SECRET = 5
@@ -44,8 +45,7 @@ def pixels_of(number: int) -> NDArray[np.uint8]:
     return np.random.default_rng(1000 + number).integers(0, 256, shape, np.uint8)
 
 
-@pytest.fixture
-def clinic(db: og.Workspace) -> og.Workspace:
+def treated(db: og.Workspace) -> None:
     """Images in two batches (so that a compaction left files behind), with all that can be computed from them."""
     stores = db._stores
     for part in (range(N // 2), range(N // 2, N)):
@@ -68,8 +68,14 @@ def clinic(db: og.Workspace) -> og.Workspace:
     exp.log_predictions("all", probabilities=np.random.default_rng(0).dirichlet([1, 1], N), classes=["DME", "normal"])
     activations(db)
     db.labels.update({f"scan{SECRET:02}.png": "normal"}, why="second reading")
-    keys = scans.keys()
-    stores.columns.array("pixels").read_list(keys[::-1])  # decodes what is scattered
+
+
+@pytest.fixture
+def clinic(db: og.Workspace) -> og.Workspace:
+    """The same, of which some has been read."""
+    filled(db, treated)
+    keys = db.images().where(F("patient").starts_with("Patient")).keys()
+    db._stores.columns.array("pixels").read_list(keys[::-1])  # decodes what is scattered
     return db
 
 

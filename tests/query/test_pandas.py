@@ -20,7 +20,7 @@ import pytest
 import odin_graph as og
 from odin_graph import F
 
-CASES = [150, pytest.param(2_000, marks=pytest.mark.soak)]
+CASES = [50, pytest.param(2_000, marks=pytest.mark.soak)]
 N: Final = 60
 TOKYO: Final = timezone(timedelta(hours=9))
 VALUES: Final[dict[str, list[Any]]] = {
