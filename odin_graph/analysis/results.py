@@ -212,7 +212,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         frame, more = self._table()
-        overall = "<br>".join(map(escape, self._overall().splitlines()))  # a table of so many columns is cut off
+        overall = escape(", ".join(self._measures()))  # a table of so many columns is cut off
         table = frame.to_html(index=False, float_format=short, na_rep="-", border=0) if len(frame) else ""
         notes = "<br>".join(f"- {escape(note)}" for note in (*more, *self._all_notes()))
         return f"<b>{escape(self._head())}</b><br>{overall}{table}{notes}"
@@ -238,17 +238,21 @@ class Results:
         return f"{self.experiment} on {self.dataset}: {self.n:,} {self.counts.what}"
 
     def _overall(self) -> str:
+        return textwrap.fill("  ".join(self._measures()), _WIDE, break_on_hyphens=False).replace(
+            "\N{NO-BREAK SPACE}", " "
+        )
+
+    def _measures(self) -> list[str]:
         # Once is enough to read: sensitivity is recall, and of one class an image the micro means are its accuracy.
         left_out = (
             "sensitivity",
             *(f"{name}-micro" for name in ("precision", "recall", "f1") if self.scores.confusion),
         )
-        text = "  ".join(
+        return [
             f"{name}\N{NO-BREAK SPACE}{short(value)}"
             for name, value in self.scores.overall.items()
             if name not in left_out
-        )
-        return textwrap.fill(text, _WIDE, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+        ]
 
     def _all_notes(self) -> list[str]:
         return [*self.notes, *(f"{name}: {why}" for name, why in self.undefined.items())]

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends
+from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from odin_graph.server import problems
@@ -58,6 +59,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> FastAP
     app.state.readiness = health.Readiness(workspace._stores)  # noqa: SLF001
     problems.install(app, hidden_texts(workspace._stores))  # noqa: SLF001
     app.include_router(health.router)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)  # who opens it in a browser
     routers = [query.router, lookups.router, similar.router, images.router, images.arrays]
     routers += [files.router, things.router, asked.router]
     for router in [*routers, cypher.router if allowed.cypher else cypher.closed]:

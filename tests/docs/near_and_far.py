@@ -25,7 +25,7 @@ from tests.server.serving import served
 REFUSED = frozenset(
     """
     add delete load purge revise split store tag untag update undelete derive kfold map materialize
-    run log_predictions predict pin unpin retype build checkpoint weights export
+    run log_predictions predict pin unpin retype checkpoint
     doctor gc backup orm bolt budget
     """.split()  # noqa: SIM905 - one word a line says less
 )

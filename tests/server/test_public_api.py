@@ -257,6 +257,7 @@ def far(retina: og.Workspace, far: og.Workspace) -> og.Workspace:
     retina.volumes.add("scan", np.arange(48, dtype=np.uint8).reshape(3, 4, 4), progress=False)
     retina.videos.add("clip", np.arange(48, dtype=np.uint8).reshape(3, 4, 4), progress=False)
     retina.views.add("old", retina.images().where(F("age") > 60))
+    features(retina).materialize(retina.images("retina-test"))
     return far
 
 
