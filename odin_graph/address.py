@@ -37,7 +37,7 @@ class Address:
 
     def leads_to_same(self, other: object) -> bool:
         """Whether another address is of the same workspace, also where it names the folder by another path."""
-        if not isinstance(other, Address) or self.folder is None or other.folder is None:
+        if self == other or not isinstance(other, Address) or self.folder is None or other.folder is None:
             return self == other
         with suppress(OSError):
             return Path(self.folder).samefile(other.folder)

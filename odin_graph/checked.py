@@ -71,11 +71,12 @@ def _check_workspace(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Ma
     for value in (*args[1:], *kwargs.values()):
         for thing in _things(value):
             there = _address(thing)
-            if there is not None and there != here and not there.leads_to_same(here):
+            # Which workspace a server has open is not known here: it may be this one.
+            if there is not None and type(there) is type(here) and not there.leads_to_same(here):
                 raise MismatchError(
-                    f"{thing!r:.80} is of the workspace {there}, and this is {here}, where its keys and ids are those "
-                    "of other things. Export its data set there (dataset.export), and load it here "
-                    "(db.datasets.load)."
+                    f"{thing!r:.80} is of the workspace {there}, and the call is of {here}: these are different "
+                    "workspaces, where a key or an id means another thing. Export its data set there "
+                    "(dataset.export), and load it here (db.datasets.load)."
                 )
 
 

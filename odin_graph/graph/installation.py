@@ -84,9 +84,14 @@ def version(graph: Graph) -> int | None:
     """The schema version of the workspace; None where there is none yet.
 
     Raises:
-        StoreError: It is no version.
+        StoreError: It is no version, or there are several workspaces.
     """
     rows = graph.read("MATCH (w:Workspace) RETURN w.schema_version AS version")
+    if len(rows) > 1:
+        raise StoreError(
+            f"The graph at {graph.address} is damaged: it has {len(rows)} Workspace nodes, and must have one. Remove "
+            "what another client made, or restore the graph from a backup."
+        )
     found = rows[0]["version"] if rows else None
     if rows and (type(found) is not int or found < 1):
         raise StoreError(

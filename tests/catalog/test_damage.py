@@ -15,7 +15,7 @@ import pytest
 
 import odin_graph as og
 from odin_graph.catalog.doctor.doctor import examine
-from odin_graph.errors import WorkspaceError
+from odin_graph.errors import StoreError, WorkspaceError
 from odin_graph.stores import Stores
 from tests.kept import kept
 from tests.runtime.digits import PREPROCESS, add_digits, trained
@@ -29,6 +29,10 @@ NODES: Final = (
     "Image", "Volume", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "Prediction", "ActivationSet",
     "VectorSet", "Segment", "LabelChange", "View", "Counter", "Field", "Deletion", "Workspace",
 )  # fmt: skip
+MADE: Final = (
+    "Image", "Dataset", "Checkpoint", "PredictionSet", "Prediction", "ActivationSet", "VectorSet", "Segment",
+    "LabelChange", "View", "Workspace",
+)  # fmt: skip
 LEAVES: Final = ("Volume", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet")
 """Of these also the node with the fewest edges, which nothing else may miss."""
 COUNTERS: Final = ("image", "label change", "checkpoints of second", "predictions of second")
@@ -41,6 +45,7 @@ PROPERTIES: Final = (
     ("Field", "type"), ("VectorSet", "rows"),
     ("PredictionSet", "task"), ("PredictionSet", "classes"), ("Image", "created_at"), ("Dataset", "frozen_at"),
     ("Experiment", "started_at"), ("LabelChange", "at"), ("Segment", "created_at"),
+    ("Dataset", "base"), ("Dataset", "version"), ("View", "version"), ("Model", "tree"),
 )  # fmt: skip
 EDGES: Final = (
     ("Dataset", "HAD_MEMBER"), ("Dataset", "REVISION_OF"), ("Dataset", "DERIVED_FROM"), ("Image", "DERIVED_FROM"),
@@ -51,7 +56,7 @@ EDGES: Final = (
 )  # fmt: skip
 DRAWN: Final = (
     ("Dataset", "REVISION_OF", "Dataset"), ("Dataset", "DERIVED_FROM", "Dataset"), ("Dataset", "HAD_MEMBER", "Image"),
-    ("Experiment", "USED", "Dataset"), ("Experiment", "INFORMED_BY", "Experiment"), ("Experiment", "USED", "Model"),
+    ("Experiment", "USED", "Dataset"), ("Experiment", "USED", "Model"),
     ("Checkpoint", "GENERATED_BY", "Experiment"), ("Checkpoint", "SPECIALIZATION_OF", "Model"),
     ("PredictionSet", "GENERATED_BY", "Experiment"), ("PredictionSet", "DERIVED_FROM", "Checkpoint"),
     ("PredictionSet", "OF", "Dataset"), ("Image", "HAS_ROOT", "Image"),
@@ -109,6 +114,20 @@ def _node_gone(label: str, *, leaf: bool = False) -> Damage:
         return undo
 
     return Damage(f"a {'leaf ' if leaf else ''}{label} node deleted", do)
+
+
+def _node_made(label: str) -> Damage:
+    """By another client: like one that is there, under another id and without an edge."""
+
+    def do(stores: Stores) -> Callable[[], None] | None:
+        rows = stores.graph.read(f"MATCH (n:{label}) RETURN properties(n) AS own ORDER BY n.id LIMIT 1")
+        if not rows:
+            return None
+        own = {**rows[0]["own"], "id": "foreign", "key": 10**9}
+        stores.graph.write(f"CREATE (n:{label}) SET n = $own", {"own": own})
+        return lambda: stores.graph.write(f"MATCH (n:{label} {{id: 'foreign'}}) DETACH DELETE n") and None
+
+    return Damage(f"a {label} node made", do)
 
 
 def _counter(name: str, *, gone: bool) -> Damage:
@@ -265,6 +284,7 @@ STORED: Final = {
 DAMAGES: Final = (
     *(_node_gone(label) for label in NODES),
     *(_node_gone(label, leaf=True) for label in LEAVES),
+    *(_node_made(label) for label in MADE),
     *(_counter(name, gone=gone) for name in COUNTERS for gone in (True, False)),
     *(_property(label, name, gone=gone) for label, name in PROPERTIES for gone in (True, False)),
     *(_edge_gone(label, type_) for label, type_ in EDGES),
@@ -279,7 +299,7 @@ def _examined_afresh(stores: Stores) -> tuple[object, ...]:
     try:
         with closing(Stores.open(stores.address, create=False)) as other:
             return examine(other, deep=True).faults
-    except WorkspaceError as refused:
+    except (WorkspaceError, StoreError) as refused:
         return (refused,)
 
 

@@ -34,7 +34,13 @@ def fill(db: og.Workspace) -> og.Dataset:
         images=PIXELS[:3],
         ids=["a", "b", "m3"],
         labels=["<5mm", ">5mm", "<5mm"],
-        metadata={"age": [1, None, 3], "code": ["007", "7", ""], "few": [[], [1], None], "ok": [True, False, None]},
+        metadata={
+            "age": [1, None, 3],
+            "code": ["007", "7", ""],
+            "file": ["x", "y", None],
+            "few": [[], [1], None],
+            "ok": [True, False, None],
+        },
         progress=False,
     )
     db.image("m3").revise(PIXELS[3])
@@ -45,7 +51,7 @@ def fill(db: og.Workspace) -> og.Dataset:
 
 
 def facts(dataset: og.Dataset) -> dict[str, Any]:
-    names = ("label", "age", "code", "few", "ok", "digest")
+    names = ("label", "age", "code", "file", "few", "ok", "digest")
     return {image.id: [(type(image[name]), image[name]) for name in names] for image in dataset.images()}
 
 
@@ -109,3 +115,27 @@ def test_images_that_are_there_with_other_values_are_named(db: og.Workspace, tmp
         again = db.datasets.load(path, id="again", progress=False)
     assert dict(zip([image.id for image in again.images()], again.labels, strict=True))["a"] == "<5mm"
     assert (db.image("a").label, db.image("m3").age) == (">5mm", 9)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_export_is_named_and_stores_nothing_wrong(
+    db: og.Workspace, tmp_path: Path, kind: Any, another: Another
+) -> None:
+    """Wherever a byte was changed or the end is missing, and the whole export can be loaded afterwards."""
+    made = fill(db)
+    path = made.export(tmp_path / kind, format=kind, progress=False)
+    other, errors = another(), []
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        whole = file.read_bytes()
+        for at in (len(whole) // 5, len(whole) // 2, len(whole) - 9):
+            for data in (whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :], whole[:at], b""):
+                file.write_bytes(data)
+                try:
+                    assert other.datasets.load(path, progress=False).digest == made.digest
+                except og.OdinError as error:
+                    errors.append(str(error))
+        file.write_bytes(whole)
+    assert len(errors) > 6
+    assert all(str(path) in error for error in errors)
+    assert other.datasets.load(path, progress=False).verify(made)
+    assert facts(other.datasets["sizes"]) == facts(made)

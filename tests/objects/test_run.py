@@ -122,7 +122,7 @@ def test_what_a_continued_run_says_otherwise_is_refused_or_stored(world: Stores)
             Run.start(LocalSession(world), id="mine", resume=True, **{**how, name: value})
     again = {**how, "tags": ["b", "a"], "metadata": {"site": "Oslo"}}
     Run.start(LocalSession(world), id="mine", resume=True, **again).finish()
-    assert Experiments(LocalSession(world))["mine"].site == "Oslo"
+    assert Experiments(LocalSession(world))["mine"].metadata == {"site": "Oslo"}
 
 
 def test_another_process_that_dies_leaves_it_interrupted(world: Stores, tmp_path: Path) -> None:

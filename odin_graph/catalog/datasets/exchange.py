@@ -165,7 +165,8 @@ def _write(rows: pa.Table, pixels: PixelReader, kind: Format, folder: Path, data
             part = with_pixels(part.drop_columns(["key"]), images, kind, folder, shard, folders)
             if writer is None:
                 schema = part.schema.with_metadata({_HEAD: head})
-                writer = end.enter_context(pq.ParquetWriter(folder / MANIFEST, schema, compression="zstd"))
+                made = pq.ParquetWriter(folder / MANIFEST, schema, compression="zstd", write_page_checksum=True)
+                writer = end.enter_context(made)
             writer.write_table(part.cast(writer.schema))
             advance(part.num_rows)
 
@@ -197,7 +198,7 @@ def load(stores: Stores, path: Path, base: str | None, *, progress: bool = True)
             f"{path} has no {MANIFEST}, so it is not an exported data set: db.images.add({str(path)!r}) reads images."
         )
     with _read(path):
-        manifest = pq.ParquetFile(file)
+        manifest = pq.ParquetFile(file, page_checksum_verification=True)
         frozen = manifest.read(
             [name for name in ("id", "label", "digest", _BASE) if name in manifest.schema_arrow.names]
         )

@@ -16,7 +16,7 @@ from odin_graph.catalog.doctor.checks.files import check_files
 from odin_graph.catalog.doctor.checks.images import check_shapes, live_images, tombstones
 from odin_graph.catalog.doctor.checks.labels import check_labels
 from odin_graph.catalog.doctor.checks.metadata import check_metadata
-from odin_graph.catalog.doctor.checks.nodes import check_nodes, check_tombstones
+from odin_graph.catalog.doctor.checks.nodes import check_nodes, check_parts, check_tombstones
 from odin_graph.catalog.doctor.checks.origins import check_origins, check_roots, check_sets
 from odin_graph.catalog.doctor.checks.owners import check_owners
 from odin_graph.catalog.doctor.checks.predictions import check_predictions
@@ -133,6 +133,7 @@ def _faults(stores: Stores, deep: bool, progress: bool) -> tuple[Fault, ...]:
 def _short(stores: Stores, *, deep: bool) -> Iterator[Fault]:
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "nodes": lambda: check_nodes(stores),
+        "parts": lambda: check_parts(stores),
         "dates": lambda: check_dates(stores),
         "properties": lambda: check_types(stores, deep=deep),
         "versions": lambda: check_versions(stores),

@@ -101,7 +101,7 @@ class RowSteps(Steps):
         if not isinstance(other, type(self)):
             rows = "images" if self.plan.kind == "Image" else f"{self.plan.kind}s"
             raise QueryError(f"{how}() takes another query of {rows}, not {other!r:.80}.")
-        if other.address != self.address and not self.address.leads_to_same(other.address):
+        if not self.address.leads_to_same(other.address):
             raise QueryError(f"{how}() takes a query of the same workspace: {other.address} is another one.")
         return self._then(Combine(how, other.plan))
 

@@ -22,6 +22,12 @@ _NEEDED: Final = {
 """The required properties of labels that are no kinds, unless the node was deleted."""
 _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
 """Unique properties that the engine itself does not check."""
+_PARTS: Final = (
+    ("Prediction", "PART_OF", "PredictionSet"),
+    ("Prediction", "OF", "Image"),
+    ("LabelChange", "OF", "Image"),
+)
+"""Nodes that are made with an edge to what they are about, and removed before it."""
 _RESTORE: Final = "Restore the graph from a backup, and look for a client that changes nodes of ours."
 
 
@@ -56,6 +62,17 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
     rows = stores.graph.read("MATCH (w:Workspace) RETURN w.id AS id")
     if len(rows) != 1:
         yield Fault("workspace", f"There are {len(rows)} Workspace nodes, and there must be one.", _RESTORE)
+
+
+def check_parts(stores: Stores) -> Iterator[Fault]:
+    """Check that predictions and label corrections are of something."""
+    for label, edge, end in _PARTS:
+        rows = stores.graph.read(
+            f"MATCH (n:{label}) WHERE NOT EXISTS {{ MATCH (n)-[:{edge}]->(:{end}) }} RETURN n.id AS id LIMIT 1000"
+        )
+        if rows:
+            listed = shown(repr(row["id"]) for row in rows)
+            yield Fault(f"{label} nodes", f"{len(rows)} have no edge {edge}, {listed}.", _RESTORE)
 
 
 def check_tombstones(stores: Stores) -> Iterator[Fault]:
