@@ -57,7 +57,9 @@ def installed(label: str) -> Kind | None:
 def unknown(label: str, known: Iterator[str] | tuple[str, ...] = ()) -> UnknownNameError:
     """The error for a kind that neither a package nor the workspace has."""
     remedy = f"A package that registers it (entry points {ADDED.group!r}) may be missing here."
-    return UnknownNameError.of("added kind of thing", name_of(label), {*ADDED, *map(name_of, known)}, remedy=remedy)
+    name = name_of(label)
+    asked = name if label == label_of(name) else label
+    return UnknownNameError.of("added kind of thing", asked, {*ADDED, *map(name_of, known)}, remedy=remedy)
 
 
 def to_json(kind: Kind) -> str:
