@@ -25,6 +25,7 @@ BASE: Final = ("id", "key", "deleted", "state", "created_at", "lease_owner", "le
 """Properties of every added kind, or kept for such: no field of a package has their names."""
 _KEPT: Final = ("label", "word", "plural", "needed", "indexed", "states", "metadata", "leased", "deletable")
 _OURS: Final = ("key", "order", "datasets", "built", "computed", "parts", "uses", "created")
+_LABEL: Final = re.compile("[A-Z][A-Za-z0-9]*")
 _EDGE: Final = re.compile("[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 
@@ -57,7 +58,9 @@ def installed(label: str) -> Kind | None:
 def unknown(label: str, known: Iterator[str] | tuple[str, ...] = ()) -> UnknownNameError:
     """The error for a kind that neither a package nor the workspace has."""
     remedy = f"A package that registers it (entry points {ADDED.group!r}) may be missing here."
-    return UnknownNameError.of("added kind of thing", name_of(label), {*ADDED, *map(name_of, known)}, remedy=remedy)
+    name = name_of(label)
+    asked = name if label == label_of(name) else label
+    return UnknownNameError.of("added kind of thing", asked, {*ADDED, *map(name_of, known)}, remedy=remedy)
 
 
 def to_json(kind: Kind) -> str:
@@ -141,6 +144,8 @@ def _fault(kind: Kind, label: str) -> str | None:
     """Why a kind cannot be, if it cannot."""
     if kind.label != label:
         return f"has the label {kind.label!r}: it is {label!r}, or the entry point is {name_of(kind.label)!r}"
+    if not _LABEL.fullmatch(label):
+        return f"has the label {label!r}: use letters and digits, the first of them a capital"
     if label in LABELS:
         return f"has a label of ours, {label!r}: take another"
     plain = Kind(label=label, word=kind.word)
@@ -172,6 +177,8 @@ def _faults_of_links(kind: Kind) -> Iterator[str]:
     for name, link in kind.links.items():
         if not _EDGE.fullmatch(link.edge) or link.edge in TYPES:
             yield f"has a link {name!r} of the type {link.edge!r}: use capitals and underscores, and no type of ours"
+        if not _LABEL.fullmatch(link.to):
+            yield f"has a link {name!r} to {link.to!r}, which is no label"
         if link.many and link.whole:
             yield f"has a link {name!r} that is both many and whole: a thing belongs to one other"
         if (other := ends.setdefault((link.edge, link.to), name)) != name:

@@ -293,6 +293,7 @@ def damaged(db: og.Workspace, statement: str) -> str:
         ("MATCH (n:EyeVisit {id: 'v1'}) SET n.doctor = 'Vera'", "metadata EyeVisit.doctor: 1 values were written past"),
         ("MATCH (n:Patient {id: 'ann'}) SET n.deleted = true", "Patient nodes: 1 are deleted, and nothing says when"),
         ("MATCH (n:Patient {id: 'ann'}) SET n.created_at = 'then'", "Patient nodes: 1 have no date as created_at"),
+        ("CREATE (:Field {id: 'Dog.age', kind: 'Dog', name: 'age', type: 'int'})", "metadata of Dog: 1 types are"),
         ("MATCH (:Diagnosis)-[e:MADE_AT]->() DELETE e", "Its edge MADE_AT to eye visit 'v1' is missing"),
     ],
 )
@@ -399,6 +400,7 @@ def test_constraints_and_indexes_are_made_with_the_first_thing(clinic: og.Worksp
         (replace(PATIENT, indexed=("codes",)), "indexes 'codes': an index is of a field of its own with one value"),
         (replace(PATIENT, links={"x": Link("USED", "Image")}), "has a link 'x' of the type 'USED': use capitals"),
         (replace(PATIENT, links={"x": Link("a`b", "Image")}), "has a link 'x' of the type 'a`b': use capitals"),
+        (replace(PATIENT, links={"x": Link("X", "Image) //")}), "has a link 'x' to 'Image\\) //', which is no label"),
         (replace(PATIENT, links={"x": Link("X", "Image", many=True, whole=True)}), "both many and whole"),
         (replace(PATIENT, links={"x": Link("X", "Image"), "y": Link("X", "Image")}), "has links 'x' and 'y' of one"),
     ],

@@ -16,6 +16,7 @@ from odin_graph.graph import Transaction
 from odin_graph.graph.kinds import kind_of, use_kind
 from odin_graph.graph.writer import BATCH, batches, create_nodes
 from odin_graph.schema.added_kinds import label_of, name_of
+from odin_graph.schema.added_kinds import unknown as unknown_kind
 from odin_graph.schema.kinds import KINDS, Kind
 from odin_graph.schema.metadata import decode
 from odin_graph.schema.properties import now
@@ -35,7 +36,7 @@ def kind_named(stores: Stores, name: str) -> str:
         UnknownNameError: There is no such kind, in a package or in the workspace.
     """
     label = label_of(name)
-    return _added(stores, label if name == name_of(label) else "").label
+    return _added(stores, label if name == name_of(label) else name).label
 
 
 @served
@@ -77,7 +78,9 @@ def linked_to(stores: Stores, label: str, id: str, name: str) -> list[str]:  # n
 
 def _added(stores: Stores, label: str) -> Kind:
     """An added kind; of ours other functions tell strangers what they may know."""
-    return kind_of(stores.graph, "" if label in KINDS else label)
+    if label in KINDS:
+        raise unknown_kind(label)
+    return kind_of(stores.graph, label)
 
 
 def add_things(

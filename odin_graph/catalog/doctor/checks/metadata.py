@@ -29,6 +29,12 @@ def check_metadata(stores: Stores) -> Iterator[Fault]:
     for kind, types in recorded.items():
         if kind in kinds:
             yield from _check_kind(stores, kinds[kind], types)
+        else:
+            yield Fault(
+                f"metadata of {kind}",
+                f"{len(types)} types are recorded, and no such kind is known.",
+                "Look for a client that changes nodes of ours, and delete the nodes (:Field) of that kind.",
+            )
 
 
 def _check_kind(stores: Stores, entry: Kind, types: dict[str, FieldType]) -> Iterator[Fault]:
