@@ -29,6 +29,7 @@ OBJECTS = [
     "F",
     "Groups",
     "Image",
+    "Input",
     "LayoutWarning",
     "LeakWarning",
     "Layer",

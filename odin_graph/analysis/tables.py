@@ -177,9 +177,9 @@ def per_image_table(stores: Stores, experiment: str, dataset: str, *, activation
 
 
 def predictions_table(stores: Stores) -> pa.Table:
-    """A row a prediction of every ready set: ``prediction_set``, ``experiment``, ``dataset``, and its columns.
+    """A row an image of every ready set: ``prediction_set``, ``experiment``, ``dataset``, and its columns.
 
-    Of images that were deleted since there is none.
+    Where a prediction is of several images, each has a row. Of images that were deleted since there is none.
     """
     rows = stores.graph.read(
         "MATCH (e:Experiment)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset) "

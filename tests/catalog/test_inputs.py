@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from odin_graph.catalog.images.batch import ImageBatch
 from odin_graph.catalog.images.images import add_images, keys_of
-from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.input import Few, Input, Many
 from odin_graph.catalog.inputs.inputs import PADDING, plan_inputs
 from odin_graph.errors import DataError
 from odin_graph.stores import Stores
@@ -25,10 +25,10 @@ def inputs(draw: st.DrawFn) -> Input:
     size = draw(st.none() | st.integers(1, VISITS + 1))
     if size is None:
         return Input.group("patient", order="visit")
-    few = draw(st.sampled_from(("raise", "skip", "pad")))
+    few: Few = draw(st.sampled_from(("raise", "skip", "pad")))
     if draw(st.booleans()):
         views = draw(st.permutations(range(VISITS)))[: min(size, VISITS)]
-        many = draw(st.sampled_from(("raise", "skip", "first")))
+        many: Many = draw(st.sampled_from(("raise", "skip", "first")))
         return Input.group("patient", order="visit", views=views, few=few, many=many)
     many = draw(st.sampled_from(("raise", "skip", "first", "spread")))
     return Input.group("patient", order="visit", size=size, few=few, many=many)

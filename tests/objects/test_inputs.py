@@ -544,6 +544,37 @@ def test_an_interrupted_set_continues_with_the_same_inputs(db: og.Workspace) -> 
     assert examine(db._stores).sound
 
 
+def test_readings_of_whole_volumes_are_logged(db: og.Workspace) -> None:
+    """One prediction for each volume, of a person or another program, with a model or without."""
+    add_scans(db)
+    test = db.datasets.add("test", db.images().order_by(F("id")))
+    rng = np.random.default_rng(0)
+    rows = rng.dirichlet([1, 1, 1], SCANS).astype(np.float32)
+    truth = np.array([number % 3 for number in range(SCANS)])
+    readers = db.experiments.add("readers")
+    with pytest.raises(og.ShapeError, match="54 images, but 9"):
+        readers.log_predictions(test, rows.argmax(1), classes=[0, 1, 2])
+    how: dict[str, Any] = {"probabilities": rows, "classes": [0, 1, 2], "input": og.Input.stack()}
+    held = readers.log_predictions(test, **how)
+    assert readers.log_predictions(test, **how).id == held.id
+    assert (len(held), held.input) == (SCANS, og.Input.stack())
+    results = readers.results(test)
+    assert results.n == SCANS
+    assert results.accuracy == pytest.approx((rows.argmax(1) == truth).mean())
+    for number in range(SCANS):
+        assert np.array_equal(said_of(held, f"scan-{number}/000004"), rows[number])
+    model, net = volumes_model(db)
+    trained_one = predicted(db, model, net, test)
+    assert db.compare("readers", trained_one.experiment, on=test).n == SCANS
+    other = db.experiments.add("other", model)  # the model says what a prediction is of
+    last = [f"scan-{number}/000005" for number in (7, 2)]
+    with pytest.warns(og.CoverageWarning, match="over 2 of 9 labeled inputs"):
+        assert len(other.log_predictions(test, [1, 0], images=last)) == other.results(test).n == 2
+    with pytest.raises(og.DataError, match="An input is given twice"):
+        other.log_predictions(test, [1, 1], images=["scan-1/000001", "scan-1/000002"])
+    assert examine(db._stores).sound
+
+
 def test_far_away_as_near(db: og.Workspace) -> None:
     """A served workspace gives the same inputs, predictions, results and embeddings."""
     add_scans(db)

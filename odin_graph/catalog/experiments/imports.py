@@ -13,11 +13,15 @@ from odin_graph.arrays import SegmentedArray
 from odin_graph.catalog.experiments.predictions import (
     PredictionBuild,
     has_duplicates,
+    inputs_of_members,
     latest_ready,
     probabilities_array,
+    spread_over_images,
 )
 from odin_graph.catalog.experiments.projection import columns_of, to_graph
 from odin_graph.catalog.experiments.scoring import Scoring
+from odin_graph.catalog.inputs.input import Input
+from odin_graph.catalog.inputs.inputs import Inputs
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.catalog.records.unfinished import remove_unfinished
 from odin_graph.errors import DataError, DataWarning
@@ -41,6 +45,7 @@ def import_predictions(
     probabilities: Any | None = None,
     classes: Sequence[Any] | None = None,
     task: str | None = None,
+    input: Input | None = None,  # noqa: A002 - the users' word for it
     nodes: bool = True,
 ) -> str:
     """Store predictions of one experiment over a data set version; return the id of the set.
@@ -52,12 +57,14 @@ def import_predictions(
         stores: The open workspace.
         experiment: The experiment's id.
         dataset: The data set version's id.
-        keys: The images; None is the whole data set in its order.
+        keys: The images, or one image of each input; None is the whole data set in its order, or all inputs in the
+            order in which the first image of each comes.
         predicted: One an image; None takes the most probable class.
         confidence: One an image; with ``predicted=None``, None takes the probability of the most probable class.
         probabilities: (images, classes).
         classes: In the order of the probabilities; None takes the model's.
         task: A registered task; None takes the model's, else the one that the labels look like.
+        input: What a prediction is of; None takes the model's, else one image.
         nodes: Also write a (:Prediction) node an image.
 
     Raises:
@@ -66,40 +73,63 @@ def import_predictions(
     """
     predicted = None if predicted is None else in_order("predicted", predicted)
     confidence = None if confidence is None else in_order("confidence", confidence)
-    scoring = Scoring.of(stores, experiment, dataset, task, classes)
+    what = _input_of(stores, experiment) if input is None else input
+    several = (what, inputs_of_members(stores, what, dataset, experiment)) if what.several else None
+    scoring = Scoring.of(stores, experiment, dataset, task, classes, several)
+    if keys is not None and scoring.inputs is not None:
+        keys = _inputs_with(scoring.inputs, np.asarray(keys, np.int64), dataset)
     if keys is None:
         keys, (predicted, confidence, probabilities) = _present(stores, scoring, predicted, confidence, probabilities)
     keys = np.asarray(keys, np.int64)
     if has_duplicates(keys):
-        raise DataError("An image is given twice: give one prediction an image.")
+        thing = "image" if scoring.inputs is None else "input"
+        raise DataError(f"An {thing} is given twice: give one prediction for each {thing}.")
     rows = None if probabilities is None else scoring.probabilities(keys, probabilities)
     if predicted is None:
         predicted, confidence = _most_probable(scoring, rows, confidence)
     table = scoring.table(keys, predicted, confidence)
-    contradictions = [] if rows is None else list(_contradictions(scoring, table, rows))
-    if contradictions:
-        warn(
-            f"The predictions of {experiment!r} over {dataset!r} contradict their probabilities: "
-            f"{'; '.join(contradictions)}. They are stored as they are, since a threshold of your own may be meant, "
-            "and the set keeps this: db.predictions[id].warnings. Else look at the order of classes=.",
-            DataWarning,
-        )
+    remarks = [] if rows is None else _contradicting(scoring, table, rows, f"{experiment!r} over {dataset!r}")
+    if scoring.inputs is not None:
+        scoring.inputs.warn(f"{experiment} over {dataset}")
+        remarks += scoring.inputs.notes
+        table, owner = spread_over_images(scoring.inputs, table)
+        keys, rows = table.column("input").to_numpy(), None if rows is None else rows[owner]
     existing = latest_ready(stores, experiment, dataset, None)
     if existing is not None and _same(stores, existing, table, rows):
         if nodes:
             to_graph(stores, existing)
         return existing
-    build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring)
+    given = what if what.several else None
+    build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring, input=given)
     if build.resumed and not _same(stores, build.id, table, rows):
         # An earlier process left a set of other predictions, which was never visible: remove it.
         build.release()
         remove_unfinished(stores, "PredictionSet", build.id)
-        build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring)
+        build = PredictionBuild.begin(stores, experiment, dataset, scoring=scoring, input=given)
     with build:
         if len(build.missing()):
             remaining = np.isin(keys, build.missing())
             build.append_columns(table.filter(pa.array(remaining)), None if rows is None else rows[remaining])
-        return build.finish(nodes=nodes, remarks=contradictions)
+        return build.finish(nodes=nodes, remarks=remarks)
+
+
+def _input_of(stores: Stores, experiment: str) -> Input:
+    """What the model of an experiment takes as one input; one image if it has none."""
+    rows = stores.graph.read(
+        "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.input AS input", {"id": experiment}
+    )
+    return Input.from_json(rows[0]["input"] if rows else None)
+
+
+def _inputs_with(inputs: Inputs, keys: NDArray[np.int64], dataset: str) -> NDArray[np.int64]:
+    """The first images of the inputs that hold these images, in their order."""
+    first = dict(zip(inputs.keys.tolist(), np.repeat(inputs.first, inputs.sizes).tolist(), strict=True))
+    if outside := [key for key in keys.tolist() if key not in first]:
+        raise DataError(
+            f"{len(outside):,} of the images are in no input of {dataset!r}, first keys {outside[:5]}: give one image "
+            "of each input."
+        )
+    return np.array([first[key] for key in keys.tolist()], np.int64)
 
 
 def _present(stores: Stores, scoring: Scoring, *columns: Any | None) -> tuple[NDArray[np.int64], list[Any]]:
@@ -132,6 +162,19 @@ def _most_probable(scoring: Scoring, rows: Rows | None, confidence: Any | None) 
         raise DataError("There are no predictions: give predicted=, or probabilities= with classes=.")
     prediction = scoring.task.from_probabilities(rows, scoring.classes)
     return prediction.predicted, prediction.confidence if confidence is None else confidence
+
+
+def _contradicting(scoring: Scoring, table: pa.Table, rows: Rows, whose: str) -> list[str]:
+    """Warn where predictions contradict their probabilities; the sentences."""
+    contradictions = list(_contradictions(scoring, table, rows))
+    if contradictions:
+        warn(
+            f"The predictions of {whose} contradict their probabilities: {'; '.join(contradictions)}. They are stored "
+            "as they are, since a threshold of your own may be meant, and the set keeps this: "
+            "db.predictions[id].warnings. Else look at the order of classes=.",
+            DataWarning,
+        )
+    return contradictions
 
 
 def _contradictions(scoring: Scoring, table: pa.Table, rows: Rows) -> Iterator[str]:

@@ -120,7 +120,7 @@ class PredictionBuild:
             DataError: The members make no such inputs.
         """
         if scoring is None:
-            planned = None if input is None else (input, planned_members(stores, input, dataset, str(checkpoint)))
+            planned = None if input is None else (input, inputs_of_members(stores, input, dataset, str(checkpoint)))
             scoring = Scoring.of(stores, experiment, dataset, inputs=planned)
         for row in stores.graph.read(_UNFINISHED, {"experiment": experiment, "dataset": dataset}):
             if row["checkpoint"] == checkpoint:
@@ -191,7 +191,7 @@ class PredictionBuild:
         table = self._scoring.table(keys, predicted, confidence)
         rows = None if probabilities is None else self._scoring.probabilities(keys, probabilities)
         if self._scoring.inputs is not None:
-            table, owner = _of_images(self._scoring.inputs, table)
+            table, owner = spread_over_images(self._scoring.inputs, table)
             rows = None if rows is None else rows[owner]
         self.append_columns(table, rows)
 
@@ -278,7 +278,7 @@ class PredictionBuild:
             swap_segments(self._stores, rows, compact(self._stores.arrays, rows))
 
 
-def _of_images(inputs: Inputs, table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
+def spread_over_images(inputs: Inputs, table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
     """Columns of inputs as columns of their images, with ``input`` and ``place``; and the row that each came from."""
     order = np.argsort(inputs.first, kind="stable")
     positions = order[np.searchsorted(inputs.first[order], table.column("key").to_numpy())]
@@ -304,10 +304,10 @@ def _holds_only(stores: Stores, set_id: str, inputs: Inputs) -> bool:
     return stored == {key: first for key, first in now.items() if first in same}
 
 
-def planned_members(stores: Stores, input: Input, dataset: str, checkpoint: str) -> Inputs:  # noqa: A002
-    """The inputs that the members of a version make, without those that were deleted."""
+def inputs_of_members(stores: Stores, input: Input, dataset: str, whose: str) -> Inputs:  # noqa: A002
+    """The inputs that the members of a version make, without those that were deleted; ``whose`` is for messages."""
     keys = stores.columns.present(stores.columns.members(dataset)).column("key").to_pylist()
-    return plan_inputs(stores, input.to_json(), keys, checkpoint)
+    return plan_inputs(stores, input.to_json(), keys, whose)
 
 
 def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:

@@ -162,7 +162,7 @@ class PredictionSets(Collection[PredictionSet]):
             experiment: The experiment that they belong to.
             on: The data set version that was predicted.
             predicted: The prediction for each image; by default the most probable class.
-            how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``nodes``, as in
+            how: ``images``, ``confidence``, ``probabilities``, ``classes``, ``task``, ``input``, ``nodes``, as in
                 `Experiment.log_predictions`.
         """
         stored = Experiments(self._session)[str(getattr(experiment, "id", experiment))]

@@ -12,6 +12,7 @@ from odin_graph.catalog.datasets.datasets import resolve
 from odin_graph.catalog.experiments.imports import import_predictions
 from odin_graph.catalog.experiments.predictions import PredictionBuild, latest_ready
 from odin_graph.catalog.experiments.projection import to_graph
+from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.models.checkpoints import input_of
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.class_table import class_of
@@ -97,6 +98,7 @@ class Predicting(InSession):
         probabilities: NDArray[Any] | None = None,
         classes: Sequence[Any] | None = None,
         task: str | None = None,
+        input: Input | None = None,  # noqa: A002 - the users' word for it
         nodes: bool = True,
     ) -> PredictionSet:
         """Store predictions of another program. The same predictions again return the existing set.
@@ -106,12 +108,15 @@ class Predicting(InSession):
             predicted: The class (name, or index in ``classes``), list of classes, or number for each image; by default
                 the most probable class.
             images: The images, their ids or keys; by default the whole data set, in its order (with or without deleted
-                images, which get no prediction).
+                images, which get no prediction). Of inputs of several images: one image of each; by default all inputs,
+                in the order in which the first image of each comes.
             confidence: A number between 0 and 1 for each image; by default the probability of the predicted class.
             probabilities: (images, classes), floats between 0 and 1. If an image has one true class, each row sums to
                 1, with a tolerance of 0.01.
             classes: The order of the probabilities, and of the grades of an ordinal task; by default that of the model.
             task: A registered task; by default that of the model, or else it is inferred from the labels.
+            input: What a prediction is of, such as ``og.Input.stack()``; by default what the model takes, or else one
+                image.
             nodes: Also write a (:Prediction) node for each image, for lineage in Cypher.
 
         Raises:
@@ -134,6 +139,7 @@ class Predicting(InSession):
                 probabilities=probabilities,
                 classes=classes,
                 task=task,
+                input=input,
                 nodes=nodes,
             )
         )
