@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +44,7 @@ from odin_graph.stores import Stores
 from odin_graph.vectors.approximate import KIND
 from tests.catalog.test_unit_sets import SHAPE, images, said
 from tests.catalog.test_usage import forget
+from tests.forking import Program, run
 from tests.stored import filled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -102,11 +101,8 @@ def reader(stores: Stores, set_id: str) -> Iterator[None]:
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    words = [sys.executable, "-c", program, str(stores.cache), set_id]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == b"held\n"
+    with Program(["-c", program, stores.cache, set_id]) as process:
+        assert process.stdout.readline() == "held\n"
         yield
         process.stdin.close()
         process.wait(30)
@@ -274,10 +270,8 @@ def test_a_forked_child_neither_keeps_nor_ends_the_reading_of_its_parent(stores:
         "print(during, alone())\n"
         "os.write(begin, b'.')\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert ran.stdout == "False True\n"
+    ran = run(["-c", program, tmp_path], timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "False True\n"), ran.stderr
 
 
 def test_a_reader_waits_for_what_is_being_taken_away(stores: Stores, keys: NDArray[np.int64]) -> None:
