@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from odin_graph.catalog.records.segments import segments_of
 from odin_graph.stores import Stores
 from tests.catalog.test_unit_sets import SHAPE, images, said
 from tests.catalog.test_usage import forget
+from tests.forking import Program
 from tests.stored import filled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -77,11 +76,8 @@ def reader(stores: Stores, set_id: str) -> Iterator[None]:
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    words = [sys.executable, "-c", program, str(stores.cache), set_id]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == b"held\n"
+    with Program(["-c", program, stores.cache, set_id]) as process:
+        assert process.stdout.readline() == "held\n"
         yield
         process.stdin.close()
         process.wait(30)

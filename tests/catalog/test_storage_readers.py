@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from odin_graph.catalog.records.deletion import delete
 from odin_graph.stores import Stores
 from tests.catalog.stored_units import A, B, C, fill, left, reader, size, three_sets
 from tests.catalog.test_unit_sets import said
+from tests.forking import run
 
 
 @pytest.fixture
@@ -93,10 +92,8 @@ def test_a_forked_child_neither_keeps_nor_ends_the_reading_of_its_parent(stores:
         "print(during, alone())\n"
         "os.write(begin, b'.')\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert ran.stdout == "False True\n"
+    ran = run(["-c", program, tmp_path], timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "False True\n"), ran.stderr
 
 
 def test_a_reader_waits_for_what_is_being_taken_away(stores: Stores, keys: NDArray[np.int64]) -> None:
