@@ -24,7 +24,6 @@ _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
 """Unique properties that the engine itself does not check."""
 _PARTS: Final = (
     ("Prediction", "PART_OF", "PredictionSet"),
-    ("Prediction", "OF", "Image"),
     ("LabelChange", "OF", "Image"),
 )
 """Nodes that are made with an edge to what they are about, and removed before it."""
