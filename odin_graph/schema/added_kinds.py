@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -55,11 +55,11 @@ def installed(label: str) -> Kind | None:
     return _with_base(found)
 
 
-def unknown(label: str, known: Iterator[str] | tuple[str, ...] = ()) -> UnknownNameError:
+def unknown(label: str, known: Iterable[str] = ()) -> UnknownNameError:
     """The error for a kind that neither a package nor the workspace has."""
     remedy = f"A package that registers it (entry points {ADDED.group!r}) may be missing here."
     name = name_of(label)
-    asked = name if label == label_of(name) else label
+    asked = name if _LABEL.fullmatch(label) and label == label_of(name) else label
     return UnknownNameError.of("added kind of thing", asked, {*ADDED, *map(name_of, known)}, remedy=remedy)
 
 
