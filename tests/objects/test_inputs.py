@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
 import odin_graph as og
@@ -542,6 +543,29 @@ def test_an_interrupted_set_continues_with_the_same_inputs(db: og.Workspace) -> 
     expected = probabilities(net, torch.from_numpy(np.stack([right, left])[None, :, None]).float() / 255)
     np.testing.assert_allclose(said_of(held, "p0-left"), expected[0], rtol=1e-5)
     assert examine(db._stores).sound
+
+
+def test_models_that_are_no_class_take_volumes_too(db: og.Workspace) -> None:
+    """An exported program, and a fitted estimator, which sees a volume as one row: (depth, h, w, bands)."""
+    add_scans(db)
+    test = db.datasets.add("test", db.images())
+    torch.manual_seed(0)
+    net = Net3d().eval()
+    program = add_model(db, "program", net, og.Input.stack(size=DEPTH), input_shape=(1, DEPTH, 28, 28))
+    held = predicted(db, program, net, test)
+    stored = sorted(range(SCANS), key=lambda n: db.volumes[f"scan-{n}"][0].key)
+    for number, row in zip(stored, probabilities(net, by_hand(stored)), strict=True):
+        np.testing.assert_allclose(said_of(held, f"scan-{number}/000000"), row, rtol=1e-5)
+    rows = by_hand(list(range(SCANS))).numpy().reshape(SCANS, -1)
+    forest = RandomForestClassifier(10, random_state=0).fit(rows, [number % 3 for number in range(SCANS)])
+    trees = db.models.add(
+        "forest", forest, preprocess=PREPROCESS, input=og.Input.stack(size=DEPTH), input_shape=(1, DEPTH, 28, 28)
+    )
+    with db.run(trees, test=test) as run:
+        run.add_checkpoint()
+        held = run.predict(test)
+    for number, row in enumerate(forest.predict_proba(rows)):
+        np.testing.assert_allclose(said_of(held, f"scan-{number}/000003"), row, atol=1e-6)
 
 
 def test_readings_of_whole_volumes_are_logged(db: og.Workspace) -> None:
