@@ -94,6 +94,12 @@ Scaling: TypeAlias = Literal["sheet", "image"]
 """Whether images above 8 bits are stretched alike, or each by itself."""
 
 
+def images_shown(number: int) -> str:
+    """How many of so many images a sheet shows, for its title."""
+    images = "1 image" if number == 1 else f"{number:,} images"
+    return images if number <= MOST else f"the first {MOST} of {images}"
+
+
 def contact_sheet(
     tiles: Sequence[Tile], *, title: str = "", columns: int | None = None, scale: Scaling = "sheet"
 ) -> ContactSheet:

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from odin_graph.analysis import impact_picture
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Tile, contact_sheet, images_shown
 from odin_graph.analysis.display import displayable
 from odin_graph.errors import QueryError
 from odin_graph.schema.tasks.confusion import confusion_picture
@@ -134,6 +134,14 @@ def test_more_than_fit_are_said_to_be_left_out() -> None:
     sheet = contact_sheet([tile] * (MOST + 3), title="Blank")
     assert len(sheet.figure.axes) == MOST
     assert sheet.figure.texts[0].get_text() == f"Blank (the first {MOST} of {MOST + 3})"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1, "1 image"), (2, "2 images"), (MOST, f"{MOST} images"), (1_234_567, f"the first {MOST} of 1,234,567 images")],
+)
+def test_a_sheet_says_how_many_images_it_shows(number: int, said: str) -> None:
+    assert images_shown(number) == said
 
 
 def test_few_pixels_are_squares_and_many_are_averaged() -> None:

@@ -31,6 +31,13 @@ def described(retina: og.Workspace, secret: str) -> Iterator[tuple[TestClient, d
         yield client, client.get("/openapi.json").json()
 
 
+def test_who_opens_the_server_in_a_browser_is_led_to_the_description(retina: og.Workspace) -> None:
+    """Without a token: the page asks for one."""
+    with TestClient(create_app(retina, Settings()), follow_redirects=False) as stranger:
+        answer = stranger.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
 def example_of(schema: dict[str, Any], parts: dict[str, Any]) -> Any:
     """A body of the examples that its fields have; of the others those that must be there."""
     if "$ref" in schema:

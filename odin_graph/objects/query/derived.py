@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.address import Address, Remote
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet, images_shown
 from odin_graph.checked import checked_calls
 from odin_graph.client import Session
 from odin_graph.config import Budget
@@ -125,10 +125,8 @@ class DerivedQuery(Operations["DerivedQuery"], Training):
         pixels = self._read(shown.column("key").to_numpy(), ids)
         labels = shown.column("label").to_pylist()
         tiles = [Tile(image, id_, truth=label) for image, id_, label in zip(pixels, ids, labels, strict=True)]
-        number = f"{table.num_rows:,}" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,}"
-        return contact_sheet(
-            tiles, title=f"{self._outline()}: {number} images" if title is None else title, scale=scale
-        )
+        title = f"{self._outline()}: {images_shown(table.num_rows)}" if title is None else title
+        return contact_sheet(tiles, title=title, scale=scale)
 
     def show(self, **how: Any) -> None:
         """Display the contact sheet; for the options see `sheet`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet
+from odin_graph.analysis.contact_sheet import MOST, ContactSheet, Scaling, Tile, contact_sheet, images_shown
 from odin_graph.errors import QueryError
 from odin_graph.objects.base.readable import readable
 from odin_graph.query.expressions.nodes import PredictionField
@@ -56,10 +56,8 @@ def sheet_of(
         )
         for row, image in zip(shown.to_pylist(), pixels, strict=True)
     ]
-    number = (
-        f"{table.num_rows:,} images" if table.num_rows <= MOST else f"the first {MOST} of {table.num_rows:,} images"
-    )
-    return contact_sheet(tiles, title=f"{query.plan.spell()}: {number}" if title is None else title, scale=scale)
+    title = f"{query.plan.spell()}: {images_shown(table.num_rows)}" if title is None else title
+    return contact_sheet(tiles, title=title, scale=scale)
 
 
 def _example_tiles(query: ImageAnswers[Any]) -> list[Tile]:
