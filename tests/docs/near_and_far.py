@@ -6,6 +6,8 @@ import ast
 import copy
 import re
 from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,16 +45,21 @@ def run_both(page: str, db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> tu
     here: dict[str, Any] = {}
     there: dict[str, Any] = {}
     refused: set[str] = set()
+    folders = [Path(name).absolute() for name in ("near", "far")]  # each writes files of its own
+    for folder in folders:
+        folder.mkdir()
     token = create_token(db._stores, "guides")
     with served(db, Settings(cypher=True)) as port, og.connect(f"http://127.0.0.1:{port}", token=token) as far:
         for raises, source in blocks_of(page):
             for statement in ast.parse(source).body:
                 before = dict(here)
                 monkeypatch.setattr(og, "connect", lambda *_, **__: db)
-                error = _run(statement, page, here)
+                with chdir(folders[0]):
+                    error = _run(statement, page, here)
                 assert (type(error).__name__ == raises) if error is not None else True, error
                 monkeypatch.setattr(og, "connect", lambda *_, **__: far)
-                other = _run(statement, page, there)
+                with chdir(folders[1]):
+                    other = _run(statement, page, there)
                 writes = REFUSED & {one.attr for one in ast.walk(statement) if isinstance(one, ast.Attribute)}
                 if isinstance(other, og.RemoteError) or (writes and other is not None and error is None):
                     named = re.match(r"(\w+) needs the workspace", str(other))
