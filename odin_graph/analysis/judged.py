@@ -144,7 +144,7 @@ def judged(stores: Stores, experiment: str, dataset: str, *, stale: bool = True)
 
 def _judged_inputs(stores: Stores, chosen: ReadySet, dataset: str, stale: bool) -> Judged:
     """The same where a prediction is of several images: a row an input, without those that lost an image."""
-    what = Input.from_json(chosen.input)
+    what = Input.from_text(chosen.input)
     frozen = stores.columns.members(dataset)
     keys, labels = keys_of(frozen), frozen.column("label").to_pylist()
     stored, inputs = predicted_inputs(stores, chosen.id)

@@ -77,14 +77,14 @@ def test_inputs_are_those_of_a_loop(stores: Stores) -> None:
     @settings(max_examples=share(60))
     @given(what=inputs(), chosen=st.lists(st.sampled_from(rows), min_size=1, unique=True))
     def check(what: Input, chosen: list[tuple[int, int, int]]) -> None:
-        assert Input.from_json(what.to_json()) == what
+        assert Input.from_text(what.to_text()) == what
         expected = by_loop(what, chosen)
         given_keys = [key for key, _, _ in chosen]
         if expected is None:
             with pytest.raises(DataError, match="model 'net'"):
-                plan_inputs(stores, what.to_json(), given_keys, "net")
+                plan_inputs(stores, what.to_text(), given_keys, "net")
             return
-        planned = plan_inputs(stores, what.to_json(), given_keys, "net")
+        planned = plan_inputs(stores, what.to_text(), given_keys, "net")
         assert [planned.of(at).tolist() for at in range(len(planned))] == list(expected.values())
         assert planned.names == tuple(f"The group patient={patient}" for patient in expected)
         assert planned.first.tolist() == [next(key for key in one if key != PADDING) for one in expected.values()]

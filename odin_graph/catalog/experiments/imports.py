@@ -118,7 +118,7 @@ def _input_of(stores: Stores, experiment: str) -> Input:
     rows = stores.graph.read(
         "MATCH (:Experiment {id: $id})-[:USED]->(m:Model) RETURN m.input AS input", {"id": experiment}
     )
-    return Input.from_json(rows[0]["input"] if rows else None)
+    return Input.from_text(rows[0]["input"] if rows else None)
 
 
 def _inputs_with(inputs: Inputs, keys: NDArray[np.int64], dataset: str) -> NDArray[np.int64]:

@@ -143,7 +143,7 @@ class PredictionBuild:
             "rows": 0,
             "task": scoring.task_name,
             "classes": list(scoring.classes) if scoring.classes else None,
-            "input": None if input is None else input.to_json(),
+            "input": None if input is None else input.to_text(),
             "created_at": now(),
         }
 
@@ -307,7 +307,7 @@ def _holds_only(stores: Stores, set_id: str, inputs: Inputs) -> bool:
 def inputs_of_members(stores: Stores, input: Input, dataset: str, whose: str) -> Inputs:  # noqa: A002
     """The inputs that the members of a version make, without those that were deleted; ``whose`` is for messages."""
     keys = stores.columns.present(stores.columns.members(dataset)).column("key").to_pylist()
-    return plan_inputs(stores, input.to_json(), keys, whose)
+    return plan_inputs(stores, input.to_text(), keys, whose)
 
 
 def stored_keys(stores: Stores, set_id: str) -> NDArray[np.int64]:

@@ -144,15 +144,15 @@ class Input:
         """The axes of one input, for messages."""
         return LAYOUTS[self.layout]
 
-    def to_json(self) -> str:
-        """As the model's node keeps it."""
+    def to_text(self) -> str:
+        """As JSON text, which the model's node keeps."""
         return json.dumps(
             {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}, sort_keys=True
         )
 
     @classmethod
-    def from_json(cls, text: str | None) -> Self:
-        """What `to_json` gave; None is one image."""
+    def from_text(cls, text: str | None) -> Self:
+        """What `to_text` gave; None is one image."""
         form: dict[str, Any] = json.loads(text or "{}")
         for name, value in form.items():
             form[name] = tuple(value) if isinstance(value, list) else value

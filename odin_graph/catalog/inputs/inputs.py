@@ -108,7 +108,7 @@ def plan_inputs(stores: Stores, input: str, keys: list[int], model: str) -> Inpu
             no value of a field. The message names them.
         UnknownNameError: There is no such field.
     """
-    what = Input.from_json(input)
+    what = Input.from_text(input)
     images = np.array(keys, np.int64)
     groups, order = groups_of(stores, what, images, model)
     found: dict[Group, list[int]] = {}

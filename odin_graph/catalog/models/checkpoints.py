@@ -164,7 +164,7 @@ def input_of(stores: Stores, id: str) -> Input:  # noqa: A002
     rows = stores.graph.read(
         "MATCH (:Checkpoint {id: $id})-[:SPECIALIZATION_OF]->(m:Model) RETURN m.input AS input", {"id": id}
     )
-    return Input.from_json(rows[0]["input"] if rows else None)
+    return Input.from_text(rows[0]["input"] if rows else None)
 
 
 def load_weights(source: files.FileReader, record: CheckpointRecord) -> dict[str, torch.Tensor]:

@@ -77,7 +77,7 @@ class PredictionSet(Verbs):
     @property
     def input(self) -> Input:
         """What a prediction is of: one image, the images of a stack, or several images of a group."""
-        return Input.from_json(self._record()["input"])
+        return Input.from_text(self._record()["input"])
 
     @property
     def warnings(self) -> tuple[str, ...]:

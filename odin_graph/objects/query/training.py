@@ -85,7 +85,7 @@ class Training(ABC):
         table = self._columns("label")
         record = None if model is None else self._session.ask(model_of, str(getattr(model, "id", model)))
         inputs: Inputs | None = None
-        if record is not None and Input.from_json(record.input).several:
+        if record is not None and Input.from_text(record.input).several:
             inputs = self._session.ask(plan_inputs, record.input, table.column("key").to_pylist(), record.id)
             inputs.warn(f"{record.id} from {self!r}")
         return torch_dataset(

@@ -62,7 +62,7 @@ class Model(Verbs):
     @property
     def input(self) -> Input:
         """What one input is: one image, the images of a stack, or several images of a group."""
-        return Input.from_json(self._record().input)
+        return Input.from_text(self._record().input)
 
     @property
     def classes(self) -> tuple[str | int | bool, ...] | None:
@@ -171,7 +171,7 @@ class Model(Verbs):
         parts = [
             f"{record.parameters:,} parameters",
             f"input {' x '.join(map(str, record.input_shape))}" if record.input_shape else "",
-            str(kind) if (kind := Input.from_json(record.input)).several else "",
+            str(kind) if (kind := Input.from_text(record.input)).several else "",
             f"{len(record.classes)} classes" if record.classes else "",
             record.task or "",
         ]

@@ -141,7 +141,7 @@ class Run(Predicting):
         made: Loader = source.loader(batch_size, seed=run_seed, **options)
         used = experiment.datasets
         judges = [used[role] for role in JUDGING if role in used]
-        new = newly_loaded(self._stores, self.id, made.dataset.images, used.values())
+        new = newly_loaded(self._stores, self.id, made.dataset.image_keys(), used.values())
         if self._strict:
             side = SideOf(self._stores, f"run.loader of {self.id} ({len(new):,} images)", new)
             if found := [report for judge in judges if (report := leaks.leaks(self._stores, side, judge))]:

@@ -70,7 +70,7 @@ def describe(
         input_shape=shape,
         classes=names,
         task=task,
-        input=what.to_json(),
+        input=what.to_text(),
     )
 
 

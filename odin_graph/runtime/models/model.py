@@ -124,7 +124,7 @@ class Runnable:
     @property
     def input(self) -> Input:
         """What one input is."""
-        return Input.from_json(self.model.input)
+        return Input.from_text(self.model.input)
 
     def run(self, inputs: Tensor, take: Callable[[object], Tensor]) -> Tensor:
         """One forward pass without gradients, in halves where the device has too little memory.

@@ -60,7 +60,7 @@ def check_layer(stores: Stores, ref: LayerRef, *, several: bool = False) -> Laye
     if stored.model is None:
         raise ModelError(f"The checkpoint {stored.id!r} belongs to no model, so it has no layers that could be run.")
     model = model_of(stores, stored.model)
-    if not several and (what := Input.from_json(model.input)).several:
+    if not several and (what := Input.from_text(model.input)).several:
         raise QueryError(
             f"The model {model.id!r} takes {what}, so its layers have no values of single images to be searched or "
             "stored. layer.embeddings(images) gives the vectors of inputs: db.vectors.add(name, images, vectors) makes "

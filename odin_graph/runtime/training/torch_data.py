@@ -75,7 +75,7 @@ def torch_dataset(
         pipeline, task, classes = Pipeline.from_json(model.preprocess), model.task, model.classes or classes
     truth, what = labels.to_pylist(), None
     if model is not None and inputs is not None:
-        what = Input.from_json(model.input)
+        what = Input.from_text(model.input)
         if cutting is not None:
             raise QueryError(
                 f"The model {model.id!r} takes {what}, and patches are of one image each: store them first, or leave "

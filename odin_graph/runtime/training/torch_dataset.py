@@ -126,9 +126,8 @@ class PixelDataset(Dataset[Item]):
             else getattr(self.transform, "__qualname__", str(self.transform)),
         }
 
-    @property
-    def images(self) -> NDArray[np.int64]:
-        """The keys of all images of all items."""
+    def image_keys(self) -> NDArray[np.int64]:
+        """The keys of the images of all items."""
         if self.several is None:
             return self.keys
         keys = self.several[1].keys
