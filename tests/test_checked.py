@@ -129,7 +129,7 @@ def public_calls() -> Iterator[tuple[str, Any]]:
     yield from (("connect", og.connect), ("restore", og.restore))
 
 
-INTERNAL = ("Side.ids", "GroupOver.stored")
+INTERNAL = ("GroupOver.stored",)
 """Called by our own code alone."""
 NO_ARGUMENTS = 1
 """Those with nothing but themselves have nothing to check."""

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from odin_graph.analysis import leak_rules
 from odin_graph.analysis.leak_rules import ids_of_keys
 from odin_graph.arrays.pixel_reader import PixelReader
+from odin_graph.checked import checked_calls
 from odin_graph.client import Session
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
 
+@checked_calls
 @dataclass(frozen=True, eq=False)
 class Side:
     """One of two versions that are compared: what a function of the user's gets, near or far."""
