@@ -25,9 +25,10 @@ MATCH (e:Experiment {{id: $id}}) MATCH (e)-[u:USED]->(d:Dataset) WHERE u.role = 
 OPTIONAL MATCH (e)<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d) WHERE {alive("PredictionSet", "s")}
 RETURN d.id AS dataset, d.base AS base, count(s) AS predicted ORDER BY dataset
 """
-_IN_NO_ROLE: Final = """
-MATCH (e:Experiment {id: $id})<-[:GENERATED_BY]-(s:PredictionSet {state: 'ready'})-[:OF]->(d:Dataset)
-OPTIONAL MATCH (e)-[u:USED]->(:Dataset {base: d.base})
+_IN_NO_ROLE: Final = f"""
+MATCH (e:Experiment {{id: $id}})<-[:GENERATED_BY]-(s:PredictionSet)-[:OF]->(d:Dataset)
+WHERE {alive("PredictionSet", "s")}
+OPTIONAL MATCH (e)-[u:USED]->(:Dataset {{base: d.base}})
 WITH d, count(DISTINCT s) AS predicted, count(u) AS uses WHERE uses = 0
 RETURN d.id AS dataset, d.base AS base, predicted ORDER BY dataset
 """

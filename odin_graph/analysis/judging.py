@@ -19,7 +19,7 @@ WHERE {alive("Experiment", "e")}
 RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(d.id) AS datasets ORDER BY at, id
 """
 _PREDICTED: Final = f"""
-MATCH (d:Dataset {{base: $base}})<-[:OF]-(s:PredictionSet {{state: 'ready'}})
+MATCH (d:Dataset {{base: $base}})<-[:OF]-(s:PredictionSet) WHERE {alive("PredictionSet", "s")}
 MATCH (s)-[:GENERATED_BY]->(e:Experiment) WHERE {alive("Experiment", "e")}
 OPTIONAL MATCH (e)-[u:USED]->(:Dataset {{base: $base}})
 RETURN e.id AS id, e.started_at AS at, e.odin_chosen AS chosen, collect(DISTINCT d.id) AS datasets,

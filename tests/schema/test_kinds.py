@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from odin_graph.errors import UnknownNameError
 from odin_graph.graph import Graph
 from odin_graph.graph.kinds import added_kinds, kind_of, kinds_of
 from odin_graph.graph.writer import create_edges
+from odin_graph.objects import collections
 from odin_graph.objects.base.class_table import class_of
 from odin_graph.objects.query.collection import Collection
 from odin_graph.query.names import kinds as queried
@@ -101,6 +104,8 @@ def test_every_kind_has_its_consumers(kind: Kind, graph: Graph) -> None:
 
 
 def every_collection() -> list[type[Collection[Any]]]:
+    for module in pkgutil.iter_modules(collections.__path__, f"{collections.__name__}."):
+        importlib.import_module(module.name)
     found: list[type[Collection[Any]]] = []
     waiting: list[type[Collection[Any]]] = [Collection]  # type: ignore[type-abstract]
     while waiting:

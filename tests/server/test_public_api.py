@@ -21,6 +21,8 @@ from odin_graph.catalog.datasets.exchange import MANIFEST
 from odin_graph.objects.base.in_session import InSession
 from odin_graph.objects.base.listed import Listed
 from odin_graph.picture import Picture
+from odin_graph.schema.added_kinds import ADDED
+from tests.catalog.test_added_kinds import PATIENT
 from tests.docs.api_page import Member, members, public_classes
 from tests.docs.near_and_far import same
 from tests.server.serving import features
@@ -84,7 +86,9 @@ THINGS: dict[str, Of] = {
     "Relatives": lambda db: images(db)[0].descendants(),
     "Storage": lambda db: db.storage,
     "Tables": lambda db: db.tables,
+    "Thing": lambda db: db.things("patient")["ann"],
     "ThingQuery": lambda db: db.experiments(),
+    "Things": lambda db: db.things("patient"),
     "UnitEstimates": lambda db: features(db).units[[3, 17]].estimate(images(db).keys()),
     "Units": lambda db: features(db).units[[3, 17]],
     "VectorSet": lambda db: db.vectors["line"],
@@ -103,7 +107,7 @@ WRITES = frozenset(
     add() add_checkpoint() delete() derive() distrust() kfold() log_predictions() materialize() pin() predict() purge()
     retype() revise() split() store() tag() undelete() unpin() untag() update() gc()
     Workspace.run() Draft.save() Datasets.load()
-    Layer.slabs() Layer.maps()
+    Layer.slabs() Layer.maps() Thing.lease()
     """.split()  # noqa: SIM905 - many a line says less
 )
 """What stores something; units that are missing are stored by the last two. With a class, only there."""
@@ -121,16 +125,16 @@ READS = frozenset(
     confidence contrast() count() counts created_at crop() cypher() dataset dataset() datasets definition
     deleted_members() deletions() desc() descendants() diff() difference() digest dimensions distinct() doctor()
     dtype embeddings() entropy epoch estimate() experiment experiment() experiments experiments() explain()
-    export() fields flip() fps frames() from_json() geometry() group group_by() highest() history() id ids()
-    image() image_keys() images images() impact() in input_shape intersection() is_null() isin() keys() kind
-    known_leaks l1() l2() label label_counts() labels layer layer() layers() leaks() len limit() load() loader()
-    loaders loss() map() margin max() mean() metadata metrics() min() missing() model model() models models()
+    export() facts fields flip() fps frames() from_json() geometry() group group_by() highest() history() id ids()
+    image() image_keys() images images() impact() in input input_shape intersection() is_null() isin() keys() kind
+    known_leaks l1() l2() label label_counts() labels layer layer() layers() leaks() len limit() linked() load()
+    loader() loaders loss() map() margin max() mean() metadata metrics() min() missing() model model() models models()
     near_duplicates() nearest() neighborhoods() node normalize() not_finite numbers of_images() on() order_by()
     outliers() overview packages pad() parameters parent patches() path per_image() picture() pixels plan_of()
     pooling predicted predictions predictions() preprocess probability() query() rank report() representative()
     resize() results() rotate() run() sample() save() seed select() selectivity() shape sheet() show()
     similar_units() size slices() sql() stale() state stats() step storage sum() tables tags task test_keys()
-    test_uses() threshold() to_arrow() to_batches() to_cypher() to_float() to_grayscale() to_huggingface()
+    test_uses() things() threshold() to_arrow() to_batches() to_cypher() to_float() to_grayscale() to_huggingface()
     to_json() to_numpy() to_pandas() to_rgb() to_stream() to_torch() today() top() top_units() uncovered union()
     uniqueness() units unusual() unusual_units() used_by() using() value() values() vectors verify() version
     versions() videos views volumes voxels warnings weighted() weights() where() with_columns() wrong
@@ -224,6 +228,8 @@ HOW: dict[str, Of] = {
     "save()": lambda it: it.save(fresh_folder().with_suffix(".png")).stat().st_size > 100,
     "select()": lambda it: it.select("id"),
     "sql()": lambda it: it.sql("SELECT count(*) AS n FROM images"),
+    "linked()": lambda it: it.linked("images"),
+    "things()": lambda it: it.things("patient"),
     "threshold()": lambda it: it.threshold(20),
     "to_batches()": lambda it: next(it.to_batches("id")).num_rows,
     "to_huggingface()": lambda it: it.to_huggingface("label").column_names,
@@ -252,13 +258,16 @@ HOW: dict[str, Of] = {
 
 
 @pytest.fixture(scope="module")
-def far(retina: og.Workspace, far: og.Workspace) -> og.Workspace:
+def far(retina: og.Workspace, far: og.Workspace) -> Iterator[og.Workspace]:
     """The workspace from far away, with one of everything."""
     retina.volumes.add("scan", np.arange(48, dtype=np.uint8).reshape(3, 4, 4), progress=False)
     retina.videos.add("clip", np.arange(48, dtype=np.uint8).reshape(3, 4, 4), progress=False)
     retina.views.add("old", retina.images().where(F("age") > 60))
     features(retina).materialize(retina.images("retina-test"))
-    return far
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ADDED, "_entries", {"patient": PATIENT})
+        retina.things("patient").add("ann", born=1960, images=retina.images()[:3], site="Lima")
+        yield far
 
 
 def listed() -> Iterator[tuple[str, Member]]:
