@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
 
 from odin_graph.catalog.records import leases
-from odin_graph.errors import ConflictError
-from odin_graph.graph import Graph
+from odin_graph.errors import ConflictError, UnreachableError
+from odin_graph.graph import Graph, Transaction
 
 
 @pytest.fixture
@@ -39,6 +41,46 @@ def test_one_holder_at_a_time(graph: Graph, node: str) -> None:
         assert str(caught.value).startswith(f"Experiment 'vgg/1' is being written by process {os.getpid()} on ")
     assert leases.holder(graph, "Experiment", node) is None
     assert properties(graph) == {"id": "vgg/1", "state": "running"}, "nothing of the lease stays"
+    leases.acquire(graph, "Experiment", node).release()
+
+
+def test_nobody_here_waits_for_a_lease_whose_release_failed(
+    graph: Graph, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine was gone just then: its own process knows that nobody writes any more."""
+
+    def gone(*_: object) -> None:
+        raise UnreachableError("gone")
+
+    lease = leases.acquire(graph, "Experiment", node)
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "write", gone)
+        with pytest.raises(UnreachableError):
+            lease.release()
+    assert properties(graph)["lease_owner"] == lease.owner
+    held = leases.holder(graph, "Experiment", node)
+    assert held is not None
+    assert not held.live
+    leases.acquire(graph, "Experiment", node).release()
+    assert properties(graph) == {"id": "vgg/1", "state": "running"}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_nor_for_one_that_nobody_knows_to_be_stored(
+    graph: Graph, node: str, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    execute = graph.execute
+
+    def uncertain(work: Callable[[Transaction], Any]) -> None:
+        if stored:
+            execute(work)
+        raise UnreachableError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "execute", uncertain)
+        with pytest.raises(UnreachableError):
+            leases.acquire(graph, "Experiment", node)
+    assert ("lease_owner" in properties(graph)) == stored
     leases.acquire(graph, "Experiment", node).release()
 
 

@@ -30,6 +30,8 @@ LOCK = "odin_lock"
 """A property that a transaction sets to lock a node, and removes before it commits."""
 
 _log = logging.getLogger(__name__)
+_ended: set[str] = set()
+"""Owners of this process that have ended, though the graph could not be told: nobody waits for these here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ class Lease:
         self._stop.set()
         if self._lost or os.getpid() != self._pid:
             return
+        _ended.add(self.owner)
         self._graph.write(
             f"MATCH (n:{self.label} {{id: $id}}) WHERE n.lease_owner = $owner "
             "SET n.lease_owner = null, n.lease_until = null",
             {"id": self.id, "owner": self.owner},
         )
+        _ended.discard(self.owner)
 
     def __enter__(self) -> Self:
         """The lease itself."""
@@ -180,7 +184,12 @@ def acquire(
             )
         )
 
-    if not graph.execute(take):
+    try:
+        taken = graph.execute(take)
+    except BaseException:
+        _ended.add(owner)  # the engine may have stored it before it went
+        raise
+    if not taken:
         winner = holder(graph, label, id)
         raise busy(label, id, winner or Holder(owner, live=True))
     return Lease(graph, label, id, owner, seconds=seconds)
@@ -227,6 +236,8 @@ def _started(pid: int) -> str | None:
 
 
 def _is_gone(owner: str) -> bool:
-    """Whether the owner was a process of this machine that has ended."""
+    """Whether the owner has ended: here, or with a process of this machine."""
+    if owner in _ended:
+        return True
     host, pid, started, _ = owner.rsplit(":", 3)
     return host == _host() and pid.isdigit() and _started(int(pid)) != started
