@@ -68,7 +68,7 @@ def whole(db: og.Workspace, experiment: og.Experiment, classes: int, images: int
         if abs(held[name] - value) > 1e-9:
             raise WrongAnswer(f"{name} is {held[name]}, and scikit-learn says {value}")
     again = seconds(lambda: experiment.results(dataset))
-    measuring._CACHE.clear()  # noqa: SLF001
+    measuring._CACHE.clear()  # noqa: SLF001 - as the first time
     tracemalloc.start()
     looked_at = experiment.results(dataset)
     str(looked_at), looked_at.confusion, looked_at.to_json()

@@ -62,7 +62,7 @@ def _largest(labels: list[Any], classes: Sequence[Any] | None) -> Any:
 
 
 def _typed(label: Any) -> Any:
-    """A key by which labels are told apart: 1, 1.0 and True are three."""
+    """A key that differs where labels differ: 1, 1.0 and True are three."""
     return type(label), tuple(label) if isinstance(label, list) else label
 
 

@@ -82,8 +82,8 @@ def _holding(stores: Stores, keys: Keys) -> Iterator[tuple[SegmentInfo, int]]:
     for info in sorted(all_segments(stores), key=lambda info: info.array.endswith("/columns")):
         if _word(info) not in BY_IMAGE or info.max_key < keys[0] or info.min_key > keys[-1]:
             continue
-        if np.isin(keys, held := stores.arrays.keys(info)).any():
-            yield info, int(np.isin(_with_inputs(stores, info, keys), held).sum())
+        if np.isin(keys, stored := stores.arrays.keys(info)).any():
+            yield info, int(np.isin(_with_inputs(stores, info, keys), stored).sum())
 
 
 def _with_inputs(stores: Stores, info: SegmentInfo, keys: Keys) -> Keys:

@@ -82,7 +82,7 @@ def get(stores: Stores, kind: Kind, digest: str) -> bytes:
 
 
 def pieces(stores: Stores, kind: Kind, digest: str) -> tuple[int, Iterator[bytes]]:
-    """The bytes of a file, and the file piece by piece: whoever puts them together checks the digest.
+    """The bytes of a file, and the file piece by piece: the caller that puts them together checks the digest.
 
     Raises:
         StoreError: The file is missing.

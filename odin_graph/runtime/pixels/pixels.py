@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.catalog.images.pixels import ARRAY
+from odin_graph.runtime.pixels.ahead import read_ahead
 from odin_graph.stores import Stores
 
 BLOCK_BYTES = 64 * 2**20
@@ -38,16 +38,7 @@ def pixel_blocks(
     widest = max((segment.row_bytes for segment in segments if segment.codec == "dense"), default=_RAGGED)
     rows = max(least, min(MOST_ROWS, BLOCK_BYTES // widest))
     blocks = _blocks(ordered, rows, pixels.huge() if read is None else ordered[:0])
-    if not blocks:
-        return
-    given = pixels.read_list if read is None else read
-    with ThreadPoolExecutor(1, thread_name_prefix="odin pixels") as ahead:
-        coming = ahead.submit(given, blocks[0])
-        for place, block in enumerate(blocks):
-            images = coming.result()
-            if place + 1 < len(blocks):
-                coming = ahead.submit(given, blocks[place + 1])
-            yield block, images
+    yield from read_ahead(pixels.read_list if read is None else read, blocks)
 
 
 def _blocks(keys: Keys, rows: int, huge: Keys) -> list[Keys]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from odin_graph.catalog.inputs.input import Input
 from odin_graph.catalog.inputs.inputs import PADDING, Inputs
 from odin_graph.errors import ShapeError
 from odin_graph.ops import Pipeline
+from odin_graph.runtime.pixels.ahead import read_ahead
 from odin_graph.runtime.pixels.inputs import preprocessed
 
 Keys = NDArray[np.int64]
@@ -90,10 +90,4 @@ def input_batches(
         keys = inputs.keys[inputs.rows(part)[0]]
         return stacked(what, inputs, part, preprocessed(pipeline, read(keys[keys != PADDING])))
 
-    with ThreadPoolExecutor(1, thread_name_prefix="odin inputs") as ahead:
-        coming = ahead.submit(load, parts[0])
-        for place, part in enumerate(parts):
-            made = coming.result()
-            if place + 1 < len(parts):
-                coming = ahead.submit(load, parts[place + 1])
-            yield part, made
+    yield from read_ahead(load, parts)
