@@ -64,7 +64,9 @@ class Stored:
         edges: defaultdict[str, list[tuple[int, int, dict[str, Any]]]] = defaultdict(list)
         workspace: dict[str, Any] = {}
         with stores.graph.driver().session(database=stores.graph.database) as session:  # its values, as they are
-            for id_, labels, properties in session.run("MATCH (n) RETURN elementId(n), labels(n), properties(n)"):
+            for id_, labels, properties in session.run(
+                "MATCH (n) WHERE NOT n:Writer AND NOT n:Change RETURN elementId(n), labels(n), properties(n)"
+            ):
                 if labels == ["Workspace"]:
                     workspace = {name: value for name, value in properties.items() if name not in OWN}
                 else:

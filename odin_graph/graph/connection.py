@@ -18,11 +18,12 @@ import neo4j
 from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import check_seconds, remaining
-from odin_graph.errors import ConflictError, UnreachableError, WorkspaceError
-from odin_graph.graph import counters, statements
+from odin_graph.errors import ConflictError, OdinError, UnreachableError, WorkspaceError
+from odin_graph.graph import counters, journal, statements
 from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.failures import exhausted, is_lost, translated, worth_retrying
+from odin_graph.graph.journal import ANY_IMAGE, Point, Touched
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.reach import Reach
 from odin_graph.graph.read_only import check_may_write
@@ -63,6 +64,7 @@ class Graph:
         self._drivers: dict[tuple[int, bool, str], neo4j.Driver] = {}
         self._at_close: list[Callable[[], None]] = []
         self._opening = threading.Lock()
+        self._changes = 0
         self._closed = False
         _graphs.add(self)
 
@@ -110,9 +112,11 @@ class Graph:
         """Run a statement of ours that reads, and return its rows."""
         return self._managed(lambda tx: tx.run(cypher, params), access=neo4j.READ_ACCESS, begin=single)
 
-    def write(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run one statement in a write transaction, and return its rows."""
-        return self._managed(lambda tx: tx.run(cypher, params), access=neo4j.WRITE_ACCESS)
+    def write(
+        self, cypher: str, params: Mapping[str, Any] | None = None, touched: Touched | None = None
+    ) -> list[dict[str, Any]]:
+        """Run one statement in a write transaction, and return its rows; ``touched`` as in `Transaction.run`."""
+        return self._managed(lambda tx: tx.run(cypher, params, touched), access=neo4j.WRITE_ACCESS)
 
     def execute(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in one write transaction, again where it lost a conflict: ``work`` must allow that."""
@@ -176,9 +180,12 @@ class Graph:
     def user_write(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement in a write transaction."""
         check_seconds(timeout)
-        return self._managed(
-            lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout, theirs=True
-        )
+
+        def run(tx: Transaction) -> Records:
+            tx.touched.append(ANY_IMAGE)
+            return tx.records(cypher, parameters(params))
+
+        return self._managed(run, neo4j.WRITE_ACCESS, timeout=timeout, theirs=True)
 
     def change_token(self) -> ChangeToken:
         """A token that changes when anybody writes, and only then."""
@@ -194,6 +201,14 @@ class Graph:
         if current is None or current.token != token:
             current = self._moment = Moment(self, token)
         return current
+
+    def point(self) -> Point | None:
+        """The state of the graph now, as its journal has it; None where others never stop writing."""
+        return journal.point(self.read, self.change_token)
+
+    def since(self, known: Point) -> tuple[list[Touched], Point] | None:
+        """What was changed of images since a state, and the state now; None where a foreign client has written."""
+        return journal.since(self.read, self.change_token, known)
 
     @property
     def last_moment(self) -> Moment | None:
@@ -295,6 +310,7 @@ class Graph:
         writes = access == neo4j.WRITE_ACCESS
         if writes:
             check_may_write()
+            work = partial(self._recorded, work)
         until = time.monotonic() + RETRY_SECONDS
         pause, lives = 0.01, LIVES
         with translated(self.endpoint):
@@ -306,11 +322,10 @@ class Graph:
                         self._session(access, reader=reader) as session,
                         begin(session, partial(self._session, reader=reader), seconds) as tx,
                     ):
-                        transaction = Transaction(tx)
-                        answer = work(transaction)
-                        transaction.check()
+                        answer = work(Transaction(tx))
                     if writes:
                         self._moment = None
+                        self._forget_changes()
                     return answer
                 except (Neo4jError, DriverError) as error:
                     if is_lost(error) and self._reach.renew(endpoint):
@@ -325,6 +340,20 @@ class Graph:
                         raise
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - a pause is no secret
                 pause = min(pause * 2, 1.0)
+
+    def _recorded(self, work: Callable[[Transaction], T], tx: Transaction) -> T:
+        """Do what is done in a transaction, and record in the journal what it changed, as the last of it."""
+        answer = work(tx)
+        tx.check()
+        self._changes += journal.record(tx.run, tx.touched)
+        return answer
+
+    def _forget_changes(self) -> None:
+        """Remove the oldest changes from the journal, after many of them."""
+        if self._changes >= journal.SPARE:
+            self._changes = 0
+            with suppress(OdinError):  # another process was faster
+                self.execute(lambda tx: journal.forget(tx.run))
 
     def _session(
         self, access: str = neo4j.WRITE_ACCESS, *, reader: bool = False, fetch_size: int = 10_000

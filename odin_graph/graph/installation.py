@@ -20,6 +20,7 @@ from odin_graph.errors import (
     StoreError,
     UnreachableError,
 )
+from odin_graph.graph import journal
 from odin_graph.graph.connection import Graph
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ def _install(graph: Graph) -> str:
     if current != schema.VERSION:
         for statement in schema.constraints():
             graph.autocommit(statement)
+        graph.write(journal.MAKE)
         for reached, statements in schema.migrations(current if current is not None else schema.VERSION):
             for statement in statements:
                 graph.write(statement)

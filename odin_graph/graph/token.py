@@ -22,10 +22,43 @@ class ChangeToken:
     counters: Counts | str
     """ArcadeDB's counters, or Neo4j's bookmark."""
 
+    @property
+    def writes(self) -> int | None:
+        """Transactions that have written, of anybody; None where the engine does not tell."""
+        if isinstance(self.counters, str):
+            return _last_transaction(self.counters)
+        return self.counters[COUNTERS.index("writeTx")]
+
     def __str__(self) -> str:
         """A text that is safe in a file name."""
         counters = self.counters if isinstance(self.counters, str) else "-".join(map(str, self.counters))
         return f"{self.generation}.{counters}".replace("/", "_").replace(":", "_").replace("=", "_")
+
+
+def _last_transaction(bookmark: str) -> int | None:
+    """The number of the last transaction in a bookmark of Neo4j: ``FB:`` and, in PackStream, [[store id, number], []].
+
+    Neo4j numbers the transactions that wrote without a gap. A bookmark of another form gives None.
+    """
+    try:
+        packed = base64.b64decode(bookmark.removeprefix("FB:"), validate=True)
+    except ValueError:
+        return None
+    if not bookmark.startswith("FB:") or packed[:3] != _STORE_ID or packed[-1:] != _NO_MORE:
+        return None
+    number = packed[3 + _STORE_ID[2] : -1]
+    size = _INTEGERS.get(number[:1])
+    if size is None:
+        return number[0] if len(number) == 1 and number[0] <= _TINY else None
+    return int.from_bytes(number[1:], "big", signed=True) if len(number) == 1 + size else None
+
+
+_STORE_ID = b"\x91\xcc\x10"
+"""A list of one, and in it 16 bytes."""
+_NO_MORE = b"\x90"
+_INTEGERS = {b"\xc8": 1, b"\xc9": 2, b"\xca": 4, b"\xcb": 8}
+"""Bytes of an integer, by the byte before it."""
+_TINY = 0x7F
 
 
 def embedded_token(endpoint: Endpoint, client: CounterClient | None) -> ChangeToken:

@@ -10,6 +10,7 @@ from neo4j.exceptions import TransientError
 
 from odin_graph.errors import QueryError
 from odin_graph.graph import statements
+from odin_graph.graph.journal import ANY_IMAGE, Touched, may_touch
 from odin_graph.graph.records import Records
 from odin_graph.graph.stopping import Single
 from odin_graph.graph.values import plain, sending
@@ -21,6 +22,8 @@ class Transaction:
     def __init__(self, open_: neo4j.Transaction | Single) -> None:
         self._open = open_
         self._required: list[Callable[[], bool]] = []
+        self.touched: list[Touched] = []
+        """What its statements changed of images."""
 
     def require(self, check: Callable[[], bool]) -> None:
         """Have something checked just before the commit; if it fails, the transaction is run again."""
@@ -35,8 +38,21 @@ class Transaction:
         if not all(check() for check in self._required):
             raise TransientError("another transaction changed what this one was made from")
 
-    def run(self, cypher: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run a statement and return its rows. Values go in as parameters."""
+    def run(
+        self, cypher: str, params: Mapping[str, Any] | None = None, touched: Touched | None = None
+    ) -> list[dict[str, Any]]:
+        """Run a statement and return its rows.
+
+        Args:
+            cypher: The statement.
+            params: Its values.
+            touched: What it changes of images, so that their columns need not be read anew. Where a statement that
+                writes names images, or any node, and does not say so, they are.
+        """
+        if touched is not None:
+            self.touched.append(touched)
+        elif may_touch(cypher):
+            self.touched.append(ANY_IMAGE)
         return list(self.records(cypher, params or {}))
 
     def records(self, cypher: str, params: Mapping[str, Any], most: int | None = None) -> Records:

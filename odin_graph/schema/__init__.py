@@ -5,7 +5,7 @@ from __future__ import annotations
 from odin_graph.schema.activation_set import ActivationSet
 from odin_graph.schema.attribution_set import AttributionSet
 from odin_graph.schema.base import Node, Record
-from odin_graph.schema.bookkeeping import Counter, Field, NodeKind, Workspace
+from odin_graph.schema.bookkeeping import Change, Counter, Field, NodeKind, Workspace, Writer
 from odin_graph.schema.checkpoint import Checkpoint
 from odin_graph.schema.creation import Creation
 from odin_graph.schema.dataset import Dataset
@@ -38,6 +38,7 @@ __all__ = [
     "VERSION",
     "ActivationSet",
     "AttributionSet",
+    "Change",
     "Checkpoint",
     "Counter",
     "Creation",
@@ -65,6 +66,7 @@ __all__ = [
     "View",
     "Volume",
     "Workspace",
+    "Writer",
     "constraints",
     "edge",
     "migrations",

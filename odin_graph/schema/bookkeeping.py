@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neomodel import IntegerProperty, StringProperty
+from neomodel import ArrayProperty, IntegerProperty, StringProperty
 
 from odin_graph.schema.base import Record
 from odin_graph.schema.properties import JsonProperty
@@ -27,6 +27,26 @@ class Counter(Record):
 
     next = IntegerProperty()
     """The first number that nobody has reserved."""
+
+
+class Writer(Record):
+    """Counts transactions that wrote; see `odin_graph.graph.journal`."""
+
+    writes = IntegerProperty()
+    """All that were counted here."""
+    changes = IntegerProperty()
+    """The `Change` nodes that these made."""
+
+
+class Change(Record):
+    """What a transaction changed of images, kept for a while: who has seen it need not read all images anew."""
+
+    keys = StringProperty()
+    """Their keys, packed; absent for any image."""
+    fields = ArrayProperty(StringProperty())
+    """The fields; absent for all of them, and where images were added or removed."""
+    at = IntegerProperty()
+    """The engine's clock, by which the oldest are removed."""
 
 
 class NodeKind(Record):

@@ -8,7 +8,7 @@ from neomodel import StructuredNode
 
 from odin_graph.schema.activation_set import ActivationSet
 from odin_graph.schema.attribution_set import AttributionSet
-from odin_graph.schema.bookkeeping import Counter, Field, NodeKind, Workspace
+from odin_graph.schema.bookkeeping import Change, Counter, Field, NodeKind, Workspace, Writer
 from odin_graph.schema.checkpoint import Checkpoint
 from odin_graph.schema.creation import Creation
 from odin_graph.schema.dataset import Dataset
@@ -50,6 +50,8 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     Token,
     Workspace,
     Counter,
+    Writer,
+    Change,
     Field,
     NodeKind,
 )

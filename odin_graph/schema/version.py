@@ -15,7 +15,7 @@ from neomodel.properties import Property
 from odin_graph.schema.creation import CREATED
 from odin_graph.schema.nodes import NODES
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the schema, kept on the `Workspace` node. A workspace with a higher one is refused, with a lower one migrated."""
 
 MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (

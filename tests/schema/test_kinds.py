@@ -41,6 +41,8 @@ NO_KINDS = {
     "Token",
     "Workspace",
     "Counter",
+    "Writer",
+    "Change",
     "Field",
     "NodeKind",
 }

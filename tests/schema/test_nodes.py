@@ -48,6 +48,8 @@ STORED = {
     "Deletion": "at created_at files id images lease_owner lease_until state who why",
     "Workspace": "created_at fields id odin_budget odin_secret odin_swaps schema_version",
     "Counter": "created_at id next",
+    "Writer": "changes created_at id writes",
+    "Change": "at created_at fields id keys",
     "Field": "created_at id kind name type",
     "NodeKind": "created_at definition id",
 }

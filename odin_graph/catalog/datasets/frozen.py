@@ -42,7 +42,7 @@ def freeze(stores: Stores, keys: NDArray[np.int64], label: str | None, labels: p
     if not len(keys):
         raise DataError("A data set needs at least one image: the list or query that was given is empty.")
     if label is None or labels is not None or label in ("id", "digest"):
-        images = stores.columns.lasting(keys)
+        images = stores.columns.images(["id", "digest"], keys)
     else:
         images = stores.columns.images(["id", "digest", label], keys)
     position = _positions(images, keys)
