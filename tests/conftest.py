@@ -168,7 +168,9 @@ class Engine:
 
         def begin_anew(tx: Transaction) -> bool:
             """In one transaction, unless there is too much for one; whether all is done."""
-            (row,) = tx.run("MATCH (n) WHERE NOT n:Writer WITH n LIMIT $most DETACH DELETE n RETURN count(n) AS n", {"most": WIPED})
+            (row,) = tx.run(
+                "MATCH (n) WHERE NOT n:Writer WITH n LIMIT $most DETACH DELETE n RETURN count(n) AS n", {"most": WIPED}
+            )
             if row["n"] < WIPED:
                 made = {"id": uuid.uuid4().hex, "version": schema.VERSION}
                 tx.run("CREATE (:Workspace {id: $id, schema_version: $version})", made)

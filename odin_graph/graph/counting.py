@@ -19,12 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-COUNTERS: Final = ("createRecord", "updateRecord", "deleteRecord", "writeTx")
+PROFILED: Final = ("createRecord", "updateRecord", "deleteRecord", "writeTx")
 """ArcadeDB's counters that change on writes, and only on writes.
 
 Counters of records change while a transaction is open, the counter of transactions after its writes are visible:
 columns that were read meanwhile have a token that is outdated once it is committed.
 """
+COUNTERS: Final = (*PROFILED, "names")
+"""These, and the names of properties that were new: the engine writes each in a transaction of its own."""
 _ANSWER: Final = struct.Struct(f"<{len(COUNTERS)}q")
 
 Counts = tuple[int, ...]

@@ -22,6 +22,7 @@ from odin_graph.errors import (
 )
 from odin_graph.graph import journal
 from odin_graph.graph.connection import Graph
+from odin_graph.graph.writer import quoted
 
 T = TypeVar("T")
 _LASTING: Final = (LoginError, ReadOnlyError, UnreachableError)
@@ -35,6 +36,17 @@ _MAKE: Final = (
     "WITH o MATCH (w:Workspace) RETURN w.id AS id"
 )
 """Its constraint allows one counter, and it is locked: so only one workspace is made."""
+
+_PROPERTIES: Final = sorted(
+    {name for label in schema.LABELS for name in schema.stored_properties(label)}
+    | {name for edge in schema.EDGES for name in edge.properties}
+)
+_TYPES: Final = sorted({edge.type for edge in schema.EDGES})
+_NAMES: Final = (
+    f"CREATE (n{''.join(f':{quoted(label)}' for label in schema.LABELS)} {{{', '.join(f'{quoted(name)}: $none' for name in _PROPERTIES)}}}) "
+    f"{' '.join(f'CREATE (n)-[:{quoted(type_)}]->(n)' for type_ in _TYPES)} DETACH DELETE n"
+)
+"""Neo4j writes each new name in a transaction of its own, which the journal takes for a foreign one: here are ours."""
 
 
 def install(graph: Graph) -> str:
@@ -70,6 +82,8 @@ def _install(graph: Graph) -> str:
     if current != schema.VERSION:
         for statement in schema.constraints():
             graph.autocommit(statement)
+        if graph.endpoint.http is None:
+            graph.write(_NAMES, {"none": ""})
         graph.write(journal.MAKE)
         for reached, statements in schema.migrations(current if current is not None else schema.VERSION):
             for statement in statements:

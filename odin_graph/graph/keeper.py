@@ -24,7 +24,7 @@ from typing import Any, Final
 from odin_graph.graph.archive import archive_of, make_later, use
 from odin_graph.graph.claim import REFUSED, Claim, RefusedError
 from odin_graph.graph.copies import check_copy
-from odin_graph.graph.counting import COUNTERS, Counts, serve, socket_path
+from odin_graph.graph.counting import COUNTERS, PROFILED, Counts, serve, socket_path
 from odin_graph.graph.endpoint import FILE, Endpoint, loopback
 from odin_graph.graph.locks import seize
 
@@ -209,10 +209,16 @@ def _database(server: Any) -> Any:
 def _counter(server: Any) -> Callable[[], Counts]:
     """Reads the counters in the engine's own memory."""
     database = _database(server)
+    dictionary = database.getSchema().getDictionary()
+
+    def names() -> int:
+        return int(dictionary.getDictionaryMap().size())
+
+    before = names()
 
     def read() -> Counts:
         stats = database.getStats()
-        return tuple(int(stats.get(name)) for name in COUNTERS)
+        return *(int(stats.get(name)) for name in PROFILED), names() - before
 
     return read
 

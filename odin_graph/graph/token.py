@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 
 from odin_graph.errors import UnreachableError
-from odin_graph.graph.counting import COUNTERS, CounterClient, Counts
+from odin_graph.graph.counting import COUNTERS, PROFILED, CounterClient, Counts
 from odin_graph.graph.endpoint import Endpoint
 
 
@@ -24,10 +24,15 @@ class ChangeToken:
 
     @property
     def writes(self) -> int | None:
-        """Transactions that have written, of anybody; None where the engine does not tell."""
+        """Transactions that have written, of anybody; None where the engine does not tell.
+
+        A name of a property that is new is one more on Neo4j.
+        """
         if isinstance(self.counters, str):
             return _last_transaction(self.counters)
-        return self.counters[COUNTERS.index("writeTx")]
+        if len(self.counters) != len(COUNTERS):
+            return None
+        return self.counters[COUNTERS.index("writeTx")] - self.counters[COUNTERS.index("names")]
 
     def __str__(self) -> str:
         """A text that is safe in a file name."""
@@ -76,12 +81,12 @@ def embedded_token(endpoint: Endpoint, client: CounterClient | None) -> ChangeTo
     except OSError as error:
         raise UnreachableError(f"The embedded engine at {endpoint.http} does not answer: {error}") from error
     return ChangeToken(
-        endpoint.generation, tuple(base + count for base, count in zip(endpoint.counted, now, strict=True))
+        endpoint.generation, tuple(base + count for base, count in zip(endpoint.counted, now, strict=False))
     )
 
 
 def counters_over_http(endpoint: Endpoint) -> Counts:
-    """The engine's counters since it started, read over HTTP.
+    """The engine's counters since it started, read over HTTP, which has no count of names.
 
     Raises:
         OSError: It does not answer.
@@ -92,4 +97,4 @@ def counters_over_http(endpoint: Endpoint) -> Counts:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         profiler = json.load(answer)["metrics"]["profiler"]
-    return tuple(int(profiler[name]["count"]) for name in COUNTERS)
+    return tuple(int(profiler[name]["count"]) for name in PROFILED)

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from odin_graph.arrays import ArrayStore, SegmentInfo
 from odin_graph.columns import Columns
+from odin_graph.columns.reading import read_all
 from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.config import Budget
 from odin_graph.errors import StoreError, UnknownNameError
 from odin_graph.graph import Graph
+from odin_graph.graph.journal import Touched
 from tests.shares import share
 
 BUDGET = Budget(memory=256 << 20, threads=2)
@@ -139,16 +141,16 @@ def test_no_snapshot_is_torn(graph: Graph, columns: Columns) -> None:
 
 
 def test_a_writer_who_never_stops_keeps_nobody_waiting(
-    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+    graph: Graph, columns: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read then is committed and no older than the call, and is not kept."""
     monkeypatch.setattr("odin_graph.columns.columns._PATIENCE", 0.0)
-    monkeypatch.setattr(columns, "_load", _writing_after(columns._load, graph))
+    monkeypatch.setattr("odin_graph.columns.columns.read_all", _writing_after(read_all, graph))
     record(graph, at="int")
     add(graph, {"id": "a", "key": 1, "at": 0})
     first = columns.images(["at"]).column("at").to_pylist()[0]
     assert columns.images(["at"]).column("at").to_pylist()[0] > first
-    assert not list(columns._folder.glob("*.arrow"))
+    assert not list((tmp_path / "cache").glob("Image*"))
 
 
 @given(st.sets(st.integers(1, 60)), st.booleans())
@@ -209,36 +211,42 @@ def test_an_empty_workspace_has_empty_columns(graph: Graph, columns: Columns) ->
     assert columns.images(["id", "height"]).to_pydict() == {"key": [], "id": [], "height": []}
 
 
-def test_what_lasts_is_read_once_and_what_was_deleted_is_left_out(
-    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+def test_what_we_change_ourselves_is_read_and_nothing_else(
+    graph: Graph, columns: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After any writes it is what a new reading of everything gives, for any keys, without such a reading."""
+    """After any writes of ours columns are what a new reading of everything gives, without such a reading."""
     rows = [{"id": f"i{key}", "key": key, "digest": f"{key:02x}", "age": key} for key in range(1, 41)]
     add(graph, *rows)
     record(graph, age="int")
     columns.images(["digest", "age", "id"])
-    scans: list[str] = []
-    real = columns._load
-    monkeypatch.setattr(columns, "_load", lambda kind, types: scans.append(kind) or real(kind, types))
+    other = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+    monkeypatch.setattr("odin_graph.columns.columns.read_all", lambda *_: pytest.fail("all images were read"))
     chance = np.random.default_rng(3)
     for turn in range(12):
-        new = 41 + turn
-        add(graph, {"id": f"i{new}", "key": new, "digest": f"{new:02x}"})
-        graph.write("MATCH (i:Image {key: $key}) SET i.age = 99", {"key": turn + 1})
+        new, gone = 41 + turn, int(chance.integers(1, 41 + turn))
+        graph.write("CREATE (:Experiment {id: $id})", {"id": f"e{turn}"})
+        graph.write(
+            "CREATE (i:Image {id: $id, key: $key, digest: 'x'})",
+            {"id": f"i{new}", "key": new},
+            Touched(np.array([new])),
+        )
+        graph.write(
+            "MATCH (i:Image {key: $key}) SET i.age = 99", {"key": turn + 1}, Touched(np.array([turn + 1]), ("age",))
+        )
         graph.write(
             "CREATE (x:Deletion {id: $id}) WITH x MATCH (i:Image {key: $key}) "
             "SET i.deleted = true CREATE (i)-[:INVALIDATED_BY]->(x)",
-            {"id": f"x{turn}", "key": int(chance.integers(1, new + 1))},
+            {"id": f"x{turn}", "key": gone},
+            Touched(np.array([gone])),
         )
-        keys = np.sort(chance.choice(np.arange(1, new + 3), 25, replace=False))
-        found = columns.lasting(keys)
         fresh = graph.read(
-            "MATCH (i:Image) WHERE i.deleted IS NULL AND i.key IN $keys "
-            "RETURN i.key AS key, i.id AS id, i.digest AS digest ORDER BY i.key",
-            {"keys": keys.tolist()},
+            "MATCH (i:Image) WHERE i.deleted IS NULL "
+            "RETURN i.key AS key, i.id AS id, i.age AS age, i.digest AS digest ORDER BY i.key"
         )
-        assert found.to_pylist() == fresh
-    assert not scans
+        assert columns.images(["id", "age", "digest"]).to_pylist() == fresh
+        assert set(columns.deleted().tolist()).isdisjoint(row["key"] for row in fresh)
+        assert len(columns.deleted()) + len(fresh) == 41 + turn
+    assert other.images(["id", "age", "digest"]).to_pylist() == fresh
 
 
 def test_a_segment_that_was_being_replaced_is_asked_for_again() -> None:
