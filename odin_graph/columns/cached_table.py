@@ -158,11 +158,12 @@ class CachedTable:
             if not affected:
                 continue
             self._unsaved += 1
-            if change.keys is None and change.fields is None:
+            whole = len(affected) == len(names)
+            if change.keys is None and whole:
                 return False
             if change.keys is None:
                 self._align(affected)
-            elif change.fields is None:
+            elif whole:
                 rows.append(change.keys)
             else:
                 values.setdefault(tuple(affected), []).append(change.keys)

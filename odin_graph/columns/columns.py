@@ -25,7 +25,7 @@ from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
-from odin_graph.graph.journal import Touched
+from odin_graph.graph.journal import ROOT, Touched
 from odin_graph.graph.moment import Moment
 from odin_graph.schema.metadata import FieldType
 
@@ -66,7 +66,7 @@ class Columns:
         self._roots = CachedTable(
             graph,
             folder / "roots.json",
-            Source(lambda _: read_roots(graph), lambda keys, _: read_roots_of(graph, keys), _of_rows),
+            Source(lambda _: read_roots(graph), lambda keys, _: read_roots_of(graph, keys), _of_edges),
         )
         self._gone = CachedTable(
             graph,
@@ -298,6 +298,10 @@ def _of_any(change: Touched, names: Sequence[str]) -> Sequence[str]:
 def _of_rows(change: Touched, names: Sequence[str]) -> Sequence[str]:
     """Of what only comes and goes with images."""
     return names if change.fields is None else ()
+
+
+def _of_edges(change: Touched, names: Sequence[str]) -> Sequence[str]:
+    return names if change.fields is None or ROOT in change.fields else ()
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from odin_graph.columns.reading import ROWS, scan
 from odin_graph.graph import Graph
+from odin_graph.graph.journal import UP
 from odin_graph.graph.writer import batches
 
-_UP: Final = "-[:HAS_ROOT|DERIVED_FROM|REVISION_OF]->"
+_UP: Final = f"-[:{'|'.join(UP)}]->"
 _ROOT: Final = "RETURN collect([i.key, r.key, labels(r), r.id]) AS rows"
 _ROOTS_OF: Final = f"UNWIND $keys AS key MATCH (i:Image {{key: key}}){_UP}(r) {_ROOT}"
 

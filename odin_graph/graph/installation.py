@@ -41,10 +41,12 @@ _PROPERTIES: Final = sorted(
     {name for label in schema.LABELS for name in schema.stored_properties(label)}
     | {name for edge in schema.EDGES for name in edge.properties}
 )
-_TYPES: Final = sorted({edge.type for edge in schema.EDGES})
+_LOOPS: Final = " ".join(
+    f"CREATE (n)-[:{quoted(type_)}]->(n)" for type_ in sorted({edge.type for edge in schema.EDGES})
+)
 _NAMES: Final = (
-    f"CREATE (n{''.join(f':{quoted(label)}' for label in schema.LABELS)} {{{', '.join(f'{quoted(name)}: $none' for name in _PROPERTIES)}}}) "
-    f"{' '.join(f'CREATE (n)-[:{quoted(type_)}]->(n)' for type_ in _TYPES)} DETACH DELETE n"
+    f"CREATE (n{''.join(f':{quoted(label)}' for label in schema.LABELS)} "
+    f"{{{', '.join(f'{quoted(name)}: $none' for name in _PROPERTIES)}}}) {_LOOPS} DETACH DELETE n"
 )
 """Neo4j writes each new name in a transaction of its own, which the journal takes for a foreign one: here are ours."""
 

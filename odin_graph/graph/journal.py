@@ -77,10 +77,21 @@ class Touched:
         keys = None if row["keys"] is None else _unpacked(row["keys"])
         return cls(keys, None if row["fields"] is None else tuple(row["fields"]))
 
+    @classmethod
+    def things(cls, label: str, keys: Iterable[int], fields: Iterable[str] | None = None) -> Touched:
+        """Of things of a label, which may be images or not."""
+        if label not in ("Image", "Crop"):
+            return NO_IMAGE
+        return cls(np.fromiter(keys, np.int64), None if fields is None else tuple(fields))
+
 
 NO_IMAGE: Final = Touched(np.empty(0, np.int64))
 """No image: a statement that names images, and changes no field of theirs."""
 ANY_IMAGE: Final = Touched(None)
+ROOT: Final = "root"
+"""Stands among the fields for the edges that lead to what an image was made of."""
+UP: Final = ("HAS_ROOT", "DERIVED_FROM", "REVISION_OF")
+"""Their types."""
 _ALL: Final = np.empty(0, np.int64)
 """Stands for the keys of all images."""
 

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
 from odin_graph.errors import QueryError
+from odin_graph.graph.journal import NO_IMAGE, ROOT, UP, Touched
 from odin_graph.graph.transaction import Transaction
 
 T = TypeVar("T")
@@ -78,10 +81,12 @@ def create_columns(
     shared = {name: value for name, value in (shared or {}).items() if value is not None}
     shared_properties = "".join(f", {quoted(name)}: $shared.{quoted(name)}" for name in sorted(shared))
     label = "".join(f":{quoted(name)}" for name in labels)
+    touched = Touched.things("Image", columns["key"]) if "Image" in labels else NO_IMAGE
     for names, rows in _grouped(columns):
         cypher = f"UNWIND $rows AS r CREATE (n{label} {{{_properties(names)}{shared_properties}}})"
         for batch in batches(rows):
-            tx.run(cypher, {"rows": batch, "shared": shared})
+            tx.run(cypher, {"rows": batch, "shared": shared}, NO_IMAGE)
+    tx.touched.append(touched)
 
 
 def create_edges(
@@ -101,6 +106,7 @@ def create_edges(
         rows: ``start``, ``end``, and the edge's own properties.
     """
     groups: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    rows = list(rows)
     for row in rows:
         groups[
             tuple(sorted(name for name, value in row.items() if value is not None and name not in ("start", "end")))
@@ -113,7 +119,10 @@ def create_edges(
             f"CREATE (a)-[:{quoted(edge)}{properties}]->(b)"
         )
         for batch in batches(members):
-            tx.run(cypher, {"rows": _values(batch, (*names, "start", "end"))})
+            tx.run(cypher, {"rows": _values(batch, (*names, "start", "end"))}, NO_IMAGE)
+    if edge in UP and start[0] == "Image":
+        keys = None if start[1] != "key" else np.array([row["start"] for row in rows], np.int64)
+        tx.touched.append(Touched(keys, (ROOT,)))
 
 
 def _is_alike(column: Sequence[Any]) -> bool:

@@ -17,6 +17,7 @@ from odin_graph.catalog.records.people import author
 from odin_graph.catalog.records.updates import AT_ONCE
 from odin_graph.errors import ConflictError, DataError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE, Touched
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import decode
@@ -130,7 +131,7 @@ def _correct(stores: Stores, keys: list[int], values: NewValues, provenance: dic
         after = [row.get("label") for row in values.record(tx, len(keys))]
         before: dict[int, Any] = {}
         for part in batches(keys, BATCH):
-            before.update((row["key"], row["label"]) for row in tx.run(_BEFORE, {"keys": part}))
+            before.update((row["key"], row["label"]) for row in tx.run(_BEFORE, {"keys": part}, NO_IMAGE))
         if absent := [key for key in keys if key not in before]:
             raise ConflictError(
                 f"{len(absent)} of the images are not there, or were deleted, first keys {absent[:5]}. "
@@ -144,7 +145,11 @@ def _correct(stores: Stores, keys: list[int], values: NewValues, provenance: dic
             for number, (key, label) in zip(numbers, new, strict=True)
         ]
         for changes in batches(rows, BATCH):
-            tx.run(_CHANGE, {"rows": changes, **provenance})
+            tx.run(
+                _CHANGE,
+                {"rows": changes, **provenance},
+                Touched.things("Image", (row["key"] for row in changes), ["label"]),
+            )
         return len(rows)
 
     return stores.graph.execute(correct)

@@ -27,6 +27,7 @@ from odin_graph.catalog.records.fields import NewValues
 from odin_graph.catalog.records.origins import Origin, texts
 from odin_graph.errors import ConflictError, DataError, ShapeError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.progress import progress_bar
 from odin_graph.schema.kinds import alive
@@ -187,6 +188,7 @@ def add_stack(stores: Stores, stack: Stack, *, progress: bool = True) -> int:
                 tx.run(
                     "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i.odin_origins = $origins",
                     {"keys": [key for _, key in new], "origins": texts([Origin("DERIVED_FROM", stack.kind, stack.id)])},
+                    NO_IMAGE,
                 )
 
             added += add_images(stores, batch, labels=stack.node_labels, relate=relate).added

@@ -26,6 +26,7 @@ from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE, Touched
 from odin_graph.graph.writer import batches
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
@@ -164,7 +165,7 @@ def _begin(stores: Stores, keys: NDArray[np.int64], why: str | None, who: str) -
             "CREATE (:Deletion {id: $deletion, at: $at, who: $who, why: $why, state: 'purging', created_at: $at})", row
         )
         for part in batches(new):
-            tx.run(_MARK, {"deletion": row["deletion"], "keys": part})
+            tx.run(_MARK, {"deletion": row["deletion"], "keys": part}, Touched.things("Image", part))
 
     stores.graph.execute(mark)
 
@@ -175,18 +176,19 @@ def _continue_purge(stores: Stores, deletion: str, lease: Lease, destroyed: Coun
     destroyed += replace_segments(stores, keys, deletion, lease)
     # Crops that were being made when the purge began. From now on there are no pixels to make any from.
     while len(late := np.setdiff1d(_with_derived(stores, keys), keys)):
-        stores.graph.write(_MARK, {"deletion": deletion, "keys": late.tolist()})
+        stores.graph.write(_MARK, {"deletion": deletion, "keys": late.tolist()}, Touched(late))
         keys = _keys_of_deletion(stores, deletion)
         destroyed += replace_segments(stores, keys, deletion, lease)
     _drop_indexes(stores, deletion, lease, destroyed)
     for name, cypher in (("predictions in the graph", _PREDICTIONS), ("label corrections", _CORRECTED)):
         for part in batches(keys.tolist(), _FEW):
-            destroyed[name] += stores.graph.write(cypher, {"keys": part})[0]["n"]
+            destroyed[name] += stores.graph.write(cypher, {"keys": part}, NO_IMAGE)[0]["n"]
     for part in batches(keys.tolist(), _FEW):
-        stores.graph.write(_FROZEN, {"keys": part})
+        stores.graph.write(_FROZEN, {"keys": part}, NO_IMAGE)
         stores.graph.write(
             "UNWIND $keys AS key MATCH (i:Image {key: key}) SET i = {id: i.id, key: i.key, deleted: true}",
             {"keys": part},
+            Touched.things("Image", part),
         )
     destroyed["files"] += remove_replaced(stores, deletion)
     swept, left = sweep(stores, keys)

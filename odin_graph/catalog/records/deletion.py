@@ -13,6 +13,7 @@ from odin_graph.catalog.records.updates import existing
 from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import ConflictError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import Touched
 from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import KINDS, Kind, alive, key_of, undeleted
@@ -116,6 +117,7 @@ def _mark(tx: Transaction, kind: Kind, things: Sequence[Any], deletion: str) -> 
             "CREATE (n)-[:INVALIDATED_BY {was: was}]->(x) "
             "RETURN count(n) AS n",
             {"deletion": deletion, "things": part},
+            Touched.things(label, part),
         )[0]["n"]
         if label == "ActivationSet":  # it can be computed again, so its files become garbage
             for id_ in part:

@@ -22,6 +22,7 @@ import psutil
 
 from odin_graph.errors import ConflictError, OdinError
 from odin_graph.graph import Graph, Transaction
+from odin_graph.graph.journal import NO_IMAGE
 
 SECONDS = 300.0
 """How long a lease is valid. Renewals are rare, because each of them makes cached columns stale."""
@@ -216,7 +217,7 @@ def busy(label: str, id: str, writer: Holder) -> ConflictError:  # noqa: A002
 def _lock(tx: Transaction, label: str, id_: str) -> None:
     # Neo4j locks what is written, not what is read: later statements of the transaction read under this lock.
     # ArcadeDB notices at the commit that two transactions have written.
-    tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.{LOCK} = true SET n.{LOCK} = null", {"id": id_})
+    tx.run(f"MATCH (n:{label} {{id: $id}}) SET n.{LOCK} = true SET n.{LOCK} = null", {"id": id_}, NO_IMAGE)
 
 
 def _host() -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from odin_graph.errors import ConflictError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE, Touched
 from odin_graph.graph.writer import BATCH, batches, quoted
 from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import FieldType, convert, decode, encode
@@ -58,7 +59,7 @@ def fit_types(tx: Transaction, kind: str, by: str, things: Sequence[Any]) -> dic
             continue
         for part in batches(rows, BATCH):
             statement = f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.thing}}) SET n.{quoted(name)} = r.value"
-            tx.run(statement, {"rows": part})
+            tx.run(statement, {"rows": part}, Touched(None, (name,)) if kind == "Image" else NO_IMAGE)
         converted[name] = len(rows)
     return converted
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from odin_graph.catalog.records.fields import recorded_types
 from odin_graph.errors import MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE, Touched
 from odin_graph.graph.kinds import kinds_of
 from odin_graph.graph.writer import BATCH, batches, quoted
 from odin_graph.schema.kinds import key_of
@@ -94,7 +95,11 @@ def _retype(tx: Transaction, name: str, to: FieldType, kind: str) -> RetypeRepor
         )
     by = key_of(kind)
     for part in batches(rows, BATCH):
-        tx.run(f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.by}}) SET n.{quoted(name)} = r.value", {"rows": part})
+        tx.run(
+            f"UNWIND $rows AS r MATCH (n:{kind} {{{by}: r.by}}) SET n.{quoted(name)} = r.value",
+            {"rows": part},
+            Touched(None, (name,)) if kind == "Image" else NO_IMAGE,
+        )
     tx.run("MATCH (f:Field {id: $id}) SET f.type = $type", {"id": f"{kind}.{name}", "type": to.value})
     return RetypeReport(kind, name, before, to, len(rows))
 

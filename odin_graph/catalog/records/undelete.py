@@ -9,6 +9,7 @@ from typing import Any, Final
 from odin_graph.catalog.records.restored_values import fit_types
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import Touched
 from odin_graph.graph.kinds import kind_of, kinds_of
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
@@ -145,7 +146,7 @@ def _restore(tx: Transaction, kind: Kind, rows: Sequence[dict[str, Any]], conver
     state = ", n.state = coalesce(was, 'ready')" if kind.ready else ""
     cypher = _RESTORE.format(label=kind.label, by=kind.key, state=state)
     for part in batches(list(rows), BATCH):
-        tx.run(cypher, {"rows": part})
+        tx.run(cypher, {"rows": part}, Touched.things(kind.label, (row["thing"] for row in part)))
     return len(things)
 
 

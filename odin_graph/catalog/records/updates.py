@@ -19,6 +19,7 @@ from odin_graph.catalog.records.own_fields import (
 )
 from odin_graph.errors import ConflictError, DataError, MetadataError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import Touched
 from odin_graph.graph.kinds import kind_of
 from odin_graph.graph.writer import BATCH, batches, quoted
 from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
@@ -185,7 +186,8 @@ def _write(
             row["odin_by"] = thing.item() if isinstance(thing, np.generic) else thing
             row |= {name: column[place] for name, column in own.items()}
         for batch in batches(rows, BATCH):
-            found += tx.run(cypher, {"rows": batch})[0]["n"]
+            touched = Touched.things(kind.label, (row["odin_by"] for row in batch), names)
+            found += tx.run(cypher, {"rows": batch}, touched)[0]["n"]
         if found != len(things):
             raise ConflictError(
                 f"{len(things) - found} of {len(things)} things were deleted while they were being updated; "
