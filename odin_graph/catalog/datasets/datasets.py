@@ -20,6 +20,7 @@ from odin_graph.catalog.records.origins import Origin, draw, texts
 from odin_graph.catalog.records.segments import name_leased, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import encode
@@ -230,6 +231,7 @@ def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None
                 "MATCH (d:Dataset {id: $id}) UNWIND $rows AS r MATCH (i:Image {key: r.key}) "
                 "CREATE (d)-[:HAD_MEMBER {label: r.label}]->(i)",
                 {"id": id, "rows": part},
+                NO_IMAGE,
             )
 
         stores.graph.execute(join)

@@ -15,6 +15,7 @@ from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import ConflictError, UnknownNameError
 from odin_graph.graph import Transaction
+from odin_graph.graph.journal import NO_IMAGE
 from odin_graph.graph.writer import create_edges
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.properties import now
@@ -62,7 +63,7 @@ def project(stores: Stores, set_id: str, parent: str, lease: Lease, *, resumed: 
 
         def create(tx: Transaction, rows: list[dict[str, Any]] = rows) -> None:
             lease.check(tx)
-            tx.run(_CREATE, {"parent": parent, "rows": rows})
+            tx.run(_CREATE, {"parent": parent, "rows": rows}, NO_IMAGE)
             others = [{"start": row["id"], "end": key} for row in rows for key in row.get("others", ())]
             create_edges(tx, "OF", ("Prediction", "id"), ("Image", "key"), others)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from odin_graph.catalog.records.restored_values import fit_types
 from odin_graph.errors import ConflictError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
-from odin_graph.graph.journal import Touched
+from odin_graph.graph.journal import NO_IMAGE, Touched
 from odin_graph.graph.kinds import kind_of, kinds_of
 from odin_graph.graph.writer import BATCH, batches
 from odin_graph.schema.kinds import KINDS, Kind, key_of, undeleted
@@ -101,7 +101,7 @@ def undelete(stores: Stores, label: str, things: Sequence[Any]) -> UndeletionRep
             counts["Image"] = _restore(tx, KINDS["Image"], slices, converted)
             rows += slices
         _check_wholes(tx, kind, kinds, listed)
-        tx.run(_EMPTY, {"ids": sorted({row["deletion"] for row in rows})})
+        tx.run(_EMPTY, {"ids": sorted({row["deletion"] for row in rows})}, NO_IMAGE)
         return UndeletionReport(counts, converted)
 
     return stores.graph.execute(restore)
