@@ -23,6 +23,7 @@ from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.errors import OdinError, StoreError, UnknownNameError
 from odin_graph.graph import ChangeToken, Graph
+from odin_graph.graph.export import Part
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.writer import batches, quoted
 from odin_graph.schema.kinds import undeleted
@@ -348,20 +349,10 @@ class Columns:
         return {name: known[name] for name in names}
 
     def _load(self, kind: str, types: dict[str, FieldType]) -> pa.Table:
-        (ends,) = self._graph.read(f"MATCH (n:{kind}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
-        values = ", ".join(f"n.{quoted(name)}" for name in types)
-        statement = (
-            f"MATCH (n:{kind}) WHERE n.key >= $first AND n.key < $end AND {undeleted()} "
-            f"RETURN collect([{values}]) AS rows"
+        parts = self._graph.export(kind, types, lambda part: _table_of(part, types))
+        return (
+            pa.concat_tables([_table_of({name: [] for name in types}, types), *parts]).sort_by("key").combine_chunks()
         )
-        parts = [_as_table([], types)]
-        if ends["first"] is not None:
-            # Few are read by one statement, however far apart their keys are: fewer writes come between.
-            step = ROWS if ends["rows"] > ROWS else ends["last"] + 1 - ends["first"]
-            for first in range(ends["first"], ends["last"] + 1, step):
-                (found,) = self._graph.read(statement, {"first": first, "end": first + step})
-                parts.append(_as_table(found["rows"], types))
-        return pa.concat_tables(parts).sort_by("key").combine_chunks()
 
     def _load_roots(self) -> pa.Table:
         (ends,) = self._graph.read(f"MATCH (i:Image){_UP}() RETURN min(i.key) AS first, max(i.key) AS last")
@@ -411,7 +402,11 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _as_table(rows: Sequence[Sequence[Any]], types: dict[str, FieldType]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else ([] for _ in types)
-    return pa.table({name: column(values, field) for (name, field), values in zip(types.items(), columns, strict=True)})
+    return _table_of(dict(zip(types, columns, strict=True)), types)
+
+
+def _table_of(part: Part, types: Mapping[str, FieldType]) -> pa.Table:
+    return pa.table({name: column(part[name], field) for name, field in types.items()})
 
 
 def _rooted(rows: Iterable[Sequence[Any]]) -> pa.Table:

@@ -1,0 +1,96 @@
+"""Columns of the embedded engine, handed out by its keeper past Bolt: a million rows in a tenth of the time.
+
+ArcadeDB's Python package makes columns of a result in the engine's own memory (``ColumnBatcher``): typed buffers, which
+are Arrow's but for the null bits. A batch of them goes out as it is, and the client (`column_client`) reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+LENGTH: Final = struct.Struct("<q")
+"""Goes before the request, which is JSON, and before each batch; 0 is the end."""
+FAILED: Final = -1
+"""In the place of a length: the engine refused the statement, or could not go on."""
+FIRST_ROWS: Final = 256
+MOST_ROWS: Final = 4_000
+"""Rows of a batch: more are hardly faster, and are in the engine's memory at once, with their texts."""
+BATCH_BYTES: Final = 2 << 20
+"""Bytes of a batch, by those of the batch before."""
+
+
+def handing_out(database: Any) -> Callable[[socket.socket], None]:
+    """Answers a client of the keeper's socket: the columns of one statement, batch by batch.
+
+    Args:
+        database: ArcadeDB's own.
+    """
+
+    def answer(client: socket.socket) -> None:
+        import jpype
+
+        try:
+            _hand_out(database, client)
+        except OSError:  # the client has gone
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client reads over Bolt, which says it better
+            print(f"Columns are read over Bolt: {error}", file=sys.stderr, flush=True)
+            client.sendall(LENGTH.pack(FAILED))
+        finally:
+            jpype.JClass("java.lang.Thread").detach()  # or the JVM keeps its half of this thread
+
+    return answer
+
+
+def _hand_out(database: Any, client: socket.socket) -> None:
+    import jpype
+
+    batcher = jpype.JClass("com.arcadedb.python.ColumnBatcher")
+    (length,) = LENGTH.unpack(received(client, LENGTH.size))
+    request = json.loads(received(client, length))
+    names = json.dumps(request["columns"])
+    rows = FIRST_ROWS
+    result = database.query("sql", request["statement"])  # refuses what writes
+    try:
+        while True:
+            batch = bytes(batcher.nextColumnBatch(result, rows, names))
+            count = int(header_of(batch)["count"])
+            if not count:
+                break
+            client.sendall(LENGTH.pack(len(batch)))
+            client.sendall(batch)
+            rows = max(1, min(rows * 4, MOST_ROWS, BATCH_BYTES * count // len(batch)))
+    finally:
+        result.close()  # it holds threads of the engine until then
+    client.sendall(LENGTH.pack(0))
+
+
+def header_of(batch: bytes) -> dict[str, Any]:
+    """What is in a batch: the rows' number, and of each column name, type and bytes."""
+    header: dict[str, Any] = json.loads(batch[4 : start_of(batch)])
+    return header
+
+
+def start_of(batch: bytes) -> int:
+    """Where the first column of a batch begins."""
+    return 4 + int.from_bytes(batch[:4], "little")
+
+
+def received(connection: socket.socket, length: int) -> bytes:
+    """So many bytes, whole.
+
+    Raises:
+        ConnectionError: The other side has gone.
+    """
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        if not (got := connection.recv_into(view)):
+            raise ConnectionResetError("the other side of the socket has gone")
+        view = view[got:]
+    return bytes(data)

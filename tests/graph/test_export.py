@@ -1,0 +1,193 @@
+"""What a graph exports is what plain reading over Bolt gives, value by value, on both engines."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import neo4j.time
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odin_graph.columns.fields import column
+from odin_graph.deadline import deadline
+from odin_graph.errors import TimeLimitError
+from odin_graph.graph import Graph, export
+from odin_graph.schema.metadata import FieldType
+from tests.shares import share
+
+TYPES = {
+    "key": FieldType.INT,
+    "id": FieldType.STRING,
+    "age": FieldType.INT,
+    "iop": FieldType.FLOAT,
+    "eye side": FieldType.STRING,
+    "left": FieldType.BOOL,
+    "dicom.Born": FieldType.DATE,
+    "seen": FieldType.DATETIME,
+}
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
+    ("", "P1D", "12:30", "2020-01-02", "2020-01-02T03:04", "true", "NaN", "null", "\0", "'\"`\\", "\U0001f441")
+)
+VALUES: Mapping[FieldType, st.SearchStrategy[Any]] = {
+    FieldType.INT: INT64,
+    FieldType.FLOAT: st.floats() | INT64,
+    FieldType.STRING: TEXT,
+    FieldType.BOOL: st.booleans(),
+    FieldType.DATE: st.dates(),
+    FieldType.DATETIME: st.datetimes(),
+}
+FOREIGN = st.one_of(*VALUES.values(), st.lists(INT64, max_size=2), st.lists(TEXT, max_size=2))
+"""What another client may have written under a name whose type is recorded."""
+
+
+@st.composite
+def images(draw: st.DrawFn, *, foreign: bool) -> list[dict[str, Any]]:
+    """Properties of images; with ``foreign``, some values are of any type, and some are deleted or have no key."""
+    rows = []
+    for key in draw(st.lists(INT64.filter(lambda n: abs(n) < 2**62), max_size=12, unique=True)):
+        row: dict[str, Any] = {"key": key, "id": str(key)}
+        for name, field in list(TYPES.items())[2:]:
+            row[name] = draw(st.none() | VALUES[field] | (FOREIGN if foreign else st.nothing()))
+        if foreign and draw(st.booleans()):
+            row["deleted"] = True
+        rows.append(row)
+    if foreign and draw(st.booleans()):
+        rows.append({"id": "no key", "age": 1})
+    return rows
+
+
+def add(graph: Graph, rows: list[dict[str, Any]]) -> None:
+    graph.write("UNWIND $rows AS r CREATE (i:Image) SET i = r", {"rows": rows})
+
+
+def table(part: Mapping[str, Any], types: Mapping[str, FieldType] = TYPES) -> pa.Table:
+    return pa.table({name: column(part[name], field) for name, field in types.items()})
+
+
+def exported(graph: Graph, types: Mapping[str, FieldType] = TYPES) -> pa.Table:
+    parts = graph.export("Image", types, lambda part: table(part, types))
+    return pa.concat_tables([table({name: [] for name in types}, types), *parts]).sort_by("key").combine_chunks()
+
+
+def read(graph: Graph, types: Mapping[str, FieldType] = TYPES) -> pa.Table:
+    """The same by the simplest statement there is."""
+    values = ", ".join(f"n.`{name}` AS c{place}" for place, name in enumerate(types))
+    with graph._session() as session:
+        rows = [list(row) for row in session.run(f"MATCH (n:Image) WHERE n.deleted IS NULL RETURN {values}")]
+    rows = sorted((row for row in rows if row[0] is not None), key=lambda row: row[0])
+    return table({name: [row[place] for row in rows] for place, name in enumerate(types)}, types)
+
+
+def wipe(graph: Graph) -> None:
+    graph.write("MATCH (n:Image) DETACH DELETE n")
+
+
+@pytest.fixture
+def bolt(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often an export read over Bolt: all nodes in ranges, or a batch by its keys."""
+    asked: Counter[str] = Counter()
+    for name in ("in_ranges", "of_keys"):
+        real = getattr(export, name)
+        monkeypatch.setattr(export, name, lambda *given, _name=name, _real=real: asked.update([_name]) or _real(*given))
+    return asked
+
+
+@given(rows=images(foreign=False))
+@settings(max_examples=share(100))
+def test_every_value_is_the_one_that_bolt_gives(graph: Graph, bolt: Counter[str], rows: list[dict[str, Any]]) -> None:
+    """On the embedded engine without a single row over Bolt."""
+    wipe(graph)
+    add(graph, rows)
+    bolt.clear()
+    assert exported(graph).equals(read(graph))
+    assert set(bolt) == (set() if graph.endpoint.columns else {"in_ranges"})
+
+
+@given(rows=images(foreign=True))
+@settings(max_examples=share(100))
+def test_what_other_clients_wrote_is_what_bolt_gives(graph: Graph, rows: list[dict[str, Any]]) -> None:
+    """Values of other types than the recorded, deleted images, images without a key."""
+    wipe(graph)
+    add(graph, rows)
+    assert exported(graph).equals(read(graph))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seen", datetime(2020, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=2)))),
+        ("seen", neo4j.time.DateTime(2020, 1, 2, 3, 4, 5, 123_456_789)),
+        ("seen", date(2020, 1, 2)),
+        ("dicom.Born", datetime(2020, 1, 2)),  # noqa: DTZ001 - as it is stored
+        ("seen", neo4j.time.DateTime(1, 1, 1)),
+        ("iop", 2**53 + 1),
+        ("iop", -0.0),
+        ("iop", math.nan),
+        ("age", 2.0),
+    ],
+)
+def test_an_odd_value_beside_others(graph: Graph, name: str, value: object) -> None:
+    add(graph, [{"key": 1, "id": "a", "iop": 1.5}, {"key": 2, "id": "b", name: value}])
+    assert exported(graph).equals(read(graph))
+
+
+def test_lists_and_what_nobody_has(graph: Graph) -> None:
+    add(graph, [{"key": 1, "tags": ["a", ""], "ages": [1, 2**60]}, {"key": 2, "tags": []}])
+    types = {"key": FieldType.INT, "tags": FieldType.STRINGS, "ages": FieldType.INTS, "none": FieldType.DATETIME}
+    assert exported(graph, types).equals(read(graph, types))
+    assert exported(graph, {"key": FieldType.INT}).equals(read(graph, {"key": FieldType.INT}))
+
+
+def test_a_label_without_nodes_or_that_nobody_knows(graph: Graph) -> None:
+    for label in ("Image", "NeverSeen"):
+        assert sum(graph.export(label, {"key": FieldType.INT}, lambda part: len(part["key"]))) == 0
+
+
+def test_many_rows_come_in_many_parts_each_once(graph: Graph, bolt: Counter[str]) -> None:
+    """The parts of a few odd images alone are read over Bolt."""
+    keys = [*range(1, 10_000), *range(10**12, 10**12 + 5_000)]
+    add(graph, [{"key": key, "id": f"image {key}" * (1 + key % 50), "age": key % 90} for key in keys])
+    graph.write("MATCH (i:Image {key: 5000}) SET i.age = 'old'")
+    types = {"key": FieldType.INT, "id": FieldType.STRING, "age": FieldType.INT}
+    found = exported(graph, types)
+    assert found.column("key").to_pylist() == keys
+    assert found.equals(read(graph, types))
+    assert bolt == ({"of_keys": 1} if graph.endpoint.columns else {"in_ranges": 1})
+
+
+def test_no_row_is_half_of_a_write(graph: Graph) -> None:
+    add(graph, [{"key": key, "age": 0, "iop": 0.0} for key in range(2_000)])
+    types = {"key": FieldType.INT, "age": FieldType.INT, "iop": FieldType.FLOAT}
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            graph.write("MATCH (i:Image) SET i.age = $n, i.iop = $n + 0.0", {"n": number})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            found = exported(graph, types)
+            assert found.num_rows == 2_000
+            assert found.column("age").to_pylist() == found.column("iop").to_pylist()
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_time_limit_ends_an_export(graph: Graph) -> None:
+    add(graph, [{"key": key, "age": key} for key in range(20_000)])
+    with pytest.raises(TimeLimitError), deadline(1e-3):
+        exported(graph, {"key": FieldType.INT, "age": FieldType.INT})
+    assert exported(graph, {"key": FieldType.INT}).num_rows == 20_000
