@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -39,7 +39,7 @@ class DeclinedError(Exception):
 
 def read_columns(
     path: str, label: str, types: Mapping[str, FieldType]
-) -> Iterator[Mapping[str, pa.Array] | NDArray[np.int64]]:
+) -> Generator[Mapping[str, pa.Array] | NDArray[np.int64]]:
     """All nodes with an integer key that are not deleted, in any order, batch by batch.
 
     Args:
@@ -76,8 +76,7 @@ def read_columns(
                 raise DeclinedError
             if not length:
                 return
-            batch = _Batch(received(connection, length))
-            yield from batch.columns(types)
+            yield from _Batch(received(connection, length)).columns(types)
 
 
 def _wait(connection: socket.socket) -> None:

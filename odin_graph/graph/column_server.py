@@ -17,11 +17,13 @@ LENGTH: Final = struct.Struct("<q")
 """Goes before the request, which is JSON, and before each batch; 0 is the end."""
 FAILED: Final = -1
 """In the place of a length: the engine refused the statement, or could not go on."""
-FIRST_ROWS: Final = 256
+FIRST_ROWS: Final = 32
 MOST_ROWS: Final = 4_000
 """Rows of a batch: more are hardly faster, and are in the engine's memory at once, with their texts."""
 BATCH_BYTES: Final = 2 << 20
 """Bytes of a batch, by those of the batch before."""
+SILENCE_SECONDS: Final = 60.0
+"""Seconds after which a client that takes nothing is left: a result holds threads of the engine."""
 
 
 def handing_out(database: Any) -> Callable[[socket.socket], None]:
@@ -34,6 +36,7 @@ def handing_out(database: Any) -> Callable[[socket.socket], None]:
     def answer(client: socket.socket) -> None:
         import jpype
 
+        client.settimeout(SILENCE_SECONDS)
         try:
             _hand_out(database, client)
         except OSError:  # the client has gone

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -158,20 +158,24 @@ class Graph:
             made: Called with each part: what it returns is kept instead. Once more from the first part on where an
                 engine ended meanwhile.
         """
+        names = [*types]
         for _ in range(LIVES):
             self._check_open()
             endpoint = self.endpoint
             try:
-                return [
-                    made(part if isinstance(part, Mapping) else export.of_keys(self, label, [*types], part))
-                    for part in read_columns(endpoint.columns, label, types)
-                ]
+                with closing(read_columns(endpoint.columns, label, types)) as parts:
+                    return [
+                        made(part if isinstance(part, Mapping) else export.of_keys(self, label, names, part))
+                        for part in parts
+                    ]
             except DeclinedError:
                 break
             except OSError:
+                remaining()  # it may have been the time that was over
                 if not self._reach.renew(endpoint):
                     break
-        return list(map(made, export.in_ranges(self, label, [*types])))
+        with closing(export.in_ranges(self, label, names)) as parts:
+            return list(map(made, parts))
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""

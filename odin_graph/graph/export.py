@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from itertools import islice
@@ -24,7 +24,7 @@ _SESSIONS: Final = 2
 """Statements at once: the engine works on the next rows while these are decoded."""
 
 
-def in_ranges(graph: Reader, label: str, names: Sequence[str]) -> Iterator[Part]:
+def in_ranges(graph: Reader, label: str, names: Sequence[str]) -> Generator[Part]:
     """All nodes with a key that are not deleted, by ascending key."""
     (ends,) = graph.read(f"MATCH (n:{label}) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
     if ends["first"] is None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import stat
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import neo4j.time
+import psutil
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -17,9 +25,10 @@ from hypothesis import strategies as st
 
 from odin_graph.columns.fields import column
 from odin_graph.deadline import deadline
-from odin_graph.errors import TimeLimitError
-from odin_graph.graph import Graph, export
+from odin_graph.errors import TimeLimitError, WorkspaceError
+from odin_graph.graph import Graph, export, install, open_embedded
 from odin_graph.schema.metadata import FieldType
+from tests.graph.processes import wait_until_gone
 from tests.shares import share
 
 TYPES = {
@@ -187,7 +196,82 @@ def test_no_row_is_half_of_a_write(graph: Graph) -> None:
 
 
 def test_a_time_limit_ends_an_export(graph: Graph) -> None:
-    add(graph, [{"key": key, "age": key} for key in range(20_000)])
+    add(graph, [{"key": key, "age": key} for key in range(2_000)])
     with pytest.raises(TimeLimitError), deadline(1e-3):
         exported(graph, {"key": FieldType.INT, "age": FieldType.INT})
-    assert exported(graph, {"key": FieldType.INT}).num_rows == 20_000
+    assert exported(graph, {"key": FieldType.INT}).num_rows == 2_000
+
+
+def test_long_texts_come_in_small_parts(graph: Graph) -> None:
+    """The engine has few of them in its memory at once."""
+    add(graph, [{"key": key, "eye": "x" * 50_000} for key in range(300)])
+    parts = graph.export("Image", {"key": FieldType.INT, "eye": FieldType.STRING}, lambda part: len(part["key"]))
+    assert sum(parts) == 300
+    assert not graph.endpoint.columns or max(parts) < 50
+
+
+def test_who_stops_in_the_middle_leaves_nothing_behind(graph: Graph) -> None:
+    add(graph, [{"key": key, "age": key} for key in range(3_000)])
+    types = {"key": FieldType.INT, "age": FieldType.INT}
+    connections, threads = connections_of(graph), threading.active_count()
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt) as stopped:  # whose traceback lives on
+            graph.export("Image", types, lambda part: signal.raise_signal(signal.SIGINT))
+        assert stopped.traceback
+    assert exported(graph, types).num_rows == 3_000
+    assert connections_of(graph) == connections
+    while threading.active_count() > threads:
+        time.sleep(0.01)
+
+
+def connections_of(graph: Graph) -> int:
+    """The connections of this process to the keeper's sockets."""
+    return sum(connection.raddr == graph.endpoint.columns for connection in psutil.Process().net_connections("unix"))
+
+
+def test_a_forked_child_exports_too(graph: Graph) -> None:
+    add(graph, [{"key": key, "age": key} for key in range(100)])
+    fork = get_context("fork")
+    found = fork.SimpleQueue()
+    child = fork.Process(target=lambda: found.put(exported(graph).to_pylist()))
+    child.start()
+    assert found.get() == exported(graph).to_pylist()
+    child.join()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Graph]:
+    """Of an embedded engine of its own, which may be killed."""
+    held = Graph(*open_embedded(tmp_path / "engine"))
+    install(held)
+    add(held, [{"key": key, "age": key} for key in range(12_000)])
+    yield held
+    held.close()
+
+
+@pytest.mark.starts_engine
+def test_an_engine_that_is_killed_meanwhile_is_started_again(own: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image is there once; so it is where the second engine is killed as well, and where the keeper is older."""
+    types = {"key": FieldType.INT, "age": FieldType.INT}
+    assert stat.S_IMODE(Path(own.endpoint.columns).stat().st_mode) & 0o077 == 0, "nobody else may ask"
+    for deaths in (1, 2):
+        left = deaths
+
+        def made(part: Mapping[str, Any]) -> pa.Table:
+            nonlocal left
+            if left:
+                left -= 1
+                os.kill(own.endpoint.pid, signal.SIGKILL)
+                assert wait_until_gone(own.endpoint.pid)
+            return table(part, types)
+
+        found = pa.concat_tables(own.export("Image", types, made)).sort_by("key")
+        assert found.column("age").to_pylist() == list(range(12_000))
+        assert not left
+    for columns in ("", str(Path(own.endpoint.folder) / "nobody.sock")):
+        other = Graph(replace(own.endpoint, columns=columns))
+        assert exported(other, types).equals(exported(own, types))
+        other.close()
+    own.close()
+    with pytest.raises(WorkspaceError, match="closed"):
+        exported(own, types)
