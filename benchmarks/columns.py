@@ -9,6 +9,7 @@ CPU seconds, of the process and of the engine together, are what a busy machine 
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 import time
@@ -82,6 +83,7 @@ def measure(quick: bool) -> list[Row]:
             rows = figures("ArcadeDB", Side(stores.address, stores.graph.endpoint.pid, Path(folder)), images, turns)
         with server(Path(folder)) as (stores, pid):
             fill(stores.graph, images)
+            os.environ["ODIN_GRAPH_PASSWORD"] = stores.graph.endpoint.password  # which no address takes along
             rows += figures("Neo4j", Side(stores.address, pid, Path(folder)), images, turns)
     return rows
 

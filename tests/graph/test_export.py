@@ -174,14 +174,15 @@ def test_many_rows_come_in_many_parts_each_once(graph: Graph, bolt: Counter[str]
 
 def test_no_row_is_half_of_a_write(graph: Graph) -> None:
     add(graph, [{"key": key, "age": 0, "iop": 0.0} for key in range(2_000)])
-    types = {"key": FieldType.INT, "age": FieldType.INT, "iop": FieldType.FLOAT}
+    types = {"key": FieldType.INT, "age": FieldType.INT, "iop": FieldType.FLOAT, "eye side": FieldType.STRING}
     stop = threading.Event()
 
     def write() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            graph.write("MATCH (i:Image) SET i.age = $n, i.iop = $n + 0.0", {"n": number})
+            texts = {"n": number, "eye": f"{number}" * (number % 40)}  # it does not stay where it was as it grows
+            graph.write("MATCH (i:Image) SET i.age = $n, i.`eye side` = $eye, i.iop = $n + 0.0", texts)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -189,7 +190,9 @@ def test_no_row_is_half_of_a_write(graph: Graph) -> None:
         for _ in range(20):
             found = exported(graph, types)
             assert found.num_rows == 2_000
-            assert found.column("age").to_pylist() == found.column("iop").to_pylist()
+            ages = found.column("age").to_pylist()
+            assert found.column("iop").to_pylist() == ages
+            assert found.column("eye side").to_pylist() == [f"{age}" * (age % 40) if age else None for age in ages]
     finally:
         stop.set()
         writer.join()
