@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Generator, Iterator, Mapping
+from datetime import date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from odin_graph.deadline import remaining
 from odin_graph.graph.column_server import FAILED, LENGTH, header_of, received, start_of
+from odin_graph.graph.export import Part
 from odin_graph.graph.writer import quoted
 from odin_graph.schema.kinds import undeleted
 from odin_graph.schema.metadata import FieldType
@@ -29,6 +31,9 @@ _TYPES: Final[Mapping[FieldType, tuple[frozenset[str], pa.DataType]]] = {
     FieldType.DATETIME: (frozenset({"dt"}), pa.timestamp("us")),
 }
 """The columns that have only values of the recorded type, and what they are in Arrow. There is none for lists."""
+_TAG: Final = "\x01"
+_TAGGED: Final = {"D": date.fromisoformat, "T": datetime.fromisoformat, "Z": datetime.fromisoformat}
+"""Values that JSON has not, by their tags."""
 _TIMES: Final = (FieldType.DATE, FieldType.DATETIME)
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
@@ -37,9 +42,7 @@ class DeclinedError(Exception):
     """The columns are to be read over Bolt."""
 
 
-def read_columns(
-    path: str, label: str, types: Mapping[str, FieldType]
-) -> Generator[Mapping[str, pa.Array] | NDArray[np.int64]]:
+def read_columns(path: str, label: str, types: Mapping[str, FieldType]) -> Generator[Part | NDArray[np.int64]]:
     """All nodes with an integer key that are not deleted, in any order, batch by batch.
 
     Args:
@@ -52,19 +55,20 @@ def read_columns(
         column is then for Bolt to say.
 
     Raises:
-        DeclinedError: The keeper cannot do it, or the fields have no columns.
+        DeclinedError: The keeper cannot do it.
         OSError: It has gone, or is silent.
         TimeLimitError: The time is over.
     """
-    if not path or not types.keys() & {"key"} or not _TYPES.keys() >= {*types.values()}:
+    if not path:
         raise DeclinedError
+    lists = any(field.is_list for field in types.values())
     columns = {f"c{place}": quoted(name) for place, name in enumerate(types)}
     for place, (name, field) in enumerate(types.items()):
-        if field in _TIMES:  # columns have milliseconds, and a date is midnight there: the text has all
+        if field in _TIMES and not lists:  # columns have milliseconds, and a date is midnight there: the text has all
             columns[f"t{place}"] = f"{quoted(name)}.asString()"
     values = ", ".join(f"{value} AS {column}" for column, value in columns.items())
     statement = f"SELECT {values} FROM {quoted(label)} WHERE {undeleted('').removeprefix('.')}"  # noqa: S608 - quoted
-    request = json.dumps({"statement": statement, "columns": [*columns]}).encode()
+    request = json.dumps({"statement": statement, "columns": [*columns], "rows": lists}).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         _wait(connection)
         connection.connect(path)
@@ -76,12 +80,39 @@ def read_columns(
                 raise DeclinedError
             if not length:
                 return
-            yield from _Batch(received(connection, length)).columns(types)
+            batch = received(connection, length)
+            if not lists:
+                yield from _Batch(batch).columns(types)
+            else:
+                yield _of_rows(batch, types)
 
 
 def _wait(connection: socket.socket) -> None:
     left = remaining()
     connection.settimeout(ANSWER_SECONDS if left is None else min(left, ANSWER_SECONDS))
+
+
+def _of_rows(data: bytes, types: Mapping[str, FieldType]) -> Part:
+    """Values as the driver has them, of rows as JSON."""
+    first, _, text = data.partition(b"\n")
+    others = json.loads(first)
+
+    def restored(found: dict[str, Any]) -> Any:
+        if _TAG not in found:
+            return found
+        tag, value = found[_TAG]
+        if tag == "x":
+            return others[value]
+        if tag not in _TAGGED:
+            raise DeclinedError
+        return _TAGGED[tag](value)
+
+    rows = json.loads(text, object_hook=restored)
+    key = f"c{[*types].index('key')}"
+    rows = [row for row in rows if row[key] is not None]
+    if not all(type(row[key]) is int for row in rows):
+        raise DeclinedError
+    return {name: [row[f"c{place}"] for row in rows] for place, name in enumerate(types)}
 
 
 class _Batch:
