@@ -57,8 +57,10 @@ def arrow_type(field: FieldType) -> pa.DataType:
     return pa.list_(_ARROW[field.scalar]) if field.is_list else _ARROW[field]
 
 
-def column(values: Sequence[Any], field: FieldType) -> pa.Array:
-    """Values from the driver as an Arrow array; one of another type than the recorded is null."""
+def column(values: pa.Array | Sequence[Any], field: FieldType) -> pa.Array:
+    """Values as the graph hands them out as an Arrow array; one of another type than the recorded is null."""
+    if isinstance(values, pa.Array):
+        return canonical(values)
     classes = {type(value) for value in values} - {type(None)}
     large = field is FieldType.FLOAT and int in classes  # Arrow refuses integers that a float cannot hold exactly
     if large or not classes <= _PYTHON.get(field, frozenset()):

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from odin_graph.columns.fields import column
 from odin_graph.graph import Graph
-from odin_graph.graph.writer import batches, quoted
-from odin_graph.schema.kinds import undeleted
+from odin_graph.graph.export import ROWS, Part, of_keys, of_range
+from odin_graph.graph.writer import batches
 from odin_graph.schema.metadata import FieldType
 
-ROWS: Final = 20_000
-"""Keys a statement: one list of rows comes in several times faster than as many records."""
 LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
 _RUN: Final = 64
@@ -28,26 +26,18 @@ Keys = NDArray[np.int64]
 
 def read_all(graph: Graph, types: Types) -> pa.Table:
     """All images that are not deleted, sorted by key."""
-    (ends,) = graph.read("MATCH (n:Image) RETURN min(n.key) AS first, max(n.key) AS last, count(n) AS rows")
-    parts = [as_table([], types)]
-    if ends["first"] is not None:
-        # Few are read by one statement, however far apart their keys are: fewer writes come between.
-        step = ROWS if ends["rows"] > ROWS else ends["last"] + 1 - ends["first"]
-        parts += _scan(graph, types, ends["first"], ends["last"], step)
-    return pa.concat_tables(parts).sort_by("key").combine_chunks()
+    return _joined(graph.export("Image", types, lambda part: table_of(part, types)), types)
 
 
 def read_keys(graph: Graph, keys: Keys, types: Types) -> pa.Table:
     """These images, without the deleted ones, sorted by key."""
     runs, single = split_runs(keys)
-    parts = [as_table([], types)]
-    for first, last in runs:
-        parts += _scan(graph, types, first, last)
-    statement = f"UNWIND $keys AS key MATCH (n:Image {{key: key}}) WHERE {undeleted()} RETURN {_rows(types)}"
-    for part in batches(single.tolist(), ROWS):
-        (found,) = graph.read(statement, {"keys": part})
-        parts.append(as_table(found["rows"], types))
-    return pa.concat_tables(parts).sort_by("key").combine_chunks()
+    parts = [part for first, last in runs for part in _scan(graph, types, first, last)]
+    parts += [
+        table_of(of_keys(graph, "Image", [*types], single[start : start + ROWS]), types)
+        for start in range(0, len(single), ROWS)
+    ]
+    return _joined(parts, types)
 
 
 def read_deleted(graph: Graph) -> pa.Table:
@@ -84,10 +74,9 @@ def split_runs(keys: Keys) -> tuple[list[tuple[int, int]], Keys]:
     return list(runs), keys[apart]
 
 
-def as_table(rows: Sequence[Sequence[Any]], types: Types) -> pa.Table:
-    """Rows of values as columns."""
-    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
-    return pa.table({name: column(values, field) for (name, field), values in zip(types.items(), columns, strict=True)})
+def table_of(part: Part, types: Types) -> pa.Table:
+    """Columns that come from the graph as those of Arrow."""
+    return pa.table({name: column(part[name], field) for name, field in types.items()})
 
 
 def scan(read: Callable[[int, int], Sequence[Any]], first: int, last: int, step: int = ROWS) -> list[Any]:
@@ -95,18 +84,16 @@ def scan(read: Callable[[int, int], Sequence[Any]], first: int, last: int, step:
     return [item for start in range(first, last + 1, step) for item in read(start, min(start + step, last + 1))]
 
 
-def _scan(graph: Graph, types: Types, first: int, last: int, step: int = ROWS) -> list[pa.Table]:
-    statement = f"MATCH (n:Image) WHERE n.key >= $first AND n.key < $end AND {undeleted()} RETURN {_rows(types)}"
-
+def _scan(graph: Graph, types: Types, first: int, last: int) -> list[pa.Table]:
     def read(start: int, end: int) -> list[pa.Table]:
-        (found,) = graph.read(statement, {"first": start, "end": end})
-        return [as_table(found["rows"], types)]
+        return [table_of(of_range(graph, "Image", [*types], start, end), types)]
 
-    return scan(read, first, last, step)
+    return scan(read, first, last)
 
 
-def _rows(types: Types) -> str:
-    return f"collect([{', '.join(f'n.{quoted(name)}' for name in types)}]) AS rows"
+def _joined(parts: Sequence[pa.Table], types: Types) -> pa.Table:
+    nothing = table_of({name: [] for name in types}, types)
+    return pa.concat_tables([nothing, *parts]).sort_by("key").combine_chunks()
 
 
 def _sorted(keys: Sequence[int]) -> pa.Table:

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.columns.reading import ROWS, scan
+from odin_graph.columns.reading import scan
 from odin_graph.graph import Graph
+from odin_graph.graph.export import ROWS
 from odin_graph.graph.journal import UP
 from odin_graph.graph.writer import batches
 

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -19,9 +19,11 @@ from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
 from odin_graph.deadline import check_seconds, remaining
 from odin_graph.errors import ConflictError, OdinError, UnreachableError, WorkspaceError
-from odin_graph.graph import counters, journal, statements
+from odin_graph.graph import counters, export, journal, statements
+from odin_graph.graph.column_client import DeclinedError, read_columns
 from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
+from odin_graph.graph.export import Part
 from odin_graph.graph.failures import exhausted, is_lost, translated, worth_retrying
 from odin_graph.graph.journal import ANY_IMAGE, Point, Touched
 from odin_graph.graph.moment import Moment
@@ -32,6 +34,7 @@ from odin_graph.graph.stopping import Single, opened, single
 from odin_graph.graph.token import ChangeToken, embedded_token
 from odin_graph.graph.transaction import Transaction, row_of
 from odin_graph.graph.values import parameters, sending
+from odin_graph.schema.metadata import FieldType
 
 T = TypeVar("T")
 logging.getLogger("neo4j").addHandler(logging.NullHandler())  # our errors report broken connections
@@ -146,6 +149,37 @@ class Graph:
                     lives -= 1
                     if not is_lost(error) or not self._reach.renew(endpoint) or begun or lives < 0:
                         raise
+
+    def export(self, label: str, types: Mapping[str, FieldType], made: Callable[[Part], T]) -> list[T]:
+        """All nodes of a label that have a key and are not deleted, as columns; in any order.
+
+        An embedded engine's keeper hands them out as Arrow, ten times faster than over Bolt. No node is half of a
+        write, but two may be of different moments.
+
+        Args:
+            label: Theirs.
+            types: The fields that are read, with their recorded types; ``key`` among them.
+            made: Called with each part: what it returns is kept instead. Once more from the first part on where an
+                engine ended meanwhile.
+        """
+        names = [*types]
+        for _ in range(LIVES):
+            self._check_open()
+            endpoint = self.endpoint
+            try:
+                with closing(read_columns(endpoint.columns, label, types)) as parts:
+                    return [
+                        made(part if isinstance(part, Mapping) else export.of_keys(self, label, names, part))
+                        for part in parts
+                    ]
+            except DeclinedError:
+                break
+            except OSError:
+                remaining()  # it may have been the time that was over
+                if not self._reach.renew(endpoint):
+                    break
+        with closing(export.in_ranges(self, label, names)) as parts:
+            return list(map(made, parts))
 
     def autocommit(self, cypher: str) -> None:
         """Run a statement that manages transactions itself (DDL, or `CALL {} IN TRANSACTIONS`)."""
@@ -363,9 +397,7 @@ class Graph:
         )
 
     def _driver(self, *, reader: bool) -> neo4j.Driver:
-        if self._closed:
-            raise WorkspaceError(f"The workspace at {self.address} is closed: open it again with og.connect(...).")
-        self.check_place()  # an engine whose folder was deleted goes on for a moment, and would still answer
+        self._check_open()
         endpoint = self.endpoint
         which = os.getpid(), reader, endpoint.address
         with self._opening:
@@ -386,6 +418,11 @@ class Graph:
                 except ValueError as error:  # of urllib, which the driver reads the address with
                     raise UnreachableError(f"{self.address!r} is not an address of a graph engine: {error}.") from error
             return self._drivers[which]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorkspaceError(f"The workspace at {self.address} is closed: open it again with og.connect(...).")
+        self.check_place()  # an engine whose folder was deleted goes on for a moment, and would still answer
 
     def _forget(self) -> None:
         """In a forked child: the parent's drivers must not be used or closed, and its lock may be held for ever."""

@@ -48,6 +48,8 @@ class Endpoint:
     """The keeper's."""
     counters: str = ""
     """The keeper's socket that tells the engine's counters; empty where there is none."""
+    columns: str = ""
+    """The keeper's socket that hands out columns; empty where there is none."""
     log: int = 0
     """The offset of this engine's log in ``engine.log``."""
 

@@ -23,10 +23,12 @@ from typing import Any, Final
 
 from odin_graph.graph.archive import archive_of, make_later, use
 from odin_graph.graph.claim import REFUSED, Claim, RefusedError
+from odin_graph.graph.column_server import handing_out
 from odin_graph.graph.copies import check_copy
-from odin_graph.graph.counting import COUNTERS, PROFILED, Counts, serve, socket_path
+from odin_graph.graph.counting import COUNTERS, PROFILED, Counts, counting
 from odin_graph.graph.endpoint import FILE, Endpoint, loopback
 from odin_graph.graph.locks import seize
+from odin_graph.graph.sockets import serve, socket_path
 
 DATABASE: Final = "odin"
 READER: Final = "reader"
@@ -123,8 +125,8 @@ def _serve(claim: Claim, log: int) -> None:
     users = folder / "users.lock"
     alone = _wait_until_unused(claim, users, wanted)
     (folder / FILE).unlink(missing_ok=True)
-    if endpoint.counters:
-        Path(endpoint.counters).unlink(missing_ok=True)
+    for path in filter(None, (endpoint.counters, endpoint.columns)):
+        Path(path).unlink(missing_ok=True)
     # The lock is held until the process ends: who waits for it finds no endpoint then, and starts the next engine.
     if alone is None and seize(users) is None:
         # A signal, under users: a server that stops answers with errors for a while. One that is gone they replace, and
@@ -195,7 +197,8 @@ def start(claim: Claim, log: int, options: Sequence[str] = ()) -> tuple[Any, End
         place=claim.place,
         loopback=loopback(),
         pid=os.getpid(),
-        counters=_serve_counters(counts),
+        counters=_served(counting(counts)),
+        columns=_served(handing_out(_database(server))),
         log=log,
     )
     return server, endpoint, counts
@@ -223,10 +226,10 @@ def _counter(server: Any) -> Callable[[], Counts]:
     return read
 
 
-def _serve_counters(counts: Callable[[], Counts]) -> str:
+def _served(answer: Callable[[socket.socket], None]) -> str:
     try:
-        return serve(socket_path(), counts)
-    except OSError:  # those who ask go by HTTP then
+        return serve(socket_path(), answer)
+    except OSError:  # those who ask go by HTTP or Bolt then
         return ""
 
 

@@ -11,16 +11,19 @@ from neo4j.time import Date, DateTime, Time
 
 from odin_graph.errors import QueryError
 
+_AS_THEY_ARE: Final = frozenset((str, int, float, bool, type(None)))
 _INT64: Final = range(-(2**63), 2**63)
 
 
 def plain(value: Any) -> Any:
     """The driver's temporal types as ``datetime``'s; everything else as it is."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     match value:
+        case list():  # rows come in as lists of lists, a million values at a time
+            return value if _AS_THEY_ARE.issuperset(map(type, value)) else [plain(item) for item in value]
         case Date() | DateTime() | Time():
             return value.to_native()
-        case list():
-            return [plain(item) for item in value]
         case dict():
             return {name: plain(item) for name, item in value.items()}
     return value

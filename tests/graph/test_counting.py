@@ -15,7 +15,8 @@ import pytest
 
 from odin_graph.errors import UnreachableError
 from odin_graph.graph import Graph, open_embedded
-from odin_graph.graph.counting import COUNTERS, PROFILED, CounterClient, serve, socket_path
+from odin_graph.graph.counting import COUNTERS, PROFILED, CounterClient, counting
+from odin_graph.graph.sockets import serve, socket_path
 from odin_graph.graph.token import counters_over_http, embedded_token
 
 pytestmark = pytest.mark.starts_engine
@@ -56,7 +57,7 @@ def test_answers_do_not_mix(tmp_path: Path) -> None:
     def now() -> tuple[int, ...]:
         return (next(count),) * len(COUNTERS)
 
-    client = CounterClient(serve(tmp_path / "socket", now))
+    client = CounterClient(serve(tmp_path / "socket", counting(now)))
 
     def ask(_: int) -> list[tuple[int, ...]]:
         return [client.read() for _ in range(200)]
@@ -71,7 +72,7 @@ def test_answers_do_not_mix(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_is_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("a" * 60) / ("b" * 60)
     deep.mkdir(parents=True)
-    assert serve(deep / "counters.sock", lambda: (0,) * len(COUNTERS)) == ""
+    assert serve(deep / "counters.sock", counting(lambda: (0,) * len(COUNTERS))) == ""
     monkeypatch.setenv("TMPDIR", str(deep))
     graph = Graph(*open_embedded(deep / "engine"))
     try:
@@ -88,7 +89,7 @@ def test_a_socket_that_nobody_answers_is_swept_away(monkeypatch: pytest.MonkeyPa
     with tempfile.TemporaryDirectory() as short:  # a socket's path has 107 bytes at most
         monkeypatch.setattr(tempfile, "tempdir", short)
         path = socket_path()
-        assert serve(path, lambda: (0,) * len(COUNTERS)) == str(path)
+        assert serve(path, counting(lambda: (0,) * len(COUNTERS))) == str(path)
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path.with_name("dead.sock")))
         assert socket_path().parent == path.parent
