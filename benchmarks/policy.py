@@ -39,7 +39,7 @@ from odin_graph.neurons.costs import Option, best
 from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.units.unit_lists import keeping
 from odin_graph.query.units.unit_reader import UnitReader
-from odin_graph.query.units.unit_source import Sources
+from odin_graph.query.units.unit_source import FEWEST, Sources
 from odin_graph.runtime.passes.materialize import materialize
 from odin_graph.runtime.passes.rerun import Rerun
 from odin_graph.runtime.passes.unit_plan import Want
@@ -186,7 +186,7 @@ def compared(stores: Stores, one: Asked, keys: Keys, group: UnitGroup, ask: Ask,
         else:
             left = ran if ask.every and codec != "f32" else 0.0
             reading[codec] = held.asking(len(keys) * len(group.numbers)) + left
-        if ("store", codec) not in ways or ("store", codec) in costs:
+        if missing < FEWEST or ("store", codec) in costs:
             continue
         once = held.making(missing) + ran / len(keys) * missing
         if codec not in lacking and once / (1 + later) + reading[codec] < MAYBE * costs[taken.way, taken.codec]:
