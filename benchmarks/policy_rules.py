@@ -171,24 +171,22 @@ def product(questions: Sequence[Measured]) -> Account:
 
 
 def rows(questions: Sequence[Measured]) -> Iterator[Row]:
-    """The figures of each rule, and of the best constants in hindsight."""
+    """The figures of rules, and of those whose constant is the best in hindsight."""
     running = sum(one.run for one in questions)
-    ours = product(questions)
-    yield Row("odin_graph, all seconds against running every time", ours.seconds / running, "x")
-    counts = {f"storing when asked {times} times before": account(questions, counted(times)) for times in COUNTS}
+    yield Row("seconds of all questions, against running every time", product(questions).seconds / running, "x")
+    counts = {f"stored when asked {times} times before": account(questions, counted(times)) for times in COUNTS}
     rents = {
-        f"storing when running took {times:g} x what storing takes": account(questions, rented(times))
-        for times in TIMES
+        f"stored when running took {times:g} x what storing takes": account(questions, rented(times)) for times in TIMES
     }
     shown = {
-        "running always": account(questions, lambda *_: False, reads=False),
-        "storing always": account(questions, lambda *_: True),
+        "always run": account(questions, lambda *_: False, reads=False),
+        "always stored": account(questions, lambda *_: True),
     }
     for some in (counts, rents):
         for name in (max(some, key=lambda name: some[name].share), min(some, key=lambda name: some[name].seconds)):
             shown[name] = some[name]
     for name, one in shown.items():
         yield Row(f"{name}: within {NEAR:g} x of the best", one.share, "%")
-        yield Row(f"{name}: its cost against the best way's, all together", one.cost / one.best, "x")
-        yield Row(f"{name}: the worst choice", max(one.ratios), "x")
-        yield Row(f"{name}: all seconds against running every time", one.seconds / running, "x")
+        yield Row(f"{name}: cost against the best way's, all together", one.cost / one.best, "x")
+        yield Row(f"{name}: worst choice against the best way", max(one.ratios), "x")
+        yield Row(f"{name}: seconds of all questions, against running every time", one.seconds / running, "x")
