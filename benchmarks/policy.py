@@ -12,8 +12,8 @@ is within 1.2 times the lowest cost of all ways, for any codec. The page also sh
 between storing and running again was right.
 
 The last rows show what rules of one constant would have cost that know no speeds. A rule answers the same questions,
-with a store of its own: it reads what is stored, and runs the model on the rest until it stores. Of the constants, those
-are shown that are the best in hindsight.
+with a store of its own: it reads what is stored, and runs the model on the rest until it stores. Of the constants, only
+the best in hindsight are shown.
 """
 
 from __future__ import annotations
