@@ -16,6 +16,7 @@ from benchmarks.policy_questions import Ask, Asked, Keys
 from benchmarks.report import WrongAnswer
 from odin_graph.arrays.unit_cache import boot
 from odin_graph.catalog.activations.unit_sets import unit_sets, units_array
+from odin_graph.neurons.costs import Option
 from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.units import unit_source
 from odin_graph.query.units.calibration import Calibration
@@ -102,7 +103,11 @@ def timed(stores: Stores, group: UnitGroup, keys: Keys, ask: Ask) -> tuple[list[
 
 
 def taking(way: str, codec: str | None) -> Choose:
-    return lambda given, _: next(one for one in given if (one.way, one.codec) == (way, codec))
+    """Take a way, also to store in a codec that odin_graph would not choose."""
+    return lambda given, _: next(
+        (one for one in given if (one.way, one.codec) == (way, codec)),
+        Option(way, codec, 0.0, 0.0),  # type: ignore[arg-type]
+    )
 
 
 @contextmanager

@@ -178,6 +178,14 @@ class Files:
         with self._store_errors(self.path(uri)):
             return [self.path(uri), *(entry.written for entry in self._objects.tree(self.path(uri)))]
 
+    @contextmanager
+    def reading(self, uri: str) -> Iterator[None]:
+        """Errors of TileDB while a file is read, as `unreadable`."""
+        try:
+            yield
+        except tiledb.TileDBError as error:
+            raise self.unreadable(self.path(uri), error) from error
+
     def unreadable(self, path: str, error: BaseException) -> OdinError:
         """The error for a file that cannot be read; for all of them if the folder is gone."""
         if self.local is not None:

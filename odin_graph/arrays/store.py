@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import dense, ragged, tables, tiled
@@ -180,7 +179,7 @@ class ArrayStore:
             positions = np.arange(*positions.indices(info.rows), dtype=np.int64)
         if not len(positions):
             return np.empty((0, *info.shape), np.dtype(info.dtype))
-        with self._reading(info):
+        with self._files.reading(info.uri):
             distinct, back = np.unique(positions, return_inverse=True)
             gaps = np.flatnonzero(np.diff(distinct) != 1) + 1
             whole = self._decoded(info, make=len(gaps) >= _FEW_RUNS or (len(gaps) > 0 and _is_small(info)))
@@ -192,7 +191,7 @@ class ArrayStore:
 
     def rows(self, info: SegmentInfo) -> NDArray[Any]:
         """All rows (n, ...) of a dense segment, read-only; mapped from its decoded file, which the first call makes."""
-        with self._reading(info):
+        with self._files.reading(info.uri):
             decoded = self._decoded(info, make=True)
             found = self._whole(info) if decoded is None else np.asarray(decoded)
         found.flags.writeable = False
@@ -213,7 +212,7 @@ class ArrayStore:
         if info.codec == "tiled":
             height, width, _ = info.shape
             return [self.read_box(info, position, (0, 0, width, height)) for position in positions.tolist()]
-        with self._reading(info):
+        with self._files.reading(info.uri):
             return ragged.read(self._full(info), info, positions, self._files.context())
 
     def read_box(self, info: SegmentInfo, position: int, box: Sequence[int]) -> NDArray[Any]:
@@ -222,7 +221,7 @@ class ArrayStore:
         Raises:
             ShapeError: The box is empty, or reaches outside of the image; or the rows are no images.
         """
-        with self._reading(info):
+        with self._files.reading(info.uri):
             shape = self._shape(info, position)
             left, top, right, bottom = checked = read_box(box, shape)
             if info.codec == "tiled":
@@ -235,12 +234,12 @@ class ArrayStore:
         """The shapes of rows, without reading them."""
         if info.codec != "ragged":
             return [info.shape] * len(positions)
-        with self._reading(info):
+        with self._files.reading(info.uri):
             return ragged.shapes(self._full(info), positions, self._files.context())
 
     def read_overview(self, info: SegmentInfo) -> NDArray[Any]:
         """The image of a tiled segment (h', w', bands), made smaller by averaging, for display."""
-        with self._reading(info):
+        with self._files.reading(info.uri):
             return tiled.read_overview(self._full(info), info, self._files.context())
 
     def read_table(self, info: SegmentInfo) -> pa.Table:
@@ -251,7 +250,7 @@ class ArrayStore:
         """How much memory the rows of a segment that is no table take."""
         if info.codec != "ragged":
             return info.rows * info.row_bytes
-        with self._reading(info):
+        with self._files.reading(info.uri):
             return ragged.decoded_bytes(self._full(info), info, self._files.context())
 
     def check(self, info: SegmentInfo, *, deep: bool = False) -> list[str]:
@@ -298,13 +297,6 @@ class ArrayStore:
 
     def _whole(self, info: SegmentInfo) -> NDArray[Any]:
         return dense.read_runs(self._full(info), info, [np.arange(info.rows)], self._files.context())
-
-    @contextmanager
-    def _reading(self, info: SegmentInfo) -> Iterator[None]:
-        try:
-            yield
-        except tiledb.TileDBError as error:
-            raise self._files.unreadable(self._files.path(info.uri), error) from error
 
     def _full(self, info: SegmentInfo) -> str:
         return self._contents.verified(info)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import numpy as np
-import tiledb
 from numpy.typing import NDArray
 
 from odin_graph.arrays import units
@@ -116,7 +115,7 @@ class UnitStore:
         chosen = self._checked(info, chosen)
 
         def read(numbers: NDArray[np.int64]) -> NDArray[Any]:
-            with self._reading(info):
+            with self._files.reading(info.uri):
                 return units.read(self._path(info), info, numbers, positions or slice(None), self._files.context())
 
         if self._cache is None or not len(chosen) or (self._cache.lacks(info, chosen) and not keep):
@@ -138,7 +137,7 @@ class UnitStore:
         cached = self._scales.get(info.id)
         if cached is None:
             small = info.shape[0] * 8 * units.SCALES <= _SCALES_CACHED // 4
-            with self._reading(info):
+            with self._files.reading(info.uri):
                 cached = units.read_scales(self._path(info), None if small else few, self._files.context())
             if not small:  # scales of millions of units take more memory than the columns that are read
                 return cached
@@ -155,7 +154,7 @@ class UnitStore:
             info: The segment.
             room: Bytes that a slab would take as float32.
         """
-        with self._reading(info):
+        with self._files.reading(info.uri):
             for slab in units.slabs_of(self._path(info), info, room, self._files.context()):
                 self._path(info)  # what was lost meanwhile is a hole in it, that a purge would write again
                 yield slab
@@ -174,13 +173,6 @@ class UnitStore:
             wrong = chosen[(chosen < 0) | (chosen >= number)][0]
             raise QueryError(f"There is no unit {wrong}: {info.array} has {number:,}, numbered from 0.")
         return chosen
-
-    @contextmanager
-    def _reading(self, info: SegmentInfo) -> Iterator[None]:
-        try:
-            yield
-        except tiledb.TileDBError as error:
-            raise self._files.unreadable(self._files.path(info.uri), error) from error
 
     def _path(self, info: SegmentInfo) -> str:
         return self._contents.verified(info)

@@ -5,19 +5,14 @@ The speeds are measured where the questions are asked, see `odin_graph.query.uni
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 Codec: TypeAlias = Literal["u8", "f16", "f32", "rows"]
 """How values are kept: by unit as codes, halves or floats; or by image, as embeddings are."""
 
-CODECS: Final[tuple[Codec, ...]] = ("u8", "f16", "f32")
-"""Codecs that can be made to answer a question."""
 BYTES: Final[dict[Codec, int]] = {"u8": 1, "f16": 2, "f32": 4, "rows": 4}
-NEAR: Final = 1.05
-"""An option that costs up to so many times the least, and takes fewer bytes, is better."""
 TILE: Final = 1 << 16
 """Values that are decoded together: of one unit, or of some that follow each other where there are few images."""
 _TILE_UNITS: Final = 64
@@ -52,22 +47,10 @@ class MachineSpeeds:
     """Seconds that storing takes beside running and writing: its node, its lease, how noisy the model is."""
     write: Mapping[str, float] = field(default_factory=lambda: {"u8": 1e-8, "f16": 8e-9, "f32": 8e-9})
     """Seconds a value that is written, by codec."""
-    ratios: Mapping[str, float] = field(default_factory=dict)
-    """Measured seconds as a multiple of reckoned ones, by what was done and how long it took, see `name_of`: of the
-    machine, and of the layer that is asked."""
-
-    def seen(self, what: str, seconds: float) -> float:
-        """The seconds to expect where so many were reckoned, by the ratio of work that took about as long.
-
-        The ratio of what took much more or much less time counts less: its root, and the root of that.
-        """
-        split = [(name.rpartition(" "), ratio) for name, ratio in self.ratios.items()]
-        like = {int(size): ratio for (done, _, size), ratio in split if done == what}
-        if not like:
-            return seconds
-        nearest = min(like, key=lambda size: abs(size - _size(seconds)))
-        away = max(0, abs(nearest - _size(seconds)) - 1)
-        return float(seconds * like[nearest] ** (0.5**away))
+    reading: float = 1.0
+    """Measured seconds of reading, as a multiple of the predicted ones."""
+    storing: float = 1.0
+    """The same of storing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +69,8 @@ class ModelSpeeds:
     """Images that bounds left to the model, by codec and kind of question, where it was seen."""
 
     def running(self, images: float) -> float:
-        """Seconds of running images, before what was seen."""
-        return self.call + self.image * images
+        """Seconds of running images."""
+        return self.call + self.image * images if images else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +98,15 @@ class Held:
     cold: int | None = None
     """Units of the group whose columns the cache lacks; None for all of them."""
 
-    @property
-    def done(self) -> str:
-        """The name of this reading among the ratios."""
-        return f"read {self.codec}{'' if self.cold == 0 else ' cold'}"
-
     def reckoned(self, units: int, width: int, machine: MachineSpeeds) -> float:
-        """Seconds of reading a group of so many units, of all that the layer has, before ratios are applied."""
+        """Seconds of reading a group of so many units, of all that the layer has."""
         if self.codec == "rows":
             decoded = float(self.rows * width)
         else:
             decoded = _decoded(units if self.cold is None else self.cold, width, self.rows, self.segments)
         begin = (machine.warm if self.cold == 0 else machine.begin)[self.codec]
-        return (
-            self.segments * begin + decoded * machine.decode[self.codec] + self.rows * units * machine.look[self.codec]
-        )
+        looked = self.rows * units * machine.look[self.codec]
+        return machine.reading * (self.segments * begin + decoded * machine.decode[self.codec] + looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,43 +142,30 @@ def options(
         loaded: Whether the model is.
     """
     load = 0.0 if loaded else model.load
-    found = [Option("run", None, load, _run(question.images, model, machine))]
-    by_codec = {item.codec: item for item in stored}
+    found = [Option("run", None, load, model.running(question.images))]
     for item in stored:
         if item.missing < question.images:
             once = load if item.missing or _left(question, item.codec, model) else 0.0
             found.append(Option("read", item.codec, once, _read(question, item, model, machine)))
-    for codec in CODECS:
-        before = by_codec.get(codec, Held(codec, question.images))
-        if before.missing:
-            values = before.missing * model.width
-            once = machine.seen(f"store {codec}", load + storing(before.missing, codec, model, machine))
-            whole = Held(codec, 0, before.rows + before.missing, before.segments + 1)
-            found.append(Option("store", codec, once, _read(question, whole, model, machine), BYTES[codec] * values))
+    values = [] if any(item.codec == "f32" for item in stored) else [Held("f32", question.images)]
+    for before in [*stored, *values]:
+        if before.missing and before.codec != "rows":
+            once = storing(before.missing, before.codec, replace(model, load=load), machine)
+            whole = Held(before.codec, 0, before.rows + before.missing, before.segments + 1)
+            each = _read(question, whole, model, machine)
+            found.append(Option("store", before.codec, once, each, BYTES[before.codec] * before.missing * model.width))
     return found
 
 
 def best(given: Sequence[Option], later: float) -> Option:
-    """The option that costs least; of those that cost hardly more the one that takes the fewest bytes."""
-    least = min(option.cost(later) for option in given)
-    return min(
-        (option for option in given if option.cost(later) <= NEAR * least),
-        key=lambda option: (option.bytes, option.cost(later)),
-    )
+    """The option that costs least."""
+    return min(given, key=lambda option: option.cost(later))
 
 
 def storing(images: int, codec: Codec, model: ModelSpeeds, machine: MachineSpeeds) -> float:
-    """Seconds of storing a layer of images, by a model that is loaded, before what was seen."""
-    return machine.make + _run(images, model, machine) + machine.write[codec] * images * model.width
-
-
-def name_of(what: str, seconds: float) -> str:
-    """The name of a ratio: what was done, and the reckoned seconds to within a factor of two."""
-    return f"{what} {_size(seconds)}"
-
-
-def _size(seconds: float) -> int:
-    return round(math.log2(max(seconds, 1e-4)))
+    """Seconds of loading a model and storing a layer of images."""
+    written = machine.write[codec] * images * model.width
+    return machine.storing * (model.load + machine.make + model.running(images) + written)
 
 
 def _decoded(units: int, width: int, rows: int, segments: int) -> float:
@@ -213,15 +177,11 @@ def _decoded(units: int, width: int, rows: int, segments: int) -> float:
     return tiles * (1 - (1 - 1 / tiles) ** units) * together * rows
 
 
-def _run(images: float, model: ModelSpeeds, machine: MachineSpeeds) -> float:
-    return machine.seen("run", model.running(images)) if images else 0.0
-
-
 def _read(question: Question, stored: Held, model: ModelSpeeds, machine: MachineSpeeds) -> float:
     present = question.images - stored.missing
-    seconds = machine.seen(stored.done, stored.reckoned(question.units, model.width, machine))
     left = min(float(present), _left(question, stored.codec, model))
-    return seconds + _run(left, model, machine) + _run(stored.missing, model, machine)
+    reading = stored.reckoned(question.units, model.width, machine)
+    return reading + model.running(left) + model.running(stored.missing)
 
 
 def _left(question: Question, codec: Codec, model: ModelSpeeds) -> float:

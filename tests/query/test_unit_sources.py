@@ -17,10 +17,11 @@ from odin_graph.catalog.activations.storage import set_budget, stored_sets
 from odin_graph.catalog.activations.unit_sets import UnitSet, unit_sets, units_array
 from odin_graph.catalog.records.segments import segments_of
 from odin_graph.errors import SpaceError
-from odin_graph.neurons.costs import Option, best
+from odin_graph.neurons.costs import MachineSpeeds, Option, best
 from odin_graph.objects.layers.units import Units
+from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.query.units import unit_source
-from odin_graph.query.units.calibration import Calibration, Layer, Seen, after_bounds, machine_of, ratio_of
+from odin_graph.query.units.calibration import Calibration, Layer, Seen
 from odin_graph.query.units.unit_source import Sources
 from odin_graph.runtime.models import loaded
 from odin_graph.runtime.models.model import Runnable
@@ -60,8 +61,8 @@ def test_a_model_that_nobody_knows_is_timed_first(retina: og.Workspace) -> None:
     question, given = sources(retina).options("first")
     layer = held.layer(units(retina).node)
     assert layer is not None
-    assert layer.speeds(Seen()).image > 0
-    assert layer.speeds(Seen()).load > 0
+    assert layer.speeds().image > 0
+    assert layer.speeds().load > 0
     assert layer.width == len(retina.experiment("small-cnn/1").layer("features").units)
     assert question.later == 1
     assert {one.way for one in given} == {"run", "store"}
@@ -149,37 +150,38 @@ def test_a_speed_is_the_median_of_the_latest() -> None:
 
 
 def test_speeds_follow_what_is_seen() -> None:
-    seen = ratio_of(Seen(), "read f32 cold", 0.1, 0.8)
-    assert machine_of(seen).seen("read f32 cold", 0.1) == 0.1  # once is not enough
+    seen = Seen().took("read", 0.8, 0.1)
+    assert seen.ratio("read") == 1  # once is not enough
     for _ in range(2):
-        seen = ratio_of(ratio_of(seen, "read f32 cold", 0.1, 0.8), "store u8", 2.0, 1.0)
-    speeds = machine_of(seen)
-    assert speeds.seen("read f32 cold", 0.09) == pytest.approx(0.09 * 8)
-    assert speeds.seen("store u8", 2.5) == pytest.approx(2.5 * 0.75)
-    assert ratio_of(Seen(), "run", 0.1, 1e6).of == {"run -3": (8.0,)}  # it waited for something
-    assert ratio_of(Seen(), "run", 0.1, 0.0).of == {"run -3": (0.125,)}
-    for _ in range(3):
-        seen = ratio_of(seen, "read f32 cold", 0.1, 0.8)
-    assert machine_of(seen).seen("read f32 cold", 0.1) == pytest.approx(0.8)
-    layer_alone = ratio_of(ratio_of(Seen(), "read f32 cold", 0.1, 0.2), "read f32 cold", 0.1, 0.2)
-    assert machine_of(seen, layer_alone).seen("read f32 cold", 0.1) == pytest.approx(0.5)
-    assert speeds.seen("read f32", 0.1) == 0.1
-    assert machine_of(Seen({"read f32 far": (3.0,), "make": (1.0,)})).ratios == {}
+        seen = seen.took("read", 0.8, 0.1).took("store", 1.0, 2.0)
+    assert seen.ratio("read") == pytest.approx(8)
+    assert seen.ratio("store") == pytest.approx(0.75)
+    assert Seen().took("run", 1e6, 0.1).of == {"run": (8.0,)}  # it waited for something
+    assert Seen().took("run", 0.0, 0.1).of == {"run": (0.125,)}
     layer = Layer.timed(1e-3, 0.0, 0.0, 7)
+    assert layer.machine(seen) == MachineSpeeds(reading=seen.ratio("read"), storing=0.75)
+    other = replace(layer, seen=layer.seen.took("read", 0.2, 0.1).took("read", 0.2, 0.1).took("read", 0.2, 0.1))
+    assert other.machine(seen).reading == pytest.approx(2)  # a layer may differ from the machine's others
     for _ in range(3):
         layer = layer.ran(1_000, 5.0, load=None)
-    assert machine_of(Seen(), layer.seen).seen("run", 1.0) == pytest.approx(5.0)
-    assert machine_of(Seen()).seen("run", 1.0) == 1.0  # of the model, and not of the machine
-    assert layer.ran(10, 0.1, load=2.0).speeds(Seen()).load == 2.0
-    left = after_bounds(Seen(), "u8", "first", 100, 1_000)
-    assert layer.speeds(left).left == {"u8 first": 100}  # as of other layers, as long as nothing was seen of this one
-    assert replace(layer, seen=after_bounds(layer.seen, "u8", "first", 30, 1_000)).speeds(left).left == {"u8 first": 30}
-    assert after_bounds(left, "u8", "first", 20, 21) == left
+    assert layer.speeds().running(200) == pytest.approx(1.0)
+    assert layer.machine(seen).reading == seen.ratio("read")  # of the model, and not of the machine
+    assert layer.ran(10, 0.1, load=2.0).speeds().load == 2.0
+    assert layer.speeds().left == {}
+    left = layer.bounded("u8", "first", 100, 1_000)
+    assert left.speeds().left == {"u8 first": 100}
+    assert left.bounded("u8", "first", 20, 21) == left
 
 
 def test_what_reading_took_is_known_of_layer_and_machine(retina: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the model, for what codes leave open, is not taken for reading, and it is loaded once."""
-    load, times = Runnable.load, 0
+    load, times, keep, took = Runnable.load, 0, Calibration.took, list[float]()
+
+    def noted(self: Calibration, group: UnitGroup, name: str, seconds: float, predicted: float) -> None:
+        took.append(seconds)
+        keep(self, group, name, seconds, predicted)
+
+    monkeypatch.setattr(Calibration, "took", noted)
 
     def slow(*args: Any, **kwargs: Any) -> Runnable:
         nonlocal times
@@ -206,17 +208,15 @@ def test_what_reading_took_is_known_of_layer_and_machine(retina: og.Workspace, m
     held = Calibration(retina._stores)
     layer = held.layer(units(retina).node)
     assert layer is not None
-    names = [name for name in layer.seen.of if name.startswith("read u8 ")]
-    assert {name: held.machine.of[name] for name in names} == {name: layer.seen.of[name] for name in names}
-    took = [ratio * 2.0 ** int(name.rpartition(" ")[2]) for name in names for ratio in layer.seen.of[name]]
-    assert len(took) == times == 2
+    assert held.machine.of["read"] == layer.seen.of["read"]
+    assert len(took) == len(layer.seen.of["read"]) == times == 2
     assert layer.seen.of["load"][-1] > 2
     assert max(took) < 1
 
 
 def test_speeds_are_kept(retina: og.Workspace) -> None:
     held, node = Calibration(retina._stores), units(retina).node
-    seen = Seen({"store u8 -2": (0.5, 0.25), "read u8 -9": (1e-3,)})
+    seen = Seen({"store": (0.5, 0.25), "read": (1e-3,)})
     held.keep_machine(seen)
     layer = Layer.timed(0.5, 0.25, 2.0, 12).asked(4)
     held.keep(node, layer)
@@ -303,12 +303,17 @@ def test_two_checkpoints_that_say_the_same_share_what_is_stored(retina: og.Works
 
 def test_every_option_that_is_open_can_be_taken(retina: og.Workspace) -> None:
     calibrate(retina, 1e-3)
-    query = retina.images("retina-test").order_by(units(retina).mean().desc()).limit(5)
+    images, layer = retina.images("retina-test"), retina.experiment("small-cnn/1").layer("features")
+    layer.materialize(images[:20], codec="u8")
+    layer.materialize(images[:20], codec="f16")
+    query = images.order_by(units(retina).mean().desc()).limit(5)
     expected = None
     for way, codec in [
         ("run", None),
+        ("read", "u8"),
         ("store", "u8"),
         ("read", "u8"),
+        ("read", "f16"),
         ("store", "f16"),
         ("read", "f16"),
         ("store", "f32"),

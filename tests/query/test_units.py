@@ -27,7 +27,16 @@ OPS: dict[str, Any] = {
     name: getattr(operator, word)
     for name, word in {"<": "lt", "<=": "le", "==": "eq", "!=": "ne", ">=": "ge", ">": "gt"}.items()
 }
-WAYS = [("read", "u8"), ("read", "u8"), ("read", "f16"), ("read", "f32"), ("run", None), ("store", "u8"), ("any", None)]
+WAYS = [
+    ("read", "u8"),
+    ("read", "u8"),
+    ("read", "f16"),
+    ("read", "f32"),
+    ("run", None),
+    ("store", "u8"),
+    ("store", "f32"),
+    ("any", None),
+]
 WEIGHTS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0])
 
 pytestmark = pytest.mark.filterwarnings("ignore::odin_graph.errors.NotFiniteWarning")

@@ -193,7 +193,7 @@ class UnitQuestions(InSession):
             unit_set = UnitSet.open(self._stores, set_id)
             yield keys, unit_set
             layer = Calibration(self._stores).layer(UnitGroup("", self.name, (0,), self.checkpoint, view))
-            record(self._stores, set_id, 0.0 if layer is None else layer.running(len(keys)))
+            record(self._stores, set_id, 0.0 if layer is None else layer.speeds().running(len(keys)))
 
 
 def layer_of(stores: Stores, of: LayerOf) -> UnitQuestions:

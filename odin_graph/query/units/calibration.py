@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any, Final, Self
 
 from odin_graph.facts import change, read
-from odin_graph.neurons.costs import Codec, Kind, MachineSpeeds, ModelSpeeds, name_of
+from odin_graph.neurons.costs import Codec, Kind, MachineSpeeds, ModelSpeeds
 from odin_graph.query.expressions.nodes import UnitGroup
 from odin_graph.stores import Stores
 
@@ -32,7 +32,7 @@ _LATER_PRIOR: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Measured seconds and other figures: the latest few of each name."""
+    """Measured figures: the latest few of each name."""
 
     of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -40,17 +40,21 @@ class Seen:
         """The expected value; 0 if nothing was measured."""
         return median(self.of[name]) if name in self.of else 0.0
 
-    def all(self, what: str) -> dict[str, float]:
-        """The expected values of all names that begin with a word, by the rest of the name."""
-        return {name.removeprefix(f"{what} "): self.get(name) for name in self.of if name.startswith(f"{what} ")}
+    def ratio(self, name: str, before: float = 1.0) -> float:
+        """The expected ratio of measured to predicted seconds.
 
-    def or_(self, other: Seen) -> Seen:
-        """These figures, replaced by another's where it has some."""
-        return Seen({**self.of, **other.of})
+        The earlier estimate counts as two measurements: otherwise a way that was slow once would never be taken again,
+        and the ratio never corrected.
+        """
+        return median((before, before, *self.of.get(name, ())))
 
     def and_(self, name: str, value: float) -> Self:
         """These figures with another value."""
         return replace(self, of={**self.of, name: (*self.of.get(name, ()), value)[-_RECENT:]})
+
+    def took(self, name: str, seconds: float, predicted: float) -> Self:
+        """These figures after something took so many seconds that was predicted to take others."""
+        return self.and_(name, min(max(seconds / max(predicted, 1e-6), 1 / _MOST), _MOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Layer:
     """What is known about a layer of a checkpoint, in one view."""
 
     seen: Seen
-    """Of its model, and of storing and reading it, which may differ from the machine's other sets."""
+    """Of its model, of what bounds left to it, and of storing and reading, which may differ from other layers."""
     width: int
     asks: int = 0
     """Queries so far."""
@@ -71,14 +75,17 @@ class Layer:
         seen = Seen({"image": (image,), "call": (call,)})
         return cls(seen.and_("load", load) if load else seen, width)
 
-    def speeds(self, machine: Seen) -> ModelSpeeds:
-        """The speeds for the cost model, on a machine; what was not measured for this layer comes from others."""
+    def speeds(self) -> ModelSpeeds:
+        """The speeds for the cost model."""
         image, call, load = (self.seen.get(name) for name in ("image", "call", "load"))
-        return ModelSpeeds(image, call, load, self.width, machine.or_(self.seen).all("left"))
+        left = {name.removeprefix("left "): self.seen.get(name) for name in self.seen.of if name.startswith("left ")}
+        ratio = self.seen.ratio("run")
+        return ModelSpeeds(ratio * image, ratio * call, load, self.width, left)
 
-    def running(self, images: int) -> float:
-        """Predicted seconds of running the model on images."""
-        return machine_of(Seen(), self.seen).seen("run", self.speeds(Seen()).running(images))
+    def machine(self, seen: Seen) -> MachineSpeeds:
+        """The speeds of a machine for this layer."""
+        reading, storing = (self.seen.ratio(name, seen.ratio(name)) for name in ("read", "store"))
+        return MachineSpeeds(reading=reading, storing=storing)
 
     def later(self, images: int) -> float:
         """The expected number of further queries of so many images: as many as before, and at least one."""
@@ -98,34 +105,15 @@ class Layer:
         """
         seen = self.seen if load is None else self.seen.and_("load", load)
         if images:
-            seen = ratio_of(seen, "run", self.speeds(Seen()).running(images), seconds)
+            seen = seen.took("run", seconds, self.seen.get("call") + self.seen.get("image") * images)
         return replace(self, seen=seen)
 
-
-def ratio_of(seen: Seen, what: str, reckoned: float, seconds: float) -> Seen:
-    """The figures after something took so many seconds that was predicted to take ``reckoned``."""
-    return seen.and_(name_of(what, reckoned), min(max(seconds / max(reckoned, 1e-6), 1 / _MOST), _MOST))
-
-
-def after_bounds(seen: Seen, codec: Codec, kind: Kind, images: int, of: int) -> Seen:
-    """The figures after bounds left so many of some images to the model; nearly all of few images say little."""
-    name = f"left {codec} {kind}"
-    return seen if 10 * images > 9 * of and images < seen.get(name) else seen.and_(name, float(images))
-
-
-def machine_of(seen: Seen, layer: Seen | None = None) -> MachineSpeeds:
-    """The speeds of a machine, and of a layer if its figures are given.
-
-    The earlier estimate counts as two measurements: otherwise a way that was slow once would never be taken again, and
-    the estimate never corrected.
-    """
-    ratios: dict[str, float] = {}
-    for figures in (seen, layer or Seen()):
-        for name, values in figures.of.items():
-            if name.startswith(("read ", "store ", "run ")) and _is_number(name.rpartition(" ")[2]):
-                previous = ratios.get(name, 1.0)
-                ratios[name] = median((previous, previous, *values))
-    return MachineSpeeds(ratios=ratios)
+    def bounded(self, codec: Codec, kind: Kind, images: int, of: int) -> Self:
+        """The layer after bounds left so many of some images to its model; nearly all of few images say little."""
+        name = f"left {codec} {kind}"
+        if 10 * images > 9 * of and images < self.seen.get(name):
+            return self
+        return replace(self, seen=self.seen.and_(name, float(images)))
 
 
 class Calibration:
@@ -140,7 +128,7 @@ class Calibration:
 
     @property
     def machine(self) -> Seen:
-        """The machine's figures, see `machine_of`."""
+        """The machine's figures."""
         return _seen(read(self._file("machine")))
 
     def layer(self, group: UnitGroup) -> Layer | None:
@@ -162,6 +150,12 @@ class Calibration:
         """Store what is known about the machine."""
         change(self._file("machine"), lambda _: seen.of)
 
+    def took(self, group: UnitGroup, name: str, seconds: float, predicted: float) -> None:
+        """Store that reading or storing took so many seconds that was predicted to take others."""
+        self.keep_machine(self.machine.took(name, seconds, predicted))
+        if (layer := self.layer(group)) is not None:
+            self.keep(group, replace(layer, seen=layer.seen.took(name, seconds, predicted)))
+
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
@@ -175,10 +169,6 @@ def _seen(content: Mapping[str, Any]) -> Seen:
             if isinstance(values, list | tuple) and values and all(map(_makes_sense, values))
         }
     )
-
-
-def _is_number(word: str) -> bool:
-    return word.removeprefix("-").isdecimal()
 
 
 def _makes_sense(value: object) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -15,9 +14,9 @@ from odin_graph.catalog.activations import usage
 from odin_graph.errors import StoreError
 from odin_graph.neurons import Answer, Decision, Measured, Work
 from odin_graph.neurons.compare import Op
-from odin_graph.neurons.costs import Kind
+from odin_graph.neurons.costs import Kind, MachineSpeeds
 from odin_graph.query.expressions.nodes import UnitGroup
-from odin_graph.query.units.calibration import Calibration, Seen, after_bounds, machine_of, ratio_of
+from odin_graph.query.units.calibration import Calibration
 from odin_graph.query.units.unit_source import Source, Sources
 
 if TYPE_CHECKING:
@@ -137,25 +136,16 @@ class UnitReader:
     def _learn(self, source: Source, fresh: bool, seconds: float, verified: int, kind: Kind) -> None:
         """Store the measured times, by which the next source is chosen."""
         calibration = Calibration(self._stores)
-        stored, exact, layer = source.stored, source.exact, calibration.layer(self._group)
+        stored, exact = source.stored, source.exact
         took = source.seconds + seconds
-
-        def after(seen: Seen) -> Seen:
-            if (  # not columns that were just written, which are still in memory
-                stored is not None and fresh and source.option.way == "read"
-            ):
-                reckoned = stored.cost_figures.reckoned(len(self._group.numbers), stored.width, machine_of(Seen()))
-                seen = ratio_of(seen, stored.cost_figures.done, reckoned, took)
-            if stored is not None and exact is not None and kind != "every":
-                seen = after_bounds(seen, stored.codec, kind, verified, len(self.keys))
-            return seen
-
-        if stored is not None:
-            calibration.keep_machine(after(calibration.machine))
-        if layer is not None:
-            layer = replace(layer, seen=after(layer.seen))
-            if exact is not None:
+        if stored is not None and fresh and source.option.way == "read":  # what was just written is still in memory
+            predicted = stored.cost_figures.reckoned(len(self._group.numbers), stored.width, MachineSpeeds())
+            calibration.took(self._group, "read", took, predicted)
+        if (layer := calibration.layer(self._group)) is not None:
+            if stored is not None and exact is not None:
                 layer = layer.ran(exact.images, exact.seconds, load=exact.load)
+                if kind != "every":
+                    layer = layer.bounded(stored.codec, kind, verified, len(self.keys))
             calibration.keep(self._group, layer.asked(len(self.keys)))
         self._note(source, len(self.keys) - source.run - verified, took)
 
@@ -163,7 +153,7 @@ class UnitReader:
         """Record that a set was used, and the time it saved: the run of so many images."""
         if source.stored is not None:
             layer = Calibration(self._stores).layer(self._group)
-            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.running(spared)
+            run = 0.0 if layer is None or (source.exact is not None and not took) else layer.speeds().running(spared)
             usage.record(self._stores, source.stored.id, max(0.0, run - took))
 
     @property

@@ -21,9 +21,9 @@ from odin_graph.catalog.activations.storage import budget_of, human_size, make_r
 from odin_graph.errors import SpaceError, StoreError
 from odin_graph.graph.read_only import check_may_write, is_read_only
 from odin_graph.neurons import Part, Values
-from odin_graph.neurons.costs import Codec, Held, Kind, Option, Question, best, options, storing
+from odin_graph.neurons.costs import Codec, Held, Kind, MachineSpeeds, Option, Question, best, options, storing
 from odin_graph.query.expressions.nodes import UnitGroup
-from odin_graph.query.units.calibration import PROBE, Calibration, Layer, Seen, machine_of, ratio_of
+from odin_graph.query.units.calibration import PROBE, Calibration, Layer
 from odin_graph.query.units.unit_lists import keeping
 from odin_graph.query.units.unit_stored import Stored, stored_for
 
@@ -140,9 +140,7 @@ class Sources:
 
     def _all(self, question: Question, stored_sets: Sequence[Held], layer: Layer) -> list[Option]:
         loaded = self._rerun().is_loaded
-        machine = self.calibration.machine
-        speeds = machine_of(machine, layer.seen)
-        return options(question, stored_sets, layer.speeds(machine), speeds, loaded=loaded)
+        return options(question, stored_sets, layer.speeds(), layer.machine(self.calibration.machine), loaded=loaded)
 
     def _is_open(self, option: Option, kind: Kind) -> bool:
         stored = None if option.codec is None else self._stored.get(option.codec)
@@ -237,11 +235,8 @@ class Sources:
         materialize(self._stores, group.checkpoint, [want], self._keys, beside=keeping(self._stores), spare=spare)
         took = time.perf_counter() - began
         if (layer := self.calibration.layer(group)) is not None:
-            what, machine = f"store {codec}", self.calibration.machine
-            speeds, runs = layer.speeds(machine), machine_of(Seen(), layer.seen)
-            reckoned = (0.0 if is_loaded else speeds.load) + storing(missing, codec, speeds, runs)
-            self.calibration.keep_machine(ratio_of(machine, what, reckoned, took))
-            self.calibration.keep(group, replace(layer, seen=ratio_of(layer.seen, what, reckoned, took)))
+            speeds = replace(layer.speeds(), load=0.0) if is_loaded else layer.speeds()
+            self.calibration.took(group, "store", took, storing(missing, codec, speeds, MachineSpeeds()))
         self.__dict__.pop("_stored", None)
 
 
