@@ -30,8 +30,8 @@ server.memory.query_cache.per_db_cache_num_entries=20000
 """A statement is planned once: that takes 55 ms, seventy times what running it does, and worlds that come and go change
 all counts that plans go by."""
 QUICK = ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m", "-XX:+UseSerialGC"]
-"""Half of what the server takes in the minutes of a test run goes into the second compiler. Without it, Java keeps room
-for a fifth of the code that it otherwise has room for."""
+"""Half of what the server takes in the minutes of a test run goes into the second compiler. With the first alone, Java
+would keep room for a fifth of the usual amount of compiled code."""
 OPENS = ["java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch"]
 
 

@@ -70,7 +70,7 @@ def same(found: og.Query, expected: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(held[id_].pixels, pixels)
 
 
-@pytest.mark.one_engine
+@pytest.mark.one_engine  # nothing is stored
 def test_lazy_pixels_are_those_of_the_operations_one_by_one(db: og.Workspace) -> None:
     lazy = db.images().order_by(F("n").desc()).resize(size=64).center_crop(size=(48, 32))
     assert len(lazy) == 5
@@ -87,7 +87,7 @@ def test_lazy_pixels_are_those_of_the_operations_one_by_one(db: og.Workspace) ->
     assert len(db.images()) == 5, "nothing is stored"
 
 
-@pytest.mark.one_engine
+@pytest.mark.one_engine  # nothing is stored
 def test_resize_is_pillows(db: og.Workspace) -> None:
     expected = np.asarray(PillowImage.fromarray(data.chelsea()).resize((80, 60), PillowImage.Resampling.BILINEAR))
     made = db.images().where(F("label") == "cat").resize(size=(60, 80))[0].pixels
@@ -349,7 +349,6 @@ def turned(pixels: np.ndarray) -> np.ndarray:
     return np.array(pixels.tolist(), pixels.dtype)[::-1]
 
 
-@pytest.mark.one_engine
 def test_functions_in_processes(db: og.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same answers, from other processes, of functions that cannot be imported there too."""
     get_reusable_executor().shutdown(wait=True)
@@ -371,7 +370,7 @@ def test_functions_in_processes(db: og.Workspace, monkeypatch: pytest.MonkeyPatc
     same(mapped, {f"{id_}#top": db.images[id_].pixels[:4] for id_ in expected})
 
 
-@pytest.mark.one_engine
+@pytest.mark.one_engine  # processes of ours, whatever the graph is in
 def test_functions_that_fail_in_processes(db: og.Workspace) -> None:
     with pytest.raises(og.DataError, match=r"failed at '\w+': ZeroDivisionError"):
         db.images().map(lambda image: 1 // 0, workers=2)
