@@ -13,12 +13,13 @@ import odin_graph as og
 from odin_graph.arrays.files import Files
 from odin_graph.catalog import backup as backups
 from tests.forking import Program
-from tests.graph.processes import wait_until_gone
+from tests.graph.processes import stop
 
 pytestmark = pytest.mark.starts_engine
 
 WRITER = """
 import sys
+from pathlib import Path
 import numpy as np
 import odin_graph as og
 with og.connect(sys.argv[1]) as db:
@@ -28,6 +29,8 @@ with og.connect(sys.argv[1]) as db:
         db.images.add(images=pixels, labels=["a"] * 5, prefix=f"batch{batch:02d}", progress=False)
         if batch == 4:
             print("going", flush=True)
+        if batch > 4 and Path(sys.argv[1] + " is copied").exists():
+            break
 """
 
 
@@ -45,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.datasets.add("scans", db.images())
         with db.run(id="imported", test="scans") as run:
             run.log_predictions("scans", predicted=["a"] * 30)
-    assert wait_until_gone(keeper)
+    stop(keeper)
     return folder
 
 
@@ -94,6 +97,7 @@ def test_what_others_write_meanwhile_is_there_whole_or_not_at_all(tmp_path: Path
             for number in range(2):
                 db.backup(tmp_path / f"copy{number}.odin", progress=False)
     finally:
+        Path(f"{folder} is copied").touch()
         writer.communicate()
     assert writer.returncode == 0
     for number in range(2):

@@ -19,7 +19,7 @@ import pytest
 
 import odin_graph as og
 from tests.engines.s3 import S3Server, in_s3
-from tests.graph.processes import remove, wait_until_gone
+from tests.graph.processes import remove, stop, wait_until_gone
 
 pytestmark = pytest.mark.starts_engine
 
@@ -61,7 +61,7 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("way", ["cp", pytest.param("Python", marks=pytest.mark.soak)])
 def test_a_copy_of_an_open_workspace_is_its_own(folder: Path, way: str) -> None:
     copy = folder.with_name("b.odin")
     with og.connect(folder) as one:
@@ -161,7 +161,7 @@ def test_a_copy_of_hard_links_is_refused(folder: Path) -> None:
     with og.connect(folder) as one:
         add(one, 0, 20)
         keeper = pid(one)
-    assert wait_until_gone(keeper)
+    stop(keeper)
     subprocess.run(["cp", "-al", folder, folder.with_name("b.odin")], check=True)
     with pytest.raises(og.WorkspaceError, match=r"hard links.*Make a copy of its own"):
         og.connect(folder.with_name("b.odin"))
@@ -173,7 +173,7 @@ def test_a_copy_of_which_one_file_is_shared_is_refused(folder: Path, how: str) -
     with og.connect(folder) as one:
         add(one, 0, 20)
         keeper = pid(one)
-    assert wait_until_gone(keeper)
+    stop(keeper)
     copy = folder.with_name("b.odin")
     COPIES["cp"](folder, copy)
     files = (file for file in sorted((folder / "engine/databases").rglob("*")) if file.is_file())
@@ -192,7 +192,7 @@ def test_links_that_a_copy_would_bring_along_are_refused(folder: Path) -> None:
     with og.connect(folder) as one:
         add(one, 0, 20)
         keeper = pid(one)
-    assert wait_until_gone(keeper)
+    stop(keeper)
     for part, error, match in (("engine", og.WorkspaceError, "same graph"), ("arrays/segments", og.StoreError, "link")):
         inside, outside = folder / part, folder.with_name(f"{Path(part).name} elsewhere")
         inside.rename(outside)
@@ -210,7 +210,7 @@ def test_a_copy_begins_a_generation_of_its_own(folder: Path) -> None:
     with og.connect(folder) as one:
         add(one, 0, 20)
         keeper, token = pid(one), one._stores.graph.change_token()
-    assert wait_until_gone(keeper)
+    stop(keeper)
     COPIES["cp"](folder, folder.with_name("b.odin"))
     with og.connect(folder.with_name("b.odin")) as two:
         assert two._stores.graph.change_token() != token
@@ -296,7 +296,7 @@ def test_who_may_not_write_there_is_told_so(folder: Path) -> None:
     with og.connect(folder) as db:
         add(db, 0, 2)
         keeper = pid(db)
-    assert wait_until_gone(keeper)
+    stop(keeper)
     program = (
         "import sys, os, odin_graph.workspace, odin_graph as og\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"

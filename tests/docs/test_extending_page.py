@@ -22,6 +22,8 @@ from odin_graph.schema.added_kinds import ADDED
 from odin_graph.schema.tasks import TASKS
 from tests.docs.pages import DOCS
 
+pytestmark = pytest.mark.one_engine  # what a package registers: both engines have kinds of a user's in tests/catalog
+
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
 TEXT = re.sub(r"^## A reader\n.*?(?=^## |\Z)", "", PAGE, flags=re.M | re.S)
 """Without the reader, which tests/ingest/test_a_reader_of_a_package.py builds."""

@@ -11,6 +11,8 @@ from odin_graph import example
 from tests.docs.near_and_far import run_both
 from tests.stored import filled
 
+pytestmark = pytest.mark.one_engine  # far and near ask one graph: both engines run the guides in the tests of each page
+
 
 @pytest.mark.parametrize("page", ["query.md", "neurons.md", "verbs.md"])
 def test_the_example(page: str, db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

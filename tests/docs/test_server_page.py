@@ -18,6 +18,8 @@ from tests.docs.pages import DOCS, run_page
 from tests.server.serving import served
 from tests.stored import filled
 
+pytestmark = pytest.mark.one_engine  # what a server adds, whatever its graph is in
+
 
 def test_every_example_runs(db: og.Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     filled(db, example.build, experiments=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Self
@@ -53,6 +54,12 @@ def wait_until_gone(pid: int, seconds: float = 20) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def stop(keeper: int) -> None:
+    """End an engine that nobody uses: as it ends by itself, and without its waiting for another user."""
+    os.kill(keeper, signal.SIGTERM)
+    assert wait_until_gone(keeper)
 
 
 ASKER = """

@@ -1,4 +1,4 @@
-"""Lazy operations, stored derivatives and mapped functions, on both engines, on real images."""
+"""Lazy operations, stored derivatives and mapped functions, on real images."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def same(found: og.Query, expected: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(held[id_].pixels, pixels)
 
 
+@pytest.mark.one_engine  # nothing is stored
 def test_lazy_pixels_are_those_of_the_operations_one_by_one(db: og.Workspace) -> None:
     lazy = db.images().order_by(F("n").desc()).resize(size=64).center_crop(size=(48, 32))
     assert len(lazy) == 5
@@ -86,6 +87,7 @@ def test_lazy_pixels_are_those_of_the_operations_one_by_one(db: og.Workspace) ->
     assert len(db.images()) == 5, "nothing is stored"
 
 
+@pytest.mark.one_engine  # nothing is stored
 def test_resize_is_pillows(db: og.Workspace) -> None:
     expected = np.asarray(PillowImage.fromarray(data.chelsea()).resize((80, 60), PillowImage.Resampling.BILINEAR))
     made = db.images().where(F("label") == "cat").resize(size=(60, 80))[0].pixels
@@ -368,6 +370,7 @@ def test_functions_in_processes(db: og.Workspace, monkeypatch: pytest.MonkeyPatc
     same(mapped, {f"{id_}#top": db.images[id_].pixels[:4] for id_ in expected})
 
 
+@pytest.mark.one_engine  # processes of ours, whatever the graph is in
 def test_functions_that_fail_in_processes(db: og.Workspace) -> None:
     with pytest.raises(og.DataError, match=r"failed at '\w+': ZeroDivisionError"):
         db.images().map(lambda image: 1 // 0, workers=2)

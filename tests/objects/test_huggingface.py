@@ -1,4 +1,4 @@
-"""A query as a data set of Hugging Face's: the pixels, ids, labels and fields are the query's; on both engines."""
+"""A query as a data set of Hugging Face's: the pixels, ids, labels and fields are the query's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from skimage import data as skimage_data
 
 import odin_graph as og
 from odin_graph import F
+
+pytestmark = pytest.mark.one_engine  # tables of another library
 
 data: Any = skimage_data
 

@@ -34,6 +34,8 @@ from tests.objects.inputs import (
 from tests.runtime.networks import Net3d, SlicesAsChannels, Views
 from tests.server.serving import served
 
+pytestmark = pytest.mark.one_engine  # what models are given; inputs in the graph are in test_inputs
+
 
 def test_a_loader_gives_inputs_and_their_labels(db: og.Workspace) -> None:
     """Batches equal those stacked by hand, with any number of workers; every input comes once an epoch."""

@@ -32,6 +32,8 @@ from tests.forking import run
 from tests.kept import kept
 from tests.runtime.digits import digits
 
+pytestmark = pytest.mark.one_engine  # files of models, which no graph has
+
 N = 120
 DIGITS = tuple(range(10))
 

@@ -10,6 +10,8 @@ from odin_graph import F
 from tests.mnist import mnist
 from tests.workspaces import add_digits
 
+pytestmark = pytest.mark.one_engine  # arrays of pixels, which no graph has
+
 
 def test_batches_and_arrays_are_the_pixels(db: og.Workspace) -> None:
     add_digits(db, 25)

@@ -17,6 +17,8 @@ from odin_graph.errors import DataError, StoreError
 from odin_graph.objects.layers.layer import Layer
 from tests.stored import filled
 
+pytestmark = pytest.mark.one_engine  # files of pixels, which no graph has
+
 
 @dataclass(frozen=True)
 class World:

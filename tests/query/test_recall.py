@@ -18,6 +18,8 @@ from tests.shares import share
 from tests.stored import filled
 from tests.vectors.test_vectors import plain
 
+pytestmark = pytest.mark.one_engine  # an index of vectors, which no graph has
+
 D = 5
 
 

@@ -30,6 +30,8 @@ from tests.stored import filled
 
 from .unit_world import answering
 
+pytestmark = pytest.mark.one_engine  # stored units and models, which no graph has
+
 GROUP = [3, 17, 40]
 
 

@@ -15,6 +15,8 @@ from odin_graph.runtime.passes.embed import embeddings, ensure_embeddings
 from odin_graph.stores import Stores
 from tests.runtime.digits import add_digits, add_trained, as_inputs, digits, trained
 
+pytestmark = pytest.mark.one_engine  # outputs of models, which no graph has
+
 LAYER = LayerRef("small/trained", "relu#2")
 
 

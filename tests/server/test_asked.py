@@ -19,6 +19,8 @@ from odin_graph.query.plan.plan import Plan
 from odin_graph.served import SERVED, TRAVELS
 from odin_graph.server import Settings, create_app
 
+pytestmark = pytest.mark.one_engine  # arguments on their way to a server, whatever its graph is in
+
 
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):

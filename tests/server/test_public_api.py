@@ -27,6 +27,8 @@ from tests.docs.api_page import Member, members, public_classes
 from tests.docs.near_and_far import same
 from tests.server.serving import features
 
+pytestmark = pytest.mark.one_engine  # far and near ask one graph: what is near is asked of both engines elsewhere
+
 Of = Callable[[Any], Any]
 
 

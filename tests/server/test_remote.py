@@ -24,6 +24,8 @@ from odin_graph.query.plan.steps.where import Where
 from tests.query.strategies import predicates
 from tests.server.serving import features
 
+pytestmark = pytest.mark.one_engine  # far and near ask one graph: what is near is asked of both engines elsewhere
+
 # Each is built on both, near and far.
 QUERIES: dict[str, Callable[[Any], Any]] = {
     "all": lambda db: db.images(),

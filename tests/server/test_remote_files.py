@@ -22,6 +22,8 @@ from odin_graph.objects.things.checkpoint import Checkpoint
 from odin_graph.runtime.models import trust
 from tests.server.serving import cut_after
 
+pytestmark = pytest.mark.one_engine  # files travel, whatever the graph is in
+
 
 def best(db: og.Workspace) -> Checkpoint:
     found = db.experiment("small-cnn/1").best_checkpoint()

@@ -21,6 +21,8 @@ from odin_graph.query.plan.plan import AllImages, Members, Plan
 from odin_graph.server import Settings
 from tests.server.serving import cut_after, served
 
+pytestmark = pytest.mark.one_engine  # a connection to a server, whatever its graph is in
+
 
 def test_a_query_pickles_without_the_token(far: og.Workspace, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     query = far.images().where(F("age") > 40)

@@ -19,6 +19,8 @@ from odin_graph.catalog.doctor.checks.fault import Fault
 from odin_graph.deadline import deadline
 from tests.server.serving import features
 
+pytestmark = pytest.mark.one_engine  # far and near ask one graph: what is near is asked of both engines elsewhere
+
 
 def test_what_there_is(retina: og.Workspace, far: og.Workspace) -> None:
     retina.views.add("young", retina.images().where(F("age") < 40))

@@ -18,6 +18,8 @@ from odin_graph import F
 from odin_graph.analysis.units.kinds import Hypothesis
 from tests.server.serving import features
 
+pytestmark = pytest.mark.one_engine  # far and near ask one graph: what is near is asked of both engines elsewhere
+
 
 def test_estimates_far_away(retina: og.Workspace, far: og.Workspace) -> None:
     images = retina.images("retina-test")
