@@ -153,14 +153,15 @@ class Graph:
     def export(self, label: str, types: Mapping[str, FieldType], made: Callable[[Part], T]) -> list[T]:
         """All nodes of a label that have a key and are not deleted, as columns; in any order.
 
-        An embedded engine's keeper hands them out as Arrow, ten times faster than over Bolt. No node is half of a
-        write, but two may be of different moments.
+        An embedded engine's keeper hands them out itself, several times faster than over Bolt. There no node is half of
+        a write, but two may be of different moments. Neo4j reads the properties of a node one by one: a caller who
+        needs to know that nobody wrote meanwhile compares change tokens.
 
         Args:
             label: Theirs.
             types: The fields that are read, with their recorded types; ``key`` among them.
-            made: Called with each part: what it returns is kept instead. Once more from the first part on where an
-                engine ended meanwhile.
+            made: Called with each part: what it returns is kept instead. Again from the first part on where an engine
+                ended meanwhile, or its keeper could not go on.
         """
         names = [*types]
         for _ in range(LIVES):

@@ -185,6 +185,9 @@ def test_many_rows_come_in_many_parts_each_once(graph: Graph, bolt: Counter[str]
 
 
 def test_no_row_is_half_of_a_write(graph: Graph) -> None:
+    """Of the embedded engine. Columns compare change tokens for the other: `test_no_snapshot_is_torn`."""
+    if not graph.endpoint.columns:
+        pytest.skip("Neo4j reads the properties of a node one by one, and a write may come between, in any statement.")
     add(graph, [{"key": key, "age": 0, "iop": 0.0} for key in range(2_000)])
     types = {"key": FieldType.INT, "age": FieldType.INT, "iop": FieldType.FLOAT, "eye side": FieldType.STRING}
     stop = threading.Event()
